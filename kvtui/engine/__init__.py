@@ -1,0 +1,1 @@
+"""The planner: pure functions over frozen data, standard library only."""

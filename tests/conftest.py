@@ -1,0 +1,18 @@
+"""A closed world for every test: no user catalogues or colour settings, no animations, bounded hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+os.environ["KVTUI_CONFIG_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("suite", max_examples=40, deadline=None, suppress_health_check=slow_is_fine)
+settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=slow_is_fine)
+settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
