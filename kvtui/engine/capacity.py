@@ -1,0 +1,86 @@
+"""The other direction: how long a context, and how many sequences, the devices of a scenario can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from kvtui.engine.plan import Plan, device_parts, fits
+from kvtui.engine.scenario import MAX_BATCH, Scenario
+from kvtui.engine.units import MAX_TOKENS
+
+LINEAR_BATCHES = 16
+
+
+class Capacity(NamedTuple):
+    """The most ``context`` tokens at the scenario's batch, and the most ``sequences`` at its context.
+
+    None means that memory sets no bound below 2**40 tokens or a million sequences; 0 that not even one fits.
+    ``context`` is what memory holds: a model's trained maximum may be lower. ``context_limit`` and ``sequences_limit``
+    say in words what stops them.
+    """
+
+    context: int | None
+    sequences: int | None
+    context_limit: str
+    sequences_limit: str
+
+
+def capacity(plan: Plan) -> Capacity:
+    """Both limits of ``plan``'s scenario, with every sequence at full context or at the batching policy's fill."""
+    scenario = replace(plan.scenario, lengths=None, shared_prefix=0)
+    context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
+    sequences = _most_sequences(scenario)
+    return Capacity(
+        context=context,
+        sequences=sequences,
+        context_limit=_context_limit(scenario, context),
+        sequences_limit=_limit(scenario, scenario.context, 1, sequences),
+    )
+
+
+def most(holds: Callable[[int], bool], bound: int, guess: int = 1) -> int | None:
+    """The largest n from 0 to ``bound`` for which the falling predicate ``holds``; None if it holds at ``bound``.
+
+    The search begins at ``guess`` and doubles while it holds.
+    """
+    low, high = 0, min(guess, bound)
+    while holds(high):
+        if high == bound:
+            return None
+        low, high = high, min(2 * high, bound)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _most_sequences(scenario: Scenario) -> int | None:
+    """By bisection; fill ratios change with small batches, so there those are tried one by one first."""
+    if scenario.continuous_batching:
+        small = max((n for n in range(1, LINEAR_BATCHES + 1) if fits(scenario, scenario.context, n)), default=0)
+        if small < LINEAR_BATCHES:
+            return small
+    return most(lambda n: fits(scenario, scenario.context, n), MAX_BATCH, scenario.batch)
+
+
+def _context_limit(scenario: Scenario, found: int | None) -> str:
+    trained = scenario.model.max_context
+    if trained is not None and (found is None or found > trained):
+        return "model's maximum context"
+    return _limit(scenario, 1, scenario.batch, found)
+
+
+def _limit(scenario: Scenario, context: int, batch: int, found: int | None) -> str:
+    if found is None:
+        return "none"
+    if scenario.kv_pool is not None:
+        return "kv pool"
+    if found == 0:
+        parts = device_parts(scenario, context, batch)
+        return "weights" if parts.weights >= parts.cache else "kv cache"
+    return "device memory"

@@ -1,0 +1,48 @@
+"""The table of a scenario's options: what the command line offers and the app can set by typing."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+
+class Option(namedtuple("Option", "name metavar help switch one_way", defaults=(False, False))):
+    """One option of a scenario. A ``switch`` takes no value and has a ``--no-`` form unless it is ``one_way``."""
+
+    __slots__ = ()
+    name: str
+    metavar: str
+    help: str
+    switch: bool
+    one_way: bool
+
+    @property
+    def key(self) -> str:
+        """The option's key in a mapping of values."""
+        return self.name.replace("-", "_")
+
+
+OPTIONS = (
+    Option("model", "MODEL", "catalogue name, config.json, folder, FILE.gguf or hf:ORG/NAME"),
+    Option("gpu", "NAME", "device of the catalogue"),
+    Option("gpus", "N", "number of devices; without --tp/--pp/--dp the widest valid split is taken"),
+    Option("tp", "N", "tensor-parallel ranks"),
+    Option("pp", "N", "pipeline stages"),
+    Option("dp", "N", "replicas, each with its share of the sequences"),
+    Option("dtype", "F", "format of weights and KV: bf16, fp16, fp32, fp8, int8, int4, q8_0, ..."),
+    Option("weight-dtype", "F", "format of the weights alone"),
+    Option("kv-dtype", "F", "format of K and V alone"),
+    Option("context", "TOKENS", "most tokens of one sequence: 131072, 128K, 1M (K = 1024)"),
+    Option("batch", "N", "sequences"),
+    Option("lengths", "N,N,...", "tokens that each sequence holds now"),
+    Option("cb", "", "continuous batching: sequences hold what they use", switch=True),
+    Option("pa", "", "paged attention: blocks handed out as sequences grow", switch=True),
+    Option("fa", "", "FlashAttention: no score matrix in memory (default)", switch=True),
+    Option("skip-weights", "", "plan the cache alone", switch=True, one_way=True),
+    Option("shared-prefix", "TOKENS", "tokens common to all sequences, stored once (with --pa)"),
+    Option("block-size", "N", "tokens of a block (default 16)"),
+    Option("max-batched-tokens", "N", "tokens of one prefill step (default 8192)"),
+    Option("speculative-tokens", "N", "drafted tokens: counts the model's MTP layers"),
+    Option("kv-pool", "SIZE", "cache memory per device, such as 5.33GiB, instead of what is left over"),
+    Option("gpu-memory-utilization", "X", "share of usable memory to plan with, above 0 and at most 1"),
+    Option("engine", "NAME", "none: arithmetic without an engine's rounding"),
+)

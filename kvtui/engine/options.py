@@ -1,0 +1,152 @@
+"""The scenario's options: from words to a Scenario, and from a Scenario back to the words that reproduce it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import overload
+
+from kvtui.engine.devices import find_device
+from kvtui.engine.errors import InputError, UnknownName
+from kvtui.engine.formats import canonical
+from kvtui.engine.model import ModelSpec
+from kvtui.engine.option_table import OPTIONS
+from kvtui.engine.scenario import (
+    BATCHED_TOKENS,
+    BLOCK_TOKENS,
+    FILE_WEIGHTS,
+    MAX_BATCH,
+    MAX_DEVICES,
+    Scenario,
+    resolve_layout,
+)
+from kvtui.engine.sources import load_model
+from kvtui.engine.units import parse_bytes, parse_count, parse_fraction, parse_tokens
+
+DEFAULT_MODEL = "Llama-3.1-8B"
+DEFAULT_DEVICE = "H100 SXM"
+DEFAULT_CONTEXT = 8192
+ENGINES = ("none",)
+
+
+Values = Mapping[str, str | bool | None]
+
+
+def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
+    """The scenario that option ``values`` (by key; None or absent means default) describe.
+
+    ``model`` is the model they name, if it was loaded before. Raises InputError naming the option, or UnknownName for a
+    model, device, format or engine.
+    """
+    model_ref = _text(values, "model", DEFAULT_MODEL)
+    model = model or load_model(model_ref)
+    device = find_device(_text(values, "gpu", DEFAULT_DEVICE))
+    lengths = _lengths(_text(values, "lengths"))
+    batch = _count(values, "batch", MAX_BATCH) or (len(lengths) if lengths else 1)
+    context = _tokens(values, "context") or (
+        max(lengths) if lengths else min(DEFAULT_CONTEXT, model.max_context or DEFAULT_CONTEXT)
+    )
+    split = [_count(values, key, MAX_DEVICES) for key in ("gpus", "tp", "pp", "dp")]
+    stored = FILE_WEIGHTS if model.weight_bytes is not None else "bf16"
+    engine = _text(values, "engine", "none")
+    if engine not in ENGINES:
+        raise UnknownName("engine", engine, ENGINES)
+    pool, share = _text(values, "kv_pool"), _text(values, "gpu_memory_utilization")
+    fa = values.get("fa")
+    return Scenario(
+        model=model,
+        device=device,
+        context=context,
+        batch=batch,
+        layout=resolve_layout(model, *split),
+        weight_dtype=canonical(_text(values, "weight_dtype", _text(values, "dtype", stored))),
+        kv_dtype=canonical(_text(values, "kv_dtype", _text(values, "dtype", "bf16"))),
+        continuous_batching=bool(values.get("cb")),
+        paged_attention=bool(values.get("pa")),
+        flash_attention=True if fa is None else bool(fa),
+        skip_weights=bool(values.get("skip_weights")),
+        lengths=lengths,
+        shared_prefix=_tokens(values, "shared_prefix") or 0,
+        block_size=_count(values, "block_size", 65_536) or BLOCK_TOKENS,
+        max_batched_tokens=_tokens(values, "max_batched_tokens") or BATCHED_TOKENS,
+        speculative_tokens=_count(values, "speculative_tokens", 64) or 0,
+        kv_pool=None if pool is None else parse_bytes(pool, "kv-pool"),
+        memory_utilization=1.0 if share is None else parse_fraction(share, "gpu-memory-utilization"),
+        engine=engine,
+        model_ref=model_ref,
+    )
+
+
+def to_values(scenario: Scenario) -> dict[str, str | bool]:
+    """The option values that give ``scenario`` again; defaults of the workload are left out."""
+    layout = scenario.layout
+    values: dict[str, str | bool] = {"model": scenario.model_ref or scenario.model.name, "gpu": scenario.device.name}
+    split = {"tp": layout.tp, "pp": layout.pp, "dp": layout.dp}
+    values |= {key: str(ways) for key, ways in split.items() if ways > 1}
+    if scenario.weight_dtype != FILE_WEIGHTS:
+        values["weight_dtype"] = scenario.weight_dtype
+    values |= {"kv_dtype": scenario.kv_dtype, "context": str(scenario.context), "batch": str(scenario.batch)}
+    if scenario.lengths is not None:
+        values["lengths"] = ",".join(map(str, scenario.lengths))
+    for key, chosen, default in (
+        ("cb", scenario.continuous_batching, False),
+        ("pa", scenario.paged_attention, False),
+        ("fa", scenario.flash_attention, True),
+        ("skip_weights", scenario.skip_weights, False),
+    ):
+        if chosen != default:
+            values[key] = chosen
+    numbers: tuple[tuple[str, float | None, float | None], ...] = (
+        ("shared_prefix", scenario.shared_prefix, 0),
+        ("block_size", scenario.block_size, BLOCK_TOKENS),
+        ("max_batched_tokens", scenario.max_batched_tokens, BATCHED_TOKENS),
+        ("speculative_tokens", scenario.speculative_tokens, 0),
+        ("kv_pool", scenario.kv_pool, None),
+        ("gpu_memory_utilization", scenario.memory_utilization, 1.0),
+    )
+    values |= {key: str(number) for key, number, default in numbers if number != default}
+    return values
+
+
+def command_line(scenario: Scenario) -> str:
+    """The options that reproduce ``scenario``, quoted for a shell."""
+    words = []
+    for option in OPTIONS:
+        match to_values(scenario).get(option.key):
+            case None:
+                continue
+            case True:
+                words.append(f"--{option.name}")
+            case False:
+                words.append(f"--no-{option.name}")
+            case str(text):
+                words += [f"--{option.name}", shlex.quote(text)]
+    return " ".join(words)
+
+
+@overload
+def _text(values: Values, key: str) -> str | None: ...
+@overload
+def _text(values: Values, key: str, default: str) -> str: ...
+def _text(values: Values, key: str, default: str | None = None) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) else default
+
+
+def _count(values: Values, key: str, most: int) -> int | None:
+    text = _text(values, key)
+    return None if text is None else parse_count(text, key.replace("_", "-"), most)
+
+
+def _tokens(values: Values, key: str) -> int | None:
+    text = _text(values, key)
+    return None if text is None else parse_tokens(text, key.replace("_", "-"))
+
+
+def _lengths(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > MAX_BATCH:
+        raise InputError(f"lengths: {len(parts):,} values, more than {MAX_BATCH:,}")
+    return tuple(parse_tokens(part, "lengths") for part in parts)

@@ -1,0 +1,382 @@
+"""Scenario → Plan: what memory a scenario needs, part by part, and whether it fits.
+
+This is engine ``none``: exact arithmetic for weights and caches without any engine's rounding. Activations and overhead
+are priors calibrated on boot logs, and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from kvtui.engine.allocation import Slot, busiest_share, replica_share, slots
+from kvtui.engine.errors import InputError
+from kvtui.engine.model import Attention, CacheBytes, Latent, LayerCounts, ModelSpec, cache_bytes, count_layers
+from kvtui.engine.scenario import FILE_WEIGHTS, Layout, Scenario, valid_tps
+from kvtui.engine.units import GIB, MIB
+
+CONTEXT_OVERHEAD_BYTES = 460 * MIB
+COLLECTIVE_OVERHEAD_BYTES = {2: 348 * MIB}
+WIDE_COLLECTIVE_OVERHEAD_BYTES = 399 * MIB
+SEARCH_DEVICES = 1024
+SEARCH_LAYOUTS = 600
+SCORE_TOKENS, SCORE_CHUNK, SHORT_CONTEXT = 65_536, 4096, 2048
+
+
+class Parts(NamedTuple):
+    """Bytes by what they are for. ``reserved_unused`` is cache memory set aside but holding no token."""
+
+    weights: int = 0
+    kv: int = 0
+    state: int = 0
+    activation: int = 0
+    overhead: int = 0
+    reserved_unused: int = 0
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return self.weights + self.cache + self.activation + self.overhead
+
+    @property
+    def cache(self) -> int:
+        """What the KV pool must hold: KV, state and reserved room."""
+        return self.kv + self.state + self.reserved_unused
+
+
+class Stage(NamedTuple):
+    """A pipeline stage: the ``layers`` that cache, and how many (``held``) of the model's layers' weights it has."""
+
+    layers: LayerCounts
+    held: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
+
+    ``devices_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
+    ``prefix_shared`` are bytes that are not needed, and are part of no total.
+    """
+
+    scenario: Scenario
+    sequences: tuple[Slot, ...]
+    cache: CacheBytes
+    per_device: Parts
+    total: Parts
+    usable_per_device: int
+    devices_needed: int | None
+    flash_attention_saved: int
+    prefix_shared: int
+
+    @property
+    def devices(self) -> int:
+        """Devices of the scenario."""
+        return self.scenario.layout.devices
+
+    @property
+    def budget_per_device(self) -> int:
+        """Bytes of each device that may be planned: usable memory × utilisation."""
+        return budget(self.scenario)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the most loaded device holds its part, and its cache the pool if one is set."""
+        return _fits(self.scenario, self.per_device)
+
+    @property
+    def utilization(self) -> float:
+        """All bytes needed over all usable bytes."""
+        return self.total.total / (self.usable_per_device * self.devices)
+
+    @property
+    def binding_limit(self) -> str:
+        """What stops the plan, or what would stop it first if the context grew."""
+        scenario, parts = self.scenario, self.per_device
+        if scenario.kv_pool is not None and parts.cache > scenario.kv_pool:
+            return "kv pool"
+        if not self.fits:
+            return "weights" if parts.total - parts.cache > self.budget_per_device else "kv cache"
+        return "kv pool" if scenario.kv_pool is not None else "device memory"
+
+
+def budget(scenario: Scenario) -> int:
+    """Bytes of one device that may be planned."""
+    return int(scenario.device.usable_bytes * scenario.memory_utilization)
+
+
+def plan(scenario: Scenario) -> Plan:
+    """What ``scenario`` needs. Raises InputError when the model's weights are unknown and not skipped."""
+    sequences = slots(scenario, scenario.context, scenario.batch)
+    per_device = device_parts(scenario, scenario.context, scenario.batch)
+    return Plan(
+        scenario=scenario,
+        sequences=sequences,
+        cache=_sequences_cache(_all_layers(scenario), sequences, scenario, 1),
+        per_device=per_device,
+        total=total_parts(scenario, sequences),
+        usable_per_device=scenario.device.usable_bytes,
+        devices_needed=_devices_needed(scenario, per_device),
+        flash_attention_saved=score_matrix_bytes(scenario, scenario.context, scenario.batch),
+        prefix_shared=_prefix_shared(scenario, sequences),
+    )
+
+
+def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
+    """What the most loaded device holds for ``batch`` sequences of at most ``context`` tokens."""
+    share = busiest_share(slots(scenario, context, batch), scenario.layout.dp)
+    return max((stage_parts(scenario, stage, share, context) for stage in _distinct_stages(scenario)), key=_total_bytes)
+
+
+def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int | None = None) -> Parts:
+    """What all devices together hold for ``sequences``, longest first: every rank's caches, every replica's weights.
+
+    ``position`` is the context that they have reached; None means all of it.
+    """
+    layout, layers = scenario.layout, _all_layers(scenario)
+    useful = _sequences_cache(layers, sequences, scenario, layout.tp)
+    roomy = sum(slot.count * cache_bytes(layers, slot.reserved, scenario.kv, layout.tp).kv for slot in sequences)
+    shared = _prefix_shared(scenario, sequences)
+    room_shared = _prefix_shared(scenario, tuple(Slot(s.reserved, s.reserved, s.count) for s in sequences))
+    busiest = -(-scenario.batch // layout.dp)
+    return Parts(
+        weights=weight_bytes(scenario) * layout.dp,
+        kv=layout.tp * useful.kv - shared,
+        state=layout.tp * useful.state,
+        activation=activation_bytes(scenario, scenario.context, busiest, position) * layout.devices,
+        overhead=overhead_bytes(layout.tp * layout.pp) * layout.devices,
+        reserved_unused=layout.tp * (roomy - useful.kv) - room_shared + shared,
+    )
+
+
+def busiest_stage(scenario: Scenario) -> Stage:
+    """The pipeline stage whose device holds the most at full context, which ``Plan.per_device`` describes."""
+    share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
+    return max(
+        _distinct_stages(scenario), key=lambda stage: stage_parts(scenario, stage, share, scenario.context).total
+    )
+
+
+def stages(scenario: Scenario) -> tuple[Stage, ...]:
+    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
+    return _stages(scenario.model, scenario.layout.pp, bool(scenario.speculative_tokens))[0]
+
+
+def stage_parts(
+    scenario: Scenario, stage: Stage, share: tuple[Slot, ...], context: int, position: int | None = None
+) -> Parts:
+    """What a device of ``stage`` holds for the sequences of ``share``, longest first, which may grow to ``context``.
+
+    ``position`` is the context that they have reached, for the attention scores of a scenario without FlashAttention;
+    None means all of it. Whole blocks of a common prefix are stored once.
+    """
+    layout = scenario.layout
+    useful = _sequences_cache(stage.layers, share, scenario, layout.tp)
+    roomy = sum(slot.count * cache_bytes(stage.layers, slot.reserved, scenario.kv, layout.tp).kv for slot in share)
+    saved = _prefix_saved(scenario, stage.layers, [(slot.used, slot.count) for slot in share])
+    room_saved = _prefix_saved(scenario, stage.layers, [(slot.reserved, slot.count) for slot in share])
+    return Parts(
+        weights=-(-weight_bytes(scenario) * stage.held // (len(scenario.model.layers) * layout.tp)),
+        kv=useful.kv - saved,
+        state=useful.state,
+        activation=activation_bytes(scenario, context, sum(slot.count for slot in share), position),
+        overhead=overhead_bytes(layout.tp * layout.pp),
+        reserved_unused=roomy - room_saved - (useful.kv - saved),
+    )
+
+
+def fits(scenario: Scenario, context: int, batch: int) -> bool:
+    """Whether ``batch`` sequences of at most ``context`` tokens fit the scenario's devices."""
+    return _fits(scenario, device_parts(scenario, context, batch))
+
+
+def weight_bytes(scenario: Scenario) -> int:
+    """Bytes of one replica's weights: parameters × format, or what the file holds.
+
+    Raises InputError when they are unknown and not skipped.
+    """
+    model = scenario.model
+    if scenario.skip_weights:
+        return 0
+    if scenario.weight_dtype == FILE_WEIGHTS and model.weight_bytes is not None:
+        return model.weight_bytes
+    if model.parameters is None:
+        raise InputError(f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone")
+    drafting = sum(layer.total_parameters or 0 for layer in model.mtp) if scenario.speculative_tokens else 0
+    return scenario.weights.bytes(model.parameters + drafting)
+
+
+def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:
+    """Bytes of attention scores that FlashAttention does not write out, an illustration and not an allocation.
+
+    The kvcache.io visualiser's formula with the model's own query heads and 16-bit scores: a chunk of at most 4,096
+    queries against at most 65,536 keys, less one tile per head (FlashAttention, arXiv:2205.14135), a tenth of it below
+    2,048 tokens, and never more than half the device's nominal memory.
+    """
+    heads = max(
+        (c.q_heads for layer, _ in scenario.model.counted for c in layer.caches if isinstance(c, Attention | Latent)),
+        default=0,
+    )
+    keys = min(context, SCORE_TOKENS)
+    tile = scenario.device.tile
+    saved = max(0, min(SCORE_CHUNK, keys) * keys - tile * tile) * heads * batch * 2
+    if context < SHORT_CONTEXT:
+        saved //= 10
+    return min(saved, int(scenario.device.nominal_gb * GIB) // 2)
+
+
+def activation_bytes(scenario: Scenario, context: int, batch: int, position: int | None = None) -> int:
+    """Peak activations of a prefill step on one device, a prior and not exact.
+
+    16-bit elements per batched token: four residual rows, q, k, v and the attention output, and gate, up and product
+    of the FFN; plus fp32 logits per sequence. For Llama-3.1-8B at 8,192 tokens and 256 sequences this gives 1.18 GiB,
+    where vLLM's profile logs 1.20 and 1.23 GiB. Zero when the model's hidden size is unknown. Without FlashAttention
+    the scores of ``position`` tokens (None: all of ``context``) are added.
+    """
+    model, tp = scenario.model, scenario.layout.tp
+    if model.hidden is None:
+        return 0
+    attention, width = _widest_rows(model)
+    elements = 4 * model.hidden + (attention + 3 * width) // tp
+    tokens = min(scenario.max_batched_tokens, context * batch)
+    logits = 4 * (model.vocab or 0) * min(batch, tokens)
+    reached = context if position is None else position
+    scores = 0 if scenario.flash_attention else score_matrix_bytes(scenario, reached, batch) // tp
+    return 2 * elements * tokens + logits + scores
+
+
+def overhead_bytes(devices_per_replica: int) -> int:
+    """Driver context and collective buffers of one device: 0.45 GiB, and with peers 0.34 to 0.39 GiB more (priors)."""
+    if devices_per_replica == 1:
+        return CONTEXT_OVERHEAD_BYTES
+    collective = COLLECTIVE_OVERHEAD_BYTES.get(devices_per_replica, WIDE_COLLECTIVE_OVERHEAD_BYTES)
+    return CONTEXT_OVERHEAD_BYTES + collective
+
+
+def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
+    """Layers of each of ``pp`` pipeline stages, as even as they go, larger stages first."""
+    base, larger = divmod(layers, pp)
+    return tuple(base + (stage < larger) for stage in range(pp))
+
+
+def _distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
+    return _stages(scenario.model, scenario.layout.pp, bool(scenario.speculative_tokens))[1]
+
+
+@lru_cache(maxsize=64)
+def _stages(model: ModelSpec, pp: int, mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """All stages in order, and the different ones among them."""
+    found, start = [], 0
+    for held in stage_layers(len(model.layers), pp):
+        layers = model.layers[start : start + held]
+        start += held
+        extra = model.mtp if mtp and start == len(model.layers) else ()
+        found.append(Stage(count_layers(layers + extra), held))
+    return tuple(found), tuple(dict.fromkeys(found))
+
+
+def _all_layers(scenario: Scenario) -> LayerCounts:
+    return (
+        count_layers(scenario.model.mtp) + scenario.model.counted
+        if scenario.speculative_tokens
+        else scenario.model.counted
+    )
+
+
+def _sequences_cache(layers: LayerCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:
+    total = [0, 0, 0, 0]
+    for slot in sequences:
+        one = cache_bytes(layers, slot.used, scenario.kv, tp)
+        for i, size in enumerate((one.growing, one.indexer, one.bounded, one.state)):
+            total[i] += slot.count * size
+    return CacheBytes(*total)
+
+
+def _prefix_shared(scenario: Scenario, sequences: tuple[Slot, ...]) -> int:
+    """Bytes of all ranks together that ``sequences`` do not store because another of their replica holds the prefix."""
+    if not scenario.shared_prefix:
+        return 0
+    layout, layers = scenario.layout, _all_layers(scenario)
+    shares = (replica_share(sequences, layout.dp, replica) for replica in range(layout.dp))
+    return layout.tp * sum(
+        _prefix_saved(scenario, layers, [(slot.used, slot.count) for slot in share]) for share in shares
+    )
+
+
+def _prefix_saved(scenario: Scenario, layers: LayerCounts, tokens: list[tuple[int, int]]) -> int:
+    """Bytes that a common prefix saves among sequences of given (``tokens``, number), longest first.
+
+    That is all they would hold of its whole blocks, less the one copy that the longest reaches.
+    """
+    if not scenario.shared_prefix:
+        return 0
+    sizes = [_prefix_bytes(scenario, layers, length) for length, _ in tokens]
+    return sum(size * count for size, (_, count) in zip(sizes, tokens, strict=True)) - sizes[0]
+
+
+def _prefix_bytes(scenario: Scenario, layers: LayerCounts, tokens: int) -> int:
+    """Bytes of one rank for at most ``tokens`` tokens of the prefix's whole blocks, in layers that keep every token."""
+    whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
+    prefix = cache_bytes(layers, min(tokens, whole), scenario.kv, scenario.layout.tp)
+    return prefix.growing + prefix.indexer
+
+
+def _total_bytes(parts: Parts) -> int:
+    return parts.total
+
+
+def _widest_rows(model: ModelSpec) -> tuple[int, int]:
+    attention = width = 0
+    for layer, _ in model.counted:
+        width = max(width, layer.width)
+        for cache in layer.caches:
+            match cache:
+                case Attention():
+                    rows = cache.q_heads * (cache.k_dim + cache.v_dim) + cache.kv_heads * (cache.k_dim + cache.v_dim)
+                case Latent():
+                    rows = 2 * cache.q_heads * cache.rank
+                case _:
+                    rows = 0
+            attention = max(attention, rows)
+    return attention, width
+
+
+def _fits(scenario: Scenario, parts: Parts) -> bool:
+    if scenario.kv_pool is not None:
+        return parts.cache <= scenario.kv_pool
+    return parts.total <= budget(scenario)
+
+
+def _devices_needed(scenario: Scenario, parts: Parts) -> int | None:
+    """The fewest devices on which some tp × pp × dp split fits."""
+    if scenario.kv_pool is not None:
+        return scenario.layout.devices if _fits(scenario, parts) else None
+    tps = valid_tps(scenario.model)
+    lone = replace(scenario, layout=Layout())
+    whole = device_parts(lone, scenario.context, scenario.batch)
+    room = budget(scenario) - CONTEXT_OVERHEAD_BYTES
+    if room <= 0:
+        return None
+    least = max(1, -(-(whole.weights + whole.cache) // room))
+    tried = 0
+    for devices in range(least, SEARCH_DEVICES + 1):
+        for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):
+            if fits(replace(scenario, layout=layout), scenario.context, scenario.batch):
+                return devices
+            tried += 1
+        if tried > SEARCH_LAYOUTS:
+            return None
+    return None
+
+
+def _layouts(devices: int, tps: tuple[int, ...], layers: int, batch: int) -> Iterator[Layout]:
+    """Splits of ``devices``: tensor-parallel first, the rest as stages or as replicas."""
+    for tp in reversed(tps):
+        if devices % tp == 0:
+            rest = devices // tp
+            if rest <= layers:
+                yield Layout(tp, pp=rest)
+            if 1 < rest <= batch:
+                yield Layout(tp, dp=rest)
