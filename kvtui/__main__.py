@@ -1,0 +1,6 @@
+"""``python -m kvtui``."""
+
+from kvtui.cli import run
+
+if __name__ == "__main__":
+    run()

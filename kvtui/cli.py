@@ -1,0 +1,243 @@
+"""The command line: what was asked, and nothing else; everything that answers is imported late.
+
+stdout is data and stderr is narration. Exit codes: 0 done (and with ``--check``: it fits), 1 failed, 2 wrong usage or
+input, 3 backend not available, 4 does not fit (with ``--check``), 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from kvtui.engine.errors import InputError, UnknownName
+from kvtui.parser import (
+    COLORS,
+    FASTEST,
+    REPORT_FORMATS,
+    SHELLS,
+    SLOWEST,
+    TABLE_FORMATS,
+    build_parser,
+    check_options,
+    fail,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from kvtui.engine.options import Values
+    from kvtui.parser import Parser
+
+FAILED, NOT_FITTING, INTERRUPTED = 1, 4, 130
+CHOICES = ("model", "context", "batch", "lengths", "cb", "pa", "fa")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what ``argv`` asks and return the exit code; wrong input is one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except InputError as error:
+        fail(str(error))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        fail(f"{error.filename or 'output'}: {error.strerror or error}", FAILED)
+
+
+def run() -> NoReturn:
+    """The console script: ``main`` with a quiet end on a closed pipe or an interrupt."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _dispatch(words: list[str]) -> int:
+    parser = build_parser(everything=words[:1] == ["compare"] or "--completion" in " ".join(words))
+    check_options(parser, words)
+    if words[:1] == ["compare"]:
+        return _compare(parser, words[1:])
+    args = parser.parse_args(words)
+    _choose("color", args.color, COLORS)
+    if args.completion is not None:
+        return _completion(parser, args.completion)
+    match args.command:
+        case "models" | "devices" | "doctor":
+            return _table(args)
+    if args.report is None and not args.check:
+        return _app(args)
+    return _report(args)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from kvtui.engine.options import scenario_from
+    from kvtui.report import render
+    from kvtui.report.document import document
+
+    form = args.report or "text"
+    _choose("report format", form, REPORT_FORMATS)
+    found = document(scenario_from(vars(args)))
+    width = _width(args) if form == "text" else 80
+    text = render(found, form, width=width, color=_color(args), ascii_only=_ascii(args))
+    _write(text, args.output)
+    return NOT_FITTING if args.check and not found["memory"]["fits"] else 0
+
+
+def _compare(parser: Parser, words: list[str]) -> int:
+    from kvtui.engine.options import scenario_from
+    from kvtui.report import compare
+    from kvtui.report.document import document
+
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word == "--":
+            groups.append([])
+        else:
+            groups[-1].append(word)
+    parsed = [parser.parse_args(["compare", *group]) for group in groups]
+    args = parsed[0]
+    _choose("format", args.format, TABLE_FORMATS)
+    _choose("color", args.color, COLORS)
+    if len(groups) < 2:
+        raise InputError("compare: give at least two scenarios, separated by --")
+    documents = [document(scenario_from(vars(group))) for group in parsed]
+    shown = compare.render(documents, args.format, width=_width(args), color=_color(args), ascii_only=_ascii(args))
+    _write(shown, args.output)
+    return 0
+
+
+def _table(args: argparse.Namespace) -> int:
+    from kvtui.report import table
+
+    _choose("format", args.format, TABLE_FORMATS)
+    if args.command == "doctor":
+        from kvtui.doctor import doctor
+
+        columns, rows = doctor()
+    else:
+        from kvtui.report.listings import listing
+
+        columns, rows = listing(args.command, args.search)
+    width, color = _width(args), _color(args)
+    _write(table.render(columns, rows, args.format, width, color, _ascii(args)), args.output)
+    return 0
+
+
+def _completion(parser: Parser, shell: str) -> int:
+    import shtab
+
+    _choose("shell", shell, SHELLS)
+    _write(str(shtab.complete(parser, shell)) + "\n", None)
+    return 0
+
+
+def _app(args: argparse.Namespace) -> int:
+    from kvtui.engine.options import scenario_from
+    from kvtui.terminal import is_terminal, own_screen
+
+    values = vars(args)
+    untouched = all(values[key] is None for key in CHOICES)
+    scenario = scenario_from(_first(values) if untouched else values)
+    speed = None if args.speed is None else _speed(args.speed)
+    if not is_terminal():
+        fail("not a terminal; --report prints the plan without one")
+    _import_beside("numpy")
+    from kvtui.app import KvtuiApp
+    from kvtui.session import Session
+    from kvtui.settings import load
+    from kvtui.themes import theme_names
+
+    settings = load(values, theme_names())
+    session = Session(scenario, follows_device=untouched)
+    _ = session.plan
+    app = KvtuiApp(session, settings, play=args.play, speed=speed)
+    with own_screen():
+        app.run()
+    return app.return_code or 0
+
+
+def _import_beside(name: str) -> None:
+    """Import a module in a thread, so that its libraries load while the terminal's own modules do."""
+    from importlib import import_module
+    from threading import Thread
+
+    Thread(target=import_module, args=(name,), daemon=True).start()
+
+
+def _first(values: Values) -> Values:
+    """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
+    from kvtui.engine.defaults import defaults_for
+    from kvtui.engine.devices import find_device
+    from kvtui.engine.options import DEFAULT_DEVICE
+
+    found = defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE)))
+    return {
+        **values,
+        "model": found.model,
+        "context": str(found.context),
+        "batch": str(found.batch),
+        "cb": found.continuous_batching,
+        "pa": found.paged_attention,
+        "fa": found.flash_attention,
+    }
+
+
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not SLOWEST <= value <= FASTEST:
+        from kvtui.engine.untrusted import plain
+
+        raise InputError(f"--speed: '{plain(text)}' is not a number from {SLOWEST:g} to {FASTEST:g}")
+    return value
+
+
+def _choose(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UnknownName(what, value, allowed)
+
+
+def _color(args: argparse.Namespace) -> bool:
+    if args.color != "auto":
+        return bool(args.color == "always")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return args.output is None and not plain and sys.stdout.isatty()
+
+
+def _ascii(args: argparse.Namespace) -> bool:
+    if args.ascii or args.output is not None:
+        return bool(args.ascii)
+    try:
+        "█≈".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _width(args: argparse.Namespace) -> int:
+    from shutil import get_terminal_size
+
+    return max(60, get_terminal_size((80, 24)).columns) if args.output is None else 80
+
+
+def _write(text: str, output: str | None) -> None:
+    """Write ``text`` to stdout, or to a file that appears whole or not at all."""
+    if output is None or output == "-":
+        sys.stdout.write(text)
+        return
+    from pathlib import Path
+
+    from kvtui.files import write_whole
+
+    write_whole(Path(output), text)

@@ -1,0 +1,160 @@
+"""The words of the command line: options, commands, help, and errors of one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from kvtui import __version__
+from kvtui.engine.errors import UnknownName
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+USAGE = 2
+REPORT_FORMATS = ("text", "json", "csv", "markdown", "html")
+TABLE_FORMATS = ("text", "json", "csv", "markdown")
+COLORS = ("auto", "always", "never")
+SHELLS = ("bash", "zsh", "tcsh")
+SLOWEST, FASTEST = 0.5, 100.0
+MOST_HELP_COLUMNS = 100
+
+EXAMPLES = """\
+examples:
+  kvtui --report --model Qwen3-Next-80B-A3B --gpu "H200 SXM" --context 128K --batch 4
+  kvtui --report json --model ./config.json --gpu "RTX 4090" --dtype int4
+  kvtui --report --model model.gguf --gpu "RTX 3090" --kv-dtype q8_0 --check
+  kvtui compare --kv-dtype bf16 -- --kv-dtype fp8
+  kvtui models gemma
+
+exit codes: 0 done, 1 failed, 2 wrong input, 3 backend not available,
+            4 does not fit (with --check), 130 interrupted, 143 terminated
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the nearest option when one was misspelt."""
+
+    commands: tuple[argparse.ArgumentParser, ...] = ()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _formatter, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and ``message`` on one line of stderr."""
+        from kvtui.engine.untrusted import plain
+
+        if message.startswith("unrecognized arguments: "):
+            word = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+            known = [option for action in self._actions for option in action.option_strings]
+            message = str(UnknownName("option" if word.startswith("-") else "argument", word, known))
+        elif "invalid choice: " in message:
+            message = message.partition(" (choose from")[0]
+        fail(plain(message, limit=400))
+
+
+def fail(message: str, code: int = USAGE) -> NoReturn:
+    """Print one line to stderr and exit."""
+    print(f"kvtui: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def check_options(parser: Parser, words: Sequence[str]) -> None:
+    """Raises UnknownName for the first long option among ``words`` that no command has.
+
+    argparse would complain about the word behind it.
+    """
+    known = {
+        option for one in (parser, *parser.commands) for action in one._actions for option in action.option_strings
+    }
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--") and len(option) > 2 and option not in known:
+            raise UnknownName("option", option, known)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Help as wide as the terminal; asked here because argparse loads half of shutil to ask."""
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(columns, MOST_HELP_COLUMNS) - 2)
+
+
+def build_parser(everything: bool = True) -> Parser:
+    """The whole command line, also read by shell completion; ``everything`` includes the options of ``compare``."""
+    parser = Parser(
+        prog="kvtui",
+        description="See, plan and measure the KV cache of large language models.",
+        epilog=EXAMPLES,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"kvtui {__version__}")
+    parser.add_argument(
+        "--report",
+        nargs="?",
+        const="text",
+        metavar="FORMAT",
+        help=f"print the plan and exit: {', '.join(REPORT_FORMATS)}",
+    )
+    parser.add_argument("--check", action="store_true", help="with --report: exit with 4 when it does not fit")
+    parser.add_argument("--completion", metavar="SHELL", help=f"print a completion script: {', '.join(SHELLS)}")
+    _add_output(parser)
+    _add_scenario(parser)
+    _add_app(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, what in (("models", "models"), ("devices", "devices")):
+        command = commands.add_parser(name, help=f"list the {what} of the catalogue", allow_abbrev=False)
+        command.add_argument("search", nargs="?", help="part of a name")
+        _add_table(command)
+    command = commands.add_parser(
+        "compare",
+        help="scenarios side by side: kvtui compare A-OPTIONS -- B-OPTIONS ...",
+        description="Compare scenarios, separated by --. The first is the one the others are measured against.",
+        allow_abbrev=False,
+    )
+    _add_table(command)
+    if everything:
+        _add_scenario(command)
+    command = commands.add_parser("doctor", help="versions, terminal, accelerators, places", allow_abbrev=False)
+    _add_table(command)
+    parser.commands = tuple(commands.choices.values())
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
+    parser.add_argument("--color", metavar="WHEN", default="auto", help=f"{', '.join(COLORS)}")
+    parser.add_argument("--ascii", action="store_true", help="no characters beyond ASCII in text")
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(TABLE_FORMATS))
+    _add_output(parser)
+
+
+def _add_scenario(parser: argparse.ArgumentParser) -> None:
+    from kvtui.engine.option_table import OPTIONS
+
+    group = parser.add_argument_group("scenario")
+    for option in OPTIONS:
+        flag = f"--{option.name}"
+        if option.one_way:
+            group.add_argument(flag, dest=option.key, action="store_true", default=None, help=option.help)
+        elif option.switch:
+            group.add_argument(flag, dest=option.key, action=argparse.BooleanOptionalAction, help=option.help)
+        else:
+            group.add_argument(flag, dest=option.key, metavar=option.metavar, help=option.help)
+
+
+def _add_app(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("app")
+    group.add_argument("--play", action="store_true", help="begin to play at once")
+    group.add_argument("--speed", metavar="X", help=f"speed of the film, {SLOWEST:g} to {FASTEST:g}")
+    group.add_argument("--theme", metavar="NAME", help="kvtui-dark, kvtui-light or another theme of Textual")
+    group.add_argument("--motion", metavar="HOW", help="full, reduced or none")
+    group.add_argument("--fps", metavar="N", help="frames per second while playing, 0 for steps by key only")

@@ -1,0 +1,190 @@
+"""Scenarios side by side: the fields that decide, and how each differs from the first scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvtui.engine.errors import UnknownName
+from kvtui.engine.units import format_tokens
+from kvtui.report import sections
+from kvtui.report.document import SCHEMA
+from kvtui.report.harmless import clean
+
+NONE = "–"
+FORMATS = ("text", "json", "csv", "markdown")
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row: dotted ``keys`` of the document (several for a band), its label, and its values as text.
+
+    ``compared`` values get their difference to the first scenario in percent.
+    """
+
+    label: str
+    keys: tuple[str, ...]
+    show: Callable[[Document], str]
+    compared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
+
+    text: str
+    change: str = ""
+
+
+def _gib(key: str) -> Callable[[Document], str]:
+    def show(document: Document) -> str:
+        size = document["memory"][key]
+        return sections.gib(size) if size else NONE
+
+    return show
+
+
+def _count(key: str, absent: str) -> Callable[[Document], str]:
+    def show(document: Document) -> str:
+        value = look_up(document, key)
+        return absent if value is None else f"{value:,}"
+
+    return show
+
+
+def _band(key: str, unit: str) -> Callable[[Document], str]:
+    def show(document: Document) -> str:
+        band = look_up(document, key)
+        if band is None:
+            return NONE
+        return sections.duration(band) if unit == "ms" else sections.band_text(band, unit)
+
+    return show
+
+
+def _band_keys(key: str) -> tuple[str, str]:
+    return f"{key}.low", f"{key}.high"
+
+
+DECODE, SPEED = "performance.decode_ms_per_token", "performance.tokens_per_second"
+DOLLARS = "cost.usd_per_million_tokens"
+
+FIELDS = (
+    Field("model", ("model.name",), lambda d: d["model"]["name"], compared=False),
+    Field("device", ("scenario.gpu", "scenario.gpus"), sections.devices, compared=False),
+    Field("formats", ("scenario.weight_dtype", "scenario.kv_dtype"), sections.formats, compared=False),
+    Field("context", ("scenario.context_tokens",), lambda d: format_tokens(d["scenario"]["context_tokens"])),
+    Field("batch", ("scenario.batch",), _count("scenario.batch", "")),
+    Field("allocation", ("scenario.policy",), lambda d: d["scenario"]["policy"], compared=False),
+    Field("fits", ("memory.fits",), lambda d: "yes" if d["memory"]["fits"] else "no", compared=False),
+    Field("devices needed", ("memory.devices_needed",), _count("memory.devices_needed", "none found")),
+    Field("weights, GiB", ("memory.weights_bytes",), _gib("weights_bytes")),
+    Field("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
+    Field("state, GiB", ("memory.state_bytes",), _gib("state_bytes")),
+    Field("reserved, GiB", ("memory.reserved_unused_bytes",), _gib("reserved_unused_bytes")),
+    Field("total, GiB ≈", ("memory.total_bytes",), _gib("total_bytes")),
+    Field("usable, GiB", ("memory.usable_bytes_per_device",), _gib("usable_bytes_per_device")),
+    Field("KV bytes/token", ("model.kv_bytes_per_token",), _count("model.kv_bytes_per_token", NONE)),
+    Field("max context", ("capacity.max_context_tokens",), _count("capacity.max_context_tokens", "no bound")),
+    Field("max sequences", ("capacity.max_sequences",), _count("capacity.max_sequences", "no bound")),
+    Field("decode ≈", _band_keys(DECODE), _band(DECODE, "ms")),
+    Field("tokens/s ≈", _band_keys(SPEED), _band(SPEED, "")),
+    Field("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$")),
+)
+
+
+def render(
+    documents: Sequence[Document], format: str, width: int = 80, color: bool = False, ascii_only: bool = False
+) -> str:
+    """``documents`` side by side in one of FORMATS; JSON holds them whole.
+
+    Text goes below each other where a column would be too narrow to read. Raises UnknownName for another format.
+    """
+    known = [clean(document) for document in documents]
+    match format:
+        case "json":
+            from kvtui.report import json_
+
+            return json_.dump({"schema": SCHEMA, "scenarios": known})
+        case "csv":
+            return _csv(known)
+        case "markdown":
+            return _markdown(known)
+        case "text":
+            from kvtui.report.compare_text import text
+
+            return text(rows(known), [d["memory"]["fits"] for d in known], width, color, ascii_only)
+    raise UnknownName("format", format, FORMATS)
+
+
+def look_up(document: Document, key: str) -> Any:
+    """The value at a dotted ``key``; ``.low`` and ``.high`` are the ends of a band. None where there is none."""
+    value: Any = document
+    for name in key.split("."):
+        match value:
+            case None:
+                return None
+            case list():
+                value = value[("low", "high").index(name)]
+            case _:
+                value = value[name]
+    return value
+
+
+def rows(documents: Sequence[Document]) -> list[tuple[str, list[Cell]]]:
+    """Label and cells of each field."""
+    first = documents[0]
+    return [(f.label, [Cell(f.show(d), "" if d is first else _change(f, first, d)) for d in documents]) for f in FIELDS]
+
+
+def change(before: float | None, after: float | None) -> float | None:
+    """The difference in percent of ``before``; None where either is absent or ``before`` is zero."""
+    if before is None or after is None or before == 0:
+        return None
+    return 100 * (after - before) / before
+
+
+def _change(field: Field, first: Document, other: Document) -> str:
+    """In words; of a band, the change of its middle."""
+    if not field.compared:
+        return ""
+    middles = [_middle([look_up(d, key) for key in field.keys]) for d in (first, other)]
+    found = change(*middles)
+    if found is None or found == 0:
+        return ""
+    return f"{found:+,.0f}%".replace("-", "−") if abs(found) >= 9.95 else f"{found:+.1f}%".replace("-", "−")
+
+
+def _middle(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None
+    return numbers[0] if len(numbers) == 1 else sum(numbers) / len(numbers)
+
+
+def _csv(documents: Sequence[Document]) -> str:
+    """Exact values, one row per field; changes in percent of the first scenario."""
+    from kvtui.report import csv_
+
+    count = len(documents)
+    heads = [*(f"scenario_{i}" for i in range(1, count + 1)), *(f"change_{i}_percent" for i in range(2, count + 1))]
+    found: list[list[Any]] = [["field", *heads]]
+    for field in FIELDS:
+        for key in field.keys:
+            values = [look_up(document, key) for document in documents]
+            changes = [change(values[0], value) if field.compared else None for value in values[1:]]
+            found.append([key, *values, *(None if c is None else round(c, 4) for c in changes)])
+    return csv_.table(found)
+
+
+def _markdown(documents: Sequence[Document]) -> str:
+    from kvtui.report import markdown
+
+    heads = ["", *(f"scenario {i}" for i in range(1, len(documents) + 1))]
+    body = [
+        [label, *(f"{c.text} ({c.change})" if c.change else c.text for c in cells)] for label, cells in rows(documents)
+    ]
+    return markdown.table(heads, body) + "\n"

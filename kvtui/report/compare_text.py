@@ -1,0 +1,83 @@
+"""The comparison for a terminal: a column per scenario, or the scenarios below each other where it is too narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+from kvtui.report.compare import NONE, Cell
+from kvtui.report.lines import Line, Span, fill, rule, stack, to_ascii, width_of, wrap, write
+
+NARROWEST, READABLE, WIDEST_COLUMN = 40, 18, 32
+GAP = 3
+STRONG = {"model", "total, GiB ≈"}
+
+Rows = Sequence[tuple[str, Sequence[Cell]]]
+
+
+def text(rows: Rows, fits: Sequence[bool], width: int, color: bool, ascii_only: bool) -> str:
+    """Label and cells of each field in at most ``width`` cells (no less than 40 are used)."""
+    cells = max(NARROWEST, width)
+    label = max(cell_len(name) for name, _ in rows)
+    column = min(WIDEST_COLUMN, (cells - label) // len(fits) - GAP)
+    if column >= READABLE:
+        lines = [_heads(len(fits), label, column)]
+        lines += [line for name, found in rows for line in _row(name, found, fits, label, column)]
+    else:
+        lines = stack(_scenario(rows, i, fits[i], label, cells) for i in range(len(fits)))
+    say = to_ascii if ascii_only else str
+    return write([tuple((say(part), style) for part, style in line) for line in lines], color)
+
+
+def _heads(count: int, label: int, column: int) -> Line:
+    line: Line = ((" " * label, ""),)
+    for i in range(1, count + 1):
+        line += ((" " * GAP, ""), *rule(f"scenario {i}", column))
+    return line
+
+
+def _row(name: str, cells: Sequence[Cell], fits: Sequence[bool], label: int, column: int) -> Iterator[Line]:
+    parts = [_block(name, cell, holds, column) for cell, holds in zip(cells, fits, strict=True)]
+    for i in range(max(map(len, parts))):
+        line = fill(((name if not i else "", "dim"),), label)
+        for part in parts:
+            line += ((" " * GAP, ""), *fill(part[i] if i < len(part) else (), column))
+        yield line
+
+
+def _block(name: str, cell: Cell, fits: bool, column: int) -> list[Line]:
+    """The value to the left and its change to the right of a column; below each other where they do not fit."""
+    value: Span = cell.text, _style(name, cell, fits)
+    blank = column - cell_len(cell.text) - cell_len(cell.change)
+    if blank >= 1:
+        return [(value, (" " * blank, ""), (cell.change, "dim"))]
+    lines: list[Line] = [((words, value[1]),) for words in wrap(cell.text, column)]
+    if cell.change:
+        lines.append(((" " * (column - cell_len(cell.change)), ""), (cell.change, "dim")))
+    return lines
+
+
+def _scenario(rows: Rows, i: int, fits: bool, label: int, width: int) -> list[Line]:
+    lines: list[Line] = [rule(f"scenario {i + 1}", width)]
+    for name, cells in rows:
+        cell = cells[i]
+        style = _style(name, cell, fits)
+        first, *rest = wrap(cell.text, width - label - GAP)
+        head = fill(((name, "dim"),), label + GAP)
+        found: list[Line] = [(*head, (first, style)), *((*fill((), label + GAP), (words, style)) for words in rest)]
+        change = (f"  {cell.change}" if cell.change else "", "dim")
+        if width_of((*found[-1], change)) <= width:
+            found[-1] += (change,)
+        else:
+            found.append((*fill((), label + GAP), (cell.change, "dim")))
+        lines += found
+    return lines
+
+
+def _style(name: str, cell: Cell, fits: bool) -> str:
+    if cell.text == NONE:
+        return "dim"
+    if name == "fits":
+        return "ok" if fits else "bad"
+    return "strong" if name in STRONG else ""

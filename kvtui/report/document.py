@@ -1,0 +1,194 @@
+"""The report as one plain dict: what every format, the export dialog and the tests read.
+
+The keys are a stable interface (``schema`` 1). Units are in the names, bytes are exact integers, and what does not
+apply or is not known is None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvtui import __version__
+from kvtui.engine.capacity import Capacity, capacity
+from kvtui.engine.explain import explain, policy
+from kvtui.engine.notices import notices
+from kvtui.engine.plan import Parts, Plan, plan
+from kvtui.engine.roofline import Band, Estimate, estimate
+from kvtui.engine.scenario import Scenario
+
+SCHEMA = 1
+
+Document = dict[str, Any]
+
+
+def document(scenario: Scenario) -> Document:
+    """The whole report of ``scenario``. Raises InputError where the plan does."""
+    planned = plan(scenario)
+    limits = capacity(planned)
+    times = estimate(planned)
+    return {
+        "schema": SCHEMA,
+        "kvtui": __version__,
+        "scenario": _scenario(scenario, planned),
+        "model": _model(scenario),
+        "device": _device(scenario),
+        "memory": _memory(planned),
+        "capacity": _capacity(limits),
+        "engine": _engine(scenario),
+        "performance": _performance(times),
+        "cost": _cost(times),
+        "explain": [
+            {"id": e.id, "formula": e.formula, "values": dict(e.values), "bytes": e.bytes, "sources": list(e.sources)}
+            for e in explain(planned, limits, times)
+        ],
+        "warnings": [{"id": n.id, "severity": n.severity, "text": n.text} for n in notices(planned)],
+    }
+
+
+def _scenario(scenario: Scenario, planned: Plan) -> Document:
+    from kvtui.engine.options import command_line
+
+    layout = scenario.layout
+    return {
+        "model": scenario.model_ref or scenario.model.name,
+        "gpu": scenario.device.name,
+        "gpus": layout.devices,
+        "tp": layout.tp,
+        "pp": layout.pp,
+        "dp": layout.dp,
+        "weight_dtype": scenario.weight_dtype,
+        "kv_dtype": scenario.kv_dtype,
+        "context_tokens": scenario.context,
+        "batch": scenario.batch,
+        "lengths_tokens": None if scenario.lengths is None else list(scenario.lengths),
+        "continuous_batching": scenario.continuous_batching,
+        "paged_attention": scenario.paged_attention,
+        "flash_attention": scenario.flash_attention,
+        "skip_weights": scenario.skip_weights,
+        "shared_prefix_tokens": scenario.shared_prefix,
+        "block_size_tokens": scenario.block_size,
+        "max_batched_tokens": scenario.max_batched_tokens,
+        "speculative_tokens": scenario.speculative_tokens,
+        "kv_pool_bytes": scenario.kv_pool,
+        "gpu_memory_utilization": scenario.memory_utilization,
+        "engine": scenario.engine,
+        "policy": policy(planned),
+        "command_line": f"kvtui --report {command_line(scenario)}",
+    }
+
+
+def _model(scenario: Scenario) -> Document:
+    model, kv = scenario.model, scenario.kv
+    return {
+        "name": model.name,
+        "source": model.source,
+        "confidence": model.confidence,
+        "layers": len(model.layers),
+        "layer_kinds": model.layer_kinds,
+        "parameters": model.parameters,
+        "parameters_from": model.parameters_from,
+        "active_parameters": model.active_parameters,
+        "kv_bytes_per_token": model.bytes_per_token(kv),
+        "indexer_bytes_per_token": model.bytes_per_token(kv, "indexer"),
+        "bounded_bytes_per_sequence": model.bounded_bytes(kv),
+        "state_bytes_per_sequence": model.state_bytes(),
+        "max_context_tokens": model.max_context,
+        "published_weights": model.published_weights,
+    }
+
+
+def _device(scenario: Scenario) -> Document:
+    device = scenario.device
+    return {
+        "name": device.name,
+        "vendor": device.vendor,
+        "nominal_gb": device.nominal_gb,
+        "usable_bytes": device.usable_bytes,
+        "memory_type": device.memory.kind,
+        "modules": device.memory.modules,
+        "bandwidth_gbs": device.bandwidth_gbs,
+        "source": device.source,
+        "confidence": device.confidence,
+    }
+
+
+def _parts(parts: Parts) -> Document:
+    return {
+        "weights_bytes": parts.weights,
+        "kv_bytes": parts.kv,
+        "state_bytes": parts.state,
+        "activation_bytes": parts.activation,
+        "overhead_bytes": parts.overhead,
+        "reserved_unused_bytes": parts.reserved_unused,
+        "total_bytes": parts.total,
+    }
+
+
+def _memory(planned: Plan) -> Document:
+    return {
+        **_parts(planned.total),
+        "usable_bytes_per_device": planned.usable_per_device,
+        "devices": planned.devices,
+        "devices_needed": planned.devices_needed,
+        "utilization": round(planned.utilization, 6),
+        "fits": planned.fits,
+        "binding_limit": planned.binding_limit,
+        "budget_bytes_per_device": planned.budget_per_device,
+        "fullest_device": _parts(planned.per_device),
+        "flash_attention_saved_bytes": planned.flash_attention_saved,
+        "prefix_shared_bytes": planned.prefix_shared,
+    }
+
+
+def _capacity(limits: Capacity) -> Document:
+    return {
+        "max_context_tokens": limits.context,
+        "max_context_limit": limits.context_limit,
+        "max_sequences": limits.sequences,
+        "max_sequences_limit": limits.sequences_limit,
+    }
+
+
+def _engine(scenario: Scenario) -> Document:
+    absent = (
+        "version",
+        "block_size_tokens",
+        "groups",
+        "bytes_per_block",
+        "blocks",
+        "blocks_per_request",
+        "bytes_per_token",
+        "state_bytes_per_slot",
+        "kv_cache_tokens",
+        "max_concurrency",
+        "needed_bytes",
+        "buffers",
+    )
+    return {"name": scenario.engine, **dict.fromkeys(absent)}
+
+
+def _performance(times: Estimate) -> Document:
+    return {
+        "prefill_ms": _band(times.prefill_ms),
+        "decode_ms_per_token": _band(times.decode_ms),
+        "tokens_per_second": _band(times.tokens_per_second),
+        "bound": times.bound,
+        "confidence": "L",
+    }
+
+
+def _cost(times: Estimate) -> Document:
+    hourly = times.usd_per_hour
+    return {
+        "usd_per_hour": None if hourly is None else round((hourly.low + hourly.high) / 2, 4),
+        "usd_per_hour_span": _band(hourly),
+        "usd_per_million_tokens": _band(times.usd_per_million_tokens),
+        "joules_per_token": _band(times.joules_per_token),
+        "priced_on": times.priced_on,
+        "confidence": "L",
+    }
+
+
+def _band(band: Band | None) -> list[float] | None:
+    """Four significant digits: a band is an estimate."""
+    return None if band is None else [float(f"{band.low:.4g}"), float(f"{band.high:.4g}")]

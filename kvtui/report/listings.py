@@ -1,0 +1,104 @@
+"""The catalogues as tables: which columns, and one row per model or device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvtui.engine.devices import all_devices
+from kvtui.engine.errors import UnknownName
+from kvtui.engine.formats import FORMATS
+from kvtui.engine.models import all_models
+from kvtui.engine.units import GIB, format_bytes, format_count, format_tokens
+from kvtui.report.table import Column
+
+Rows = Sequence[Sequence[object]]
+
+MODEL_COLUMNS = (
+    Column("name", "model", priority=0),
+    Column("layers", "layers", align="right", priority=4),
+    Column("layer_kinds", "kinds", priority=6),
+    Column("kv_bytes_per_token", "KV B/token", align="right", priority=1, format=lambda n: f"{n:,}"),
+    Column("bounded_bytes_per_sequence", "windows", align="right", priority=3, format=lambda n: _size(n)),
+    Column("state_bytes_per_sequence", "state", align="right", priority=3, format=lambda n: _size(n)),
+    Column("max_context_tokens", "context", align="right", priority=2, format=format_tokens),
+    Column("parameters", "params", align="right", priority=1, format=format_count),
+    Column("active_parameters", "active", align="right", priority=5, format=format_count),
+    Column("confidence", "conf", priority=5),
+)
+
+DEVICE_COLUMNS = (
+    Column("name", "device", priority=0),
+    Column("nominal_gb", "GB", align="right", priority=2, format=lambda n: f"{n:g}"),
+    Column("usable_bytes", "usable", align="right", priority=1, format=lambda n: f"{n / GIB:,.2f} GiB"),
+    Column("memory_type", "memory", priority=4),
+    Column("modules", "modules", align="right", priority=6),
+    Column("bandwidth_gbs", "GB/s", align="right", priority=1, format=lambda n: f"{n:,.0f}"),
+    Column("bf16_tflops", "bf16 TFLOP/s", align="right", priority=3, format=lambda n: f"{n:,g}"),
+    Column("tdp_watts", "W", align="right", priority=5, format=lambda n: f"{n:,.0f}"),
+    Column("usd_per_hour", "$/h", align="right", priority=3),
+    Column("confidence", "conf", priority=6),
+)
+
+
+def listing(kind: str, search: str | None) -> tuple[Sequence[Column], Rows]:
+    """Columns and rows of the ``models`` or ``devices`` whose name or alias contains ``search``.
+
+    Raises UnknownName when none does.
+    """
+    if kind == "models":
+        return MODEL_COLUMNS, _models(search)
+    return DEVICE_COLUMNS, _devices(search)
+
+
+def _models(search: str | None) -> Rows:
+    kv = FORMATS["bf16"]
+    models = [m for m in all_models() if _found(search, m.name, m.aliases)]
+    if not models:
+        raise UnknownName("model", search or "", [m.name for m in all_models()])
+    return [
+        (
+            m.name,
+            len(m.layers),
+            ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in m.layer_kinds.items()),
+            m.bytes_per_token(kv),
+            m.bounded_bytes(kv),
+            m.state_bytes(),
+            m.max_context,
+            m.parameters,
+            m.active_parameters,
+            m.confidence,
+        )
+        for m in models
+    ]
+
+
+def _devices(search: str | None) -> Rows:
+    devices = [d for d in all_devices() if _found(search, d.name, d.aliases)]
+    if not devices:
+        raise UnknownName("device", search or "", [d.name for d in all_devices()])
+    return [
+        (
+            d.name,
+            d.nominal_gb,
+            d.usable_bytes,
+            d.memory.kind,
+            d.memory.modules,
+            d.bandwidth_gbs,
+            d.peak("bf16"),
+            d.tdp_watts,
+            None if d.price is None else f"{d.price.low:g}–{d.price.high:g}",
+            d.confidence,
+        )
+        for d in devices
+    ]
+
+
+def _found(search: str | None, name: str, aliases: Sequence[str]) -> bool:
+    if search is None:
+        return True
+    wanted = search.casefold()
+    return any(wanted in known.casefold() for known in (name, *aliases))
+
+
+def _size(count: int) -> str:
+    return format_bytes(count, 1) if count else "–"

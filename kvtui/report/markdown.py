@@ -1,0 +1,106 @@
+"""The report as GitHub-flavoured Markdown: every section, with exact bytes and all explanations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kvtui.report import sections
+from kvtui.report.harmless import clean
+from kvtui.report.sections import gib, percent
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
+_BACKTICKS = re.compile(r"`+")
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """``document`` as Markdown, ending in a newline."""
+    known = clean(document)
+    fits, sentence = sections.verdict(known)
+    blocks = [
+        f"# {escape(' · '.join(sections.title(known)))}",
+        f"**{'✓' if fits else '✗'} {escape(sentence)}**",
+        "## Memory",
+        _memory(known),
+        *(block for panel in sections.panels(known) for block in _panel(panel)),
+        *_remarks(known),
+        "## Where the numbers come from",
+        *(_derivation(derivation) for derivation in sections.derivations(known)),
+        "## Reproduce",
+        fence(known["scenario"]["command_line"]),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str) -> str:
+    """``text`` with all that Markdown would interpret made literal, for running text and table cells."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def fence(text: str) -> str:
+    """``text`` as a block of code, in a fence that does not occur in it."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks}sh\n{text}\n{marks}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str] | None = None) -> str:
+    """A table of escaped cells. ``aligns`` are "left" or "right" by column; without it all but the first are right."""
+    sides = aligns or ["left", *["right"] * (len(heads) - 1)]
+    marks = ["---:" if side == "right" else "---" for side in sides]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (list(map(escape, heads)), marks, *_escaped(rows)))
+
+
+def _escaped(rows: Iterable[Sequence[str]]) -> Iterator[list[str]]:
+    for row in rows:
+        yield [escape(cell) for cell in row]
+
+
+def _memory(document: Mapping[str, Any]) -> str:
+    memory = document["memory"]
+    usable, several = memory["usable_bytes_per_device"], memory["devices"] > 1
+    rows = []
+    for part in sections.parts(document):
+        rows.append(_row(part.label, part.total, part.fullest, part.estimate, usable, several))
+    for found in sections.sums(document):
+        rows.append(_row(found.label, found.total, found.fullest, found.estimate, usable, several))
+    own = ["all devices, bytes", "all devices, GiB", "fullest, bytes", "fullest, GiB"] if several else ["bytes", "GiB"]
+    return table(["part", *own, "% of usable"], rows) + "\n\n≈ estimated; the rest is exact arithmetic."
+
+
+def _row(label: str, total: int | None, fullest: int, estimate: bool, usable: int, several: bool) -> list[str]:
+    name = f"{label} ≈" if estimate else label
+    figures = [total, fullest] if several else [fullest]
+    shown = [text for size in figures for text in (("", "") if size is None else (f"{size:,}", gib(size)))]
+    return [name, *shown, percent(fullest, usable)]
+
+
+def _panel(panel: sections.Panel) -> Iterator[str]:
+    yield f"## {escape(panel.title[0].upper() + panel.title[1:])}"
+    noted = 3 if any(fact.note for fact in panel.facts) else 2
+    facts = [(fact.label, fact.value, fact.note)[:noted] for fact in panel.facts]
+    yield table([""] * noted, facts, ["left", "right", "left"][:noted])
+    if panel.note:
+        yield escape(panel.note)
+
+
+def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
+    found = sections.remarks(document)
+    if found:
+        yield "## Remarks"
+        yield "\n".join(f"- **{remark.severity}**: {escape(remark.text)}" for remark in found)
+
+
+def _derivation(derivation: sections.Derivation) -> str:
+    lines = [f"### {escape(derivation.id)}", escape(derivation.formula)]
+    if derivation.filled != derivation.formula:
+        lines.append(f"= {escape(derivation.filled)}")
+    if derivation.result is not None:
+        lines.append(f"= **{derivation.result:,} B**")
+    text = "  \n".join(lines[1:])
+    blocks = [lines[0], text]
+    if derivation.values:
+        blocks.append(table(["value", ""], derivation.values))
+    blocks.append("\n".join(f"- {escape(source)}" for source in derivation.sources))
+    return "\n\n".join(blocks)

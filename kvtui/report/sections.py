@@ -1,0 +1,481 @@
+"""What the reports for people say, before anyone lays it out: labels, sentences, and numbers as text.
+
+Text, Markdown and HTML show the same sections in the same words; nothing here knows how wide a line is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from typing import Any
+
+from kvtui.engine.plan import SEARCH_DEVICES
+from kvtui.engine.units import GIB, format_bytes, format_tokens
+
+Document = Mapping[str, Any]
+
+SHORT_SECONDS = 120
+HUGE = 10**6
+CONFIDENCE = {"H": "high", "M": "medium", "L": "low"}
+SAID_BY_VERDICT = {"over_capacity", "no_split", "multi_device"}
+KINDS = {
+    "full": "full attention",
+    "sliding_window": "sliding window",
+    "chunked_local": "chunked local",
+    "cross_attention": "cross-attention",
+    "latent": "latent (MLA)",
+    "sliding_window_latent": "sliding-window latent",
+    "compressed_latent": "compressed latent",
+    "sparse_indexer": "sparse indexer",
+    "gated_deltanet": "gated DeltaNet",
+    "kda": "Kimi Delta (KDA)",
+    "mamba1": "Mamba-1",
+    "mamba2": "Mamba-2",
+    "lightning": "lightning",
+    "short_conv": "short conv",
+    "shared": "shared, store nothing",
+    "none": "without a cache",
+}
+UNIT_WORDS = {"gbs": "GB/s", "kv": "KV", "k": "K", "v": "V", "tp": "TP", "tdp": "TDP", "usd": "USD"}
+ENGINE_FACTS = (
+    ("block_size_tokens", "block", "tokens"),
+    ("bytes_per_block", "one block", "B"),
+    ("blocks", "blocks", ""),
+    ("blocks_per_request", "blocks per request", ""),
+    ("bytes_per_token", "per token", "B"),
+    ("state_bytes_per_slot", "state per slot", "B"),
+    ("kv_cache_tokens", "KV cache", "tokens"),
+    ("max_concurrency", "requests at once", "×"),
+    ("needed_bytes", "needed", "B"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the memory: ``total`` bytes over all devices, ``fullest`` on the most loaded one."""
+
+    key: str
+    label: str
+    total: int
+    fullest: int
+    estimate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A line below the parts, in bytes; ``total`` is None where only one device has it. Overflow is negative."""
+
+    key: str
+    label: str
+    total: int | None
+    fullest: int
+    estimate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The parts to draw (bytes by key), the room they are drawn in, and that room's name.
+
+    ``whole`` says that the room is all of the usable memory.
+    """
+
+    parts: dict[str, int]
+    capacity: int
+    room: str
+    whole: bool
+
+    @property
+    def excess(self) -> int:
+        """Bytes that do not fit."""
+        return max(0, sum(self.parts.values()) - self.capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label, its value as text, and a remark. ``style`` is a part's key where the value has that part's colour."""
+
+    label: str
+    value: str
+    note: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Facts under a heading; ``note`` holds for all of them."""
+
+    title: str
+    facts: tuple[Fact, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a figure came about: ``formula`` as it stands, ``filled`` with values put in, ``rest`` the values left over.
+
+    ``result`` is the bytes it gives, None when it is no byte count.
+    """
+
+    id: str
+    formula: str
+    filled: str
+    rest: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str, str], ...]
+    result: int | None
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A warning: its severity (critical, warning or info) and its sentence."""
+
+    severity: str
+    text: str
+
+
+def title(document: Document) -> tuple[str, ...]:
+    """What is planned, in words: model, devices, formats, batch, context."""
+    scenario = document["scenario"]
+    return (
+        document["model"]["name"],
+        devices(document),
+        formats(document),
+        f"batch {scenario['batch']:,}",
+        f"{format_tokens(scenario['context_tokens'])} context",
+    )
+
+
+def devices(document: Document) -> str:
+    """The devices and how they are used: ``8 × H100 SXM (tp 8)``."""
+    scenario, name = document["scenario"], document["device"]["name"]
+    if scenario["gpus"] == 1:
+        return str(name)
+    split = " ".join(f"{key} {scenario[key]}" for key in ("tp", "pp", "dp") if scenario[key] > 1)
+    return f"{scenario['gpus']:,} × {name} ({split})"
+
+
+def formats(document: Document) -> str:
+    """Formats of weights and KV in words."""
+    scenario = document["scenario"]
+    weight, kv = scenario["weight_dtype"], scenario["kv_dtype"]
+    if scenario["skip_weights"]:
+        return f"{kv} KV, weights skipped"
+    if weight == kv:
+        return str(kv)
+    return f"{'weights as in the file' if weight == 'file' else f'{weight} weights'}, {kv} KV"
+
+
+def verdict(document: Document) -> tuple[bool, str]:
+    """Whether it fits, and a sentence that says how well, or what would."""
+    memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
+    count, needed = memory["devices"], memory["devices_needed"]
+    drawn = picture(document)
+    used = sum(drawn.parts.values())
+    if pool is not None:
+        where = "the KV pool" if count == 1 else "the KV pool of the fullest device"
+        amount = f"{gib(used)} of {gib(pool)} GiB in {where}"
+        return memory["fits"], f"fits: {amount}" if memory["fits"] else f"does not fit: the cache needs {amount}"
+    if memory["fits"]:
+        left = f"{gib(drawn.capacity - used)} GiB free"
+        text = f"fits on {counted(count, 'device')}, {left}{' on the fullest' if count > 1 else ''}"
+        return True, text + (f"; {needed:,} would be enough" if needed is not None and needed < count else "")
+    which = "the device" if count == 1 else "the fullest device"
+    text = f"does not fit: {which} needs {gib(used)} of {gib(drawn.capacity)} GiB"
+    if needed is None:
+        return False, f"{text}, and no split over up to {SEARCH_DEVICES:,} devices holds it"
+    other = "split another way would" if needed <= count else "would"
+    return False, f"{text}; {counted(needed, 'device')} {other} hold it"
+
+
+def parts(document: Document) -> tuple[Part, ...]:
+    """The parts of the memory in the order of the picture."""
+    memory = document["memory"]
+    fullest = memory["fullest_device"]
+    named = (
+        ("weights", "weights", False),
+        ("kv", "KV cache", False),
+        ("state", "state", False),
+        ("activation", "activations", True),
+        ("overhead", "overhead", True),
+        ("reserved_unused", "reserved, unused", False),
+    )
+    return tuple(
+        Part(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate) for key, label, estimate in named
+    )
+
+
+def sums(document: Document) -> tuple[Sum, ...]:
+    """Total, what there is, and what is left or missing."""
+    memory, scenario = document["memory"], document["scenario"]
+    count, share = memory["devices"], scenario["gpu_memory_utilization"]
+    total, fullest = memory["total_bytes"], memory["fullest_device"]["total_bytes"]
+    usable, budget = memory["usable_bytes_per_device"], memory["budget_bytes_per_device"]
+    found = [Sum("total", "total", total, fullest, True), Sum("usable", "usable", usable * count, usable, False)]
+    pool = scenario["kv_pool_bytes"]
+    if pool is not None:
+        left = pool - sum(picture(document).parts.values())
+        found += [Sum("pool", "KV pool", None, pool, False), _left(left, None, "left in the pool", False)]
+        return tuple(found)
+    if budget != usable:
+        found.append(Sum("budget", f"budget, {100 * share:.4g}%", budget * count, budget, False))
+    found.append(_left(budget - fullest, budget * count - total, "free", True))
+    return tuple(found)
+
+
+def _left(fullest: int, total: int | None, label: str, estimate: bool) -> Sum:
+    return (
+        Sum("free", label, total, fullest, estimate) if fullest >= 0 else Sum("over", "missing", None, -fullest, True)
+    )
+
+
+def picture(document: Document) -> Picture:
+    """What to draw of the fullest device: all parts in its budget, or the cache in its pool."""
+    memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
+    sizes = {part.key: part.fullest for part in parts(document)}
+    if pool is not None:
+        return Picture({key: sizes[key] for key in ("kv", "state", "reserved_unused")}, pool, "KV pool", False)
+    budget = memory["budget_bytes_per_device"]
+    whole = budget == memory["usable_bytes_per_device"]
+    return Picture(sizes, budget, "usable memory" if whole else "budget", whole)
+
+
+def panels(document: Document) -> tuple[Panel, ...]:
+    """The facts beside the memory table; empty panels are left out."""
+    found = (
+        _cache(document),
+        _capacity(document),
+        _engine(document),
+        _estimates(document),
+        _savings(document),
+    )
+    return tuple(panel for panel in found if panel.facts)
+
+
+def _cache(document: Document) -> Panel:
+    model, scenario = document["model"], document["scenario"]
+    kinds = [f"{count} {KINDS.get(kind, kind.replace('_', ' '))}" for kind, count in model["layer_kinds"].items()]
+    facts = [Fact("layers" if not i else "", kind) for i, kind in enumerate(kinds)]
+    facts.append(Fact("format", scenario["kv_dtype"]))
+    facts.append(Fact("per token", f"{model['kv_bytes_per_token']:,} B", style="kv"))
+    for key, label, style in (
+        ("indexer_bytes_per_token", "indexer, per token", "kv"),
+        ("bounded_bytes_per_sequence", "windows, per sequence", "kv"),
+        ("state_bytes_per_sequence", "state, per sequence", "state"),
+    ):
+        if model[key]:
+            facts.append(Fact(label, f"{model[key]:,} B", style=style))
+    facts.append(Fact("allocation", scenario["policy"]))
+    return Panel("KV cache", tuple(facts))
+
+
+def _capacity(document: Document) -> Panel:
+    found, scenario, memory = document["capacity"], document["scenario"], document["memory"]
+    longest, most, trained = (
+        found["max_context_tokens"],
+        found["max_sequences"],
+        document["model"]["max_context_tokens"],
+    )
+    facts = [
+        Fact(
+            f"max context, batch {scenario['batch']:,}",
+            "no bound" if longest is None else f"{longest:,} tokens",
+            _limit(found["max_context_limit"]),
+        ),
+        Fact(
+            f"max sequences, {format_tokens(scenario['context_tokens'])}",
+            "no bound" if most is None else f"{most:,}",
+            _limit(found["max_sequences_limit"]),
+        ),
+    ]
+    if trained is not None:
+        facts.append(Fact("model's maximum context", f"{trained:,} tokens"))
+    if scenario["kv_pool_bytes"] is None:
+        needed = memory["devices_needed"]
+        facts.append(
+            Fact("devices needed", f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}")
+        )
+    return Panel("capacity", tuple(facts))
+
+
+def _limit(limit: str) -> str:
+    if limit == "none":
+        return ""
+    return f"more than the {limit}" if limit.startswith("model's") else f"limit: {limit}"
+
+
+def _engine(document: Document) -> Panel:
+    engine = document["engine"]
+    facts = [
+        Fact(label, f"{engine[key]:,} {unit}".rstrip())
+        for key, label, unit in ENGINE_FACTS
+        if engine.get(key) is not None
+    ]
+    for buffer in engine.get("buffers") or ():
+        facts.append(Fact(f"buffer {buffer['name']}", f"{gib(buffer['bytes'])} GiB"))
+    return Panel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
+
+
+def _estimates(document: Document) -> Panel:
+    performance, cost = document["performance"], document["cost"]
+    facts = []
+    for label, band, unit in (
+        ("prefill, one sequence", performance["prefill_ms"], "time"),
+        ("decode, per token", performance["decode_ms_per_token"], "time"),
+        ("throughput", performance["tokens_per_second"], "tokens/s"),
+        ("energy, per token", cost["joules_per_token"], "J"),
+        ("price, per hour", cost["usd_per_hour_span"], "$"),
+        ("cost, per million tokens", cost["usd_per_million_tokens"], "$"),
+    ):
+        if band is not None:
+            facts.append(Fact(label, f"≈ {duration(band) if unit == 'time' else band_text(band, unit)}"))
+    if performance["bound"] is not None:
+        facts.insert(
+            next((i + 1 for i, fact in enumerate(facts) if fact.label.startswith("decode")), 0),
+            Fact("decode bound by", performance["bound"]),
+        )
+    notes = []
+    if performance["decode_ms_per_token"] or performance["prefill_ms"]:
+        notes.append(f"roofline estimates, confidence {CONFIDENCE.get(performance['confidence'], 'unknown')}")
+    if cost["usd_per_hour_span"] is not None:
+        notes.append(f"market prices of {cost['priced_on']}")
+    return Panel("time and cost", tuple(facts), "; ".join(notes))
+
+
+def _savings(document: Document) -> Panel:
+    memory, facts = document["memory"], []
+    saved = memory["flash_attention_saved_bytes"]
+    if saved and document["scenario"]["flash_attention"]:
+        note = "illustration: scores never written"
+        facts.append(Fact("by FlashAttention", f"≈ {gib(saved)} GiB", note, "saved"))
+    elif saved:
+        note = "illustration: scores are in activations"
+        facts.append(Fact("FlashAttention would save", f"≈ {gib(saved)} GiB", note, "saved"))
+    if memory["prefix_shared_bytes"]:
+        note = "whole blocks of the common prefix are stored once"
+        facts.append(Fact("by prefix sharing", f"{gib(memory['prefix_shared_bytes'])} GiB", note, "saved"))
+    return Panel("saved, in no total", tuple(facts))
+
+
+def remarks(document: Document) -> tuple[Remark, ...]:
+    """The warnings that the verdict does not already state."""
+    return tuple(Remark(w["severity"], w["text"]) for w in document["warnings"] if w["id"] not in SAID_BY_VERDICT)
+
+
+def derivations(document: Document) -> tuple[Derivation, ...]:
+    """Every explanation with its values put into its formula."""
+    found = []
+    for entry in document["explain"]:
+        filled, used = fill(entry["formula"], entry["values"])
+        values = tuple((_words(name), number(value)) for name, value in entry["values"].items())
+        rest = tuple((_words(n), number(v)) for n, v in entry["values"].items() if n not in used)
+        sources = tuple(entry["sources"])
+        found.append(Derivation(entry["id"], entry["formula"], filled, rest, values, entry["bytes"], sources))
+    return tuple(found)
+
+
+def fill(formula: str, values: Mapping[str, object]) -> tuple[str, set[str]]:
+    """``formula`` with each number before its name, where the name first stands, and the names that were found.
+
+    ``layers × entries`` becomes ``32 layers × 8,192 entries``, and a factor gets its sign: ``4 × 4,096 hidden``.
+    """
+    used: set[str] = set()
+
+    def put(match: re.Match[str]) -> str:
+        factor, name = match[1] or "", match[2]
+        value = values.get(name)
+        if name in used or isinstance(value, str) or value is None:
+            return match[0]
+        used.add(name)
+        words = _words(name)
+        singular = words[:-1] if value == 1 and words.endswith("s") else words
+        return f"{factor and factor + '× '}{number(value)} {singular}"
+
+    return re.sub(r"((?<!\w)\d+ )?\b([a-z]\w*)\b", put, formula), used
+
+
+def _words(name: str) -> str:
+    return " ".join(UNIT_WORDS.get(word, word) for word in name.split("_"))
+
+
+def gib(count: int) -> str:
+    """Bytes in GiB with two digits; less than that is ``<0.01``, a million and more ``1.00e+06``."""
+    if count >= GIB * HUGE:
+        return f"{count / GIB:.2e}"
+    return "<0.01" if 0 < count < GIB / 200 else f"{count / GIB:,.2f}"
+
+
+def percent(count: int, whole: int) -> str:
+    """``count`` in percent of ``whole`` with one digit, without the sign; see ``gib`` for the very small and large."""
+    share = 100 * count / whole
+    if share >= HUGE:
+        return f"{share:.2e}"
+    return "<0.1" if 0 < share < 0.05 else f"{share:,.1f}"
+
+
+def number(value: object) -> str:
+    """A value of an explanation: integers exact with separators, other numbers to six digits."""
+    match value:
+        case bool() | str():
+            return str(value)
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.6g}"
+        case _:
+            return "–"
+
+
+def three_digits(value: float) -> str:
+    """``value`` to three significant digits, without an exponent where it has a plain form."""
+    if value == 0:
+        return "0"
+    magnitude = floor(log10(abs(value)))
+    if magnitude < -4:
+        return f"{value:.2e}"
+    return f"{round(value, 2 - magnitude):,.{max(0, 2 - magnitude)}f}"
+
+
+def dollars(value: float) -> str:
+    """US dollars without their sign: cents from one cent to a thousand dollars, else three significant digits."""
+    return f"{value:,.2f}" if 0.01 <= value < 1000 else three_digits(value)
+
+
+def span(band: Sequence[float], scale: float = 1, shown: Callable[[float], str] = three_digits) -> str:
+    """A band's two ends ÷ ``scale``, each as ``shown``; one number where they agree."""
+    first, last = (shown(end / scale) for end in band)
+    return first if first == last else f"{first}–{last}"
+
+
+def band_text(band: Sequence[float], unit: str) -> str:
+    """A band with its unit; dollars stand before the number."""
+    return f"${span(band, shown=dollars)}" if unit == "$" else f"{span(band)} {unit}".rstrip()
+
+
+def duration(band: Sequence[float]) -> str:
+    """A band of milliseconds in the unit that suits its upper end."""
+    for unit, size, least in (("h", 3.6e6, 2 * 3.6e6), ("min", 6e4, SHORT_SECONDS * 1e3), ("s", 1e3, 1e3)):
+        if band[1] >= least:
+            return f"{span(band, size)} {unit}"
+    return f"{span(band)} ms"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 device``, ``2 devices``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def bank_label(span_size: int, banks: int) -> str:
+    """What one cell of a picture stands for: ``one bank = 283.2 MiB``."""
+    return f"one bank = {format_bytes(round(span_size / banks), 1)}"
+
+
+def source_numbers(found: tuple[Derivation, ...]) -> dict[str, int]:
+    """Sources numbered from 1 in order of first mention."""
+    return {source: i for i, source in enumerate(dict.fromkeys(_all_sources(found)), 1)}
+
+
+def _all_sources(found: tuple[Derivation, ...]) -> Iterator[str]:
+    for derivation in found:
+        yield from derivation.sources

@@ -1,0 +1,317 @@
+"""The report for a terminal: the verdict first, then the picture, the table, the facts, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from rich.cells import cell_len
+
+from kvtui.engine.banks import bank_counts, span_bytes
+from kvtui.report import sections
+from kvtui.report.harmless import clean
+from kvtui.report.lines import Line, Span, beside, rule, stack, to_ascii, width_of, wrap, write
+from kvtui.report.sections import Fact, Panel, Part, Remark, Sum, gib
+from kvtui.report.shell import shell_lines
+
+NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
+FACTS, TABLE = 44, 62
+GAP = 3
+PICTURE_ROWS = 3
+
+GLYPHS = {
+    "weights": "█",
+    "kv": "▓",
+    "state": "░",
+    "activation": "▞",
+    "overhead": "▌",
+    "reserved_unused": "▒",
+    "free": "·",
+    "ok": "✓",
+    "bad": "✗",
+    "critical": "✗",
+    "warning": "!",
+    "info": "i",
+    "bar": "█▉▊▋▌▍▎▏",
+}
+ASCII_GLYPHS = {
+    "weights": "#",
+    "kv": "%",
+    "state": "~",
+    "activation": "+",
+    "overhead": "o",
+    "reserved_unused": "=",
+    "free": ".",
+    "ok": "+",
+    "bad": "X",
+    "critical": "X",
+    "warning": "!",
+    "info": "i",
+    "bar": "#",
+}
+NONE = "–"
+REMARK_STYLES = {"critical": "bad", "warning": "warning", "info": "info"}
+
+
+def render(
+    document: Mapping[str, Any], width: int = 80, color: bool = False, ascii_only: bool = False, explain: bool = True
+) -> str:
+    """``document`` for people, at most ``width`` cells wide (no less than 60, no more than 200 are used).
+
+    ``explain`` adds the derivations of the memory parts; all others are in the JSON, Markdown and HTML reports.
+    ``color`` adds escape codes for what the terminal of this process can show; ``ascii_only`` leaves only ASCII.
+    """
+    known = clean(document)
+    page = _Page(_ascii(known) if ascii_only else known, max(NARROWEST, min(width, WIDEST)), ascii_only)
+    lines = [tuple((page.say(text), style) for text, style in line) for line in page.lines(explain)]
+    return write(lines, color)
+
+
+def _ascii(value: Any) -> Any:
+    match value:
+        case str():
+            return to_ascii(value)
+        case Mapping():
+            return {_ascii(key): _ascii(item) for key, item in value.items()}
+        case list():
+            return [_ascii(item) for item in value]
+        case _:
+            return value
+
+
+@dataclass(frozen=True)
+class _Page:
+    document: Mapping[str, Any]
+    width: int
+    ascii_only: bool
+
+    @property
+    def glyphs(self) -> Mapping[str, str]:
+        return ASCII_GLYPHS if self.ascii_only else GLYPHS
+
+    def say(self, text: str) -> str:
+        return to_ascii(text) if self.ascii_only else text
+
+    def lines(self, explain: bool) -> list[Line]:
+        panels = sections.panels(self.document)
+        heads = [self.header(), self.picture()]
+        tails = [self.remarks(self.width), self.command()]
+        derived = self.derivations if explain else _nothing
+        if self.width >= THREE_COLUMNS:
+            third = self.width - TABLE - FACTS - 2 * GAP
+            left = stack([self.memory(TABLE), self.panels(panels[:1], TABLE)])
+            columns = [(left, TABLE), (self.panels(panels[1:], FACTS), FACTS), (derived(third), third)]
+            return stack([*heads, beside(columns, GAP), *tails])
+        if self.width >= TWO_COLUMNS:
+            first = self.width - FACTS - GAP
+            left = stack([self.memory(first), derived(first)])
+            return stack([*heads, beside([(left, first), (self.panels(panels, FACTS), FACTS)], GAP), *tails])
+        return stack([*heads, self.memory(self.width), self.facts(panels), derived(self.width), *tails])
+
+    def panels(self, panels: Sequence[Panel], cells: int) -> list[Line]:
+        return stack(self.panel(panel, cells) for panel in panels)
+
+    def facts(self, panels: Sequence[Panel]) -> list[Line]:
+        """All panels, in two columns of about the same height where there is room for two."""
+        if self.width < PAIRED_FACTS:
+            return self.panels(panels, self.width)
+        first = (self.width - GAP) // 2
+        second = self.width - GAP - first
+        blocks = [self.panel(panel, first) for panel in panels]
+        heights = [len(block) + 1 for block in blocks]
+        cut = min(range(1, len(blocks)), key=lambda i: max(sum(heights[:i]), sum(heights[i:])), default=1)
+        right = self.panels(panels[cut:], second)
+        return beside([(stack(blocks[:cut]), first), (right, second)], GAP)
+
+    def header(self) -> list[Line]:
+        fits, sentence = sections.verdict(self.document)
+        mark = "ok" if fits else "bad"
+        lines: list[Line] = [((line, "strong"),) for line in _join(sections.title(self.document), self.width)]
+        for i, line in enumerate(wrap(sentence, self.width - 2)):
+            lines.append(((f"{self.glyphs[mark]} " if not i else "  ", mark), (line, mark)))
+        return lines
+
+    def picture(self) -> list[Line]:
+        """A bar of cells, each the same number of bytes; what exceeds the room is red and has its own ruler."""
+        drawn = sections.picture(self.document)
+        banks = self.width * PICTURE_ROWS
+        span = span_bytes(drawn.parts, drawn.capacity)
+        counts = bank_counts(drawn.parts, drawn.capacity, banks)
+        cells = [key for key, count in counts.items() for _ in range(count)]
+        held = self.width * drawn.capacity // span if drawn.excess else self.width
+        lines = []
+        for row in range(PICTURE_ROWS):
+            styled = [(key, key if column < held else "over") for column, key in enumerate(cells[row::PICTURE_ROWS])]
+            lines.append(tuple((self.glyphs[key] * len(list(run)), style) for (key, style), run in groupby(styled)))
+        return [*lines, *self.ruler(drawn, held), *self.caption(drawn, span, banks)]
+
+    def ruler(self, drawn: sections.Picture, held: int) -> list[Line]:
+        if not drawn.excess:
+            return []
+        room, missing = f"{gib(drawn.capacity)} GiB {drawn.room}", f"{gib(drawn.excess)} GiB too much"
+        measures = _measure(room, held), _measure(missing, self.width - held)
+        lines: list[Line] = [((measures[0], "dim"), (measures[1], "over"))]
+        if room not in measures[0] or missing not in measures[1]:
+            lines.append(((f"{room}, then ", "dim"), (missing, "over")))
+        return lines
+
+    def caption(self, drawn: sections.Picture, span: int, banks: int) -> list[Line]:
+        kind, count = self.document["device"]["memory_type"], self.document["memory"]["devices"]
+        words = (
+            sections.bank_label(span, banks),
+            f"{banks:,} banks = {gib(span)} GiB{'' if drawn.excess or drawn.whole else f' {drawn.room}'}",
+            f"{kind}, fullest of {count:,} devices" if count > 1 else kind,
+        )
+        return [((line, "dim"),) for line in _join(words, self.width)]
+
+    def memory(self, cells: int) -> list[Line]:
+        """Parts, sums, and for the parts a bar on the scale of the memory or what exceeds it."""
+        memory = self.document["memory"]
+        count, usable = memory["devices"], memory["usable_bytes_per_device"]
+        heads = (["GiB"] if count == 1 else ["all, GiB", "fullest, GiB"]) + ["% usable"]
+        found: tuple[Part | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
+        rows = [(line.key, line.label, _figures(line, count > 1, usable)) for line in found]
+        widths = [max(cell_len(head), *(cell_len(row[2][i]) for row in rows)) for i, head in enumerate(heads)]
+        label = max(cell_len(row[1]) for row in rows) + 2
+        table = label + sum(widths) + 2 * len(widths)
+        bar = max(0, cells - table - 2)
+        scale = max(usable, memory["fullest_device"]["total_bytes"])
+        sizes = {line.key: line.fullest for line in found if line.key in self.glyphs}
+        lines = [self.table_head(cells, label, heads, widths)]
+        for key, name, shown in rows:
+            if key == "total":
+                lines.append((("─" * table, "dim"),))
+            lines.append(self.row(key, name, label, shown, widths, self.bar(key, sizes.get(key, 0), scale, bar)))
+        return [*lines, (("≈ estimated; the rest is exact arithmetic", "dim"),)]
+
+    def table_head(self, cells: int, label: int, heads: list[str], widths: list[int]) -> Line:
+        columns = "".join(f"  {head:>{size}}" for head, size in zip(heads, widths, strict=True))
+        dashes = label - len("memory ") + len(columns) - len(columns.lstrip())
+        rest = cells - label - len(columns) - 1
+        line: list[Span] = [("memory ", "heading"), ("─" * (dashes - 1) + " ", "dim"), (columns.lstrip(), "dim")]
+        return (*line, (" " + "─" * max(0, rest), "dim"))
+
+    def row(self, key: str, name: str, label: int, shown: list[str], widths: list[int], bar: Span) -> Line:
+        glyph = self.glyphs.get(key, " ")
+        style = {"total": "strong", "over": "bad"}.get(key, "dim" if shown[-1] == NONE else "")
+        figures = "".join(f"  {text:>{size}}" for text, size in zip(shown, widths, strict=True))
+        return (
+            (f"{glyph} ", key if glyph != " " else ""),
+            (f"{name:<{label - 2}}", style),
+            (figures, style),
+            ("  ", ""),
+            bar,
+        )
+
+    def bar(self, key: str, size: int, scale: int, cells: int) -> Span:
+        blocks = self.glyphs["bar"]
+        if not size:
+            return "", ""
+        if key == "free":
+            return self.glyphs["free"] * round(size / scale * cells), "free"
+        steps = round(size / scale * cells * len(blocks))
+        whole, part = divmod(steps, len(blocks))
+        return blocks[0] * whole + (blocks[len(blocks) - part] if part else ""), key
+
+    def panel(self, panel: Panel, cells: int) -> list[Line]:
+        lines: list[Line] = [rule(panel.title, cells)]
+        for fact in panel.facts:
+            lines.extend(_fact(fact, cells))
+        lines.extend(((line, "dim"),) for line in wrap(panel.note, cells) if line)
+        return lines
+
+    def derivations(self, cells: int) -> list[Line]:
+        """The memory parts' formulas with their values, and numbered sources below."""
+        found = tuple(d for d in sections.derivations(self.document) if d.result and d.id in self.shown())
+        if not found:
+            return []
+        numbers = sections.source_numbers(found)
+        lines: list[Line] = [rule("where the numbers come from", cells)]
+        for derivation in found:
+            refs = "".join(f"[{numbers[source]}]" for source in derivation.sources)
+            head = ((derivation.id, "strong"), (f" {refs}", "dim"))
+            lines.extend(_ends(head, (f"{derivation.result:,} B", ""), cells))
+            lines.extend(((f"  {line}", ""),) for line in wrap(derivation.filled, cells - 2, 2))
+            rest = " · ".join(f"{name} {value}" for name, value in derivation.rest)
+            lines.extend(((f"  {line}", "dim"),) for line in wrap(rest, cells - 2, 2) if rest)
+        for source, i in numbers.items():
+            lines.extend(((line, "dim"),) for line in wrap(f"[{i}] {source}", cells, 4))
+        return lines
+
+    def shown(self) -> set[str]:
+        skipped = {"total", "flash_attention_saved"}
+        return {entry["id"] for entry in self.document["explain"]} - skipped
+
+    def remarks(self, cells: int) -> list[Line]:
+        found = sections.remarks(self.document)
+        return [line for remark in found for line in self.remark(remark, cells)]
+
+    def remark(self, remark: Remark, cells: int) -> Iterator[Line]:
+        style = REMARK_STYLES[remark.severity]
+        for i, line in enumerate(wrap(remark.text, cells - 2)):
+            yield (f"{self.glyphs[remark.severity]} " if not i else "  ", style), (line, "")
+
+    def command(self) -> list[Line]:
+        command = self.document["scenario"]["command_line"]
+        return [rule("reproduce", self.width), *(((line, "dim"),) for line in shell_lines(command, self.width))]
+
+
+def _nothing(cells: int) -> list[Line]:
+    return []
+
+
+def _join(words: Sequence[str], cells: int) -> Iterator[str]:
+    """Words joined by dots, broken between them where they can be."""
+    current = ""
+    for word in words:
+        joined = f"{current} · {word}" if current else word
+        if cell_len(joined) <= cells:
+            current = joined
+            continue
+        if current:
+            yield f"{current} ·" if cell_len(current) <= cells - 2 else current
+        *full, current = wrap(word, cells)
+        yield from full
+    yield current
+
+
+def _figures(line: Part | Sum, several: bool, usable: int) -> list[str]:
+    """The cells of a table row: GiB of all devices if there are several, of the fullest, and its share of usable."""
+    sizes = [line.total, line.fullest] if several else [line.fullest]
+    share = sections.percent(line.fullest, usable) if line.fullest else NONE
+    return [*("" if size is None else _figure(size, line.estimate) for size in sizes), share]
+
+
+def _figure(size: int, estimate: bool) -> str:
+    if not size:
+        return NONE
+    return f"≈ {gib(size)}" if estimate else gib(size)
+
+
+def _measure(words: str, cells: int) -> str:
+    """A dimension line of ``cells`` with ``words`` in its middle; without them where they do not fit."""
+    if cells < 2:
+        return "│" * cells
+    inside = f" {words} " if cell_len(words) + 6 <= cells else ""
+    left = (cells - 2 - cell_len(inside)) // 2
+    return f"├{'─' * left}{inside}{'─' * (cells - 2 - left - cell_len(inside))}┤"
+
+
+def _fact(fact: Fact, cells: int) -> Iterator[Line]:
+    yield from _ends(((fact.label, ""),), (fact.value, fact.style or "strong"), cells)
+    for line in wrap(fact.note, cells) if fact.note else ():
+        yield (" " * (cells - cell_len(line)), ""), (line, "dim")
+
+
+def _ends(left: Line, right: Span, cells: int) -> Iterator[Line]:
+    """Words at the two ends of a line, or on lines of their own where one is too short for both."""
+    blank = cells - width_of(left) - cell_len(right[0])
+    if blank >= 1:
+        yield *left, (" " * blank, ""), right
+        return
+    for text, style in left:
+        yield from (((line, style),) for line in wrap(text.strip(), cells) if line)
+    for line in wrap(right[0], cells):
+        yield (" " * (cells - cell_len(line)), ""), (line, right[1])

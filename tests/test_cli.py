@@ -1,0 +1,213 @@
+"""The command line as a user meets it: real processes, exit codes, one-line errors, pipes and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvtui.cli import main
+
+COMMAND = [sys.executable, "-m", "kvtui"]
+
+
+def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that ``words`` fail with; asserts exit code 2, nothing on stdout and no control characters."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("kvtui: ")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", err)
+    return err
+
+
+def test_help_and_version():
+    assert run("--version").stdout.startswith("kvtui ")
+    shown = run("--help")
+    assert shown.returncode == 0
+    for word in ("--model", "--report", "compare", "examples:", "exit codes:"):
+        assert word in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+
+
+def test_json_is_the_documented_schema(capsys):
+    assert main(["--report", "json", "--model", "Llama-3.1-8B", "--context", "128K"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == 1
+    assert found["model"]["kv_bytes_per_token"] == 131_072
+    assert found["memory"]["kv_bytes"] == 131_072 * 131_072
+    assert found["memory"]["fits"] is True
+
+
+def test_check_turns_not_fitting_into_an_exit_code():
+    assert run("--report", "json", "--check").returncode == 0
+    assert run("--report", "json", "--model", "Llama-3.1-405B", "--check").returncode == 4
+    assert run("--report", "json", "--model", "Llama-3.1-405B").returncode == 0
+    assert run("--check", "--model", "Llama-3.1-405B").returncode == 4
+
+
+def test_without_a_terminal_the_app_names_the_report():
+    done = run("--model", "Llama-3.1-8B", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "--report" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_closed_pipe_ends_quietly():
+    done = subprocess.run(
+        f"{sys.executable} -m kvtui models --format json | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == "0"
+
+
+def test_output_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "report.html"
+    assert run("--report", "html", "-o", str(target)).returncode == 0
+    assert target.read_text().startswith("<!doctype html>")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    missing = run("--report", "-o", str(tmp_path / "no" / "such" / "file"))
+    assert missing.returncode == 1
+    assert missing.stderr.count("\n") == 1
+
+
+def test_no_colour_unless_a_terminal_or_forced():
+    assert "\x1b[" not in run("--report").stdout
+    assert "\x1b[" in run("--report", "--color", "always").stdout
+    assert run("--report", "--ascii").stdout.isascii()
+
+
+def test_a_terminal_without_utf8_gets_ascii():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = run("--report", env=environment)
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--report", "--model", "Lama-3.1-8B"), "Llama-3.1-8B"),
+        (("--report", "--gpu", "H100 SMX"), "H100 SXM"),
+        (("--report", "jsno"), "json"),
+        (("--report", "--kv-dtype", "fp9"), "fp8"),
+        (("--report", "--modle", "x"), "--model"),
+        (("--report", "--engine", "nun"), "none"),
+        (("modles",), "modles"),
+        (("models", "gema"), "gemma"),
+        (("models", "--format", "jason"), "json"),
+        (("--report", "--color", "alway"), "always"),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest_right_one(capsys, words, expected):
+    assert expected in failure(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--context", ("0", "-1", "nan", "1e9", "", "12Q", "9" * 60, "99999999999999", "0.2", "١٢")),
+        ("--batch", ("0", "-3", "1.5", "inf", "2000000", "x")),
+        ("--gpus", ("0", "-1", "100000", "two")),
+        ("--tp", ("0", "3", "999999")),
+        ("--lengths", ("", "1,,2", "0", "1;2", "-5")),
+        ("--kv-pool", ("0", "5 potatoes", "nanGiB", "-1GiB")),
+        ("--gpu-memory-utilization", ("0", "1.1", "nan", "-0.5", "inf", "x")),
+        ("--block-size", ("0", "1.5", "99999999")),
+        ("--speculative-tokens", ("0", "-1")),
+        ("--dtype", ("", "fp9", "\x1b[31mred")),
+        ("--model", ("", "\x1b]0;owned\x07", "a" * 5000, "../no/such/file.json", "/", "\udcff")),
+        ("--gpu", ("", "\x1b[2J", "H1000000")),
+    ],
+)
+def test_bad_values_are_one_line(capsys, option, values):
+    for value in values:
+        assert failure(capsys, "--report", option, value)
+
+
+def test_compare(capsys):
+    assert main(["compare", "--kv-dtype", "bf16", "--format", "json", "--", "--kv-dtype", "fp8"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["scenarios"]
+    assert first["memory"]["kv_bytes"] == 2 * second["memory"]["kv_bytes"]
+    assert "two scenarios" in failure(capsys, "compare", "--kv-dtype", "bf16")
+
+
+@pytest.mark.parametrize("kind", ["models", "devices"])
+def test_listings(capsys, kind):
+    assert main([kind, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) >= (106 if kind == "models" else 84)
+    assert all(row["name"] for row in rows)
+    assert main([kind]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_doctor_runs(capsys):
+    assert main(["doctor", "--format", "json"]) == 0
+    topics = {row["topic"] for row in json.loads(capsys.readouterr().out)}
+    assert topics == {"version", "terminal", "accelerator", "files"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(capsys, shell):
+    assert main(["--completion", shell]) == 0
+    assert "kv-dtype" in capsys.readouterr().out
+
+
+def test_the_reproducing_command_reproduces(capsys):
+    words = ["--report", "json", "--model", "Gemma-3-27B", "--gpus", "2", "--batch", "3", "--pa", "--no-fa"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    import shlex
+
+    again = shlex.split(found["scenario"]["command_line"])[1:]
+    assert again[0] == "--report"
+    assert main(["--report", "json", *again[1:]]) == 0
+    repeated = json.loads(capsys.readouterr().out)
+    assert repeated["memory"] == found["memory"]
+
+
+def test_a_config_file_is_a_model(capsys, tmp_path):
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14_336,
+        "vocab_size": 128_256,
+        "max_position_embeddings": 131_072,
+        "tie_word_embeddings": False,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for given in (tmp_path, tmp_path / "config.json"):
+        assert main(["--report", "json", "--model", str(given)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["model"]["kv_bytes_per_token"] == 131_072
+        assert found["model"]["parameters"] == 8_030_261_248
+
+
+def test_interrupt_is_130(tmp_path: Path):
+    script = "import kvtui.cli as c\ndef stop(words): raise KeyboardInterrupt\nc._dispatch = stop\nc.run()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 130
+    assert done.stderr == ""
