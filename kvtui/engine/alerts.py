@@ -1,0 +1,119 @@
+"""When to interrupt: the pop-up for plans that outgrow a device, a node or a room, and the marks at 80 and 100 %.
+
+A state machine without a clock of its own: every question comes with the time, in seconds of any steady clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from kvtui.engine.notices import NEAR_CAPACITY, Notice
+from kvtui.engine.plan import SEARCH_DEVICES, Plan
+from kvtui.engine.scenario import NODE_DEVICES
+from kvtui.engine.units import TIB, format_bytes
+
+COOL_DOWN_SECONDS = 10.0
+OPEN_SECONDS = 6.0
+
+
+class Level(IntEnum):
+    """How far a plan outgrows one device."""
+
+    NONE = 0
+    MULTI_DEVICE = 1
+    MULTI_NODE = 2
+    DATACENTRE = 3
+
+
+def level(plan: Plan) -> Level:
+    """The level of ``plan``: by the devices that it needs, and by its bytes on all devices (over 1 TiB)."""
+    needed = plan.devices_needed
+    if needed is None:
+        needed = SEARCH_DEVICES if plan.scenario.kv_pool is None else plan.devices
+    if plan.total.total > TIB and needed > 1:
+        return Level.DATACENTRE
+    if needed > NODE_DEVICES:
+        return Level.MULTI_NODE
+    return Level.MULTI_DEVICE if needed > 1 else Level.NONE
+
+
+def popup(plan: Plan) -> Notice | None:
+    """What the pop-up says about ``plan``; None at level NONE."""
+    needed, total = plan.devices_needed, format_bytes(plan.total.total)
+    if needed is None:
+        devices = f"more than {SEARCH_DEVICES:,} devices" if plan.scenario.kv_pool is None else "a larger KV pool"
+    else:
+        devices = f"{needed:,} devices"
+    match level(plan):
+        case Level.NONE:
+            return None
+        case Level.MULTI_DEVICE:
+            text = f"{total} do not fit one device: this needs {devices} of this kind, joined by their links"
+            return Notice("multi_device", "warning", text)
+        case Level.MULTI_NODE:
+            text = f"{total} need {devices}: more than the {NODE_DEVICES} of one node, so a network lies between them"
+            return Notice("multi_node", "critical", text)
+        case Level.DATACENTRE:
+            text = f"{total}, over 1 TiB: this needs {devices}, with power, cooling and a network to match"
+            return Notice("datacentre", "critical", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """What has been announced so far.
+
+    ``level`` is the level last announced (or fallen back to), ``last_shown_at`` when the pop-up last opened,
+    ``is_open`` False once it was closed by hand, ``passed`` the marks (``near_capacity``, ``over_capacity``) that have
+    fired since the scenario last changed.
+    """
+
+    level: Level = Level.NONE
+    last_shown_at: float | None = None
+    is_open: bool = False
+    passed: frozenset[str] = frozenset()
+
+    def observed(self, reached: Level, now: float) -> Alerts:
+        """The state after ``reached`` was seen at ``now``.
+
+        The pop-up opens when the level rises, at most once in COOL_DOWN_SECONDS: a rise within them is announced when
+        they are over, if it still holds. A fall is taken over silently, so that the next rise counts.
+        """
+        if reached < self.level:
+            return replace(self, level=reached)
+        cool = self.last_shown_at is None or now - self.last_shown_at >= COOL_DOWN_SECONDS
+        if reached == self.level or not cool:
+            return self
+        return replace(self, level=reached, last_shown_at=now, is_open=True)
+
+    def shows_popup(self, now: float) -> bool:
+        """Whether the pop-up is open at ``now``: it closes by itself after OPEN_SECONDS."""
+        return self.is_open and self.last_shown_at is not None and now - self.last_shown_at < OPEN_SECONDS
+
+    def closed(self) -> Alerts:
+        """The state after the pop-up was closed by hand; the cool-down goes on."""
+        return replace(self, is_open=False)
+
+    def marked(self, used: float) -> tuple[Alerts, tuple[Notice, ...]]:
+        """The state after the fullest device was seen ``used`` (1.0 is all of its budget) full, and the marks passed.
+
+        Each mark fires once until ``renewed``. Who jumps over both gets the higher one alone.
+        """
+        reached = _marks(used)
+        new = reached - self.passed
+        if not new:
+            return self, ()
+        text = f"the fullest device is {used:.0%} full" if used <= 1 else "the fullest device is over capacity"
+        over = "over_capacity" in new
+        notice = Notice("over_capacity" if over else "near_capacity", "critical" if over else "warning", text)
+        return replace(self, passed=self.passed | reached), (notice,)
+
+    def renewed(self) -> Alerts:
+        """The state for a changed scenario: the marks may fire again, the pop-up keeps its cool-down."""
+        return replace(self, passed=frozenset())
+
+
+def _marks(used: float) -> frozenset[str]:
+    """The marks at or above which ``used`` is; all of the budget may be used, so only more than that is over it."""
+    near = ("near_capacity",) if used >= NEAR_CAPACITY else ()
+    return frozenset((*near, "over_capacity") if used > 1 else near)
