@@ -1,0 +1,1 @@
+"""Pictures as arrays of cells, and the one widget that shows them."""

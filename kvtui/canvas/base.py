@@ -1,0 +1,113 @@
+"""The canvas widget: shows an array of cells, and repaints only the rows that changed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from kvtui.canvas.cells import Cells
+from kvtui.canvas.palette import ASCII, Depth, Look, style
+
+_How = tuple[Look, Depth, bool, Style]
+
+
+class Canvas(Widget):
+    """A picture of cells. ``paint`` compares with what is shown, row by row, and refreshes the rows that differ.
+
+    The app's ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how inks and glyphs are shown.
+    """
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "Canvas { width: 1fr; height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._cells: Cells | None = None
+        self._strips: list[Strip] = []
+        self._shown_as: _How | None = None
+        self._changed: list[int] = []
+
+    @property
+    def cells(self) -> Cells | None:
+        """The picture last painted."""
+        return self._cells
+
+    @property
+    def dirty_rows(self) -> int:
+        """Rows that the last ``paint`` changed."""
+        return len(self._changed)
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Bytes that the last ``paint`` sends to the terminal, without cursor movements."""
+        return sum(len(self._strips[y].render(self.app.console)) for y in self._changed)
+
+    def paint(self, cells: Cells) -> None:
+        """Show ``cells``; their size should be the widget's."""
+        shown_as = self._how()
+        old = self._cells
+        if old is None or old.glyph.shape != cells.glyph.shape or shown_as != self._shown_as:
+            self._strips = [_strip(cells, y, *shown_as) for y in range(cells.height)]
+            self._cells, self._shown_as = cells, shown_as
+            self._changed = list(range(cells.height))
+            self.refresh()
+            return
+        changed = (old.glyph != cells.glyph) | (old.ink != cells.ink) | (old.under != cells.under)
+        rows = np.flatnonzero(changed.any(axis=1)).tolist()
+        self._cells = cells
+        self._changed = rows
+        for y in rows:
+            self._strips[y] = _strip(cells, y, *shown_as)
+        if rows:
+            first, last = changed.argmax(axis=1), cells.width - changed[:, ::-1].argmax(axis=1)
+            self.refresh(*(Region(int(first[y]), y, int(last[y] - first[y]), 1) for y in rows))
+
+    def render_line(self, y: int) -> Strip:
+        """The strip of row ``y``; blank while the picture does not match the widget's size."""
+        width, height = self.size
+        if self._cells is None or self._cells.glyph.shape != (height, width) or y >= height:
+            return Strip.blank(width, self.rich_style)
+        return self._strips[y]
+
+    def notify_style_update(self) -> None:
+        """Colours behind the picture changed: build every row anew."""
+        super().notify_style_update()
+        if self._cells is not None and self.is_attached:
+            self.paint(self._cells)
+
+    def _how(self) -> _How:
+        app = self.app
+        return (
+            getattr(app, "canvas_look", "dark"),
+            getattr(app, "canvas_depth", "rgb"),
+            getattr(app, "canvas_ascii", False),
+            self.rich_style,
+        )
+
+
+def _strip(cells: Cells, y: int, look: Look, depth: Depth, ascii_only: bool, base: Style) -> Strip:
+    """Row ``y`` as a strip, one segment per run of equal colours."""
+    text = cells.row_text(y)
+    if ascii_only:
+        text = text.translate(ASCII).encode("ascii", "replace").decode()
+    ink, under = cells.ink[y], cells.under[y]
+    ends = np.flatnonzero((np.diff(ink) != 0) | (np.diff(under) != 0)) + 1
+    bounds = [0, *ends.tolist(), cells.width]
+    segments = [
+        Segment(text[start:end], _blended(int(ink[start]), int(under[start]), look, depth, base))
+        for start, end in pairwise(bounds)
+    ]
+    return Strip(segments, cells.width)
+
+
+@lru_cache(maxsize=8192)
+def _blended(ink: int, under: int, look: Look, depth: Depth, base: Style) -> Style:
+    """The style of a cell over the widget's own; the same object every time, so that strips render from caches."""
+    return base + style(ink, under, look, depth)

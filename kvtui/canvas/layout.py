@@ -1,0 +1,115 @@
+"""Where the die and the memory modules stand on the board, for any size of terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+MIN_MODULE_ROWS = 3
+MIN_DIE_WIDTH = 14
+GAP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """A rectangle of cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def middle(self) -> int:
+        """The row in the middle."""
+        return self.y + self.height // 2
+
+    @property
+    def right(self) -> int:
+        """The first column after it."""
+        return self.x + self.width
+
+    def holds(self, x: int, y: int) -> bool:
+        """Whether a cell is inside."""
+        return self.x <= x < self.right and self.y <= y < self.y + self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The bank grids of the ``modules`` (all of one size, a label row above each) and the ``die`` (None if no room).
+
+    ``sides`` says for each module whether it stands left or right of the die, or above it.
+    """
+
+    modules: tuple[Rect, ...]
+    die: Rect | None
+    sides: tuple[str, ...]
+
+    @property
+    def banks_per_module(self) -> int:
+        """Cells of one module's grid."""
+        return self.modules[0].width * self.modules[0].height
+
+    @property
+    def banks(self) -> int:
+        """Cells of all modules."""
+        return self.banks_per_module * len(self.modules)
+
+
+@lru_cache(maxsize=64)
+def arrange(width: int, height: int, modules: int) -> Board:
+    """The board for ``modules`` stacks or chips in ``width`` × ``height`` cells.
+
+    Modules stand in columns left and right of the die; where that leaves them too small, they take the upper part and
+    the die, if there is room, the lower.
+    """
+    if modules == 1:
+        return _one(width, height)
+    die_width = max(MIN_DIE_WIDTH, min(64, int(width * 0.36)))
+    side = (width - die_width - 2 * GAP) // 2
+    left = -(-modules // 2)
+    columns = next((c for c in range(1, left + 1) if height // -(-left // c) > MIN_MODULE_ROWS), 0)
+    if not columns or side // columns < 4:
+        return _stacked(width, height, modules)
+    rows = -(-left // columns)
+    grid_width, pitch = side // columns - (1 if columns > 1 else 0), height // rows
+    grid_height = pitch - 1 - (1 if pitch > 5 else 0)
+    top = (height - pitch * rows) // 2
+    rects, sides = [], []
+    for number in range(modules):
+        on_left = number < left
+        index = number if on_left else number - left
+        column, row = divmod(index, rows)
+        here = min(rows, (left if on_left else modules - left) - column * rows)
+        x = column * (grid_width + 1) if on_left else width - side + column * (grid_width + 1)
+        lowered = (rows - here) * pitch // 2
+        rects.append(Rect(x, top + lowered + row * pitch + 1, grid_width, grid_height))
+        sides.append("left" if on_left else "right")
+    die_height = min(height - 3, max(7, round(die_width * 0.62)))
+    x = side + GAP
+    die = Rect(x, (height - die_height) // 2, width - 2 * (side + GAP), die_height)
+    return Board(tuple(rects), die, tuple(sides))
+
+
+def _one(width: int, height: int) -> Board:
+    """A single memory beside its die, or a wafer that is all memory."""
+    side = int(width * 0.62)
+    die_height = min(height - 3, max(7, int((width - side - GAP) * 0.62)))
+    die = Rect(side + GAP, (height - die_height) // 2, width - side - GAP, die_height)
+    if die.width < MIN_DIE_WIDTH or die_height < 5:
+        return Board((Rect(0, 1, width, max(1, height - 1)),), None, ("above",))
+    return Board((Rect(0, 1, side, max(1, height - 2)),), die, ("left",))
+
+
+def _stacked(width: int, height: int, modules: int) -> Board:
+    die_height = 6 if height >= 16 else 0
+    room = height - die_height - (1 if die_height else 0)
+    columns = next((c for c in range(1, modules + 1) if room // -(-modules // c) >= 2), modules)
+    pitch = max(2, room // -(-modules // columns))
+    grid_width = max(1, width // columns - 1)
+    rects = tuple(
+        Rect((number % columns) * (grid_width + 1), (number // columns) * pitch + 1, grid_width, pitch - 1)
+        for number in range(modules)
+    )
+    die = Rect(0, height - die_height, width, die_height) if die_height else None
+    return Board(rects, die, ("above",) * modules)

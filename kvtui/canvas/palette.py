@@ -1,0 +1,125 @@
+"""One colour per meaning, on every screen: inks, what they are in each theme and colour depth, and their glyphs.
+
+The sequence cycle is Okabe and Ito's eight colour-blind-safe hues and a lighter or darker sibling of each. On 16-colour
+terminals inks are ANSI names; without colour everything is the terminal's own, and glyphs carry the meaning.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.color import Color
+from rich.style import Style
+
+Depth = Literal["rgb", "ansi", "none"]
+Look = Literal["dark", "light", "wafer"]
+
+
+class Ink(IntEnum):
+    """What a cell means; the palette says what it looks like."""
+
+    NONE = 0
+    TEXT = 1
+    DIM = 2
+    FAINT = 3
+    BRIGHT = 4
+    ACCENT = 5
+    GOOD = 6
+    WARN = 7
+    BAD = 8
+    FRAME = 9
+    WEIGHTS = 10
+    STATE = 11
+    RESERVED = 12
+    PADDING = 13
+    SAVED = 14
+    SAVED_WASH = 15
+    ACTIVATION = 16
+    FREE = 17
+    KV = 18
+    PULSE = 19
+    DIE = 20
+    DIE_LIT = 21
+    DIE_WARM = 22
+    DIE_HOT = 23
+    TILE_1 = 24
+    TILE_2 = 25
+    TILE_3 = 26
+    DIAGONAL = 27
+    DOT = 28
+    PARTICLE = 29
+    GOLD = 30
+    GOLD_TAIL = 31
+    PATH = 32
+    WAVE_1 = 33
+    WAVE_2 = 34
+    WAVE_3 = 35
+    BAR = 36
+    BAR_REST = 37
+    SELECT = 38
+    OVERFLOW = 39
+    SEQUENCE = 40
+
+
+SEQUENCES = 16
+
+
+def sequence_ink(number: int) -> int:
+    """The ink of sequence ``number``; sixteen are different, then they repeat."""
+    return Ink.SEQUENCE + number % SEQUENCES
+
+
+GLYPHS = {
+    Ink.WEIGHTS: "█",
+    Ink.KV: "▓",
+    Ink.STATE: "░",
+    Ink.RESERVED: "▒",
+    Ink.PADDING: "▫",
+    Ink.SAVED: "╱",
+    Ink.ACTIVATION: "▞",
+    Ink.FREE: "·",
+    Ink.OVERFLOW: "!",
+}
+_ASCII_PAIRS = (
+    "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
+    "✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"
+)
+ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()})
+
+
+@lru_cache(maxsize=8192)
+def style(ink: int, under: int, look: Look, depth: Depth) -> Style:
+    """The Rich style of a cell; one object per combination, so that rendered strips can be cached."""
+    return Style(color=_color(ink, look, depth), bgcolor=_color(under, look, depth) if under else None)
+
+
+def hex_color(ink: int, look: Look) -> str:
+    """The ink's ``#rrggbb`` in a look, for pictures outside the terminal too."""
+    tables = _tables()
+    if ink >= Ink.SEQUENCE:
+        return str(tables["sequences"]["light" if look == "light" else "dark"][(ink - Ink.SEQUENCE) % SEQUENCES])
+    name = Ink(ink).name.lower()
+    base = tables["light" if look == "light" else "dark"]
+    return str(tables["wafer"].get(name, base[name]) if look == "wafer" else base[name])
+
+
+def _color(ink: int, look: Look, depth: Depth) -> Color | None:
+    if depth == "none" or ink == Ink.NONE:
+        return None
+    if depth == "rgb":
+        return Color.parse(hex_color(ink, look))
+    tables = _tables()
+    if ink >= Ink.SEQUENCE:
+        return Color.parse(tables["sequences"]["ansi"][(ink - Ink.SEQUENCE) % SEQUENCES])
+    name = tables["ansi"].get(Ink(ink).name.lower())
+    return None if name is None else Color.parse(name)
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads((Path(__file__).parent.parent / "data" / "palette.toml").read_text(encoding="utf-8"))
