@@ -1,0 +1,149 @@
+"""Saving the picture on screen, or a report, to a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from kvtui.engine.scenario import Scenario
+from kvtui.engine.untrusted import plain
+from kvtui.files import write_whole
+from kvtui.report import render
+from kvtui.report.document import document
+
+MAX_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of file: its ``ending``, the report format or None for the picture, and what it is."""
+
+    ending: str
+    report: str | None
+    text: str
+
+
+FORMS = (
+    Form("svg", None, "picture of the screen, for any browser or document"),
+    Form("html", "html", "report with the memory drawn, one page to pass on"),
+    Form("txt", "text", "report as plain text"),
+    Form("md", "markdown", "report as Markdown tables"),
+    Form("json", "json", "all numbers with units, formulas and sources"),
+    Form("csv", "csv", "all numbers in one row"),
+)
+
+
+class ExportScreen(ModalScreen[None]):
+    """Asks for a kind of file and a name; a file that exists is only replaced when that is confirmed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "close", id="export-close"),
+        Binding("up", "move(-1)", "up", id="export-up", priority=True),
+        Binding("down", "move(1)", "down", id="export-down", priority=True),
+    ]
+
+    def __init__(self, scenario: Scenario, picture: str) -> None:
+        super().__init__()
+        self._scenario = scenario
+        self._picture = picture
+        self._confirmed: Path | None = None
+        self._forms = OptionList(*(Option(_prompt(form), id=form.ending) for form in FORMS))
+        self._forms.can_focus = False
+        self._field = Input(default_name(scenario, FORMS[0].ending))
+        self._hint = Static(classes="hint", markup=False)
+
+    def compose(self) -> ComposeResult:
+        """The kinds of file, the name, and what will happen."""
+        with Vertical(classes="box") as box:
+            box.border_title = "export"
+            box.border_subtitle = "enter save   up down choose   esc close"
+            yield self._forms
+            yield self._field
+            yield self._hint
+
+    def on_mount(self) -> None:
+        """Begin with the picture."""
+        self._forms.highlighted = 0
+
+    @property
+    def _form(self) -> Form:
+        return FORMS[self._forms.highlighted or 0]
+
+    def action_move(self, by: int) -> None:
+        """Choose another kind of file."""
+        self._forms.highlighted = ((self._forms.highlighted or 0) + by) % len(FORMS)
+
+    @on(OptionList.OptionHighlighted)
+    def rename(self) -> None:
+        """Give the name the ending of its kind."""
+        stem, dot, ending = self._field.value.rpartition(".")
+        known = dot and ending in {form.ending for form in FORMS}
+        self._field.value = f"{stem if known else self._field.value}.{self._form.ending}"
+        self._field.cursor_position = len(self._field.value)
+
+    @on(Input.Changed)
+    def describe(self) -> None:
+        """Say where the file will be."""
+        self._confirmed = None
+        folder = self._path().parent
+        self._say(f"in {plain(str(folder), 200)}")
+
+    @on(OptionList.OptionSelected)
+    def click(self) -> None:
+        """A click chooses; saving stays with enter."""
+        self._field.focus()
+
+    @on(Input.Submitted)
+    def save(self) -> None:
+        """Write the file, after asking where one is there already."""
+        path = self._path()
+        try:
+            if not self._field.value.strip() or path.is_dir():
+                self._say("give the file a name", wrong=True)
+            elif path.exists() and self._confirmed != path:
+                self._confirmed = path
+                self._say(f"{plain(path.name)} exists: enter again replaces it", wrong=True)
+            else:
+                form = self._form.report
+                write_whole(path, self._picture if form is None else report(self._scenario, form))
+                self.dismiss()
+                self.app.notify(plain(str(path), 400), title="saved", markup=False)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._say(f"not saved: {plain(reason)}", wrong=True)
+
+    def _path(self) -> Path:
+        name = self._field.value.strip()
+        try:
+            return (Path.cwd() / Path(name).expanduser()).absolute()
+        except (OSError, RuntimeError):
+            return Path(name)
+
+    def _say(self, message: str, wrong: bool = False) -> None:
+        self._hint.update(Content(message).stylize("$text-warning" if wrong else "$foreground-muted"))
+
+
+def report(scenario: Scenario, form: str) -> str:
+    """The report of ``scenario`` in a format of ``kvtui.report``. Raises InputError."""
+    return render(document(scenario), form)
+
+
+def default_name(scenario: Scenario, ending: str) -> str:
+    """A file name of letters, digits, dots and hyphens that says which scenario it is."""
+    words = f"kvtui {scenario.model.name} {scenario.device.name}"
+    kept = "".join(c if c.isascii() and (c.isalnum() or c == ".") else "-" for c in words)
+    return f"{'-'.join(part for part in kept.split('-') if part)[:MAX_NAME]}.{ending}"
+
+
+def _prompt(form: Form) -> Content:
+    return Content.assemble((f"{form.ending:6}", "$accent"), form.text)

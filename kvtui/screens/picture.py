@@ -1,0 +1,193 @@
+"""What the Memory screen draws, worked out once per scenario and once per place of the film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from kvtui.canvas.board import Scene
+from kvtui.canvas.cluster import ClusterScene, Tile, inner, tile_codes, tile_rects
+from kvtui.canvas.view import Count, MemoryView
+from kvtui.engine.allocation import grown
+from kvtui.engine.allocator import Allocation, allocate, lay_out
+from kvtui.engine.bankmap import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
+from kvtui.engine.cluster import MAX_SHOWN, Cluster, cluster, parts_at
+from kvtui.engine.papers import Paper, papers_for
+from kvtui.engine.plan import score_matrix_bytes, total_parts
+from kvtui.engine.units import GIB, format_bytes
+from kvtui.session import Session
+
+APOCALYPSE_TOKENS = 100 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a scene is shown: at ``now`` seconds of watching, moving or not, without colours, at ludicrous speed."""
+
+    now: float
+    moving: bool
+    plain: bool
+    ludicrous: bool = False
+
+
+class Picture:
+    """One scenario's memory at the place of the film it was last moved to."""
+
+    def __init__(self, session: Session) -> None:
+        self.scenario, self.plan, self.notices = session.scenario, session.plan, session.notices
+        self.estimate = session.estimate
+        self._pool = lay_out(self.scenario)
+        self._key: tuple[int, int] | None = None
+        self.allocation: Allocation = allocate(self._pool, 0)
+        self.banks: BankMap = bank_map(self.allocation, 1)
+
+    def move(self, tokens: int, banks: int) -> None:
+        """To ``tokens`` of the longest sequence, in a picture of ``banks`` banks."""
+        if self._key != (tokens, banks):
+            self._key = (tokens, banks)
+            self.allocation = allocate(self._pool, tokens)
+            self.banks = bank_map(self.allocation, banks)
+
+    @property
+    def tokens(self) -> int:
+        """The place of the film."""
+        return self.allocation.position
+
+    def view(self, playing: bool, speed: float) -> MemoryView:
+        """The same moment in numbers, for the panels."""
+        sequences = grown(self.plan.sequences, self.scenario, self.tokens)
+        parts = self.allocation.parts
+        alone = self.plan.devices == 1
+        return MemoryView(
+            scenario=self.scenario,
+            plan=self.plan,
+            estimate=self.estimate,
+            notices=self.notices,
+            tokens=self.tokens,
+            sequences=sequences,
+            parts=parts,
+            total_parts=parts if alone else total_parts(self.scenario, sequences, self.tokens),
+            saved_bytes=self._saved,
+            counts=self._counts(),
+            playing=playing,
+            speed=speed,
+        )
+
+    @property
+    def _saved(self) -> int:
+        """Attention scores of all sequences here that FlashAttention does not write out."""
+        if not self.scenario.flash_attention or not self.tokens:
+            return 0
+        return score_matrix_bytes(self.scenario, self.tokens, self.scenario.batch)
+
+    def scene(self, look: Look, selected: int | None) -> Scene:
+        """The same moment for the board."""
+        device, parts = self.scenario.device, self.allocation.parts
+        fill = parts.total / self.plan.usable_per_device
+        saved = self.allocation.saved
+        chip = "" if device.cache_mb is None else f"{device.cache_mb:,.4g} MB on chip"
+        tiles = f"{device.tile}×{device.tile} tiles" if self.scenario.flash_attention else ""
+        amount = format_bytes(saved, 1)
+        return Scene(
+            codes=self.banks.codes,
+            die_name=device.name,
+            memory_name=device.memory.kind,
+            module_gib=device.memory.module_gib,
+            fill=fill,
+            progress=self.tokens / self.scenario.context,
+            traffic=self._traffic(),
+            now=look.now,
+            flash_attention=self.scenario.flash_attention,
+            saved_texts=(f"saved by FlashAttention {amount}", f"FA saves {amount}") if saved else (),
+            captions=(" · ".join(text for text in (chip, tiles) if text), chip),
+            selected=selected,
+            filling=self._filling(),
+            moving=look.moving,
+            plain=look.plain,
+            ludicrous=look.ludicrous,
+            apocalypse=self.scenario.context >= APOCALYPSE_TOKENS,
+        )
+
+    @cached_property
+    def papers(self) -> tuple[Paper, ...]:
+        """The papers behind what is active."""
+        return papers_for(self.scenario)
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """All devices of the scenario; None for a single one, or more than a picture can show."""
+        return cluster(self.plan) if 1 < self.plan.devices <= MAX_SHOWN else None
+
+    def cluster_scene(self, look: Look, found: Cluster, width: int, height: int) -> ClusterScene:
+        """All devices at the same moment, for a board of ``width`` × ``height`` cells."""
+        usable = self.plan.usable_per_device
+        rects = tile_rects(width, height, self.plan.devices, found.columns)
+        grid = inner(rects[0])
+        banks = grid.width * grid.height
+        drawn = {}
+        for group, parts in zip(found.groups, parts_at(found, self.tokens), strict=True):
+            sequences = sum(slot.count for slot in group.share)
+            drawn[group] = parts, tile_codes(parts, sequences, usable, banks)
+        tiles = []
+        for device in range(self.plan.devices):
+            parts, codes = drawn[found.group_of(device)]
+            amount = f"{parts.total / GIB:.1f} of {usable / GIB:.1f} GiB"
+            tiles.append(Tile(str(device), amount, parts.total / usable, codes))
+        high = None if found.utilization is None else found.utilization.high
+        return ClusterScene(tiles, found.columns, self._link_words(found), high, look.now, look.moving, look.plain)
+
+    def cluster_words(self, found: Cluster, width: int, height: int) -> str:
+        """What a bank of the picture of all devices stands for."""
+        grid = inner(tile_rects(width, height, self.plan.devices, found.columns)[0])
+        banks = grid.width * grid.height
+        size = format_bytes(self.plan.usable_per_device // banks, 1)
+        return f"one bank = {size} · {banks:,} banks on each of {self.plan.devices:,} devices"
+
+    def _link_words(self, found: Cluster) -> str:
+        if found.link is None:
+            return "no link rate is known for this device"
+        words = f"{found.link.name} {found.link.gbs:,.0f} GB/s one way"
+        if found.gbs is not None and found.utilization is not None:
+            used = found.utilization
+            words += f" · ≈ {found.gbs.low:,.2g}–{found.gbs.high:,.2g} GB/s sent, {used.low:.1%}–{used.high:.1%} busy"
+        return f"{words} · {found.bottleneck}" if found.bottleneck else words
+
+    def words(self, bank: int | None) -> str:
+        """What ``bank`` holds, or without one what a bank stands for."""
+        if bank is not None and bank < self.banks.banks:
+            return describe(self.banks, self.allocation, bank)
+        modules = self.scenario.device.memory.modules
+        text = f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {self.banks.banks:,} banks"
+        if modules > 1:
+            text += f", interleaved over {modules} modules"
+        return text if self.plan.devices == 1 else f"{text} · the fullest of {self.plan.devices:,} devices"
+
+    def _traffic(self) -> float:
+        """How much of the scenario's largest step a decode step reads here: weights always, the cache as it grows."""
+        parts = self.allocation.parts
+        most = self.plan.per_device.weights + self.plan.per_device.kv + self.plan.per_device.state
+        return (parts.weights + parts.kv + parts.state) / max(1, most)
+
+    def _filling(self) -> int | None:
+        """The last bank that a sequence has filled."""
+        counts = self.banks.counts
+        used = counts.weights + counts.state + counts.kv + counts.padding
+        return used - 1 if sum(counts.sequences) and not counts.reserved else None
+
+    def _counts(self) -> tuple[Count, ...]:
+        counts, parts, allocation = self.banks.counts, self.allocation.parts, self.allocation
+        padding = sum(one.padding for one in allocation.sequences) + allocation.prefix_padding
+        return (
+            Count(Code.WEIGHTS, counts.weights, parts.weights),
+            Count(
+                FIRST_SEQUENCE, sum(counts.sequences), parts.kv - allocation.prefix, owners=len(allocation.sequences)
+            ),
+            Count(Code.PREFIX, counts.prefix, allocation.prefix),
+            Count(Code.STATE, counts.state, parts.state),
+            Count(Code.RESERVED, counts.reserved, parts.reserved_unused - padding),
+            Count(Code.PADDING, counts.padding, padding),
+            Count(Code.WORKING, counts.working, parts.activation + parts.overhead),
+            Count(Code.SAVED, counts.saved, allocation.saved),
+            Count(Code.FREE, counts.free, allocation.free),
+            Count(Code.OVERFLOW, counts.overflow, allocation.overflow),
+        )

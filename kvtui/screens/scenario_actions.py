@@ -1,0 +1,143 @@
+"""The actions that change the scenario, for any screen whose keys start them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from kvtui.engine.errors import InputError
+from kvtui.engine.film import CONTEXT_PRESETS
+from kvtui.engine.units import format_tokens
+from kvtui.session import Session
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from kvtui.app import KvtuiApp
+
+TOGGLES = {
+    "cb": "continuous_batching",
+    "pa": "paged_attention",
+    "fa": "flash_attention",
+    "weights": "skip_weights",
+}
+
+
+class ScenarioActions:
+    """A mix-in for screens: every action of the table of keys that concerns the scenario and not the playback.
+
+    An InputError becomes a notification, and leaves the scenario as it was.
+    """
+
+    def action_next_model(self) -> None:
+        """The catalogue's next model."""
+        self._attempt(lambda session: session.step_model(1))
+
+    def action_previous_model(self) -> None:
+        """The catalogue's previous model."""
+        self._attempt(lambda session: session.step_model(-1))
+
+    def action_next_device(self) -> None:
+        """The catalogue's next device."""
+        self._attempt(lambda session: session.step_device(1))
+
+    def action_previous_device(self) -> None:
+        """The catalogue's previous device."""
+        self._attempt(lambda session: session.step_device(-1))
+
+    def action_next_devices(self) -> None:
+        """The next larger number of devices."""
+        self._attempt(lambda session: session.step_devices(1))
+
+    def action_previous_devices(self) -> None:
+        """The next smaller number of devices."""
+        self._attempt(lambda session: session.step_devices(-1))
+
+    def action_next_dtype(self) -> None:
+        """The next format of weights and KV."""
+        self._attempt(lambda session: session.step_dtype())
+
+    def action_next_kv_dtype(self) -> None:
+        """The next format of KV."""
+        self._attempt(lambda session: session.step_kv_dtype())
+
+    def action_next_batch(self) -> None:
+        """The next larger batch."""
+        self._attempt(lambda session: session.step_batch(1))
+
+    def action_previous_batch(self) -> None:
+        """The next smaller batch."""
+        self._attempt(lambda session: session.step_batch(-1))
+
+    def action_next_context(self) -> None:
+        """The next longer context."""
+        self._attempt(lambda session: session.step_context(1))
+
+    def action_previous_context(self) -> None:
+        """The next shorter context."""
+        self._attempt(lambda session: session.step_context(-1))
+
+    def action_toggle_cb(self) -> None:
+        """Continuous batching on or off."""
+        self._toggle("cb")
+
+    def action_toggle_pa(self) -> None:
+        """Paged attention on or off."""
+        self._toggle("pa")
+
+    def action_toggle_fa(self) -> None:
+        """FlashAttention on or off."""
+        self._toggle("fa")
+
+    def action_toggle_weights(self) -> None:
+        """Weights counted or skipped."""
+        self._toggle("weights")
+
+    def action_pick_model(self) -> None:
+        """Open the model picker."""
+        from kvtui.screens.pickers import ModelPicker
+
+        self._app.push_screen(ModelPicker(self._app.session))
+
+    def action_pick_device(self) -> None:
+        """Open the device picker."""
+        from kvtui.screens.pickers import DevicePicker
+
+        self._app.push_screen(DevicePicker(self._app.session))
+
+    def action_set_context(self) -> None:
+        """Ask for a context length."""
+        from kvtui.screens.prompt import PromptScreen
+
+        session = self._app.session
+        presets = " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS)
+        trained = session.scenario.model.max_context
+        most = "" if trained is None else f"the model's maximum is {format_tokens(trained)}\n"
+        self._app.push_screen(
+            PromptScreen(
+                "context of one sequence, in tokens",
+                format_tokens(session.scenario.context),
+                f"{most}{presets}",
+                preview=lambda text: f"{session.preview('context', text).after.context:,} tokens",
+                take=lambda text: session.set_text("context", text),
+            )
+        )
+
+    def action_explain(self, about: str | None = None) -> None:
+        """Explain the numbers, beginning with the one called ``about``."""
+        from kvtui.screens.explain import ExplainScreen
+
+        self._app.push_screen(ExplainScreen(self._app.session, about))
+
+    @property
+    def _app(self) -> KvtuiApp:
+        return cast("KvtuiApp", cast("Screen[None]", self).app)
+
+    def _toggle(self, name: str) -> None:
+        self._attempt(lambda session: session.toggle(TOGGLES[name]))
+
+    def _attempt(self, change: Callable[[Session], None]) -> None:
+        try:
+            change(self._app.session)
+        except InputError as error:
+            self._app.tell_error(error)

@@ -1,0 +1,299 @@
+"""The Memory screen: what its keys do to the scenario, the film and the picture, at every size."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+
+from kvtui import keys
+from kvtui.app import KvtuiApp
+from kvtui.canvas.palette import Ink
+from kvtui.engine.bankmap import Code
+from kvtui.engine.options import scenario_from
+from kvtui.screens.memory import MemoryScreen
+from kvtui.session import Session
+from kvtui.settings import Settings
+from kvtui.widgets.board import BoardView
+from kvtui.widgets.panels import FilmBar, PanelColumn
+
+SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
+SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8"}
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Seen:
+    """The running app, its Memory screen, and a clock that the test moves."""
+
+    def __init__(self, app: KvtuiApp, screen: MemoryScreen, clock: Clock, pilot: Pilot[None]) -> None:
+        self.app, self.screen, self.clock, self.pilot = app, screen, clock, pilot
+
+    async def pause(self) -> None:
+        await self.pilot.pause()
+
+    async def keys(self, *names: str) -> None:
+        for name in names:
+            self.app.simulate_key(name)
+        await self.pause()
+
+    async def tick(self, seconds: float, frames: int = 4) -> None:
+        for _ in range(frames):
+            self.clock.now += seconds / frames
+            self.screen._tick()
+        await self.pause()
+
+    @property
+    def board(self) -> BoardView:
+        return self.screen.query_one(BoardView)
+
+    @property
+    def codes(self) -> np.ndarray:
+        return self.screen.picture.banks.codes
+
+    def text(self) -> str:
+        return "\n".join(
+            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
+        )
+
+
+def watch(
+    body: Callable[[Seen], Awaitable[None]], size: tuple[int, int] = (120, 36), play: bool = False, **values: str | bool
+) -> None:
+    async def run() -> None:
+        app = KvtuiApp(Session(scenario_from({**SCENARIO, **values})), Settings(fps=30, palette="rgb"))
+        clock = Clock()
+
+        def screen() -> MemoryScreen:
+            return MemoryScreen(app.session, app.settings, play=play, clock=clock)
+
+        app.memory_screen = screen  # type: ignore[method-assign]
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            assert isinstance(app.screen, MemoryScreen)
+            app.screen._timer.pause()
+            await body(Seen(app, app.screen, clock, pilot))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_shows_the_board_and_the_plan(size):
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        text = seen.text()
+        assert "Llama-3.1-8B" in text
+        assert "131,072 / 128K" in text
+        assert "HBM3e" in text
+        assert max(map(len, text.splitlines())) <= size[0]
+        parts = seen.screen.picture.allocation.parts
+        assert parts == seen.app.session.plan.per_device
+        whole = seen.app.session.plan.usable_per_device
+        purple = np.count_nonzero(seen.codes == Code.WEIGHTS)
+        assert abs(purple - parts.weights * len(seen.codes) / whole) < 1
+        assert np.count_nonzero(seen.board.cells.ink == Ink.WEIGHTS) == purple
+
+    watch(body, size)
+
+
+def test_too_small_is_one_line():
+    async def body(seen: Seen) -> None:
+        assert "needs 60x18" in seen.text()
+        assert "HBM" not in seen.text()
+
+    watch(body, (59, 20))
+
+
+def test_space_plays_and_pauses_and_everything_holds_still():
+    async def body(seen: Seen) -> None:
+        start = seen.screen.playback.tokens(seen.clock())
+        await seen.keys("space")
+        assert seen.screen.playback.playing
+        await seen.tick(1.0)
+        assert seen.screen.picture.tokens > start
+        await seen.keys("space")
+        held, picture = seen.screen.picture.tokens, seen.board.cells.text()
+        seen.clock.now += 60
+        seen.screen.redraw()
+        await seen.pause()
+        assert seen.screen.picture.tokens == held
+        assert seen.board.cells.text() == picture
+
+    watch(body)
+
+
+def test_speed_scales_the_film_and_flash_attention_halves_it():
+    async def body(seen: Seen) -> None:
+        rate = seen.screen.playback.rate
+        await seen.keys("right_square_bracket")
+        assert seen.screen.playback.rate == 2 * rate
+        await seen.keys("F")
+        assert seen.screen.playback.rate == 4 * rate
+        for _ in range(12):
+            await seen.keys("left_square_bracket")
+        assert seen.screen.playback.speed == 0.5
+
+    watch(body)
+
+
+def test_toggles_change_what_is_computed_and_so_the_picture():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        static = seen.screen.picture.banks.counts
+        await seen.keys("B")
+        continuous = seen.screen.picture.banks.counts
+        assert sum(continuous.sequences) == pytest.approx(0.3 * sum(static.sequences), abs=8)
+        await seen.keys("B", "home", "right")
+        reserved = seen.screen.picture.banks.counts.reserved
+        assert reserved > 0
+        await seen.keys("P")
+        assert seen.screen.picture.banks.counts.reserved == 0
+        saved = np.count_nonzero(seen.codes == Code.SAVED)
+        await seen.keys("end", "F")
+        assert saved >= 0
+        assert np.count_nonzero(seen.codes == Code.SAVED) == 0
+        weights = seen.screen.picture.allocation.parts.weights
+        total = seen.screen.picture.allocation.parts.total
+        await seen.keys("W")
+        assert seen.screen.picture.allocation.parts.total == total - weights
+        assert np.count_nonzero(seen.codes == Code.WEIGHTS) == 0
+
+    watch(body, context="64K")
+
+
+def test_the_ghost_needs_flash_attention_and_tokens():
+    async def body(seen: Seen) -> None:
+        await seen.keys("home")
+        assert np.count_nonzero(seen.codes == Code.SAVED) == 0
+        await seen.keys("end")
+        assert np.count_nonzero(seen.codes == Code.SAVED) > 0
+        assert "saved by FlashAttention" in seen.text()
+
+    watch(body, context="32K", batch="4")
+
+
+def test_models_devices_batches_contexts_and_formats_step():
+    async def body(seen: Seen) -> None:
+        for key, field in (("n", "model"), ("h", "device"), ("b", "batch"), ("plus", "context"), ("k", "kv_dtype")):
+            before = getattr(seen.app.session.scenario, field)
+            await seen.keys(key)
+            assert getattr(seen.app.session.scenario, field) != before, key
+        assert seen.board.modules == seen.app.session.scenario.device.memory.modules
+
+    watch(body)
+
+
+def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone():
+    async def body(seen: Seen) -> None:
+        await seen.keys("v", "v", "v")
+        assert seen.app.session.scenario.layout.devices == 8
+        assert "NVLink 4 450 GB/s one way" in seen.text()
+        await seen.keys("z")
+        assert "HBM3e 1" in seen.text()
+
+    watch(body, (160, 46))
+
+
+def test_a_bank_says_what_it_holds():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down")
+        assert "bank 0: weights" in seen.text()
+        await seen.keys("up")
+        assert f"bank {len(seen.codes) - 1:,}" in seen.text()
+
+    watch(body, (160, 46))
+
+
+def test_clicks_do_what_the_panel_says():
+    async def body(seen: Seen) -> None:
+        column = seen.screen.query_one("#right", PanelColumn)
+        column.post_message(PanelColumn.Clicked("next_batch"))
+        await seen.pause()
+        assert seen.app.session.scenario.batch == 16
+        bar = seen.screen.query_one(FilmBar)
+        bar.post_message(FilmBar.Scrubbed(0.5))
+        await seen.pause()
+        assert seen.screen.picture.tokens == 65_536
+
+    watch(body, (160, 46))
+
+
+def test_the_drawer_opens_where_there_is_no_room_beside_the_board():
+    async def body(seen: Seen) -> None:
+        assert "continuous batching" not in seen.text()
+        await seen.keys("s")
+        assert "continuous batching" in seen.text()
+
+    watch(body, (110, 36))
+
+
+def test_nothing_moves_under_a_modal():
+    async def body(seen: Seen) -> None:
+        await seen.keys("space", "f1")
+        for _ in range(20):
+            await seen.pause()
+        assert seen.app.screen is not seen.screen
+        assert not seen.screen._timer._active.is_set()
+
+    watch(body)
+
+
+def test_small_pleasures():
+    async def body(seen: Seen) -> None:
+        seen.screen.set_speed(100)
+        await seen.pause()
+        assert seen.screen._look(0.0).ludicrous
+        assert "apocalypse" in seen.text()
+        await seen.keys("D")
+        assert "rows drawn" in seen.text()
+
+    watch(body, (160, 46), context="100M", gpu="WSE-3")
+
+
+KEYS = [
+    name for key in keys.MEMORY + keys.APP for name in key.keys.split(",") if key.id not in ("quit", "export", "copy")
+]
+NAMED = {"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "=": "equals_sign"}
+steps = st.one_of(
+    st.sampled_from([NAMED.get(name, name) for name in KEYS] + ["escape", "enter", "tab", "a", "1"]),
+    st.tuples(st.integers(1, 220), st.integers(1, 70)),
+    st.floats(0, 90),
+)
+EXAMPLES = 500 if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else 40
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.lists(steps, max_size=25))
+def test_no_sequence_of_keys_sizes_and_moments_fails(sequence):
+    """Exceptions in the app come out of run_test."""
+
+    async def body(seen: Seen) -> None:
+        for step in sequence:
+            match step:
+                case str():
+                    seen.app.simulate_key(step)
+                case tuple():
+                    await seen.pilot.resize_terminal(*step)
+                case float():
+                    seen.clock.now += step
+                    seen.screen._tick()
+        await seen.pause()
+        playback = seen.screen.playback
+        assert 0 <= playback.tokens(seen.clock()) <= playback.limit
+        assert seen.screen.picture.allocation.parts.total >= 0
+
+    watch(body)

@@ -1,0 +1,568 @@
+"""The app around the Memory screen: pickers, prompts, help, export, palette, themes and keys, in real screens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from stand_in import ShellApp, StandIn
+from textual.keys import format_key
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, OptionList
+
+from kvtui import keys
+from kvtui.engine.devices import all_devices
+from kvtui.engine.models import all_models
+from kvtui.engine.options import scenario_from
+from kvtui.engine.papers import all_papers
+from kvtui.engine.plan import plan
+from kvtui.screens.explain import ExplainScreen
+from kvtui.screens.export import FORMS, ExportScreen, default_name
+from kvtui.screens.help import HelpScreen
+from kvtui.screens.papers import PapersScreen
+from kvtui.screens.pickers import DevicePicker, ModelPicker
+from kvtui.screens.prompt import PromptScreen
+from kvtui.session import Session
+from kvtui.settings import Settings, load
+from kvtui.themes import theme_names
+
+SIZES = [(80, 24), (120, 36), (200, 60)]
+
+Script = Callable[[ShellApp, Pilot[None]], Awaitable[None]]
+
+
+def drive(script: Script, size: tuple[int, int] = (120, 36), settings: Settings | None = None, **values: str) -> None:
+    """Run ``script`` against an app of that size; a crash of the app fails the test."""
+
+    async def run() -> None:
+        app = ShellApp(Session(scenario_from(values)), settings)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await pilot.pause()
+            await script(app, pilot)
+
+    asyncio.run(run())
+
+
+def shown(app: ShellApp) -> str:
+    """What is on screen, as text."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    """Wait for a thread's work to arrive."""
+    for _ in range(400):
+        if holds():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never happened")
+
+
+async def press(app: ShellApp, pilot: Pilot[None], *names: str) -> None:
+    for name in names:
+        app.simulate_key(name)
+    await pilot.pause()
+
+
+async def type_text(app: ShellApp, pilot: Pilot[None], text: str) -> None:
+    app.screen.query_one(Input).value = text
+    await pilot.pause()
+
+
+def said(app: ShellApp) -> str:
+    """All notifications so far."""
+    return "\n".join(notification.message for notification in app._notifications)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_screen_opens_and_closes(size):
+    async def script(app, pilot):
+        home = app.screen
+        for key in ("m", "g", "c", "e", "x", "f1", "5", "ctrl+p"):
+            await press(app, pilot, key)
+            assert app.screen is not home
+            await press(app, pilot, "1" if key == "5" else "escape")
+            await until(pilot, lambda: app.screen is home)
+
+    drive(script, size)
+
+
+def test_no_size_is_too_small():
+    async def script(app, pilot):
+        for key in ("m", "e", "x", "5"):
+            await press(app, pilot, key)
+            for width, height in ((20, 5), (1, 1), (80, 24)):
+                await pilot.resize_terminal(width, height)
+            await press(app, pilot, "escape")
+
+    drive(script, (80, 24))
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_the_model_picker_searches_moves_and_takes(size):
+    async def script(app, pilot):
+        await press(app, pilot, "m")
+        picker = app.screen
+        assert isinstance(picker, ModelPicker)
+        table = picker.query_one(DataTable)
+        await until(pilot, lambda: table.row_count == len(all_models()))
+        assert table.get_row_at(table.cursor_row)[0].plain == "Llama-3.1-8B"
+        await type_text(app, pilot, "qwen3 8b")
+        await until(pilot, lambda: table.row_count < 10)
+        names = [table.get_row_at(row)[0].plain for row in range(table.row_count)]
+        assert names == [name for name in names if "qwen3" in name.lower() and "8b" in name.lower()]
+        await type_text(app, pilot, "qwen3-")
+        first = table.get_row_at(0)[0].plain
+        await press(app, pilot, "down", "down", "up")
+        second = table.get_row_at(table.cursor_row)[0].plain
+        assert second != first
+        await press(app, pilot, "enter")
+        assert isinstance(app.screen, StandIn)
+        assert app.session.scenario.model.name == second
+
+    drive(script, size)
+
+
+def test_the_fits_column_is_the_plan():
+    async def script(app, pilot):
+        await press(app, pilot, "g")
+        table = app.screen.query_one(DataTable)
+        await until(pilot, lambda: table.row_count == len(all_devices()))
+        await until(pilot, lambda: table.get_row_at(table.row_count - 1)[-1].plain != "…")
+        for row, device in enumerate(all_devices()):
+            expected = plan(scenario_from({"gpu": device.name, "batch": "4", "context": "64K"}))
+            text = table.get_row_at(row)[-1].plain
+            assert text.endswith("full") == expected.fits
+            if not expected.fits and expected.devices_needed is not None:
+                assert text == f"needs {expected.devices_needed:,}"
+        assert app.session.scenario.device.name == "H100 SXM"
+
+    drive(script, batch="4", context="64K")
+
+
+def test_the_device_picker_finds_by_vendor_and_closes_without_a_change():
+    async def script(app, pilot):
+        before = app.session.scenario
+        await press(app, pilot, "g")
+        assert isinstance(app.screen, DevicePicker)
+        table = app.screen.query_one(DataTable)
+        await until(pilot, lambda: table.row_count)
+        await type_text(app, pilot, "apple m4")
+        names = {table.get_row_at(row)[0].plain for row in range(table.row_count)}
+        assert names == {device.name for device in all_devices() if device.name.startswith("Apple M4")}
+        await type_text(app, pilot, "nothing like this")
+        assert table.row_count == 0
+        await press(app, pilot, "down", "pageup", "enter")
+        assert "nothing of that name" in shown(app)
+        await press(app, pilot, "escape")
+        assert app.session.scenario is before
+
+    drive(script)
+
+
+def test_a_path_typed_into_the_model_picker(tmp_path):
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 4,
+        "hidden_size": 1024,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "intermediate_size": 4096,
+        "vocab_size": 32_000,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+
+    async def script(app, pilot):
+        await press(app, pilot, "m")
+        await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
+        await type_text(app, pilot, str(tmp_path / "no.json"))
+        await press(app, pilot, "enter")
+        await until(pilot, lambda: "no such file" in shown(app))
+        await type_text(app, pilot, str(path))
+        await press(app, pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, StandIn))
+        assert len(app.session.scenario.model.layers) == 4
+        assert app.session.scenario.model_ref == str(path)
+
+    drive(script)
+
+
+def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
+    async def script(app, pilot):
+        await press(app, pilot, "c")
+        assert isinstance(app.screen, PromptScreen)
+        await type_text(app, pilot, "1Q")
+        assert "'1Q' is not a token count" in shown(app)
+        await press(app, pilot, "enter")
+        assert isinstance(app.screen, PromptScreen)
+        await type_text(app, pilot, "1M")
+        assert "1,048,576 tokens" in shown(app)
+        await press(app, pilot, "enter")
+        assert isinstance(app.screen, StandIn)
+        assert app.session.scenario.context == 2**20
+
+    drive(script)
+
+
+def test_the_help_lists_every_binding():
+    async def script(app, pilot):
+        await press(app, pilot, "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        text = shown(app)
+        for key in keys.ALL:
+            assert key.text in text
+            for name in keys.keys_of(key, {}):
+                assert format_key(name.rpartition("+")[2]) in text
+
+    drive(script, (120, 45))
+
+
+def test_every_key_of_the_table_is_bound():
+    async def script(app, pilot):
+        bound = {active.binding.id for active in app.screen.active_bindings.values()}
+        assert bound >= {key.id for key in keys.ALL}
+        footer = {active.binding.action for active in app.screen.active_bindings.values() if active.binding.show}
+        assert footer == {key.action for key in keys.ALL if key.footer}
+
+    drive(script)
+
+
+def test_explanations_open_at_the_number_asked_about():
+    async def script(app, pilot):
+        app.push_screen(ExplainScreen(app.session, "max_context"))
+        await pilot.pause()
+        await pilot.pause()
+        assert "max context" in shown(app)
+        app.pop_screen()
+        await press(app, pilot, "e")
+        text = shown(app)
+        assert "weights" in text
+        assert f"{app.session.plan.total.weights:,} B" in text
+        assert "max context" not in text
+
+    drive(script, (100, 24))
+
+
+def test_export_writes_every_kind_of_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def script(app, pilot):
+        for number, form in enumerate(FORMS):
+            await press(app, pilot, "x")
+            assert isinstance(app.screen, ExportScreen)
+            await press(app, pilot, *["down"] * number)
+            await press(app, pilot, "enter")
+            path = tmp_path / default_name(app.session.scenario, form.ending)
+            text = path.read_text()
+            match form.ending:
+                case "svg":
+                    assert "a&#160;stand-in" in text
+                    assert "picture&#160;of&#160;the&#160;screen" not in text
+                case "json":
+                    assert json.loads(text)["memory"]["weights_bytes"] == app.session.plan.total.weights
+                case _:
+                    assert "Llama-3.1-8B" in text
+            assert str(path) in said(app)
+        assert len(list(tmp_path.iterdir())) == len(FORMS)
+
+    drive(script)
+
+
+def test_export_asks_before_it_replaces_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / default_name(scenario_from({}), "svg")
+    path.write_text("mine")
+
+    async def script(app, pilot):
+        await press(app, pilot, "x")
+        await press(app, pilot, "enter")
+        assert path.read_text() == "mine"
+        assert "exists" in shown(app)
+        await type_text(app, pilot, "other/place.svg")
+        await press(app, pilot, "enter")
+        assert "not saved" in shown(app)
+        await type_text(app, pilot, path.name)
+        await press(app, pilot, "enter")
+        assert path.read_text() == "mine"
+        await press(app, pilot, "enter")
+        assert path.read_text().startswith("<svg")
+
+    drive(script)
+
+
+def test_copy_shows_and_copies_a_command_that_gives_the_scenario():
+    async def script(app, pilot):
+        await press(app, pilot, "n", "k", "y")
+        import shlex
+
+        from kvtui.cli import build_parser
+
+        assert app.clipboard in said(app)
+        program, *words = shlex.split(app.clipboard)
+        assert program == "kvtui"
+        assert scenario_from(vars(build_parser().parse_args(words))) == app.session.scenario
+
+    drive(script, batch="3", context="100000", model="Qwen3-8B")
+
+
+def test_scenario_keys():
+    async def script(app, pilot):
+        session = app.session
+        await press(app, pilot, "b", "plus", "v", "B", "P", "F", "W", "h")
+        found = session.scenario
+        assert (found.batch, found.context, found.layout.devices) == (2, 16_384, 2)
+        assert (found.continuous_batching, found.paged_attention, found.flash_attention) == (True, True, False)
+        assert found.skip_weights
+        assert found.device.name != "H100 SXM"
+        await press(app, pilot, "comma", "minus", "V", "B", "P", "F", "W", "H")
+        assert session.scenario == scenario_from({})
+
+    drive(script)
+
+
+def test_what_gives_way_is_said():
+    async def script(app, pilot):
+        app.session.set_text("model", "Qwen2.5-7B")
+        await pilot.pause()
+        assert "tp 4 × pp 2" in said(app)
+
+    drive(script, tp="8")
+
+
+def test_playback_keys_reach_the_screen():
+    async def script(app, pilot):
+        await press(app, pilot, "space", "right", "shift+left")
+        assert app.screen.asked == ["play", 1, -10]
+
+    drive(script)
+
+
+async def command(app: ShellApp, pilot: Pilot[None], text: str) -> None:
+    """Type ``text`` into the command palette and take the first line."""
+    await press(app, pilot, "ctrl+p")
+    await type_text(app, pilot, text)
+    await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
+    await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 0)
+    await press(app, pilot, "enter")
+    await until(pilot, lambda: isinstance(app.screen, StandIn))
+    await pilot.pause()
+
+
+def test_the_palette_sets_any_option_by_typing():
+    async def script(app, pilot):
+        for text, field, expected in (
+            ("context 1M", "context", 2**20),
+            ("batch 16", "batch", 16),
+            ("kv dtype fp8", "kv_dtype", "fp8"),
+            ("kv-dtype=q8_0", "kv_dtype", "q8_0"),
+            ("fa off", "flash_attention", False),
+        ):
+            await command(app, pilot, text)
+            assert getattr(app.session.scenario, field) == expected
+        await command(app, pilot, "context 1Q")
+        assert "'1Q' is not a token count" in said(app)
+        assert app.session.scenario.context == 2**20
+
+    drive(script)
+
+
+def test_the_palette_has_the_keys_actions_the_catalogues_and_the_film():
+    async def script(app, pilot):
+        await command(app, pilot, "previous model")
+        assert app.session.scenario.model.name == "Llama-2-7B"
+        await command(app, pilot, "device H200 SXM")
+        assert app.session.scenario.device.name == "H200 SXM"
+        await command(app, pilot, "motion none")
+        assert app.settings.motion == "none"
+        await command(app, pilot, "tokens 5K")
+        await command(app, pilot, "speed 20")
+        assert app.screen.asked == [("tokens", 5120), ("speed", 20.0)]
+
+    drive(script)
+
+
+def test_the_theme_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+
+    async def script(app, pilot):
+        assert app.theme == "kvtui-dark"
+        assert app.canvas_look == "dark"
+        await press(app, pilot, "t")
+        await until(pilot, lambda: (tmp_path / "config.toml").exists())
+        assert app.theme == "kvtui-light"
+        assert app.canvas_look == "light"
+        app.theme = "nord"
+        await until(pilot, lambda: load({}, theme_names(), {}).theme == "nord")
+
+    drive(script)
+    assert load({}, theme_names(), {}).theme == "nord"
+
+
+def test_a_theme_given_by_a_flag_is_not_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+
+    async def script(app, pilot):
+        assert app.theme == "kvtui-light"
+        await press(app, pilot, "m", "escape")
+
+    drive(script, settings=Settings(theme="kvtui-light"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_theme_shows_the_papers_and_a_picker(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+
+    async def script(app, pilot):
+        await press(app, pilot, "5")
+        for theme in theme_names():
+            app.theme = theme
+            await pilot.pause()
+            assert app.canvas_look == ("dark" if app.current_theme.dark else "light")
+        await press(app, pilot, "1")
+        for theme in ("ansi-dark", "ansi-light", "nord"):
+            app.theme = theme
+            await press(app, pilot, "m")
+            await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
+            await press(app, pilot, "escape")
+
+    drive(script, (80, 24))
+
+
+def test_no_color_is_no_colour(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def script(app, pilot):
+        assert app.canvas_depth == "none"
+        for key in ("m", "5"):
+            await press(app, pilot, key)
+            picture = app.export_screenshot()
+            assert "kvtui-dark" not in picture
+            colours = {tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in re.findall(r"#[0-9a-f]{6}", picture)}
+            chrome = {(255, 95, 87), (254, 188, 46), (40, 200, 64)}
+            assert all(max(c) - min(c) < 12 for c in colours - chrome)
+            await press(app, pilot, "escape")
+
+    drive(script)
+
+
+def test_ascii_is_ascii_everywhere():
+    async def script(app, pilot):
+        assert app.canvas_ascii
+        for key in ("m", "c", "e", "x", "question_mark", "5"):
+            await press(app, pilot, key)
+            await pilot.pause(0.05)
+            picture = re.sub(r"&#[0-9]+;", " ", app.export_screenshot())
+            assert picture.isascii()
+            await press(app, pilot, "escape")
+
+    drive(script, settings=Settings(ascii=True))
+
+
+@pytest.mark.parametrize(("palette", "depth"), [("mono", "none"), ("ansi", "ansi"), ("rgb", "rgb")])
+def test_the_palette_setting_is_the_pictures_depth(palette, depth):
+    async def script(app, pilot):
+        assert app.canvas_depth == depth
+
+    drive(script, settings=Settings(palette=palette))
+
+
+def test_a_wafer_looks_like_one():
+    async def script(app, pilot):
+        assert app.canvas_look == "wafer"
+
+    drive(script, gpu="WSE-2")
+
+
+def test_keys_can_be_remapped():
+    async def script(app, pilot):
+        await press(app, pilot, "m")
+        assert isinstance(app.screen, StandIn)
+        await press(app, pilot, "f6")
+        assert isinstance(app.screen, ModelPicker)
+        await press(app, pilot, "escape")
+        await press(app, pilot, "question_mark")
+        assert "f6" in shown(app)
+        await press(app, pilot, "escape")
+        await press(app, pilot, "ctrl+k")
+        assert "CommandPalette" in type(app.screen).__name__
+
+    drive(script, settings=Settings(keymap={"model": "f6", "palette": "ctrl+k"}))
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_papers_by_technique_with_those_at_work_marked(size):
+    async def script(app, pilot):
+        await press(app, pilot, "5")
+        screen = app.screen
+        assert isinstance(screen, PapersScreen)
+        text = str(screen.query_one("#papers").render())
+        for paper in all_papers():
+            assert text.count(paper.title) == 1
+        assert text.count("at work in this scenario") == len([line for line in text.splitlines() if "at work" in line])
+        assert "grouped-query attention  at work" in text
+        assert "continuous batching  at work" not in text
+        app.session.change(continuous_batching=True)
+        await pilot.pause()
+        assert "continuous batching  at work" in str(screen.query_one("#papers").render())
+        assert "weights of the model" in str(screen.query_one("#reading").render())
+
+    drive(script, size)
+
+
+def test_a_mode_can_be_clicked():
+    async def script(app, pilot):
+        await pilot.click("ModeBar", offset=(24, 0))
+        assert isinstance(app.screen, PapersScreen)
+        await pilot.click("ModeBar", offset=(10, 0))
+        assert isinstance(app.screen, StandIn)
+
+    drive(script)
+
+
+def test_hostile_names_are_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "[red]x[" / "b"
+    folder.mkdir(parents=True)
+
+    async def script(app, pilot):
+        await press(app, pilot, "m")
+        await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
+        for text in ("[red]x[/", "\x1b[31m", "[@click=app.quit]x[/]", str(folder)):
+            await type_text(app, pilot, text)
+            await press(app, pilot, "enter")
+            await pilot.pause(0.05)
+            assert isinstance(app.screen, ModelPicker)
+        await press(app, pilot, "escape")
+        await press(app, pilot, "x")
+        for text in ("~nobody/x", "no/such/folder", "\x00", "a" * 5000, "", ".", "/"):
+            app.screen.query_one(Input).value = text
+            await press(app, pilot, "enter")
+            assert isinstance(app.screen, ExportScreen)
+        app.screen.query_one(Input).value = "[@click=app.quit]x"
+        await press(app, pilot, "enter")
+        assert "[@click=app.quit]x" in {path.name for path in tmp_path.iterdir()}
+        assert "[@click=app.quit]x" in said(app)
+
+    drive(script)
+
+
+def test_quitting_ends_with_zero():
+    async def run() -> int | None:
+        app = ShellApp(Session(scenario_from({})))
+        async with app.run_test() as pilot:
+            app.simulate_key("q")
+            await pilot.pause()
+        return app.return_code
+
+    assert asyncio.run(run()) == 0
+
+
+def test_styles_come_with_the_package():
+    assert Path(ShellApp.CSS_PATH).is_file()
