@@ -1,0 +1,61 @@
+"""Draw the README's pictures anew from today's app: ``python docs/pictures.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from pathlib import Path
+
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+
+from rich.console import Console
+from rich.text import Text
+
+from kvtui.app import KvtuiApp
+from kvtui.engine.options import scenario_from
+from kvtui.report import render
+from kvtui.report.document import document
+from kvtui.session import Session
+from kvtui.settings import Settings
+
+HERE = Path(__file__).parent
+REPORT = {
+    "model": "Qwen3-Next-80B-A3B",
+    "gpu": "H200 SXM",
+    "gpus": "2",
+    "dtype": "fp8",
+    "kv_dtype": "bf16",
+    "context": "128K",
+    "batch": "4",
+}
+ONE = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8", "cb": True, "pa": True}
+MANY = {"model": "DeepSeek-V3.2", "gpu": "B200", "gpus": "8", "dtype": "fp8", "context": "128K", "batch": "8"}
+
+
+def report(target: Path) -> None:
+    """The text report, as a terminal shows it."""
+    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    shown = render(document(scenario_from(REPORT)), "text", width=98, color=True)
+    console.print(Text.from_ansi(shown))
+    target.write_text(console.export_svg(title="kvtui --report"))
+
+
+async def memory(
+    target: Path, size: tuple[int, int], theme: str, fraction: float, values: dict[str, str | bool]
+) -> None:
+    """The Memory screen at ``fraction`` of its film."""
+    app = KvtuiApp(Session(scenario_from(values)), Settings(theme=theme, palette="rgb"))
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(0.6)
+        app.screen.set_tokens(int(app.session.scenario.context * fraction))
+        await pilot.pause(0.6)
+        app.clear_notifications()
+        await pilot.pause(0.3)
+        target.write_text(app.export_screenshot(title="kvtui"))
+
+
+if __name__ == "__main__":
+    report(HERE / "report.svg")
+    asyncio.run(memory(HERE / "memory.svg", (160, 46), "kvtui-dark", 0.62, ONE))
+    asyncio.run(memory(HERE / "cluster.svg", (160, 46), "kvtui-light", 0.5, MANY))
