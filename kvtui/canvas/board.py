@@ -12,7 +12,7 @@ from kvtui.canvas import motion
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.layout import GAP, Board, Rect
 from kvtui.canvas.palette import Ink
-from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
+from kvtui.engine.bankmap import FIRST_SEQUENCE, Code, place
 
 _INKS = np.full(256, Ink.FREE, dtype=np.uint8)
 _UNDERS = np.full(256, Ink.NONE, dtype=np.uint8)
@@ -71,10 +71,12 @@ class Scene:
 
 
 def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
-    """The picture of ``scene`` on ``board`` in ``width`` × ``height`` cells."""
+    """The picture of ``scene`` on ``board`` in ``width`` × ``height`` cells; empty where the modules have no room."""
     cells = Cells(width, height)
     if scene.moving and not scene.plain:
         motion.waves(cells, scene.now, scene.fill, scene.apocalypse)
+    if not all(rect.fits(width, height) for rect in board.modules):
+        return cells
     for number, rect in enumerate(board.modules):
         _module(cells, rect, number, len(board.modules), scene)
     _mark(cells, board, scene)
@@ -110,10 +112,9 @@ def bank_at(board: Board, x: int, y: int) -> int | None:
 
 
 def bank_place(board: Board, bank: int) -> tuple[int, int]:
-    """The cell of ``bank``. Every round over the modules begins one further, so that no pattern sticks to one."""
-    modules = len(board.modules)
-    cell, turn = divmod(bank, modules)
-    rect = board.modules[(turn + cell) % modules]
+    """The cell of ``bank``."""
+    module, cell = place(bank, len(board.modules))
+    rect = board.modules[module]
     return rect.x + cell % rect.width, rect.y + cell // rect.width
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 MIN_MODULE_ROWS = 3
+MIN_MODULE_WIDTH = 4
 MIN_DIE_WIDTH = 14
+MIN_DIE_ROWS = 5
 GAP = 5
 
 
@@ -28,6 +30,10 @@ class Rect:
     def right(self) -> int:
         """The first column after it."""
         return self.x + self.width
+
+    def fits(self, width: int, height: int) -> bool:
+        """Whether all of it lies in ``width`` × ``height`` cells."""
+        return self.x >= 0 and self.y >= 0 and self.right <= width and self.y + self.height <= height
 
     def holds(self, x: int, y: int) -> bool:
         """Whether a cell is inside."""
@@ -69,7 +75,8 @@ def arrange(width: int, height: int, modules: int) -> Board:
     side = (width - die_width - 2 * GAP) // 2
     left = -(-modules // 2)
     columns = next((c for c in range(1, left + 1) if height // -(-left // c) > MIN_MODULE_ROWS), 0)
-    if not columns or side // columns < 4:
+    too_low = height - 3 < MIN_DIE_ROWS
+    if too_low or not columns or side // columns < MIN_MODULE_WIDTH or width - 2 * (side + GAP) < MIN_DIE_WIDTH:
         return _stacked(width, height, modules)
     rows = -(-left // columns)
     grid_width, pitch = side // columns - (1 if columns > 1 else 0), height // rows
@@ -96,13 +103,13 @@ def _one(width: int, height: int) -> Board:
     side = int(width * 0.62)
     die_height = min(height - 3, max(7, int((width - side - GAP) * 0.62)))
     die = Rect(side + GAP, (height - die_height) // 2, width - side - GAP, die_height)
-    if die.width < MIN_DIE_WIDTH or die_height < 5:
+    if die.width < MIN_DIE_WIDTH or die_height < MIN_DIE_ROWS:
         return Board((Rect(0, 1, width, max(1, height - 1)),), None, ("above",))
     return Board((Rect(0, 1, side, max(1, height - 2)),), die, ("left",))
 
 
 def _stacked(width: int, height: int, modules: int) -> Board:
-    die_height = 6 if height >= 16 else 0
+    die_height = 6 if height >= 16 and width >= MIN_DIE_WIDTH else 0
     room = height - die_height - (1 if die_height else 0)
     columns = next((c for c in range(1, modules + 1) if room // -(-modules // c) >= 2), modules)
     pitch = max(2, room // -(-modules // columns))

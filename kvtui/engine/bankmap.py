@@ -111,11 +111,13 @@ class BankMap:
 def place(bank: int, modules: int) -> tuple[int, int]:
     """The module of a bank and its cell there: memory is interleaved, neighbouring banks lie on different modules.
 
-    Raises InputError without modules.
+    Every round over the modules begins one further, so that no owner's pattern sticks to one of them. Raises InputError
+    without modules.
     """
     if modules < 1:
         raise InputError(f"modules: {modules:,} is less than 1")
-    return bank % modules, bank // modules
+    cell, turn = divmod(bank, modules)
+    return (turn + cell) % modules, cell
 
 
 def bank_map(allocation: Allocation, banks: int) -> BankMap:

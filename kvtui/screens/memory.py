@@ -20,17 +20,17 @@ from kvtui.canvas.cells import Row, Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.view import MemoryView
 from kvtui.engine.alerts import OPEN_SECONDS, Alerts, level, popup
-from kvtui.engine.factoids import factoid_at
 from kvtui.engine.film import Playback, faster, slower
 from kvtui.engine.notices import Notice
 from kvtui.screens import bindings
+from kvtui.screens.memory_sections import control_sections, numbers_sections, reading_sections
 from kvtui.screens.picture import APOCALYPSE_TOKENS, Look, Picture
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.session import Change, Session
 from kvtui.settings import Settings
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.mode_bar import ModeBar
-from kvtui.widgets.panels import FilmBar, Line, PanelColumn, Section
+from kvtui.widgets.panels import FilmBar, Line, PanelColumn
 
 DEFAULT_SPEED = 50.0
 START_FRACTION = 0.01
@@ -41,7 +41,6 @@ REDUCED_STEPS = 16
 LUDICROUS_SPEED = 100.0
 NARROW_COLUMNS = 100
 APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
-MAX_PAPER_ROWS = 8
 
 
 class MemoryScreen(ScenarioActions, Screen[None]):
@@ -378,48 +377,12 @@ class MemoryScreen(ScenarioActions, Screen[None]):
 
     def _draw_panels(self) -> None:
         view = self._view()
-        self._draw_left(view)
-        self._draw_right(view)
-
-    def _draw_left(self, view: MemoryView) -> None:
-        column = self.query_one("#left", PanelColumn)
-        width, height = column.inner_width, column.size.height
-        if not width or not height:
-            return
-        info = panels.info_rows(view, width, height - 2)
-        care = panels.warning_rows(_urgent(view), width)
-        room = height - len(info) - 4 - (len(care) + 2 if care else 0)
-        column.show(
-            [
-                Section("memory", info, 0),
-                Section("formula", panels.formula_rows(view, width, room) if room > 2 else [], 2),
-                Section("take care", care, 1),
-                Section("more than one", panels.datacentre_note_rows(view, width), 5),
-                *(self._reading(width) if self._settled else ()),
-            ]
-        )
-
-    def _reading(self, width: int) -> tuple[Section, Section]:
-        factoid = factoid_at(self.session.plan, self.session.estimate, self._watched)
-        return (
-            Section("papers", panels.paper_rows(self.picture.papers, width)[:MAX_PAPER_ROWS], 3),
-            Section("did you know", panels.factoid_rows(factoid, width), 4),
-        )
-
-    def _draw_right(self, view: MemoryView) -> None:
-        column = self.query_one("#right", PanelColumn)
-        width = column.inner_width
-        if not width or not column.size.height:
-            return
-        rows = panels.scenario_rows(self.session.scenario, self.playback.playing, self.playback.speed, width)
-        legend = panels.legend_rows(view.counts, width, self._plain)
-        column.show(
-            [
-                Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
-                Section("legend", legend, 1),
-                Section("estimate", panels.estimate_rows(view.estimate, width), 2),
-            ]
-        )
+        left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
+        if left.inner_width and left.size.height:
+            reading = reading_sections(self.picture, self._watched, left.inner_width) if self._settled else ()
+            left.show(numbers_sections(view, left.inner_width, left.size.height) + reading)
+        if right.inner_width and right.size.height:
+            right.show(control_sections(view, right.inner_width, self._plain))
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.playback.playing, self.playback.speed)
@@ -429,7 +392,3 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         used = self.picture.allocation.parts.total / max(1, self.session.plan.budget_per_device)
         self._alerts, passed = self._alerts.marked(used)
         return passed
-
-
-def _urgent(view: MemoryView) -> list[Notice]:
-    return [notice for notice in view.notices if notice.severity != "info"]

@@ -101,7 +101,7 @@ class Picture:
             saved_texts=(f"saved by FlashAttention {amount}", f"FA saves {amount}") if saved else (),
             captions=(" · ".join(text for text in (chip, tiles) if text), chip),
             selected=selected,
-            filling=self._filling(),
+            filling=self.banks.filling,
             moving=look.moving,
             plain=look.plain,
             ludicrous=look.ludicrous,
@@ -167,12 +167,6 @@ class Picture:
         parts = self.allocation.parts
         most = self.plan.per_device.weights + self.plan.per_device.kv + self.plan.per_device.state
         return (parts.weights + parts.kv + parts.state) / max(1, most)
-
-    def _filling(self) -> int | None:
-        """The last bank that a sequence has filled."""
-        counts = self.banks.counts
-        used = counts.weights + counts.state + counts.kv + counts.padding
-        return used - 1 if sum(counts.sequences) and not counts.reserved else None
 
     def _counts(self) -> tuple[Count, ...]:
         counts, parts, allocation = self.banks.counts, self.allocation.parts, self.allocation

@@ -303,8 +303,10 @@ def test_filling_is_the_last_bank_handed_out():
 @given(st.integers(0, 10_000), st.integers(1, 24))
 def test_modules_are_interleaved(bank, modules):
     module, cell = place(bank, modules)
-    assert cell * modules + module == bank
+    assert cell == bank // modules
     assert 0 <= module < modules
+    one_round = [place(cell * modules + turn, modules) for turn in range(modules)]
+    assert sorted(one_round) == [(number, cell) for number in range(modules)]
 
 
 @given(scenarios(), st.floats(0, 1), st.data())
