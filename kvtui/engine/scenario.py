@@ -77,7 +77,6 @@ class Scenario:
             ("batch", self.batch, MAX_BATCH),
             ("gpus", layout.devices, MAX_DEVICES),
             ("pp", layout.pp, len(self.model.layers)),
-            ("dp", layout.dp, self.batch),
             ("block-size", self.block_size, 65_536),
             ("max-batched-tokens", self.max_batched_tokens, MAX_TOKENS),
         ):
@@ -87,6 +86,8 @@ class Scenario:
             weight_format(self.weight_dtype)
         elif self.model.weight_bytes is None:
             raise InputError(f"weight-dtype: {self.model.name} was not read from a file that holds weights")
+        if layout.dp > self.batch:
+            raise InputError(f"dp: {layout.dp:,} replicas have no sequence each: the batch is {self.batch:,}")
         self.model.check_tp(layout.tp)
         for layer, _ in self.model.counted:
             for cache in layer.caches:
