@@ -144,13 +144,14 @@ def _app(args: argparse.Namespace) -> int:
     from kvtui.engine.options import scenario_from
     from kvtui.terminal import is_terminal, own_screen
 
+    if is_terminal():
+        _import_beside("numpy")
     values = vars(args)
     untouched = all(values[key] is None for key in CHOICES)
     scenario = scenario_from(_first(values) if untouched else values)
     speed = None if args.speed is None else _speed(args.speed)
     if not is_terminal():
         fail("not a terminal; --report prints the plan without one")
-    _import_beside("numpy")
     from kvtui.app import KvtuiApp
     from kvtui.session import Session
     from kvtui.settings import load

@@ -216,6 +216,7 @@ class Catalog(Generic[T]):
         self._what = what
         self._file = file
         self._build = build
+        self._chunks = cache(self._cut_packaged)
         self._packaged = cache(self._read_packaged)
         self._entries = lru_cache(maxsize=1)(self._merge)
 
@@ -232,6 +233,9 @@ class Catalog(Generic[T]):
 
         A beginning ends where a word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B. Raises UnknownName.
         """
+        exact = self._packaged_exactly(name)
+        if exact is not None:
+            return exact()
         entries, index = self._shelf()
         entry = index.get(look_up_key(name)) or _only_beginning(name, entries)
         if entry is None:
@@ -256,11 +260,25 @@ class Catalog(Generic[T]):
             index |= {look_up_key(name): now for name in before.names}
         return kept + tuple(replaced.values()), index | own_index
 
-    def _read_packaged(self) -> tuple[_Entry[T], ...]:
+    def _packaged_exactly(self, name: str) -> Callable[[], T] | None:
+        """The loader of the packaged entry whose chief name is ``name`` to the letter, found without indexing the rest.
+
+        None where there is no such entry, or the user has a file that may replace it.
+        """
+        if _stamp(os.path.join(config_dir(), self._file)) is not None:
+            return None
+        line = f'\nname = "{name}"\n'
+        return next((load for chunk, load in self._chunks() if line in chunk), None)
+
+    def _cut_packaged(self) -> tuple[tuple[str, Callable[[], T]], ...]:
+        """The text of every packaged entry, and what makes a thing of it when it is first asked for."""
         header = f"[[{self._what}]]"
         with open(os.path.join(_DATA, self._file), encoding="utf-8") as file:
             _, *chunks = f"\n{file.read()}".split(f"\n{header}")
-        return tuple(_Entry(_names_in(chunk), cache(self._loader(header + chunk))) for chunk in chunks)
+        return tuple((chunk, cache(self._loader(header + chunk))) for chunk in chunks)
+
+    def _read_packaged(self) -> tuple[_Entry[T], ...]:
+        return tuple(_Entry(_names_in(chunk), load) for chunk, load in self._chunks())
 
     def _loader(self, chunk: str) -> Callable[[], T]:
         return lambda: self._parse(chunk, self._file)[0][1]

@@ -120,7 +120,7 @@ def cluster(plan: Plan, fast_link: bool = True) -> Cluster:
     scenario = plan.scenario
     link = link_of(scenario.device, fast_link)
     if link is not None and not link.fast:
-        device = replace(scenario.device, link=None, link_gbs=None)
+        device = scenario.device._replace(link=None, link_gbs=None)
         plan = replace(plan, scenario=replace(scenario, device=device))
     groups = tuple(_groups(plan))
     columns, rows = grid(scenario.layout.devices)

@@ -7,7 +7,6 @@ the box. ``None`` means not published, or not applicable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -27,8 +26,7 @@ class Price(NamedTuple):
     priced_on: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
+class DeviceSpec(NamedTuple):
     """One accelerator of the catalogue. ``confidence`` is H (read in a source), M (one source) or L (approximate)."""
 
     name: str

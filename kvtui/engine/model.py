@@ -335,8 +335,7 @@ class Experts:
         return float(self.count * (1 - (1 - self.active / self.count) ** tokens))
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One layer: its caches, its weights without routed experts (None if unknown), its experts, its FFN width.
 
     ``width`` is the number of intermediate FFN elements that one token produces.

@@ -186,7 +186,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def action_toggle_debug(self) -> None:
         """Show or hide how the picture is drawn."""
         self._debug = not self._debug
-        self.redraw()
+        self._draw_status()
 
     def action_toggle_cluster(self) -> None:
         """Show all devices, or the fullest one."""

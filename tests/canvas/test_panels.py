@@ -624,7 +624,7 @@ HOSTILE = (
 def test_hostile_names_are_harmless(name):
     base = scenario_from(SCENARIOS["hybrid"])
     scenario = replace(
-        base, model=replace(base.model, name=name, notes=(name,)), device=replace(base.device, name=name)
+        base, model=replace(base.model, name=name, notes=(name,)), device=base.device._replace(name=name)
     )
     shown = make(scenario)
     for width in (24, 37, 60):

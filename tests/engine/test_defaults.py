@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.defaults import Defaults, defaults_for
@@ -74,6 +72,6 @@ def test_one_device_of_each_class(name, expected):
 
 @pytest.mark.parametrize("least", [16, 24, 40, 80, 128, 192, 384])
 def test_a_class_begins_at_its_size(least):
-    device = replace(find_device("RTX 4090"), memory=Memory("GDDR6", 8, 2))
-    below, at = (defaults_for(replace(device, nominal_gb=size)) for size in (least - 0.1, least))
+    device = find_device("RTX 4090")._replace(memory=Memory("GDDR6", 8, 2))
+    below, at = (defaults_for(device._replace(nominal_gb=size)) for size in (least - 0.1, least))
     assert below.context < at.context

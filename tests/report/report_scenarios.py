@@ -66,5 +66,5 @@ def hostile(name: str) -> dict:
     """A document whose model, source, notes and device are called ``name``; not to be changed."""
     scenario = scenario_from(SCENARIOS["hybrid"])
     model = replace(scenario.model, name=name, source=name, notes=(name,))
-    device = replace(scenario.device, name=name, source=name)
+    device = scenario.device._replace(name=name, source=name)
     return document(replace(scenario, model=model, device=device, model_ref=name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from kvtui.engine.model import Attention, Cache, Experts, Latent, Layer
@@ -102,7 +102,7 @@ class Body:
             Layer(mixer.caches, mixer.parameters + block.parameters + self.norms, block.experts, block.width)
             for mixer, block in zip(self.mixers, self.blocks, strict=True)
         )
-        return tuple(made) if counted else tuple(replace(layer, parameters=None, experts=None) for layer in made)
+        return tuple(made) if counted else tuple(layer._replace(parameters=None, experts=None) for layer in made)
 
 
 @dataclass(frozen=True, slots=True)
