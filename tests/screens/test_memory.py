@@ -273,11 +273,11 @@ steps = st.one_of(
     st.tuples(st.integers(1, 220), st.integers(1, 70)),
     st.floats(0, 90),
 )
-EXAMPLES = 500 if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else 40
+EXAMPLES, STEPS = (500, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (40, 6)
 
 
 @settings(max_examples=EXAMPLES)
-@given(st.lists(steps, max_size=25))
+@given(st.lists(steps, max_size=STEPS))
 def test_no_sequence_of_keys_sizes_and_moments_fails(sequence):
     """Exceptions in the app come out of run_test."""
 
