@@ -84,10 +84,11 @@ GLYPHS = {
     Ink.OVERFLOW: "!",
 }
 _ASCII_PAIRS = (
-    "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
+    "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- ┄- ═= │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
     "✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"
 )
-ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()})
+BRAILLE = range(0x2801, 0x2900)
+ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()}) | dict.fromkeys(BRAILLE, ord(":"))
 
 
 @lru_cache(maxsize=8192)
