@@ -190,7 +190,8 @@ def _die(cells: Cells, die: Rect, scene: Scene) -> None:
     motion.diagonal(cells, inner, scene)
     name = scene.die_name[: die.width]
     cells.put(die.x + (die.width - len(name)) // 2, die.y - 1, name, Ink.TEXT)
-    below, room = die.y + die.height, min(cells.width, die.width + 2 * (GAP - 1))
+    below, aside = die.y + die.height, GAP - 1 if die.x >= GAP and die.right + GAP <= cells.width else 0
+    room = die.width + 2 * aside
     captions = (next((text for text in scene.captions if len(text) <= room), ""), Ink.DIM)
     saved = (next((text for text in scene.saved_texts if len(text) <= room), ""), Ink.SAVED)
     for text, ink in (captions, saved):

@@ -85,7 +85,7 @@ class Picture:
         device, parts = self.scenario.device, self.allocation.parts
         fill = parts.total / self.plan.usable_per_device
         saved = self.allocation.saved
-        chip = "" if device.cache_mb is None else f"{device.cache_mb:,.4g} MB on chip"
+        chip = "" if device.cache_mb is None else f"{device.cache_mb:,.10g} MB on chip"
         tiles = f"{device.tile}×{device.tile} tiles" if self.scenario.flash_attention else ""
         amount = format_bytes(saved, 1)
         return Scene(
