@@ -73,6 +73,8 @@ def _dispatch(words: list[str]) -> int:
     match args.command:
         case "models" | "devices" | "doctor":
             return _table(args)
+    if args.command == "compare":
+        raise InputError("compare: comes first, and its options after it")
     if args.report is None and not args.check:
         return _app(args)
     return _report(args)

@@ -149,6 +149,7 @@ def test_compare(capsys):
     first, second = json.loads(capsys.readouterr().out)["scenarios"]
     assert first["memory"]["kv_bytes"] == 2 * second["memory"]["kv_bytes"]
     assert "two scenarios" in failure(capsys, "compare", "--kv-dtype", "bf16")
+    assert "comes first" in failure(capsys, "--ascii", "compare")
 
 
 @pytest.mark.parametrize("kind", ["models", "devices"])

@@ -67,22 +67,6 @@ class Ink(IntEnum):
 SEQUENCES = 16
 
 
-def sequence_ink(number: int) -> int:
-    """The ink of sequence ``number``; sixteen are different, then they repeat."""
-    return Ink.SEQUENCE + number % SEQUENCES
-
-
-GLYPHS = {
-    Ink.WEIGHTS: "█",
-    Ink.KV: "▓",
-    Ink.STATE: "░",
-    Ink.RESERVED: "▒",
-    Ink.PADDING: "▫",
-    Ink.SAVED: "╱",
-    Ink.ACTIVATION: "▞",
-    Ink.FREE: "·",
-    Ink.OVERFLOW: "!",
-}
 _ASCII_PAIRS = (
     "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- ┄- ═= │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
     "✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from kvtui.canvas.palette import ASCII, GLYPHS, Ink, hex_color
+from kvtui.canvas.board import glyphs_of, inks_of
+from kvtui.canvas.palette import ASCII, hex_color
+from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
 from kvtui.engine.papers import TECHNIQUES, Paper, active_techniques, all_papers
 from kvtui.screens.help import key_columns
 from kvtui.session import Change, Session
@@ -23,15 +26,15 @@ if TYPE_CHECKING:
     from kvtui.app import KvtuiApp
 
 LEGEND = (
-    (Ink.WEIGHTS, "weights of the model, all experts included"),
-    (Ink.KV, "K and V, one colour per sequence"),
-    (Ink.STATE, "state of recurrent layers, the same at any context"),
-    (Ink.RESERVED, "set aside for a sequence, not yet used"),
-    (Ink.PADDING, "the unused end of a sequence's last block"),
-    (Ink.ACTIVATION, "activations and overhead, an estimate"),
-    (Ink.SAVED, "scores that FlashAttention does not write out"),
-    (Ink.FREE, "free"),
-    (Ink.OVERFLOW, "more than the device holds"),
+    (Code.WEIGHTS, "weights of the model, all experts included"),
+    (FIRST_SEQUENCE, "K and V, one colour per sequence"),
+    (Code.STATE, "state of recurrent layers, the same at any context"),
+    (Code.RESERVED, "set aside for a sequence, not yet used"),
+    (Code.PADDING, "the unused end of a sequence's last block"),
+    (Code.WORKING, "activations and overhead, an estimate"),
+    (Code.SAVED, "scores that FlashAttention does not write out"),
+    (Code.FREE, "free"),
+    (Code.OVERFLOW, "more than the device holds"),
 )
 READING = (
     "Every bank stands for the same number of bytes; the line under the board says how many. Banks of a kind add up "
@@ -85,10 +88,12 @@ class PapersScreen(Screen[None]):
 
 def _reading(app: KvtuiApp) -> Content:
     lines = [Content.styled("how to read the picture", "bold $primary")]
-    for meaning, text in LEGEND:
-        glyph = GLYPHS[meaning] * 2
-        shown = glyph.translate(ASCII) if app.canvas_ascii else glyph
-        lines.append(Content.assemble(" ", (shown, hex_color(meaning, app.canvas_look)), f"  {text}"))
+    codes = np.array([code for code, _ in LEGEND], dtype=np.uint8)
+    glyphs = glyphs_of(codes, app.canvas_ascii or app.canvas_depth == "none")
+    for glyph, ink, (_, text) in zip(glyphs, inks_of(codes), LEGEND, strict=True):
+        shown = chr(glyph) * 2
+        shown = shown.translate(ASCII) if app.canvas_ascii else shown
+        lines.append(Content.assemble(" ", (shown, hex_color(int(ink), app.canvas_look)), f"  {text}"))
     for paragraph in READING:
         lines += [Content(), Content(paragraph)]
     return Content("\n").join(lines)
