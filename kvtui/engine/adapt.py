@@ -9,7 +9,7 @@ from typing import Any
 from kvtui.engine.errors import InputError
 from kvtui.engine.formats import Format, kv_format
 from kvtui.engine.model import ModelSpec
-from kvtui.engine.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, valid_tps
+from kvtui.engine.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
 
 FALLBACK_DTYPE, PACKED_FALLBACK_DTYPE = "bf16", "fp8"
 
@@ -57,7 +57,9 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:
         yield "skip_weights", True, f"weights skipped: the parameter count of {model.name} is unknown"
     form = kv_format(values["kv_dtype"])
-    if not _holds(model, form):
+    if values["engine"] != "none" and not _engine_has(values["engine"], form):
+        yield "kv_dtype", FALLBACK_DTYPE, f"KV in {FALLBACK_DTYPE}: {values['engine']} has no {form.name} cache"
+    elif not _holds(model, form):
         other = PACKED_FALLBACK_DTYPE if form.packed_latent else FALLBACK_DTYPE
         yield "kv_dtype", other, f"KV in {other}: {model.name} cannot use {form.name}"
     lengths, context, batch = values["lengths"], values["context"], values["batch"]
@@ -65,9 +67,13 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
         yield "lengths", None, "the sequences' own lengths are dropped"
     if values["shared_prefix"] and not values["paged_attention"]:
         yield "shared_prefix", 0, "no prefix is shared any more"
-    if values["speculative_tokens"] and not model.mtp:
+    serving: ServingOptions = values["serving"]
+    if values["speculative_tokens"] and not model.mtp and not serving.draft_layers:
         yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
     layout: Layout = values["layout"]
+    held = serving.partition
+    if held is not None and (len(held) != layout.pp or sum(held) != len(model.layers)):
+        yield "serving", serving._replace(partition=None), "pipeline stages as even as they go"
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
         other_layout = fit_layout(model, layout.devices, batch)
         yield "layout", other_layout, f"{layout_words(layout)} does not suit: now {layout_words(other_layout)}"
@@ -77,6 +83,16 @@ def layout_words(layout: Layout) -> str:
     """A layout for people: ``tp 4 × pp 2``, or ``1 device``."""
     parts = [f"{name} {n}" for name, n in (("tp", layout.tp), ("pp", layout.pp), ("dp", layout.dp)) if n > 1]
     return " × ".join(parts) or "1 device"
+
+
+def _engine_has(engine: str, form: Format) -> bool:
+    from kvtui.engine.serving.profiles import check_format
+
+    try:
+        check_format(engine, form)
+    except InputError:
+        return False
+    return True
 
 
 def _holds(model: ModelSpec, form: Format) -> bool:

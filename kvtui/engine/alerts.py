@@ -5,20 +5,21 @@ A state machine without a clock of its own: every question comes with the time, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
+from kvtui.engine.capacity import Capacity
 from kvtui.engine.notices import NEAR_CAPACITY, Notice
 from kvtui.engine.plan import SEARCH_DEVICES, Plan
-from kvtui.engine.scenario import NODE_DEVICES
-from kvtui.engine.units import TIB, format_bytes
+from kvtui.engine.scenario import NODE_DEVICES, Scenario
+from kvtui.engine.units import TIB, format_bytes, format_tokens
 
 COOL_DOWN_SECONDS = 10.0
 OPEN_SECONDS = 6.0
 
 
 class Level(IntEnum):
-    """How far a plan outgrows one device."""
+    """How far a plan that does not fit outgrows one device."""
 
     NONE = 0
     MULTI_DEVICE = 1
@@ -27,7 +28,12 @@ class Level(IntEnum):
 
 
 def level(plan: Plan) -> Level:
-    """The level of ``plan``: by the devices that it needs, and by its bytes on all devices (over 1 TiB)."""
+    """The level of ``plan``: by the devices that it needs, and by its bytes on all devices (over 1 TiB).
+
+    A plan that fits the devices it has is at level NONE, however many they are.
+    """
+    if plan.fits:
+        return Level.NONE
     needed = plan.devices_needed
     if needed is None:
         needed = SEARCH_DEVICES if plan.scenario.kv_pool is None else plan.devices
@@ -49,7 +55,7 @@ def popup(plan: Plan) -> Notice | None:
         case Level.NONE:
             return None
         case Level.MULTI_DEVICE:
-            text = f"{total} do not fit one device: this needs {devices} of this kind, joined by their links"
+            text = f"{total} do not fit {_present(plan)}: this needs {devices} of this kind, joined by their links"
             return Notice("multi_device", "warning", text)
         case Level.MULTI_NODE:
             text = f"{total} need {devices}: more than the {NODE_DEVICES} of one node, so a network lies between them"
@@ -59,8 +65,25 @@ def popup(plan: Plan) -> Notice | None:
             return Notice("datacentre", "critical", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Alerts:
+def remedy(scenario: Scenario, found: Capacity) -> str:
+    """How much of ``scenario`` its devices do hold, given its capacity."""
+    context = f"a context of {format_tokens(found.context)}" if found.context else ""
+    sequences = f"a batch of {found.sequences:,}" if found.sequences else ""
+    if not context and not sequences:
+        alone = found.context_limit == "weights"
+        return f"As it is, {'the weights alone are too much' if alone else 'there is no room for one sequence'}."
+    if context and scenario.batch > 1:
+        context += f" at batch {scenario.batch:,}"
+    if sequences:
+        sequences += f" at {format_tokens(scenario.context)}"
+    return f"As it is, there is room for {' or '.join(text for text in (context, sequences) if text)}."
+
+
+def _present(plan: Plan) -> str:
+    return "one device" if plan.devices == 1 else f"{plan.devices:,} devices"
+
+
+class Alerts(NamedTuple):
     """What has been announced so far.
 
     ``level`` is the level last announced (or fallen back to), ``last_shown_at`` when the pop-up last opened,
@@ -80,11 +103,17 @@ class Alerts:
         they are over, if it still holds. A fall is taken over silently, so that the next rise counts.
         """
         if reached < self.level:
-            return replace(self, level=reached)
+            return self._replace(level=reached)
         cool = self.last_shown_at is None or now - self.last_shown_at >= COOL_DOWN_SECONDS
         if reached == self.level or not cool:
             return self
-        return replace(self, level=reached, last_shown_at=now, is_open=True)
+        return self._replace(level=reached, last_shown_at=now, is_open=True)
+
+    def wait(self, reached: Level, now: float) -> float | None:
+        """Seconds until a rise to ``reached`` that came within the cool-down can be announced; None if none waits."""
+        if reached <= self.level or self.last_shown_at is None:
+            return None
+        return max(0.0, COOL_DOWN_SECONDS - (now - self.last_shown_at))
 
     def shows_popup(self, now: float) -> bool:
         """Whether the pop-up is open at ``now``: it closes by itself after OPEN_SECONDS."""
@@ -92,7 +121,7 @@ class Alerts:
 
     def closed(self) -> Alerts:
         """The state after the pop-up was closed by hand; the cool-down goes on."""
-        return replace(self, is_open=False)
+        return self._replace(is_open=False)
 
     def marked(self, used: float) -> tuple[Alerts, tuple[Notice, ...]]:
         """The state after the fullest device was seen ``used`` (1.0 is all of its budget) full, and the marks passed.
@@ -106,11 +135,11 @@ class Alerts:
         text = f"the fullest device is {used:.0%} full" if used <= 1 else "the fullest device is over capacity"
         over = "over_capacity" in new
         notice = Notice("over_capacity" if over else "near_capacity", "critical" if over else "warning", text)
-        return replace(self, passed=self.passed | reached), (notice,)
+        return self._replace(passed=self.passed | reached), (notice,)
 
     def renewed(self) -> Alerts:
         """The state for a changed scenario: the marks may fire again, the pop-up keeps its cool-down."""
-        return replace(self, passed=frozenset())
+        return self._replace(passed=frozenset())
 
 
 def _marks(used: float) -> frozenset[str]:

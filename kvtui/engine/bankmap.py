@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,8 +52,7 @@ class Code(IntEnum):
     SAVED = 8
 
 
-@dataclass(frozen=True)
-class BankCounts:
+class BankCounts(NamedTuple):
     """Banks by what they hold, all but ``kv``, ``used`` and ``total`` disjoint.
 
     ``sequences`` are banks of their own KV, by owner. ``saved`` are free banks that attention scores would take
@@ -207,8 +207,7 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
     return f"bank {bank:,}: {text}"
 
 
-@dataclass(frozen=True)
-class _Drawn:
+class _Drawn(NamedTuple):
     """The bytes that are drawn: an allocation, or as much of it as does not lie under its overflow.
 
     ``used`` and ``spare`` are by owner; ``spare`` is reserved room or padding.
@@ -332,8 +331,7 @@ def _sequence_codes(owners: Tokens) -> np.ndarray[tuple[int, ...], np.dtype[np.u
     return (FIRST_SEQUENCE + owners % SEQUENCE_CODES).astype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class _Order:
+class _Order(NamedTuple):
     """Banks of a paged pool in physical order: whose each is, and its ``number`` (from 0) among its owner's."""
 
     owner: Tokens

@@ -28,7 +28,14 @@ class Capacity(NamedTuple):
 
 
 def capacity(plan: Plan) -> Capacity:
-    """Both limits of ``plan``'s scenario, with every sequence at full context or at the batching policy's fill."""
+    """Both limits of ``plan``'s scenario, with every sequence at full context or at the batching policy's fill.
+
+    With an engine they are the engine's own: the longest single request, and the sequences of the scenario's context
+    that run together.
+    """
+    served = plan.serving
+    if served is not None:
+        return Capacity(served.max_context, served.max_sequences, served.max_context_limit, served.max_sequences_limit)
     scenario = replace(plan.scenario, lengths=None, shared_prefix=0)
     context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
     sequences = _most_sequences(scenario)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, lru_cache, partial
 from typing import Concatenate, Generic, NamedTuple, ParamSpec, TypeVar
 
@@ -31,9 +31,10 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 _DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data")
-_NAME = re.compile(r'\n(?:(?:name|id) *= *"([^"]*)"|aliases *= *\[([^\]]*)\])')
-_QUOTED = re.compile(r'"([^"]*)"')
-_TOML_LINE = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
+_NAME = r'\n(?:(?:name|id) *= *"([^"]*)"|aliases *= *\[([^\]]*)\])'
+_KEY = r"(?m)(?:^|[{,.])\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?=[=.])"
+_QUOTED = r'"([^"]*)"'
+_TOML_LINE = r" \(at line ([0-9]+), column [0-9]+\)$"
 _SEPARATORS = str.maketrans("", "", " -_.")
 _WORD_BREAKS = str.maketrans(" _", "--")
 _KINDS = {
@@ -56,13 +57,21 @@ class Fields:
 
     ``where`` says whose table it is, in every error. A method raises InputError, on one line, if the key is missing
     or its value is of the wrong type or out of range; ``maybe`` wraps one for a key that may be absent. ``finish``
-    then raises for a key that nobody read.
+    then raises for a key that nobody read. ``known`` gives key names that are right somewhere: when a key is missing,
+    one that is neither among them nor read, but like one that could have been, is named first.
     """
 
-    def __init__(self, table: Mapping[str, object], where: str, path: str = "") -> None:
+    def __init__(
+        self,
+        table: Mapping[str, object],
+        where: str,
+        path: str = "",
+        known: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         self.where = where
         self._table = table
         self._path = path
+        self._known = known
         self._read: set[str] = set()
         self._inner: list[Fields] = []
 
@@ -154,9 +163,11 @@ class Fields:
         self._read.add(key)
         if key in self._table:
             return self._table[key]
+        known = self._known()
+        absent = [name for name in {*self._read, *known} if name not in self._table]
         for other in self._table:
-            if other not in self._read and _nearest(other, (key,)):
-                raise self._unknown(other, (key,))
+            if other not in self._read and other not in known and _nearest(other, absent):
+                raise self._unknown(other, absent)
         raise self.error(key, "is missing")
 
     def _list(self, key: str) -> list[object]:
@@ -169,7 +180,7 @@ class Fields:
     def _open(self, key: str, value: object, name: str) -> Fields:
         if not isinstance(value, dict):
             raise self.error(key, f"must be a table, not {_kind(value)}")
-        inner = Fields(value, self.where, f"{self._path}{name}.")
+        inner = Fields(value, self.where, f"{self._path}{name}.", self._known)
         self._inner.append(inner)
         return inner
 
@@ -277,6 +288,10 @@ class Catalog(Generic[T]):
             _, *chunks = f"\n{file.read()}".split(f"\n{header}")
         return tuple((chunk, cache(self._loader(header + chunk))) for chunk in chunks)
 
+    def _key_names(self) -> frozenset[str]:
+        """The names of all keys in the packaged file."""
+        return frozenset(key for chunk, _ in self._chunks() for key in re.findall(_KEY, chunk))
+
     def _read_packaged(self) -> tuple[_Entry[T], ...]:
         return tuple(_Entry(_names_in(chunk), load) for chunk, load in self._chunks())
 
@@ -289,7 +304,7 @@ class Catalog(Generic[T]):
 
     def _parse(self, text: str, where: str) -> list[tuple[tuple[str, ...], T]]:
         """The things in TOML ``text``, each with its names. ``where`` is the file's name, fit to be shown."""
-        document = Fields(_parse_toml(text, where), where)
+        document = Fields(_parse_toml(text, where), where, known=self._key_names)
         found = []
         for number, fields in enumerate(document.tables(self._what), start=1):
             fields.rename(f"{where}: {self._what} {number}")
@@ -334,8 +349,8 @@ def _names_in(chunk: str) -> tuple[str, ...]:
     head = chunk.partition("\n[")[0]
     return tuple(
         name
-        for plain_name, aliases in _NAME.findall(head)
-        for name in ([plain_name] if plain_name else _QUOTED.findall(aliases))
+        for plain_name, aliases in re.findall(_NAME, head)
+        for name in ([plain_name] if plain_name else re.findall(_QUOTED, aliases))
     )
 
 
@@ -348,11 +363,11 @@ def _parse_toml(text: str, where: str) -> dict[str, object]:
         raise InputError(f"{where}: values are nested too deeply") from None
     except ValueError as error:
         problem = str(error)
-        at = _TOML_LINE.search(problem)
+        at = re.search(_TOML_LINE, problem)
         last = text.rstrip("\n").count("\n") + 1
         line = int(at[1]) if at else last if "end of document" in problem else None
         place = where if line is None else f"{where}: line {line}"
-        raise InputError(f"{place}: {plain(_TOML_LINE.sub('', problem))}") from None
+        raise InputError(f"{place}: {plain(re.sub(_TOML_LINE, '', problem))}") from None
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

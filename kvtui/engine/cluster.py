@@ -9,9 +9,10 @@ next pipeline stage, nothing between replicas.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from math import ceil, isqrt
+from typing import NamedTuple
 
 from kvtui.engine.allocation import Slot, grown, replica_share
 from kvtui.engine.catalog import Catalog, Fields
@@ -32,8 +33,7 @@ ALL_REDUCES_PER_LAYER = 2
 _GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (4, 2), 16: (4, 4), 32: (8, 4), 64: (8, 8), 128: (16, 8)}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a device stands in a layout, each number from 0."""
 
     replica: int
@@ -41,8 +41,7 @@ class Place:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """What a device sends over: ``gbs`` GB/s in one direction. ``fast`` is a link between devices, else PCIe."""
 
     name: str
@@ -50,8 +49,7 @@ class Link:
     fast: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Alike devices: all ranks of one ``stage`` in ``replicas`` replicas from ``first_replica`` on.
 
     ``share`` are the sequences of one replica at full context. ``sent`` bytes leave each device over its link in one
@@ -67,8 +65,7 @@ class Group:
     sent: int | None
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(NamedTuple):
     """All devices of a scenario. ``columns`` × ``rows`` is their grid.
 
     ``gbs`` is what the busiest device sends per second and ``utilization`` its share of the link's rate, at the
@@ -94,8 +91,7 @@ class Cluster:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterPreset:
+class ClusterPreset(NamedTuple):
     """A well-known cluster: ``devices`` of one kind, and a model with its layout to begin with.
 
     ``confidence`` is H (read in a source), M (general knowledge) or L (approximate).
@@ -112,6 +108,18 @@ class ClusterPreset:
     note: str | None = None
 
 
+def linked(plan: Plan, fast_link: bool = True) -> Plan:
+    """``plan`` as it is over the fast link, or without ``fast_link`` over PCIe, for estimates; its memory is the same.
+
+    Raises InputError when PCIe is asked for and the device's slot is not known.
+    """
+    link = link_of(plan.scenario.device, fast_link)
+    if link is None or link.fast:
+        return plan
+    device = plan.scenario.device._replace(link=None, link_gbs=None)
+    return replace(plan, scenario=replace(plan.scenario, device=device))
+
+
 def cluster(plan: Plan, fast_link: bool = True) -> Cluster:
     """The devices of ``plan``, linked by their fast link if they have one, or else, or without ``fast_link``, by PCIe.
 
@@ -119,9 +127,7 @@ def cluster(plan: Plan, fast_link: bool = True) -> Cluster:
     """
     scenario = plan.scenario
     link = link_of(scenario.device, fast_link)
-    if link is not None and not link.fast:
-        device = scenario.device._replace(link=None, link_gbs=None)
-        plan = replace(plan, scenario=replace(scenario, device=device))
+    plan = linked(plan, fast_link)
     groups = tuple(_groups(plan))
     columns, rows = grid(scenario.layout.devices)
     gbs = _gbs(plan, groups)
@@ -178,19 +184,9 @@ def grid(devices: int) -> tuple[int, int]:
     return columns, ceil(devices / columns)
 
 
-def cluster_names() -> tuple[str, ...]:
-    """The names of all cluster presets, packaged ones first. Raises InputError if the user's file is wrong."""
-    return _CLUSTERS.names()
-
-
 def all_clusters() -> tuple[ClusterPreset, ...]:
     """All cluster presets, packaged ones first. Raises InputError if the user's file is wrong."""
     return _CLUSTERS.all()
-
-
-def find_cluster(name: str) -> ClusterPreset:
-    """The preset of that name or alias. Raises UnknownName, and InputError if the user's file is wrong."""
-    return _CLUSTERS.find(name)
 
 
 def preset_fields(preset: ClusterPreset, batch: int) -> dict[str, object]:

@@ -6,7 +6,7 @@ promise that it fits: the visualiser counts a mixture's active weights only, thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.engine.device import DeviceSpec
 
@@ -28,8 +28,7 @@ _LARGE_SRAM_GB = 10
 _BATCHING_GB, _FLASH_GB = 24, 16
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """A device's first scenario: ``context`` in tokens, and the catalogue's name of the ``model``.
 
     The film begins at ``start`` tokens: 1 % of the context, and at most ``start_fraction`` of it.

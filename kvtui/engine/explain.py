@@ -33,7 +33,8 @@ class Explanation(NamedTuple):
 
 def explain(plan: Plan, capacity: Capacity, estimate: Estimate) -> tuple[Explanation, ...]:
     """The explanations of ``plan``, its ``capacity`` and its ``estimate``, in the order of the report."""
-    return (*_weights(plan), *_caches(plan), *_rest(plan), *_limits(plan, capacity), *_times(plan, estimate))
+    parts = *_weights(plan), *_caches(plan), *_rest(plan)
+    return (*parts, *_engine(plan), *_limits(plan, capacity), *_times(plan, estimate))
 
 
 def _model_source(plan: Plan) -> str:
@@ -211,15 +212,83 @@ def policy(plan: Plan) -> str:
     return " + ".join(names) or "static reservation"
 
 
+def _engine(plan: Plan) -> Iterator[Explanation]:
+    """Pool, blocks, tokens and concurrency as the scenario's engine counts them, each for one device."""
+    served, scenario = plan.serving, plan.scenario
+    if served is None:
+        return
+    name = f"{served.engine} {served.version}".rstrip()
+    allocation = f"{name}: allocation rules, see kvtui's notes on the engine"
+    if served.pool_is_estimate:
+        yield Explanation(
+            "engine.pool",
+            "usable_bytes × memory_utilization − weights, activations and what else the engine keeps on the device",
+            (("usable_bytes", plan.usable_per_device), ("memory_utilization", scenario.memory_utilization)),
+            served.pool_bytes,
+            (_device_source(plan), f"{PRIOR}; measure the machine for better"),
+        )
+    else:
+        yield Explanation("engine.pool", "the pool as given", (), served.pool_bytes, ("--kv-pool",))
+    for buffer in served.buffers:
+        values: Values = (("cells", buffer.cells), ("layers", buffer.layers))
+        yield Explanation(
+            f"engine.buffer.{buffer.name}", "the entries of cells × layers", values, buffer.bytes, (allocation,)
+        )
+    if served.blocks is None or served.bytes_per_block is None:
+        return
+    yield Explanation(
+        "engine.blocks",
+        "⌊pool_bytes ÷ bytes_per_block⌋ on the smallest rank",
+        (("pool_bytes", served.pool_bytes), ("bytes_per_block", served.bytes_per_block), ("found", served.blocks)),
+        None,
+        (allocation,),
+    )
+    yield Explanation(
+        "engine.needed",
+        "blocks_per_request × bytes_per_block; blocks_per_request is the sum over groups of layers",
+        (
+            ("blocks_per_request", served.blocks_per_request or 0),
+            ("bytes_per_block", served.bytes_per_block),
+            *((f"{share.groups} × {share.kind}", share.groups * share.blocks) for share in served.shares),
+        ),
+        served.needed_bytes,
+        (allocation, _model_source(plan)),
+    )
+    yield Explanation(
+        "engine.max_concurrency",
+        "blocks ÷ blocks_per_request",
+        (
+            ("blocks", served.blocks),
+            ("blocks_per_request", served.blocks_per_request or 0),
+            ("found", round(float(served.max_concurrency), 6)),
+        ),
+        None,
+        (allocation,),
+    )
+    if served.kv_cache_tokens == int(served.max_concurrency * scenario.context):
+        formula, counted = "⌊blocks ÷ blocks_per_request × context⌋", ("context", scenario.context)
+    else:
+        formula, counted = "⌊blocks ÷ groups⌋ × tokens of the smallest block", ("groups", served.groups or 1)
+    yield Explanation(
+        "engine.kv_cache_tokens",
+        formula,
+        (("blocks", served.blocks), counted, ("found", served.kv_cache_tokens)),
+        None,
+        (f"{name}: the log line of the cache size",),
+    )
+
+
 def _limits(plan: Plan, capacity: Capacity) -> Iterator[Explanation]:
     found: tuple[tuple[str, int | None, str], ...] = (
         ("max_context", capacity.context, capacity.context_limit),
         ("max_sequences", capacity.sequences, capacity.sequences_limit),
     )
+    arithmetic = "plan's own arithmetic" if plan.serving is None else "engine's stepped cost"
+    searched = f"the largest value for which the fullest device still fits, by bisection on the {arithmetic}"
     for name, value, limit in found:
         yield Explanation(
             name,
-            "the largest value for which the fullest device still fits, by bisection on the plan's own arithmetic",
+            searched,
             (("found", "no bound" if value is None else value), ("limit", limit)),
             None,
             (_device_source(plan),),

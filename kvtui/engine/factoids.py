@@ -6,9 +6,9 @@ Which one is shown depends on the time alone, so that every screen and every res
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from kvtui.engine.allocation import Slot
 from kvtui.engine.catalog import Fields
@@ -28,8 +28,7 @@ _DATA = Path(__file__).parent.parent / "data" / "factoids.toml"
 _STORED_PER_LIVE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Factoid:
+class Factoid(NamedTuple):
     """One fact of at most MAX_LENGTH characters and where it is from."""
 
     text: str

@@ -171,7 +171,8 @@ class Recurrent(NamedTuple):
     """A linear-attention or state-space mixer: ``conv_rows`` rows of conv inputs and a recurrent state per sequence.
 
     ``conv_channels`` and ``state_elements`` are divided over ranks along ``heads``; ``group_channels`` belong to
-    ``groups`` groups, which are replicated when there are fewer groups than ranks (Mamba-2).
+    ``groups`` groups, which are replicated when there are fewer groups than ranks (Mamba-2). ``declared`` says that the
+    model itself states ``state_format``; where it does not, some engines keep the state in the model's 16 bits.
     """
 
     kind: RecurrentKind
@@ -182,6 +183,7 @@ class Recurrent(NamedTuple):
     state_format: str
     groups: int = 1
     group_channels: int = 0
+    declared: bool = True
 
     @property
     def growth(self) -> Growth:
@@ -247,7 +249,13 @@ Cache = Attention | Latent | Indexer | Recurrent | Shared
 
 
 def gated_deltanet(
-    key_heads: int, value_heads: int, key_dim: int, value_dim: int, conv: int, state_format: str = "fp32"
+    key_heads: int,
+    value_heads: int,
+    key_dim: int,
+    value_dim: int,
+    conv: int,
+    state_format: str = "fp32",
+    declared: bool = True,
 ) -> Recurrent:
     """Gated DeltaNet (Qwen3-Next and later): conv over q, k and v, one key_dim × value_dim state per value head."""
     return Recurrent(
@@ -257,6 +265,7 @@ def gated_deltanet(
         conv_channels=2 * key_heads * key_dim + value_heads * value_dim,
         state_elements=value_heads * value_dim * key_dim,
         state_format=state_format,
+        declared=declared,
     )
 
 

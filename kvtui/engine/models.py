@@ -325,7 +325,8 @@ def _recurrent(part: Fields, kind: str, hidden: int | None) -> _Mixer:
             if heads[1] % heads[0]:
                 raise part.error("value_heads", f"{heads[1]} is not a multiple of key_heads ({heads[0]})")
             dims = *heads, _dim(part, "key_dim"), _dim(part, "value_dim"), _dim(part, "conv")
-            cache, weights = gated_deltanet(*dims, _state(part)), parameters.gated_deltanet(known, *dims)
+            cache = gated_deltanet(*dims, _state(part), declared=not part.flag("undeclared"))
+            weights = parameters.gated_deltanet(known, *dims)
         case "kda":
             size = _dim(part, "heads"), _dim(part, "dim"), _dim(part, "conv")
             cache, weights = kda(*size, _state(part)), parameters.kda(known, *size)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.scenario import FILE_WEIGHTS, NODE_DEVICES
 from kvtui.engine.units import format_bytes, format_tokens
+
+if TYPE_CHECKING:
+    from kvtui.engine.scenario import Scenario
+    from kvtui.engine.serving.result import Serving
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -25,14 +29,17 @@ class Notice(NamedTuple):
 def notices(plan: Plan) -> tuple[Notice, ...]:
     """All notices of ``plan``, critical ones first."""
     order: tuple[Severity, ...] = ("critical", "warning", "info")
-    found = [*_memory(plan), *_devices(plan), *_estimates(plan), *_model(plan)]
+    found = [*_memory(plan), *_devices(plan), *_engine(plan), *_estimates(plan), *_model(plan)]
     return tuple(sorted(found, key=lambda notice: order.index(notice.severity)))
 
 
 def _memory(plan: Plan) -> Iterator[Notice]:
-    parts, pool = plan.per_device, plan.scenario.kv_pool
+    parts, pool, served = plan.per_device, plan.scenario.kv_pool, plan.serving
     used = parts.total / plan.budget_per_device
-    if not plan.fits and pool is not None:
+    if served is not None:
+        if not plan.fits:
+            yield Notice("over_capacity", "critical", unserved(plan.scenario, served))
+    elif not plan.fits and pool is not None:
         text = f"the cache needs {format_bytes(parts.cache)} of a pool of {format_bytes(pool)}"
         yield Notice("over_capacity", "critical", text)
     elif not plan.fits:
@@ -53,6 +60,27 @@ def _devices(plan: Plan) -> Iterator[Notice]:
     if max(needed or 0, plan.devices) > NODE_DEVICES:
         text = f"more than {NODE_DEVICES} devices: several nodes, and their network between them"
         yield Notice("multi_node", "warning", text)
+
+
+def unserved(scenario: Scenario, served: Serving) -> str:
+    """Why the engine does not run all sequences of ``scenario`` at full context, in one sentence."""
+    if not served.fits:
+        needed = format_bytes(max(served.needed_bytes, served.engine_needed_bytes or 0))
+        text = f"{served.engine} needs {needed} of cache for one request of {format_tokens(scenario.context)} tokens"
+        text += f" and has {format_bytes(served.pool_bytes)}"
+        return text + (f": at most {served.max_context:,} tokens" if served.max_context else "")
+    at_once = f"{served.max_sequences:,} of {scenario.batch:,} sequences"
+    return f"{served.engine} runs {at_once} at once (limit: {served.max_sequences_limit}), the others wait"
+
+
+def _engine(plan: Plan) -> Iterator[Notice]:
+    served = plan.serving
+    if served is None:
+        return
+    for number, text in enumerate(served.refusals, 1):
+        yield Notice(f"engine_refusal_{number}", "warning", text)
+    for number, text in enumerate(served.notes, 1):
+        yield Notice(f"engine_note_{number}", "info", text)
 
 
 def _estimates(plan: Plan) -> Iterator[Notice]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from kvtui.engine.devices import find_device
-from kvtui.engine.errors import InputError, UnknownName
+from kvtui.engine.errors import InputError
 from kvtui.engine.formats import canonical
 from kvtui.engine.model import ModelSpec
 from kvtui.engine.option_table import OPTIONS
@@ -17,17 +16,23 @@ from kvtui.engine.scenario import (
     FILE_WEIGHTS,
     MAX_BATCH,
     MAX_DEVICES,
+    NO_SERVING_OPTIONS,
+    UBATCH_TOKENS,
+    Overheads,
     Scenario,
+    ServingOptions,
     resolve_layout,
 )
 from kvtui.engine.sources import load_model
 from kvtui.engine.units import parse_bytes, parse_count, parse_fraction, parse_tokens
 
+if TYPE_CHECKING:
+    from kvtui.engine.device import DeviceSpec
+
 DEFAULT_MODEL = "Llama-3.1-8B"
 DEFAULT_DEVICE = "H100 SXM"
 DEFAULT_CONTEXT = 8192
-ENGINES = ("none",)
-
+MAX_DRAFT_LAYERS, MAX_STAGES = 64, 4096
 
 Values = Mapping[str, str | bool | None]
 
@@ -46,13 +51,14 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     context = _tokens(values, "context") or (
         max(lengths) if lengths else min(DEFAULT_CONTEXT, model.max_context or DEFAULT_CONTEXT)
     )
+    held = _partition(_text(values, "pp_partition"))
     split = [_count(values, key, MAX_DEVICES) for key in ("gpus", "tp", "pp", "dp")]
+    split[2] = split[2] or (len(held) if held else None)
     stored = FILE_WEIGHTS if model.weight_bytes is not None else "bf16"
-    engine = _text(values, "engine", "none")
-    if engine not in ENGINES:
-        raise UnknownName("engine", engine, ENGINES)
+    engine, version = _engine(_text(values, "engine", "none"))
+    block, batched, planned = engine_defaults(engine, version, model, device)
     pool, share = _text(values, "kv_pool"), _text(values, "gpu_memory_utilization")
-    fa = values.get("fa")
+    fa, profile = values.get("fa"), _text(values, "profile")
     return Scenario(
         model=model,
         device=device,
@@ -67,12 +73,24 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
         skip_weights=bool(values.get("skip_weights")),
         lengths=lengths,
         shared_prefix=_tokens(values, "shared_prefix") or 0,
-        block_size=_count(values, "block_size", 65_536) or BLOCK_TOKENS,
-        max_batched_tokens=_tokens(values, "max_batched_tokens") or BATCHED_TOKENS,
+        block_size=_count(values, "block_size", 65_536) or block,
+        max_batched_tokens=_tokens(values, "max_batched_tokens") or batched,
         speculative_tokens=_count(values, "speculative_tokens", 64) or 0,
         kv_pool=None if pool is None else parse_bytes(pool, "kv-pool"),
-        memory_utilization=1.0 if share is None else parse_fraction(share, "gpu-memory-utilization"),
+        memory_utilization=planned if share is None else parse_fraction(share, "gpu-memory-utilization"),
         engine=engine,
+        serving=ServingOptions(
+            version=version,
+            max_seqs=_count(values, "max_seqs", MAX_BATCH),
+            prefix_caching=_switch(values, "prefix_caching"),
+            parallel=_count(values, "parallel", MAX_BATCH),
+            ubatch=_tokens(values, "ubatch") or UBATCH_TOKENS,
+            swa_full=bool(values.get("swa_full")),
+            hybrid_manager=_switch(values, "hybrid_manager"),
+            partition=held,
+            draft_layers=_count(values, "draft_layers", MAX_DRAFT_LAYERS) or 0,
+            measured=None if profile is None else _measured(profile, engine),
+        ),
         model_ref=model_ref,
     )
 
@@ -85,24 +103,38 @@ def to_values(scenario: Scenario) -> dict[str, str | bool]:
     values |= {key: str(ways) for key, ways in split.items() if ways > 1}
     if scenario.weight_dtype != FILE_WEIGHTS:
         values["weight_dtype"] = scenario.weight_dtype
+    if scenario.engine != "none":
+        values["engine"] = f"{scenario.engine}@{scenario.serving.version}".rstrip("@")
     values |= {"kv_dtype": scenario.kv_dtype, "context": str(scenario.context), "batch": str(scenario.batch)}
     if scenario.lengths is not None:
         values["lengths"] = ",".join(map(str, scenario.lengths))
-    for key, chosen, default in (
+    serving, unset = scenario.serving, NO_SERVING_OPTIONS
+    if scenario.measured is not None:
+        values["profile"] = scenario.measured.name
+    if serving.partition is not None:
+        values["pp_partition"] = ",".join(map(str, serving.partition))
+    switches: tuple[tuple[str, bool | None, bool | None], ...] = (
         ("cb", scenario.continuous_batching, False),
         ("pa", scenario.paged_attention, False),
         ("fa", scenario.flash_attention, True),
         ("skip_weights", scenario.skip_weights, False),
-    ):
-        if chosen != default:
-            values[key] = chosen
+        ("prefix_caching", serving.prefix_caching, None),
+        ("hybrid_manager", serving.hybrid_manager, None),
+        ("swa_full", serving.swa_full, False),
+    )
+    values |= {key: chosen for key, chosen, default in switches if chosen is not None and chosen != default}
+    block, batched, planned = engine_defaults(scenario.engine, serving.version, scenario.model, scenario.device)
     numbers: tuple[tuple[str, float | None, float | None], ...] = (
         ("shared_prefix", scenario.shared_prefix, 0),
-        ("block_size", scenario.block_size, BLOCK_TOKENS),
-        ("max_batched_tokens", scenario.max_batched_tokens, BATCHED_TOKENS),
+        ("block_size", scenario.block_size, block),
+        ("max_batched_tokens", scenario.max_batched_tokens, batched),
         ("speculative_tokens", scenario.speculative_tokens, 0),
         ("kv_pool", scenario.kv_pool, None),
-        ("gpu_memory_utilization", scenario.memory_utilization, 1.0),
+        ("gpu_memory_utilization", scenario.memory_utilization, planned),
+        ("max_seqs", serving.max_seqs, None),
+        ("draft_layers", serving.draft_layers, 0),
+        ("parallel", serving.parallel, None),
+        ("ubatch", serving.ubatch, unset.ubatch),
     )
     values |= {key: str(number) for key, number, default in numbers if number != default}
     return values
@@ -110,6 +142,8 @@ def to_values(scenario: Scenario) -> dict[str, str | bool]:
 
 def command_line(scenario: Scenario) -> str:
     """The options that reproduce ``scenario``, quoted for a shell."""
+    from shlex import quote
+
     words = []
     for option in OPTIONS:
         match to_values(scenario).get(option.key):
@@ -120,7 +154,7 @@ def command_line(scenario: Scenario) -> str:
             case False:
                 words.append(f"--no-{option.name}")
             case str(text):
-                words += [f"--{option.name}", shlex.quote(text)]
+                words += [f"--{option.name}", quote(text)]
     return " ".join(words)
 
 
@@ -141,6 +175,44 @@ def _count(values: Values, key: str, most: int) -> int | None:
 def _tokens(values: Values, key: str) -> int | None:
     text = _text(values, key)
     return None if text is None else parse_tokens(text, key.replace("_", "-"))
+
+
+def _switch(values: Values, key: str) -> bool | None:
+    value = values.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def engine_defaults(engine: str, version: str, model: ModelSpec, device: DeviceSpec) -> tuple[int, int, float]:
+    """Block size, batched tokens and memory share of a scenario that says nothing about them."""
+    if engine == "none":
+        return BLOCK_TOKENS, BATCHED_TOKENS, 1.0
+    from kvtui.engine.serving.profiles import Engine, defaults
+
+    return defaults(Engine(engine, version), model, device)
+
+
+def _engine(text: str) -> tuple[str, str]:
+    """Name and release of the engine that ``text`` names."""
+    if text == "none":
+        return text, ""
+    from kvtui.engine.serving.profiles import parse_engine
+
+    return parse_engine(text)
+
+
+def _measured(profile: str, engine: str) -> Overheads:
+    from kvtui.engine.machines import measured_for
+
+    return measured_for(profile, engine)
+
+
+def _partition(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > MAX_STAGES:
+        raise InputError(f"pp-partition: {len(parts):,} stages, more than {MAX_STAGES:,}")
+    return tuple(parse_count(part, "pp-partition", MAX_STAGES) for part in parts)
 
 
 def _lengths(text: str | None) -> tuple[int, ...] | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from kvtui.engine.catalog import Fields
 from kvtui.engine.model import Attention, Indexer, Latent, Layer, Recurrent, Shared
@@ -53,8 +53,7 @@ _HOPPER = re.compile(r"G?H(?:20|100|200|800)\b")
 _ARXIV = re.compile(r"[0-9]{4}\.[0-9]{4,5}")
 
 
-@dataclass(frozen=True, slots=True)
-class Paper:
+class Paper(NamedTuple):
     """A published source. ``name`` is short; ``models`` are beginnings of the only model names it is shown for."""
 
     name: str

@@ -6,6 +6,21 @@ import os
 import sys
 
 
+def state_dir() -> str:
+    """The folder of what the app remembers between runs: ``$KVTUI_STATE_DIR``, else the platform's own place.
+
+    On Linux that is ``$XDG_STATE_HOME/kvtui`` or ``~/.local/state/kvtui``, said here for the reason of ``config_dir``.
+    """
+    chosen = os.environ.get("KVTUI_STATE_DIR")
+    if chosen:
+        return chosen
+    if sys.platform == "linux":
+        return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "kvtui")
+    from platformdirs import user_state_dir
+
+    return user_state_dir("kvtui", appauthor=False)
+
+
 def config_dir() -> str:
     """The folder of the user's settings and catalogues: ``$KVTUI_CONFIG_DIR``, else the platform's own place.
 

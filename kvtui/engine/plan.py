@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.allocation import Slot, busiest_share, replica_share, slots
 from kvtui.engine.errors import InputError
 from kvtui.engine.model import Attention, CacheBytes, Latent, LayerCounts, ModelSpec, cache_bytes, count_layers
 from kvtui.engine.scenario import FILE_WEIGHTS, Layout, Scenario, valid_tps
 from kvtui.engine.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from kvtui.engine.serving.result import Serving
 
 CONTEXT_OVERHEAD_BYTES = 460 * MIB
 COLLECTIVE_OVERHEAD_BYTES = {2: 348 * MIB}
@@ -58,7 +61,8 @@ class Plan:
     """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
 
     ``devices_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
-    ``prefix_shared`` are bytes that are not needed, and are part of no total.
+    ``prefix_shared`` are bytes that are not needed, and are part of no total. ``serving`` is what the scenario's engine
+    allocates, None without one; whether the scenario fits is then for the engine to say.
     """
 
     scenario: Scenario
@@ -70,6 +74,7 @@ class Plan:
     devices_needed: int | None
     flash_attention_saved: int
     prefix_shared: int
+    serving: Serving | None = None
 
     @property
     def devices(self) -> int:
@@ -83,7 +88,12 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the most loaded device holds its part, and its cache the pool if one is set."""
+        """Whether the most loaded device holds its part, and its cache the pool if one is set.
+
+        With an engine: whether it starts, and runs all sequences at once.
+        """
+        if self.serving is not None:
+            return _served(self.scenario, self.serving)
         return _fits(self.scenario, self.per_device)
 
     @property
@@ -94,7 +104,9 @@ class Plan:
     @property
     def binding_limit(self) -> str:
         """What stops the plan, or what would stop it first if the context grew."""
-        scenario, parts = self.scenario, self.per_device
+        scenario, parts, serving = self.scenario, self.per_device, self.serving
+        if serving is not None:
+            return serving.max_context_limit if not serving.fits else serving.max_sequences_limit
         if scenario.kv_pool is not None and parts.cache > scenario.kv_pool:
             return "kv pool"
         if not self.fits:
@@ -111,6 +123,7 @@ def plan(scenario: Scenario) -> Plan:
     """What ``scenario`` needs. Raises InputError when the model's weights are unknown and not skipped."""
     sequences = slots(scenario, scenario.context, scenario.batch)
     per_device = device_parts(scenario, scenario.context, scenario.batch)
+    serving = _serving(scenario)
     return Plan(
         scenario=scenario,
         sequences=sequences,
@@ -118,9 +131,10 @@ def plan(scenario: Scenario) -> Plan:
         per_device=per_device,
         total=total_parts(scenario, sequences),
         usable_per_device=scenario.device.usable_bytes,
-        devices_needed=_devices_needed(scenario, per_device),
+        devices_needed=_devices_needed(scenario, per_device, serving),
         flash_attention_saved=score_matrix_bytes(scenario, scenario.context, scenario.batch),
         prefix_shared=_prefix_shared(scenario, sequences),
+        serving=serving,
     )
 
 
@@ -161,7 +175,22 @@ def busiest_stage(scenario: Scenario) -> Stage:
 
 def stages(scenario: Scenario) -> tuple[Stage, ...]:
     """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
-    return _stages(scenario.model, scenario.layout.pp, bool(scenario.speculative_tokens))[0]
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[0]
+
+
+def partition(scenario: Scenario) -> tuple[int, ...]:
+    """Layers of each pipeline stage: as chosen, or as even as they go.
+
+    Left-over layers are on the first stages, with vLLM on those before the last one (``get_pp_indices``, since 0.8).
+    """
+    chosen = scenario.serving.partition
+    if chosen is not None:
+        return chosen
+    held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
+    if scenario.engine != "vllm":
+        return held
+    larger = len(scenario.model.layers) % scenario.layout.pp
+    return (*held[larger:-1], *held[:larger], held[-1]) if larger else held
 
 
 def stage_parts(
@@ -178,7 +207,7 @@ def stage_parts(
     saved = _prefix_saved(scenario, stage.layers, [(slot.used, slot.count) for slot in share])
     room_saved = _prefix_saved(scenario, stage.layers, [(slot.reserved, slot.count) for slot in share])
     return Parts(
-        weights=-(-weight_bytes(scenario) * stage.held // (len(scenario.model.layers) * layout.tp)),
+        weights=held_weight_bytes(scenario, stage),
         kv=useful.kv - saved,
         state=useful.state,
         activation=activation_bytes(scenario, context, sum(slot.count for slot in share), position),
@@ -208,6 +237,11 @@ def weight_bytes(scenario: Scenario) -> int:
     return scenario.weights.bytes(model.parameters + drafting)
 
 
+def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
+    """Bytes of weights on one device of ``stage``: its layers' even share, rounded up."""
+    return -(-weight_bytes(scenario) * stage.held // (len(scenario.model.layers) * scenario.layout.tp))
+
+
 def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:
     """Bytes of attention scores that FlashAttention does not write out, an illustration and not an allocation.
 
@@ -215,16 +249,18 @@ def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:
     queries against at most 65,536 keys, less one tile per head (FlashAttention, arXiv:2205.14135), a tenth of it below
     2,048 tokens, and never more than half the device's nominal memory.
     """
-    heads = max(
-        (c.q_heads for layer, _ in scenario.model.counted for c in layer.caches if isinstance(c, Attention | Latent)),
-        default=0,
-    )
     keys = min(context, SCORE_TOKENS)
     tile = scenario.device.tile
-    saved = max(0, min(SCORE_CHUNK, keys) * keys - tile * tile) * heads * batch * 2
+    saved = max(0, min(SCORE_CHUNK, keys) * keys - tile * tile) * query_heads(scenario.model) * batch * 2
     if context < SHORT_CONTEXT:
         saved //= 10
     return min(saved, int(scenario.device.nominal_gb * GIB) // 2)
+
+
+def query_heads(model: ModelSpec) -> int:
+    """Query heads of the widest attention layer."""
+    caches = (cache for layer, _ in model.counted for cache in layer.caches)
+    return max((cache.q_heads for cache in caches if isinstance(cache, Attention | Latent)), default=0)
 
 
 def activation_bytes(scenario: Scenario, context: int, batch: int, position: int | None = None) -> int:
@@ -235,16 +271,24 @@ def activation_bytes(scenario: Scenario, context: int, batch: int, position: int
     where vLLM's profile logs 1.20 and 1.23 GiB. Zero when the model's hidden size is unknown. Without FlashAttention
     the scores of ``position`` tokens (None: all of ``context``) are added.
     """
-    model, tp = scenario.model, scenario.layout.tp
-    if model.hidden is None:
+    if scenario.model.hidden is None:
         return 0
-    attention, width = _widest_rows(model)
-    elements = 4 * model.hidden + (attention + 3 * width) // tp
     tokens = min(scenario.max_batched_tokens, context * batch)
-    logits = 4 * (model.vocab or 0) * min(batch, tokens)
+    logits = logit_bytes(scenario.model) * min(batch, tokens)
     reached = context if position is None else position
-    scores = 0 if scenario.flash_attention else score_matrix_bytes(scenario, reached, batch) // tp
-    return 2 * elements * tokens + logits + scores
+    scores = 0 if scenario.flash_attention else score_matrix_bytes(scenario, reached, batch) // scenario.layout.tp
+    return row_bytes(scenario) * tokens + logits + scores
+
+
+def row_bytes(scenario: Scenario) -> int:
+    """Bytes of activations that one batched token takes on one device, of a model whose hidden size is known."""
+    attention, width = _widest_rows(scenario.model)
+    return 2 * (4 * (scenario.model.hidden or 0) + (attention + 3 * width) // scenario.layout.tp)
+
+
+def logit_bytes(model: ModelSpec) -> int:
+    """Bytes of one sequence's fp32 logits."""
+    return 4 * (model.vocab or 0)
 
 
 def overhead_bytes(devices_per_replica: int) -> int:
@@ -262,14 +306,14 @@ def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
 
 
 def _distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
-    return _stages(scenario.model, scenario.layout.pp, bool(scenario.speculative_tokens))[1]
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[1]
 
 
 @lru_cache(maxsize=64)
-def _stages(model: ModelSpec, pp: int, mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """All stages in order, and the different ones among them."""
     found, start = [], 0
-    for held in stage_layers(len(model.layers), pp):
+    for held in layers_held:
         layers = model.layers[start : start + held]
         start += held
         extra = model.mtp if mtp and start == len(model.layers) else ()
@@ -349,12 +393,31 @@ def _fits(scenario: Scenario, parts: Parts) -> bool:
     return parts.total <= budget(scenario)
 
 
-def _devices_needed(scenario: Scenario, parts: Parts) -> int | None:
+def _serving(scenario: Scenario) -> Serving | None:
+    if scenario.engine == "none":
+        return None
+    from kvtui.engine.serving.serve import serve
+
+    return serve(scenario)
+
+
+def _served(scenario: Scenario, serving: Serving) -> bool:
+    return serving.fits and serving.max_sequences >= scenario.batch
+
+
+def _engine_fits(scenario: Scenario) -> bool:
+    """Whether the engine, if there is one, starts and runs all sequences at once."""
+    serving = _serving(scenario)
+    return serving is None or _served(scenario, serving)
+
+
+def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:
     """The fewest devices on which some tp × pp × dp split fits."""
     if scenario.kv_pool is not None:
-        return scenario.layout.devices if _fits(scenario, parts) else None
+        held = _fits(scenario, parts) if serving is None else _served(scenario, serving)
+        return scenario.layout.devices if held else None
     tps = valid_tps(scenario.model)
-    lone = replace(scenario, layout=Layout())
+    lone = _on(scenario, Layout())
     whole = device_parts(lone, scenario.context, scenario.batch)
     room = budget(scenario) - CONTEXT_OVERHEAD_BYTES
     if room <= 0:
@@ -363,12 +426,21 @@ def _devices_needed(scenario: Scenario, parts: Parts) -> int | None:
     tried = 0
     for devices in range(least, SEARCH_DEVICES + 1):
         for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):
-            if fits(replace(scenario, layout=layout), scenario.context, scenario.batch):
+            trial = _on(scenario, layout)
+            if fits(trial, scenario.context, scenario.batch) and _engine_fits(trial):
                 return devices
             tried += 1
         if tried > SEARCH_LAYOUTS:
             return None
     return None
+
+
+def _on(scenario: Scenario, layout: Layout) -> Scenario:
+    """``scenario`` on ``layout``, its stages as even as they go where their number changes."""
+    chosen = scenario.serving
+    if chosen.partition is not None and layout.pp != scenario.layout.pp:
+        chosen = chosen._replace(partition=None)
+    return replace(scenario, layout=layout, serving=chosen)
 
 
 def _layouts(devices: int, tps: tuple[int, ...], layers: int, batch: int) -> Iterator[Layout]:

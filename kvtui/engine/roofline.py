@@ -8,7 +8,6 @@ peak. Confidence of every band is L until it is measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvtui.engine.allocation import Slot, busiest_share
@@ -142,7 +141,7 @@ def _cache_read(layer: Layer, cache: Cache, tokens: int, scenario: Scenario) -> 
         case Indexer():
             return cache.entries(tokens) * cache.entry_bytes(kv, tp)
         case _:
-            return min(cache.entries(tokens), _top_k(layer)) * cache.entry_bytes(kv, tp)
+            return min(cache.entries(tokens), top_k(layer)) * cache.entry_bytes(kv, tp)
 
 
 def _macs(layer: Layer, cache: Cache, tokens: int) -> int:
@@ -154,46 +153,53 @@ def _macs(layer: Layer, cache: Cache, tokens: int) -> int:
         case Indexer():
             return cache.macs_per_entry() * cache.entries(tokens)
         case Attention() | Latent():
-            return cache.macs_per_entry() * min(cache.entries(tokens), _top_k(layer))
+            return cache.macs_per_entry() * min(cache.entries(tokens), top_k(layer))
 
 
-def _top_k(layer: Layer) -> int:
+def top_k(layer: Layer) -> int:
+    """Entries that attention reads of ``layer``: an indexer's choice, or all (2**62)."""
     return next((cache.top_k for cache in layer.caches if isinstance(cache, Indexer)), 2**62)
 
 
 def _decode(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
     device, layout = scenario.device, scenario.layout
-    low_eta, high_eta = _bandwidth_efficiency(scenario)
+    low_eta, high_eta = bandwidth_efficiency(scenario)
     seconds = read / (layout.tp * device.bandwidth_gbs * 1e9)
-    peak = _peak(scenario)
+    peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)
-    collective = tuple(_collectives(scenario, batch))
-    if collective and None in collective:
+    shared = collectives(scenario)
+    if shared is None:
         return None, None
     layers = len(scenario.model.layers)
     times = []
     for bandwidth_eta, compute_eta, launch, extra in (
-        (high_eta, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], collective[0]),
-        (low_eta, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], collective[1]),
+        (high_eta, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], shared.fixed[0]),
+        (low_eta, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
     ):
-        times.append(max(seconds / bandwidth_eta, compute / compute_eta) + launch * layers + (extra or 0.0))
+        moved = max(seconds / bandwidth_eta, compute / compute_eta)
+        times.append(moved + launch * layers + shared.per_sequence * batch + extra)
     bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > seconds / high_eta else "memory bandwidth"
     return Band(times[0] * 1e3, times[1] * 1e3), bound
 
 
-def _collectives(scenario: Scenario, batch: int) -> Iterator[float | None]:
-    """Seconds that two all-reduces per layer take, fast and slow; None when no link rate is known."""
-    tp = scenario.layout.tp
+class Collectives(NamedTuple):
+    """Seconds of two all-reduces per layer: ``per_sequence`` of the step, and ``fixed`` (fast and slow) beside them."""
+
+    per_sequence: float
+    fixed: tuple[float, float]
+
+
+def collectives(scenario: Scenario) -> Collectives | None:
+    """What tensor parallelism adds to a decode step; None when no link rate is known."""
+    tp, layers = scenario.layout.tp, len(scenario.model.layers)
     if tp == 1:
-        yield from (0.0, 0.0)
-        return
+        return Collectives(0.0, (0.0, 0.0))
     rate = scenario.device.link_gbs or pcie_gbs(scenario.device.pcie)
     if rate is None or scenario.model.hidden is None:
-        yield from (None, None)
-        return
-    size = 2 * batch * scenario.model.hidden * 2 * (tp - 1) / tp
-    for latency in COLLECTIVE_SECONDS:
-        yield 2 * len(scenario.model.layers) * (size / (rate * 1e9) + latency)
+        return None
+    size = 2 * scenario.model.hidden * 2 * (tp - 1) / tp
+    fast, slow = COLLECTIVE_SECONDS
+    return Collectives(2 * layers * size / (rate * 1e9), (2 * layers * fast, 2 * layers * slow))
 
 
 def pcie_gbs(slot: str | None) -> float | None:
@@ -206,14 +212,14 @@ def pcie_gbs(slot: str | None) -> float | None:
 
 
 def _prefill(scenario: Scenario) -> Band | None:
-    work, peak = prefill_flops(scenario), _peak(scenario)
+    work, peak = prefill_flops(scenario), peak_flops(scenario)
     if work is None or peak is None:
         return None
     seconds = work / (scenario.layout.tp * peak)
     return Band(seconds / COMPUTE_EFFICIENCY[1] * 1e3, seconds / COMPUTE_EFFICIENCY[0] * 1e3)
 
 
-def _peak(scenario: Scenario) -> float | None:
+def peak_flops(scenario: Scenario) -> float | None:
     """Dense FLOP/s of the math that the weight format runs in; quantised weights are expanded to 16 bits."""
     device = scenario.device
     sixteen = device.peak("bf16") or device.peak("fp16")
@@ -229,7 +235,8 @@ def _peak(scenario: Scenario) -> float | None:
     return None if peak is None else peak * 1e12
 
 
-def _bandwidth_efficiency(scenario: Scenario) -> tuple[float, float]:
+def bandwidth_efficiency(scenario: Scenario) -> tuple[float, float]:
+    """Shares of peak bandwidth that a decode step is expected to reach, low and high."""
     if scenario.device.vendor == "Apple":
         return APPLE_EFFICIENCY
     return NARROW_EFFICIENCY if scenario.weight_bits < 6 else WIDE_EFFICIENCY

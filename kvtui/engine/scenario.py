@@ -16,6 +16,7 @@ MAX_DEVICES = 65_536
 MAX_BATCH = 1_000_000
 BLOCK_TOKENS = 16
 BATCHED_TOKENS = 8192
+UBATCH_TOKENS = 512
 FILE_WEIGHTS = "file"
 NODE_DEVICES = 8
 
@@ -36,6 +37,47 @@ class Layout(NamedTuple):
 ONE_DEVICE = Layout()
 
 
+class Overheads(NamedTuple):
+    """What a boot log says that an engine keeps beside the cache, in bytes per device; None is unknown.
+
+    ``engine`` was measured, empty for any; the weights are those of ``weights_of``, a scenario's ``weights_key``.
+    """
+
+    name: str
+    weights: int | None = None
+    activation: int | None = None
+    graphs: int | None = None
+    non_torch: int | None = None
+    engine: str = ""
+    weights_of: str = ""
+
+
+class ServingOptions(NamedTuple):
+    """What only a serving engine asks for; None leaves the choice to the engine.
+
+    ``version`` is the engine's release. ``max_seqs`` bounds the sequences that run together, ``parallel`` is the number
+    of server slots that llama.cpp was told to divide its context between and ``ubatch`` its physical batch in tokens;
+    ``swa_full`` gives its windowed layers the whole context. ``hybrid_manager`` off makes vLLM treat windowed layers as
+    full ones. ``partition`` is the number of layers of each pipeline stage. ``draft_layers`` is the number of layers of
+    an external drafter such as an EAGLE head, which cache like the model's full-attention layers. ``measured`` replaces
+    priors.
+    """
+
+    version: str = ""
+    max_seqs: int | None = None
+    prefix_caching: bool | None = None
+    parallel: int | None = None
+    ubatch: int = UBATCH_TOKENS
+    swa_full: bool = False
+    hybrid_manager: bool | None = None
+    partition: tuple[int, ...] | None = None
+    draft_layers: int = 0
+    measured: Overheads | None = None
+
+
+NO_SERVING_OPTIONS = ServingOptions()
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A model on devices under a workload.
@@ -44,6 +86,7 @@ class Scenario:
     tokens each sequence holds now; None means that all are at full context, or, with continuous batching, at the
     reference fill ratios. ``shared_prefix`` tokens are common to all sequences. ``kv_pool`` (bytes per device) replaces
     the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
+    ``engine`` allocates, told the ``serving`` options.
     ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named.
 
     Raises InputError on construction when the parts contradict each other.
@@ -68,6 +111,7 @@ class Scenario:
     kv_pool: int | None = None
     memory_utilization: float = 1.0
     engine: str = "none"
+    serving: ServingOptions = NO_SERVING_OPTIONS
     model_ref: str = ""
 
     def __post_init__(self) -> None:
@@ -92,6 +136,10 @@ class Scenario:
         for layer, _ in self.model.counted:
             for cache in layer.caches:
                 cache.entry_bytes(self.kv, layout.tp)
+        if self.engine != "none":
+            from kvtui.engine.serving.profiles import check_format
+
+            check_format(self.engine, self.kv)
         if self.lengths is not None:
             if len(self.lengths) != self.batch:
                 raise InputError(f"lengths: {len(self.lengths):,} given for a batch of {self.batch:,}")
@@ -99,13 +147,30 @@ class Scenario:
                 raise InputError(f"lengths: {max(self.lengths):,} tokens exceed the context of {self.context:,}")
         if self.shared_prefix and not self.paged_attention:
             raise InputError("shared-prefix: sharing needs paged attention (--pa)")
-        if self.speculative_tokens and not self.model.mtp:
+        partition = self.serving.partition
+        if partition is not None and (len(partition) != layout.pp or sum(partition) != len(self.model.layers)):
+            wanted = f"{layout.pp} stages of {len(self.model.layers)} layers in all"
+            raise InputError(f"pp-partition: {','.join(map(str, partition))} is not {wanted}")
+        if self.speculative_tokens and not self.model.mtp and not self.serving.draft_layers:
             raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
 
     @property
     def kv(self) -> Format:
         """The format of K and V."""
         return kv_format(self.kv_dtype)
+
+    @property
+    def weights_key(self) -> str:
+        """What the weights of one device depend on."""
+        return f"{self.model.name} as {self.weight_dtype}, tp {self.layout.tp}, pp {self.layout.pp}"
+
+    @property
+    def measured(self) -> Overheads | None:
+        """What was measured under this engine, with the weights if they are of this model, format and split."""
+        found = self.serving.measured
+        if found is None or found.engine not in ("", self.engine):
+            return None
+        return found if found.weights_of in ("", self.weights_key) else found._replace(weights=None)
 
     @property
     def weight_bits(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.engine.allocation import Slot
 from kvtui.engine.model import Attention, Cache, Indexer, Latent, ModelSpec, Recurrent
@@ -16,8 +16,7 @@ from kvtui.engine.plan import SCORE_CHUNK, SCORE_TOKENS, SHORT_CONTEXT, score_ma
 from kvtui.engine.scenario import Scenario
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """``layers`` layers with one shape of cache.
 
     ``copies`` is how often the tensor-parallel ranks of a replica store each entry, ``entry_bytes`` what one copy
@@ -36,8 +35,7 @@ class Term:
         return self.layers * self.copies * self.entry_bytes * self.entries
 
 
-@dataclass(frozen=True, slots=True)
-class StateTerm:
+class StateTerm(NamedTuple):
     """``layers`` recurrent layers of one shape, with ``sequence_bytes`` per layer and sequence over all ranks."""
 
     cache: Recurrent
@@ -121,8 +119,7 @@ def _copies(cache: Attention | Latent | Indexer, tp: int) -> int:
             return tp
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreTerm:
+class ScoreTerm(NamedTuple):
     """The attention scores of one chunk: (queries × keys - tile²) × heads × sequences × 2 bytes.
 
     A ``tenth`` of that counts below 2,048 tokens. ``bytes`` is at most half the device's nominal memory; ``capped``

@@ -6,8 +6,8 @@ from typing import Any
 
 from kvtui.engine.errors import UnknownName
 from kvtui.engine.option_table import OPTIONS, Option
-from kvtui.engine.options import Values, scenario_from, to_values
-from kvtui.engine.scenario import Scenario
+from kvtui.engine.options import Values, engine_defaults, scenario_from, to_values
+from kvtui.engine.scenario import NO_SERVING_OPTIONS, Scenario, ServingOptions
 
 OTHER_NAMES = {"device": "gpu", "devices": "gpus", "kv": "kv_dtype", "weights": "weight_dtype"}
 ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
@@ -24,6 +24,13 @@ _FIELDS = {
     "fa": ("flash_attention",),
     "gpu_memory_utilization": ("memory_utilization",),
 }
+_SERVING = {
+    **{key: key for key in ("max_seqs", "prefix_caching", "draft_layers", "hybrid_manager", "parallel", "ubatch")},
+    "swa_full": "swa_full",
+    "pp_partition": "partition",
+    "profile": "measured",
+}
+_ENGINE_CHOOSES = ("block_size", "max_batched_tokens", "memory_utilization")
 
 
 def find_option(name: str) -> Option:
@@ -44,6 +51,8 @@ def typed_fields(scenario: Scenario, name: str, text: str) -> dict[str, Any]:
     """
     option = find_option(name)
     key, text = option.key, text.strip()
+    if key in _SERVING:
+        return {"serving": scenario.serving._replace(**{_SERVING[key]: _serving_value(scenario, option, text)})}
     names = _FIELDS.get(key, (key,))
     if option.switch:
         return {names[0]: _switched(scenario, option, names[0], text)}
@@ -52,16 +61,46 @@ def typed_fields(scenario: Scenario, name: str, text: str) -> dict[str, Any]:
         return {"lengths": None}
     model = None if key == "model" else scenario.model
     found = scenario_from({**_needed(scenario, key), key: value}, model)
+    if key == "engine":
+        return _engine_fields(scenario, found)
     chosen = {field: getattr(found, field) for field in names}
     if key == "lengths":
         chosen["context"] = max(scenario.context, found.context)
     return chosen
 
 
-def _switched(scenario: Scenario, option: Option, field: str, text: str) -> bool:
+def _engine_fields(scenario: Scenario, found: Scenario) -> dict[str, Any]:
+    """The engine of ``found``, and its defaults for what ``scenario`` left to the engine it had."""
+    given = scenario.engine, scenario.serving.version, scenario.model, scenario.device
+    wanted = found.engine, found.serving.version, scenario.model, scenario.device
+    before, after = engine_defaults(*given), engine_defaults(*wanted)
+    chosen: dict[str, Any] = {
+        "engine": found.engine,
+        "serving": scenario.serving._replace(version=found.serving.version),
+    }
+    for field, old, new in zip(_ENGINE_CHOOSES, before, after, strict=True):
+        if getattr(scenario, field) == old:
+            chosen[field] = new
+    return chosen
+
+
+def _serving_value(scenario: Scenario, option: Option, text: str) -> Any:
+    """The value of a field of the serving options; a switch that the engine may choose can be ``default`` too."""
+    field = _SERVING[option.key]
+    if not option.switch:
+        value = None if text.casefold() in UNSET else text
+        return getattr(
+            scenario_from({**_needed(scenario, option.key), option.key: value}, scenario.model).serving, field
+        )
+    if text.casefold() == "default":
+        return getattr(NO_SERVING_OPTIONS, field)
+    return _switched(scenario.serving, option, field, text)
+
+
+def _switched(owner: Scenario | ServingOptions, option: Option, field: str, text: str) -> bool:
     match text.casefold():
         case "":
-            return not getattr(scenario, field)
+            return not getattr(owner, field)
         case word if word in ON:
             return True
         case word if word in OFF:
@@ -77,6 +116,10 @@ def _needed(scenario: Scenario, key: str) -> Values:
             return {name: given.get(name) for name in ("tp", "pp", "dp", "batch")}
         case "gpus":
             return {"batch": given["batch"]}
+        case "speculative_tokens":
+            return {"draft_layers": given.get("draft_layers")}
+        case "profile":
+            return {"engine": given.get("engine")}
         case "shared_prefix":
             return {"pa": given.get("pa"), "context": given["context"]}
     return {}

@@ -11,7 +11,7 @@ import re
 from kvtui.engine.errors import InputError
 from kvtui.engine.untrusted import plain
 
-KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+KIB, MIB, GIB, TIB, PIB, EIB = 2**10, 2**20, 2**30, 2**40, 2**50, 2**60
 GB = 10**9
 
 MAX_TOKENS = 2**40
@@ -82,7 +82,8 @@ def _parse(text: str, field: str, units: dict[str, int], most: int, wanted: str,
 
 def format_bytes(count: int, digits: int = 2) -> str:
     """``count`` bytes in the binary unit that keeps at least one digit before the point: ``15.00 GiB``."""
-    for unit, size in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+    units = (("EiB", EIB), ("PiB", PIB), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
+    for unit, size in units:
         if abs(count) >= size:
             return f"{count / size:,.{digits}f} {unit}"
     return f"{count} B"

@@ -65,6 +65,16 @@ def _band(key: str, unit: str) -> Callable[[Document], str]:
     return show
 
 
+def _engine(document: Document) -> str:
+    engine = document["engine"]
+    return f"{engine['name']} {engine['version'] or ''}".rstrip()
+
+
+def _times(document: Document) -> str:
+    found = document["engine"]["max_concurrency"]
+    return NONE if found is None else f"{found:,.2f}×"
+
+
 def _band_keys(key: str) -> tuple[str, str]:
     return f"{key}.low", f"{key}.high"
 
@@ -93,6 +103,14 @@ FIELDS = (
     Field("decode ≈", _band_keys(DECODE), _band(DECODE, "ms")),
     Field("tokens/s ≈", _band_keys(SPEED), _band(SPEED, "")),
     Field("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$")),
+)
+ENGINE_FIELDS = (
+    Field("engine", ("engine.name", "engine.version"), _engine, compared=False),
+    Field("logged tokens", ("engine.kv_cache_tokens",), _count("engine.kv_cache_tokens", NONE)),
+    Field("concurrency", ("engine.max_concurrency",), _times),
+    Field("blocks", ("engine.blocks",), _count("engine.blocks", NONE)),
+    Field("blocks/request", ("engine.blocks_per_request",), _count("engine.blocks_per_request", NONE)),
+    Field("block, tokens", ("engine.block_size_tokens",), _count("engine.block_size_tokens", NONE)),
 )
 
 
@@ -135,9 +153,17 @@ def look_up(document: Document, key: str) -> Any:
 
 
 def rows(documents: Sequence[Document]) -> list[tuple[str, list[Cell]]]:
-    """Label and cells of each field."""
+    """Label and cells of each field; those of an engine only where a scenario has one."""
     first = documents[0]
-    return [(f.label, [Cell(f.show(d), "" if d is first else _change(f, first, d)) for d in documents]) for f in FIELDS]
+    return [
+        (f.label, [Cell(f.show(d), "" if d is first else _change(f, first, d)) for d in documents])
+        for f in fields(documents)
+    ]
+
+
+def fields(documents: Sequence[Document]) -> tuple[Field, ...]:
+    """What ``documents`` are compared by: an engine's figures only where one of them has an engine."""
+    return FIELDS + ENGINE_FIELDS if any(d["engine"]["name"] != "none" for d in documents) else FIELDS
 
 
 def change(before: float | None, after: float | None) -> float | None:
@@ -172,7 +198,7 @@ def _csv(documents: Sequence[Document]) -> str:
     count = len(documents)
     heads = [*(f"scenario_{i}" for i in range(1, count + 1)), *(f"change_{i}_percent" for i in range(2, count + 1))]
     found: list[list[Any]] = [["field", *heads]]
-    for field in FIELDS:
+    for field in fields(documents):
         for key in field.keys:
             values = [look_up(document, key) for document in documents]
             changes = [change(values[0], value) if field.compared else None for value in values[1:]]

@@ -17,6 +17,32 @@ from kvtui.engine.roofline import Band, Estimate, estimate
 from kvtui.engine.scenario import Scenario
 
 SCHEMA = 1
+ENGINE_KEYS = (
+    "version",
+    "block_size_tokens",
+    "groups",
+    "bytes_per_block",
+    "blocks",
+    "blocks_per_request",
+    "bytes_per_token",
+    "state_bytes_per_slot",
+    "kv_cache_tokens",
+    "max_concurrency",
+    "needed_bytes",
+    "buffers",
+    "pool_bytes",
+    "pool_is_estimate",
+    "engine_needed_bytes",
+    "state_slots",
+    "padding_layers",
+    "max_context_tokens",
+    "max_context_limit",
+    "max_sequences",
+    "max_sequences_limit",
+    "shares",
+    "refusals",
+    "notes",
+)
 
 Document = dict[str, Any]
 
@@ -34,7 +60,7 @@ def document(scenario: Scenario) -> Document:
         "device": _device(scenario),
         "memory": _memory(planned),
         "capacity": _capacity(limits),
-        "engine": _engine(scenario),
+        "engine": _engine(planned),
         "performance": _performance(times),
         "cost": _cost(times),
         "explain": [
@@ -48,7 +74,7 @@ def document(scenario: Scenario) -> Document:
 def _scenario(scenario: Scenario, planned: Plan) -> Document:
     from kvtui.engine.options import command_line
 
-    layout = scenario.layout
+    layout, serving = scenario.layout, scenario.serving
     return {
         "model": scenario.model_ref or scenario.model.name,
         "gpu": scenario.device.name,
@@ -72,6 +98,14 @@ def _scenario(scenario: Scenario, planned: Plan) -> Document:
         "kv_pool_bytes": scenario.kv_pool,
         "gpu_memory_utilization": scenario.memory_utilization,
         "engine": scenario.engine,
+        "max_seqs": serving.max_seqs,
+        "prefix_caching": serving.prefix_caching,
+        "draft_layers": serving.draft_layers,
+        "hybrid_manager": serving.hybrid_manager,
+        "pp_partition": None if serving.partition is None else list(serving.partition),
+        "parallel": serving.parallel,
+        "ubatch_tokens": serving.ubatch,
+        "swa_full": serving.swa_full,
         "policy": policy(planned),
         "command_line": f"kvtui --report {command_line(scenario)}",
     }
@@ -149,22 +183,38 @@ def _capacity(limits: Capacity) -> Document:
     }
 
 
-def _engine(scenario: Scenario) -> Document:
-    absent = (
-        "version",
-        "block_size_tokens",
-        "groups",
-        "bytes_per_block",
-        "blocks",
-        "blocks_per_request",
-        "bytes_per_token",
-        "state_bytes_per_slot",
-        "kv_cache_tokens",
-        "max_concurrency",
-        "needed_bytes",
-        "buffers",
+def _engine(planned: Plan) -> Document:
+    """What the engine allocates, in its own units, each figure for one device; all of them None without an engine."""
+    served = planned.serving
+    if served is None:
+        return {"name": "none", **dict.fromkeys(ENGINE_KEYS)}
+    figures = (
+        served.version or None,
+        served.block_size,
+        served.groups,
+        served.bytes_per_block,
+        served.blocks,
+        served.blocks_per_request,
+        served.bytes_per_token,
+        served.state_bytes_per_slot,
+        served.kv_cache_tokens,
+        round(float(served.max_concurrency), 6),
+        served.needed_bytes,
+        [buffer._asdict() for buffer in served.buffers],
+        served.pool_bytes,
+        served.pool_is_estimate,
+        served.engine_needed_bytes,
+        served.state_slots,
+        served.padding_layers,
+        served.max_context,
+        served.max_context_limit,
+        served.max_sequences,
+        served.max_sequences_limit,
+        [share._asdict() for share in served.shares],
+        list(served.refusals),
+        list(served.notes),
     )
-    return {"name": scenario.engine, **dict.fromkeys(absent)}
+    return {"name": served.engine, **dict(zip(ENGINE_KEYS, figures, strict=True))}
 
 
 def _performance(times: Estimate) -> Document:

@@ -10,7 +10,7 @@ from kvtui.engine.banks import FREE, span_bytes
 from kvtui.report import bank_svg, sections
 from kvtui.report.harmless import clean
 from kvtui.report.markup import Content, Markup, markup, tag
-from kvtui.report.sections import gib, percent
+from kvtui.report.sections import gib, percent, with_unit
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Note"}
@@ -59,8 +59,8 @@ def _figure(document: Mapping[str, Any]) -> Markup:
     span, plan = span_bytes(drawn.parts, drawn.capacity), bank_svg.layout(device["modules"])
     shares = [(part.key, part.label, part.fullest) for part in sections.parts(document) if part.key in drawn.parts]
     used = sum(drawn.parts.values())
-    described = ", ".join(f"{label} {gib(size)} GiB" for _, label, size in shares if size)
-    described += f", of {gib(drawn.capacity)} GiB {drawn.room}"
+    described = ", ".join(f"{label} {with_unit(size)}" for _, label, size in shares if size)
+    described += f", of {with_unit(drawn.capacity)} {drawn.room}"
     owner = device["name"] if count == 1 else f"the fullest of {count:,} × {device['name']}"
     shown = [(key, label, size) for key, label, size in shares if size]
     if drawn.excess:
@@ -69,8 +69,8 @@ def _figure(document: Mapping[str, Any]) -> Markup:
         shown.append((FREE, "free", drawn.capacity - used))
     words = (
         sections.bank_label(span, plan.banks),
-        f"{plan.banks:,} banks = {gib(span)} GiB",
-        f"{gib(drawn.capacity)} GiB {drawn.room}, {device['nominal_gb']:g} GB nominal",
+        f"{plan.banks:,} banks = {with_unit(span)}",
+        f"{with_unit(drawn.capacity)} {drawn.room}, {device['nominal_gb']:g} GB nominal",
         f"{sections.counted(device['modules'], 'module')} of {device['memory_type']}, interleaved",
     )
     return tag(
@@ -79,7 +79,7 @@ def _figure(document: Mapping[str, Any]) -> Markup:
         bank_svg.picture(drawn, device["modules"], device["memory_type"], f"Memory of {owner}", described),
         tag(
             "ul",
-            (tag("li", bank_svg.swatch(key), f"{label} ", tag("b", f"{gib(size)} GiB")) for key, label, size in shown),
+            (tag("li", bank_svg.swatch(key), f"{label} ", tag("b", with_unit(size))) for key, label, size in shown),
             class_="legend",
         ),
         tag("figcaption", " · ".join(words)),

@@ -46,9 +46,13 @@ ENGINE_FACTS = (
     ("blocks_per_request", "blocks per request", ""),
     ("bytes_per_token", "per token", "B"),
     ("state_bytes_per_slot", "state per slot", "B"),
-    ("kv_cache_tokens", "KV cache", "tokens"),
-    ("max_concurrency", "requests at once", "×"),
-    ("needed_bytes", "needed", "B"),
+    ("state_slots", "state slots", ""),
+    ("padding_layers", "padding layers", ""),
+    ("kv_cache_tokens", "KV cache size, logged", "tokens"),
+    ("max_concurrency", "maximum concurrency", "×"),
+    ("pool_bytes", "pool per device", "B"),
+    ("needed_bytes", "one request needs", "B"),
+    ("engine_needed_bytes", "its start-up check", "B"),
 )
 
 
@@ -171,6 +175,8 @@ def verdict(document: Document) -> tuple[bool, str]:
     """Whether it fits, and a sentence that says how well, or what would."""
     memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
     count, needed = memory["devices"], memory["devices_needed"]
+    if document["engine"]["name"] != "none":
+        return memory["fits"], _engine_verdict(document)
     drawn = picture(document)
     used = sum(drawn.parts.values())
     if pool is not None:
@@ -178,7 +184,7 @@ def verdict(document: Document) -> tuple[bool, str]:
         amount = f"{gib(used)} of {gib(pool)} GiB in {where}"
         return memory["fits"], f"fits: {amount}" if memory["fits"] else f"does not fit: the cache needs {amount}"
     if memory["fits"]:
-        left = f"{gib(drawn.capacity - used)} GiB free"
+        left = f"{with_unit(drawn.capacity - used)} free"
         text = f"fits on {counted(count, 'device')}, {left}{' on the fullest' if count > 1 else ''}"
         return True, text + (f"; {needed:,} would be enough" if needed is not None and needed < count else "")
     which = "the device" if count == 1 else "the fullest device"
@@ -187,6 +193,20 @@ def verdict(document: Document) -> tuple[bool, str]:
         return False, f"{text}, and no split over up to {SEARCH_DEVICES:,} devices holds it"
     other = "split another way would" if needed <= count else "would"
     return False, f"{text}; {counted(needed, 'device')} {other} hold it"
+
+
+def _engine_verdict(document: Document) -> str:
+    engine, scenario = document["engine"], document["scenario"]
+    name = f"{engine['name']} {engine['version'] or ''}".rstrip()
+    if not document["memory"]["fits"]:
+        reason = next(w["text"] for w in document["warnings"] if w["id"] == "over_capacity")
+        needed = document["memory"]["devices_needed"]
+        more = needed is not None and needed > document["memory"]["devices"]
+        return f"does not fit: {reason}" + (f"; {counted(needed, 'device')} would hold it" if more else "")
+    length, about = format_tokens(scenario["context_tokens"]), "≈ " if engine["pool_is_estimate"] else ""
+    pool = f"{about}{gib(engine['pool_bytes'])} GiB"
+    text = f"fits: one request of {length} tokens needs {gib(engine['needed_bytes'])} of {pool} of {name}'s cache"
+    return f"{text}, and {engine['max_sequences']:,} run at once"
 
 
 def parts(document: Document) -> tuple[Part, ...]:
@@ -272,6 +292,7 @@ def _cache(document: Document) -> Panel:
 
 def _capacity(document: Document) -> Panel:
     found, scenario, memory = document["capacity"], document["scenario"], document["memory"]
+    served = document["engine"]["name"] != "none"
     longest, most, trained = (
         found["max_context_tokens"],
         found["max_sequences"],
@@ -279,7 +300,7 @@ def _capacity(document: Document) -> Panel:
     )
     facts = [
         Fact(
-            f"max context, batch {scenario['batch']:,}",
+            "max context, one request" if served else f"max context, batch {scenario['batch']:,}",
             "no bound" if longest is None else f"{longest:,} tokens",
             _limit(found["max_context_limit"]),
         ),
@@ -308,12 +329,16 @@ def _limit(limit: str) -> str:
 def _engine(document: Document) -> Panel:
     engine = document["engine"]
     facts = [
-        Fact(label, f"{engine[key]:,} {unit}".rstrip())
+        Fact(label, f"{round(engine[key], 2):,} {unit}".rstrip())
         for key, label, unit in ENGINE_FACTS
-        if engine.get(key) is not None
+        if engine.get(key) is not None and (engine[key] or key != "padding_layers")
     ]
+    for share in engine.get("shares") or ():
+        kind = KINDS.get(share["kind"], share["kind"])
+        value = f"{counted(share['groups'], 'group')} of {counted(share['blocks'], 'block')}"
+        facts.append(Fact(kind, value, f"{counted(share['layers'], 'layer')}, {share['block_size']:,} tokens a block"))
     for buffer in engine.get("buffers") or ():
-        facts.append(Fact(f"buffer {buffer['name']}", f"{gib(buffer['bytes'])} GiB"))
+        facts.append(Fact(f"buffer {buffer['name']}", with_unit(buffer["bytes"])))
     return Panel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
 
 
@@ -348,13 +373,13 @@ def _savings(document: Document) -> Panel:
     saved = memory["flash_attention_saved_bytes"]
     if saved and document["scenario"]["flash_attention"]:
         note = "illustration: scores never written"
-        facts.append(Fact("by FlashAttention", f"≈ {gib(saved)} GiB", note, "saved"))
+        facts.append(Fact("by FlashAttention", f"≈ {with_unit(saved)}", note, "saved"))
     elif saved:
         note = "illustration: scores are in activations"
-        facts.append(Fact("FlashAttention would save", f"≈ {gib(saved)} GiB", note, "saved"))
+        facts.append(Fact("FlashAttention would save", f"≈ {with_unit(saved)}", note, "saved"))
     if memory["prefix_shared_bytes"]:
         note = "whole blocks of the common prefix are stored once"
-        facts.append(Fact("by prefix sharing", f"{gib(memory['prefix_shared_bytes'])} GiB", note, "saved"))
+        facts.append(Fact("by prefix sharing", with_unit(memory["prefix_shared_bytes"]), note, "saved"))
     return Panel("saved, in no total", tuple(facts))
 
 
@@ -400,17 +425,22 @@ def _words(name: str) -> str:
 
 
 def gib(count: int) -> str:
-    """Bytes in GiB with two digits; less than that is ``<0.01``, a million and more ``1.00e+06``."""
+    """Bytes in GiB with two digits, from a million on without; less than that is ``<0.01``."""
     if count >= GIB * HUGE:
-        return f"{count / GIB:.2e}"
+        return f"{(count + GIB // 2) // GIB:,}"
     return "<0.01" if 0 < count < GIB / 200 else f"{count / GIB:,.2f}"
 
 
+def with_unit(count: int) -> str:
+    """Bytes with their unit: in GiB as ``gib`` has them, and from a million GiB on in PiB or EiB."""
+    return format_bytes(count) if count >= GIB * HUGE else f"{gib(count)} GiB"
+
+
 def percent(count: int, whole: int) -> str:
-    """``count`` in percent of ``whole`` with one digit, without the sign; see ``gib`` for the very small and large."""
+    """``count`` in percent of ``whole`` with one digit, without the sign; outside of what that says, the limit."""
     share = 100 * count / whole
     if share >= HUGE:
-        return f"{share:.2e}"
+        return f">{HUGE - 1:,}"
     return "<0.1" if 0 < share < 0.05 else f"{share:,.1f}"
 
 

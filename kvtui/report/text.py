@@ -13,7 +13,7 @@ from kvtui.engine.banks import bank_counts, span_bytes
 from kvtui.report import sections
 from kvtui.report.harmless import clean
 from kvtui.report.lines import Line, Span, beside, rule, stack, to_ascii, width_of, wrap, write
-from kvtui.report.sections import Fact, Panel, Part, Remark, Sum, gib
+from kvtui.report.sections import Fact, Panel, Part, Remark, Sum, gib, with_unit
 from kvtui.report.shell import shell_lines
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
@@ -150,7 +150,7 @@ class _Page:
     def ruler(self, drawn: sections.Picture, held: int) -> list[Line]:
         if not drawn.excess:
             return []
-        room, missing = f"{gib(drawn.capacity)} GiB {drawn.room}", f"{gib(drawn.excess)} GiB too much"
+        room, missing = f"{with_unit(drawn.capacity)} {drawn.room}", f"{with_unit(drawn.excess)} too much"
         measures = _measure(room, held), _measure(missing, self.width - held)
         lines: list[Line] = [((measures[0], "dim"), (measures[1], "over"))]
         if room not in measures[0] or missing not in measures[1]:
@@ -161,7 +161,7 @@ class _Page:
         kind, count = self.document["device"]["memory_type"], self.document["memory"]["devices"]
         words = (
             sections.bank_label(span, banks),
-            f"{banks:,} banks = {gib(span)} GiB{'' if drawn.excess or drawn.whole else f' {drawn.room}'}",
+            f"{banks:,} banks = {with_unit(span)}{'' if drawn.excess or drawn.whole else f' {drawn.room}'}",
             f"{kind}, fullest of {count:,} devices" if count > 1 else kind,
         )
         return [((line, "dim"),) for line in _join(words, self.width)]

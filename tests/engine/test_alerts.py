@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, level, popup
+from kvtui.engine.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.capacity import capacity
 from kvtui.engine.options import scenario_from
 from kvtui.engine.plan import Plan, plan
+from kvtui.engine.units import format_tokens
 
 
 def planned(**values: str | bool) -> Plan:
@@ -23,7 +26,10 @@ def planned(**values: str | bool) -> Plan:
         ({"model": "Llama-3.1-8B"}, Level.NONE),
         ({"model": "Llama-3.1-8B", "gpus": "8"}, Level.NONE),
         ({"model": "Llama-3.1-70B"}, Level.MULTI_DEVICE),
+        ({"model": "Llama-3.1-70B", "gpus": "2"}, Level.NONE),
         ({"model": "Llama-3.1-405B"}, Level.MULTI_NODE),
+        ({"model": "Llama-3.1-405B", "gpus": "4"}, Level.MULTI_NODE),
+        ({"model": "Llama-3.1-405B", "gpus": "16"}, Level.NONE),
         ({"model": "Kimi-K2"}, Level.DATACENTRE),
         ({"model": "Llama-3.1-8B", "context": "10M"}, Level.DATACENTRE),
         ({"model": "Llama-3.1-8B", "kv_pool": "1GiB", "context": "128K"}, Level.NONE),
@@ -37,6 +43,30 @@ def test_levels(values, expected):
     if notice is not None:
         assert notice.id == expected.name.lower()
         assert f"{found.devices_needed} devices" in notice.text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"model": "Llama-3.1-70B"}, "As it is, the weights alone are too much."),
+        ({"context": "1M"}, "As it is, there is room for a context of {context}."),
+        (
+            {"context": "128K", "batch": "8"},
+            "As it is, there is room for a context of {context} at batch 8 or a batch of {batch} at 128K.",
+        ),
+        ({"context": "8K", "kv_pool": "1MiB"}, "As it is, there is room for a context of {context}."),
+        ({"context": "8K", "kv_pool": "1"}, "As it is, there is no room for one sequence."),
+    ],
+)
+def test_the_remedy_is_what_still_fits(values, said):
+    found = planned(model="Llama-3.1-8B", **values) if "model" not in values else planned(**values)
+    most = capacity(found)
+    context, batch = most.context or 0, most.sequences or 0
+    assert remedy(found.scenario, most) == said.format(context=format_tokens(context), batch=batch)
+    for change, bigger in (({"context": context}, {"context": context + 1}), ({"batch": batch}, {"batch": batch + 1})):
+        if min(change.values()):
+            assert plan(replace(found.scenario, **change)).fits
+            assert not plan(replace(found.scenario, **bigger)).fits
 
 
 def test_no_split_that_fits_is_at_least_several_nodes():
@@ -70,6 +100,15 @@ def test_a_rise_within_the_cool_down_waits():
     assert shown.level is Level.DATACENTRE
     assert shown.last_shown_at == COOL_DOWN_SECONDS
     assert shown.shows_popup(COOL_DOWN_SECONDS + 1)
+
+
+def test_how_long_a_waiting_rise_has_to_wait():
+    alerts = Alerts().observed(Level.MULTI_DEVICE, 0)
+    assert Alerts().wait(Level.DATACENTRE, 0) is None
+    assert alerts.wait(Level.MULTI_DEVICE, 3) is None
+    wait = alerts.wait(Level.DATACENTRE, 3)
+    assert wait == COOL_DOWN_SECONDS - 3
+    assert alerts.observed(Level.DATACENTRE, 3 + wait).shows_popup(3 + wait)
 
 
 def test_a_rise_that_is_over_before_the_cool_down_is_never_shown():

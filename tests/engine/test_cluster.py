@@ -12,12 +12,11 @@ from test_properties import scenarios
 
 from kvtui.engine.adapt import adapted
 from kvtui.engine.cluster import (
+    ClusterPreset,
     Link,
     Place,
     all_clusters,
     cluster,
-    cluster_names,
-    find_cluster,
     grid,
     link_of,
     parts_at,
@@ -25,7 +24,7 @@ from kvtui.engine.cluster import (
     preset_fields,
 )
 from kvtui.engine.devices import find_device
-from kvtui.engine.errors import InputError, UnknownName
+from kvtui.engine.errors import InputError
 from kvtui.engine.options import scenario_from
 from kvtui.engine.plan import plan
 from kvtui.engine.scenario import Layout
@@ -207,15 +206,20 @@ Intel 8x Gaudi 2 | 8 | Gaudi 2
 """
 
 
+def named(name: str) -> ClusterPreset:
+    [found] = [preset for preset in all_clusters() if name in (preset.name, *preset.aliases)]
+    return found
+
+
 @pytest.mark.parametrize("row", PRESETS.strip().splitlines())
 def test_presets_are_what_is_sold(row):
     name, devices, device = (word.strip() for word in row.split("|"))
-    found = find_cluster(name)
+    found = named(name)
     assert (found.devices, find_device(found.device).name) == (int(devices), device)
 
 
 def test_memory_of_an_nvl72():
-    preset = find_cluster("GB200 NVL72")
+    preset = named("GB200 NVL72")
     assert 13.35e12 <= preset.devices * find_device(preset.device).nominal_gb * 1e9 <= 13.8e12
 
 
@@ -230,10 +234,10 @@ def test_every_preset_is_a_scenario_that_fits(preset):
 
 
 def test_presets_are_many_and_none_is_a_placeholder():
-    assert len(cluster_names()) == 18
-    assert Counter(cluster_names()).most_common(1)[0][1] == 1
-    with pytest.raises(UnknownName, match=r"^unknown cluster 'Tesla Dojo'"):
-        find_cluster("Tesla Dojo")
+    names = [name for preset in all_clusters() for name in (preset.name, *preset.aliases)]
+    assert len(all_clusters()) == 18
+    assert Counter(names).most_common(1)[0][1] == 1
+    assert not any("Dojo" in name for name in names)
 
 
 ENTRY = """
@@ -269,11 +273,11 @@ def test_a_user_s_own_clusters_are_checked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
     good = {"device": "H100", "devices": "4", "model": "Llama-3.1-8B", "layout": "{ tp = 2, pp = 1, dp = 2 }"}
     (tmp_path / "clusters.toml").write_text(ENTRY.format(**good))
-    mine = find_cluster("mine")
+    mine = named("Mine")
     assert (mine.devices, mine.device, mine.layout) == (4, "H100 SXM", Layout(2, 1, 2))
     (tmp_path / "clusters.toml").write_text(ENTRY.format(**(good | changes)))
     with pytest.raises(InputError) as raised:
-        find_cluster("mine")
+        all_clusters()
     place, _, problem = str(raised.value).partition(": cluster 'Mine': ")
     assert place.endswith("clusters.toml")
     assert problem.startswith(said)

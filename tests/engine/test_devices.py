@@ -418,6 +418,12 @@ def test_harmless_files(config: Path, text: str) -> None:
         ({"colour": "1"}, "colour: is not a known field"),
         ({"peak": "{ bf61 = 1 }"}, "peak.bf61: is not a known field; did you mean bf16?"),
         ({"tile": None}, "tile: is missing"),
+        ({"tile": None, "tdp_wats": "1"}, "tdp_wats: is not a known field; did you mean tdp_watts?"),
+        ({"tile": None, "colour": "1"}, "tile: is missing"),
+        (
+            {"memory": '{ knd = "HBM3", modules = 5 }'},
+            "memory.knd: is not a known field; did you mean kind?",
+        ),
         ({"memory": '{ kind = "HBM3", modules = 5 }'}, "memory.module_gib: is missing"),
         ({"bandwidth_gbs": '"fast"'}, "bandwidth_gbs: must be a number, not text"),
         ({"bandwidth_gbs": "true"}, "bandwidth_gbs: must be a number, not true or false"),

@@ -39,6 +39,17 @@ SCENARIOS = {
     "shared": {"model": "Llama-3.1-8B", "context": "8K", "batch": "20", "pa": True, "shared_prefix": "4K", "fa": False},
     "lengths": {"model": "Llama-3.1-8B", "lengths": "100,2000,3000", "context": "4K"},
     "hopeless": {"model": "DeepSeek-V3.2", "gpu": "RTX 3090", "context": "1M", "batch": "1000"},
+    "engine": {
+        "model": "Qwen3.5-27B",
+        "gpus": "2",
+        "context": "256K",
+        "kv_dtype": "fp8",
+        "kv_pool": "5.33GiB",
+        "engine": "vllm@0.22",
+        "speculative_tokens": "3",
+        "prefix_caching": True,
+    },
+    "unserved": {"model": "gemma-3-27b", "gpu": "RTX 4090", "context": "32K", "batch": "9", "engine": "vllm"},
     "astronomic": {"model": "Llama-3.1-8B", "gpu": "RTX 3090", "context": "1048576M", "batch": "1000000"},
 }
 HOSTILE = (

@@ -24,7 +24,8 @@ PARTS_KEYS = {f"{part}_bytes" for part in (*PARTS, "total")}
 INTERFACE = """
 scenario: model gpu gpus tp pp dp weight_dtype kv_dtype context_tokens batch lengths_tokens continuous_batching
 scenario: paged_attention flash_attention skip_weights shared_prefix_tokens block_size_tokens max_batched_tokens
-scenario: speculative_tokens kv_pool_bytes gpu_memory_utilization engine policy command_line
+scenario: speculative_tokens kv_pool_bytes gpu_memory_utilization engine policy command_line max_seqs
+scenario: prefix_caching draft_layers hybrid_manager pp_partition parallel ubatch_tokens swa_full
 model: name source confidence layers layer_kinds parameters parameters_from active_parameters kv_bytes_per_token
 model: indexer_bytes_per_token bounded_bytes_per_sequence state_bytes_per_sequence max_context_tokens published_weights
 device: name vendor nominal_gb usable_bytes memory_type modules bandwidth_gbs source confidence
@@ -33,7 +34,9 @@ memory: usable_bytes_per_device devices devices_needed utilization fits binding_
 memory: fullest_device flash_attention_saved_bytes prefix_shared_bytes
 capacity: max_context_tokens max_context_limit max_sequences max_sequences_limit
 engine: name version block_size_tokens groups bytes_per_block blocks blocks_per_request bytes_per_token
-engine: state_bytes_per_slot kv_cache_tokens max_concurrency needed_bytes buffers
+engine: state_bytes_per_slot kv_cache_tokens max_concurrency needed_bytes buffers pool_bytes pool_is_estimate
+engine: engine_needed_bytes state_slots padding_layers max_context_tokens max_context_limit max_sequences
+engine: max_sequences_limit shares refusals notes
 performance: prefill_ms decode_ms_per_token tokens_per_second bound confidence
 cost: usd_per_hour usd_per_hour_span usd_per_million_tokens joules_per_token priced_on confidence
 """

@@ -177,11 +177,21 @@ def test_the_tables_parts_sum_to_its_total(name):
 
     def figure(label: str) -> float:
         row = re.search(rf"^.? ?.?{label} +(.*)$", text, re.MULTILINE)
-        cell = re.findall(r"[0-9,]+\.[0-9]+(?:e\+[0-9]+)?|–", row[1].replace("<", ""))[1 if several else 0]
+        cell = re.findall(r"[0-9,]+(?:\.[0-9]+)?|–", row[1].replace("<", ""))[1 if several else 0]
         return 0.0 if cell == "–" else float(cell.replace(",", ""))
 
     parts = [figure(part) for part in ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused")]
     assert figure("total") == pytest.approx(sum(parts), abs=0.05, rel=1e-3)
+
+
+def test_millions_of_gib_have_separators_or_a_larger_unit():
+    found = made("astronomic")
+    text = render(found, 80)
+    assert "e+" not in text
+    memory = found["memory"]
+    total, missing = memory["total_bytes"], memory["total_bytes"] - memory["budget_bytes_per_device"]
+    assert f" {round(total / 2**30):,} " in text
+    assert f"{missing / 2**60:,.2f} EiB too much" in text
 
 
 def test_warnings_beyond_the_verdict_are_listed_once():

@@ -27,6 +27,7 @@ from kvtui.engine.sources.hf_shape import (
     Traits,
 )
 
+STATE_FIELDS = "mamba_ssm_dtype", "mamba_ssm_cache_dtype"
 _STATE_FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _SSM_LAYERS: dict[str, Kind] = {
     "mamba": "linear",
@@ -39,7 +40,7 @@ _SSM_LAYERS: dict[str, Kind] = {
 def state_format(config: Config, default: str) -> str:
     """The recurrent state's format: what the file declares, else ``default``, the family's."""
     formats: dict[str, str] = {}
-    for field in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype"):
+    for field in STATE_FIELDS:
         name = config.text(field)
         if name is not None:
             if name not in _STATE_FORMATS:
@@ -82,7 +83,8 @@ def _deltanet(config: Config, hidden: int) -> Mixer:
         raise config.error("linear_num_value_heads", f"{values} is not a multiple of linear_num_key_heads {keys}")
     dims = config.count("linear_key_head_dim"), config.count("linear_value_head_dim")
     shape = keys, values, *dims, config.count("linear_conv_kernel_dim")
-    cache = gated_deltanet(*shape, state_format(config, "fp32"))
+    declared = any(config.text(field) is not None for field in STATE_FIELDS)
+    cache = gated_deltanet(*shape, state_format(config, "fp32"), declared)
     return Mixer((cache,), parameters.gated_deltanet(hidden, *shape))
 
 
