@@ -6,12 +6,14 @@ input, 3 backend not available, 4 does not fit (with ``--check``), 130 interrupt
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 from kvtui.engine.errors import InputError, UnknownName
 from kvtui.parser import (
     COLORS,
+    COMMANDS,
     FASTEST,
     REPORT_FORMATS,
     SHELLS,
@@ -25,14 +27,17 @@ from kvtui.parser import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import NoReturn
 
+    from kvtui.engine.bootlog.observed import BootLog
     from kvtui.engine.options import Values
+    from kvtui.engine.scenario import Scenario
     from kvtui.parser import Parser
 
 FAILED, NOT_FITTING, INTERRUPTED = 1, 4, 130
-CHOICES = ("model", "context", "batch", "lengths", "cb", "pa", "fa")
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+YOUNG_OBJECTS = 100_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The console script: ``main`` with a quiet end on a closed pipe or an interrupt."""
+    """The console script: ``main`` with a quiet end on a closed pipe or an interrupt.
+
+    Garbage is looked for less often than Python does by itself, since nearly all that a start makes is there to stay,
+    and not at the very end, when all of it goes.
+    """
+    gc.set_threshold(YOUNG_OBJECTS)
     try:
         code = main()
         sys.stdout.flush()
@@ -58,11 +68,13 @@ def run() -> NoReturn:
         code = 0
     except KeyboardInterrupt:
         code = INTERRUPTED
+    finally:
+        gc.freeze()
     sys.exit(code)
 
 
 def _dispatch(words: list[str]) -> int:
-    parser = build_parser(everything=words[:1] == ["compare"] or "--completion" in " ".join(words))
+    parser = build_parser(_described(words))
     check_options(parser, words)
     if words[:1] == ["compare"]:
         return _compare(parser, words[1:])
@@ -73,11 +85,21 @@ def _dispatch(words: list[str]) -> int:
     match args.command:
         case "models" | "devices" | "doctor":
             return _table(args)
+        case "bench":
+            return _bench(args)
+        case "reconcile":
+            return _reconcile(args)
     if args.command == "compare":
         raise InputError("compare: comes first, and its options after it")
     if args.report is None and not args.check:
         return _app(args)
     return _report(args)
+
+
+def _described(words: list[str]) -> Collection[str]:
+    """Commands whose options are needed: those that are named, or all of them for completion and a misspelt one."""
+    misspelt = words[:1] and not words[0].startswith("-") and words[0] not in COMMANDS
+    return COMMANDS if misspelt or "--completion" in " ".join(words) else words
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -134,6 +156,49 @@ def _table(args: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(args: argparse.Namespace) -> int:
+    from kvtui.bench.command import bench
+    from kvtui.bench.table import Look
+
+    return bench(args, Look(_width(args), _color(args), _ascii(args)), lambda text: _write(text, args.output))
+
+
+def _reconcile(args: argparse.Namespace) -> int:
+    from kvtui.engine.machines import check_name, overheads_of, save_profile
+    from kvtui.engine.option_table import OPTIONS
+    from kvtui.engine.reconcile import reconcile
+    from kvtui.report import reconcile as report
+
+    _choose("format", args.format, TABLE_FORMATS)
+    if args.save_profile is not None:
+        check_name(args.save_profile)
+    values = vars(args)
+    found = reconcile(_boot_log(args.log), {option.key: values[option.key] for option in OPTIONS})
+    if args.save_profile is not None:
+        path = save_profile(overheads_of(found.scenario, found.measured, args.save_profile))
+        print(f"kvtui: saved {path}", file=sys.stderr)
+    shown = report.document(found)
+    width, color = _width(args), _color(args)
+    _write(report.render(shown, args.format, width=width, color=color, ascii_only=_ascii(args)), args.output)
+    return 0
+
+
+def _boot_log(name: str) -> BootLog:
+    from kvtui.engine.bootlog import read_log
+
+    if name == "-":
+        return read_log(sys.stdin.buffer)
+    try:
+        with open(name, "rb") as stream:
+            return read_log(stream)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        from kvtui.engine.untrusted import plain
+
+        raise InputError(f"log: {plain(name)}: {plain(getattr(error, 'strerror', None) or str(error))}") from None
+
+
 def _completion(parser: Parser, shell: str) -> int:
     import shtab
 
@@ -143,14 +208,13 @@ def _completion(parser: Parser, shell: str) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
-    from kvtui.engine.options import scenario_from
+    from kvtui.engine.option_table import OPTIONS
     from kvtui.terminal import is_terminal, own_screen
 
     if is_terminal():
-        _import_beside("numpy")
+        _numpy_beside()
     values = vars(args)
-    untouched = all(values[key] is None for key in CHOICES)
-    scenario = scenario_from(_first(values) if untouched else values)
+    opened = _opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
     speed = None if args.speed is None else _speed(args.speed)
     if not is_terminal():
         fail("not a terminal; --report prints the plan without one")
@@ -160,20 +224,53 @@ def _app(args: argparse.Namespace) -> int:
     from kvtui.themes import theme_names
 
     settings = load(values, theme_names())
-    session = Session(scenario, follows_device=untouched)
+    scenario, follows, note = opened or _reopened(values, settings.remember)
+    session = Session(scenario, follows_device=follows)
     _ = session.plan
-    app = KvtuiApp(session, settings, play=args.play, speed=speed)
+    app = KvtuiApp(session, settings, play=args.play, speed=speed, note=note)
     with own_screen():
         app.run()
     return app.return_code or 0
 
 
-def _import_beside(name: str) -> None:
-    """Import a module in a thread, so that its libraries load while the terminal's own modules do."""
-    from importlib import import_module
+def _opened(values: Values) -> tuple[Scenario, bool, str]:
+    """The scenario of ``values``, whether it follows its device, and nothing to say about it."""
+    from kvtui.engine.options import scenario_from
+    from kvtui.remembered import FOLLOWING_THE_DEVICE
+
+    follows = all(values[key] is None for key in FOLLOWING_THE_DEVICE)
+    return scenario_from(_first(values) if follows else values), follows, ""
+
+
+def _reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
+    """The scenario that the app was left with, or else the first one, with the reason if there should be another."""
+    from kvtui.remembered import read
+
+    if not remember:
+        return _opened(values)
+    try:
+        return _opened({**values, **read()})
+    except InputError as error:
+        return *_opened(values)[:2], f"the last scenario is left out: {error}"
+
+
+def _numpy_beside() -> None:
+    """Import numpy in a thread, so that its libraries load while the terminal's own modules do.
+
+    The app multiplies no matrices: OpenBLAS is asked not to start a thread for each core, and only here, so that
+    programs that the app starts are free to.
+    """
     from threading import Thread
 
-    Thread(target=import_module, args=(name,), daemon=True).start()
+    def load() -> None:
+        import numpy  # noqa: F401
+
+        if alone:
+            del os.environ[BLAS_THREADS]
+
+    alone = BLAS_THREADS not in os.environ
+    os.environ.setdefault(BLAS_THREADS, "1")
+    Thread(target=load, daemon=True).start()
 
 
 def _first(values: Values) -> Values:

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 from kvtui import __version__
-from kvtui.engine.places import config_dir
+from kvtui.engine.machines import profile_names
+from kvtui.engine.places import config_dir, state_dir
 from kvtui.engine.untrusted import plain
 from kvtui.report.table import Column
 
@@ -71,5 +72,7 @@ def _probe(command: list[str]) -> str:
 def _places() -> Iterator[tuple[str, str, str]]:
     folder = Path(config_dir())
     yield "files", "configuration", plain(str(folder), limit=400)
+    yield "files", "last scenario", plain(state_dir(), limit=400)
     for name in ("models.toml", "devices.toml"):
         yield "files", f"own {name}", "present" if (folder / name).is_file() else "none"
+    yield "files", "profiles", plain(", ".join(profile_names()) or "none", limit=400)

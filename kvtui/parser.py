@@ -11,7 +11,7 @@ from kvtui.engine.errors import UnknownName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any, NoReturn
 
 USAGE = 2
@@ -19,6 +19,7 @@ REPORT_FORMATS = ("text", "json", "csv", "markdown", "html")
 TABLE_FORMATS = ("text", "json", "csv", "markdown")
 COLORS = ("auto", "always", "never")
 SHELLS = ("bash", "zsh", "tcsh")
+COMMANDS = ("models", "devices", "compare", "bench", "reconcile", "doctor")
 SLOWEST, FASTEST = 0.5, 100.0
 MOST_HELP_COLUMNS = 100
 
@@ -29,6 +30,7 @@ examples:
   kvtui --report --model model.gguf --gpu "RTX 3090" --kv-dtype q8_0 --check
   kvtui compare --kv-dtype bf16 -- --kv-dtype fp8
   kvtui models gemma
+  kvtui bench --groups attention_type context_len
 
 exit codes: 0 done, 1 failed, 2 wrong input, 3 backend not available,
             4 does not fit (with --check), 130 interrupted, 143 terminated
@@ -85,8 +87,8 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, width=min(columns, MOST_HELP_COLUMNS) - 2)
 
 
-def build_parser(everything: bool = True) -> Parser:
-    """The whole command line, also read by shell completion; ``everything`` includes the options of ``compare``."""
+def build_parser(whole: Collection[str] = COMMANDS) -> Parser:
+    """The command line, also read by shell completion; of its COMMANDS only those in ``whole`` have their options."""
     parser = Parser(
         prog="kvtui",
         description="See, plan and measure the KV cache of large language models.",
@@ -109,19 +111,41 @@ def build_parser(everything: bool = True) -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, what in (("models", "models"), ("devices", "devices")):
         command = commands.add_parser(name, help=f"list the {what} of the catalogue", allow_abbrev=False)
-        command.add_argument("search", nargs="?", help="part of a name")
-        _add_table(command)
+        if name in whole:
+            command.add_argument("search", nargs="?", help="part of a name")
+            _add_table(command)
     command = commands.add_parser(
         "compare",
         help="scenarios side by side: kvtui compare A-OPTIONS -- B-OPTIONS ...",
         description="Compare scenarios, separated by --. The first is the one the others are measured against.",
         allow_abbrev=False,
     )
-    _add_table(command)
-    if everything:
+    if "compare" in whole:
+        _add_table(command)
+        _add_scenario(command)
+    command = commands.add_parser(
+        "bench",
+        help="measure attention variants on this machine",
+        description="Measure attention variants on this machine, and store and print what was measured.",
+        allow_abbrev=False,
+    )
+    if "bench" in whole:
+        _add_bench(command)
+    command = commands.add_parser(
+        "reconcile",
+        help="a server's boot log beside its plan",
+        description="Compare what vLLM, llama.cpp or SGLang logged at its start with the plan of the same start. "
+        "Options override what the log says of itself.",
+        allow_abbrev=False,
+    )
+    if "reconcile" in whole:
+        command.add_argument("log", metavar="LOG", help="a file, or - for standard input")
+        command.add_argument("--save-profile", metavar="NAME", help="keep the measured overheads for --profile NAME")
+        _add_table(command)
         _add_scenario(command)
     command = commands.add_parser("doctor", help="versions, terminal, accelerators, places", allow_abbrev=False)
-    _add_table(command)
+    if "doctor" in whole:
+        _add_table(command)
     parser.commands = tuple(commands.choices.values())
     return parser
 
@@ -134,6 +158,30 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(TABLE_FORMATS))
+    _add_output(parser)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="?", default="sweep", help="sweep (default), or decode: variants side by side, by position"
+    )
+    parser.add_argument("--groups", nargs="+", metavar="G", help="only these groups of the sweep")
+    parser.add_argument("--list-groups", action="store_true", help="print the groups with their axes and rows")
+    parser.add_argument("--size", metavar="SIZE", help="fast, default or full")
+    parser.add_argument("--n-warmup", metavar="N", help="calls before the first sample, at least")
+    parser.add_argument("--n-trials", metavar="N", help="samples of each series, at least")
+    parser.add_argument("--repeat", metavar="N", help="measure every case N times, in N shuffled passes")
+    parser.add_argument("--positions", metavar="N,N,...", help="bench decode: tokens in the cache to time a step at")
+    parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
+    parser.add_argument("--out", metavar="DIR", help="where runs are kept (default: results)")
+    stages = parser.add_mutually_exclusive_group()
+    stages.add_argument("--sweep-only", action="store_true", help="measure, and draw no figures")
+    stages.add_argument("--plot-only", action="store_true", help="measure nothing: show the newest run of --out")
+    parser.add_argument("--resume", nargs="?", const="", metavar="RUN", help="finish RUN, or the newest unfinished one")
+    parser.add_argument(
+        "--compare", nargs=2, metavar="RUN", help="what became faster or slower from one run to another"
+    )
+    parser.add_argument("--format", metavar="FORMAT", default="text", help="text, md, csv, json, jsonl")
     _add_output(parser)
 
 

@@ -1,0 +1,72 @@
+"""Lines worth reading out of a log of any size, in bounded memory; binary data and endless lines do no harm."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+CHUNK_BYTES = 2**20
+MAX_LINE_BYTES = 2**16
+MAX_READ_BYTES = 4 * 2**20
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?")
+_WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def lines(stream: BinaryIO, markers: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """The lines of ``stream`` that contain one of ``markers``, in order, each with the markers that it contains.
+
+    They are without colours and cut to 64 KiB. A carriage return ends a line, as progress bars have it. UTF-16 with a
+    byte order mark is read as such. No more than 4 MiB of such lines are read in all.
+    """
+    wanted = [(marker, marker.encode()) for marker in markers]
+    left = MAX_READ_BYTES
+    for block in _blocks(stream):
+        for start, (end, found) in _places(block, wanted):
+            text = block[start : min(end, start + MAX_LINE_BYTES)]
+            left -= len(text)
+            if left < 0:
+                return
+            yield _COLOUR.sub("", text.decode("utf-8", "replace")), found
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Whole lines, many at once; of a line longer than 64 KiB only its beginning."""
+    carry, skipping = b"", False
+    for data in _chunks(stream):
+        block = carry + data.replace(b"\r", b"\n")
+        if skipping:
+            _, newline, block = block.partition(b"\n")
+            skipping = not newline
+        end = block.rfind(b"\n") + 1
+        carry = block[end:]
+        yield block[:end]
+        if len(carry) > MAX_LINE_BYTES:
+            yield carry[:MAX_LINE_BYTES]
+            carry, skipping = b"", True
+    yield carry
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    data = stream.read(CHUNK_BYTES)
+    wide = _WIDE.get(data[:2])
+    decoder = codecs.getincrementaldecoder(wide)("replace") if wide else None
+    while data:
+        yield data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
+        data = stream.read(CHUNK_BYTES)
+
+
+def _places(block: bytes, wanted: list[tuple[str, bytes]]) -> list[tuple[int, tuple[int, list[str]]]]:
+    """Begin, end and markers of each line of ``block`` that contains something ``wanted``."""
+    found: dict[int, tuple[int, list[str]]] = {}
+    for marker, text in wanted:
+        at = block.find(text)
+        while at >= 0:
+            start = block.rfind(b"\n", 0, at) + 1
+            end = block.find(b"\n", at)
+            end = len(block) if end < 0 else end
+            found.setdefault(start, (end, []))[1].append(marker)
+            at = block.find(text, end)
+    return sorted(found.items())

@@ -1,0 +1,232 @@
+"""A boot log beside its plan: a document, and the text, JSON, CSV and Markdown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from kvtui import __version__
+from kvtui.engine.errors import UnknownName
+from kvtui.engine.options import command_line
+from kvtui.engine.reconcile import Reconciliation
+from kvtui.engine.units import GIB, MIB, format_tokens
+from kvtui.report.document import SCHEMA
+from kvtui.report.harmless import clean
+from kvtui.report.table import Column
+
+FORMATS = ("text", "json", "csv", "markdown")
+NONE = "–"
+MEASURED = {
+    "weights_bytes": "weights",
+    "activation_bytes": "peak activation",
+    "graphs_bytes": "CUDA graphs",
+    "non_torch_bytes": "outside of torch",
+}
+ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
+
+Document = dict[str, Any]
+
+
+def document(found: Reconciliation) -> Document:
+    """The whole comparison as plain values: bytes are exact integers, decimals have at most six digits."""
+    log, scenario = found.log, found.scenario
+    return {
+        "schema": SCHEMA,
+        "kvtui": __version__,
+        "log": {
+            "engine": log.engine,
+            "version": log.words.get("version"),
+            "model": log.words.get("model") or log.words.get("model_name"),
+            "error": log.words.get("error"),
+            "starts": log.starts,
+            "missing": list(log.missing),
+        },
+        "scenario": {
+            "model": scenario.model.name,
+            "gpu": scenario.device.name if found.known_device else None,
+            "gpus": scenario.layout.devices,
+            "kv_dtype": scenario.kv_dtype,
+            "context_tokens": scenario.context,
+            "command_line": f"kvtui --report {command_line(scenario)}",
+        },
+        "agrees": found.agrees,
+        "rows": [
+            {
+                "id": row.id,
+                "label": row.label,
+                "unit": row.unit,
+                "predicted": _plain(row.predicted),
+                "observed": _plain(row.observed),
+                "difference": _plain(row.difference),
+                "difference_percent": None if row.percent is None else round(row.percent, 4),
+                "verdict": row.verdict,
+                "meaning": row.meaning or None,
+            }
+            for row in found.rows
+        ],
+        "measured": {key: getattr(found.measured, key.removesuffix("_bytes")) for key in MEASURED},
+        "notes": list(found.notes),
+    }
+
+
+def render(
+    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
+) -> str:
+    """A ``document`` in one of FORMATS, ending in a newline. Raises UnknownName for another format."""
+    known = clean(found)
+    match format:
+        case "json":
+            from kvtui.report import json_
+
+            return json_.dump(known)
+        case "csv":
+            from kvtui.report import csv_
+
+            heads = list(known["rows"][0]) if known["rows"] else ["id"]
+            return csv_.table([heads, *(list(row.values()) for row in known["rows"])])
+        case "markdown":
+            return _markdown(known)
+        case "text":
+            return _text(known, width, color, ascii_only)
+    raise UnknownName("format", format, FORMATS)
+
+
+def _plain(value: int | Fraction | None) -> int | float | None:
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else round(float(value), 6)
+    return value
+
+
+def title(found: Mapping[str, Any]) -> list[str]:
+    """What the log is of, in a few words each."""
+    log, scenario = found["log"], found["scenario"]
+    name = ENGINE_NAMES.get(log["engine"], log["engine"])
+    device = scenario["gpu"] or ("device" if scenario["gpus"] == 1 else "devices")
+    devices = device if scenario["gpus"] == 1 else f"{scenario['gpus']} × {device}"
+    return [
+        f"{name} {log['version']}" if log["version"] else name,
+        scenario["model"],
+        devices,
+        f"{scenario['kv_dtype']} KV",
+        f"{format_tokens(scenario['context_tokens'])} tokens",
+    ]
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """One sentence on how the log and the plan compare."""
+    verdicts = [row["verdict"] for row in found["rows"]]
+    agree, differ = verdicts.count("agrees"), verdicts.count("differs")
+    if differ:
+        return f"{differ} of {agree + differ} exact predictions differ from the log"
+    if not agree:
+        return "the log has nothing that can be predicted exactly"
+    return "the plan agrees with the log, within the digits it prints"
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """What to know besides the rows: errors, differences and what they may mean, assumptions, and what is missing."""
+    log = found["log"]
+    said = [f"the server did not start: {log['error']}"] if log["error"] else []
+    meanings = dict.fromkeys(row["meaning"] for row in found["rows"] if row["meaning"])
+    for meaning in meanings:
+        said.append(f"{', '.join(row['label'] for row in found['rows'] if row['meaning'] == meaning)}: {meaning}")
+    said += found["notes"]
+    return said + [f"the log does not say {what}" for what in log["missing"]]
+
+
+def measured(found: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Names and bytes of the overheads that the log shows."""
+    return [(label, found["measured"][key]) for key, label in MEASURED.items() if found["measured"][key] is not None]
+
+
+def _columns(found: Mapping[str, Any]) -> tuple[Sequence[Column], Sequence[Sequence[str]]]:
+    size = MIB if found["log"]["engine"] == "llama.cpp" else GIB
+    columns = (
+        Column("label", "component", priority=0),
+        Column("predicted", "predicted", align="right", priority=0),
+        Column("observed", "observed", align="right", priority=0),
+        Column("difference", "difference", align="right", priority=2),
+        Column("percent", "%", align="right", priority=1),
+        Column("verdict", "verdict", priority=0),
+    )
+    rows = [
+        [
+            row["label"],
+            _figure(row["predicted"], row["unit"], size),
+            _figure(row["observed"], row["unit"], size),
+            _signed(row["difference"], row["unit"], size),
+            NONE if row["difference_percent"] is None else f"{row['difference_percent']:+.2f}".replace("-", "−"),
+            row["verdict"],
+        ]
+        for row in found["rows"]
+    ]
+    return columns, rows
+
+
+def _figure(value: float | None, unit: str, size: int) -> str:
+    """``value`` in the unit and with the digits that the log has."""
+    match unit:
+        case _ if value is None:
+            return NONE
+        case "bytes":
+            return f"{value / size:,.2f} {'MiB' if size == MIB else 'GiB'}"
+        case "percent":
+            return f"{value:.2f}%"
+        case "requests":
+            return f"{value:,.2f}×"
+    return f"{value:,} {unit}"
+
+
+def _signed(value: float | None, unit: str, size: int) -> str:
+    if value is None or not value:
+        return NONE if value is None else "0"
+    text = _figure(abs(value), unit, size)
+    if not any(digit in text for digit in "123456789"):
+        return "0"
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
+def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -> str:
+    from kvtui.report import table
+    from kvtui.report.lines import Line, rule, to_ascii, wrap, write
+
+    say = to_ascii if ascii_only else str
+    style = "ok" if found["agrees"] else "bad"
+    head: list[Line] = [(("  ".join(title(found)), "heading"),), ((verdict(found), style),), ()]
+    tail: list[Line] = []
+    solid = measured(found)
+    if solid:
+        tail += [(), rule("measured on one device", width)]
+        tail += [((f"{label:<20}{size / GIB:>10,.3f} GiB", ""), (f"{size:>18,} B", "dim")) for label, size in solid]
+    said = remarks(found)
+    if said:
+        tail += [(), rule("remarks", width)]
+        tail += [((part, ""),) for text in said for part in wrap(f"- {text}", width, indent=2)]
+    columns, rows = _columns(found)
+    body = table.render(columns, rows, "text", width, color, ascii_only) if rows else ""
+
+    def shown(lines: list[Line]) -> str:
+        return write([tuple((say(text), style) for text, style in line) for line in lines], color)
+
+    return shown(head) + body + shown(tail)
+
+
+def _markdown(found: Mapping[str, Any]) -> str:
+    from kvtui.report import markdown
+
+    columns, rows = _columns(found)
+    blocks = [
+        f"# {markdown.escape(' · '.join(title(found)))}",
+        f"**{markdown.escape(verdict(found))}**",
+        markdown.table([column.title for column in columns], rows, [column.align for column in columns]),
+    ]
+    solid = measured(found)
+    if solid:
+        body = [(label, f"{size:,}", f"{size / GIB:,.3f}") for label, size in solid]
+        blocks += ["## Measured on one device", markdown.table(["", "bytes", "GiB"], body)]
+    said = remarks(found)
+    if said:
+        blocks += ["## Remarks", "\n".join(f"- {markdown.escape(text)}" for text in said)]
+    blocks += ["## Reproduce", markdown.fence(found["scenario"]["command_line"])]
+    return "\n\n".join(blocks) + "\n"

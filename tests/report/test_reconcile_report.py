@@ -1,0 +1,111 @@
+"""The comparison with a log in every format: the same figures, exact where programs read, harmless everywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from kvtui.engine.bootlog import read_log
+from kvtui.engine.errors import UnknownName
+from kvtui.engine.reconcile import reconcile
+from kvtui.report.reconcile import FORMATS, document, render
+
+LOGS = Path(__file__).parent.parent / "data" / "logs"
+NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
+
+
+def shown(data: bytes, format: str, **look: object) -> str:
+    return render(document(reconcile(read_log(BytesIO(data)), {})), format, **look)
+
+
+@pytest.fixture(params=NAMES)
+def data(request: pytest.FixtureRequest) -> bytes:
+    return (LOGS / request.param).read_bytes()
+
+
+def test_json_has_every_row_exactly(data):
+    found = json.loads(shown(data, "json"))
+    assert found["schema"] == 1
+    assert found["agrees"] is True
+    assert found["rows"]
+    for row in found["rows"]:
+        assert set(row) == {
+            "id",
+            "label",
+            "unit",
+            "predicted",
+            "observed",
+            "difference",
+            "difference_percent",
+            "verdict",
+            "meaning",
+        }
+        assert row["verdict"] in ("agrees", "differs", "estimate", "unknown")
+        if row["unit"] == "bytes":
+            assert isinstance(row["observed"], int)
+        if row["predicted"] is not None:
+            assert row["difference"] == pytest.approx(row["predicted"] - row["observed"], abs=2e-6)
+    assert len({row["id"] for row in found["rows"]}) == len(found["rows"])
+
+
+def test_csv_has_the_rows_of_json(data):
+    rows = json.loads(shown(data, "json"))["rows"]
+    table = list(csv.DictReader(StringIO(shown(data, "csv"))))
+    assert [row["id"] for row in table] == [row["id"] for row in rows]
+    assert [row["observed"] for row in table] == [str(row["observed"]) for row in rows]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_text_keeps_within_the_terminal(data, width):
+    lines = shown(data, "text", width=width).splitlines()
+    assert max(map(cell_len, lines)) <= max(width, 80)
+    assert any(line.startswith("component") for line in lines)
+
+
+def test_text_and_markdown_say_the_same_figures(data):
+    found = json.loads(shown(data, "json"))
+    text, markdown = shown(data, "text", width=200), shown(data, "markdown")
+    for row in found["rows"]:
+        assert row["label"] in text
+        if row["unit"] in ("tokens", "blocks"):
+            assert f"{row['observed']:,} {row['unit']}" in text
+            assert f"{row['observed']:,} {row['unit']}" in markdown
+    assert found["scenario"]["command_line"] in markdown
+
+
+def test_colour_only_where_it_is_wanted_and_ascii(data):
+    assert "\x1b" not in shown(data, "text")
+    assert "\x1b[" in shown(data, "text", color=True)
+    assert shown(data, "text", ascii_only=True).isascii()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_hostile_text_in_a_log_is_harmless(format):
+    evil = "\\x1b]0;owned\x07[link=http://x](y)<script>|=cmd()\u202e`"
+    log = (
+        f"vLLM API server version 0.20.0\x1b[2J\nnon-default args: {{'model': 'x/{evil}/Qwen3-8B'}}\n"
+        f"Available KV cache memory: 5.33 GiB\nFree memory on device {evil} is less than desired\n"
+    )
+    text = shown(log.encode(), format)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+    if format == "markdown":
+        assert not re.search(r"(?<!\\)[<|]script|(?<!\\)\]\(", text)
+
+
+def test_a_cut_off_log_says_what_is_missing():
+    data = (LOGS / "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log").read_bytes()
+    cut = data[: data.index(b"Available KV cache memory")]
+    found = json.loads(shown(cut, "json"))
+    assert any("Available KV cache memory" in what for what in found["log"]["missing"])
+    assert "does not say the cache's memory" in shown(cut, "text", width=200)
+
+
+def test_an_unknown_format():
+    with pytest.raises(UnknownName, match="json"):
+        shown((LOGS / NAMES[0]).read_bytes(), "jason")
