@@ -15,6 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ class Terminal:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "KVTUI_MOTION": "full"}
+        environment["KVTUI_STATE_DIR"] = os.path.join(tempfile.gettempdir(), "kvtui-benchmark")
         for name in ("SSH_CONNECTION", "SSH_TTY", "NO_COLOR", "PYTHONDONTWRITEBYTECODE"):
             environment.pop(name, None)
         self.started = time.perf_counter()

@@ -45,7 +45,7 @@ async def memory(
     target: Path, size: tuple[int, int], theme: str, fraction: float, values: dict[str, str | bool]
 ) -> None:
     """The Memory screen at ``fraction`` of its film."""
-    app = KvtuiApp(Session(scenario_from(values)), Settings(theme=theme, palette="rgb"))
+    app = KvtuiApp(Session(scenario_from(values)), Settings(theme=theme, palette="rgb", remember=False))
     async with app.run_test(size=size) as pilot:
         await pilot.pause(0.6)
         app.screen.set_tokens(int(app.session.scenario.context * fraction))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from textual.command import Provider
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.theme import Theme
+from textual.timer import Timer
 
 from kvtui import settings as preferences
 from kvtui import themes
@@ -30,6 +32,7 @@ from kvtui.settings import Settings
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
+KEEP_SECONDS = 2.0
 
 
 def _commands() -> type[Provider]:
@@ -43,6 +46,7 @@ class KvtuiApp(App[None]):
 
     ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
     force; ``settings_changed`` publishes them when one changes. Screens take changes of the scenario from ``session``.
+    ``note`` is said at the start.
     """
 
     TITLE = "kvtui"
@@ -54,17 +58,25 @@ class KvtuiApp(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
 
     def __init__(
-        self, session: Session, settings: Settings | None = None, *, play: bool = False, speed: float | None = None
+        self,
+        session: Session,
+        settings: Settings | None = None,
+        *,
+        play: bool = False,
+        speed: float | None = None,
+        note: str = "",
     ) -> None:
         self.no_hues = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=self.no_hues or None)
         self.session = session
         self.settings = settings or Settings()
         self.settings_changed: Signal[Settings] = Signal(self, "settings-changed")
-        self._play, self._speed = play, speed
+        self._play, self._speed, self._note = play, speed, note
+        self._kept: Mapping[str, str | bool] = {}
+        self._keeping: Timer | None = None
         for theme in themes.OWN:
             self.register_theme(theme)
-        self.theme = self.settings.theme
+        self._begin_with(self.settings.theme)
         self.set_class(self.settings.ascii, "-ascii")
         if self.settings.ascii:
             from kvtui.widgets.ascii_filter import AsciiFilter
@@ -72,6 +84,14 @@ class KvtuiApp(App[None]):
             self._filters.append(AsciiFilter())
         self.add_mode("memory", self.memory_screen)
         self.add_mode("papers", self.papers_screen)
+
+    def _begin_with(self, name: str) -> None:
+        """Take the theme while nothing is styled yet: to set ``theme`` would parse all style sheets two times more."""
+        self.set_reactive(App.theme, name)
+        dark = self.current_theme.dark
+        self.update_classes({f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     @property
     def canvas_look(self) -> Look:
@@ -103,11 +123,17 @@ class KvtuiApp(App[None]):
         self.animation_level = "full" if self.settings.motion == "full" and self.animation_level != "none" else "none"
         self.session.subscribe(self._scenario_changed)
         self.theme_changed_signal.subscribe(self, self._theme_changed)
+        if self._note:
+            self.notify(self._note, severity="warning", markup=False)
         loop = asyncio.get_running_loop()
         for name, code in SIGNALS.items():
             if hasattr(signal, name):
                 with suppress(NotImplementedError, RuntimeError, ValueError):
                     loop.add_signal_handler(getattr(signal, name), self._end, code)
+
+    def on_unmount(self) -> None:
+        """Remember the scenario for the next start."""
+        self._keep()
 
     def tell(self, message: str) -> None:
         """Say something in passing. Nothing in ``message`` is markup."""
@@ -131,6 +157,13 @@ class KvtuiApp(App[None]):
         from kvtui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen())
+
+    def action_command_palette(self) -> None:
+        """Open the command palette."""
+        from kvtui.screens.commands import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
 
     def action_export(self) -> None:
         """Offer to save the picture on screen, or a report."""
@@ -158,17 +191,47 @@ class KvtuiApp(App[None]):
         """The screen of mode 1."""
         from kvtui.screens.memory import MemoryScreen
 
-        return MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed)
+        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed))
 
     def papers_screen(self) -> Screen[None]:
         """The screen of mode 5."""
         from kvtui.screens.papers import PapersScreen
 
-        return PapersScreen(self.session)
+        return self._begun(PapersScreen(self.session))
+
+    def _begun(self, screen: Screen[None]) -> Screen[None]:
+        """A new ``screen`` with the classes of its size, and said to know the style sheets of now.
+
+        Textual would come to both after a first layout, and then style and lay out everything again.
+        """
+        tables = (self.HORIZONTAL_BREAKPOINTS, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
+        for table, cells in tables:
+            screen.add_class([name for least, name in table if cells >= least][-1], update=False)
+        screen._css_update_count = self._css_update_count
+        return screen
 
     def _scenario_changed(self, change: Change) -> None:
         for note in change.notes:
             self.tell(note)
+        if self._keeping is not None:
+            self._keeping.stop()
+        self._keeping = self.set_timer(KEEP_SECONDS, self._keep)
+
+    def _keep(self) -> None:
+        """Put the scenario into the user's state folder, if that is wanted and it is not there."""
+        from kvtui import remembered
+
+        if not self.settings.remember:
+            return
+        options = remembered.options_of(self.session.scenario, follows_device=self.session.follows_device)
+        if options == self._kept:
+            return
+        self._kept = options
+        try:
+            remembered.write(options)
+        except (OSError, ValueError) as error:
+            if self.is_running:
+                self.notify(f"scenario not remembered: {error}", severity="warning", markup=False)
 
     def _theme_changed(self, theme: Theme) -> None:
         """Remember a theme that was chosen while the app ran."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One action and the keys that start it.
 
     ``id`` is what a ``[keymap]`` names, ``keys`` are characters or Textual's names of keys, separated by commas, and
@@ -25,8 +24,7 @@ class Key:
     together: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """A screen of its own that a key switches to."""
 
     name: str
@@ -37,6 +35,7 @@ class Mode:
 MODES = (Mode("memory", "1", "Memory"), Mode("papers", "5", "Papers & help"))
 
 PLAYBACK, MODEL_AND_DEVICE, WORKLOAD, VIEW = "playback", "model and device", "workload and formats", "what is shown"
+SCREENS, WINDOWS = "screens", "lists and windows"
 
 MEMORY = (
     Key("play", "space", "toggle_play", "play", "play or pause", PLAYBACK, footer=True),
@@ -57,6 +56,7 @@ MEMORY = (
     Key("device-previous", "H", "previous_device", "previous device", "previous device", MODEL_AND_DEVICE),
     Key("devices-more", "v", "next_devices", "more devices", "more devices, 1 to 128", MODEL_AND_DEVICE),
     Key("devices-fewer", "V", "previous_devices", "fewer devices", "fewer devices", MODEL_AND_DEVICE),
+    Key("link", "L", "toggle_link", "link", "fast link or PCIe", MODEL_AND_DEVICE),
     Key("context", "c", "set_context", "context", "type a context length", WORKLOAD),
     Key("context-longer", "+,=", "next_context", "longer", "next longer context", WORKLOAD),
     Key("context-shorter", "-", "previous_context", "shorter", "next shorter context", WORKLOAD),
@@ -69,11 +69,12 @@ MEMORY = (
     Key("flash-attention", "F", "toggle_fa", "fa", "FlashAttention on or off", WORKLOAD),
     Key("skip-weights", "W", "toggle_weights", "weights", "count the weights or skip them", WORKLOAD),
     Key("explain", "e", "explain", "explain", "formulas, values and sources", VIEW, footer=True),
-    Key("bank-next", "down", "select_bank(1)", "next bank", "what the next bank holds", VIEW),
-    Key("bank-previous", "up", "select_bank(-1)", "bank before", "what the bank before holds", VIEW),
-    Key("zoom", "z", "toggle_cluster", "zoom", "all devices, or the fullest one", VIEW),
-    Key("drawer", "s", "toggle_drawer", "panel", "the scenario's panel, if hidden", VIEW),
-    Key("debug", "D", "toggle_debug", "debug", "frame rate and drawing details", VIEW),
+    Key("bank-next", "down", "select(1)", "next bank", "the next bank or device", VIEW),
+    Key("bank-previous", "up", "select(-1)", "bank before", "the bank or device before", VIEW),
+    Key("bank-none", "escape", "select_none", "no bank", "select nothing", VIEW),
+    Key("zoom", "z", "toggle_cluster", "zoom", "all devices, or the fullest", VIEW),
+    Key("drawer", "s", "toggle_drawer", "panel", "show or hide the scenario", VIEW),
+    Key("debug", "D", "toggle_debug", "debug", "how the picture is drawn", VIEW),
 )
 
 APP = (
@@ -81,12 +82,20 @@ APP = (
     Key("copy", "y", "copy", "copy", "copy this as a command line", VIEW),
     Key("theme", "t", "theme", "theme", "dark or light", VIEW),
     Key("help", "?,f1", "help", "help", "this list", VIEW, footer=True),
-    *(Key(mode.name, mode.number, f"mode('{mode.name}')", mode.title, mode.title, "screens") for mode in MODES),
-    Key("palette", "ctrl+p", "command_palette", "palette", "all commands, any option typed", "screens"),
-    Key("quit", "q", "quit", "quit", "quit", "screens"),
+    *(Key(mode.name, mode.number, f"mode('{mode.name}')", mode.title, mode.title, SCREENS) for mode in MODES),
+    Key("palette", "ctrl+p", "command_palette", "palette", "commands, any option typed", SCREENS),
+    Key("quit", "q", "quit", "quit", "quit", SCREENS),
 )
 
-ALL = MEMORY + APP
+WINDOW = (
+    Key("window-close", "escape", "dismiss", "close", "close", WINDOWS),
+    Key("list-up", "up", "move(-1)", "up", "one line up", WINDOWS),
+    Key("list-down", "down", "move(1)", "down", "one line down", WINDOWS),
+    Key("list-page-up", "pageup", "move(-10)", "page up", "ten lines up", WINDOWS),
+    Key("list-page-down", "pagedown", "move(10)", "page down", "ten lines down", WINDOWS),
+)
+
+ALL = MEMORY + APP + WINDOW
 
 
 def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:
@@ -94,14 +103,20 @@ def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(part.strip() for part in keymap.get(key.id, key.keys).split(","))
 
 
+def key_of(id: str) -> Key:
+    """The key called ``id``."""
+    return next(key for key in ALL if key.id == id)
+
+
 def clash(keymap: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """A key name that ``keymap`` gives to two actions, and the ids of both; None if there is none."""
+    """A key name that ``keymap`` gives to two actions of one place, and the ids of both; None if there is none."""
     from textual.keys import format_key
 
-    taken: dict[str, str] = {}
-    for key in ALL:
-        for name in keys_of(key, keymap):
-            other = taken.setdefault(format_key(name), key.id)
-            if other != key.id:
-                return name, other, key.id
+    for table in (MEMORY + APP, WINDOW):
+        taken: dict[str, str] = {}
+        for key in table:
+            for name in keys_of(key, keymap):
+                other = taken.setdefault(format_key(name), key.id)
+                if other != key.id:
+                    return name, other, key.id
     return None

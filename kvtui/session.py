@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from kvtui.engine.adapt import adapted, fit_layout, layout_words
+from kvtui.engine.adapt import adapted, fit_layout
 from kvtui.engine.capacity import Capacity, capacity
 from kvtui.engine.defaults import defaults_for
 from kvtui.engine.device import DeviceSpec
@@ -30,8 +30,7 @@ KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
 DEVICE_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What happened to a session: the scenario ``before`` and ``after``, and ``notes`` on what gave way."""
 
     before: Scenario
@@ -86,6 +85,11 @@ class Session:
     def scenario(self) -> Scenario:
         """The scenario on screen."""
         return self._answers.scenario
+
+    @property
+    def follows_device(self) -> bool:
+        """Whether a new device still brings the defaults of its class."""
+        return self._follows_device
 
     @property
     def plan(self) -> Plan:
@@ -161,14 +165,6 @@ class Session:
             "flash_attention": found.flash_attention,
         }
         self._put(chosen, (f"defaults of the {device.name}; they stay put once you choose something",))
-
-    def set_devices(self, count: int) -> None:
-        """Spread the model over ``count`` devices, or over the most below that some split uses."""
-        scenario = self.scenario
-        layout = fit_layout(scenario.model, count, scenario.batch)
-        short = layout.devices < count
-        note = f"{count:,} devices have no even split: {layout.devices:,} ({layout_words(layout)})"
-        self._put({"layout": layout}, (note,) if short else ())
 
     def step_model(self, by: int) -> None:
         """The next (``by`` 1) or previous (-1) model of the catalogue that works with the rest."""

@@ -15,7 +15,7 @@ from kvtui.engine.errors import InputError, UnknownName
 from kvtui.engine.places import config_dir
 from kvtui.engine.untrusted import plain
 from kvtui.files import write_whole
-from kvtui.keys import ALL, clash
+from kvtui.keys import ALL, WINDOW, clash
 
 FILE = "config.toml"
 MAX_FILE_BYTES = 2**20
@@ -34,7 +34,8 @@ class Settings:
     """The preferences in force.
 
     ``fps`` is frames per second, 0 for steps by key only. ``palette`` says how pictures are coloured: as the terminal
-    can, in 24-bit colours, in the terminal's sixteen, or not at all. ``keymap`` gives keys to the ids of the help.
+    can, in 24-bit colours, in the terminal's sixteen, or not at all. ``remember``: the app opens where it was left.
+    ``keymap`` gives keys to the ids of the help.
     """
 
     theme: str = DEFAULT_THEME
@@ -42,6 +43,7 @@ class Settings:
     fps: int = LOCAL_FPS
     ascii: bool = False
     palette: str = "auto"
+    remember: bool = True
     keymap: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -110,6 +112,7 @@ def _read_file(path: Path, themes: Collection[str]) -> dict[str, Any]:
         "fps": lambda key: fields.integer(key, least=0, most=MAX_FPS),
         "ascii": fields.flag,
         "palette": lambda key: fields.choice(key, PALETTES),
+        "remember": fields.flag,
         "keymap": lambda key: _keymap(fields.table(key)),
     }
     found = {key: value for key, read in readers.items() if (value := fields.maybe(read, key)) is not None}
@@ -118,17 +121,32 @@ def _read_file(path: Path, themes: Collection[str]) -> dict[str, Any]:
 
 
 def _keymap(table: Fields) -> Mapping[str, str]:
-    """Keys by id. Raises InputError for an unknown id, something that is no key, or a key with two meanings."""
+    """Keys by id.
+
+    Raises InputError for an unknown id, something that is no key, a key with two meanings, or a letter for a window,
+    where letters are typed.
+    """
     given = {key.id: keys for key in ALL if (keys := table.maybe(table.text, key.id)) is not None}
     table.finish()
+    in_windows = {key.id for key in WINDOW}
     for name, keys in given.items():
         for part in keys.split(","):
             if not _KEY_NAME.fullmatch(part.strip()):
                 raise table.error(name, f"'{plain(keys)}' is not a key, or keys separated by commas, such as ctrl+x,f2")
+            if name in in_windows and _typed(part.strip()):
+                raise table.error(name, f"'{plain(part.strip())}' would be typed there; take one such as ctrl+x or f2")
     if twice := clash(given):
         key_name, one, other = twice
         raise table.error(other if other in given else one, f"'{plain(key_name)}' would mean both {one} and {other}")
     return MappingProxyType(given)
+
+
+def _typed(key: str) -> bool:
+    """Whether ``key`` is one that puts a character into a line of text."""
+    from textual.keys import key_to_character
+
+    character = key_to_character(key)
+    return character is not None and character.isprintable()
 
 
 def _theme(where: str, text: str, themes: Collection[str]) -> str:

@@ -6,6 +6,7 @@ import os
 import tempfile
 
 os.environ["KVTUI_CONFIG_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
+os.environ["KVTUI_STATE_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
     os.environ.pop(name, None)

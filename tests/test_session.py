@@ -210,8 +210,6 @@ def test_device_counts_in_turn():
     assert counts == [2, 4, 8, 16, 32, 64, 128, 1]
     one.step_devices(-1)
     assert one.scenario.layout.devices == 128
-    one.set_devices(3)
-    assert one.scenario.layout.devices == 3
 
 
 def test_defaults_follow_the_device_until_something_is_chosen():

@@ -28,12 +28,12 @@ def test_defaults(file):
 
 def test_flags_over_environment_over_file_over_default(file):
     assert load({}, THEMES, {"SSH_TTY": "/dev/pts/1"}).fps == 10
-    file.write_text('fps = 30\ntheme = "nord"\nmotion = "reduced"\nascii = true\npalette = "ansi"\n')
+    file.write_text('fps = 30\ntheme = "nord"\nmotion = "reduced"\nascii = true\npalette = "ansi"\nremember = false\n')
     found = load({}, THEMES, {"SSH_CONNECTION": "x"})
-    assert found == Settings("nord", "reduced", 30, True, "ansi")
+    assert found == Settings("nord", "reduced", 30, True, "ansi", False)
     environ = {"KVTUI_FPS": "5", "KVTUI_THEME": "kvtui-light", "KVTUI_MOTION": "none", "NO_COLOR": "1"}
     found = load({}, THEMES, environ)
-    assert found == Settings("kvtui-light", "none", 5, True, "mono")
+    assert found == Settings("kvtui-light", "none", 5, True, "mono", False)
     found = load({"fps": "0", "theme": "kvtui-dark", "motion": "full"}, THEMES, environ)
     assert (found.fps, found.theme, found.motion) == (0, "kvtui-dark", "full")
 
@@ -57,6 +57,9 @@ def test_empty_variables_do_not_count(file):
         ("[keymap]\ncoppy = 'c'", ("coppy", "copy")),
         ("[keymap]\ncopy = 'a b'", ("copy", "a b")),
         ("[keymap]\ncopy = ','", ("copy",)),
+        ("remember = 'no'", ("remember",)),
+        ("[keymap]\nwindow-close = 'q'", ("window-close", "'q' would be typed")),
+        ("[keymap]\nlist-up = 'f5'\nlist-down = 'f5'", ("f5", "list-up")),
         ("[keymap]\ncopy = 'x'", ("copy", "export")),
         ("[keymap]\ncopy = 'question_mark'", ("copy", "help")),
         ("[keymap]\ncopy = 'f5'\nhelp = 'f5'", ("f5",)),
@@ -108,6 +111,11 @@ def test_wrong_flags_and_variables_name_themselves(file, flags, environ, expecte
 def test_a_keymap(file):
     file.write_text("[keymap]\ncopy = 'f5, ctrl+y'\nexport = 'y'\n")
     assert dict(load({}, THEMES, {}).keymap) == {"copy": "f5, ctrl+y", "export": "y"}
+
+
+def test_a_key_may_mean_one_thing_on_a_screen_and_another_in_a_window(file):
+    file.write_text("[keymap]\nlist-up = 'ctrl+k'\nmodel = 'ctrl+k'\n")
+    assert dict(load({}, THEMES, {}).keymap) == {"list-up": "ctrl+k", "model": "ctrl+k"}
 
 
 def test_keys_are_unique_and_have_ids():

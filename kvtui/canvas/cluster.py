@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,10 +22,10 @@ Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 WARM, HOT = 0.7, 0.9
 LINK_WARM, LINK_HOT = 0.5, 0.8
 FLOW_CELLS_PER_SECOND = 8
+METER_CELLS, LEAST_METER_CELLS = 20, 8
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """One device: its name, what it holds in words, its fill (0 to 1 and above), and the codes of its banks."""
 
     name: str
@@ -33,9 +34,11 @@ class Tile:
     codes: Codes
 
 
-@dataclass(frozen=True)
-class ClusterScene:
-    """All devices at one moment. ``utilization`` is the busier end of the link's band; None when no rate is known."""
+class ClusterScene(NamedTuple):
+    """All devices at one moment.
+
+    ``utilization`` is the busier end of the link's band; None when no rate is known. ``selected`` is a device.
+    """
 
     tiles: Sequence[Tile]
     columns: int
@@ -44,6 +47,7 @@ class ClusterScene:
     now: float
     moving: bool = True
     plain: bool = False
+    selected: int | None = None
 
 
 def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> Codes:
@@ -91,23 +95,46 @@ def inner(rect: Rect) -> Rect:
 
 
 def paint_cluster(width: int, height: int, scene: ClusterScene) -> Cells:
-    """The picture of ``scene`` in ``width`` × ``height`` cells; the last row names the link and its load."""
+    """The picture of ``scene`` in ``width`` × ``height`` cells; the last row has the link and a meter of its load."""
     cells = Cells(width, height)
     rects = tile_rects(width, height, len(scene.tiles), scene.columns)
     _links(cells, rects, scene)
-    for rect, tile in zip(rects, scene.tiles, strict=True):
-        _tile(cells, rect, tile, scene.plain)
+    for number, (rect, tile) in enumerate(zip(rects, scene.tiles, strict=True)):
+        _tile(cells, rect, tile, scene.plain, number == scene.selected)
     cells.put(0, height - 1, fit(scene.link, width), _load_ink(scene.utilization))
+    _meter(cells, width, height - 1, len(scene.link) + 2, scene.utilization)
     return cells
 
 
-def _tile(cells: Cells, rect: Rect, tile: Tile, plain: bool) -> None:
+def device_at(width: int, height: int, devices: int, columns: int, x: int, y: int) -> int | None:
+    """The device whose tile is at a cell, or None."""
+    rects = tile_rects(width, height, devices, columns)
+    return next((number for number, rect in enumerate(rects) if rect.holds(x, y)), None)
+
+
+def _meter(cells: Cells, width: int, y: int, taken: int, utilization: float | None) -> None:
+    """The link's load at the end of the row, where the words leave room for it."""
+    room = min(METER_CELLS, width - taken)
+    if utilization is None or room < LEAST_METER_CELLS:
+        return
+    busy = min(room, ceil(utilization * room))
+    cells.put(width - room, y, "━" * busy, _load_ink(utilization))
+    cells.put(width - room + busy, y, "─" * (room - busy), Ink.FRAME)
+
+
+def _tile(cells: Cells, rect: Rect, tile: Tile, plain: bool, selected: bool) -> None:
     grid = inner(rect)
-    ink = Ink.BAD if tile.fill > HOT else Ink.WARN if tile.fill > WARM else Ink.FRAME
+    ink = Ink.BRIGHT if selected else Ink.BAD if tile.fill > HOT else Ink.WARN if tile.fill > WARM else Ink.FRAME
     if grid.width < rect.width:
         cells.frame(rect.x, rect.y, rect.width, rect.height, ink)
-    title = f"{tile.name} {tile.amount}" if len(tile.name) + len(tile.amount) + 3 <= rect.width else tile.name
-    cells.put(rect.x + (1 if grid.width < rect.width else 0), rect.y, title[: grid.width], Ink.TEXT)
+    name = f">{tile.name}" if selected else tile.name
+    title = f"{name} {tile.amount}" if len(name) + len(tile.amount) + 3 <= rect.width else name
+    cells.put(
+        rect.x + (1 if grid.width < rect.width else 0),
+        rect.y,
+        title[: grid.width],
+        Ink.BRIGHT if selected else Ink.TEXT,
+    )
     codes = tile.codes[: grid.width * grid.height].reshape(grid.height, grid.width)
     area = np.s_[grid.y : grid.y + grid.height, grid.x : grid.right]
     seen = cells.glyph[area].shape

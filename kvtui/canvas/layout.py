@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 MIN_MODULE_ROWS = 3
 MIN_MODULE_WIDTH = 4
@@ -12,8 +12,7 @@ MIN_DIE_ROWS = 5
 GAP = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Rect:
+class Rect(NamedTuple):
     """A rectangle of cells."""
 
     x: int
@@ -40,8 +39,7 @@ class Rect:
         return self.x <= x < self.right and self.y <= y < self.y + self.height
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(NamedTuple):
     """The bank grids of the ``modules`` (all of one size, a label row above each) and the ``die`` (None if no room).
 
     ``sides`` says for each module whether it stands left or right of the die, or above it.

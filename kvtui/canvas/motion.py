@@ -20,6 +20,7 @@ WAVE_STEPS_PER_SECOND = 1.5
 DIE_STEPS_PER_SECOND = 1.5
 TILE_STEPS_PER_SECOND = 2.5
 PATH_CELLS_PER_SECOND = 9
+SPLIT_MIX = 0x9E3779B97F4A7C15
 
 
 def waves(cells: Cells, now: float, fill: float, alarmed: bool) -> None:
@@ -107,5 +108,9 @@ def _line(width: int, height: int) -> Dots:
 
 @lru_cache(maxsize=256)
 def _chances(count: int, y: int, step: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Fixed pseudo-random numbers from 0 to 1 for a row at a step."""
-    return np.random.default_rng((y, step)).random(count)
+    """Fixed pseudo-random numbers from 0 to 1 for a row at a step: SplitMix64 (Steele, Lea and Flood, 2014)."""
+    start = np.uint64((step << 40 | y << 20) * SPLIT_MIX % 2**64)
+    mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(SPLIT_MIX) + start
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ mixed >> np.uint64(shift)) * np.uint64(factor)
+    return (mixed ^ mixed >> np.uint64(31)) / 2.0**64

@@ -69,7 +69,7 @@ SEQUENCES = 16
 
 _ASCII_PAIRS = (
     "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- ┄- ═= │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
-    "✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"
+    "▂_ ✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"
 )
 BRAILLE = range(0x2801, 0x2900)
 ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()}) | dict.fromkeys(BRAILLE, ord(":"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.engine.allocation import Slot
 from kvtui.engine.notices import Notice
@@ -13,8 +14,7 @@ from kvtui.engine.scenario import Scenario
 from kvtui.engine.terms import shared_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """The cells of one category of the picture, by its code (see ``kvtui.engine.bankmap``), and its bytes.
 
     All sequences together have the code FIRST_SEQUENCE; ``owners`` is their number.

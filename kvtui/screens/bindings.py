@@ -20,12 +20,18 @@ def bindings(table: Iterable[Key]) -> list[BindingType]:
             show=key.footer,
             tooltip=key.text,
             id=key.id,
-            priority=key.id == "palette",
+            priority=key.id == "palette" or key.id.startswith("list-"),
             group=Binding.Group(key.together, compact=True) if key.together else None,
         )
         for key in table
     ]
 
 
+def closing(*ids: str) -> list[BindingType]:
+    """Bindings by which the keys called ``ids`` close a window, such as the key that opened it."""
+    return [Binding(key.keys, "dismiss", "close", show=False, id=id) for id in ids for key in (keys.key_of(id),)]
+
+
 MEMORY = bindings(keys.MEMORY)
 APP = bindings(keys.APP)
+WINDOW = bindings(keys.WINDOW)

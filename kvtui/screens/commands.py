@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from rich.cells import cell_len
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from kvtui import keys
@@ -21,11 +23,36 @@ from kvtui.engine.typed import find_option
 from kvtui.engine.units import parse_tokens
 from kvtui.engine.untrusted import plain
 from kvtui.parser import FASTEST, SLOWEST
-from kvtui.screens.help import key_name
 from kvtui.settings import MOTIONS
+from kvtui.widgets.key_name import key_name
 
 if TYPE_CHECKING:
     from kvtui.app import KvtuiApp
+
+
+TITLE_CELLS = 34
+
+
+class Palette(CommandPalette, inherit_bindings=False):
+    """The command palette with the keys of all windows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(keys.key_of(id).keys, action, show=False, id=id, priority=id.startswith("list-"))
+            for id, action in (
+                ("window-close", "escape"),
+                ("list-up", "command_list('cursor_up')"),
+                ("list-down", "cursor_down"),
+                ("list-page-up", "command_list('page_up')"),
+                ("list-page-down", "command_list('page_down')"),
+            )
+        ),
+        Binding("ctrl+home", "command_list('first')", show=False),
+        Binding("ctrl+end", "command_list('last')", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
 
 
 @runtime_checkable
@@ -95,8 +122,9 @@ class Commands(Provider):
         for name in device_names():
             yield Command(f"device {name}", "", partial(self._set, "gpu", name))
         for preset in all_clusters():
-            word = f"{preset.devices:,} × {preset.device}"
-            yield Command(f"cluster {preset.name}", word, partial(self._take, preset))
+            word = f"{preset.devices:,} × {preset.device}, {preset.model}"
+            for name in (preset.name, *preset.aliases):
+                yield Command(f"cluster {name}", word, partial(self._take, preset))
 
     def _typed(self, query: str) -> Command | None:
         """What ``query`` sets if it begins with an option, or with tokens or speed where there is a film."""
@@ -144,7 +172,8 @@ class Commands(Provider):
 
 
 def _line(title: Content, command: Command) -> Content:
-    return Content.assemble(title, (f"   {command.word}" if command.word else "", "$foreground-muted not bold"))
+    gap = " " * max(3, TITLE_CELLS - cell_len(title.plain))
+    return Content.assemble(title, (f"{gap}{command.word}" if command.word else "", "$foreground-muted not bold"))
 
 
 def _option_of(words: list[str]) -> tuple[Option | None, str]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from kvtui.engine.explain import Explanation, Value
 from kvtui.engine.units import format_bytes
 from kvtui.engine.untrusted import plain
+from kvtui.screens import bindings
+from kvtui.screens.window import Window
 from kvtui.session import Session
 
 
-class ExplainScreen(ModalScreen[None]):
+class ExplainScreen(Window):
     """The explanations of the session's plan, opened at the one whose id is ``about`` or begins with it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,e,q", "dismiss", "close", id="explain-close")]
+    BINDINGS: ClassVar[list[BindingType]] = bindings.closing("explain", "quit")
 
     def __init__(self, session: Session, about: str | None = None) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class ExplainScreen(ModalScreen[None]):
         scenario = self._session.scenario
         with Vertical(classes="box") as box:
             box.border_title = f"where the numbers come from: {plain(scenario.model.name, 50)}"
-            box.border_subtitle = "up down scroll   esc close"
+            box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))
             with VerticalScroll():
                 for explanation in self._session.explanations:
                     yield Static(heading(explanation), classes="explanation", markup=False)

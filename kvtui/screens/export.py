@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,6 +17,7 @@ from kvtui.engine.untrusted import plain
 from kvtui.files import write_whole
 from kvtui.report import render
 from kvtui.report.document import document
+from kvtui.screens.window import Window
 
 MAX_NAME = 80
 
@@ -43,14 +41,8 @@ FORMS = (
 )
 
 
-class ExportScreen(ModalScreen[None]):
+class ExportScreen(Window):
     """Asks for a kind of file and a name; a file that exists is only replaced when that is confirmed."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "close", id="export-close"),
-        Binding("up", "move(-1)", "up", id="export-up", priority=True),
-        Binding("down", "move(1)", "down", id="export-down", priority=True),
-    ]
 
     def __init__(self, scenario: Scenario, picture: str) -> None:
         super().__init__()
@@ -66,7 +58,8 @@ class ExportScreen(ModalScreen[None]):
         """The kinds of file, the name, and what will happen."""
         with Vertical(classes="box") as box:
             box.border_title = "export"
-            box.border_subtitle = "enter save   up down choose   esc close"
+            keys = self.legend(("choose", "list-up", "list-down"), ("close", "window-close"))
+            box.border_subtitle = f"enter save   {keys}"
             yield self._forms
             yield self._field
             yield self._hint
@@ -79,9 +72,9 @@ class ExportScreen(ModalScreen[None]):
     def _form(self) -> Form:
         return FORMS[self._forms.highlighted or 0]
 
-    def action_move(self, by: int) -> None:
+    def action_move(self, rows: int) -> None:
         """Choose another kind of file."""
-        self._forms.highlighted = ((self._forms.highlighted or 0) + by) % len(FORMS)
+        self._forms.highlighted = ((self._forms.highlighted or 0) + rows) % len(FORMS)
 
     @on(OptionList.OptionHighlighted)
     def rename(self) -> None:

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
-from textual.widgets import Footer
 
 from kvtui.canvas import panels
 from kvtui.canvas.cells import Row, Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.view import MemoryView
-from kvtui.engine.alerts import OPEN_SECONDS, Alerts, level, popup
+from kvtui.engine.alerts import OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.cluster import MAX_SHOWN, Cluster, link_of
+from kvtui.engine.errors import InputError
 from kvtui.engine.film import Playback, faster, slower
 from kvtui.engine.notices import Notice
 from kvtui.screens import bindings
-from kvtui.screens.memory_sections import control_sections, numbers_sections, reading_sections
+from kvtui.screens.memory_sections import (
+    control_sections,
+    numbers_sections,
+    panel_keys,
+    reading_sections,
+    room_sections,
+    topic_of,
+)
 from kvtui.screens.picture import APOCALYPSE_TOKENS, Look, Picture
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.session import Change, Session
 from kvtui.settings import Settings
 from kvtui.widgets.board import BoardView
+from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import FilmBar, Line, PanelColumn
+
+if TYPE_CHECKING:
+    from kvtui.app import KvtuiApp
+    from kvtui.widgets.alert import Alert
 
 DEFAULT_SPEED = 50.0
 START_FRACTION = 0.01
@@ -40,6 +53,11 @@ SETTLE_SECONDS = 0.2
 REDUCED_STEPS = 16
 LUDICROUS_SPEED = 100.0
 NARROW_COLUMNS = 100
+TOO_BIG = {
+    Level.MULTI_DEVICE: "does not fit",
+    Level.MULTI_NODE: "too big for one node",
+    Level.DATACENTRE: "too big for one room",
+}
 APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
 
 
@@ -66,11 +84,14 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._play_at_start = play
         self._timer: Timer | None = None
         self._alerts = Alerts()
+        self._alert: Alert | None = None
+        self._alert_timer: Timer | None = None
+        self._announce_timer: Timer | None = None
         self._selected: int | None = None
         self._hovered: int | None = None
         self._map_drawn = self._panels_drawn = self._watched = 0.0
         self._last_tick: float | None = None
-        self._drawer = self._debug = self._settled = False
+        self._drawer = self._debug = self._drawn = self._shown = self._settled = False
         self._together = True
 
     def compose(self) -> ComposeResult:
@@ -84,7 +105,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             yield PanelColumn(id="right")
         yield FilmBar(id="film")
         yield Line(id="status")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Follow the session and the settings; start the film if that was asked for."""
@@ -101,12 +122,22 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def _settle(self) -> None:
         """After the first picture: what takes longer to look up, and the pop-up."""
         self._settled = True
+        self.query_one(KeyLine).fill()
         self._announce()
         self.redraw()
 
     def on_unmount(self) -> None:
         """Let go of the session."""
         self._unsubscribe()
+
+    def _compositor_refresh(self) -> None:
+        """Render only what can be shown: while the app starts, Textual would render the screen and drop it."""
+        if self.app._batch_count:
+            return
+        super()._compositor_refresh()
+        if self._drawn and not self._shown:
+            self._shown = True
+            self.call_later(self.query_one(KeyLine).fill)
 
     def on_resize(self, event: Resize) -> None:
         """Choose the panels for the new size and draw all of them."""
@@ -116,7 +147,10 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             self.query_one("#too-small", Line).show(
                 (Span(f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {event.size.width}x{event.size.height}"),)
             )
-        self.call_after_refresh(self.redraw)
+        if self._drawn:
+            self.call_after_refresh(self.redraw)
+        else:
+            self.redraw()
 
     def on_screen_suspend(self) -> None:
         """Nothing moves behind another screen."""
@@ -125,7 +159,8 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def on_screen_resume(self) -> None:
         """Go on where it stopped."""
         self._hold(False)
-        self.call_after_refresh(self.redraw)
+        if self._drawn:
+            self.call_after_refresh(self.redraw)
 
     def on_app_blur(self) -> None:
         """Nothing moves in a terminal that nobody looks at."""
@@ -190,24 +225,49 @@ class MemoryScreen(ScenarioActions, Screen[None]):
 
     def action_toggle_cluster(self) -> None:
         """Show all devices, or the fullest one."""
+        if self.picture.cluster is None:
+            self._tell(self._no_cluster)
+            return
         self._together = not self._together
+        self._selected = self._hovered = None
         self.redraw()
 
+    def action_toggle_link(self) -> None:
+        """Join the devices by PCIe instead of their fast link, or by that again."""
+        device, fast = self.session.scenario.device, not self.picture.fast_link
+        try:
+            if self.picture.cluster is None:
+                self._tell(self._no_cluster)
+            elif device.link_gbs is None:
+                self._tell(f"no link but PCIe is known for the {device.name}")
+            else:
+                link_of(device, fast)
+                self._show(fast)
+        except InputError as error:
+            self._tell(str(error))
+
     def action_toggle_drawer(self) -> None:
-        """Show or hide the scenario's panel where there is no room for it beside the board."""
+        """Show or hide the scenario's panel."""
         self._drawer = not self._drawer
         self.set_class(self._drawer, "-drawer")
         self.call_after_refresh(self.redraw)
 
-    def action_select_bank(self, by: int) -> None:
-        """Select the next bank, or one ``by`` banks away."""
-        banks = self.query_one(BoardView).board.banks
-        self._selected = 0 if self._selected is None else (self._selected + by) % banks
+    def action_select(self, by: int) -> None:
+        """Select the bank ``by`` banks on, or the device where many are shown."""
+        found = self._cluster
+        places = self.query_one(BoardView).board.banks if found is None else self.session.plan.devices
+        start = -1 if by > 0 else 0
+        self._selected = ((start if self._selected is None else self._selected) + by) % places
         self.redraw()
 
-    def action_pick_devices(self) -> None:
-        """The next larger number of devices, as a click on the panel asks for it."""
-        self.action_next_devices()
+    def action_select_none(self) -> None:
+        """Select nothing."""
+        self._selected = None
+        self.redraw()
+
+    def action_explain(self, about: str | None = None) -> None:
+        """Explain the number called ``about``, or else what the selected bank holds, or else all from the first."""
+        super().action_explain(about or self._topic())
 
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
         """Do what the clicked row says."""
@@ -218,15 +278,27 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._put(self.playback.scrubbed(self.clock(), message.fraction * self.playback.limit))
 
     def on_board_view_hovered(self, message: BoardView.Hovered) -> None:
-        """Say what the bank under the mouse holds."""
-        if message.bank != self._hovered:
-            self._hovered = message.bank
+        """Say what the bank or device under the mouse holds."""
+        if message.place != self._hovered:
+            self._hovered = message.place
             self._draw_status()
 
     def on_board_view_selected(self, message: BoardView.Selected) -> None:
-        """Keep saying what a clicked bank holds."""
-        self._selected = message.bank
+        """Keep saying what was clicked holds."""
+        self._selected = message.place
         self.redraw()
+
+    def on_board_view_link_clicked(self) -> None:
+        """Change the link."""
+        self.action_toggle_link()
+
+    def on_key(self, event: Key) -> None:
+        """Any key closes the pop-up, and does what it does."""
+        self._close_alert()
+
+    def on_alert_dismissed(self) -> None:
+        """So does a click on it."""
+        self._close_alert()
 
     def _put(self, playback: Playback) -> None:
         self.playback = playback
@@ -254,12 +326,16 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if scenario.model is not change.before.model:
             playback = playback.scrubbed(now, 0)
         self.playback = playback
-        self.picture = Picture(self.session)
-        self._selected = self._hovered = None
-        board = self.query_one(BoardView)
-        board.modules = scenario.device.memory.modules
+        self.query_one(BoardView).modules = scenario.device.memory.modules
+        self._close_alert()
         self._alerts = self._alerts.renewed()
         self._announce()
+        self._show(self.picture.fast_link or scenario.device is not change.before.device)
+
+    def _show(self, fast_link: bool) -> None:
+        """The session's scenario, its devices joined by the fast link or by PCIe."""
+        self.picture = Picture(self.session, fast_link)
+        self._selected = self._hovered = None
         self._run()
 
     def _settings_changed(self, settings: Settings) -> None:
@@ -269,17 +345,40 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._run()
 
     def _announce(self) -> None:
-        """Open the pop-up when the plan has outgrown a device, a node or a room."""
+        """Open the pop-up when the plan has outgrown a device, a node or a room; within the cool-down, after it."""
         plan, now = self.session.plan, self.clock()
-        shown_before = self._alerts.last_shown_at
-        self._alerts = self._alerts.observed(level(plan), now)
+        reached, shown_before = level(plan), self._alerts.last_shown_at
+        self._alerts = self._alerts.observed(reached, now)
         notice = popup(plan)
         if notice is not None and self._alerts.last_shown_at != shown_before:
-            self._notify(notice, title="too big for one device")
+            self._open_alert(TOO_BIG[reached], notice, remedy(plan.scenario, self.session.capacity))
+        wait = self._alerts.wait(reached, now)
+        if wait is not None:
+            self._announce_timer = self._instead(self._announce_timer, wait, self._announce)
 
-    def _notify(self, notice: Notice, title: str = "") -> None:
-        severity: Literal["error", "warning"] = "error" if notice.severity == "critical" else "warning"
-        self.app.notify(notice.text, title=title, severity=severity, timeout=OPEN_SECONDS, markup=False)
+    def _open_alert(self, title: str, notice: Notice, advice: str) -> None:
+        from kvtui.widgets.alert import Alert
+
+        self._take_alert_away()
+        self._alert = Alert(title, notice.text, advice, notice.severity)
+        self.mount(self._alert)
+        self._alert_timer = self._instead(self._alert_timer, OPEN_SECONDS, self._close_alert)
+
+    def _close_alert(self) -> None:
+        if self._take_alert_away():
+            self._alerts = self._alerts.closed()
+
+    def _take_alert_away(self) -> bool:
+        alert, self._alert = self._alert, None
+        if alert is not None:
+            alert.remove()
+        return alert is not None
+
+    def _instead(self, timer: Timer | None, seconds: float, action: Callable[[], None]) -> Timer:
+        """A timer in place of the one before."""
+        if timer is not None:
+            timer.stop()
+        return self.set_timer(seconds, action)
 
     def _tick(self) -> None:
         if self._behind():
@@ -305,6 +404,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         board = self.query_one(BoardView)
         if not board.size.width or not board.size.height:
             return
+        self._drawn = True
         if whole or now - self._map_drawn >= 1 / MAPS_PER_SECOND:
             self._map_drawn = now
             self.picture.move(self._position(now), board.board.banks)
@@ -312,14 +412,13 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if whole or now - self._panels_drawn >= 1 / PANELS_PER_SECOND:
             self._panels_drawn = now
             self._draw_panels()
-            for notice in self._marks():
-                if not self._alerts.shows_popup(now):
-                    self._notify(notice)
-        found = self.picture.cluster if self._together else None
+            if self._settled:
+                self._mark(now)
+        found = self._cluster
         if found is None:
             board.show(self.picture.scene(self._look(now), self._selected))
         else:
-            board.show_cluster(self.picture.cluster_scene(self._look(now), found, *board.size))
+            board.show_cluster(self.picture.cluster_scene(self._look(now), found, *board.size, self._selected))
 
     def _position(self, now: float) -> int:
         tokens = self.playback.tokens(now)
@@ -335,6 +434,17 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             plain=self._plain,
             ludicrous=self.playback.speed >= LUDICROUS_SPEED,
         )
+
+    @property
+    def _cluster(self) -> Cluster | None:
+        """All devices, where they are shown."""
+        return self.picture.cluster if self._together else None
+
+    @property
+    def _no_cluster(self) -> str:
+        """Why there is no picture of all devices."""
+        alone = self.session.plan.devices == 1
+        return "one device alone has no links" if alone else f"a picture has room for {MAX_SHOWN} devices"
 
     @property
     def _plain(self) -> bool:
@@ -356,16 +466,19 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def _status_row(self, width: int) -> Row:
         if self._debug:
             return (Span(fit(self._debug_words(), width), Ink.WARN),)
-        bank = self._selected if self._hovered is None else self._hovered
-        if bank is None and self.size.width < NARROW_COLUMNS:
+        place = self._selected if self._hovered is None else self._hovered
+        if place is None and self.size.width < NARROW_COLUMNS:
             return panels.one_line_info(self._view(), width)
-        if bank is None and self.session.scenario.context >= APOCALYPSE_TOKENS:
+        if place is None and self.session.scenario.context >= APOCALYPSE_TOKENS:
             return (Span(fit(APOCALYPSE_WORDS, width), Ink.BAD),)
-        found = self.picture.cluster if self._together else None
-        words = self.picture.words(bank)
-        if found is not None:
+        found = self._cluster
+        if found is None:
+            words = self.picture.words(place)
+        elif place is not None and place < self.session.plan.devices:
+            words = self.picture.device_words(found, place)
+        else:
             words = self.picture.cluster_words(found, *self.query_one(BoardView).size)
-        return (Span(fit(words, width), Ink.DIM if bank is None else Ink.TEXT),)
+        return (Span(fit(words, width), Ink.DIM if place is None else Ink.TEXT),)
 
     def _debug_words(self) -> str:
         board = self.query_one(BoardView)
@@ -382,13 +495,30 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             reading = reading_sections(self.picture, self._watched, left.inner_width) if self._settled else ()
             left.show(numbers_sections(view, left.inner_width, left.size.height) + reading)
         if right.inner_width and right.size.height:
-            right.show(control_sections(view, right.inner_width, self._plain))
+            joined = self.picture.cluster
+            link = "" if joined is None or joined.link is None else joined.link.name
+            keys = panel_keys(cast("KvtuiApp", self.app))
+            controls = control_sections(view, right.inner_width, self._plain, keys, link)
+            room = room_sections(view, self.session.capacity, right.inner_width) if self._settled else ()
+            right.show(controls + room)
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.playback.playing, self.playback.speed)
 
-    def _marks(self) -> Sequence[Notice]:
-        """The marks of 80 and 100 percent that the film has just passed."""
+    def _mark(self, now: float) -> None:
+        """Say that the film has just passed 80 or 100 percent, where no pop-up says more."""
         used = self.picture.allocation.parts.total / max(1, self.session.plan.budget_per_device)
         self._alerts, passed = self._alerts.marked(used)
-        return passed
+        for notice in passed:
+            if not self._alerts.shows_popup(now):
+                critical = notice.severity == "critical"
+                self.app.notify(notice.text, severity="error" if critical else "warning", markup=False)
+
+    def _topic(self) -> str | None:
+        """The explanation of what the selected bank holds."""
+        if self._selected is None or self._cluster is not None or self._selected >= self.picture.banks.banks:
+            return None
+        return topic_of(int(self.picture.banks.codes[self._selected]))
+
+    def _tell(self, text: str) -> None:
+        self.app.notify(text, markup=False)

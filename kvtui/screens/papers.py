@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
@@ -16,6 +17,7 @@ from kvtui.canvas.board import glyphs_of, inks_of
 from kvtui.canvas.palette import ASCII, hex_color
 from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
 from kvtui.engine.papers import TECHNIQUES, Paper, active_techniques, all_papers
+from kvtui.keys import WINDOW
 from kvtui.screens.help import key_columns
 from kvtui.session import Change, Session
 from kvtui.widgets.mode_bar import ModeBar
@@ -29,6 +31,7 @@ LEGEND = (
     (Code.WEIGHTS, "weights of the model, all experts included"),
     (FIRST_SEQUENCE, "K and V, one colour per sequence"),
     (Code.STATE, "state of recurrent layers, the same at any context"),
+    (Code.PREFIX, "a prefix that sequences share, stored once"),
     (Code.RESERVED, "set aside for a sequence, not yet used"),
     (Code.PADDING, "the unused end of a sequence's last block"),
     (Code.WORKING, "activations and overhead, an estimate"),
@@ -44,10 +47,25 @@ READING = (
     "ends, and the diagonal's dot is where it stands.",
     "Bytes are exact. What carries ≈ is an estimate; e shows how each number came about.",
 )
+SCROLL = Binding.Group("scroll", compact=True)
+SCROLLING = ("list-up", "list-down")
+KEYMAP = (
+    'The last column is what a [keymap] in config.toml calls a key: quit = "ctrl+q". kvtui doctor says where that '
+    "file is."
+)
 
 
 class PapersScreen(Screen[None]):
     """One page to scroll: the picture and the keys at the left, the papers at the right."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.mode('memory')", "back", id="window-close"),
+        *(
+            Binding(key.keys, key.action, "scroll", id=key.id, show=key.id in SCROLLING, priority=True, group=SCROLL)
+            for key in WINDOW
+            if key.id.startswith("list-")
+        ),
+    ]
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -75,13 +93,17 @@ class PapersScreen(Screen[None]):
         if self._unsubscribe is not None:
             self._unsubscribe()
 
+    def action_move(self, rows: int) -> None:
+        """Scroll by ``rows``."""
+        self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False, immediate=True)
+
     def _scenario_changed(self, change: Change) -> None:
         self._draw()
 
     def _draw(self) -> None:
         app = cast("KvtuiApp", self.app)
-        first, second = key_columns(app)
-        self._reading.update(Content("\n\n").join([_reading(app), first, second]))
+        first, second = key_columns(app, ids=True)
+        self._reading.update(Content("\n\n").join([_reading(app), first, second, Content(KEYMAP)]))
         active = active_techniques(self._session.scenario)
         self._papers.update(Content("\n").join(_papers(active)))
 

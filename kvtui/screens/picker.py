@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
 from kvtui.engine.errors import InputError
+from kvtui.screens.window import Window
 from kvtui.widgets.ink import ink
 
 FITS_AT_ONCE = 24
@@ -72,16 +70,8 @@ class Source:
     typed: Callable[[str], Callable[[], None]] | None = None
 
 
-class Picker(ModalScreen[None]):
+class Picker(Window):
     """Lists the entries of ``source``; arrows move while text is typed, enter takes, escape closes."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "close", id="picker-close"),
-        Binding("up", "move(-1)", "up", id="picker-up", priority=True),
-        Binding("down", "move(1)", "down", id="picker-down", priority=True),
-        Binding("pageup", "move(-10)", "page up", id="picker-page-up", priority=True),
-        Binding("pagedown", "move(10)", "page down", id="picker-page-down", priority=True),
-    ]
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -98,7 +88,8 @@ class Picker(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A search line, the table, and two lines about the row under the cursor."""
         self._box.border_title = self._source.title
-        self._box.border_subtitle = "enter take   up down move   esc close"
+        keys = self.legend(("move", "list-up", "list-down"), ("close", "window-close"))
+        self._box.border_subtitle = f"enter take   {keys}"
         yield self._box
 
     def on_mount(self) -> None:

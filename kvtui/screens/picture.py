@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from kvtui.canvas.board import Scene
 from kvtui.canvas.cluster import ClusterScene, Tile, inner, tile_codes, tile_rects
+from kvtui.canvas.panels.numbers import figure
 from kvtui.canvas.view import Count, MemoryView
 from kvtui.engine.allocation import grown
 from kvtui.engine.allocator import Allocation, allocate, lay_out
 from kvtui.engine.bankmap import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
-from kvtui.engine.cluster import MAX_SHOWN, Cluster, cluster, parts_at
+from kvtui.engine.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
 from kvtui.engine.papers import Paper, papers_for
 from kvtui.engine.plan import score_matrix_bytes, total_parts
+from kvtui.engine.roofline import estimate
 from kvtui.engine.units import GIB, format_bytes
 from kvtui.session import Session
 
 APOCALYPSE_TOKENS = 100 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """How a scene is shown: at ``now`` seconds of watching, moving or not, without colours, at ludicrous speed."""
 
     now: float
@@ -31,11 +32,16 @@ class Look:
 
 
 class Picture:
-    """One scenario's memory at the place of the film it was last moved to."""
+    """One scenario's memory at the place of the film it was last moved to.
 
-    def __init__(self, session: Session) -> None:
+    Its devices are joined by their fast link, or without ``fast_link`` by PCIe. Raises InputError when PCIe is asked
+    for and the device's slot is not known.
+    """
+
+    def __init__(self, session: Session, fast_link: bool = True) -> None:
         self.scenario, self.plan, self.notices = session.scenario, session.plan, session.notices
-        self.estimate = session.estimate
+        self.fast_link = fast_link
+        self.estimate = session.estimate if fast_link else estimate(linked(self.plan, fast_link))
         self._pool = lay_out(self.scenario)
         self._key: tuple[int, int] | None = None
         self.allocation: Allocation = allocate(self._pool, 0)
@@ -116,9 +122,11 @@ class Picture:
     @cached_property
     def cluster(self) -> Cluster | None:
         """All devices of the scenario; None for a single one, or more than a picture can show."""
-        return cluster(self.plan) if 1 < self.plan.devices <= MAX_SHOWN else None
+        return cluster(self.plan, self.fast_link) if 1 < self.plan.devices <= MAX_SHOWN else None
 
-    def cluster_scene(self, look: Look, found: Cluster, width: int, height: int) -> ClusterScene:
+    def cluster_scene(
+        self, look: Look, found: Cluster, width: int, height: int, selected: int | None = None
+    ) -> ClusterScene:
         """All devices at the same moment, for a board of ``width`` × ``height`` cells."""
         usable = self.plan.usable_per_device
         rects = tile_rects(width, height, self.plan.devices, found.columns)
@@ -134,7 +142,8 @@ class Picture:
             amount = f"{parts.total / GIB:.1f} of {usable / GIB:.1f} GiB"
             tiles.append(Tile(str(device), amount, parts.total / usable, codes))
         high = None if found.utilization is None else found.utilization.high
-        return ClusterScene(tiles, found.columns, self._link_words(found), high, look.now, look.moving, look.plain)
+        words = self._link_words(found, width)
+        return ClusterScene(tiles, found.columns, words, high, look.now, look.moving, look.plain, selected)
 
     def cluster_words(self, found: Cluster, width: int, height: int) -> str:
         """What a bank of the picture of all devices stands for."""
@@ -143,14 +152,35 @@ class Picture:
         size = format_bytes(self.plan.usable_per_device // banks, 1)
         return f"one bank = {size} · {banks:,} banks on each of {self.plan.devices:,} devices"
 
-    def _link_words(self, found: Cluster) -> str:
+    def device_words(self, found: Cluster, device: int) -> str:
+        """Where a device of ``found`` stands, and what it holds."""
+        group, place, layout = found.group_of(device), place_of(self.scenario.layout, device), self.scenario.layout
+        parts = parts_at(found, self.tokens)[found.groups.index(group)]
+        ways = (
+            ("replica", place.replica, layout.dp),
+            ("stage", place.stage, layout.pp),
+            ("rank", place.rank, layout.tp),
+        )
+        stands = ", ".join(f"{name} {number} of {most}" for name, number, most in ways if most > 1)
+        held = (("weights", parts.weights), ("KV", parts.kv), ("state", parts.state))
+        amounts = " · ".join(f"{name} {format_bytes(size)}" for name, size in held if size)
+        usable = self.plan.usable_per_device
+        return f"device {device}, {stands}: {amounts} · {format_bytes(parts.total)} of {format_bytes(usable)}"
+
+    def _link_words(self, found: Cluster, width: int) -> str:
+        """The link and how busy it is, in as many words as fit ``width`` cells."""
         if found.link is None:
             return "no link rate is known for this device"
-        words = f"{found.link.name} {found.link.gbs:,.0f} GB/s one way"
-        if found.gbs is not None and found.utilization is not None:
-            used = found.utilization
-            words += f" · ≈ {found.gbs.low:,.2g}–{found.gbs.high:,.2g} GB/s sent, {used.low:.1%}–{used.high:.1%} busy"
-        return f"{words} · {found.bottleneck}" if found.bottleneck else words
+        name = f"{found.link.name}, {found.link.gbs:,.0f} GB/s one way"
+        if found.gbs is None or found.utilization is None:
+            return name
+        used = found.utilization
+        busy = f"{used.low:.1%}–{used.high:.1%} busy"
+        sent = f"≈ {figure(found.gbs.low)}–{figure(found.gbs.high)} GB/s sent"
+        texts = [f"{name} · {sent}, {busy}", f"{name} · {busy}", name]
+        if found.bottleneck:
+            texts = [f"{texts[0]} · {found.bottleneck}", f"{name} · {found.bottleneck}", found.bottleneck, *texts[1:]]
+        return next((text for text in texts if len(text) <= width), name)
 
     def words(self, bank: int | None) -> str:
         """What ``bank`` holds, or without one what a bank stands for."""

@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from kvtui.engine.errors import InputError
+from kvtui.screens.window import Window
 
 
-class PromptScreen(ModalScreen[None]):
-    """Asks for one value. ``preview`` says what a text would mean and ``take`` does it; both may raise InputError."""
+class PromptScreen(Window):
+    """Asks for one value.
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "close", id="prompt-close")]
+    ``preview`` says what a text would mean, ``take`` does it, and ``step`` gives the next larger (1) or smaller (-1)
+    preset; all may raise InputError.
+    """
 
     def __init__(
-        self, title: str, value: str, hint: str, preview: Callable[[str], str], take: Callable[[str], None]
+        self,
+        title: str,
+        value: str,
+        hint: str,
+        *,
+        preview: Callable[[str], str],
+        take: Callable[[str], None],
+        step: Callable[[str, int], str],
     ) -> None:
         super().__init__()
         self._title, self._value, self._hint = title, value, hint
-        self._preview, self._take = preview, take
+        self._preview, self._take, self._step = preview, take, step
         self._meaning = Static(classes="hint", markup=False)
 
     def compose(self) -> ComposeResult:
         """The line, what it means, and a hint."""
         with Vertical(classes="box") as box:
             box.border_title = self._title
-            box.border_subtitle = "enter take   esc close"
+            keys = self.legend(("presets", "list-up", "list-down"), ("close", "window-close"))
+            box.border_subtitle = f"enter take   {keys}"
             yield Input(self._value, select_on_focus=True)
             yield self._meaning
             yield Static(self._hint, classes="hint", markup=False)
+
+    def action_move(self, rows: int) -> None:
+        """Go to a larger preset, or down to a smaller one."""
+        field = self.query_one(Input)
+
+        def step() -> None:
+            field.value = self._step(field.value, 1 if rows < 0 else -1)
+
+        self._try(step)
 
     @on(Input.Changed)
     def explain(self, event: Input.Changed) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from kvtui.engine.errors import InputError
-from kvtui.engine.film import CONTEXT_PRESETS
-from kvtui.engine.units import format_tokens
+from kvtui.engine.film import CONTEXT_PRESETS, next_context, previous_context
+from kvtui.engine.units import format_tokens, parse_tokens
 from kvtui.session import Session
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class ScenarioActions:
                 f"{most}{presets}",
                 preview=lambda text: f"{session.preview('context', text).after.context:,} tokens",
                 take=lambda text: session.set_text("context", text),
+                step=lambda text, by: format_tokens((next_context if by > 0 else previous_context)(parse_tokens(text))),
             )
         )
 

@@ -1,4 +1,4 @@
-"""The board as a widget: paints scenes, and says which bank is under the mouse."""
+"""The board as a widget: paints scenes, and says which bank or device is under the mouse."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from textual.message import Message
 
 from kvtui.canvas.base import Canvas
 from kvtui.canvas.board import Scene, bank_at, paint
-from kvtui.canvas.cluster import ClusterScene, paint_cluster
+from kvtui.canvas.cluster import ClusterScene, device_at, paint_cluster
 from kvtui.canvas.layout import Board, arrange
 
 
 class BoardView(Canvas):
-    """Shows the memory of one device. ``modules`` is its number of stacks or chips."""
+    """Shows the memory of one device, or of many. ``modules`` is a device's number of stacks or chips."""
 
     class Hovered(Message):
-        """The mouse is over ``bank``, or over none."""
+        """The mouse is over ``place``: a bank, or a device where many are shown; or over none."""
 
-        def __init__(self, bank: int | None) -> None:
+        def __init__(self, place: int | None) -> None:
             super().__init__()
-            self.bank = bank
+            self.place = place
 
     class Selected(Message):
-        """``bank`` was clicked, or the board beside the banks."""
+        """``place`` was clicked, or what lies beside."""
 
-        def __init__(self, bank: int | None) -> None:
+        def __init__(self, place: int | None) -> None:
             super().__init__()
-            self.bank = bank
+            self.place = place
+
+    class LinkClicked(Message):
+        """The row of the link between devices was clicked."""
 
     def __init__(self, modules: int, *, id: str) -> None:
         super().__init__(id=id)
         self.modules = modules
+        self._cluster: tuple[int, int] | None = None
 
     @property
     def board(self) -> Board:
@@ -40,23 +44,33 @@ class BoardView(Canvas):
     def show(self, scene: Scene) -> None:
         """Paint ``scene``; its codes must be for ``board.banks`` banks."""
         width, height = self.size
+        self._cluster = None
         if width and height and len(scene.codes) == self.board.banks:
             self.paint(paint(self.board, width, height, scene))
 
     def show_cluster(self, scene: ClusterScene) -> None:
         """Paint many devices."""
         width, height = self.size
+        self._cluster = len(scene.tiles), scene.columns
         if width and height:
             self.paint(paint_cluster(width, height, scene))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Report the bank under the mouse."""
-        self.post_message(self.Hovered(bank_at(self.board, event.x, event.y)))
+        """Report what is under the mouse."""
+        self.post_message(self.Hovered(self._place_at(event.x, event.y)))
 
     def on_leave(self) -> None:
         """The mouse left the board."""
         self.post_message(self.Hovered(None))
 
     def on_click(self, event: events.Click) -> None:
-        """Select the bank under the mouse, or none."""
-        self.post_message(self.Selected(bank_at(self.board, event.x, event.y)))
+        """Select what is under the mouse, or nothing."""
+        if self._cluster is not None and event.y == self.size.height - 1:
+            self.post_message(self.LinkClicked())
+        else:
+            self.post_message(self.Selected(self._place_at(event.x, event.y)))
+
+    def _place_at(self, x: int, y: int) -> int | None:
+        if self._cluster is None:
+            return bank_at(self.board, x, y)
+        return device_at(*self.size, *self._cluster, x, y)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.widgets import Static
 
 from kvtui.canvas.cells import fit
-from kvtui.keys import MODES, Mode
+from kvtui.keys import MODES, key_of
+from kvtui.widgets.key_name import first_key
+
+if TYPE_CHECKING:
+    from kvtui.app import KvtuiApp
+
+KEYS = ("palette", "quit")
 
 
 class ModeBar(Static):
-    """One line with every mode, the ``current`` one marked, and ``right`` at the end of the line."""
+    """One line with every mode, the ``current`` one marked, and at its end ``right`` and the keys of the whole app."""
 
     ALLOW_SELECT = False
 
     def __init__(self, current: str, right: str = "") -> None:
         super().__init__(markup=False)
         self._current, self._right = current, right
-        self._places: list[tuple[int, int, Mode]] = []
+        self._places: list[tuple[int, int, str]] = []
 
     def say(self, right: str) -> None:
         """Put other words at the right."""
@@ -31,10 +39,10 @@ class ModeBar(Static):
         self._draw()
 
     async def on_click(self, event: Click) -> None:
-        """Go to the mode that was clicked on."""
-        for start, end, mode in self._places:
+        """Go to the mode, or do what the key would do, that was clicked on."""
+        for start, end, action in self._places:
             if start <= event.x < end:
-                await self.run_action(f"app.mode('{mode.name}')")
+                await self.run_action(f"app.{action}")
 
     def _draw(self) -> None:
         name = " kvtui  "
@@ -44,12 +52,25 @@ class ModeBar(Static):
             label = f" {mode.number} {mode.title} "
             parts.append(Content.styled(label, self._style(mode.name == self._current)))
             parts.append(Content(" "))
-            self._places.append((x, x + len(label), mode))
+            self._places.append((x, x + len(label), f"mode('{mode.name}')"))
             x += len(label) + 1
+        app = cast("KvtuiApp", self.app)
+        keys = [(key_of(id), first_key(app, id)) for id in KEYS]
+        hints = sum(cell_len(shown) + 1 + len(key.label) + 2 for key, shown in keys)
         room = self.size.width - x - 1
-        right = fit(self._right, room).rstrip() if room > 0 else ""
-        gap = Content(" " * max(0, room - cell_len(right)))
-        self.update(Content.assemble(*parts, gap, (right, "$foreground-muted")))
+        hints, keys = (hints, keys) if hints <= room else (0, [])
+        right = fit(self._right, room - hints).rstrip() if room > hints else ""
+        x += max(0, room - hints)
+        parts.append(Content(" " * max(0, room - hints - cell_len(right))))
+        parts.append(Content.styled(right, "$foreground-muted"))
+        for key, shown in keys:
+            words = Content.assemble(
+                "  ", (shown, "bold $footer-key-foreground"), (f" {key.label}", "$foreground-muted")
+            )
+            self._places.append((x + 2, x + words.cell_length, key.action))
+            x += words.cell_length
+            parts.append(words)
+        self.update(Content.assemble(*parts))
 
     def _style(self, current: bool) -> str:
         if not current:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual import events
 from textual.message import Message
@@ -13,8 +13,7 @@ from kvtui.canvas.cells import Cells, Row, Span
 from kvtui.canvas.palette import Ink
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A framed panel; ``actions`` says what a click on each row does. A lower ``rank`` stays longer when cramped."""
 
     title: str

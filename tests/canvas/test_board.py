@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from kvtui.canvas.board import Scene, bank_at, bank_place, paint
 from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit, single_width
-from kvtui.canvas.cluster import ClusterScene, Tile, inner, paint_cluster, tile_rects
+from kvtui.canvas.cluster import ClusterScene, Tile, device_at, inner, paint_cluster, tile_rects
 from kvtui.canvas.layout import arrange
 from kvtui.canvas.palette import ASCII, Ink, hex_color, style
 from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
@@ -146,6 +147,33 @@ def test_clusters_of_any_size(devices):
             tiles.append(Tile(f"{number}", "70.1 of 79.6 GiB", number / devices, codes))
         cells = paint_cluster(width, height, ClusterScene(tiles, columns, "NVLink", 0.4, 1.0))
         assert np.count_nonzero(cells.ink == Ink.WEIGHTS) >= devices
+        for number, rect in enumerate(rects):
+            assert device_at(width, height, devices, columns, rect.x, rect.y) == number
+            assert device_at(width, height, devices, columns, rect.right, rect.middle) != number
+        assert device_at(width, height, devices, columns, 0, height - 1) is None
+
+
+def empty_tiles(width: int, height: int, devices: int, columns: int) -> list[Tile]:
+    grid = inner(tile_rects(width, height, devices, columns)[0])
+    codes = np.full(grid.width * grid.height, Code.FREE, dtype=np.uint8)
+    return [Tile(str(number), "", 0, codes) for number in range(devices)]
+
+
+@pytest.mark.parametrize("utilization", [None, 0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize(("width", "room"), [(80, 20), (16, 8), (15, 0)])
+def test_the_meter_of_the_link(utilization, width, room):
+    scene = ClusterScene(empty_tiles(width, 20, 1, 1), 1, "NVLink", utilization, 1.0)
+    row = paint_cluster(width, 20, scene).row_text(19)
+    assert row.startswith("NVLink")
+    busy = 0 if utilization is None else math.ceil(utilization * room)
+    assert (row.count("━"), row.count("─")) == (busy, 0 if utilization is None else room - busy)
+
+
+def test_a_selected_device_is_marked_without_colour_too():
+    scene = ClusterScene(empty_tiles(80, 20, 4, 2), 2, "", None, 1.0, plain=True, selected=2)
+    text = paint_cluster(80, 20, scene).text()
+    assert ">2" in text
+    assert text.count(">") == 1
 
 
 @given(st.integers(1, 80), st.integers(1, 30), st.data())

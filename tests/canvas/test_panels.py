@@ -16,6 +16,7 @@ from kvtui.canvas.cells import Row
 from kvtui.canvas.layout import arrange
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.panels import (
+    capacity_rows,
     datacentre_note_rows,
     estimate_rows,
     factoid_rows,
@@ -35,6 +36,7 @@ from kvtui.canvas.view import Count, MemoryView
 from kvtui.engine.allocation import grown
 from kvtui.engine.allocator import allocate, lay_out
 from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
+from kvtui.engine.capacity import Capacity, capacity
 from kvtui.engine.devices import find_device
 from kvtui.engine.factoids import factoid_at
 from kvtui.engine.models import all_models
@@ -123,7 +125,10 @@ PANELS: dict[str, Callable[[MemoryView, int], Sequence[Row]]] = {
     "warnings": lambda view, width: warning_rows(view.notices, width),
     "legend": lambda view, width: legend_rows(COUNTS, width),
     "estimate": lambda view, width: estimate_rows(view.estimate, width),
-    "scenario": lambda view, width: [row for row, _ in scenario_rows(view.scenario, True, 0.5, width)],
+    "room": lambda view, width: capacity_rows(view.scenario, capacity(view.plan), width),
+    "scenario": lambda view, width: [
+        row for row, _ in scenario_rows(view.scenario, True, 0.5, width, link="Infinity Fabric 3")
+    ],
     "datacentre": datacentre_note_rows,
     "title": lambda view, width: [title_bar(view, width)],
     "line": lambda view, width: [one_line_info(view, width)],
@@ -558,11 +563,11 @@ def test_scenario_rows_and_their_actions():
     assert [action for _, action in rows] == [
         "pick_model",
         "pick_device",
-        "pick_devices",
+        "next_devices",
         "next_dtype",
         "next_kv_dtype",
         "next_batch",
-        "next_context",
+        "set_context",
         "faster",
         None,
         "toggle_cb",
@@ -574,6 +579,23 @@ def test_scenario_rows_and_their_actions():
     assert row_text(remapped[0][0]).startswith(" f2 model")
     assert row_text(remapped[7][0]).endswith("▶ 0.5×")
     assert remapped[9][0][-1].ink is Ink.GOOD
+
+
+def test_a_link_has_a_row_where_there_is_one():
+    scenario = view("dense").scenario
+    rows = {action: row_text(row) for row, action in scenario_rows(scenario, True, 1, 32, link="NVLink 4")}
+    assert rows["toggle_link"] == "  L link                NVLink 4"
+    assert "toggle_link" not in [action for _, action in scenario_rows(scenario, True, 1, 32)]
+
+
+def test_the_room_that_is_left():
+    shown = view("dense")
+    most = Capacity(200_000, None, "device memory", "none")
+    rows = text(capacity_rows(shown.scenario, most, 36))
+    assert rows[0].split() == ["context", "at", "batch", "8", "200,000", "tokens"]
+    assert rows[1].endswith("no bound")
+    assert rows[2] == "the model's maximum is 128K"
+    assert len(capacity_rows(shown.scenario, most._replace(context=9), 36)) == 2
 
 
 def test_the_datacentre_note():

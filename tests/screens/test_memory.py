@@ -11,13 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from kvtui import keys
 from kvtui.app import KvtuiApp
 from kvtui.canvas.palette import Ink
+from kvtui.engine.alerts import remedy
 from kvtui.engine.bankmap import Code
+from kvtui.engine.cluster import linked
 from kvtui.engine.options import scenario_from
+from kvtui.engine.roofline import estimate
+from kvtui.screens.explain import ExplainScreen
 from kvtui.screens.memory import MemoryScreen
+from kvtui.screens.memory_sections import EXPLANATIONS, TOPICS, topic_of
 from kvtui.session import Session
 from kvtui.settings import Settings
 from kvtui.widgets.board import BoardView
@@ -25,6 +31,7 @@ from kvtui.widgets.panels import FilmBar, PanelColumn
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8"}
+SETTINGS = Settings(fps=30, palette="rgb")
 
 
 class Clock:
@@ -35,6 +42,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Watched(KvtuiApp):
+    """The app with a Memory screen whose clock a test moves."""
+
+    def __init__(self, session: Session, settings: Settings, *, play: bool) -> None:
+        self.clock = Clock()
+        super().__init__(session, settings, play=play)
+
+    def memory_screen(self) -> Screen[None]:
+        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, clock=self.clock))
 
 
 class Seen:
@@ -72,21 +90,19 @@ class Seen:
 
 
 def watch(
-    body: Callable[[Seen], Awaitable[None]], size: tuple[int, int] = (120, 36), play: bool = False, **values: str | bool
+    body: Callable[[Seen], Awaitable[None]],
+    size: tuple[int, int] = (120, 36),
+    play: bool = False,
+    settings: Settings = SETTINGS,
+    **values: str | bool,
 ) -> None:
     async def run() -> None:
-        app = KvtuiApp(Session(scenario_from({**SCENARIO, **values})), Settings(fps=30, palette="rgb"))
-        clock = Clock()
-
-        def screen() -> MemoryScreen:
-            return MemoryScreen(app.session, app.settings, play=play, clock=clock)
-
-        app.memory_screen = screen  # type: ignore[method-assign]
-        async with app.run_test(size=size) as pilot:
+        app = Watched(Session(scenario_from({**SCENARIO, **values})), settings, play=play)
+        async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
             assert isinstance(app.screen, MemoryScreen)
             app.screen._timer.pause()
-            await body(Seen(app, app.screen, clock, pilot))
+            await body(Seen(app, app.screen, app.clock, pilot))
 
     asyncio.run(run())
 
@@ -201,7 +217,7 @@ def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone():
     async def body(seen: Seen) -> None:
         await seen.keys("v", "v", "v")
         assert seen.app.session.scenario.layout.devices == 8
-        assert "NVLink 4 450 GB/s one way" in seen.text()
+        assert "NVLink 4, 450 GB/s one way" in seen.text()
         await seen.keys("z")
         assert "HBM3e 1" in seen.text()
 
@@ -216,6 +232,169 @@ def test_a_bank_says_what_it_holds():
         assert f"bank {len(seen.codes) - 1:,}" in seen.text()
 
     watch(body, (160, 46))
+
+
+def test_selecting_ends_with_escape_and_explains_what_is_selected():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down", "escape")
+        assert "one bank = " in seen.text()
+        await seen.keys("down", "e")
+        assert isinstance(seen.app.screen, ExplainScreen)
+        assert seen.app.screen._about == "weights"
+        await seen.keys("escape")
+        await seen.keys("up", "e")
+        assert seen.app.screen._about == topic_of(int(seen.codes[-1]))
+
+    watch(body, (160, 46))
+
+
+def test_every_topic_is_explained():
+    found = [one.id for one in Session(scenario_from({"model": "Qwen3-Next-80B-A3B"})).explanations]
+    for topic in {*EXPLANATIONS.values(), *TOPICS.values(), topic_of(255)}:
+        assert any(id == topic or id.startswith(f"{topic}.") for id in found), topic
+
+
+def test_the_link_is_switched_by_key_by_click_and_by_the_panel():
+    async def body(seen: Seen) -> None:
+        fast = seen.screen.picture.estimate.tokens_per_second
+        await seen.keys("L")
+        assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
+        assert seen.screen.picture.estimate == estimate(linked(seen.app.session.plan, fast_link=False))
+        assert seen.screen.picture.estimate.tokens_per_second.low < fast.low
+        await seen.pilot.click("#board", offset=(5, seen.board.size.height - 1))
+        assert "NVLink 4, 450 GB/s one way" in seen.text()
+        column = seen.screen.query_one("#right", PanelColumn)
+        row = next(row for row, action in column._actions.items() if action == "toggle_link")
+        await seen.pilot.click("#right", offset=(5, row))
+        await seen.pause()
+        assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
+        seen.app.session.change(batch=2)
+        assert not seen.screen.picture.fast_link
+        await seen.keys("h")
+        assert seen.screen.picture.fast_link
+
+    watch(body, (160, 46), gpus="8")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gpus": "1"}, "one device alone has no links"),
+        ({"dp": "256", "batch": "256"}, "a picture has room for 128 devices"),
+        ({"gpu": "GB200", "gpus": "4"}, "the PCIe slot of the GB200 is not known"),
+        ({"gpu": "RTX 4090", "gpus": "2"}, "no link but PCIe is known for the RTX 4090"),
+    ],
+)
+def test_a_link_that_cannot_be_switched_says_why(values, said):
+    async def body(seen: Seen) -> None:
+        await seen.keys("L")
+        assert any(said in one.message for one in seen.app._notifications)
+        assert seen.screen.picture.fast_link
+
+    watch(body, (80, 24), context="4K", **values)
+
+
+def test_a_device_says_what_it_holds():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down", "down")
+        parts = seen.app.session.plan.per_device
+        assert "device 1, stage 0 of 2, rank 1 of 4" in seen.text()
+        assert f"weights {parts.weights / 2**30:.2f} GiB" in seen.text()
+        await seen.pilot.click("#board", offset=(2, 2))
+        assert "device 0, stage 0 of 2, rank 0 of 4" in seen.text()
+        await seen.keys("escape")
+        assert "banks on each of 8 devices" in seen.text()
+
+    watch(body, (160, 46), tp="4", pp="2")
+
+
+def alert(seen: Seen) -> str:
+    found = list(seen.screen.query("Alert"))
+    return f"{found[0].border_title} {found[0].render()}" if found else ""
+
+
+def test_the_pop_up_freezes_nothing_and_any_key_closes_it():
+    async def body(seen: Seen) -> None:
+        await seen.keys("space")
+        assert alert(seen) == ""
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        assert "does not fit" in alert(seen)
+        assert "needs 3 devices" in alert(seen)
+        assert remedy(seen.app.session.scenario, seen.app.session.capacity) in alert(seen)
+        before = seen.screen.picture.tokens
+        await seen.tick(1.0)
+        assert seen.screen.picture.tokens > before
+        await seen.keys("B")
+        assert seen.app.session.scenario.continuous_batching
+        assert alert(seen) == ""
+
+    watch(body, context="64K")
+
+
+def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while(monkeypatch):
+    monkeypatch.setattr("kvtui.screens.memory.OPEN_SECONDS", 0.4)
+
+    async def body(seen: Seen) -> None:
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        assert alert(seen)
+        await seen.pilot.pause(0.5)
+        assert alert(seen) == ""
+        for batch in (4, 2, 1, 2, 4, 8):
+            seen.clock.now += 1.5
+            seen.app.session.set_text("model", "Llama-3.1-8B")
+            seen.app.session.change(batch=batch)
+            seen.app.session.set_text("model", "Llama-3.1-70B")
+            await seen.pause()
+            assert alert(seen) == ""
+        seen.clock.now += 1.5
+        seen.screen._announce()
+        await seen.pause()
+        assert alert(seen)
+
+    watch(body, (80, 24), context="64K")
+
+
+def test_a_click_closes_the_pop_up_and_nothing_else():
+    async def body(seen: Seen) -> None:
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        await seen.pilot.click("Alert")
+        await seen.pause()
+        assert alert(seen) == ""
+        assert seen.screen._selected is None
+
+    watch(body, context="64K")
+
+
+def test_enough_devices_bring_no_pop_up():
+    async def body(seen: Seen) -> None:
+        seen.screen._announce()
+        await seen.pause()
+        assert alert(seen) == ""
+
+    watch(body, model="Llama-3.1-70B", gpus="4")
+
+
+def test_the_panel_names_the_keys_of_the_keymap():
+    async def body(seen: Seen) -> None:
+        assert "f6 model" in seen.text()
+        assert " c context" in seen.text()
+
+    watch(body, (160, 46), settings=Settings(palette="rgb", keymap={"model": "f6"}))
+
+
+def test_ascii_pictures_have_a_character_for_everything():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        for _ in range(2):
+            text = "".join(segment.text for strip in seen.board._strips for segment in strip)
+            assert text.isascii()
+            assert "?" not in text
+            await seen.keys("z")
+
+    watch(body, settings=Settings(ascii=True), gpus="2")
 
 
 def test_clicks_do_what_the_panel_says():
@@ -239,6 +418,18 @@ def test_the_drawer_opens_where_there_is_no_room_beside_the_board():
         assert "continuous batching" in seen.text()
 
     watch(body, (110, 36))
+
+
+def test_the_drawer_closes_where_there_is_room():
+    async def body(seen: Seen) -> None:
+        assert "continuous batching" in seen.text()
+        banks = len(seen.codes)
+        await seen.keys("s")
+        await seen.pause()
+        assert "continuous batching" not in seen.text()
+        assert len(seen.codes) > banks
+
+    watch(body, (160, 46))
 
 
 def test_nothing_moves_under_a_modal():

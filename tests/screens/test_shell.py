@@ -20,6 +20,7 @@ from kvtui.engine.models import all_models
 from kvtui.engine.options import scenario_from
 from kvtui.engine.papers import all_papers
 from kvtui.engine.plan import plan
+from kvtui.screens.commands import Palette
 from kvtui.screens.explain import ExplainScreen
 from kvtui.screens.export import FORMS, ExportScreen, default_name
 from kvtui.screens.help import HelpScreen
@@ -85,6 +86,8 @@ def test_every_screen_opens_and_closes(size):
         for key in ("m", "g", "c", "e", "x", "f1", "5", "ctrl+p"):
             await press(app, pilot, key)
             assert app.screen is not home
+            bound = {active.binding.id for active in app.screen.active_bindings.values()}
+            assert bound >= {key.id for key in keys.WINDOW}
             await press(app, pilot, "1" if key == "5" else "escape")
             await until(pilot, lambda: app.screen is home)
 
@@ -211,9 +214,35 @@ def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
     drive(script)
 
 
-def test_the_help_lists_every_binding():
+@pytest.mark.parametrize("width", [100, 120])
+def test_no_line_of_the_help_is_broken(width):
     async def script(app, pilot):
         await press(app, pilot, "question_mark")
+        lines = [line for line in shown(app).splitlines() if "│" in line]
+        for key in keys.ALL:
+            assert any(f" {key.text} " in line for line in lines), key.text
+
+    drive(script, (width, 45))
+
+
+def test_the_page_of_papers_names_every_key_for_a_keymap():
+    async def script(app, pilot):
+        await press(app, pilot, "5")
+        text = str(app.screen.query_one("#reading").render())
+        for key in keys.ALL:
+            assert re.search(rf"{re.escape(key.text)} +{key.id}$", text, re.MULTILINE)
+        before = app.screen.query_one("VerticalScroll").scroll_y
+        await press(app, pilot, "down", "pagedown")
+        assert app.screen.query_one("VerticalScroll").scroll_y == before + 11
+        await press(app, pilot, "escape")
+        assert isinstance(app.screen, StandIn)
+
+    drive(script, (80, 24))
+
+
+def test_the_help_lists_every_binding():
+    async def script(app, pilot):
+        await press(app, pilot, "f1")
         assert isinstance(app.screen, HelpScreen)
         text = shown(app)
         for key in keys.ALL:
@@ -227,11 +256,36 @@ def test_the_help_lists_every_binding():
 def test_every_key_of_the_table_is_bound():
     async def script(app, pilot):
         bound = {active.binding.id for active in app.screen.active_bindings.values()}
-        assert bound >= {key.id for key in keys.ALL}
+        assert bound >= {key.id for key in keys.MEMORY + keys.APP}
         footer = {active.binding.action for active in app.screen.active_bindings.values() if active.binding.show}
         assert footer == {key.action for key in keys.ALL if key.footer}
 
     drive(script)
+
+
+def test_keys_inside_windows_can_be_remapped():
+    async def script(app, pilot):
+        for opener in ("c", "e", "ctrl+p"):
+            await press(app, pilot, opener)
+            window = app.screen
+            assert not isinstance(window, StandIn)
+            await press(app, pilot, "escape")
+            assert app.screen is window
+            await press(app, pilot, "f4")
+            await until(pilot, lambda: isinstance(app.screen, StandIn))
+        await press(app, pilot, "m")
+        assert "f4 close" in shown(app)
+        table = app.screen.query_one(DataTable)
+        await until(pilot, lambda: table.row_count)
+        row = table.cursor_row
+        await press(app, pilot, "f3", "f3", "up")
+        assert table.cursor_row == row + 1
+        await press(app, pilot, "f4", "f9")
+        assert isinstance(app.screen, HelpScreen)
+        await press(app, pilot, "f9")
+        assert isinstance(app.screen, StandIn)
+
+    drive(script, settings=Settings(keymap={"window-close": "f4", "list-down": "f3", "help": "f9"}))
 
 
 def test_explanations_open_at_the_number_asked_about():
@@ -379,6 +433,8 @@ def test_the_palette_has_the_keys_actions_the_catalogues_and_the_film():
         assert app.session.scenario.model.name == "Llama-2-7B"
         await command(app, pilot, "device H200 SXM")
         assert app.session.scenario.device.name == "H200 SXM"
+        await command(app, pilot, "cluster HGX H200")
+        assert (app.session.scenario.layout.devices, app.session.scenario.device.name) == (8, "H200 SXM")
         await command(app, pilot, "motion none")
         assert app.settings.motion == "none"
         await command(app, pilot, "tokens 5K")
@@ -491,7 +547,7 @@ def test_keys_can_be_remapped():
         assert "f6" in shown(app)
         await press(app, pilot, "escape")
         await press(app, pilot, "ctrl+k")
-        assert "CommandPalette" in type(app.screen).__name__
+        assert isinstance(app.screen, Palette)
 
     drive(script, settings=Settings(keymap={"model": "f6", "palette": "ctrl+k"}))
 
@@ -522,6 +578,13 @@ def test_a_mode_can_be_clicked():
         assert isinstance(app.screen, PapersScreen)
         await pilot.click("ModeBar", offset=(10, 0))
         assert isinstance(app.screen, StandIn)
+        line = shown(app).splitlines()[0]
+        await pilot.click("ModeBar", offset=(line.index("palette"), 0))
+        assert isinstance(app.screen, Palette)
+        await press(app, pilot, "escape")
+        await pilot.click("ModeBar", offset=(line.index("q quit"), 0))
+        await pilot.pause()
+        assert app.return_code == 0
 
     drive(script)
 

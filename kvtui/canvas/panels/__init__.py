@@ -7,10 +7,11 @@ from kvtui.canvas.panels.controls import ActionRow, scenario_rows
 from kvtui.canvas.panels.formula import formula_rows
 from kvtui.canvas.panels.info import info_rows
 from kvtui.canvas.panels.notes import datacentre_note_rows, factoid_rows, paper_rows, warning_rows
-from kvtui.canvas.panels.numbers import estimate_rows, legend_rows
+from kvtui.canvas.panels.numbers import capacity_rows, estimate_rows, legend_rows
 
 __all__ = [
     "ActionRow",
+    "capacity_rows",
     "datacentre_note_rows",
     "estimate_rows",
     "factoid_rows",

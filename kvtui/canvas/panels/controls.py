@@ -14,11 +14,12 @@ KEY_WIDTH = 3
 KEYS = {
     "pick_model": "m",
     "pick_device": "g",
-    "pick_devices": "v",
+    "next_devices": "v",
+    "toggle_link": "L",
     "next_dtype": "d",
     "next_kv_dtype": "k",
     "next_batch": "b",
-    "next_context": "c",
+    "set_context": "c",
     "faster": "[ ]",
     "toggle_cb": "B",
     "toggle_pa": "P",
@@ -31,22 +32,28 @@ ActionRow = tuple[Row, str | None]
 
 
 def scenario_rows(
-    scenario: Scenario, playing: bool, speed: float, width: int, keys: Mapping[str, str] | None = None
+    scenario: Scenario,
+    playing: bool,
+    speed: float,
+    width: int,
+    keys: Mapping[str, str] | None = None,
+    link: str = "",
 ) -> list[ActionRow]:
     """Rows with their action, in the order of the keys; an empty row without one parts values from switches.
 
-    ``keys`` are the labels of keys by action, where they differ from KEYS.
+    ``keys`` are the labels of keys by action, where they differ from KEYS; ``link`` is what joins several devices.
     """
     shown = {**KEYS, **(keys or {})}
     play = f"▶ {speed_text(speed)}" if playing else f"paused · {speed_text(speed)}"
     values: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("pick_model", "model", (clean(scenario.model.name),)),
         ("pick_device", "device", (clean(scenario.device.name),)),
-        ("pick_devices", "devices", _layout(scenario)),
+        ("next_devices", "devices", _layout(scenario)),
+        *([("toggle_link", "link", (link,))] if link else []),
         ("next_dtype", "dtype", (scenario.weight_dtype,)),
         ("next_kv_dtype", "KV dtype", (scenario.kv.name,)),
         ("next_batch", "batch", (f"{scenario.batch:,}",)),
-        ("next_context", "context", (f"{format_tokens(scenario.context)} tokens", format_tokens(scenario.context))),
+        ("set_context", "context", (f"{format_tokens(scenario.context)} tokens", format_tokens(scenario.context))),
         ("faster", "speed", (play, speed_text(speed))),
     )
     switches = (

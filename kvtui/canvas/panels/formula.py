@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.canvas.cells import Row, Span
 from kvtui.canvas.palette import Ink
@@ -52,8 +52,7 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Product:
+class _Product(NamedTuple):
     """A product in symbols and with its values; ``used`` are the symbols it has."""
 
     symbols: str

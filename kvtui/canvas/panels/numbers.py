@@ -15,8 +15,10 @@ from kvtui.canvas.panels.info import NONE
 from kvtui.canvas.panels.text import pair, wrapped
 from kvtui.canvas.view import Count
 from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
+from kvtui.engine.capacity import Capacity
 from kvtui.engine.roofline import Band, Estimate
-from kvtui.engine.units import format_bytes
+from kvtui.engine.scenario import Scenario
+from kvtui.engine.units import format_bytes, format_tokens
 
 NAMES: dict[int, str] = {
     Code.WEIGHTS: "weights",
@@ -30,6 +32,7 @@ NAMES: dict[int, str] = {
     Code.OVERFLOW: "beyond capacity",
     Code.FREE: "free",
 }
+NO_BOUND = "no bound"
 SWATCH = 2
 MAX_SWATCHES = 8
 
@@ -75,6 +78,21 @@ def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
     banks = np.array(codes, dtype=np.uint8)
     looks = zip(glyphs_of(banks, plain), inks_of(banks), unders_of(banks), strict=True)
     return tuple(Span(chr(glyph), cast("Ink", int(ink)), Ink(under)) for glyph, ink, under in looks)
+
+
+def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[Row]:
+    """The longest context at the scenario's batch, and the largest batch at its context."""
+    context = NO_BOUND if found.context is None else f"{found.context:,} tokens"
+    short = NO_BOUND if found.context is None else f"{found.context:,}"
+    sequences = NO_BOUND if found.sequences is None else f"{found.sequences:,}"
+    rows = [
+        pair(f"context at batch {scenario.batch:,}", (context, short), width),
+        pair(f"batch at {format_tokens(scenario.context)} tokens", (sequences,), width),
+    ]
+    trained = scenario.model.max_context
+    if trained is not None and (found.context is None or found.context > trained):
+        rows += wrapped(f"the model's maximum is {format_tokens(trained)}", width, Ink.DIM)
+    return rows
 
 
 def estimate_rows(estimate: Estimate, width: int) -> list[Row]:
