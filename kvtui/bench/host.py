@@ -1,0 +1,49 @@
+"""What the machine is: its processor, the cores and the memory that this process may use."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+from kvtui.engine.untrusted import plain
+
+CPUINFO = Path("/proc/cpuinfo")
+FEATURES = ("flags", "Features", "isa")
+
+
+def cpu_model() -> str:
+    """The processor's own name, else the name of its architecture."""
+    return plain(_cpuinfo().get("model name") or platform.processor() or platform.machine())
+
+
+def cpu_identity() -> str:
+    """A short name of the processor and its instructions: code compiled for one may not run on another."""
+    told = [platform.machine(), cpu_model(), *(_cpuinfo().get(name, "") for name in FEATURES)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int | None:
+    """Physical memory of the machine, None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+@functools.cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,188 @@
+"""The KV cache: contiguous, paged or a ring, in fp32, bf16 or int8.
+
+A layer stores the rows of its KV heads (keys and values), or one latent row per token that serves as both (MLA). Every
+store has exactly the shape that attention's product consumes, head-major ``[batch·heads, tokens, width]``, and drops
+its first axis where that is one: a reshape between the update and the product would make XLA copy the cache. A ring is
+a contiguous store shorter than the sequence, written round and round. Pages hold ``PAGE`` tokens of one sequence and
+are found through a block table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, Int8, Num
+
+from kvtui.bench.cases import CacheLayout, Shape
+from kvtui.engine.errors import InputError
+
+PAGE = 16
+"""Tokens of a page, PagedAttention's usual block size."""
+
+DTYPES = {"fp32": jnp.float32, "bf16": jnp.bfloat16, "int8": jnp.int8}
+"""The array type of each ``dtype`` and ``kv_dtype``."""
+
+
+class Store(NamedTuple):
+    """Rows of a cache; int8 rows have one fp32 scale each.
+
+    ``values`` is [(heads), tokens, width], or [pages, (heads), PAGE, width] where a block table says which page is
+    whose; ``scales`` is the same without the width, or None.
+    """
+
+    values: Num[Array, "*any"]
+    scales: Float[Array, "*any"] | None = None
+
+
+class LayerCache(NamedTuple):
+    """One layer: keys and values, or latents alone, and the block table [batch, pages per sequence] of a paged one."""
+
+    stores: tuple[Store, ...]
+    table: Int[Array, "batch pages"] | None = None
+
+
+Cache = tuple[LayerCache, ...]
+
+Rows = tuple[Float[Array, "batch heads *tokens width"], ...]
+"""New rows for each store of a layer."""
+
+
+def lead(count: int) -> tuple[int, ...]:
+    """The first axes of a store of ``count`` heads: none where there is but one."""
+    return (count,) if count > 1 else ()
+
+
+def widths(shape: Shape) -> tuple[int, ...]:
+    """Elements of one row of each store of a layer: K and V, or the latent with its rotary elements."""
+    return (shape.latent + shape.rope_dim,) if shape.latent else (shape.head_dim, shape.head_dim)
+
+
+def init_layer(shape: Shape, batch: int, length: int, layout: CacheLayout) -> LayerCache:
+    """An empty layer for ``batch`` sequences of ``length`` tokens. Raises InputError for a layout without a cache."""
+    heads = 1 if shape.latent else shape.kv_heads
+    match layout:
+        case "contiguous":
+            rows = (*lead(batch * heads), length)
+        case "ring":
+            rows = (*lead(batch * heads), min(length, shape.window or length))
+        case "paged":
+            pages = -(-length // PAGE)
+            rows = (batch * pages, *lead(heads), PAGE)
+        case _:
+            raise InputError(f"cache: a layout of {layout!r} has nothing to allocate; use contiguous, paged or ring")
+    dtype = DTYPES[shape.kv_dtype]
+    scaled = dtype == jnp.int8
+    stores = tuple(
+        Store(jnp.zeros((*rows, width), dtype), jnp.zeros(rows, jnp.float32) if scaled else None)
+        for width in widths(shape)
+    )
+    return LayerCache(stores, block_table(batch, pages) if layout == "paged" else None)
+
+
+def block_table(batch: int, pages: int) -> Int[Array, "batch pages"]:
+    """Whose page is where: shuffled with a fixed seed, as pages lie after a server has run for a while."""
+    order = np.random.default_rng(0).permutation(batch * pages)
+    return jnp.asarray(order.reshape(batch, pages), jnp.int32)
+
+
+def cache_bytes(cache: Cache) -> int:
+    """Bytes of all keys, values, latents and scales; the block tables of a paged cache are not part of it."""
+    return sum(leaf.size * leaf.dtype.itemsize for layer in cache for leaf in jax.tree.leaves(layer.stores))
+
+
+def table_bytes(cache: Cache) -> int:
+    """Bytes of the block tables, which a donated paged cache carries along."""
+    return sum(4 * layer.table.size for layer in cache if layer.table is not None)
+
+
+def slot_positions(length: int, position: Int[Array, ""]) -> Int[Array, " length"]:
+    """The position of the token in each of ``length`` slots once ``position`` is written; negative in unused slots.
+
+    Token t lies in slot t mod ``length``, so a slot holds the last token up to ``position`` that falls into it.
+    """
+    slots = jnp.arange(length, dtype=jnp.int32)
+    return position - (position - slots) % length
+
+
+def quantized(rows: Float[Array, "*n width"]) -> tuple[Int8[Array, "*n width"], Float[Array, "*n"]]:
+    """Each row as int8, and its scale, the largest magnitude over 127; a row of zeros stays zero."""
+    rows = rows.astype(jnp.float32)
+    scales = jnp.max(jnp.abs(rows), axis=-1) / 127
+    values = jnp.round(rows / jnp.where(scales > 0, scales, 1)[..., None])
+    return values.astype(jnp.int8), scales
+
+
+def dequantized(store: Store) -> Float[Array, "*n width"]:
+    """The rows of ``store`` as floats."""
+    return store.values if store.scales is None else store.values * store.scales[..., None]
+
+
+def append(layer: LayerCache, rows: Rows, position: Int[Array, ""]) -> LayerCache:
+    """``layer`` with the rows [batch, heads, width] of one new token per sequence, at ``position``."""
+
+    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads *width"]) -> Num[Array, "*any"]:
+        batch, heads, *width = new.shape
+        if layer.table is not None:
+            every_head = (slice(None),) * len(lead(heads))
+            where = (layer.table[:, position // PAGE], *every_head, position % PAGE)
+            return array.at[where].set(new.reshape(batch, *lead(heads), *width))
+        axis = len(lead(batch * heads))
+        row = new.reshape(*lead(batch * heads), 1, *width)
+        return lax.dynamic_update_slice_in_dim(array, row, position % array.shape[axis], axis)
+
+    return _updated(layer, rows, put)
+
+
+def fill(layer: LayerCache, rows: Rows) -> LayerCache:
+    """``layer`` with the rows [batch, heads, prompt, width] of whole prompts from position 0 on.
+
+    A ring keeps the last of them.
+    """
+
+    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads prompt *width"]) -> Num[Array, "*any"]:
+        batch, heads, prompt, *width = new.shape
+        if layer.table is not None:
+            pages = -(-prompt // PAGE)
+            padding = [(0, 0), (0, 0), (0, pages * PAGE - prompt)] + [(0, 0)] * len(width)
+            paged = jnp.swapaxes(jnp.pad(new, padding).reshape(batch, heads, pages, PAGE, *width), 1, 2)
+            return array.at[layer.table[:, :pages]].set(paged.reshape(batch, pages, *lead(heads), PAGE, *width))
+        axis = len(lead(batch * heads))
+        whole = new.reshape(*lead(batch * heads), prompt, *width)
+        room = array.shape[axis]
+        if prompt > room:
+            return jnp.roll(lax.slice_in_dim(whole, prompt - room, prompt, axis=axis), prompt % room, axis)
+        return lax.dynamic_update_slice_in_dim(array, whole, 0, axis)
+
+    return _updated(layer, rows, put)
+
+
+def read(layer: LayerCache) -> tuple[Store, ...]:
+    """The stores as attention consumes them: as they are, or gathered page by page into [(heads), tokens, width]."""
+    table = layer.table
+    if table is None:
+        return layer.stores
+    heads = layer.stores[0].values.shape[1:-2]
+    where = (table[:, None], jnp.arange(heads[0])[:, None]) if heads else table
+
+    def gathered(pool: Num[Array, "pages *heads page *width"]) -> Num[Array, "*stores tokens *width"]:
+        width = pool.shape[len(heads) + 2 :]
+        return pool[where].reshape(*lead(math.prod((len(table), *heads))), -1, *width)
+
+    return tuple(jax.tree.map(gathered, store) for store in layer.stores)
+
+
+def _encoded(store: Store, rows: Float[Array, "*n width"]) -> Store:
+    return Store(rows.astype(store.values.dtype)) if store.scales is None else Store(*quantized(rows))
+
+
+def _updated(layer: LayerCache, rows: Rows, put: Callable[[Array, Array], Array]) -> LayerCache:
+    stores = tuple(
+        jax.tree.map(put, store, _encoded(store, new)) for store, new in zip(layer.stores, rows, strict=True)
+    )
+    return LayerCache(stores, layer.table)

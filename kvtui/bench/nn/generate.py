@@ -1,0 +1,89 @@
+"""The programs that the benchmark compiles: the first token, one more token, and many in a single program.
+
+Every function here returns a pure function with the shape and the sampler fixed, fit for ``jax.jit`` with the cache
+donated. Sampling is part of each program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int, Key
+
+from kvtui.bench.cases import LatentMode, Sampler, Shape
+from kvtui.bench.nn import transformer
+from kvtui.bench.nn.cache import Cache
+from kvtui.bench.nn.sampling import sample
+from kvtui.bench.nn.transformer import Weights
+
+State = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache]
+"""The newest token of each sequence, its position, the random key and the cache, to which it is not added yet."""
+
+
+def first(
+    shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
+) -> Callable[[Weights, Int[Array, "batch prompt"], Key[Array, ""], Cache], State]:
+    """Prefill and the first token: (weights, prompt tokens, key, cache) to the state after it."""
+
+    def program(weights: Weights, tokens: Int[Array, "batch prompt"], key: Key[Array, ""], cache: Cache) -> State:
+        now, later = jax.random.split(key)
+        logits, cache = transformer.prefill(shape, weights, tokens, cache, latent_mode)
+        return sample(sampler, logits, now), jnp.int32(tokens.shape[1]), later, cache
+
+    return program
+
+
+def step(
+    shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
+) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
+    """One token per sequence: (weights, tokens, position, key, cache) to the next state."""
+
+    def program(
+        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: Cache
+    ) -> State:
+        now, later = jax.random.split(key)
+        logits, cache = transformer.decode(shape, weights, tokens, position, cache, latent_mode)
+        return sample(sampler, logits, now), position + 1, later, cache
+
+    return program
+
+
+def steps(
+    n: int, shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
+) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
+    """``n`` of ``step`` in one program, without returning to Python in between."""
+    once = step(shape, sampler, latent_mode)
+
+    def program(
+        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: Cache
+    ) -> State:
+        def again(state: State, _: None) -> tuple[State, None]:
+            return once(weights, *state), None
+
+        return lax.scan(again, (tokens, position, key, cache), length=n)[0]
+
+    return program
+
+
+def uncached_step(
+    shape: Shape, sampler: Sampler
+) -> Callable[[Weights, Int[Array, "batch length"], Int[Array, ""], Key[Array, ""]], tuple[Any, ...]]:
+    """One token per sequence without a cache: (weights, history, position, key) to (history, position + 1, key).
+
+    ``history`` holds the tokens up to ``position``; all of its ``length`` columns are run again, and the next token is
+    written at ``position + 1``, which must lie within it. The keys are used as ``step`` uses them.
+    """
+
+    def program(
+        weights: Weights, history: Int[Array, "batch length"], position: Int[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Int[Array, "batch length"], Int[Array, ""], Key[Array, ""]]:
+        now, later = jax.random.split(key)
+        tokens = sample(sampler, transformer.logits_at(shape, weights, history, position), now)
+        history = lax.dynamic_update_slice_in_dim(history, tokens[:, None], position + 1, axis=1)
+        return history, position + 1, later
+
+    return program

@@ -1,0 +1,171 @@
+"""A decoder-only transformer: plain pytrees of weights and caches; prefill, decode, and forward without a cache.
+
+Pre-norm blocks of attention and a feed-forward layer, no biases, embeddings tied to the output. Layers are separate
+arrays and the loop over them is unrolled: a scan over stacked layers would copy the whole cache in every step. All
+functions are pure and fit for ``jax.jit`` with ``shape`` and the modes fixed; decode is meant to be compiled with the
+cache donated.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from kvtui.bench.cases import CacheLayout, LatentMode, Shape
+from kvtui.bench.nn import ffn, grouped, latent, platform
+from kvtui.bench.nn.cache import DTYPES, Cache, Rows, fill, init_layer
+from kvtui.bench.nn.init import fill as fill_blanks
+from kvtui.bench.nn.init import gain, matrix
+from kvtui.bench.nn.norm import rms_norm
+from kvtui.bench.nn.positions import sinusoids
+
+
+class Block(NamedTuple):
+    """One layer."""
+
+    attention_norm: Float[Array, " dim"]
+    attention: grouped.GroupedWeights | latent.LatentWeights
+    ffn_norm: Float[Array, " dim"]
+    ffn: ffn.Dense | ffn.Experts
+
+
+class Weights(NamedTuple):
+    """All weights. ``positions`` are the learned vectors of the ``context``, None for other kinds of position."""
+
+    embedding: Float[Array, "vocab dim"]
+    positions: Float[Array, "context dim"] | None
+    blocks: tuple[Block, ...]
+    norm: Float[Array, " dim"]
+
+
+def init_weights(shape: Shape, key: Key[Array, ""]) -> Weights:
+    """Random weights of ``shape``; there are no arrays that it does not use."""
+    weights: Weights = fill_blanks(_blanks(shape), key, DTYPES[shape.dtype])
+    return weights
+
+
+def parameter_count(shape: Shape) -> int:
+    """Elements of all arrays that ``init_weights`` makes."""
+    return sum(blank.size for blank in jax.tree.leaves(_blanks(shape)))
+
+
+def _blanks(shape: Shape) -> Weights:
+    block = Block(
+        attention_norm=gain(shape.dim),
+        attention=latent.blanks(shape) if shape.latent else grouped.blanks(shape),
+        ffn_norm=gain(shape.dim),
+        ffn=ffn.blanks(shape),
+    )
+    return Weights(
+        embedding=matrix(shape.vocab, shape.dim, inputs=shape.dim),
+        positions=matrix(shape.context, shape.dim, inputs=1) if shape.positions == "learned" else None,
+        blocks=(block,) * shape.blocks,
+        norm=gain(shape.dim),
+    )
+
+
+def init_cache(shape: Shape, batch: int, length: int, layout: CacheLayout) -> Cache:
+    """An empty cache for ``batch`` sequences of up to ``length`` tokens, a layer for each block.
+
+    A ring holds no more than the window. Raises InputError for the layout "none".
+    """
+    return tuple(init_layer(shape, batch, length, layout) for _ in range(shape.blocks))
+
+
+def prefill(
+    shape: Shape,
+    weights: Weights,
+    tokens: Int[Array, "batch prompt"],
+    cache: Cache,
+    latent_mode: LatentMode = "absorbed",
+) -> tuple[Float[Array, "batch vocab"], Cache]:
+    """Run whole prompts from position 0 on and write them into ``cache``; the logits are those of the last token."""
+    x, rows, _ = _sequence(shape, weights, tokens, latent_mode)
+    filled = tuple(fill(layer, new) for layer, new in zip(cache, rows, strict=True))
+    return _logits(weights, x[:, -1]), filled
+
+
+def decode(
+    shape: Shape,
+    weights: Weights,
+    tokens: Int[Array, " batch"],
+    position: Int[Array, ""],
+    cache: Cache,
+    latent_mode: LatentMode = "absorbed",
+) -> tuple[Float[Array, "batch vocab"], Cache]:
+    """Run one token per sequence, the one at ``position`` (0 is the first), over the tokens in ``cache``.
+
+    The logits are those of the token after it. ``position`` must lie within the cache, or wrap around in a ring.
+    """
+    x = _embed(shape, weights, tokens, position)
+    layers = []
+    for block, layer in zip(weights.blocks, cache, strict=True):
+        normed = rms_norm(x, block.attention_norm)
+        match block.attention:
+            case grouped.GroupedWeights() as attention:
+                drawn, layer = grouped.over_cache(shape, attention, normed, position, layer)
+            case latent.LatentWeights() as attention:
+                drawn, layer = latent.over_cache(shape, attention, normed, position, layer, latent_mode)
+        layers.append(layer)
+        x, _ = _feed_forward(shape, block, x + drawn)
+    return _logits(weights, x), tuple(layers)
+
+
+def forward(shape: Shape, weights: Weights, tokens: Int[Array, "batch n"]) -> Float[Array, "batch n vocab"]:
+    """The logits after every token, without a cache; MLA expands its latents."""
+    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0])
+
+
+def logits_at(
+    shape: Shape, weights: Weights, tokens: Int[Array, "batch n"], position: Int[Array, ""]
+) -> Float[Array, "batch vocab"]:
+    """The logits after the token at ``position``, without a cache: a row of ``forward``."""
+    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
+
+
+def routing(shape: Shape, weights: Weights, tokens: Int[Array, "batch n"]) -> Int[Array, "blocks experts"]:
+    """How many of ``tokens`` each layer sends to each expert; no experts give no columns."""
+    return jnp.stack(_sequence(shape, weights, tokens, "naive")[2])
+
+
+def _sequence(
+    shape: Shape, weights: Weights, tokens: Int[Array, "batch n"], mode: LatentMode
+) -> tuple[Float[Array, "batch n dim"], list[Rows], list[Int[Array, " experts"]]]:
+    x = _embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
+    left, chosen = [], []
+    for block in weights.blocks:
+        normed = rms_norm(x, block.attention_norm)
+        match block.attention:
+            case grouped.GroupedWeights() as attention:
+                drawn, rows = grouped.over_sequence(shape, attention, normed)
+            case latent.LatentWeights() as attention:
+                drawn, rows = latent.over_sequence(shape, attention, normed, mode)
+        left.append(rows)
+        x, counts = _feed_forward(shape, block, x + drawn)
+        chosen.append(counts)
+    return x, left, chosen
+
+
+def _embed(
+    shape: Shape, weights: Weights, tokens: Int[Array, "*n"], positions: Int[Array, "*places"]
+) -> Float[Array, "*n dim"]:
+    x = weights.embedding[tokens] * jnp.asarray(shape.dim**0.5, weights.embedding.dtype)
+    if weights.positions is not None:
+        return x + weights.positions[positions]
+    if shape.positions == "sinusoidal":
+        return x + sinusoids(positions, shape.dim).astype(x.dtype)
+    return x
+
+
+def _feed_forward(
+    shape: Shape, block: Block, x: Float[Array, "*n dim"]
+) -> tuple[Float[Array, "*n dim"], Int[Array, " experts"]]:
+    out, counts = ffn.feed_forward(shape, block.ffn, rms_norm(x, block.ffn_norm).reshape(-1, shape.dim))
+    return x + out.reshape(x.shape), counts
+
+
+def _logits(weights: Weights, x: Float[Array, "*n dim"]) -> Float[Array, "*n vocab"]:
+    return platform.unembed(rms_norm(x, weights.norm), weights.embedding)

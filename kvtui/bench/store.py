@@ -1,0 +1,302 @@
+"""Where a run is kept: a dated folder that is complete up to the last measured case at every moment.
+
+``run.json`` says what was asked, where and when, with every case. ``samples.jsonl`` has one line per measured case, its
+record and raw samples; it is the truth that a run is resumed from. ``inference_sweep.csv`` is the same as a table, one
+line per row of the sweep: the 28 columns of a published sweep of attention variants, under their own names, then ours.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from io import StringIO
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, Self
+
+from kvtui.bench.cases import Case
+from kvtui.bench.columns import (
+    COLUMNS,
+    REFERENCE_COLUMNS,
+    TEXT_COLUMNS,
+    Measured,
+    Values,
+    is_number,
+    sharing,
+    table_row,
+    table_rows,
+)
+from kvtui.bench.protocol import Job
+from kvtui.bench.runner import Outcome
+from kvtui.bench.sweep import Sweep, repeat_of
+from kvtui.engine.errors import InputError
+from kvtui.engine.untrusted import plain
+from kvtui.files import write_whole
+from kvtui.report import csv_
+
+SCHEMA = 1
+RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"
+MOST_CSV_BYTES = 2**28
+_WHOLE = re.compile(r"-?[0-9]+")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as it was read: its ``folder`` or file, ``about`` (run.json), table ``rows``, and what was ``measured``."""
+
+    folder: Path
+    about: Values
+    rows: list[Values]
+    measured: list[Measured]
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """What the worker said of the machine; empty for a foreign file."""
+        host = self.about.get("host")
+        return host if isinstance(host, dict) else {}
+
+
+class Writer:
+    """Appends to a run's folder, one case at a time; each is on the disk before ``add`` returns."""
+
+    def __init__(self, folder: Path, about: Values) -> None:
+        self.folder, self.about, self.sweep = folder, about, _sweep_of(about)
+        self._shared = sharing(self.sweep)
+        self._samples = (folder / SAMPLES).open("a", encoding="utf-8", newline="\n")
+        _lock(self._samples, folder)
+        _cut_torn_line(folder / SAMPLES)
+        self.measured = _read_measured(folder / SAMPLES, about)
+        self._write_about()
+        self._write_table()
+        self._table = (folder / CSV).open("a", encoding="utf-8", newline="")
+
+    @classmethod
+    def begin(cls, out: Path, sweep: Sweep, about: Mapping[str, Any]) -> Self:
+        """A new run in a new folder of ``out``; ``about`` says what was asked. Raises OSError."""
+        values = {"schema": SCHEMA, **about, "started": now(), "finished": None, "host": None}
+        return cls(_new_folder(out), {**values, "sweep": sweep.to_json()})
+
+    @classmethod
+    def again(cls, folder: Path) -> Self:
+        """Go on with the run in ``folder``; a last line that was cut off is dropped.
+
+        Raises InputError when it is not a run's folder, or someone else is writing it.
+        """
+        return cls(folder, _read_about(folder))
+
+    @property
+    def jobs_left(self) -> list[Job]:
+        """Jobs of the sweep that have no line yet, in order."""
+        done = {(one.case, one.repeat) for one in self.measured}
+        return [job for job in self.sweep.jobs if (job.case.key, repeat_of(job)) not in done]
+
+    def host(self, host: Mapping[str, Any]) -> None:
+        """Note the machine that measures."""
+        self.about["host"] = dict(host)
+        self._write_about()
+
+    def add(self, outcome: Outcome) -> list[Values]:
+        """Store what a job measured; gives the table lines that came of it."""
+        one = Measured(outcome.job.case.key, repeat_of(outcome.job), outcome.record, outcome.samples)
+        _append(self._samples, json.dumps(one._asdict(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        self.measured.append(one)
+        rows = [
+            table_row(row, one.repeat, one.record, self._shared[one.case])
+            for row in self.sweep.rows
+            if row.case.key == one.case
+        ]
+        _append(self._table, csv_text(rows))
+        return rows
+
+    def close(self, finished: bool) -> None:
+        """Put the table into the sweep's order, and say in run.json when the run was ``finished``.
+
+        A run in which nothing was measured leaves nothing behind.
+        """
+        self._table.close()
+        self._write_table()
+        if finished:
+            self.about["finished"] = now()
+            self._write_about()
+        self._samples.close()
+        if not self.measured:
+            self._remove()
+
+    def _remove(self) -> None:
+        for name in (RUN, CSV, SAMPLES):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _write_about(self) -> None:
+        write_whole(self.folder / RUN, json.dumps(self.about, indent=1, ensure_ascii=False) + "\n")
+
+    def _write_table(self) -> None:
+        rows = table_rows(self.sweep, self.measured)
+        write_whole(self.folder / CSV, csv_.table([COLUMNS]) + csv_text(rows))
+
+
+def read(path: Path) -> Stored:
+    """The run in a folder, or of a CSV file with at least the columns of the published sweep; also of one under way.
+
+    Raises InputError when it is neither, naming what is wrong, and OSError when it cannot be read.
+    """
+    if path.is_dir() and (path / RUN).is_file():
+        about = _read_about(path)
+        sweep = _sweep_of(about)
+        measured = _read_measured(path / SAMPLES, about)
+        return Stored(path, about, table_rows(sweep, measured), measured)
+    table = path / CSV if path.is_dir() else path
+    if path.is_dir() and not table.is_file():
+        raise InputError(f"{plain(str(path))}: neither {RUN} nor {CSV} is there")
+    return Stored(path, {}, _read_table(table), [])
+
+
+def find_run(path: Path, unfinished: bool = False) -> Path:
+    """``path`` itself when it is a run or a CSV file, else the newest run in it, or the newest ``unfinished`` one.
+
+    Raises InputError when there is none.
+    """
+    if path.is_file() or (path / RUN).is_file() or (path / CSV).is_file():
+        return path
+    runs = sorted((found for found in path.glob(f"*/{RUN}")), key=_age, reverse=True)
+    for run in runs:
+        if not unfinished or _read_about(run.parent).get("finished") is None:
+            return run.parent
+    raise InputError(f"{plain(str(path))}: no {'unfinished ' if unfinished else ''}run is there")
+
+
+def csv_text(rows: Iterable[Values]) -> str:
+    """``rows`` as CSV lines under COLUMNS, without a heading."""
+    return csv_.table([row[name] for name in COLUMNS] for row in rows)
+
+
+def now() -> str:
+    """The local time with its zone, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _age(run: Path) -> tuple[str, int]:
+    date, _, number = run.parent.name.partition("_run")
+    return date, int(number) if number.isdecimal() else 0
+
+
+def _new_folder(out: Path) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    date = datetime.now().astimezone().date().isoformat()
+    for number in count(1):
+        folder = out / f"{date}_run{number:02d}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError
+
+
+def _append(file: IO[str], text: str) -> None:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    """Keep other processes from writing the same run, where the system has such locks."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        return
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except OSError:
+        raise InputError(f"{plain(str(folder))}: this run is under way in another process") from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Drop what stands behind the last line end: a line that was being written when the writer was killed."""
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _read_about(folder: Path) -> Values:
+    path = folder / RUN
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{plain(str(folder))}: not a run, {RUN} is missing") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{plain(str(path))}: not JSON: {plain(str(error))}") from None
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+        raise InputError(f"{plain(str(path))}: not a run of schema {SCHEMA}")
+    return about
+
+
+def _sweep_of(about: Values) -> Sweep:
+    return Sweep.from_json(about.get("sweep") or {})
+
+
+def _read_measured(path: Path, about: Values) -> list[Measured]:
+    """The whole lines of ``path``; of a case that stands twice, the last.
+
+    Cases are named by the keys they have today, whatever keys the version that measured them gave.
+    """
+    keys = {key: Case.from_json(case).key for key, case in about["sweep"]["cases"].items()}
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    found = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            values = None
+        match values:
+            case {
+                "case": str() as case,
+                "repeat": int() as repeat,
+                "record": {"status": str()} as record,
+                "samples": dict() as s,
+            }:
+                found[case, repeat] = Measured(keys.get(case, case), repeat, record, s)
+            case _:
+                raise InputError(f"{plain(str(path))}: line {number} is not a measured case")
+    return list(found.values())
+
+
+def _read_table(path: Path) -> list[Values]:
+    if path.stat().st_size > MOST_CSV_BYTES:
+        raise InputError(f"{plain(str(path))}: too large for a sweep")
+    try:
+        lines = list(csv.reader(StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{plain(str(path))}: not a CSV file: {plain(str(error))}") from None
+    heads = lines[0] if lines else []
+    for name in REFERENCE_COLUMNS:
+        if name not in heads and name != "attn_variant":
+            raise InputError(f"{plain(str(path))}: not a sweep, column {name} is missing")
+    return [_table_row(dict(zip(heads, line, strict=True))) for line in lines[1:] if len(line) == len(heads)]
+
+
+def _table_row(texts: Mapping[str, str]) -> Values:
+    row: Values = dict.fromkeys(COLUMNS)
+    row |= {name: _value(name, text) for name, text in texts.items()}
+    row["attn_variant"] = row["attn_variant"] or str(row["attn_type"] or "").partition("(")[0] or None
+    row["status"] = row["status"] or ("oom" if row["oom"] else "ok")
+    return row
+
+
+def _value(name: str, text: str) -> Any:
+    """A cell as a number, a truth value or text; None for an empty one and for what is no number where one belongs."""
+    if name in TEXT_COLUMNS:
+        return plain(text) or None
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    with suppress(ValueError):
+        number = float(text)
+        return None if not is_number(number) else int(text) if _WHOLE.fullmatch(text) else number
+    return None if name in COLUMNS else plain(text) or None

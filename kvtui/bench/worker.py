@@ -1,0 +1,166 @@
+"""The measuring process: ``python -m kvtui.bench.worker [--device NAME]``.
+
+Jobs come in as one JSON object per line on stdin, and events go out the same way on stdout (``bench.protocol``): hello
+when the machine has been probed, stages while a job runs, its result at the end. Nothing else ever reaches stdout; what
+JAX prints goes to stderr. Jobs run one after another, and a job that fails is a result as well.
+
+The worker ends at once when stdin closes, even within a job, and on Linux when the thread that started it ends: nothing
+is left running after its parent was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from kvtui.bench import protocol
+from kvtui.engine.errors import InputError
+from kvtui.engine.untrusted import plain
+
+if TYPE_CHECKING:
+    import jax
+
+NO_BACKEND = 3
+PR_SET_PDEATHSIG = 1
+
+Event = Mapping[str, Any]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer jobs until stdin closes. Returns 3 after one line on stderr when the device is not there."""
+    parser = argparse.ArgumentParser(prog="kvtui.bench.worker", description="Measures benchmark jobs from stdin.")
+    parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:0, or the number of a device")
+    options = parser.parse_args(arguments)
+    send = _sender(_reserved_stdout())
+    _end_with_parent()
+    jobs: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    try:
+        host = _host(use_device(options.device))
+    except (InputError, ImportError, RuntimeError) as error:
+        print(f"kvtui: {plain(' '.join(str(error).split()), limit=400)}", file=sys.stderr)
+        return NO_BACKEND
+    send(protocol.hello(host))
+    while True:
+        send(_answer(jobs.get(), send))
+
+
+def run_job(text: str) -> str:
+    """Measure the job of a JSON text and give its result event as JSON, with the host it ran on as "host".
+
+    Depends on nothing but its argument and the machine, so any executor may run it anywhere.
+    """
+    from kvtui.bench import compiled, probe
+
+    compiled.enable_cache()
+    return _line({**_answer(text, lambda event: None), "host": probe.host()})
+
+
+def use_device(name: str | None) -> jax.Device:
+    """Make the device called ``name`` (None: JAX's own choice) the one that programs run on.
+
+    A name is a platform, a platform with a number ("cuda:1"), or the number alone. Asking for the CPU leaves other
+    devices untouched if JAX was not used before. Raises InputError when there is no such device.
+    """
+    if name is not None and name.partition(":")[0] == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    from kvtui.bench import compiled
+
+    platform, _, number = (name or "").partition(":")
+    if platform.isdecimal() and not number:
+        platform, number = "", platform
+    try:
+        device = dict(enumerate(jax.devices(platform or None)))[int(number or 0)]
+    except (RuntimeError, AssertionError, ValueError, KeyError):
+        raise InputError(f"device '{plain(name or 'default')}' is not there; {_devices()}") from None
+    jax.config.update("jax_default_device", device)  # type: ignore[no-untyped-call]
+    compiled.enable_cache()
+    return device
+
+
+def _devices() -> str:
+    import jax
+
+    try:
+        found = jax.devices()
+    except (RuntimeError, AssertionError):
+        return f"JAX finds none with JAX_PLATFORMS={plain(os.environ.get('JAX_PLATFORMS', ''))}"
+    return f"this machine has {', '.join(f'{device.platform}:{device.id}' for device in found)}"
+
+
+def _host(device: jax.Device) -> dict[str, Any]:
+    from kvtui.bench import probe
+
+    return {
+        **probe.host(),
+        "device": f"{device.platform}:{device.id}",
+        "bandwidth_ladder": [rung._asdict() for rung in probe.ladder()],
+        "matmul_gflops": {dtype: probe.matmul_peak(dtype) for dtype in probe.DTYPES},
+    }
+
+
+def _answer(text: str | bytes, emit: Callable[[Event], None]) -> dict[str, Any]:
+    from kvtui.bench import measure
+
+    name = ""
+    try:
+        values = json.loads(text)
+        name = str(values["id"])
+        job = protocol.Job.from_json(values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return protocol.result(name, measure.failure("error", f"not a job: {measure.described(error)}"), {})
+    record, samples = measure.measure(job, emit)
+    return protocol.result(job.id, record, samples)
+
+
+def _line(event: Event) -> str:
+    return json.dumps(event, allow_nan=False, separators=(",", ":"))
+
+
+def _sender(out: BinaryIO) -> Callable[[Event], None]:
+    def send(event: Event) -> None:
+        try:
+            out.write(_line(event).encode() + b"\n")
+            out.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+    return send
+
+
+def _receive(jobs: SimpleQueue[bytes]) -> None:
+    """Queue the lines of stdin and end the process after the last; ``sys.stdin`` itself is left to the interpreter."""
+    with open(0, "rb", closefd=False) as lines:
+        for line in lines:
+            if line.strip():
+                jobs.put(line)
+    os._exit(0)
+
+
+def _reserved_stdout() -> BinaryIO:
+    """The real stdout; from now on whatever is printed goes to stderr."""
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return events
+
+
+def _end_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

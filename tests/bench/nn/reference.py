@@ -1,0 +1,103 @@
+"""The same transformer written plainly in NumPy, in double precision, head by head: the oracle of the JAX one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from kvtui.bench.cases import Shape
+
+ALIBI_SLOPES = {4: [1 / 4, 1 / 16, 1 / 64, 1 / 256], 6: [1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 2, 1 / 8]}
+
+
+def forward(shape: Shape, weights: Any, tokens: np.ndarray) -> np.ndarray:
+    """Logits [batch, n, vocab] of ``tokens`` [batch, n]."""
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), weights)
+    return np.stack([_one(shape, weights, sequence) for sequence in np.asarray(tokens)])
+
+
+def _one(shape: Shape, weights: Any, tokens: np.ndarray) -> np.ndarray:
+    x = weights.embedding[tokens] * math.sqrt(shape.dim)
+    if shape.positions == "learned":
+        x = x + weights.positions[: len(tokens)]
+    if shape.positions == "sinusoidal":
+        turn = _turn(len(tokens), shape.dim)
+        x = x + np.concatenate([np.sin(turn), np.cos(turn)], axis=1)
+    for block in weights.blocks:
+        attention = latent_attention if shape.latent else grouped_attention
+        x = x + attention(shape, block.attention, norm(x, block.attention_norm))
+        x = x + feed_forward(shape, block.ffn, norm(x, block.ffn_norm))
+    return norm(x, weights.norm) @ weights.embedding.T
+
+
+def norm(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * gain
+
+
+def _turn(length: int, dim: int) -> np.ndarray:
+    return np.arange(length)[:, None] / 10000.0 ** (np.arange(dim // 2) / (dim // 2))
+
+
+def rope(x: np.ndarray) -> np.ndarray:
+    """Pairs (i, i + half) as complex numbers, turned."""
+    half = x.shape[-1] // 2
+    turned = (x[:, :half] + 1j * x[:, half:]) * np.exp(1j * _turn(len(x), x.shape[-1]))
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
+def head_output(shape: Shape, head: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    distance = np.arange(len(query))[:, None] - np.arange(len(query))
+    scores = query @ key.T / math.sqrt(query.shape[1])
+    if shape.positions == "alibi":
+        scores = scores - ALIBI_SLOPES[shape.heads][head] * distance
+    scores[(distance < 0) | (distance >= (shape.window or len(query)))] = -np.inf
+    weights = np.exp(scores)
+    return weights / weights.sum(axis=1, keepdims=True) @ value
+
+
+def grouped_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+    heads = np.split(x @ weights.qkv, shape.heads + 2 * shape.kv_heads, axis=1)
+    queries, keys = heads[: shape.heads], heads[shape.heads : shape.heads + shape.kv_heads]
+    values = heads[shape.heads + shape.kv_heads :]
+    if shape.positions == "rope":
+        queries, keys = [rope(q) for q in queries], [rope(k) for k in keys]
+    share = shape.heads // shape.kv_heads
+    drawn = [head_output(shape, h, q, keys[h // share], values[h // share]) for h, q in enumerate(queries)]
+    return np.concatenate(drawn, axis=1) @ weights.out
+
+
+def latent_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+    query_latent, latent, shared = np.split(
+        x @ weights.down, [shape.query_latent, shape.query_latent + shape.latent], axis=1
+    )
+    latent = norm(latent, weights.latent_norm)
+    turn = rope if shape.positions == "rope" else lambda rows: rows
+    drawn = []
+    for h, q in enumerate(np.split(norm(query_latent, weights.query_norm) @ weights.query_up, shape.heads, axis=1)):
+        query = np.concatenate([q[:, : shape.head_dim], turn(q[:, shape.head_dim :])], axis=1)
+        key = np.concatenate([latent @ weights.key_up[h].T, turn(shared)], axis=1)
+        drawn.append(head_output(shape, h, query, key, latent @ weights.value_up[h]))
+    return np.concatenate(drawn, axis=1) @ weights.out
+
+
+def dense(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+    hidden = x @ weights.up
+    if shape.activation == "swiglu":
+        gate, values = np.split(hidden, 2, axis=-1)
+        return gate / (1 + np.exp(-gate)) * values @ weights.down
+    tanh = np.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3))
+    return hidden * (1 + tanh) / 2 @ weights.down
+
+
+def feed_forward(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+    """Experts as a dense mask: every expert runs on every token, and what was not chosen counts for nothing."""
+    if not shape.experts:
+        return dense(shape, weights, x)
+    likely = np.exp(x @ weights.router)
+    least = np.sort(likely, axis=1)[:, -shape.experts_per_token][:, None]
+    share = np.where(likely >= least, likely, 0)
+    share /= share.sum(axis=1, keepdims=True)
+    return sum(share[:, e, None] * dense(shape, expert, x) for e, expert in enumerate(weights.experts))

@@ -1,0 +1,239 @@
+"""NumPy in double precision, forward, prefill and decode give the same logits, for every kind and layout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from kvtui.bench.cases import Sampler, Shape
+from kvtui.bench.nn import generate, transformer
+from kvtui.bench.nn.cache import cache_bytes, table_bytes
+from kvtui.engine.errors import InputError
+from kvtui.engine.formats import FORMATS
+from kvtui.engine.model import Attention, Latent
+
+MHA = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)
+GQA = replace(MHA, kv_heads=2)
+MQA = replace(MHA, kv_heads=1)
+MLA = replace(MHA, latent=12, query_latent=10, rope_dim=4)
+KINDS = {"MHA": MHA, "GQA": GQA, "MQA": MQA, "MLA": MLA}
+NAMES = list(KINDS)
+EXACT = 1e-5
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiles in half the time; what XLA makes of the layers is the same."""
+
+
+@lru_cache
+def weights_of(shape: Shape) -> transformer.Weights:
+    """Random weights as ``init_weights`` scales them, gains that are not one; the cache is no part of them."""
+    plain = replace(shape, window=None, kv_dtype="fp32", context=40)
+    if plain != shape:
+        return weights_of(plain)
+    random = np.random.default_rng(3)
+    arrays = jax.eval_shape(lambda: transformer.init_weights(shape, jax.random.key(0)))
+
+    def made(array: jax.ShapeDtypeStruct) -> jax.Array:
+        scale = array.shape[-2] ** -0.5 if array.ndim > 1 else 0.2
+        return jnp.asarray((array.ndim == 1) + scale * random.standard_normal(array.shape), array.dtype)
+
+    return jax.tree.map(made, arrays)
+
+
+@lru_cache
+def tokens_of(vocab: int, batch: int, length: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, vocab, (batch, length), dtype=np.int32)
+
+
+@lru_cache
+def oracle(shape: Shape, batch: int, length: int) -> np.ndarray:
+    """The logits after every token; ``kv_dtype`` does not matter to them."""
+    if shape.kv_dtype != "fp32":
+        return oracle(replace(shape, kv_dtype="fp32"), batch, length)
+    return reference.forward(shape, weights_of(shape), tokens_of(shape.vocab, batch, length))
+
+
+def error(
+    shape: Shape,
+    layout: str = "contiguous",
+    mode: str = "absorbed",
+    batch: int = 2,
+    prompt: int = 11,
+    length: int = 19,
+) -> float:
+    """Prefill a cache, decode token by token to ``length``: the largest difference of a logit from the oracle's."""
+
+    def program(weights, tokens):
+        cache = transformer.init_cache(shape, batch, length, layout)
+        last, cache = transformer.prefill(shape, weights, tokens[:, :prompt], cache, mode)
+
+        def one(cache, place):
+            logits, cache = transformer.decode(shape, weights, tokens[:, place], place, cache, mode)
+            return cache, logits
+
+        _, rest = jax.lax.scan(one, cache, jnp.arange(prompt, length))
+        return jnp.concatenate([last[None], rest])
+
+    inputs = weights_of(shape), tokens_of(shape.vocab, batch, length)
+    logits = jax.jit(program, compiler_options=QUICK)(*inputs)
+    expected = oracle(shape, batch, length)[:, prompt - 1 :]
+    return float(np.abs(np.swapaxes(np.asarray(logits, np.float64), 0, 1) - expected).max())
+
+
+@pytest.mark.parametrize(
+    ("kind", "positions", "batch", "prompt"),
+    [
+        ("MHA", "rope", 2, 11),
+        ("MHA", "learned", 1, 11),
+        ("GQA", "alibi", 3, 11),
+        ("GQA", "sinusoidal", 1, 1),
+        ("MQA", "rope", 1, 11),
+        ("MQA", "alibi", 2, 11),
+        ("MLA", "rope", 1, 11),
+        ("MLA", "alibi", 2, 17),
+    ],
+)
+def test_prefill_and_decode_agree_with_numpy(kind, positions, batch, prompt):
+    assert error(replace(KINDS[kind], positions=positions), batch=batch, prompt=prompt) < EXACT
+
+
+def test_layers_have_caches_of_their_own():
+    assert error(replace(GQA, blocks=2)) < EXACT
+
+
+@pytest.mark.parametrize(
+    ("kind", "window", "positions", "batch"),
+    [("GQA", 4, "alibi", 2), ("MLA", 15, "rope", 2), ("MHA", 1, "rope", 2), ("MQA", 4, "rope", 1)],
+)
+def test_a_ring_sees_exactly_its_window(kind, window, positions, batch):
+    """Windows below the prompt of 11 tokens and above it, all of them overwritten while decoding."""
+    assert error(replace(KINDS[kind], window=window, positions=positions), "ring", batch=batch) < EXACT
+
+
+def test_a_window_over_a_contiguous_cache_is_the_same_as_a_ring():
+    assert error(replace(GQA, window=4)) < EXACT
+
+
+@pytest.mark.parametrize(("kind", "batch"), [("GQA", 3), ("MQA", 1), ("MLA", 2)])
+def test_pages_hold_what_a_contiguous_cache_holds(kind, batch):
+    """The prompt ends within the second page, decoding crosses into the third."""
+    assert error(KINDS[kind], "paged", batch=batch, prompt=21, length=36) < EXACT
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_naive_latents_are_the_absorbed_ones(batch):
+    assert error(MLA, mode="naive", batch=batch) < EXACT
+
+
+@pytest.mark.parametrize(("experts", "chosen", "activation", "batch"), [(4, 2, "swiglu", 3), (3, 1, "gelu", 1)])
+def test_sparse_experts_are_the_masked_ones(experts, chosen, activation, batch):
+    shape = replace(MHA, experts=experts, experts_per_token=chosen, activation=activation, hidden=12)
+    assert error(shape, batch=batch) < EXACT
+
+
+def test_forward_runs_long_sequences_in_blocks_of_rows():
+    """More than two blocks of 256 rows, with a ragged last one and a window that begins inside a block."""
+    shape = replace(MQA, context=600, window=300, activation="gelu")
+    inputs = weights_of(shape), tokens_of(shape.vocab, 1, 600)
+    logits = jax.jit(partial(transformer.forward, shape), compiler_options=QUICK)(*inputs)
+    assert np.abs(np.asarray(logits) - reference.forward(shape, *inputs)).max() < 2 * EXACT
+
+
+@pytest.mark.parametrize(
+    ("kind", "kv_dtype", "layout", "mode", "batch"),
+    [
+        ("MHA", "int8", "contiguous", "absorbed", 1),
+        ("GQA", "int8", "paged", "absorbed", 2),
+        ("MLA", "int8", "contiguous", "absorbed", 2),
+        ("MLA", "int8", "paged", "naive", 1),
+        ("MLA", "bf16", "paged", "absorbed", 1),
+    ],
+)
+def test_narrow_caches_stay_within_their_error(kind, kv_dtype, layout, mode, batch):
+    """The logits' standard deviation is about 1.4; the cache alone is rounded, the oracle's weights are these."""
+    worst = error(replace(KINDS[kind], kv_dtype=kv_dtype), layout, mode, batch)
+    assert EXACT < worst < {"int8": 0.06, "bf16": 0.03}[kv_dtype]
+
+
+@pytest.mark.parametrize(("kind", "kv_dtype", "batch"), [("MHA", "bf16", 1), ("GQA", "fp32", 1), ("MLA", "bf16", 2)])
+def test_bf16_models_stay_within_their_error(kind, kv_dtype, batch):
+    """The oracle has the same rounded weights, so this is the error of the arithmetic alone."""
+    assert EXACT < error(replace(KINDS[kind], dtype="bf16", kv_dtype=kv_dtype), batch=batch) < 0.05
+
+
+@pytest.mark.parametrize("change", [{"positions": "alibi"}, {"positions": "sinusoidal"}, {"window": 4}])
+def test_the_oracle_notices_a_wrong_model(change):
+    """Reading these weights as another shape moves the logits far beyond the tolerances above."""
+    wrong = reference.forward(replace(GQA, **change), weights_of(GQA), tokens_of(GQA.vocab, 2, 19))
+    assert np.abs(wrong - oracle(GQA, 2, 19)).max() > 0.05
+
+
+def test_a_window_as_long_as_the_sequence_is_full_attention():
+    np.testing.assert_array_equal(oracle(GQA, 2, 19), oracle(replace(GQA, window=19), 2, 19))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_parameters_are_counted_by_hand(kind):
+    shape = replace(KINDS[kind], blocks=3, positions="learned")
+    dim, heads, head = shape.dim, shape.heads, shape.head_dim
+    if shape.latent:
+        down = dim * (shape.query_latent + shape.latent + shape.rope_dim) + shape.query_latent + shape.latent
+        up = shape.query_latent * heads * (head + shape.rope_dim) + shape.latent * heads * 2 * head
+        attention = down + up + heads * head * dim
+    else:
+        attention = dim * head * (2 * heads + 2 * shape.kv_heads)
+    total = 3 * (attention + 3 * dim * shape.hidden + 2 * dim) + dim * (shape.vocab + 1)
+    assert transformer.parameter_count(shape) == total + dim * shape.context
+    assert transformer.parameter_count(replace(shape, positions="rope")) == total
+    assert transformer.parameter_count(replace(shape, positions="rope", context=9)) == total
+
+
+def test_the_arrays_are_as_many_as_counted_and_random():
+    shape = replace(MLA, positions="learned", experts=2, experts_per_token=1)
+    weights = transformer.init_weights(shape, jax.random.key(1))
+    assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == transformer.parameter_count(shape)
+    block = weights.blocks[0]
+    for matrix, inputs in ((block.attention.query_up, 10), (block.attention.key_up, 12), (block.attention.out, 32)):
+        assert abs(float(jnp.std(matrix)) * inputs**0.5 - 1) < 0.15
+    assert not np.array_equal(block.ffn.experts[0].up, block.ffn.experts[1].up)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "paged", "ring"])
+@pytest.mark.parametrize("kv_dtype", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("kind", NAMES)
+def test_cache_bytes_are_the_planners(kind, kv_dtype, layout):
+    shape = replace(KINDS[kind], blocks=2, kv_dtype=kv_dtype, window=7 if layout == "ring" else None)
+    planned = (
+        Latent(shape.heads, shape.latent, shape.rope_dim, cap=shape.window)
+        if shape.latent
+        else Attention("sliding_window", shape.heads, shape.kv_heads, shape.head_dim, shape.head_dim, shape.window)
+    )
+    tokens = planned.entries({"contiguous": 21, "paged": 32, "ring": 21}[layout])
+    entry = planned.entry_bytes(FORMATS["int8_per_token_head" if kv_dtype == "int8" else kv_dtype], 1)
+    for batch in (1, 3):
+        cache = jax.eval_shape(lambda batch=batch: transformer.init_cache(shape, batch, 21, layout))
+        assert cache_bytes(cache) == 2 * batch * tokens * entry
+        assert table_bytes(cache) == (2 * batch * 2 * 4 if layout == "paged" else 0)
+
+
+@pytest.mark.parametrize(("kind", "batch"), [("MHA", 1), ("GQA", 2), ("MQA", 1), ("MLA", 1)])
+def test_a_donated_step_writes_in_place(kind, batch):
+    """All of the cache is aliased, and the scratch memory holds scores and no copy of a layer's cache."""
+    shape = replace(KINDS[kind], context=2048, head_dim=64, latent=60 if KINDS[kind].latent else 0)
+    weights, key = jax.eval_shape(lambda: (transformer.init_weights(shape, jax.random.key(0)), jax.random.key(0)))
+    cache = transformer.init_cache(shape, batch, 2048, "contiguous")
+    program = jax.jit(generate.step(shape, Sampler()), donate_argnums=4, compiler_options=QUICK)
+    memory = program.lower(weights, jnp.zeros(batch, jnp.int32), jnp.int32(0), key, cache).compile().memory_analysis()
+    assert memory.alias_size_in_bytes == cache_bytes(cache)
+    scores = 4 * batch * shape.heads * 2048
+    assert memory.temp_size_in_bytes < 3 * scores < cache[0].stores[0].values.nbytes
+
+
+def test_there_is_nothing_to_allocate_without_a_cache():
+    with pytest.raises(InputError, match="contiguous, paged or ring"):
+        transformer.init_cache(MHA, 1, 8, "none")

@@ -1,0 +1,52 @@
+"""What is said of the machine, on this one and on others' descriptions."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import pytest
+
+from kvtui.bench import host
+
+EPYC = "processor\t: 0\nmodel name\t: EPYC \x1b[1m\nflags\t\t: avx2\n\nprocessor\t: 1\nmodel name\t: other\n"
+
+
+@pytest.fixture
+def described(monkeypatch, tmp_path):
+    """Puts a text in the place of Linux's description of the processor."""
+
+    def put(text: str | None) -> None:
+        path = tmp_path / "cpuinfo"
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+        monkeypatch.setattr(host, "CPUINFO", path)
+        host._cpuinfo.cache_clear()
+
+    yield put
+    host._cpuinfo.cache_clear()
+
+
+def test_the_first_processor_has_the_say(described):
+    described(EPYC)
+    assert host.cpu_model() == "EPYC \N{REPLACEMENT CHARACTER}[1m"
+
+
+def test_without_a_description_there_is_still_a_name(described):
+    described(None)
+    assert host.cpu_model() == (platform.processor() or platform.machine())
+
+
+def test_other_instructions_are_another_processor(described):
+    names = []
+    for text in (EPYC, EPYC.replace("avx2", "avx512f"), EPYC.replace("EPYC", "Xeon"), EPYC):
+        described(text)
+        names.append(host.cpu_identity())
+    assert len(set(names)) == 3
+    assert names[0] == names[3]
+
+
+def test_cores_and_memory_are_the_systems_own():
+    assert 1 <= host.usable_cores() <= os.cpu_count()
+    assert host.memory_bytes() > 2**28
