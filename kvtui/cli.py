@@ -85,8 +85,12 @@ def _dispatch(words: list[str]) -> int:
     match args.command:
         case "models" | "devices" | "doctor":
             return _table(args)
+        case "estimate":
+            return _estimate(args)
         case "bench":
             return _bench(args)
+        case "plot":
+            return _plot(args)
         case "reconcile":
             return _reconcile(args)
     if args.command == "compare":
@@ -156,11 +160,23 @@ def _table(args: argparse.Namespace) -> int:
     return 0
 
 
+def _estimate(args: argparse.Namespace) -> int:
+    from kvtui.estimate import estimate
+
+    return estimate(args, _width(args), _color(args), _ascii(args), lambda text: _write(text, args.output))
+
+
 def _bench(args: argparse.Namespace) -> int:
     from kvtui.bench.command import bench
     from kvtui.bench.table import Look
 
     return bench(args, Look(_width(args), _color(args), _ascii(args)), lambda text: _write(text, args.output))
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from kvtui.plots.command import plot
+
+    return plot(args, _width(args), _color(args), _ascii(args), lambda text: _write(text, args.output))
 
 
 def _reconcile(args: argparse.Namespace) -> int:

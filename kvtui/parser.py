@@ -19,7 +19,7 @@ REPORT_FORMATS = ("text", "json", "csv", "markdown", "html")
 TABLE_FORMATS = ("text", "json", "csv", "markdown")
 COLORS = ("auto", "always", "never")
 SHELLS = ("bash", "zsh", "tcsh")
-COMMANDS = ("models", "devices", "compare", "bench", "reconcile", "doctor")
+COMMANDS = ("models", "devices", "compare", "estimate", "bench", "plot", "reconcile", "doctor")
 SLOWEST, FASTEST = 0.5, 100.0
 MOST_HELP_COLUMNS = 100
 
@@ -30,7 +30,9 @@ examples:
   kvtui --report --model model.gguf --gpu "RTX 3090" --kv-dtype q8_0 --check
   kvtui compare --kv-dtype bf16 -- --kv-dtype fp8
   kvtui models gemma
+  kvtui estimate gqa --emb-dim 4096 --n-heads 32 --n-layers 32 --kv-heads 8 --context-length 32K
   kvtui bench --groups attention_type context_len
+  kvtui plot results --figure 05 -o latency.svg
 
 exit codes: 0 done, 1 failed, 2 wrong input, 3 backend not available,
             4 does not fit (with --check), 130 interrupted, 143 terminated
@@ -124,6 +126,15 @@ def build_parser(whole: Collection[str] = COMMANDS) -> Parser:
         _add_table(command)
         _add_scenario(command)
     command = commands.add_parser(
+        "estimate",
+        help="what a made-up shape caches, by attention variant",
+        description="Cache bytes of a shape as MHA, GQA, MLA, with sliding windows or DeltaNet states, "
+        "and the weights of experts.",
+        allow_abbrev=False,
+    )
+    if "estimate" in whole:
+        _add_estimate(command)
+    command = commands.add_parser(
         "bench",
         help="measure attention variants on this machine",
         description="Measure attention variants on this machine, and store and print what was measured.",
@@ -131,6 +142,15 @@ def build_parser(whole: Collection[str] = COMMANDS) -> Parser:
     )
     if "bench" in whole:
         _add_bench(command)
+    command = commands.add_parser(
+        "plot",
+        help="draw a run, a table of numbers, or a figure of a scenario",
+        description="Draw what a file holds: a benchmark's results, a figure exported as JSON or CSV, or any CSV with "
+        "columns of numbers, the first of them x. Without a file, draw a scenario's figures (--list names them).",
+        allow_abbrev=False,
+    )
+    if "plot" in whole:
+        _add_plot(command)
     command = commands.add_parser(
         "reconcile",
         help="a server's boot log beside its plan",
@@ -150,8 +170,8 @@ def build_parser(whole: Collection[str] = COMMANDS) -> Parser:
     return parser
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of stdout")
+def _add_output(parser: argparse.ArgumentParser, output: str = "write to FILE instead of stdout") -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", help=output)
     parser.add_argument("--color", metavar="WHEN", default="auto", help=f"{', '.join(COLORS)}")
     parser.add_argument("--ascii", action="store_true", help="no characters beyond ASCII in text")
 
@@ -159,6 +179,38 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(TABLE_FORMATS))
     _add_output(parser)
+
+
+def _add_estimate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help="mha, gqa, mla, swa, deltanet or moe")
+    for name, metavar, what in (
+        ("emb-dim", "N", "width"),
+        ("n-heads", "N", "attention heads"),
+        ("n-layers", "N", "layers"),
+        ("kv-heads", "N", "KV heads"),
+        ("queries-per-kv-head", "N", "query heads that share a KV head, instead of --kv-heads"),
+        ("context-length", "TOKENS", "tokens of a sequence (default 1024)"),
+        ("batch-size", "N", "sequences (default 1)"),
+        ("dtype", "F", "fp32, bf16 (default), fp16, fp8 or int8"),
+        ("latent-dim", "N", "mla: elements of the latent"),
+        ("sliding-window-size", "TOKENS", "swa: tokens of a window"),
+        ("hidden-dim", "N", "moe: width of the dense layer"),
+        ("ffn-type", "KIND", "moe: swiglu (default) or gelu"),
+        ("num-experts", "N", "moe: experts (default 8)"),
+        ("top-k", "N", "moe: experts that run for a token (default 2)"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=what)
+    parser.add_argument(
+        "--swa-ratio",
+        "--ratio",
+        dest="ratio",
+        metavar="A:B",
+        help="swa: windowed to full layers (default 1:0); deltanet: DeltaNet to full ones (default 3:1)",
+    )
+    parser.add_argument("--match-dense", action="store_true", help="moe: experts that weigh what the dense layer does")
+    parser.add_argument("--n-kv-groups", help=argparse.SUPPRESS)
+    parser.add_argument("--plot", action="store_true", help="draw it over context too, or into -o FILE")
+    _add_table(parser)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +235,18 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", metavar="FORMAT", default="text", help="text, md, csv, json, jsonl")
     _add_output(parser)
+
+
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="DIR|FILE", nargs="?", help="a results folder, or a CSV or JSON file")
+    parser.add_argument("--figure", nargs="+", metavar="ID", help="these figures; without DIR|FILE those of a scenario")
+    parser.add_argument("--set", nargs="+", metavar="NAME=VALUE", help="parameters of a scenario's figure")
+    parser.add_argument("--beside", nargs="+", metavar="MODEL", help="up to three more models in a scenario's figure")
+    parser.add_argument("--list", action="store_true", help="print the figures with what they ask")
+    parser.add_argument("--width", metavar="N", help="cells across (default: the terminal's)")
+    parser.add_argument("--height", metavar="N", help="rows (default: as many as the figure needs)")
+    _add_scenario(parser)
+    _add_output(parser, "write to FILE: .txt, .csv, .json, .png, .svg or .pdf")
 
 
 def _add_scenario(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype
 BLANK = 0x2800
 
 Dots = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def curve(width: int, height: int, y: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Dots:
@@ -24,6 +25,14 @@ def curve(width: int, height: int, y: np.ndarray[tuple[int], np.dtype[np.float64
     columns = np.repeat(np.arange(len(rows)), lengths)
     offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     dots = np.repeat(low, lengths) + offsets
+    return from_dots(width, height, columns, dots)
+
+
+def from_dots(width: int, height: int, columns: Places, rows: Places) -> Dots:
+    """Code points of single dots in ``height`` × ``width`` cells; 0 where there is none.
+
+    ``columns`` count dots from the left (two per cell), ``rows`` from the top (four per cell); all lie inside.
+    """
     cells = np.zeros((height, width), dtype=np.uint32)
-    np.bitwise_or.at(cells, (dots // 4, columns // 2), _DOTS[dots % 4, columns % 2])
+    np.bitwise_or.at(cells, (rows // 4, columns // 2), _DOTS[rows % 4, columns % 2])
     return np.where(cells > 0, cells + BLANK, 0).astype(np.uint32)

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from kvtui.canvas.palette import Ink
 
 Codes = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
-Inks = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
+Inks = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
 
 SPACE = ord(" ")
 
@@ -21,8 +21,8 @@ class Span(NamedTuple):
     """A piece of one line in one ink."""
 
     text: str
-    ink: Ink = Ink.TEXT
-    under: Ink = Ink.NONE
+    ink: int = Ink.TEXT
+    under: int = Ink.NONE
 
 
 Row = Sequence[Span]
@@ -33,8 +33,8 @@ class Cells:
 
     def __init__(self, width: int, height: int) -> None:
         self.glyph: Codes = np.full((height, width), SPACE, dtype=np.uint32)
-        self.ink: Inks = np.full((height, width), Ink.TEXT, dtype=np.uint8)
-        self.under: Inks = np.full((height, width), Ink.NONE, dtype=np.uint8)
+        self.ink: Inks = np.full((height, width), Ink.TEXT, dtype=np.uint16)
+        self.under: Inks = np.full((height, width), Ink.NONE, dtype=np.uint16)
 
     @property
     def width(self) -> int:
@@ -46,7 +46,7 @@ class Cells:
         """Rows."""
         return self.glyph.shape[0]
 
-    def put(self, x: int, y: int, text: str, ink: Ink = Ink.TEXT, under: Ink | None = None) -> None:
+    def put(self, x: int, y: int, text: str, ink: int = Ink.TEXT, under: int | None = None) -> None:
         """Write ``text`` from column ``x`` of row ``y``, cut at the edges; only single-width characters are kept."""
         height, width = self.glyph.shape
         end = x + len(text)

@@ -1,7 +1,9 @@
 """One colour per meaning, on every screen: inks, what they are in each theme and colour depth, and their glyphs.
 
-The sequence cycle is Okabe and Ito's eight colour-blind-safe hues and a lighter or darker sibling of each. On 16-colour
-terminals inks are ANSI names; without colour everything is the terminal's own, and glyphs carry the meaning.
+The sequence cycle is Okabe and Ito's eight colour-blind-safe hues and a lighter or darker sibling of each; inks from
+RAMP on are the colours of values, least first. From SHADED on come SHADES of each of both, dark to light, and from
+VEILED on any of these seen through a reference plane. On 16-colour terminals inks are ANSI names; without colour
+everything is the terminal's own, and glyphs carry the meaning.
 """
 
 from __future__ import annotations
@@ -65,13 +67,19 @@ class Ink(IntEnum):
 
 
 SEQUENCES = 16
+RAMP, RAMP_STEPS = 64, 32
+SHADED, SHADES = 128, 8
+SHADED_RAMP = SHADED + SEQUENCES * SHADES
+VEILED = 512
 
 
 _ASCII_PAIRS = (
     "█# ▓% ▒= ░~ ▫- ▞+ ╱/ ·. •* ●O ○o ─- ┄- ═= │| ┌+ ┐+ └+ ┘+ ├+ ┤+ ┬+ ┴+ ┼+ ━= ╸- ╺- ▶> ◀< ▪# ≈~ ×x –- —- …. "
-    "▂_ ✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ ≤< ≥> °o ⌈[ ⌉] ηn"
+    "▁_ ▃_ ▅# ▆# ▇# ▏| ▎| ▍| ▌| ▋# ▊# ▉# ┊| ┈- ╌- ■# □% ▲^ △A ◆* ◇+ ▼V ▽v ★@ ☆& ◉Q ◈8 ✚t ✦x "
+    "▂_ ✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ −- ≤< ≥> °o ⌈[ ⌉] ηn"
 )
 BRAILLE = range(0x2801, 0x2900)
+_DARKEST, _FULL, _VEIL = 0.34, 0.8, 0.24
 ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()}) | dict.fromkeys(BRAILLE, ord(":"))
 
 
@@ -84,6 +92,18 @@ def style(ink: int, under: int, look: Look, depth: Depth) -> Style:
 def hex_color(ink: int, look: Look) -> str:
     """The ink's ``#rrggbb`` in a look, for pictures outside the terminal too."""
     tables = _tables()
+    if ink >= VEILED:
+        return _mixed(hex_color(ink - VEILED, look), hex_color(Ink.WARN, look), _VEIL)
+    if ink >= SHADED:
+        light = (ink - SHADED) % SHADES / (SHADES - 1)
+        color = hex_color(_base(ink), look)
+        return _mixed(
+            _mixed("#000000", color, min(1.0, _DARKEST + (1 - _DARKEST) * light / _FULL)),
+            "#ffffff",
+            max(0.0, light - _FULL),
+        )
+    if ink >= RAMP:
+        return str(tables["ramp"]["rgb"][min(ink - RAMP, RAMP_STEPS - 1)])
     if ink >= Ink.SEQUENCE:
         return str(tables["sequences"]["light" if look == "light" else "dark"][(ink - Ink.SEQUENCE) % SEQUENCES])
     name = Ink(ink).name.lower()
@@ -96,11 +116,30 @@ def _color(ink: int, look: Look, depth: Depth) -> Color | None:
         return None
     if depth == "rgb":
         return Color.parse(hex_color(ink, look))
+    if ink >= VEILED:
+        return _color(ink - VEILED, look, depth)
+    if ink >= SHADED:
+        return _color(_base(ink), look, depth)
     tables = _tables()
+    if ink >= RAMP:
+        names = tables["ramp"]["ansi"]
+        return Color.parse(names[min(ink - RAMP, RAMP_STEPS - 1) * len(names) // RAMP_STEPS])
     if ink >= Ink.SEQUENCE:
         return Color.parse(tables["sequences"]["ansi"][(ink - Ink.SEQUENCE) % SEQUENCES])
     name = tables["ansi"].get(Ink(ink).name.lower())
     return None if name is None else Color.parse(name)
+
+
+def _base(shaded: int) -> int:
+    """The ink that a shaded one is a darker or lighter form of."""
+    number = (shaded - SHADED) // SHADES
+    return Ink.SEQUENCE + number if number < SEQUENCES else RAMP + number - SEQUENCES
+
+
+def _mixed(under: str, over: str, share: float) -> str:
+    """``share`` of one ``#rrggbb`` over another."""
+    pairs = zip(bytes.fromhex(under[1:]), bytes.fromhex(over[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * share) for a, b in pairs).hex()
 
 
 @cache

@@ -106,6 +106,8 @@ def estimate_rows(estimate: Estimate, width: int) -> list[Row]:
     ]
     if estimate.bound is not None:
         rows += wrapped(f"bound by {estimate.bound}", width, Ink.DIM)
+    if estimate.measured_gbs is not None:
+        rows += wrapped(f"decode at {estimate.measured_gbs:g} GB/s, as measured", width, Ink.ACCENT)
     return rows
 
 

@@ -1,0 +1,1 @@
+"""Figures as data: what a plot shows, before anyone draws it."""

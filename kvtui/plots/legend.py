@@ -1,0 +1,78 @@
+"""Legends as rows of text: what each series looks like and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kvtui.canvas.cells import Row, fit, single_width
+from kvtui.canvas.cells import Span as Piece
+from kvtui.canvas.palette import Ink
+from kvtui.engine.untrusted import plain
+from kvtui.figures.figure import Bars, HeatMap, Histogram, Line, Mark, Panel
+from kvtui.plots.cells_2d import BAND
+from kvtui.plots.style import Style
+
+GAP = 2
+_DASHES = {"solid": "─", "dashed": "╌", "dotted": "┈"}
+
+
+def clean(text: str, limit: int = 120) -> str:
+    """``text`` without anything that could move the cursor or take more or less than one cell a character."""
+    return single_width(plain(text, max(1, limit)))
+
+
+def entries(panel: Panel, styles: Mapping[str, Style]) -> tuple[Row, ...]:
+    """One entry for each named series; none where a single series says no more than the titles do."""
+    marks = {mark.name: mark for mark in reversed(panel.marks) if mark.name and not isinstance(mark, HeatMap)}
+    if len(marks) == 1 and next(iter(marks)).casefold() in {panel.title.casefold(), panel.y.label.casefold()}:
+        return ()
+    return tuple(
+        (Piece(f"{_sample(mark, styles[name])} ", styles[name].ink), Piece(clean(name)))
+        for name, mark in reversed(marks.items())
+    )
+
+
+def wrapped(entries: Sequence[Row], width: int, most: int) -> tuple[Row, ...]:
+    """``entries`` in at most ``most`` rows of ``width`` cells; the last row says how many are left out."""
+    rows: list[list[Piece]] = []
+    for number, entry in enumerate(_cut(entry, width) for entry in entries):
+        if rows and _size(rows[-1]) + GAP + _size(entry) <= width:
+            rows[-1] += [Piece(" " * GAP), *entry]
+        elif len(rows) < most:
+            rows.append(list(entry))
+        else:
+            return (*map(tuple, rows[:-1]), _with_rest(rows[-1], width, len(entries) - number))
+    return tuple(map(tuple, rows))
+
+
+def _sample(mark: Mark, style: Style) -> str:
+    match mark:
+        case Bars():
+            return 2 * style.fill
+        case Line():
+            band = BAND if mark.low is not None and mark.high is not None else ""
+            return f"{style.point}{_DASHES[mark.dash]}{band}"
+        case Histogram():
+            return f"{style.point}{BAND}"
+    return style.point
+
+
+def _cut(entry: Row, width: int) -> Row:
+    """``entry`` with its last piece cut to ``width`` cells."""
+    room = width - _size(entry[:-1])
+    last = entry[-1]
+    return entry if len(last.text) <= room else (*entry[:-1], Piece(fit(last.text, max(1, room)), last.ink))
+
+
+def _with_rest(row: list[Piece], width: int, left_out: int) -> Row:
+    """``row`` with a count of what is left out at its end, in place of as many entries as it needs."""
+    while True:
+        rest = f"+{left_out} more"
+        if _size(row) + GAP + len(rest) <= width or len(row) < 3:
+            return (*row, Piece(f"{' ' * GAP}{rest}" if row else rest, Ink.DIM))
+        row = row[: max(0, len(row) - 3)]
+        left_out += 1
+
+
+def _size(row: Sequence[Piece]) -> int:
+    return sum(len(piece.text) for piece in row)

@@ -1,0 +1,89 @@
+"""What a panel shows at a cell: the values nearest to it, with their units."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kvtui.figures.figure import Bars, Floats, HeatMap, Histogram, Line, Mark, Scatter
+from kvtui.plots.density import histogram
+from kvtui.plots.frame import Frame
+from kvtui.plots.ticks import Span, value_text
+
+_CELL_ASPECT = 2.0
+
+
+class Reading(NamedTuple):
+    """A series and what it says."""
+
+    name: str
+    text: str
+
+
+def value_at(frame: Frame, column: int, row: int) -> tuple[float, float] | None:
+    """The values of the lower and the left edge in the middle of a cell; None outside the plot area."""
+    if not frame.plot.holds(column, row):
+        return None
+    u, v = _unit(frame, column, row)
+    lower, left = (frame.place.y, frame.place.x) if frame.place.horizontal else (frame.place.x, frame.place.y)
+    return lower.value(u), left.value(v)
+
+
+def read_out(frame: Frame, column: int, row: int) -> tuple[Reading, ...]:
+    """For every series its value nearest to a cell of the picture; empty outside the plot area.
+
+    Lines and heat maps are read at the cell's x, bars at its category, scattered points by their distance.
+    """
+    if not frame.plot.holds(column, row):
+        return ()
+    u, v = _unit(frame, column, row)
+    found = ((mark.name, _text(frame, mark, u, v)) for mark in frame.panel.marks)
+    return tuple(Reading(name, text) for name, text in found if text)
+
+
+def _unit(frame: Frame, column: int, row: int) -> tuple[float, float]:
+    plot = frame.plot
+    return (column - plot.x + 0.5) / plot.width, 1 - (row - plot.y + 0.5) / plot.height
+
+
+def _text(frame: Frame, mark: Mark, u: float, v: float) -> str:
+    x, y, place = frame.place.x, frame.place.y, frame.place
+    match mark:
+        case Line():
+            i = _nearest(np.where(np.isfinite(y.unit(mark.y)), np.abs(x.unit(mark.x) - u), np.nan))
+            return "" if i is None else _pair(x, mark.x[i], y, mark.y[i]) + _band(y, mark.low, mark.high, i)
+        case Scatter():
+            across = (x.unit(mark.x) - u) * place.width
+            i = _nearest(np.hypot(across, (y.unit(mark.y) - v) * place.height * _CELL_ASPECT))
+            return "" if i is None else _pair(x, mark.x[i], y, mark.y[i])
+        case Bars():
+            i = min(int((1 - v if place.horizontal else u) * len(mark.values)), len(mark.values) - 1)
+            value = value_text(y.axis, float(mark.values[i])) if i >= 0 else ""
+            return f"{frame.panel.categories[i]}  {value}{_band(y, mark.low, mark.high, i)}" if value else ""
+        case Histogram():
+            edges, density = histogram(mark.samples, mark.bins)
+            i = int(np.searchsorted(edges, x.value(u))) - 1
+            if not 0 <= i < density.size:
+                return ""
+            return f"{value_text(x.axis, edges[i])} to {value_text(x.axis, edges[i + 1])}  {density[i]:.4g}"
+        case HeatMap() if frame.z is not None:
+            i, j = _nearest(np.abs(y.unit(mark.y) - v)), _nearest(np.abs(x.unit(mark.x) - u))
+            if i is None or j is None:
+                return ""
+            return f"{_pair(x, mark.x[j], y, mark.y[i])}  {value_text(frame.z.axis, float(mark.z[i, j]))}"
+    return ""
+
+
+def _pair(x: Span, at: float, y: Span, value: float) -> str:
+    return f"{value_text(x.axis, float(at))}  {value_text(y.axis, float(value))}"
+
+
+def _band(y: Span, low: Floats | None, high: Floats | None, i: int) -> str:
+    if low is None or high is None or not (np.isfinite(low[i]) and np.isfinite(high[i])):
+        return ""
+    return f" ({value_text(y.axis, float(low[i]))} to {value_text(y.axis, float(high[i]))})"
+
+
+def _nearest(distances: Floats) -> int | None:
+    return None if not np.isfinite(distances).any() else int(np.nanargmin(distances))

@@ -1,0 +1,68 @@
+"""Rows of a sweep as if they had been measured, and what tests ask of figures."""
+
+from __future__ import annotations
+
+from kvtui.bench.columns import REFERENCE_COLUMNS, table_row
+from kvtui.bench.groups import GROUPS
+from kvtui.bench.predict import kv_bytes, step_bytes, step_flops
+from kvtui.figures.figure import Bars, HeatMap, Histogram, Line
+
+
+def record(case, slow=1.0):
+    """What a machine of 20 GB/s and 100 GFLOP/s with 1 ms per step would have measured."""
+    moved, work = step_bytes(case, case.prompt), step_flops(case, case.prompt)
+    step = slow * (1.0 + moved / 20e6)
+    prefill = slow * (2.0 + case.batch * case.prompt * case.shape.blocks / 100)
+    bands = {}
+    for series, ms in (("prefill", prefill), ("ttft", 1.1 * prefill), ("decode_step", step)):
+        bands |= {f"{series}_ms_p20": 0.9 * ms, f"{series}_ms_p50": ms, f"{series}_ms_p80": 1.2 * ms}
+    return {
+        **bands,
+        "status": "ok",
+        "tokens_per_second": 1e3 * case.batch / step,
+        "kv_measured_bytes": kv_bytes(case),
+        "model_flops": work,
+        "floor_bytes": moved,
+        "bandwidth_before_gbs": 20.0,
+        "bandwidth_after_gbs": 19.0,
+        "matmul_gflops": 100.0,
+    }
+
+
+def sweep_rows(size="fast", groups=None):
+    """Every row of the sweep, measured."""
+    return [
+        table_row(row, 1, record(row.case))
+        for group in GROUPS
+        if groups is None or group.name in groups
+        for row in group.rows(size)
+    ]
+
+
+def foreign_rows(size="fast"):
+    """The same under the published sweep's columns alone."""
+    return [{name: row[name] for name in REFERENCE_COLUMNS} for row in sweep_rows(size)]
+
+
+def marks(figure, panel=0):
+    """The marks of a panel by name."""
+    return {mark.name: mark for mark in figure.panels[panel].marks}
+
+
+def values(mark):
+    """A mark's values."""
+    match mark:
+        case Bars():
+            return mark.values
+        case Histogram():
+            return mark.samples
+        case Line():
+            return mark.y
+        case HeatMap():
+            return mark.z
+    return mark.z if hasattr(mark, "z") else mark.y
+
+
+def said(figure):
+    """All notes in one text."""
+    return "\n".join(figure.notes)

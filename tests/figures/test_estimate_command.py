@@ -1,0 +1,152 @@
+"""``kvtui estimate`` as a user meets it: the reference's oracles to the byte, formats, files, one-line errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+
+from kvtui.cli import main
+
+SHAPE = ["--emb-dim", "4096", "--n-heads", "32", "--n-layers", "32", "--context-length", "32768"]
+SHARED = ["--queries-per-kv-head", "4"]
+
+
+def estimate(capsys, *words):
+    assert main(["estimate", *words]) == 0
+    return capsys.readouterr().out
+
+
+def items(capsys, *words):
+    return {item["name"]: item for item in json.loads(estimate(capsys, *words, "--format", "json"))["items"]}
+
+
+def test_gqa_by_either_name_of_its_heads(capsys):
+    for sharing in (SHARED, ["--kv-heads", "8"]):
+        found = items(capsys, "gqa", *SHAPE, *sharing)
+        assert found["MHA"]["bytes"] == 17_179_869_184
+        assert found["GQA"]["bytes"] == 4_294_967_296
+        assert found["GQA"]["compression"] == 4.0
+        assert found["GQA"]["saved_percent"] == 75.0
+        assert round(found["MHA"]["gb"], 2) == 17.18
+
+
+def test_mla(capsys):
+    shape = ["--emb-dim", "2048", "--n-heads", "24", "--n-layers", "48", "--context-length", "8K"]
+    found = items(capsys, "mla", *shape, *SHARED, "--latent-dim", "1024")
+    assert [item["bytes"] for item in found.values()] == [3_246_391_296, 811_597_824, 805_306_368]
+    assert round(found["MLA"]["compression"], 2) == 4.03
+    assert round(found["MLA"]["saved_percent"], 2) == 75.19
+
+
+def test_swa(capsys):
+    found = items(capsys, "swa", *SHAPE, *SHARED, "--sliding-window-size", "1024", "--swa-ratio", "5:1")
+    assert [item["bytes"] for item in found.values()] == [
+        17_179_869_184,
+        4_294_967_296,
+        3_137_339_392,
+        784_334_848,
+    ]
+
+
+def test_moe(capsys):
+    found = items(capsys, "moe", "--emb-dim", "7168", "--hidden-dim", "14336", "--match-dense")
+    assert {name: item["parameters"] for name, item in found.items()} == {
+        "dense FFN": 308_281_344,
+        "one expert": 38_535_168,
+        "router": 57_344,
+        "MoE in all": 308_338_688,
+        "MoE active": 77_127_680,
+    }
+
+
+def test_deltanet_has_the_references_defaults(capsys):
+    found = items(capsys, "deltanet", "--context-length", "131072")
+    assert [item["bytes"] for item in found.values()] == [51_539_607_552, 25_165_824, 12_903_776_256]
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("int8", 1)])
+def test_formats_of_elements(capsys, dtype, factor):
+    found = items(capsys, "mha", *SHAPE, "--dtype", dtype, "--batch-size", "3")
+    assert found["MHA"]["bytes"] == 3 * 32_768 * 2 * 4096 * 32 * factor
+
+
+def test_text_csv_and_markdown(capsys):
+    text = estimate(capsys, "gqa", *SHAPE, *SHARED)
+    assert "4,294,967,296   4.00 GiB" in text
+    assert "8, each shared by 4 query heads" in text
+    rows = list(csv.DictReader(StringIO(estimate(capsys, "gqa", *SHAPE, *SHARED, "--format", "csv"))))
+    assert [row["bytes"] for row in rows] == ["17179869184", "4294967296"]
+    assert "| GQA | 4,294,967,296 |" in estimate(capsys, "gqa", *SHAPE, *SHARED, "--format", "markdown")
+    assert estimate(capsys, "gqa", *SHAPE, *SHARED, "--ascii").isascii()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mha", *SHAPE],
+        ["gqa", *SHAPE, *SHARED],
+        ["mla", *SHAPE, *SHARED, "--latent-dim", "512"],
+        ["swa", *SHAPE, *SHARED, "--sliding-window-size", "1024"],
+        ["deltanet"],
+        ["moe", "--emb-dim", "512", "--hidden-dim", "2048"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_kind_is_drawn_and_the_curve_passes_through_the_table(capsys, tmp_path, words):
+    shown = estimate(capsys, *words, "--plot")
+    assert "┤" in shown
+    assert main(["estimate", *words, "--plot", "-o", str(tmp_path / "x.json")]) == 0
+    figure = json.loads((tmp_path / "x.json").read_text())
+    drawn = {value for panel in figure["panels"] for mark in panel["marks"] for value in mark["y"]}
+    table = items(capsys, *words)
+    skipped = {"one expert", "router"}
+    assert {item["bytes"] for name, item in table.items() if name not in skipped} <= drawn
+    assert main(["estimate", *words, "--plot", "-o", str(tmp_path / "x.csv")]) == 0
+    assert (tmp_path / "x.csv").read_text().startswith("panel,mark,series")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gqa", *SHAPE, "--kv-heads", "5"], "kv-heads: 5 does not divide 32 heads"),
+        (["gqa", *SHAPE], "give either kv-heads or queries-per-kv-head"),
+        (["gqa", *SHAPE, *SHARED, "--kv-heads", "8"], "give either kv-heads or queries-per-kv-head"),
+        (["gqa", *SHAPE, "--n-kv-groups", "4"], "--queries-per-kv-head N"),
+        (["gqs", *SHAPE], "did you mean gqa"),
+        (["mha", "--emb-dim", "64"], "--n-heads: mha needs it"),
+        (["mla", *SHAPE, *SHARED], "--latent-dim: mla needs it"),
+        (["mha", *SHAPE, "--latent-dim", "4"], "--latent-dim: does not belong to mha, but to mla"),
+        (["gqa", *SHAPE, *SHARED, "--match-dense"], "--match-dense: does not belong to gqa"),
+        (["swa", *SHAPE, *SHARED, "--sliding-window-size", "8", "--swa-ratio", "0:0"], "ratio: 0:0"),
+        (["swa", *SHAPE, *SHARED, "--sliding-window-size", "8", "--swa-ratio", "5"], "--swa-ratio: '5' is not a ratio"),
+        (["moe", "--emb-dim", "64", "--hidden-dim", "64", "--top-k", "9"], "top-k: 9 experts cannot run"),
+        (["moe", "--emb-dim", "64", "--hidden-dim", "64", "--ffn-type", "relu"], "unknown ffn-type 'relu'"),
+        (["mha", *SHAPE, "--dtype", "fp9"], "did you mean"),
+        (["mha", *SHAPE, "--batch-size", "0"], "--batch-size: 0 is out of range"),
+        (["mha", *SHAPE, "--format", "html"], "unknown format 'html'"),
+        (["mha", *SHAPE, "--plot", "--format", "csv"], "--plot: goes with text"),
+        (["mha", *SHAPE, "--emb-dmi", "4"], "did you mean --emb-dim"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, words, said):
+    with pytest.raises(SystemExit) as caught:
+        main(["estimate", *words])
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert said in err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", err)
+
+
+def test_an_estimate_loads_nothing_heavy():
+    code = f"from kvtui.cli import main; import sys; main({['estimate', 'mha', *SHAPE, '--format', 'json']!r})"
+    check = "print(sorted({'numpy', 'textual', 'jax', 'plotext'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", f"{code}; {check}"], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,150 @@
+"""Trained models: the front by brute force, the rest against the rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_rows import marks, said
+
+from kvtui.figures.quality import BATCHES, TRAINED, pareto_front
+from kvtui.plots.export import to_json
+
+
+def rows():
+    found = []
+    for dim, params in ((256, 13.0), (512, 45.0)):
+        for moe in (False, True):
+            for kind, latent, cache in (
+                ("MHA", None, 12.6),
+                ("GQA(2/8)", None, 3.1),
+                ("MLA", 32, 1.2),
+                ("MLA", 64, 2.0),
+                ("MLA", 128, 3.5),
+            ):
+                found.append(
+                    {
+                        "run": f"{kind}-{dim}-{latent}",
+                        "type": kind,
+                        "params_m": params + (5 if moe else 0),
+                        "moe": moe,
+                        "num_blocks": 12,
+                        "dim": dim,
+                        "n_heads": dim // 32,
+                        "max_context": 512,
+                        "down_dim_kv": latent,
+                        "theoretical_cache_mb": cache * dim / 256,
+                        "prefill_ms": params**0.5,
+                        "val_loss": 1.5 - 0.001 * params + (0.1 if latent == 32 else 0.0),
+                        "decode_gflops": 0.03,
+                        "decode_tflops_s": 0.001,
+                        **{f"tps_{n}": 1000.0 / n * (1 + (kind == "MLA")) for n in (64, 128, 256, 512)},
+                        "family": f"L12_D{dim}_H{dim // 32}_C512_{'MoE' if moe else 'Dense'}",
+                    }
+                )
+    return found
+
+
+points = st.lists(st.tuples(st.integers(0, 12).map(float), st.integers(0, 12).map(float)), max_size=25)
+
+
+@given(points)
+def test_the_front_by_brute_force(found):
+    def beaten(i):
+        return any(other[0] <= found[i][0] and other[1] <= found[i][1] and other != found[i] for other in found)
+
+    assert pareto_front(found) == [i for i in range(len(found)) if not beaten(i)]
+
+
+@pytest.mark.parametrize("id", [*TRAINED, *BATCHES])
+def test_each_says_what_is_missing(id):
+    function = {**TRAINED, **BATCHES}[id]
+    assert function([]).panels == ()
+    assert "No rows of the" in said(function([]))
+    if id != "trained-overview":
+        odd = function([{"type": "MLA"}])
+        assert odd.panels == ()
+        assert "No column" in said(odd)
+
+
+@pytest.mark.parametrize("id", TRAINED)
+def test_each_is_drawn(id):
+    figure = TRAINED[id](rows())
+    assert figure.panels
+    to_json(figure)
+
+
+def test_the_front_is_a_staircase_below_all_points():
+    figure = TRAINED["quality-cache"](rows())
+    assert [panel.title for panel in figure.panels] == ["dense", "MoE"]
+    dense = marks(figure)
+    front = dense["front"]
+    assert (np.diff(front.x) >= 0).all()
+    assert (np.diff(front.y) <= 0).all()
+    for name, mark in dense.items():
+        if name != "front":
+            for x, y in zip(mark.x.tolist(), mark.y.tolist(), strict=True):
+                reached = front.y[front.x <= x]
+                assert reached.size == 0 or y >= reached.min()
+    assert dense["MLA"].x.min() == 1.2e6
+
+
+def test_the_cubes_have_the_rows():
+    cube = marks(TRAINED["quality-cube"](rows()))["MHA"]
+    assert cube.x.tolist() == [13.0, 45.0]
+    assert cube.y == pytest.approx([12.6e6, 25.2e6])
+    up = marks(TRAINED["efficiency-cube"](rows()))["MHA"]
+    assert up.x.tolist() == [1000 / 512] * 4
+    assert up.y[0] == pytest.approx(1000 / 512 / 12.6)
+    assert up.z[0] == pytest.approx(1 / (1.5 - 0.013))
+
+
+def test_the_surface_passes_through_what_was_trained():
+    figure = TRAINED["latent-quality"]([row for row in rows() if not row["moe"]])
+    sheet = figure.panels[0].marks[0]
+    assert sheet.x.tolist() == [13.0, 45.0]
+    for latent, loss in ((32, 1.5 - 0.013 + 0.1), (64, 1.5 - 0.013), (128, 1.5 - 0.013)):
+        assert sheet.z[sheet.y == latent, 0] == pytest.approx(loss)
+    assert sheet.z[sheet.y == 44, 0] == pytest.approx(1.5 - 0.013 + 0.1 * 20 / 32)
+    assert {rule.label for rule in figure.panels[0].rules} == {"best MHA", "best GQA"}
+    one = TRAINED["latent-quality"]([row for row in rows() if row["dim"] == 256 and not row["moe"]])
+    assert len(one.panels) == 1
+    assert "two widths" in said(one)
+
+
+def test_nothing_is_drawn_beyond_trained_latents():
+    table = [row for row in rows() if not row["moe"] and not (row["dim"] == 512 and row["down_dim_kv"] == 128)]
+    sheet = TRAINED["latent-quality"](table).panels[0].marks[0]
+    assert np.isnan(sheet.z[sheet.y > 64, 1]).all()
+    assert not np.isnan(sheet.z[:, 0]).any()
+
+
+def test_lengths_compare_with_mla():
+    throughput, compared = TRAINED["trained-length"](rows()).panels
+    line = next(mark for mark in throughput.marks if mark.name == "MHA")
+    assert line.y.tolist() == [1000 / n for n in (64, 128, 256, 512)]
+    assert set(next(mark for mark in compared.marks if mark.name == "MHA").y) == {0.5}
+
+
+def test_prefill_has_its_power_law():
+    assert "MHA: time grows as weights to the power" in said(TRAINED["trained-prefill"](rows()))
+    dense = [row for row in rows() if not row["moe"]]
+    assert "to the power 0.50" in said(TRAINED["trained-prefill"](dense))
+
+
+def test_families_are_categories():
+    figure = TRAINED["trained-overview"](rows())
+    assert figure.panels[0].categories == tuple(dict.fromkeys(row["family"] for row in rows()))
+    without = [{key: value for key, value in row.items() if key != "family"} for row in rows()]
+    assert TRAINED["trained-overview"](without).panels[0].categories == figure.panels[0].categories
+
+
+def test_the_best_batch_is_named():
+    table = [
+        {"type": "MLA", "dim": 256, "batch_size": n, "tps": rate, "oom": False}
+        for n, rate in ((1, 10.0), (4, 40.0), (16, 30.0))
+    ]
+    figure = BATCHES["trained-batch"]([*table, {"type": "MLA", "dim": 256, "batch_size": 64, "tps": None, "oom": True}])
+    assert "256 wide, MLA: most at batch 4." in said(figure)
+    assert "1 batches did not fit." in said(figure)

@@ -1,0 +1,252 @@
+"""The sweep's figures: what rows say is what is drawn, whoever wrote the table and however much of it there is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_rows import foreign_rows, marks, record, said, sweep_rows
+
+from kvtui.bench.columns import COLUMNS, table_row
+from kvtui.bench.groups import GROUPS
+from kvtui.bench.predict import prefill_flops
+from kvtui.figures.clouds import case_of
+from kvtui.figures.rows import number
+from kvtui.figures.sweep import FIGURES
+from kvtui.plots.export import to_json
+
+FULL = sweep_rows("full")
+BY_GROUP = {
+    "01": "attention_type",
+    "02": "scale",
+    "03": "batch_size",
+    "04": "context_len",
+    "05": "dtype",
+    "06": "kv_cache",
+    "07": "moe",
+    "08": "activation",
+    "09": "pos_encoding",
+    "10": "gqa_vs_cache",
+    "11": "scale_dtype",
+    "12": "batch_attn",
+    "13": "sampling",
+}
+EVERY = list(FIGURES)
+
+
+def of(group):
+    return [row for row in FULL if row["group"] == group]
+
+
+def test_all_are_there():
+    assert [f"{n:02}" for n in range(1, 22)] == EVERY[:21]
+    assert EVERY[21:] == ["bytes", "roofline"]
+
+
+@pytest.mark.parametrize("rows", [FULL, foreign_rows("full")], ids=["ours", "foreign"])
+@pytest.mark.parametrize("id", EVERY)
+def test_each_is_drawn_from_the_table_alone(id, rows):
+    figure = FIGURES[id](rows)
+    assert figure.id == id
+    if rows is not FULL and id in {"bytes", "roofline"}:
+        assert figure.panels == ()
+        assert figure.notes
+        return
+    assert figure.panels
+    for panel in figure.panels:
+        assert panel.marks
+    json.loads(to_json(figure))
+
+
+@pytest.mark.parametrize("id", EVERY)
+def test_each_says_why_it_is_empty(id):
+    figure = FIGURES[id]([])
+    assert figure.panels == ()
+    assert len(figure.notes) == 1
+
+
+@pytest.mark.parametrize("id", list(BY_GROUP))
+def test_a_group_needs_no_other_group(id):
+    assert to_json(FIGURES[id](of(BY_GROUP[id]))) == to_json(FIGURES[id](FULL))
+    others = [row for row in FULL if row["group"] != BY_GROUP[id]]
+    assert "No rows of group " + BY_GROUP[id] in said(FIGURES[id](others))
+
+
+def test_bars_are_the_rows_with_their_bands():
+    figure = FIGURES["01"](FULL)
+    prefill, decode, cache = figure.panels
+    rows = of("attention_type")
+    assert prefill.categories == tuple(row["label"] for row in rows)
+    assert prefill.marks[0].values.tolist() == [row["prefill_ms_p50"] for row in rows]
+    assert prefill.marks[0].low.tolist() == [row["prefill_ms_p20"] for row in rows]
+    assert decode.marks[0].values.tolist() == [row["decode_tok_s"] for row in rows]
+    assert decode.marks[0].low == pytest.approx([1e3 / row["decode_step_ms_p80"] for row in rows])
+    assert cache.marks[0].values == pytest.approx([row["kv_predicted_bytes"] for row in rows])
+
+
+def test_lines_are_sorted_and_ideal_growth_starts_at_the_first_point():
+    shuffled = sorted(FULL, key=lambda row: row["case"])
+    figure = FIGURES["03"](shuffled)
+    lines = marks(figure)
+    for line in lines.values():
+        assert (np.diff(line.x) > 0).all()
+    (ideal,) = (line for name, line in lines.items() if name.startswith("in proportion"))
+    base = lines[ideal.name.removeprefix("in proportion to ")]
+    assert ideal.y == pytest.approx(base.y[0] * base.x)
+    assert ideal.dash == "dotted"
+
+
+def test_cache_by_context_is_bytes():
+    line = marks(FIGURES["04"](FULL), 1)["MHA"]
+    assert line.y == pytest.approx(2 * 256 * 6 * 4 * line.x)
+
+
+def test_with_and_without_a_cache():
+    throughput, _prefill, sizes = FIGURES["06"](FULL).panels
+    lines = {line.name: line for line in throughput.marks}
+    assert lines["MHA, cache on"].dash == "solid"
+    assert lines["MHA, cache off"].dash == "dashed"
+    assert lines["MHA, cache on"].x.tolist() == [1, 8, 32]
+    assert len(next(line for line in sizes.marks if line.name == "MHA").x) == 6
+
+
+def test_speed_up_is_fp32_over_bf16():
+    figure = FIGURES["11"](FULL)
+    for panel, series in zip(figure.panels, ("prefill", "decode_step"), strict=True):
+        line = next(mark for mark in panel.marks if mark.name == "MHA")
+        rows = [row for row in of("scale_dtype") if row["attn_variant"] == "MHA"]
+        by = {(row["params_m"], row["dtype"]): row[f"{series}_ms_p50"] for row in rows}
+        assert line.y == pytest.approx([by[at, "fp32"] / by[at, "bf16"] for at in line.x.tolist()])
+        assert panel.rules[0].value == 1.0
+
+
+def test_formats_are_series_of_their_own():
+    names = {bars.name for bars in FIGURES["05"](FULL).panels[0].marks}
+    assert names == {"fp32", "bf16", "fp32, KV bf16", "fp32, KV int8", "bf16, KV int8"}
+
+
+def test_overtaking_is_found():
+    rows = [dict(row) for row in of("batch_attn") if row["attn_variant"] in {"MHA", "MLA"}]
+    for row in rows:
+        row["decode_tok_s"] = row["batch_size"] * (10 if row["attn_variant"] == "MHA" else row["batch_size"])
+    assert "MLA overtakes MHA between batch 8 and 16." in said(FIGURES["12"](rows))
+    for row in rows:
+        row["decode_tok_s"] = 1.0
+    assert "No attention changes places" in said(FIGURES["12"](rows))
+
+
+def test_attention_by_batch_as_a_map():
+    panel = FIGURES["12"](FULL).panels[-1]
+    (tiles,) = panel.marks
+    assert tiles.z.shape == (tiles.y.size, 7)
+    row = next(row for row in of("batch_attn") if row["attn_type"] == "MHA" and row["batch_size"] == 8)
+    i = int(np.flatnonzero(tiles.y == round(row["kv_predicted_bytes"] / 8))[0])
+    assert tiles.z[i, list(tiles.x).index(8)] == pytest.approx(row["decode_tok_s"])
+
+
+def test_sampling_is_timed_with_the_first_token():
+    assert FIGURES["13"](FULL).panels[0].title == "first token, sampling included"
+    foreign = FIGURES["13"](foreign_rows())
+    assert foreign.panels[0].title == "prefill"
+    assert "no sampling in it" in said(foreign)
+
+
+def test_repeats_are_joined_in_the_widest_band():
+    rows = of("attention_type")
+    slower = [
+        {**row, "repeat": 2, **{k: 2 * v for k, v in row.items() if k.startswith("prefill_ms") and v}} for row in rows
+    ]
+    once, twice = (FIGURES["01"](table).panels[0].marks[0] for table in (rows, [*rows, *slower]))
+    assert twice.values == pytest.approx(1.5 * once.values)
+    assert twice.low == pytest.approx(once.low)
+    assert twice.high == pytest.approx(2 * once.high)
+
+
+def test_failures_are_counted_with_their_reasons():
+    rows = [dict(row) for row in of("attention_type")]
+    rows[0] |= {"status": "oom", "oom": True, "decode_step_ms_p50": None, "decode_tok_s": None}
+    rows[1] |= {"status": "error", "message": "bad\x1bthing", "decode_step_ms_p50": None, "decode_tok_s": None}
+    figure = FIGURES["01"](rows)
+    assert f"2 of {len(rows)} rows were not measured: 1 oom, 1 error (bad" in said(figure)
+    assert "\x1b" not in said(figure)
+    assert len(figure.panels[1].categories) == len(rows) - 2
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_a_row_tells_its_case(group):
+    for row in group.rows("full"):
+        found = case_of(table_row(row, 1, record(row.case)))
+        assert found is not None
+        assert found.shape == row.case.shape
+        assert (found.batch, found.prompt, found.cache) == (row.case.batch, row.case.prompt, row.case.cache)
+
+
+def test_flops_are_the_models_own():
+    figure = FIGURES["18"](FULL)
+    by_work = figure.panels[2]
+    drawn = {x for mark in by_work.marks for x in mark.x.tolist()}
+    assert drawn == {float(prefill_flops(row.case)) for group in GROUPS for row in group.rows("full")}
+    assert "causal" in said(figure)
+
+
+def test_foreign_rows_tell_the_same_work():
+    ours = {row["label"]: case_of(row) for row in sweep_rows() if row["group"] == "attention_type"}
+    theirs = {row["label"]: case_of(row) for row in foreign_rows() if row["group"] == "attention_type"}
+    assert {label: prefill_flops(case) for label, case in theirs.items()} == {
+        label: prefill_flops(case) for label, case in ours.items()
+    }
+
+
+def test_equal_cases_are_drawn_once():
+    drawn = sum(mark.x.size for mark in FIGURES["17"](FULL).panels[0].marks)
+    assert drawn == len({row["case"] for row in FULL})
+
+
+def test_predicted_bytes_beside_measured_ones():
+    figure = FIGURES["bytes"](FULL)
+    cases = {row["case"] for row in FULL if row["kv_predicted_bytes"]}
+    assert f"All {len(cases)} caches are as predicted, to the byte." in said(figure)
+    rows = [dict(row) for row in of("attention_type")]
+    rows[0]["kv_measured_bytes"] *= 2
+    assert f"1 of {len(rows)} caches differ from what was predicted, {rows[0]['label']} by +100.00%" in said(
+        FIGURES["bytes"](rows)
+    )
+
+
+def test_the_machines_roofline():
+    figure = FIGURES["roofline"](of("attention_type"))
+    roof = figure.panels[0].marks[0]
+    assert roof.name == "machine, fp32"
+    assert roof.y == pytest.approx(np.minimum(20e9 * roof.x, 100e9))
+    points = marks(figure)["MHA"]
+    row = of("attention_type")[0]
+    assert points.x[0] == row["model_flops"] / row["floor_bytes"]
+    assert points.y[0] == row["model_flops"] / row["decode_step_ms_p50"] * 1e3
+
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=True), st.text(max_size=5)
+)
+
+
+@given(st.data())
+def test_no_table_is_too_odd(data):
+    rows = [dict(row) for row in data.draw(st.lists(st.sampled_from(FULL), min_size=1, max_size=12))]
+    for row in rows:
+        for column in data.draw(st.lists(st.sampled_from(COLUMNS), max_size=6)):
+            if column != "group":
+                row[column] = data.draw(anything)
+    if data.draw(st.booleans()):
+        column = data.draw(st.sampled_from(COLUMNS))
+        rows = [{key: value for key, value in row.items() if key != column} for row in rows]
+    for draw in FIGURES.values():
+        json.loads(to_json(draw(rows)), parse_constant=pytest.fail)
+
+
+@given(anything)
+def test_numbers_are_finite_or_none(value):
+    found = number({"x": value}, "x")
+    assert found is None or np.isfinite(found)

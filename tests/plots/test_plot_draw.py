@@ -1,0 +1,225 @@
+"""Whole pictures: all labels whole, legends outside the data, layouts by size, and nothing that breaks them."""
+
+from __future__ import annotations
+
+import threading
+from math import floor, log2
+
+import pytest
+from gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
+from rich.color import ColorSystem
+
+from kvtui.canvas.braille import BLANK
+from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
+from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_rich, render_text
+from kvtui.plots.style import styles
+
+SIZES = [(80, 24), (120, 36), (160, 45)]
+TINY = [(1, 1), (5, 3), (23, 9), (24, 8), (24, 9), (30, 12), (300, 90)]
+
+
+def by_id(figure):
+    """A figure's name in test ids."""
+    return figure.id
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("figure", FLAT, ids=by_id)
+def test_all_labels_are_whole_and_apart(figure, size):
+    picture = draw(figure, *size)
+    text = picture.cells.text().split("\n")
+    assert [len(line) for line in text] == [size[0]] * size[1]
+    for frame in picture.frames:
+        rows: dict[int, list] = {}
+        for label in frame.labels:
+            assert text[label.y][label.x : label.right] == label.text
+            rows.setdefault(label.y, []).append(label)
+        for labels in rows.values():
+            ordered = sorted(label for label in labels if label.text)
+            assert all(a.right <= b.x for a, b in zip(ordered, ordered[1:], strict=False))
+        panel = frame.panel
+        for axis in (panel.x, panel.y, *([panel.z] if panel.z else [])):
+            title = f"{axis.label} ({axis.unit})" if axis.unit else axis.label
+            assert any(title == label.text for label in frame.labels)
+        ticks = {label.text for label in frame.labels}
+        assert "…" not in "".join(ticks)
+        assert len(frame.rows) >= 2
+        assert len(frame.columns) >= 2
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("figure", FLAT, ids=by_id)
+def test_legends_name_every_series_above_the_data(figure, size):
+    picture = draw(figure, *size)
+    lines = picture.cells.text().split("\n")
+    for frame in picture.frames:
+        assert all(y < frame.plot.y for y, _ in frame.legend)
+        head = "\n".join(lines[: frame.plot.y])
+        inside = "\n".join(line[frame.plot.x : frame.plot.right] for line in lines[frame.plot.y :][: frame.plot.height])
+        for mark in frame.panel.marks:
+            single = len(frame.panel.marks) == 1
+            assert single or mark.name in head
+            assert mark.name not in inside
+            assert single or styles(figure)[mark.name].point in head or styles(figure)[mark.name].fill in head
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_logarithmic_ticks_and_data_stand_at_the_logarithm(size):
+    picture = draw(CURVES, *size, painter="plotext")
+    frame = picture.frames[0]
+    plot, x, y = frame.plot, frame.place.x, frame.place.y
+    lower = {label.text: column for label, column in zip(frame.labels, frame.columns, strict=False)}
+    for text, tokens in (("1K", 1024), ("16K", 16384)):
+        share = (log2(tokens) - log2(x.low)) / (log2(x.high) - log2(x.low))
+        assert lower[text] == plot.x + floor(share * plot.width)
+    looks = styles(CURVES)
+    for name, heads in HEADS.items():
+        for tokens, held in ((2048.0, kv_bytes(heads)[3]), (65536.0, kv_bytes(heads)[8])):
+            column = frame.column(float(x.unit(floats([tokens]))[0]))
+            share = (log2(held) - log2(y.low)) / (log2(y.high) - log2(y.low))
+            row = plot.y + plot.height - 1 - floor(share * plot.height)
+            assert looks[name].ink in picture.cells.ink[row - 1 : row + 2, column]
+
+
+def test_rules_stand_at_their_value_and_are_named():
+    picture = draw(CURVES, 120, 36)
+    frame = picture.frames[0]
+    lines = picture.cells.text().split("\n")
+    rules = {rule.label: at for rule, at in frame.rules}
+    share = (log2(24 * 2**30) - log2(frame.place.y.low)) / (log2(frame.place.y.high) - log2(frame.place.y.low))
+    assert rules["24 GiB"] == frame.plot.y + frame.plot.height - 1 - floor(share * frame.plot.height)
+    assert lines[rules["24 GiB"]].endswith("24 GiB")
+    assert lines[rules["24 GiB"]].count("┄") > 50
+    assert "32K" in lines[frame.plot.y - 1]
+
+
+def test_a_rule_out_of_range_is_said():
+    panel = Panel(
+        "", Axis("x"), Axis("y"), (Line("a", floats([1, 2]), floats([1, 2])),), rules=(Rule("y", 1e9, "80 GB"),)
+    )
+    assert "80 GB lies outside the range" in render_text(Figure("f", "f", "", (panel,)), 80)
+
+
+def test_values_without_a_place_on_a_logarithmic_axis_are_said():
+    figure = line_figure(Line("a", floats([1, 2, 3]), floats([0, -1, 5])), y=Axis("speed", "", "log10"))
+    assert "speed: 2 values are not above 0" in render_text(figure, 80)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_panels_stand_apart_or_one_at_a_time(size):
+    picture = draw(MANY, *size)
+    if len(picture.shown) < len(MANY.panels):
+        assert "panel 1 of 3" in picture.cells.text()
+    for i, a in enumerate(picture.frames):
+        assert a.rect.width >= PANEL_WIDTH
+        assert a.rect.height >= PANEL_HEIGHT - 1
+        for b in picture.frames[:i]:
+            beside = a.rect.right <= b.rect.x or b.rect.right <= a.rect.x
+            below = a.rect.y + a.rect.height <= b.rect.y or b.rect.y + b.rect.height <= a.rect.y
+            assert beside or below
+    assert {len(draw(MANY, *size).shown) for size in SIZES} == {1, 3}
+
+
+def test_any_panel_can_be_chosen():
+    assert draw(MANY, 80, 24, panel=2).shown == (2,)
+    assert "decode (tok/s)" in draw(MANY, 80, 24, panel=2).cells.text()
+    assert draw(MANY, 160, 45, panel=99).shown == (2,)
+
+
+def test_a_common_legend_stands_once():
+    panel = CURVES.panels[0]
+    twice = Figure("two", "Two", "", (panel, panel))
+    assert render_text(twice, 160, 40).count("GQA 4×") == 1
+    assert render_text(MANY, 160, 45).count("MLA") == 3
+
+
+def test_long_names_lay_bars_on_their_side_and_stay_whole():
+    text = render_text(LONG_BARS, 80, 24)
+    for name, size in zip(LONG_BARS.panels[0].categories, ("128", "68.625", "96", "256", "36", "12"), strict=True):
+        line = next(line for line in text.split("\n") if name in line)
+        number = text.split("\n").index(line)
+        assert any(f"{size} KiB" in near for near in text.split("\n")[number - 1 : number + 2])
+    assert draw(BARS, 80, 24).frames[0].place.horizontal is False
+
+
+def test_without_a_height_everything_has_room():
+    text = render_text(HOSTILE["many bars"], 100)
+    for i in range(200):
+        assert f"category {i} " in text.replace("┤", " ")
+    assert "have room" not in text
+    short = render_text(HOSTILE["many bars"], 100, 40)
+    assert "of 200 categories have room" in short
+
+
+def test_a_long_legend_says_how_much_it_leaves_out():
+    text = render_text(HOSTILE["forty"], 80, 24)
+    left_out = int(text.split("more")[0].rpartition("+")[2])
+    assert sum(f" series {i} " in text.replace("\n", " ") for i in range(40)) == 40 - left_out
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_hostile_figures_are_drawn_at_any_size(name):
+    for size in (*TINY, (80, 24)):
+        picture = draw(HOSTILE[name], *size)
+        assert picture.cells.glyph.shape == (size[1], size[0])
+    text = render_text(HOSTILE[name], 80)
+    assert text.isprintable() or not set(text) & {chr(c) for c in (*range(10), *range(11, 32), 127)}
+    assert all(len(line) <= 80 for line in text.split("\n"))
+    if name in {"empty", "all missing", "no marks", "log of nothing", "no tile", "holes"}:
+        assert "no values to show" in text
+
+
+@pytest.mark.parametrize("figure", GALLERY, ids=by_id)
+def test_gallery_at_any_size(figure):
+    for size in TINY:
+        assert draw(figure, *size).cells.glyph.shape == (size[1], size[0])
+
+
+@pytest.mark.parametrize("figure", GALLERY, ids=by_id)
+def test_plain_text_has_no_escape_codes_and_ascii_nothing_else(figure):
+    plain = render_text(figure, 100)
+    assert "\x1b" not in plain
+    ascii_text = render_text(figure, 100, ascii_only=True)
+    assert ascii_text.isascii()
+    assert [len(line) for line in ascii_text.split("\n")] == [len(line) for line in plain.split("\n")]
+    coloured = render_text(figure, 100, system=ColorSystem.TRUECOLOR)
+    assert "\x1b[38;2;" in coloured
+    sixteen = render_text(figure, 100, system=ColorSystem.STANDARD)
+    assert "\x1b[" in sixteen
+    assert "38;2;" not in sixteen
+
+
+def test_series_differ_without_colour():
+    text = render_text(CURVES, 100, 30)
+    for name in HEADS:
+        assert text.count(styles(CURVES)[name].point) >= 4
+
+
+def test_rich_text_has_the_same_characters_in_both_looks():
+    dark, light = (render_rich(CURVES, 90, 26, look=look) for look in ("dark", "light"))
+    assert dark.plain == light.plain == draw(CURVES, 90, 26, painter="plotext").cells.text()
+    assert dark.spans != light.spans
+
+
+def test_threads_may_draw_at_the_same_time():
+    expected = {figure.id: render_text(figure, 90, 30) for figure in FLAT[:6]}
+    found: dict[str, set[str]] = {name: set() for name in expected}
+
+    def draw_all():
+        for figure in FLAT[:6]:
+            found[figure.id].add(render_text(figure, 90, 30))
+
+    threads = [threading.Thread(target=draw_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {name: {text} for name, text in expected.items()}
+
+
+def test_a_million_points_reach_every_extreme():
+    picture = draw(HOSTILE["a million"], 80, 24)
+    frame = picture.frames[0]
+    glyph = picture.cells.glyph[frame.plot.y : frame.plot.y + frame.plot.height, frame.plot.x : frame.plot.right]
+    filled = (glyph > BLANK).sum(axis=0)
+    assert (filled >= frame.plot.height - 3).all()

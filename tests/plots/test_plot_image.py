@@ -1,0 +1,80 @@
+"""PNG, SVG and PDF: valid files with all panels, text as text, and a clear line without matplotlib."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from xml.etree import ElementTree
+
+import pytest
+from gallery import CURVES, GALLERY, HOSTILE, MANY, SURFACE
+
+from kvtui.cli import main
+from kvtui.engine.errors import UnknownName
+from kvtui.plots import image
+from kvtui.plots.command import NO_BACKEND
+from kvtui.plots.export import to_json
+from kvtui.plots.style import styles
+
+
+def texts(svg):
+    """All texts of an SVG, as one string."""
+    return "\n".join(
+        "".join(node.itertext()) for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")
+    )
+
+
+@pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
+def test_svg_has_titles_units_series_and_notes_as_text(figure):
+    svg = image.render(figure, "svg")
+    written = texts(svg)
+    for panel in figure.panels:
+        for axis in (panel.x, panel.y, *([panel.z] if panel.z else [])):
+            assert axis.title in written
+        for mark in panel.marks:
+            assert mark.name in written or panel.z is not None
+            if panel.z is None:
+                assert styles(figure)[mark.name].color("light") in svg.decode()
+        for rule in panel.rules:
+            assert rule.label in written
+        for name in panel.categories:
+            assert name in written
+    for note in figure.notes:
+        assert note in written
+
+
+def test_ticks_are_those_of_the_terminal():
+    written = texts(image.render(CURVES, "svg")).split("\n")
+    for label in ("256", "1K", "128K", "64 GiB", "4 GiB", "256 MiB"):
+        assert label in written
+
+
+def test_png_grows_with_the_panels_and_pdf_is_whole():
+    sizes = {}
+    for figure in (CURVES, MANY):
+        png = image.render(figure, "png", look="dark")
+        assert png.startswith(b"\x89PNG\r\n\x1a\n")
+        sizes[figure.id] = struct.unpack(">II", png[16:24])
+    assert sizes["decode"][0] > 2 * sizes["curves"][0]
+    pdf = image.render(SURFACE, "pdf")
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+
+
+@pytest.mark.parametrize("name", sorted(set(HOSTILE) - {"a million gaps", "many bars"}))
+def test_hostile_figures_become_pictures(name):
+    assert image.render(HOSTILE[name], "svg").startswith(b"<?xml")
+
+
+def test_another_format_is_refused():
+    with pytest.raises(UnknownName, match="png"):
+        image.render(CURVES, "pngg")
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    source = tmp_path / "curves.json"
+    source.write_text(to_json(CURVES))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["plot", str(source), "-o", str(tmp_path / "x.png")]) == NO_BACKEND
+    assert "pip install 'kvtui[images]'" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
