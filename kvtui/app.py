@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
@@ -29,6 +29,9 @@ from kvtui.screens import bindings
 from kvtui.session import Change, Session
 from kvtui.settings import Settings
 
+if TYPE_CHECKING:
+    from kvtui.screens.bench_run import LiveRun
+
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
@@ -46,7 +49,7 @@ class KvtuiApp(App[None]):
 
     ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
     force; ``settings_changed`` publishes them when one changes. Screens take changes of the scenario from ``session``.
-    ``note`` is said at the start.
+    ``note`` is said at the start. ``benchmark`` is the one that was begun last.
     """
 
     TITLE = "kvtui"
@@ -71,6 +74,7 @@ class KvtuiApp(App[None]):
         self.session = session
         self.settings = settings or Settings()
         self.settings_changed: Signal[Settings] = Signal(self, "settings-changed")
+        self.benchmark: LiveRun | None = None
         self._play, self._speed, self._note = play, speed, note
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
@@ -83,6 +87,9 @@ class KvtuiApp(App[None]):
 
             self._filters.append(AsciiFilter())
         self.add_mode("memory", self.memory_screen)
+        self.add_mode("explore", self.explore_screen)
+        self.add_mode("bench", self.bench_screen)
+        self.add_mode("plan", self.plan_screen)
         self.add_mode("papers", self.papers_screen)
 
     def _begin_with(self, name: str) -> None:
@@ -132,8 +139,20 @@ class KvtuiApp(App[None]):
                     loop.add_signal_handler(getattr(signal, name), self._end, code)
 
     def on_unmount(self) -> None:
-        """Remember the scenario for the next start."""
+        """Remember the scenario for the next start, and leave no benchmark behind."""
         self._keep()
+        if self.benchmark is not None:
+            self.benchmark.end()
+
+    async def action_quit(self) -> None:
+        """Quit; while a benchmark is going on, after asking."""
+        if self.benchmark is None or self.benchmark.now.over:
+            self.exit()
+            return
+        from kvtui.screens.bench_leave import LeaveScreen
+
+        if not isinstance(self.screen, LeaveScreen):
+            self.push_screen(LeaveScreen(self.benchmark))
 
     def tell(self, message: str) -> None:
         """Say something in passing. Nothing in ``message`` is markup."""
@@ -166,16 +185,21 @@ class KvtuiApp(App[None]):
             self.push_screen(Palette())
 
     def action_export(self) -> None:
-        """Offer to save the picture on screen, or a report."""
+        """Offer to save the picture on screen, what the screen has to save besides (``export_forms``), or a report."""
         from kvtui.screens.export import ExportScreen
 
-        self.push_screen(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui")))
+        own = getattr(self.screen, "export_forms", None)
+        forms = () if own is None else own()
+        self.push_screen(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui"), forms))
 
     def action_copy(self) -> None:
-        """Put the command line that gives this scenario on the clipboard, and show it for terminals that refuse."""
+        """Put the command line that gives what is on screen on the clipboard, and show it for terminals that refuse.
+
+        A screen that has one of its own says so by ``command``; else it is the scenario's.
+        """
         from kvtui.engine.options import command_line
 
-        command = f"kvtui {command_line(self.session.scenario)}"
+        command = getattr(self.screen, "command", None) or f"kvtui {command_line(self.session.scenario)}"
         self.copy_to_clipboard(command)
         self.notify(command, title="copied", timeout=12, markup=False)
 
@@ -192,6 +216,24 @@ class KvtuiApp(App[None]):
         from kvtui.screens.memory import MemoryScreen
 
         return self._begun(MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed))
+
+    def explore_screen(self) -> Screen[None]:
+        """The screen of mode 2."""
+        from kvtui.screens.explore import ExploreScreen
+
+        return self._begun(ExploreScreen(self.session))
+
+    def bench_screen(self) -> Screen[None]:
+        """The screen of mode 4."""
+        from kvtui.screens.bench import BenchScreen
+
+        return self._begun(BenchScreen(self.session, self.settings))
+
+    def plan_screen(self) -> Screen[None]:
+        """The screen of mode 3."""
+        from kvtui.screens.plan import PlanScreen
+
+        return self._begun(PlanScreen(self.session))
 
     def papers_screen(self) -> Screen[None]:
         """The screen of mode 5."""

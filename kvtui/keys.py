@@ -32,10 +32,17 @@ class Mode(NamedTuple):
     title: str
 
 
-MODES = (Mode("memory", "1", "Memory"), Mode("papers", "5", "Papers & help"))
+MODES = (
+    Mode("memory", "1", "Memory"),
+    Mode("explore", "2", "Explore"),
+    Mode("plan", "3", "Plan"),
+    Mode("bench", "4", "Bench"),
+    Mode("papers", "5", "Papers & help"),
+)
 
 PLAYBACK, MODEL_AND_DEVICE, WORKLOAD, VIEW = "playback", "model and device", "workload and formats", "what is shown"
-SCREENS, WINDOWS = "screens", "lists and windows"
+SCREENS, WINDOWS, BENCHMARK = "screens", "lists and windows", "benchmark"
+FIGURES, READING = "figures", "reading a figure"
 
 MEMORY = (
     Key("play", "space", "toggle_play", "play", "play or pause", PLAYBACK, footer=True),
@@ -77,6 +84,112 @@ MEMORY = (
     Key("debug", "D", "toggle_debug", "debug", "how the picture is drawn", VIEW),
 )
 
+BENCH = (
+    Key("bench-run", "r", "run_benchmark", "run", "start, or go on with the run shown", BENCHMARK, footer=True),
+    Key("bench-pause", "p", "pause_benchmark", "pause", "pause after this case, or go on", BENCHMARK, footer=True),
+    Key("bench-cancel", "c", "cancel_benchmark", "cancel", "end it; what was measured stays", BENCHMARK, footer=True),
+    Key("bench-size", "z", "next_size", "size", "fast, default or full", BENCHMARK, footer=True),
+    Key("bench-groups", "a", "all_groups", "all groups", "all groups, or none", BENCHMARK),
+    Key("bench-decode", "d", "decode_benchmark", "decode", "decode by position, or the sweep", BENCHMARK),
+    Key("bench-open", "o,/", "open_run", "open", "open another run", BENCHMARK, footer=True),
+    Key("bench-compare", "m", "compare_runs", "compare", "compare with another run", BENCHMARK, footer=True),
+    Key("bench-back", "escape", "back", "back", "back from a comparison or an old run", BENCHMARK),
+    Key("figure-previous", "[", "figure(-1)", "figure before", "figure before", BENCHMARK, True, "figure"),
+    Key("figure-next", "]", "figure(1)", "figure", "next figure", BENCHMARK, True, "figure"),
+    Key("figure-panel", "n", "next_panel", "panel", "next panel of the figure", BENCHMARK),
+    Key("bench-view", "v", "next_view", "view", "table, figure, both, or the log", BENCHMARK, footer=True),
+    Key("bench-sort", "s", "sort", "sort", "sort by the next column", BENCHMARK),
+    Key("bench-descending", "S", "descending", "turn", "turn the order of the rows", BENCHMARK),
+    Key("bench-drawer", "g", "toggle_groups", "groups", "show or hide the groups", BENCHMARK),
+    Key("bench-bandwidth", "b", "bandwidth", "use GB/s", "plan with the measured GB/s, or not", BENCHMARK, footer=True),
+)
+
+PLAN_TABLE = "table of the Plan screen"
+
+_PLAN_OWN = (
+    Key("cell-take", "enter", "take", "take", "take the cell or lever into the scenario", PLAN_TABLE, footer=True),
+    Key("levers", "tab", "switch", "levers", "to the levers, or to the table", PLAN_TABLE, footer=True),
+    Key("mark", "space", "mark", "mark", "mark a cell, up to four", PLAN_TABLE, footer=True),
+    Key("compare", "c", "compare", "compare", "what is marked, side by side", PLAN_TABLE, footer=True),
+    Key("metric-before", "[", "metric(-1)", "figure before", "the figure before", PLAN_TABLE, True, "figure"),
+    Key("metric", "]", "metric(1)", "figure", "the next figure", PLAN_TABLE, True, "figure"),
+    Key("view", "w", "view", "view", "models, KV or weight formats", PLAN_TABLE, footer=True),
+    Key("order", "o", "order", "sort", "sort by the column, worst first, or not", PLAN_TABLE, footer=True),
+    Key("filter", "/", "filter", "filter", "show rows / columns by name", PLAN_TABLE, footer=True),
+    Key("engine", "E", "pick_engine", "engine", "choose an engine and its release", PLAN_TABLE),
+    Key("option", "colon", "set_option", "option", "type any option with its value", PLAN_TABLE),
+    Key("cell-up", "up", "move(-1, 0)", "up", "one row up", PLAN_TABLE),
+    Key("cell-down", "down", "move(1, 0)", "down", "one row down", PLAN_TABLE),
+    Key("cell-left", "left", "move(0, -1)", "left", "one column to the left", PLAN_TABLE),
+    Key("cell-right", "right", "move(0, 1)", "right", "one column to the right", PLAN_TABLE),
+    Key("cell-page-up", "pageup", "move(-10, 0)", "page up", "ten rows up", PLAN_TABLE),
+    Key("cell-page-down", "pagedown", "move(10, 0)", "page down", "ten rows down", PLAN_TABLE),
+    Key("cell-own", "home", "own", "own cell", "to the scenario's own cell", PLAN_TABLE),
+    Key("filter-end", "escape", "unfilter", "all", "show all rows and columns", PLAN_TABLE),
+)
+_PLAN_SHARED = tuple(
+    key._replace(keys="m") if key.id == "model" else key._replace(footer=False)
+    for key in MEMORY
+    if key.id in ("explain", "drawer")
+    or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context"))
+)
+PLAN = _PLAN_OWN + _PLAN_SHARED
+
+SPACE = "pictures in space"
+
+SURFACE = (
+    Key("turn-left", "left", "turn(-1, 0)", "turn left", "the eye goes left", SPACE, True, "turn"),
+    Key("turn-right", "right", "turn(1, 0)", "turn", "the eye goes right", SPACE, True, "turn"),
+    Key("turn-up", "up", "turn(0, 1)", "higher", "the eye goes up", SPACE),
+    Key("turn-down", "down", "turn(0, -1)", "lower", "the eye goes down", SPACE),
+    Key("turn-zoom-in", "+,=", "zoom(1)", "larger", "larger", SPACE, True, "zoom"),
+    Key("turn-zoom-out", "-", "zoom(-1)", "zoom", "smaller", SPACE, True, "zoom"),
+    Key("turn-x", "X", "view('x')", "along x", "along x", SPACE, True, "view"),
+    Key("turn-y", "Y", "view('y')", "along y", "along y", SPACE, True, "view"),
+    Key("turn-z", "z,Z", "view('z')", "view", "from above", SPACE, True, "view"),
+    Key("turn-reset", "r", "reset", "reset", "as at first", SPACE, footer=True),
+    Key("turn-by-itself", "space", "spin", "spin", "turn by itself, or stop", SPACE),
+    Key("point-left", "shift+left,h", "point(-1, 0)", "point left", "the next value on the left", SPACE),
+    Key("point-right", "shift+right,l", "point(1, 0)", "point", "the next value on the right", SPACE),
+    Key("point-up", "shift+up,k", "point(0, 1)", "point behind", "the next value behind", SPACE),
+    Key("point-down", "shift+down,j", "point(0, -1)", "point before", "the next value in front", SPACE),
+    Key("point-none", "escape", "no_point", "no value", "point at nothing", SPACE),
+)
+
+FIGURE = (
+    Key("read-left", "left", "point(-1, 0)", "left", "read out to the left", READING),
+    Key("read-right", "right", "point(1, 0)", "right", "read out to the right", READING),
+    Key("read-up", "up", "point(0, -1)", "up", "read out higher", READING),
+    Key("read-down", "down", "point(0, 1)", "down", "read out lower", READING),
+    Key("read-far-left", "pageup", "point(-8, 0)", "far left", "eight cells to the left", READING),
+    Key("read-far-right", "pagedown", "point(8, 0)", "far right", "eight cells to the right", READING),
+    Key("read-none", "escape", "no_point", "no value", "read out nothing", READING),
+    Key("zoom-in", "+,=", "zoom(1)", "larger", "enlarge around the cursor", READING, True, "zoom"),
+    Key("zoom-out", "-", "zoom(-1)", "zoom", "make smaller", READING, True, "zoom"),
+    Key("pan-left", "shift+left", "pan(-1, 0)", "pan left", "what is to the left", READING),
+    Key("pan-right", "shift+right", "pan(1, 0)", "pan", "what is to the right", READING),
+    Key("pan-up", "shift+up", "pan(0, 1)", "pan up", "what is above", READING),
+    Key("pan-down", "shift+down", "pan(0, -1)", "pan down", "what is below", READING),
+    Key("zoom-reset", "r", "reset", "all", "show all of it", READING, footer=True),
+)
+
+_EXPLORE_OWN = (
+    Key("explore-focus", "tab", "switch", "figure", "to the figure, or to the list", FIGURES, footer=True),
+    Key("explore-parameters", "p", "parameters", "parameters", "type the figure's parameters", FIGURES, footer=True),
+    Key("explore-overlay", "o", "overlay", "add model", "draw another model too, up to four", FIGURES, footer=True),
+    Key("explore-alone", "O", "alone", "one model", "draw the scenario's model alone", FIGURES),
+    Key("explore-panel", "]", "next_panel", "panel", "the next panel alone, then all", FIGURES, footer=True),
+    Key("explore-full", "f", "full", "full", "the figure alone, or with the list", FIGURES, footer=True),
+    Key("explore-filter", "/", "filter", "filter", "find a figure by its words", FIGURES, footer=True),
+    Key("explore-run", "u", "open_run", "run", "draw another measured run", FIGURES),
+)
+_EXPLORE_SHARED = tuple(
+    key._replace(keys="m") if key.id == "model" else key._replace(footer=False)
+    for key in MEMORY
+    if key.id == "explain" or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id != "link")
+)
+EXPLORE = _EXPLORE_OWN + tuple(key._replace(footer=False) for key in _EXPLORE_SHARED)
+
 APP = (
     Key("export", "x", "export", "export", "save the picture or a report", VIEW, footer=True),
     Key("copy", "y", "copy", "copy", "copy this as a command line", VIEW),
@@ -95,7 +208,8 @@ WINDOW = (
     Key("list-page-down", "pagedown", "move(10)", "page down", "ten lines down", WINDOWS),
 )
 
-ALL = MEMORY + APP + WINDOW
+ALL = MEMORY + APP + _EXPLORE_OWN + FIGURE + _PLAN_OWN + BENCH + SURFACE + WINDOW
+TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH}
 
 
 def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:
@@ -112,7 +226,7 @@ def clash(keymap: Mapping[str, str]) -> tuple[str, str, str] | None:
     """A key name that ``keymap`` gives to two actions of one place, and the ids of both; None if there is none."""
     from textual.keys import format_key
 
-    for table in (MEMORY + APP, WINDOW):
+    for table in (*(own + APP for own in TABLES.values()), SURFACE + APP, FIGURE + APP, WINDOW):
         taken: dict[str, str] = {}
         for key in table:
             for name in keys_of(key, keymap):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,10 +17,15 @@ FALLBACK_DTYPE, PACKED_FALLBACK_DTYPE = "bf16", "fp8"
 def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
     """``scenario`` with the fields ``chosen`` put in, and one sentence for each other field that had to give way.
 
+    What was left to the engine stays the engine's choice, for another model, device or release too.
     Raises InputError when the chosen fields are wrong in themselves or contradict each other.
     """
     values = {field.name: getattr(scenario, field.name) for field in fields(scenario)} | dict(chosen)
+    values |= {name: value for name, value in _engine_choices(scenario, values) if name not in chosen}
     notes = []
+    if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:
+        values["bandwidth_gbs"] = None
+        notes.append(f"bandwidth as published: {scenario.bandwidth_gbs:g} GB/s were measured for another device")
     for name, value, note in _give_way(values, new_model=values["model"] is not scenario.model):
         if name not in chosen:
             values[name] = value
@@ -45,6 +50,15 @@ def fit_layout(model: ModelSpec, devices: int, batch: int) -> Layout:
                 if rest % pp == 0 and rest // pp <= batch:
                     return Layout(tp, pp, rest // pp)
     return Layout()
+
+
+def _engine_choices(scenario: Scenario, values: Mapping[str, Any]) -> Iterable[tuple[str, int | float]]:
+    if scenario.engine == values["engine"] == "none":
+        return ()
+    from kvtui.engine.options import left_to_engine
+
+    wanted = values["engine"], values["serving"].version, values["model"], values["device"]
+    return left_to_engine(scenario, *wanted).items()
 
 
 def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str, Any, str]]:

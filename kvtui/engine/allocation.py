@@ -8,7 +8,7 @@ Static reservation sets aside the whole context for every sequence. Continuous b
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.engine.scenario import Scenario
 
@@ -16,13 +16,12 @@ _FILL_PERCENT = {2: (30, 70), 3: (20, 40, 60), 4: (15, 25, 35, 50)}
 _FILL_CYCLE = (10, 20, 30, 40, 15, 45, 25, 55, 35, 65, 5, 50, 18, 70, 12, 85)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """``count`` alike sequences that hold ``used`` tokens in room for ``reserved``."""
 
     used: int
     reserved: int
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 def fill_percent(batch: int) -> Counter[int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.plan import Plan, device_parts, fits
 from kvtui.engine.scenario import MAX_BATCH, Scenario
 from kvtui.engine.units import MAX_TOKENS
+
+if TYPE_CHECKING:
+    from kvtui.engine.serving.result import Serving
 
 LINEAR_BATCHES = 16
 
@@ -33,12 +36,16 @@ def capacity(plan: Plan) -> Capacity:
     With an engine they are the engine's own: the longest single request, and the sequences of the scenario's context
     that run together.
     """
-    served = plan.serving
+    return room(plan.scenario, plan.serving)
+
+
+def room(scenario: Scenario, served: Serving | None) -> Capacity:
+    """The ``capacity`` of the scenario's plan, with or without what its engine allocates."""
     if served is not None:
         return Capacity(served.max_context, served.max_sequences, served.max_context_limit, served.max_sequences_limit)
-    scenario = replace(plan.scenario, lengths=None, shared_prefix=0)
+    scenario = replace(scenario, lengths=None, shared_prefix=0)
     context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
-    sequences = _most_sequences(scenario)
+    sequences = most_sequences(scenario)
     return Capacity(
         context=context,
         sequences=sequences,
@@ -66,8 +73,11 @@ def most(holds: Callable[[int], bool], bound: int, guess: int = 1) -> int | None
     return low
 
 
-def _most_sequences(scenario: Scenario) -> int | None:
-    """By bisection; fill ratios change with small batches, so there those are tried one by one first."""
+def most_sequences(scenario: Scenario) -> int | None:
+    """The most sequences of the scenario's context that its devices hold, a shared prefix stored once.
+
+    By bisection; fill ratios change with small batches, so there those are tried one by one first. None: no bound.
+    """
     if scenario.continuous_batching:
         small = max((n for n in range(1, LINEAR_BATCHES + 1) if fits(scenario, scenario.context, n)), default=0)
         if small < LINEAR_BATCHES:

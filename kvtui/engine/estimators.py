@@ -12,6 +12,7 @@ from typing import NamedTuple
 from kvtui.engine.errors import InputError, UnknownName
 from kvtui.engine.formats import FORMATS, canonical
 from kvtui.engine.model import Attention, AttentionKind, Cache, Latent, Layer, LayerCounts, cache_bytes, lightning
+from kvtui.engine.untrusted import plain
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8")
 FFN_MATRICES = {"swiglu": 3, "gelu": 2}
@@ -54,10 +55,15 @@ class Estimated(NamedTuple):
 
 
 def check(dims: Dims) -> Dims:
-    """``dims`` with its format's catalogue name. Raises InputError for a size below one, UnknownName for a format."""
+    """``dims`` with its format's catalogue name.
+
+    Raises InputError for a size below one or heads without an element, UnknownName for a format.
+    """
     for field in ("emb_dim", "heads", "layers", "context", "batch"):
         if getattr(dims, field) < 1:
             raise InputError(f"{field.replace('_', '-')}: {getattr(dims, field)} is below 1")
+    if dims.emb_dim < dims.heads:
+        raise InputError(f"emb-dim: {dims.emb_dim} is not even one element for each of {dims.heads} heads")
     name = canonical(dims.dtype)
     if name not in DTYPES:
         raise UnknownName("dtype", dims.dtype, DTYPES)
@@ -77,6 +83,14 @@ def kv_heads_of(heads: int, kv_heads: int | None, queries_per_kv_head: int | Non
         near = [str(n) for n in range(1, heads + 1) if heads % n == 0]
         raise InputError(f"{field}: {divisor} does not divide {heads} heads; these do: {', '.join(near)}")
     return divisor if kv_heads is not None else heads // divisor
+
+
+def parse_ratio(text: str, field: str) -> tuple[int, int]:
+    """Two whole numbers such as ``5:1``. Raises InputError naming ``field``."""
+    first, colon, second = text.strip().partition(":")
+    if not colon or not all(part.isascii() and part.isdecimal() and len(part) <= 4 for part in (first, second)):
+        raise InputError(f"{field}: '{plain(text)}' is not a ratio such as 5:1")
+    return int(first), int(second)
 
 
 def split(layers: int, ratio: tuple[int, int]) -> tuple[int, int]:

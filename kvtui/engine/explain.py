@@ -306,18 +306,21 @@ def _limits(plan: Plan, capacity: Capacity) -> Iterator[Explanation]:
 def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
     scenario, device = plan.scenario, plan.scenario.device
     if estimate.decode_ms is not None:
+        measured = scenario.bandwidth_gbs
+        rate = "bandwidth × efficiency" if measured is None else "measured bandwidth"
+        prior = f"{PRIOR}; efficiencies from measured single-stream decodes"
+        source = _device_source(plan) if measured is None else f"{measured:g} GB/s, measured and given as --bandwidth"
         yield Explanation(
             "decode",
-            "max(step_bytes ÷ (tp × bandwidth × efficiency), step_flops ÷ (tp × peak × efficiency)) "
-            "+ collectives + launches",
+            f"max(step_bytes ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches",
             (
                 ("step_bytes", estimate.step_bytes or 0),
                 ("step_flops", estimate.step_flops or 0),
-                ("bandwidth_gbs", device.bandwidth_gbs),
+                ("bandwidth_gbs", device.bandwidth_gbs if measured is None else measured),
                 ("tp", scenario.layout.tp),
             ),
             None,
-            (f"{PRIOR}; efficiencies from measured single-stream decodes", _device_source(plan)),
+            (prior, source) if measured is None else (source, f"compute and launches: {prior}", _device_source(plan)),
         )
     if estimate.prefill_ms is not None:
         yield Explanation(

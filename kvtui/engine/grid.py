@@ -33,9 +33,9 @@ from kvtui.engine.plan import (
 from kvtui.engine.roofline import (
     COMPUTE_EFFICIENCY,
     LAUNCH_SECONDS_PER_LAYER,
-    bandwidth_efficiency,
     collectives,
     peak_flops,
+    read_gbs,
     top_k,
 )
 from kvtui.engine.scenario import MAX_BATCH, Scenario
@@ -104,9 +104,10 @@ def device_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Needs
 
 
 def fits(scenario: Scenario, needs: Needs, budgets: Tokens) -> Truths:
-    """Whether devices that may use ``budgets`` bytes each hold ``needs``."""
-    enough = needs.total <= budgets
-    return enough if scenario.kv_pool is None else enough & (needs.cache <= scenario.kv_pool)
+    """Whether devices that may use ``budgets`` bytes each hold ``needs``; a KV pool is all that its cache has."""
+    if scenario.kv_pool is None:
+        return needs.total <= budgets
+    return np.broadcast_arrays(needs.cache <= scenario.kv_pool, budgets)[0]
 
 
 def most_context(scenario: Scenario, batches: Tokens, budgets: Tokens | None = None) -> Tokens:
@@ -137,7 +138,7 @@ def most_sequences(scenario: Scenario, contexts: Tokens, budgets: Tokens | None 
 def decode(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Rates:
     """The roofline's bands for one decode step at full contexts, whether it fits or not."""
     contexts, batches = _broadcast(contexts, batches)
-    device, layout = scenario.device, scenario.layout
+    layout = scenario.layout
     shares = list(_shares(scenario, contexts, batches))
     replica = np.asarray(sum(sequences for _, sequences in shares), np.int64)
     work, peak = _step_flops(scenario, shares, replica), peak_flops(scenario)
@@ -147,13 +148,13 @@ def decode(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Rates:
     if work is None or weights is None or shared is None:
         return Rates(unknown, unknown, unknown, unknown)
     read = weights + layout.tp * _caches_read(scenario, shares)
-    seconds = read / (layout.tp * device.bandwidth_gbs * 1e9)
     compute = np.zeros(contexts.shape) if peak is None else work / (layout.tp * peak)
-    low_share, high_share = bandwidth_efficiency(scenario)
+    rate = read_gbs(scenario)
+    slow, fast = (read / (layout.tp * gbs * 1e9) for gbs in rate)
     launch = [seconds_per_layer * len(scenario.model.layers) for seconds_per_layer in LAUNCH_SECONDS_PER_LAYER]
     every = shared.per_sequence * replica
-    low = np.maximum(seconds / high_share, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0]
-    high = np.maximum(seconds / low_share, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1]
+    low = np.maximum(fast, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0]
+    high = np.maximum(slow, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1]
     return Rates(low * 1e3, high * 1e3, batches / high, batches * np.minimum(layout.pp, replica) / low)
 
 

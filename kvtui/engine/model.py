@@ -331,11 +331,10 @@ def short_conv(channels: int, conv: int) -> Recurrent:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Experts:
+class Experts(NamedTuple):
     """Routed experts of a layer: ``active`` of ``count`` run for a token, each of ``parameters`` weights."""
 
-    count: int
+    count: int  # type: ignore[assignment]
     active: int
     parameters: int
 

@@ -54,4 +54,5 @@ OPTIONS = (
     Option("ubatch", "N", "physical batch in tokens (llama.cpp, default 512)"),
     Option("swa-full", "", "the whole context for windowed layers (llama.cpp)", switch=True, one_way=True),
     Option("profile", "NAME", "a machine's overheads, saved by kvtui reconcile --save-profile, instead of priors"),
+    Option("bandwidth", "GB/s", "what decode steps were measured to read per device, instead of the published figure"),
 )

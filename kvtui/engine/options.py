@@ -24,7 +24,7 @@ from kvtui.engine.scenario import (
     resolve_layout,
 )
 from kvtui.engine.sources import load_model
-from kvtui.engine.units import parse_bytes, parse_count, parse_fraction, parse_tokens
+from kvtui.engine.units import parse_bytes, parse_count, parse_fraction, parse_gbs, parse_tokens
 
 if TYPE_CHECKING:
     from kvtui.engine.device import DeviceSpec
@@ -58,7 +58,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     engine, version = _engine(_text(values, "engine", "none"))
     block, batched, planned = engine_defaults(engine, version, model, device)
     pool, share = _text(values, "kv_pool"), _text(values, "gpu_memory_utilization")
-    fa, profile = values.get("fa"), _text(values, "profile")
+    fa, profile, measured_gbs = values.get("fa"), _text(values, "profile"), _text(values, "bandwidth")
     return Scenario(
         model=model,
         device=device,
@@ -91,6 +91,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
             draft_layers=_count(values, "draft_layers", MAX_DRAFT_LAYERS) or 0,
             measured=None if profile is None else _measured(profile, engine),
         ),
+        bandwidth_gbs=None if measured_gbs is None else parse_gbs(measured_gbs, "bandwidth"),
         model_ref=model_ref,
     )
 
@@ -130,6 +131,7 @@ def to_values(scenario: Scenario) -> dict[str, str | bool]:
         ("max_batched_tokens", scenario.max_batched_tokens, batched),
         ("speculative_tokens", scenario.speculative_tokens, 0),
         ("kv_pool", scenario.kv_pool, None),
+        ("bandwidth", scenario.bandwidth_gbs, None),
         ("gpu_memory_utilization", scenario.memory_utilization, planned),
         ("max_seqs", serving.max_seqs, None),
         ("draft_layers", serving.draft_layers, 0),
@@ -189,6 +191,16 @@ def engine_defaults(engine: str, version: str, model: ModelSpec, device: DeviceS
     from kvtui.engine.serving.profiles import Engine, defaults
 
     return defaults(Engine(engine, version), model, device)
+
+
+def left_to_engine(
+    scenario: Scenario, engine: str, version: str, model: ModelSpec, device: DeviceSpec
+) -> dict[str, int | float]:
+    """The fields that ``scenario`` leaves to its engine, as ``engine`` chooses them for ``model`` on ``device``."""
+    before = engine_defaults(scenario.engine, scenario.serving.version, scenario.model, scenario.device)
+    after = engine_defaults(engine, version, model, device)
+    chosen = zip(("block_size", "max_batched_tokens", "memory_utilization"), before, after, strict=True)
+    return {field: new for field, old, new in chosen if getattr(scenario, field) == old}
 
 
 def _engine(text: str) -> tuple[str, str]:

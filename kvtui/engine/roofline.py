@@ -31,7 +31,10 @@ class Band(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Bands in milliseconds, tokens per second over all devices, US dollars and joules; None where unknown."""
+    """Bands in milliseconds, tokens per second over all devices, US dollars and joules; None where unknown.
+
+    ``measured_gbs`` is the measured bandwidth (10**9 bytes per second and device) that stands in for the priors.
+    """
 
     prefill_ms: Band | None
     decode_ms: Band | None
@@ -43,23 +46,40 @@ class Estimate(NamedTuple):
     priced_on: str | None
     step_bytes: int | None
     step_flops: int | None
+    measured_gbs: float | None = None
+
+
+class Step(NamedTuple):
+    """One decode step of the busiest replica, on any device: bytes, operations (None: unknown), and its sequences."""
+
+    bytes: int | None
+    flops: int | None
+    sequences: int
 
 
 def estimate(plan: Plan) -> Estimate:
     """How long the plan's decode step and prefill take, and what a token costs; no times where it does not fit."""
-    scenario = plan.scenario
+    return timed(plan.scenario, decode_step(plan.scenario, plan.sequences) if plan.fits else None)
+
+
+def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
+    """The decode step of ``sequences``, all those of the scenario."""
+    share = busiest_share(sequences, scenario.layout.dp)
+    return Step(step_bytes(scenario, share), step_flops(scenario, share), sum(slot.count for slot in share))
+
+
+def timed(scenario: Scenario, step: Step | None) -> Estimate:
+    """What ``step`` takes on the scenario's devices; without one, only what does not depend on it."""
     layout, price = scenario.layout, _price(scenario)
-    share = busiest_share(plan.sequences, layout.dp)
-    read = step_bytes(scenario, share) if plan.fits else None
-    work = step_flops(scenario, share) if plan.fits else None
+    read, work = (None, None) if step is None else (step.bytes, step.flops)
     decode = per_second = bound = None
-    if read is not None and work is not None:
-        decode, bound = _decode(scenario, read, work, sum(slot.count for slot in share))
-    if decode is not None:
-        in_flight = min(layout.pp, sum(slot.count for slot in share))
-        per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
+    if step is not None and read is not None and work is not None:
+        decode, bound = _decode(scenario, read, work, step.sequences)
+        if decode is not None:
+            in_flight = min(layout.pp, step.sequences)
+            per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
     return Estimate(
-        prefill_ms=_prefill(scenario) if plan.fits else None,
+        prefill_ms=None if step is None else _prefill(scenario),
         decode_ms=decode,
         tokens_per_second=per_second,
         bound=bound,
@@ -69,6 +89,7 @@ def estimate(plan: Plan) -> Estimate:
         priced_on=scenario.device.price.priced_on if scenario.device.price else None,
         step_bytes=read,
         step_flops=work,
+        measured_gbs=scenario.bandwidth_gbs,
     )
 
 
@@ -162,9 +183,7 @@ def top_k(layer: Layer) -> int:
 
 
 def _decode(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
-    device, layout = scenario.device, scenario.layout
-    low_eta, high_eta = bandwidth_efficiency(scenario)
-    seconds = read / (layout.tp * device.bandwidth_gbs * 1e9)
+    layout, rate = scenario.layout, read_gbs(scenario)
     peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)
     shared = collectives(scenario)
@@ -172,13 +191,14 @@ def _decode(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band 
         return None, None
     layers = len(scenario.model.layers)
     times = []
-    for bandwidth_eta, compute_eta, launch, extra in (
-        (high_eta, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], shared.fixed[0]),
-        (low_eta, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
+    for gbs, compute_eta, launch, extra in (
+        (rate.high, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], shared.fixed[0]),
+        (rate.low, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
     ):
-        moved = max(seconds / bandwidth_eta, compute / compute_eta)
+        moved = max(read / (layout.tp * gbs * 1e9), compute / compute_eta)
         times.append(moved + launch * layers + shared.per_sequence * batch + extra)
-    bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > seconds / high_eta else "memory bandwidth"
+    fastest = read / (layout.tp * rate.high * 1e9)
+    bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > fastest else "memory bandwidth"
     return Band(times[0] * 1e3, times[1] * 1e3), bound
 
 
@@ -233,6 +253,13 @@ def peak_flops(scenario: Scenario) -> float | None:
         case _:
             peak = sixteen or device.peak("fp32")
     return None if peak is None else peak * 1e12
+
+
+def read_gbs(scenario: Scenario) -> Band:
+    """10**9 bytes per second that a decode step is expected to read on one device: as measured, else by the priors."""
+    if scenario.bandwidth_gbs is not None:
+        return Band(scenario.bandwidth_gbs, scenario.bandwidth_gbs)
+    return Band(*(share * scenario.device.bandwidth_gbs for share in bandwidth_efficiency(scenario)))
 
 
 def bandwidth_efficiency(scenario: Scenario) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from kvtui.engine.device import DeviceSpec
 from kvtui.engine.errors import InputError
 from kvtui.engine.formats import Format, kv_format, weight_format
 from kvtui.engine.model import ModelSpec
-from kvtui.engine.units import MAX_TOKENS
+from kvtui.engine.units import MAX_GBS, MAX_TOKENS
 
 MAX_DEVICES = 65_536
 MAX_BATCH = 1_000_000
@@ -86,7 +86,8 @@ class Scenario:
     tokens each sequence holds now; None means that all are at full context, or, with continuous batching, at the
     reference fill ratios. ``shared_prefix`` tokens are common to all sequences. ``kv_pool`` (bytes per device) replaces
     the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
-    ``engine`` allocates, told the ``serving`` options.
+    ``engine`` allocates, told the ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was
+    measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
     ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named.
 
     Raises InputError on construction when the parts contradict each other.
@@ -112,6 +113,7 @@ class Scenario:
     memory_utilization: float = 1.0
     engine: str = "none"
     serving: ServingOptions = NO_SERVING_OPTIONS
+    bandwidth_gbs: float | None = None
     model_ref: str = ""
 
     def __post_init__(self) -> None:
@@ -126,6 +128,8 @@ class Scenario:
         ):
             if not 1 <= value <= most:
                 raise InputError(f"{field}: {value:,} is out of range (1 to {most:,})")
+        if self.bandwidth_gbs is not None and not 0 < self.bandwidth_gbs <= MAX_GBS:
+            raise InputError(f"bandwidth: {self.bandwidth_gbs} GB/s is out of range (above 0, at most {MAX_GBS:,})")
         if self.weight_dtype != FILE_WEIGHTS:
             weight_format(self.weight_dtype)
         elif self.model.weight_bytes is None:

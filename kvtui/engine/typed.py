@@ -6,7 +6,7 @@ from typing import Any
 
 from kvtui.engine.errors import UnknownName
 from kvtui.engine.option_table import OPTIONS, Option
-from kvtui.engine.options import Values, engine_defaults, scenario_from, to_values
+from kvtui.engine.options import Values, left_to_engine, scenario_from, to_values
 from kvtui.engine.scenario import NO_SERVING_OPTIONS, Scenario, ServingOptions
 
 OTHER_NAMES = {"device": "gpu", "devices": "gpus", "kv": "kv_dtype", "weights": "weight_dtype"}
@@ -23,6 +23,7 @@ _FIELDS = {
     "pa": ("paged_attention",),
     "fa": ("flash_attention",),
     "gpu_memory_utilization": ("memory_utilization",),
+    "bandwidth": ("bandwidth_gbs",),
 }
 _SERVING = {
     **{key: key for key in ("max_seqs", "prefix_caching", "draft_layers", "hybrid_manager", "parallel", "ubatch")},
@@ -30,7 +31,6 @@ _SERVING = {
     "pp_partition": "partition",
     "profile": "measured",
 }
-_ENGINE_CHOOSES = ("block_size", "max_batched_tokens", "memory_utilization")
 
 
 def find_option(name: str) -> Option:
@@ -71,17 +71,12 @@ def typed_fields(scenario: Scenario, name: str, text: str) -> dict[str, Any]:
 
 def _engine_fields(scenario: Scenario, found: Scenario) -> dict[str, Any]:
     """The engine of ``found``, and its defaults for what ``scenario`` left to the engine it had."""
-    given = scenario.engine, scenario.serving.version, scenario.model, scenario.device
-    wanted = found.engine, found.serving.version, scenario.model, scenario.device
-    before, after = engine_defaults(*given), engine_defaults(*wanted)
-    chosen: dict[str, Any] = {
+    version = found.serving.version
+    return {
         "engine": found.engine,
-        "serving": scenario.serving._replace(version=found.serving.version),
+        "serving": scenario.serving._replace(version=version),
+        **left_to_engine(scenario, found.engine, version, scenario.model, scenario.device),
     }
-    for field, old, new in zip(_ENGINE_CHOOSES, before, after, strict=True):
-        if getattr(scenario, field) == old:
-            chosen[field] = new
-    return chosen
 
 
 def _serving_value(scenario: Scenario, option: Option, text: str) -> Any:

@@ -16,8 +16,10 @@ GB = 10**9
 
 MAX_TOKENS = 2**40
 MAX_BYTES = 2**60
+MAX_GBS = 10**9
 
 _NUMBER = re.compile(r"([0-9][0-9_,]*)(?:\.([0-9]+))?\s*([A-Za-z]*)")
+_RATE = re.compile(r"([0-9][0-9,]*\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*(?:GB/s)?", re.IGNORECASE)
 _TOKEN_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _BYTE_UNITS = {
     "": 1,
@@ -62,6 +64,17 @@ def parse_fraction(text: str, field: str) -> float:
         value = 0.0
     if not 0.0 < value <= 1.0:
         raise InputError(f"{field}: '{plain(text)}' is not a number above 0 and at most 1")
+    return value
+
+
+def parse_gbs(text: str, field: str) -> float:
+    """10**9 bytes per second from ``31``, ``3,350`` or ``31.4GB/s``; above 0. Raises InputError naming ``field``."""
+    match = _RATE.fullmatch(text.strip()) if len(text) <= 40 else None
+    value = float(match[1].replace(",", "")) if match else 0.0
+    if not 0.0 < value <= MAX_GBS:
+        raise InputError(
+            f"{field}: '{plain(text)}' is not a rate in GB/s such as 31.4, above 0 and at most {MAX_GBS:,}"
+        )
     return value
 
 

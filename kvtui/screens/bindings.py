@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from textual.binding import Binding, BindingType
 
 from kvtui import keys
-from kvtui.keys import Key
-
-
-def bindings(table: Iterable[Key]) -> list[BindingType]:
-    """One binding per key of ``table``, with its id, footer group and tooltip."""
-    return [
-        Binding(
-            key.keys,
-            key.action,
-            key.label,
-            show=key.footer,
-            tooltip=key.text,
-            id=key.id,
-            priority=key.id == "palette" or key.id.startswith("list-"),
-            group=Binding.Group(key.together, compact=True) if key.together else None,
-        )
-        for key in table
-    ]
+from kvtui.widgets.key_bindings import bindings
 
 
 def closing(*ids: str) -> list[BindingType]:
@@ -33,5 +14,8 @@ def closing(*ids: str) -> list[BindingType]:
 
 
 MEMORY = bindings(keys.MEMORY)
+PLAN = bindings(keys.PLAN)
+BENCH = bindings(keys.BENCH)
+EXPLORE = bindings(keys.EXPLORE)
 APP = bindings(keys.APP)
 WINDOW = bindings(keys.WINDOW)

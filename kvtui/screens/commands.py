@@ -101,7 +101,8 @@ class Commands(Provider):
 
     def _actions(self) -> Iterator[Command]:
         """The actions of the keys that this screen and the app have."""
-        for table, owner in ((keys.MEMORY, self.screen), (keys.APP, self.app)):
+        own = keys.TABLES.get(self.app.current_mode, ())
+        for table, owner in ((own, self.screen), (keys.APP, self.app)):
             for key in table:
                 name = key.action.partition("(")[0]
                 if hasattr(owner, f"action_{name}") and key.id != "palette":
@@ -133,7 +134,7 @@ class Commands(Provider):
             return None
         if words[0] in ("tokens", "speed") and isinstance(self.screen, Playing) and len(words) == 2:
             return self._playback(self.screen, *words)
-        option, text = _option_of(words)
+        option, text = option_of(words)
         if option is None or not (text or option.switch):
             return None
         title = f"{option.name} {text}".strip()
@@ -143,7 +144,7 @@ class Commands(Provider):
             return None
         except InputError as error:
             return Command(title, str(error), partial(self._app.tell_error, error))
-        return Command(title, _difference(change.before, change.after), partial(self._set, option.key, text))
+        return Command(title, difference(change.before, change.after), partial(self._set, option.key, text))
 
     def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
         try:
@@ -176,7 +177,7 @@ def _line(title: Content, command: Command) -> Content:
     return Content.assemble(title, (f"{gap}{command.word}" if command.word else "", "$foreground-muted not bold"))
 
 
-def _option_of(words: list[str]) -> tuple[Option | None, str]:
+def option_of(words: list[str]) -> tuple[Option | None, str]:
     """The option that the first two words or the first one name, and the rest."""
     for count in (2, 1):
         try:
@@ -188,7 +189,8 @@ def _option_of(words: list[str]) -> tuple[Option | None, str]:
     return None, ""
 
 
-def _difference(before: Scenario, after: Scenario) -> str:
+def difference(before: Scenario, after: Scenario) -> str:
+    """The options that differ, each with its value before and after."""
     from kvtui.engine.options import to_values
 
     old, new = to_values(before), to_values(after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,15 @@ MAX_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A kind of file: its ``ending``, the report format or None for the picture, and what it is."""
+    """A kind of file: its ``ending``, the report format or None for the picture, and what it is.
+
+    ``make`` gives the contents of a form that a screen has of its own.
+    """
 
     ending: str
     report: str | None
     text: str
+    make: Callable[[], str | bytes] | None = None
 
 
 FORMS = (
@@ -42,16 +47,20 @@ FORMS = (
 
 
 class ExportScreen(Window):
-    """Asks for a kind of file and a name; a file that exists is only replaced when that is confirmed."""
+    """Asks for a kind of file and a name; a file that exists is only replaced when that is confirmed.
 
-    def __init__(self, scenario: Scenario, picture: str) -> None:
+    ``own`` are the forms of the screen that is exported, after its picture.
+    """
+
+    def __init__(self, scenario: Scenario, picture: str, own: Sequence[Form] = ()) -> None:
         super().__init__()
         self._scenario = scenario
         self._picture = picture
         self._confirmed: Path | None = None
-        self._forms = OptionList(*(Option(_prompt(form), id=form.ending) for form in FORMS))
+        self._known = (*FORMS[:1], *own, *FORMS[1:])
+        self._forms = OptionList(*(Option(_prompt(form)) for form in self._known))
         self._forms.can_focus = False
-        self._field = Input(default_name(scenario, FORMS[0].ending))
+        self._field = Input(default_name(scenario, self._known[0].ending))
         self._hint = Static(classes="hint", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -70,17 +79,17 @@ class ExportScreen(Window):
 
     @property
     def _form(self) -> Form:
-        return FORMS[self._forms.highlighted or 0]
+        return self._known[self._forms.highlighted or 0]
 
     def action_move(self, rows: int) -> None:
         """Choose another kind of file."""
-        self._forms.highlighted = ((self._forms.highlighted or 0) + rows) % len(FORMS)
+        self._forms.highlighted = ((self._forms.highlighted or 0) + rows) % len(self._known)
 
     @on(OptionList.OptionHighlighted)
     def rename(self) -> None:
         """Give the name the ending of its kind."""
         stem, dot, ending = self._field.value.rpartition(".")
-        known = dot and ending in {form.ending for form in FORMS}
+        known = dot and ending in {form.ending for form in self._known}
         self._field.value = f"{stem if known else self._field.value}.{self._form.ending}"
         self._field.cursor_position = len(self._field.value)
 
@@ -107,13 +116,17 @@ class ExportScreen(Window):
                 self._confirmed = path
                 self._say(f"{plain(path.name)} exists: enter again replaces it", wrong=True)
             else:
-                form = self._form.report
-                write_whole(path, self._picture if form is None else report(self._scenario, form))
+                write_whole(path, self._contents(self._form))
                 self.dismiss()
                 self.app.notify(plain(str(path), 400), title="saved", markup=False)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._say(f"not saved: {plain(reason)}", wrong=True)
+
+    def _contents(self, form: Form) -> str | bytes:
+        if form.make is not None:
+            return form.make()
+        return self._picture if form.report is None else report(self._scenario, form.report)
 
     def _path(self) -> Path:
         name = self._field.value.strip()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kvtui.app import KvtuiApp
 
 KEY_CELLS, TEXT_CELLS = 12, 32
-LEFT_SECTIONS = (keys.PLAYBACK, keys.WORKLOAD, keys.WINDOWS)
+LEFT_SECTIONS = (keys.PLAYBACK, keys.WORKLOAD, keys.WINDOWS, keys.SCREENS)
 
 
 class HelpScreen(Window):

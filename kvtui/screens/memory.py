@@ -117,12 +117,10 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._timer = self.set_interval(1 / max(1, self.settings.fps), self._tick, pause=True)
         if self._play_at_start:
             self.action_toggle_play()
-        self.set_timer(SETTLE_SECONDS, self._settle)
 
     def _settle(self) -> None:
         """After the first picture: what takes longer to look up, and the pop-up."""
         self._settled = True
-        self.query_one(KeyLine).fill()
         self._announce()
         self.redraw()
 
@@ -138,6 +136,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if self._drawn and not self._shown:
             self._shown = True
             self.call_later(self.query_one(KeyLine).fill)
+            self.set_timer(SETTLE_SECONDS, self._settle)
 
     def on_resize(self, event: Resize) -> None:
         """Choose the panels for the new size and draw all of them."""

@@ -57,7 +57,7 @@ class Source:
     """What a picker shows and does.
 
     ``entries`` and ``fit`` run in a thread; ``take`` applies a name and may raise InputError. ``typed``, where there
-    is one, makes of text that matches no row something to ``take``, in a thread too.
+    is one, makes of text that matches no row something to ``take``, in a thread too; it ``reads`` such things.
     """
 
     title: str
@@ -68,6 +68,7 @@ class Source:
     fit: Callable[[str], Fit]
     take: Callable[[str], None]
     typed: Callable[[str], Callable[[], None]] | None = None
+    reads: str = "a file, a folder or hf:ORG/NAME"
 
 
 class Picker(Window):
@@ -190,7 +191,7 @@ class Picker(Window):
         if entry is not None:
             self._say(entry.about)
         elif self._source.typed is not None and self._input.value.strip():
-            self._say("no such name; enter reads it as a file, a folder or hf:ORG/NAME")
+            self._say(f"no such name; enter reads it as {self._source.reads}")
         else:
             self._say("nothing of that name" if self._entries else "reading the catalogue")
 

@@ -44,24 +44,11 @@ class ModelPicker(Picker):
     """Chooses a model of the catalogue, or reads one from a file, a folder or the Hub."""
 
     def __init__(self, session: Session) -> None:
-        scenario = session.scenario
-
         def typed(text: str) -> Callable[[], None]:
             model = load_model(text)
             return lambda: session.set_model(model, text)
 
-        super().__init__(
-            Source(
-                title=f"model for {_devices(scenario)}",
-                placeholder="search 'qwen3 moe', or type a file, a folder, hf:ORG/NAME",
-                columns=MODEL_COLUMNS,
-                current=scenario.model.name,
-                entries=lambda: _models(scenario),
-                fit=lambda name: _fit(scenario, model=find_model(name)),
-                take=lambda name: session.set_model(find_model(name)),
-                typed=typed,
-            )
-        )
+        super().__init__(model_source(session.scenario, lambda name: session.set_model(find_model(name)), typed))
 
 
 class DevicePicker(Picker):
@@ -80,6 +67,20 @@ class DevicePicker(Picker):
                 take=lambda name: session.set_device(find_device(name)),
             )
         )
+
+
+def model_source(scenario: Scenario, take: Callable[[str], None], typed: Callable[[str], Callable[[], None]]) -> Source:
+    """The catalogue's models with what they would do to ``scenario``; ``typed`` loads what is not in it."""
+    return Source(
+        title=f"model for {_devices(scenario)}",
+        placeholder="search 'qwen3 moe', or type a file, a folder, hf:ORG/NAME",
+        columns=MODEL_COLUMNS,
+        current=scenario.model.name,
+        entries=lambda: _models(scenario),
+        fit=lambda name: _fit(scenario, model=find_model(name)),
+        take=take,
+        typed=typed,
+    )
 
 
 def _devices(scenario: Scenario) -> str:

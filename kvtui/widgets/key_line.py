@@ -10,10 +10,10 @@ class KeyLine(Container):
 
     DEFAULT_CSS = "KeyLine { dock: bottom; height: 1; background: $footer-background; }"
 
-    def fill(self) -> None:
+    async def fill(self) -> None:
         """Show the keys, if they are not shown already."""
         from textual.widgets import Footer
 
         if not self.children:
-            self.mount(Footer(show_command_palette=False))
-            self.call_after_refresh(self.screen.refresh_bindings)
+            await self.mount(Footer(show_command_palette=False))
+            self.screen.refresh_bindings()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.adapt import adapted, fit_layout
+from kvtui.engine.devices import find_device
 from kvtui.engine.errors import InputError
 from kvtui.engine.models import all_models, find_model
 from kvtui.engine.options import scenario_from
@@ -124,3 +125,14 @@ def test_fit_layout_uses_as_many_devices_as_any_split_can(model, devices, batch)
     assert found.devices == most(devices)
     if most(NODE_DEVICES) == most(devices):
         assert found.tp <= NODE_DEVICES
+
+
+def test_what_is_left_to_the_engine_follows_model_and_device():
+    scenario = scenario_from({"engine": "vllm", "gpu": "H100 SXM"})
+    small, notes = adapted(scenario, {"device": find_device("L4")})
+    assert (small.max_batched_tokens, notes) == (2048, ())
+    latent, _ = adapted(scenario, {"model": find_model("DeepSeek-V3")})
+    assert latent.block_size == 64
+    chosen = replace(scenario, max_batched_tokens=4096)
+    assert adapted(chosen, {"device": find_device("L4")})[0].max_batched_tokens == 4096
+    assert adapted(scenario, {"engine": "none"})[0].memory_utilization == 1.0
