@@ -17,17 +17,20 @@ Rows = Sequence[tuple[str, Sequence[Cell]]]
 
 
 def text(rows: Rows, fits: Sequence[bool], width: int, color: bool, ascii_only: bool) -> str:
+    """``lines`` as text, with escape codes only if ``color``."""
+    say = to_ascii if ascii_only else str
+    return write([tuple((say(part), style) for part, style in line) for line in lines(rows, fits, width)], color)
+
+
+def lines(rows: Rows, fits: Sequence[bool], width: int) -> list[Line]:
     """Label and cells of each field in at most ``width`` cells (no less than 40 are used)."""
     cells = max(NARROWEST, width)
     label = max(cell_len(name) for name, _ in rows)
     column = min(WIDEST_COLUMN, (cells - label) // len(fits) - GAP)
-    if column >= READABLE:
-        lines = [_heads(len(fits), label, column)]
-        lines += [line for name, found in rows for line in _row(name, found, fits, label, column)]
-    else:
-        lines = stack(_scenario(rows, i, fits[i], label, cells) for i in range(len(fits)))
-    say = to_ascii if ascii_only else str
-    return write([tuple((say(part), style) for part, style in line) for line in lines], color)
+    if column < READABLE:
+        return stack(_scenario(rows, i, fits[i], label, cells) for i in range(len(fits)))
+    found = [_heads(len(fits), label, column)]
+    return found + [line for name, shown in rows for line in _row(name, shown, fits, label, column)]
 
 
 def _heads(count: int, label: int, column: int) -> Line:

@@ -96,6 +96,7 @@ def _scenario(scenario: Scenario, planned: Plan) -> Document:
         "max_batched_tokens": scenario.max_batched_tokens,
         "speculative_tokens": scenario.speculative_tokens,
         "kv_pool_bytes": scenario.kv_pool,
+        "bandwidth_gbs": scenario.bandwidth_gbs,
         "gpu_memory_utilization": scenario.memory_utilization,
         "engine": scenario.engine,
         "max_seqs": serving.max_seqs,
@@ -223,6 +224,7 @@ def _performance(times: Estimate) -> Document:
         "decode_ms_per_token": _band(times.decode_ms),
         "tokens_per_second": _band(times.tokens_per_second),
         "bound": times.bound,
+        "measured_bandwidth_gbs": times.measured_gbs,
         "confidence": "L",
     }
 

@@ -363,6 +363,8 @@ def _estimates(document: Document) -> Panel:
     notes = []
     if performance["decode_ms_per_token"] or performance["prefill_ms"]:
         notes.append(f"roofline estimates, confidence {CONFIDENCE.get(performance['confidence'], 'unknown')}")
+    if performance["decode_ms_per_token"] and performance["measured_bandwidth_gbs"] is not None:
+        notes.append(f"decode at {performance['measured_bandwidth_gbs']:g} GB/s per device, as measured")
     if cost["usd_per_hour_span"] is not None:
         notes.append(f"market prices of {cost['priced_on']}")
     return Panel("time and cost", tuple(facts), "; ".join(notes))
