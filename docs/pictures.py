@@ -16,6 +16,7 @@ from kvtui.app import KvtuiApp
 from kvtui.engine.options import scenario_from
 from kvtui.report import render
 from kvtui.report.document import document
+from kvtui.screens.explore_list import FigureList
 from kvtui.session import Session
 from kvtui.settings import Settings
 
@@ -55,7 +56,30 @@ async def memory(
         target.write_text(app.export_screenshot(title="kvtui"))
 
 
+async def explore(target: Path, size: tuple[int, int], figure: str) -> None:
+    """The Explore screen with the figure called ``figure``."""
+    app = KvtuiApp(Session(scenario_from(ONE)), Settings(palette="rgb", motion="none", remember=False))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2")
+        await pilot.pause(1)
+        figures = app.screen.query_one(FigureList)
+        figures.highlighted = figures.get_option_index(figure)
+        await pilot.pause(2)
+        target.write_text(app.export_screenshot(title="kvtui"))
+
+
+async def plan(target: Path, size: tuple[int, int]) -> None:
+    """The Plan screen."""
+    app = KvtuiApp(Session(scenario_from(ONE)), Settings(palette="rgb", motion="none", remember=False))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("3")
+        await pilot.pause(4)
+        target.write_text(app.export_screenshot(title="kvtui"))
+
+
 if __name__ == "__main__":
     report(HERE / "report.svg")
     asyncio.run(memory(HERE / "memory.svg", (160, 46), "kvtui-dark", 0.62, ONE))
     asyncio.run(memory(HERE / "cluster.svg", (160, 46), "kvtui-light", 0.5, MANY))
+    asyncio.run(explore(HERE / "explore.svg", (140, 40), "cache-surface"))
+    asyncio.run(plan(HERE / "plan.svg", (160, 46)))

@@ -88,11 +88,11 @@ BENCH = (
     Key("bench-run", "r", "run_benchmark", "run", "start, or go on with the run shown", BENCHMARK, footer=True),
     Key("bench-pause", "p", "pause_benchmark", "pause", "pause after this case, or go on", BENCHMARK, footer=True),
     Key("bench-cancel", "c", "cancel_benchmark", "cancel", "end it; what was measured stays", BENCHMARK, footer=True),
-    Key("bench-size", "z", "next_size", "size", "fast, default or full", BENCHMARK, footer=True),
+    Key("bench-size", "z", "next_size", "size", "fast, default or full", BENCHMARK),
     Key("bench-groups", "a", "all_groups", "all groups", "all groups, or none", BENCHMARK),
     Key("bench-decode", "d", "decode_benchmark", "decode", "decode by position, or the sweep", BENCHMARK),
     Key("bench-open", "o,/", "open_run", "open", "open another run", BENCHMARK, footer=True),
-    Key("bench-compare", "m", "compare_runs", "compare", "compare with another run", BENCHMARK, footer=True),
+    Key("bench-compare", "m", "compare_runs", "compare", "compare with another run", BENCHMARK),
     Key("bench-back", "escape", "back", "back", "back from a comparison or an old run", BENCHMARK),
     Key("figure-previous", "[", "figure(-1)", "figure before", "figure before", BENCHMARK, True, "figure"),
     Key("figure-next", "]", "figure(1)", "figure", "next figure", BENCHMARK, True, "figure"),
@@ -101,7 +101,7 @@ BENCH = (
     Key("bench-sort", "s", "sort", "sort", "sort by the next column", BENCHMARK),
     Key("bench-descending", "S", "descending", "turn", "turn the order of the rows", BENCHMARK),
     Key("bench-drawer", "g", "toggle_groups", "groups", "show or hide the groups", BENCHMARK),
-    Key("bench-bandwidth", "b", "bandwidth", "use GB/s", "plan with the measured GB/s, or not", BENCHMARK, footer=True),
+    Key("bench-bandwidth", "b", "bandwidth", "use GB/s", "plan with the measured GB/s, or not", BENCHMARK),
 )
 
 PLAN_TABLE = "table of the Plan screen"
@@ -113,8 +113,8 @@ _PLAN_OWN = (
     Key("compare", "c", "compare", "compare", "what is marked, side by side", PLAN_TABLE, footer=True),
     Key("metric-before", "[", "metric(-1)", "figure before", "the figure before", PLAN_TABLE, True, "figure"),
     Key("metric", "]", "metric(1)", "figure", "the next figure", PLAN_TABLE, True, "figure"),
-    Key("view", "w", "view", "view", "models, KV or weight formats", PLAN_TABLE, footer=True),
-    Key("order", "o", "order", "sort", "sort by the column, worst first, or not", PLAN_TABLE, footer=True),
+    Key("view", "w", "view", "view", "models, KV or weight formats", PLAN_TABLE),
+    Key("order", "o", "order", "sort", "sort by the column, worst first, or not", PLAN_TABLE),
     Key("filter", "/", "filter", "filter", "show rows / columns by name", PLAN_TABLE, footer=True),
     Key("engine", "E", "pick_engine", "engine", "choose an engine and its release", PLAN_TABLE),
     Key("option", "colon", "set_option", "option", "type any option with its value", PLAN_TABLE),
@@ -128,7 +128,7 @@ _PLAN_OWN = (
     Key("filter-end", "escape", "unfilter", "all", "show all rows and columns", PLAN_TABLE),
 )
 _PLAN_SHARED = tuple(
-    key._replace(keys="m") if key.id == "model" else key._replace(footer=False)
+    key._replace(keys="m" if key.id == "model" else key.keys, footer=False)
     for key in MEMORY
     if key.id in ("explain", "drawer")
     or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context"))
@@ -144,10 +144,10 @@ SURFACE = (
     Key("turn-down", "down", "turn(0, -1)", "lower", "the eye goes down", SPACE),
     Key("turn-zoom-in", "+,=", "zoom(1)", "larger", "larger", SPACE, True, "zoom"),
     Key("turn-zoom-out", "-", "zoom(-1)", "zoom", "smaller", SPACE, True, "zoom"),
-    Key("turn-x", "X", "view('x')", "along x", "along x", SPACE, True, "view"),
-    Key("turn-y", "Y", "view('y')", "along y", "along y", SPACE, True, "view"),
-    Key("turn-z", "z,Z", "view('z')", "view", "from above", SPACE, True, "view"),
-    Key("turn-reset", "r", "reset", "reset", "as at first", SPACE, footer=True),
+    Key("turn-x", "X", "view('x')", "along x", "along x", SPACE),
+    Key("turn-y", "Y", "view('y')", "along y", "along y", SPACE),
+    Key("turn-z", "z,Z", "view('z')", "view", "from above", SPACE),
+    Key("turn-reset", "r", "reset", "reset", "as at first", SPACE),
     Key("turn-by-itself", "space", "spin", "spin", "turn by itself, or stop", SPACE),
     Key("point-left", "shift+left,h", "point(-1, 0)", "point left", "the next value on the left", SPACE),
     Key("point-right", "shift+right,l", "point(1, 0)", "point", "the next value on the right", SPACE),
@@ -176,19 +176,19 @@ FIGURE = (
 _EXPLORE_OWN = (
     Key("explore-focus", "tab", "switch", "figure", "to the figure, or to the list", FIGURES, footer=True),
     Key("explore-parameters", "p", "parameters", "parameters", "type the figure's parameters", FIGURES, footer=True),
-    Key("explore-overlay", "o", "overlay", "add model", "draw another model too, up to four", FIGURES, footer=True),
+    Key("explore-overlay", "o", "overlay", "add model", "one more model, up to four", FIGURES, footer=True),
     Key("explore-alone", "O", "alone", "one model", "draw the scenario's model alone", FIGURES),
     Key("explore-panel", "]", "next_panel", "panel", "the next panel alone, then all", FIGURES, footer=True),
-    Key("explore-full", "f", "full", "full", "the figure alone, or with the list", FIGURES, footer=True),
-    Key("explore-filter", "/", "filter", "filter", "find a figure by its words", FIGURES, footer=True),
+    Key("explore-full", "f", "full", "full", "the figure alone, or the list too", FIGURES),
+    Key("explore-filter", "/", "filter", "filter", "find a figure by its words", FIGURES),
     Key("explore-run", "u", "open_run", "run", "draw another measured run", FIGURES),
 )
 _EXPLORE_SHARED = tuple(
-    key._replace(keys="m") if key.id == "model" else key._replace(footer=False)
+    key._replace(keys="m" if key.id == "model" else key.keys, footer=False)
     for key in MEMORY
     if key.id == "explain" or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id != "link")
 )
-EXPLORE = _EXPLORE_OWN + tuple(key._replace(footer=False) for key in _EXPLORE_SHARED)
+EXPLORE = _EXPLORE_OWN + _EXPLORE_SHARED
 
 APP = (
     Key("export", "x", "export", "export", "save the picture or a report", VIEW, footer=True),
@@ -210,6 +210,16 @@ WINDOW = (
 
 ALL = MEMORY + APP + _EXPLORE_OWN + FIGURE + _PLAN_OWN + BENCH + SURFACE + WINDOW
 TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH}
+WITHIN = {"explore": (FIGURE, SURFACE)}
+SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))
+
+
+def of_mode(mode: str) -> tuple[Key, ...]:
+    """Every key that does something on the screen of ``mode``, those of its windows too; all keys elsewhere."""
+    if mode not in TABLES:
+        return ALL
+    within = tuple(key for table in WITHIN.get(mode, ()) for key in table)
+    return TABLES[mode] + within + APP + WINDOW
 
 
 def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:

@@ -227,8 +227,8 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
     parser.add_argument("--out", metavar="DIR", help="where runs are kept (default: results)")
     stages = parser.add_mutually_exclusive_group()
-    stages.add_argument("--sweep-only", action="store_true", help="measure, and draw no figures")
-    stages.add_argument("--plot-only", action="store_true", help="measure nothing: show the newest run of --out")
+    stages.add_argument("--sweep-only", action="store_true", help="measure, and keep no figures")
+    stages.add_argument("--plot-only", action="store_true", help="measure nothing: draw the newest run of --out")
     parser.add_argument("--resume", nargs="?", const="", metavar="RUN", help="finish RUN, or the newest unfinished one")
     parser.add_argument(
         "--compare", nargs=2, metavar="RUN", help="what became faster or slower from one run to another"

@@ -18,6 +18,7 @@ from kvtui.engine.untrusted import plain
 
 MILLION = 10**6
 MOST = 2**63
+LEAST_MS = 1e-9
 
 REFERENCE_COLUMNS = (
     "group",
@@ -123,7 +124,7 @@ class Measured(NamedTuple):
         return [
             {name: point[name] for name in names}
             for point in (points if isinstance(points, list) else ())
-            if isinstance(point, dict) and all(is_number(point.get(name)) for name in names) and point["p50"] > 0
+            if isinstance(point, dict) and all(is_number(point.get(name)) for name in names) and point["p50"] > LEAST_MS
         ]
 
 

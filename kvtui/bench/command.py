@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kvtui import __version__
 from kvtui.bench import groups, store, table
 from kvtui.bench.cases import Row
-from kvtui.bench.columns import Values
+from kvtui.bench.columns import Values, is_number
 from kvtui.bench.compare import compare, host_differences
 from kvtui.bench.protocol import Budget
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
 FAILED, NO_BACKEND = 1, 3
-OUT = "results"
+OUT, FIGURES, FIGURE_WIDTH = "results", "figures", 120
 MOST_TRIALS, MOST_REPEATS = 100_000, 1000
 INSTALL = "bench: JAX is not installed; pip install jax"
 SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -55,15 +55,19 @@ def bench(args: argparse.Namespace, look: Look, write: Callable[[str], None]) ->
         return _compare(a, b, args.format, look, write)
     if args.plot_only:
         stored = store.read(store.find_run(Path(args.out or OUT)))
-        write(_shown(stored, args.format, look))
+        write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
         return 0
     return _measure(args, size, look, write)
 
 
 def _compare(a: Path, b: Path, form: str, look: Look, write: Callable[[str], None]) -> int:
-    found = compare(store.read(store.find_run(a)), store.read(store.find_run(b)))
+    runs = [store.read(store.find_run(path)) for path in (a, b)]
+    found = compare(*runs)
     for name, first, second in found.hosts:
         _say(f"different {name}: {plain(str(first))} and {plain(str(second))}")
+    loads = [run.host.get("load_average") for run in runs]
+    if all(map(is_number, loads)) and loads[0] != loads[1]:
+        _say(f"load average at the start: {loads[0]:.1f} and {loads[1]:.1f}; a busy machine is slower")
     _say(f"{len(found.rows)} rows compared, {len(found.changed)} differ beyond noise or stand in one run only")
     if found.changed or form not in {"text", "md"}:
         write(table.compare_table(found, form, look))
@@ -88,6 +92,8 @@ def _measure(args: argparse.Namespace, size: str, look: Look, write: Callable[[s
         writer.close(finished)
     if writer.measured:
         write(_shown(store.read(writer.folder), args.format, look))
+        if not args.sweep_only:
+            _keep_figures(writer.folder)
     if interrupted:
         again = f"kvtui bench --resume {plain(str(writer.folder), limit=400)} measures the rest"
         _say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
@@ -149,6 +155,37 @@ def _shown(run: store.Stored, form: str, look: Look) -> str:
     if run.about.get("what") == "decode":
         return table.decode_table(run, form, look)
     return table.sweep_table(run.rows, form, look)
+
+
+def _drawn(folder: Path, look: Look) -> str:
+    """The run's figures as text, one under the other."""
+    from rich.color import ColorSystem
+
+    from kvtui.plots.draw import render_text
+    from kvtui.plots.read import read
+
+    system = ColorSystem.EIGHT_BIT if look.color else None
+    figures = [figure for figure in read(folder).values() if figure.panels]
+    return "\n".join(render_text(one, look.width, system=system, ascii_only=look.ascii_only) for one in figures)
+
+
+def _keep_figures(folder: Path) -> None:
+    """Put the run's figures beside its tables: as SVG with matplotlib, as text without it."""
+    from kvtui.files import write_whole
+    from kvtui.plots import image
+    from kvtui.plots.draw import render_text
+    from kvtui.plots.read import read
+
+    target = folder / FIGURES
+    target.mkdir(exist_ok=True)
+    for figure in read(folder).values():
+        if not figure.panels:
+            continue
+        try:
+            write_whole(target / f"{figure.id}.svg", image.render(figure, "svg"))
+        except image.NotInstalled:
+            write_whole(target / f"{figure.id}.txt", render_text(figure, FIGURE_WIDTH))
+    _say(f"figures in {plain(str(target), limit=400)}")
 
 
 @contextmanager

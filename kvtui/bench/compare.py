@@ -2,7 +2,8 @@
 
 A row counts as changed when its bands from p20 to p80 do not overlap and its medians are further apart than three
 standard deviations of the noise, which the two median absolute deviations stand for. Repeats of a row are put together
-first, so that drift between them widens its band. A percentage that a busy machine alone explains is no change.
+first, so that drift between them widens its band. What a busier machine slows down is beyond this noise as well: the
+load averages of both runs are to be read with the verdicts.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Pai
     _lay(cells, plot, paint([shape for shape in found if not isinstance(shape, Words)], plot.width, plot.height))
     for shape in found:
         if isinstance(shape, Boxes):
-            _back(cells, plot, shape)
+            _back(cells, plot, shape, shaded)
     if _blank(cells, plot):
         middle = plot.x + (plot.width - len(_NOTHING)) // 2
         cells.put(middle, plot.y + plot.height // 2, _NOTHING[: plot.width], Ink.DIM)
@@ -301,17 +301,21 @@ def _lay(cells: Cells, plot: Rect, layer: Cells) -> None:
     cells.under[rows, columns][colored] = layer.under[colored]
 
 
-def _back(cells: Cells, plot: Rect, boxes: Boxes) -> None:
-    """Colour what stands on a bar, as its whisker does, with the bar behind it."""
+def _back(cells: Cells, plot: Rect, boxes: Boxes, shaded: bool) -> None:
+    """Put the bar behind what stands on it, as its whisker does; where colours do not show, the bar itself."""
     glyph, ink, under = (
         layer[plot.y : plot.y + plot.height, plot.x : plot.right] for layer in (cells.glyph, cells.ink, cells.under)
     )
     if boxes.upright:
         glyph, ink, under = glyph[::-1].T, ink[::-1].T, under[::-1].T
     for start, end, at, thickness in zip(boxes.start, boxes.end, boxes.at, boxes.thickness, strict=True):
-        first, last = (round(float(side) * glyph.shape[1]) for side in sorted((start, end)))
+        first, last = (int(float(side) * glyph.shape[1]) for side in sorted((start, end)))
         bar = slice(int(at), int(at + thickness)), slice(first, last)
-        under[bar][(glyph[bar] > BLANK) & (ink[bar] != boxes.ink)] = boxes.ink
+        covered = (glyph[bar] > BLANK) & (ink[bar] != boxes.ink)
+        if shaded:
+            glyph[bar][covered], ink[bar][covered] = ord(boxes.fill), boxes.ink
+        else:
+            under[bar][covered] = boxes.ink
 
 
 def _write(cells: Cells, one: Frame, words: Words) -> None:

@@ -19,7 +19,7 @@ from kvtui.canvas.layout import Rect
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Bars, Floats, HeatMap, Histogram, Line, Panel, Rule, Scatter, floats
 from kvtui.plots.cells_2d import ramp, shade, tile_ends
-from kvtui.plots.density import histogram, kernel_density
+from kvtui.plots.density import distribution
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Place, bar_places
 from kvtui.plots.style import Style
@@ -103,6 +103,8 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
     if shown is not panel:
         notes.append(f"{len(shown.categories)} of {len(panel.categories)} categories have room")
     panel = shown
+    if horizontal and panel.categories:
+        height -= height % len(panel.categories)
     bar = ticks(z, max(2, height // 2)) if z is not None else ()
     right = gutter if beside else 0
     right = max(right, _BAR_CELLS + 2 + max((len(tick.label) for tick in bar), default=0)) if bar else right
@@ -210,9 +212,9 @@ def _values(panel: Panel) -> tuple[list[Floats], list[Floats], list[Floats]]:
             case Bars():
                 ys += [values for values in (mark.values, mark.low, mark.high) if values is not None]
             case Histogram():
-                for at, density in (histogram(mark.samples, mark.bins), kernel_density(mark.samples)):
-                    xs.append(at)
-                    ys.append(density[density > 0])
+                shown = distribution(mark)
+                xs += [shown.edges, shown.at]
+                ys += [density[density > 0] for density in (shown.density, shown.smooth)]
             case HeatMap():
                 xs.append(mark.x)
                 ys.append(mark.y)

@@ -32,7 +32,7 @@ from kvtui.figures.figure import (
     Surface,
 )
 from kvtui.plots.cells_2d import edges, sorted_tiles
-from kvtui.plots.density import histogram, kernel_density
+from kvtui.plots.density import distribution
 from kvtui.plots.frame import spans
 from kvtui.plots.shapes import LARGEST_RADIUS, radii, thin
 from kvtui.plots.style import Style, styles
@@ -172,11 +172,10 @@ def _draw(
         case Bars():
             _bars(axes, mark, panel, y, color, style, bars, lying)
         case Histogram():
-            sides, density = histogram(mark.samples, mark.bins)
+            sides, density, at, smooth = distribution(mark)
             if density.size:
                 axes.stairs(y.unit(density), x.unit(sides), fill=True, color=color, alpha=_BAND_ALPHA)
                 axes.stairs(y.unit(density), x.unit(sides), color=color, lw=0.8)
-            at, smooth = kernel_density(mark.samples)
             axes.plot(x.unit(at), y.unit(smooth), color=color, marker=style.marker, markevery=40, ms=4, label=label)
         case HeatMap() if z is not None:
             _heat(axes, mark, panel, (x, y, z))

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kvtui.figures.figure import Bars, Floats, HeatMap, Histogram, Line, Mark, Scatter
-from kvtui.plots.density import histogram
+from kvtui.plots.density import distribution
 from kvtui.plots.frame import Frame
+from kvtui.plots.shapes import bar_places
 from kvtui.plots.ticks import Span, value_text
 
 _CELL_ASPECT = 2.0
@@ -58,11 +59,11 @@ def _text(frame: Frame, mark: Mark, u: float, v: float) -> str:
             i = _nearest(np.hypot(across, (y.unit(mark.y) - v) * place.height * _CELL_ASPECT))
             return "" if i is None else _pair(x, mark.x[i], y, mark.y[i])
         case Bars():
-            i = min(int((1 - v if place.horizontal else u) * len(mark.values)), len(mark.values) - 1)
+            i = _category(frame, u, v)
             value = value_text(y.axis, float(mark.values[i])) if i >= 0 else ""
             return f"{frame.panel.categories[i]}  {value}{_band(y, mark.low, mark.high, i)}" if value else ""
         case Histogram():
-            edges, density = histogram(mark.samples, mark.bins)
+            edges, density, _, _ = distribution(mark)
             i = int(np.searchsorted(edges, x.value(u))) - 1
             if not 0 <= i < density.size:
                 return ""
@@ -73,6 +74,14 @@ def _text(frame: Frame, mark: Mark, u: float, v: float) -> str:
                 return ""
             return f"{_pair(x, mark.x[j], y, mark.y[i])}  {value_text(frame.z.axis, float(mark.z[i, j]))}"
     return ""
+
+
+def _category(frame: Frame, u: float, v: float) -> int:
+    """The category whose group of bars is nearest; −1 when there is none."""
+    place, count = frame.place, len(frame.panel.categories)
+    length, share = (place.height, 1 - v) if place.horizontal else (place.width, u)
+    starts, thickness = bar_places(count, 1, 0, length)
+    return int(np.abs(starts + thickness / 2 - share * length).argmin()) if count else -1
 
 
 def _pair(x: Span, at: float, y: Span, value: float) -> str:

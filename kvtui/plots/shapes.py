@@ -25,7 +25,7 @@ from kvtui.figures.figure import (
     Scatter,
     Surface,
 )
-from kvtui.plots.density import histogram, kernel_density
+from kvtui.plots.density import distribution
 from kvtui.plots.style import Style
 from kvtui.plots.ticks import Span, short_text
 
@@ -138,7 +138,7 @@ def _line(panel: Panel, line: Line, place: Place, style: Style) -> Iterator[Shap
     if line.low is not None and line.high is not None:
         low, high = place.y.unit(line.low), place.y.unit(line.high)
         yield Band(*_columns(u, low, high, place.width), style.ink)
-    kept_u, kept_v = thin(u, v, place.width * DOTS_ACROSS)
+    kept_u, kept_v = thin(*_moving(u, v, place.width, place.height), place.width * DOTS_ACROSS)
     pieces = _each_dot_once(clip(joined(kept_u, kept_v)), place.width, place.height)
     yield Stroke(dashed(pieces, line.dash, place.width, place.height), style.ink)
     series = [mark.name for mark in panel.marks if isinstance(mark, Line)]
@@ -194,14 +194,13 @@ def _discs(u: Floats, v: Floats, radii: Floats, width: int, height: int) -> Floa
 
 
 def _histogram(mark: Histogram, place: Place, style: Style) -> Iterator[Shape]:
-    edges, density = histogram(mark.samples, mark.bins)
+    edges, density, at, smooth = distribution(mark)
     if density.size:
         u, v = place.x.unit(edges), place.y.unit(density)
         outline_u = np.repeat(u, 2)
         outline_v = np.concatenate(([0.0], np.repeat(v, 2), [0.0]))
         yield Band(*_steps(u, v, place.width), style.ink)
         yield Stroke(clip(joined(outline_u, outline_v)), style.ink)
-    at, smooth = kernel_density(mark.samples)
     if smooth.size:
         u, v = place.x.unit(at), place.y.unit(smooth)
         yield Stroke(clip(joined(u, v)), style.ink)
@@ -248,12 +247,13 @@ def bar_places(
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """First cell and thickness, in whole cells, of the bars of series ``number``, one for each category.
 
-    All bars are equally thick, and groups have a gap between them where there is room. Bars that have no cell of their
-    own have thickness 0.
+    All bars are equally thick and all groups equally far apart, with a gap between them where there is room. Bars that
+    have no cell of their own have thickness 0.
     """
-    slot = length / max(1, categories)
-    each = max(0, int((slot - 1) // series) if slot >= series + 1 else int(slot // series))
-    start = np.floor(np.arange(categories) * slot + (slot - each * series) / 2).astype(np.int64)
+    slot = length // max(1, categories)
+    each = (slot - 1) // series if slot > series else slot // series
+    margin = (length - slot * categories) // 2
+    start = margin + (slot - each * series) // 2 + slot * np.arange(categories)
     return start + number * each, np.full(categories, each, dtype=np.int64)
 
 
@@ -269,6 +269,16 @@ def thin(u: Floats, v: Floats, columns: int) -> tuple[Floats, Floats]:
     ends = np.concatenate((starts[1:], [u.size])) - 1
     heights = v[starts], np.minimum.reduceat(v, starts), np.maximum.reduceat(v, starts), v[ends]
     return np.stack([u[starts], u[starts], u[starts], u[ends]], axis=-1).ravel(), np.stack(heights, axis=-1).ravel()
+
+
+def _moving(u: Floats, v: Floats, width: int, height: int) -> tuple[Floats, Floats]:
+    """The polyline without points in the same dot as the one before, but with all of its gaps and its last point."""
+    if u.size <= width:
+        return u, v
+    across, up = np.floor(u * (width * DOTS_ACROSS)), np.floor(v * (height * DOTS_DOWN))
+    kept = np.ones(u.size, dtype=bool)
+    kept[1:-1] = (across[1:-1] != across[:-2]) | (up[1:-1] != up[:-2])
+    return u[kept], v[kept]
 
 
 def joined(u: Floats, v: Floats) -> Floats:

@@ -23,7 +23,7 @@ from textual.widgets import DataTable, OptionList, Static
 
 from kvtui import __version__
 from kvtui.bench import store
-from kvtui.bench.columns import Values
+from kvtui.bench.columns import Values, is_number
 from kvtui.bench.command import INSTALL, OUT
 from kvtui.bench.compare import Comparison, compare
 from kvtui.bench.groups import NAMES
@@ -503,14 +503,17 @@ class BenchScreen(Screen[None]):
             hosts = ", ".join(name for name, _, _ in found.hosts)
             differ = f" · machines differ in {hosts}" if hosts else ""
             counts = f"{len(found.changed)} of {len(found.rows)} differ beyond noise"
-            return f"A {plain(run.folder.name)}  B {plain(self._other.folder.name)} · {counts}{differ}"
+            loads = [one.host.get("load_average") for one in (run, self._other)]
+            busy = f" · load {loads[0]:.1f} and {loads[1]:.1f}" if all(map(is_number, loads)) else ""
+            return f"A {plain(run.folder.name)}  B {plain(self._other.folder.name)} · {counts}{busy}{differ}"
         if run is None or (self._source == "predicted"):
             return f"{self.choice.what} {self.choice.size} · predicted, not measured"
         about, host = run.about, run.host
         parts = [plain(run.folder.name, limit=60)]
         if about:
             parts.append(plain(f"{about.get('what')} {about.get('size')}", limit=40))
-        parts.append(f"{len(run.measured) or len({row['case'] for row in run.rows})} cases")
+        cases = len(run.measured) or len({row["case"] for row in run.rows})
+        parts.append(f"{cases} case{'' if cases == 1 else 's'}")
         machine = machine_name(host)
         parts += [machine] if machine else []
         parts += [plain(f"JAX {host['jax']}", 20)] if host.get("jax") else []

@@ -22,18 +22,27 @@ from kvtui.widgets.key_name import key_name
 if TYPE_CHECKING:
     from kvtui.app import KvtuiApp
 
-KEY_CELLS, TEXT_CELLS = 12, 32
-LEFT_SECTIONS = (keys.PLAYBACK, keys.WORKLOAD, keys.WINDOWS, keys.SCREENS)
+KEY_CELLS, TEXT_CELLS = 12, 41
+LEFT_SECTIONS = (
+    keys.PLAYBACK,
+    keys.WORKLOAD,
+    keys.WINDOWS,
+    keys.SCREENS,
+    keys.FIGURES,
+    keys.PLAN_TABLE,
+    keys.BENCHMARK,
+)
 
 
 class HelpScreen(Window):
-    """Every key with what it does, in sections."""
+    """Every key of the screen it was called from with what it does, in sections."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings.closing("help", "quit")
 
     def compose(self) -> ComposeResult:
         """Two columns, or one where it is narrow."""
-        left, right = key_columns(cast("KvtuiApp", self.app))
+        app = cast("KvtuiApp", self.app)
+        left, right = key_columns(app, keys.of_mode(app.current_mode))
         with Vertical(classes="box") as box:
             box.border_title = "keys"
             box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))
@@ -42,10 +51,11 @@ class HelpScreen(Window):
                 yield Static(right, markup=False)
 
 
-def key_columns(app: KvtuiApp, ids: bool = False) -> tuple[Content, Content]:
-    """All keys in two columns of sections; with ``ids``, the name that a keymap has for each."""
-    left = [key for key in keys.ALL if key.section in LEFT_SECTIONS]
-    right = [key for key in keys.ALL if key.section not in LEFT_SECTIONS]
+def key_columns(app: KvtuiApp, table: Iterable[Key], ids: bool = False) -> tuple[Content, Content]:
+    """The keys of ``table`` in two columns of sections; with ``ids``, the name that a keymap has for each."""
+    ordered = sorted(table, key=lambda key: keys.SECTIONS.index(key.section))
+    left = [key for key in ordered if key.section in LEFT_SECTIONS]
+    right = [key for key in ordered if key.section not in LEFT_SECTIONS]
     return _sections(app, left, ids), _sections(app, right, ids)
 
 

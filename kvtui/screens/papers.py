@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from kvtui import keys
 from kvtui.canvas.board import glyphs_of, inks_of
 from kvtui.canvas.palette import ASCII, hex_color
 from kvtui.engine.bankmap import FIRST_SEQUENCE, Code
@@ -102,7 +103,7 @@ class PapersScreen(Screen[None]):
 
     def _draw(self) -> None:
         app = cast("KvtuiApp", self.app)
-        first, second = key_columns(app, ids=True)
+        first, second = key_columns(app, keys.ALL, ids=True)
         self._reading.update(Content("\n\n").join([_reading(app), first, second, Content(KEYMAP)]))
         active = active_techniques(self._session.scenario)
         self._papers.update(Content("\n").join(_papers(active)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -11,6 +12,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Input
@@ -64,6 +66,10 @@ CELL_ROWS, PLOT_ROWS, LEVER_ROWS, AROUND_ROWS = (11, 16), (11, 18), 9, 4
 SIDE_COLUMNS = ((160, 66), (120, 50), (100, 42))
 LEVERS = "levers: what one change does"
 ORDERS = {"best first": "↓", "worst first": "↑"}
+TABLE_ACTIONS = {
+    *("move", "own", "switch", "metric", "view", "order", "filter", "unfilter"),
+    *("take", "mark", "compare", "explain", "lever"),
+}
 Levers = list[Lever | Idle]
 
 
@@ -128,9 +134,8 @@ class PlanScreen(ScenarioActions, Screen[None]):
         width, height = event.size
         small = width < LEAST_COLUMNS or height < LEAST_ROWS
         self.set_class(small, "-too-small")
-        if small:
-            words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
-            self.query_one("#too-small", Line).show((Span(words),))
+        words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
+        self.call_after_refresh(self.query_one("#too-small", Line).show, (Span(words),))
         self._share_out()
         self.call_after_refresh(self.redraw)
 
@@ -143,6 +148,10 @@ class PlanScreen(ScenarioActions, Screen[None]):
     def on_screen_resume(self) -> None:
         """Go on, with the scenario of now."""
         self.call_after_refresh(self._catch_up)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing can be done with the table before it is there."""
+        return None if action in TABLE_ACTIONS and not self._sheets else True
 
     def redraw(self) -> None:
         """Draw everything as it is now."""
@@ -335,12 +344,15 @@ class PlanScreen(ScenarioActions, Screen[None]):
         """The command line of the cell under the cursor."""
         from kvtui.engine.options import command_line
 
-        return f"kvtui {command_line(self.selected.scenario or self.session.scenario)}"
+        chosen = self.selected.scenario if self._sheets else None
+        return f"kvtui {command_line(chosen or self.session.scenario)}"
 
     def export_forms(self) -> tuple[Form, ...]:
         """The table as files."""
         from kvtui.screens.plan_export import forms
 
+        if not self._sheets:
+            return ()
         rows, columns = self._shown()
         return forms(self.sheet, rows, columns, self._metric, metric_title(self._metric, self.session.scenario))
 
@@ -408,22 +420,30 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
     def _scenario_changed(self, change: Change) -> None:
         self._stale = True
-        if self.is_current:
+        if self.is_current and self._sheets:
             self._begin()
 
     def _catch_up(self) -> None:
         """After the screen was away: begin anew if the scenario changed, else go on with what is left."""
         if not self.is_current:
             return
-        if self._stale:
+        if not self._sheets:
+            self.run_worker(self._load, thread=True, exclusive=True, group="plan")
+        elif self._stale:
             self._begin()
         else:
             self._work()
             self.redraw()
 
+    def _load(self) -> None:
+        """In a thread: read the catalogues, which takes a moment the first time, then begin."""
+        with suppress(InputError):
+            table(self.session.scenario, self._view)
+        self._from_thread(self._begin)
+
     def _begin(self) -> None:
         """The tables of the scenario of now; those whose cells are the same keep what is known."""
-        scenario = self.session.scenario
+        scenario, first = self.session.scenario, not self._sheets
         if self._stale:
             self._sheets = {view: sheet for view, sheet in self._sheets.items() if sheet.table.same_cells(scenario)}
             self._known.clear()
@@ -443,6 +463,8 @@ class PlanScreen(ScenarioActions, Screen[None]):
             self.query_one(PlotView).show(partial(_frontier, scenario))
         self._work()
         self.redraw()
+        if first:
+            self.refresh_bindings()
 
     def _work(self) -> None:
         sheet, scenario = self.sheet, self.session.scenario
@@ -479,11 +501,12 @@ class PlanScreen(ScenarioActions, Screen[None]):
         return rows, columns, None if self._sorting is None else self._sorting.column
 
     def _from_thread(self, action: Callable[[], None]) -> None:
-        """Let the app do ``action`` if the screen is still there by then."""
+        """Let the app do ``action`` if the screen is still there by then, and is not just being taken down."""
 
         def act() -> None:
             if self.is_attached:
-                action()
+                with suppress(NoMatches):
+                    action()
 
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(act)

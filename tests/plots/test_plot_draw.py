@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from itertools import pairwise
 from math import floor, log2
 
 import pytest
 from gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
 from rich.color import ColorSystem
 
+import kvtui.plots
 from kvtui.canvas.braille import BLANK
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
 from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_rich, render_text
@@ -36,7 +39,7 @@ def test_all_labels_are_whole_and_apart(figure, size):
             rows.setdefault(label.y, []).append(label)
         for labels in rows.values():
             ordered = sorted(label for label in labels if label.text)
-            assert all(a.right <= b.x for a, b in zip(ordered, ordered[1:], strict=False))
+            assert all(a.right <= b.x for a, b in pairwise(ordered))
         panel = frame.panel
         for axis in (panel.x, panel.y, *([panel.z] if panel.z else [])):
             title = f"{axis.label} ({axis.unit})" if axis.unit else axis.label
@@ -159,7 +162,7 @@ def test_a_long_legend_says_how_much_it_leaves_out():
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_hostile_figures_are_drawn_at_any_size(name):
-    for size in (*TINY, (80, 24)):
+    for size in [(80, 24)] if "million" in name else [*TINY, (80, 24)]:
         picture = draw(HOSTILE[name], *size)
         assert picture.cells.glyph.shape == (size[1], size[0])
     text = render_text(HOSTILE[name], 80)
@@ -209,7 +212,7 @@ def test_threads_may_draw_at_the_same_time():
         for figure in FLAT[:6]:
             found[figure.id].add(render_text(figure, 90, 30))
 
-    threads = [threading.Thread(target=draw_all) for _ in range(4)]
+    threads = [threading.Thread(target=draw_all) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -223,3 +226,11 @@ def test_a_million_points_reach_every_extreme():
     glyph = picture.cells.glyph[frame.plot.y : frame.plot.y + frame.plot.height, frame.plot.x : frame.plot.right]
     filled = (glyph > BLANK).sum(axis=0)
     assert (filled >= frame.plot.height - 3).all()
+
+
+def test_without_plotext_our_own_painter_draws(monkeypatch):
+    expected = draw(CURVES, 80, 24, painter="cells").cells.text()
+    monkeypatch.setitem(sys.modules, "plotext", None)
+    monkeypatch.delitem(sys.modules, "kvtui.plots.plotext_", raising=False)
+    monkeypatch.delattr(kvtui.plots, "plotext_", raising=False)
+    assert draw(CURVES, 80, 24, painter="plotext").cells.text() == expected

@@ -231,3 +231,19 @@ def test_variants_keep_their_look_on_all_figures():
     forty = styles(line_figure(*(Line(f"GQA {i}", floats([1]), floats([1])) for i in range(40))))
     assert len({(look.ink, look.point) for look in forty.values()}) == 16
     assert len({look.place for look in forty.values()}) == 40
+
+
+@pytest.mark.parametrize("painter", ["cells", "plotext"])
+def test_a_whisker_does_not_shorten_its_bar_where_colours_do_not_show(painter):
+    values, low, high = floats([8]), floats([2]), floats([10])
+    panel = Panel("", Axis("x"), Axis("y", low=0.0, high=12.0), (Bars("a", values, low, high),), categories=("a",))
+    figure = Figure("b", "b", "", (panel,))
+    for shaded in (True, False):
+        picture = draw(figure, 60, 30, painter=painter, shaded=shaded)
+        plot = picture.frames[0].plot
+        middle = picture.frames[0].columns[0]
+        column = slice(plot.y, plot.y + plot.height), slice(middle - 1, middle + 2)
+        glyph, under = picture.cells.glyph[column], picture.cells.under[column]
+        barred = ((glyph == ord("█")) | (under == styles(figure)["a"].ink)).sum(axis=0)
+        assert abs(barred - plot.height * 8 / 12).max() <= 1
+        assert (glyph[: plot.height // 3] > BLANK).any()

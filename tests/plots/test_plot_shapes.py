@@ -69,7 +69,7 @@ def test_bars_are_equally_thick_and_never_overlap(categories, series, length):
         for start, size in zip(at, thickness, strict=True):
             sizes.add(int(size))
             if size:
-                assert 0 <= start
+                assert start >= 0
                 assert start + size <= length
                 taken[start : start + size] += 1
     assert len(sizes) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log2, log10
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_any_values_make_an_axis_with_ticks_inside(values, scale, kind, zero, pa
     assert all(found.low <= tick.value <= found.high for tick in shown)
     assert [tick.value for tick in shown] == sorted({tick.value for tick in shown})
     labels = [tick.label for tick in shown]
-    assert all(a != b for a, b in zip(labels, labels[1:], strict=False))
+    assert all(a != b for a, b in pairwise(labels))
     units = found.unit(floats([tick.value for tick in shown]))
     assert (units >= -1e-9).all()
     assert (units <= 1 + 1e-9).all()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -450,20 +451,50 @@ sys.path.insert(0, sys.argv[2])
 import test_bench
 from kvtui.bench import store
 from kvtui.screens.bench_run import LiveRun
-out = Path(sys.argv[1])
-run = LiveRun(lambda: store.Writer.begin(out, test_bench.hanging_last(), {"what": "sweep"}), test_bench.PRETEND)
+run = LiveRun(lambda: store.Writer.begin(Path(sys.argv[1]), test_bench.long_last(), {"what": "sweep"}))
 run.start()
-while run.now.done < 2 or run.now.case is None:
+while run.now.done < 1 or run.now.case is None:
+    assert not run.now.over, run.now.message
     time.sleep(0.01)
-print(run.stored().host["pid"], flush=True)
+print("measured", flush=True)
 time.sleep(60)
 """
 
 
+def long_last() -> Sweep:
+    """A case that is measured at once, and one that takes a minute."""
+    asked = sweep_of(1, 2)
+    first, second = sorted(asked.jobs, key=lambda job: job.case.batch)
+    return replace(asked, jobs=(first, replace(second, budget=Budget(warmup=1, trials=10**7, seconds=60.0))))
+
+
+def workers_of(parent: int) -> set[int]:
+    """The processes that ``parent`` started and that are still there."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.add(int(status.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_killed_app_leaves_no_worker_and_loses_nothing_measured(tmp_path):
     words = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        worker = int(process.stdout.readline())
+        assert process.stdout.readline() == "measured\n"
+        workers = workers_of(process.pid)
         process.send_signal(signal.SIGKILL)
-    assert len(store.read(store.find_run(tmp_path)).measured) == 2
-    assert worker != process.pid
+    assert workers
+    until = time.monotonic() + 10
+    while any(map(alive, workers)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(alive, workers))
+    assert len(store.read(store.find_run(tmp_path)).measured) == 1

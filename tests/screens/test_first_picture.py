@@ -63,7 +63,9 @@ def test_the_first_picture_is_whole_and_stays(size):
                     assert shown[column.region.y][column.region.x] == "┌"
             assert "Llama-3.1-8B" in shown[1]
             assert not shown[-1].strip()
-            while not app.screen.query("FooterKey"):
+            for _ in range(500):
+                if app.screen.query("FooterKey"):
+                    break
                 await pilot.pause(0.02)
             later = rows(app)
             assert later[1 : region.y] == shown[1 : region.y]
