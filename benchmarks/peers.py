@@ -25,7 +25,7 @@ from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""Queries [heads, group, width], keys [heads, tokens, width], values [heads, tokens, value], scale: [heads, group, …]."""
+"""Queries [heads, group, width], keys [heads, tokens, width], values [heads, tokens, value] and a scale in that order."""
 
 
 class Grouped(NamedTuple):

@@ -67,6 +67,9 @@ class Sight:
         return row if y >= 2 + self.heads and row in self.rows else None
 
 
+NOTHING = Sight(range(0), range(0), 0, 0, 1)
+
+
 def sight(grid: Grid, width: int, height: int, top: int, left: int) -> Sight:
     """The part of ``grid`` that ``width`` × ``height`` cells show, scrolled from ``top`` and ``left`` to the cursor."""
     longest = max((len(name) for name in grid.rows), default=0)
@@ -162,12 +165,13 @@ class MatrixView(Canvas):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._grid: Grid | None = None
-        self.sight = Sight(range(0), range(0), 0, 0, 1)
+        self.sight = NOTHING
 
     def show(self, grid: Grid) -> None:
         """Paint ``grid`` in the widget's size."""
         width, height = self.size
         if width < 2 or height < 2:
+            self.sight = NOTHING
             return
         self._grid = grid
         self.sight = sight(grid, width, height, self.sight.rows.start, self.sight.columns.start)
