@@ -25,7 +25,7 @@ from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""Queries [heads, group, width], keys [heads, tokens, width], values [heads, tokens, value] and a scale in that order."""
+"""Queries, keys and values [heads, rows, width], and a scale, to attention outputs [heads, group, value]."""
 
 
 class Grouped(NamedTuple):

@@ -146,6 +146,13 @@ def effect(lever: Lever) -> str:
     return ", ".join(gain.words for gain in gains(lever))
 
 
+def known(lever: Lever, measure: Measure) -> bool:
+    """Whether ``measure`` has a figure both before and after."""
+    if measure not in RATES:
+        return True
+    return _middle(lever.before, measure) is not None and _middle(lever.after, measure) is not None
+
+
 def expected_tokens(acceptance: float, drafted: int) -> float:
     """Tokens that one step gives when each of ``drafted`` tokens is accepted with probability ``acceptance``.
 

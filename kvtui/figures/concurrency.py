@@ -32,7 +32,7 @@ def steps(scenario: Scenario) -> Figure:
     end = min(max(USUAL_CONTEXT, 4 * scenario.context), MAX_TOKENS)
     contexts = sorted({*spaced(min(LEAST_CONTEXT, scenario.context), end, POINTS).tolist(), scenario.context})
     plain = _plain(alone, contexts)
-    lines = [_line("plain arithmetic" if scenario.engine != "none" else "fits up to here", plain)]
+    lines = [_line("plain arithmetic" if scenario.engine != "none" else "most that fit", plain)]
     if scenario.engine != "none":
         lines = [_line(scenario.engine, _served(alone, contexts)), replace(lines[0], dash="dashed")]
     here = Scatter("the scenario", floats([scenario.context]), floats([scenario.batch]))

@@ -78,6 +78,7 @@ class BenchScreen(Screen[None]):
     Runs are kept in the folder ``out``; ``command`` starts another worker than this interpreter's.
     """
 
+    CSS_PATH = Path(__file__).with_name("bench.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings.BENCH
 
     def __init__(

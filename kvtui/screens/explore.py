@@ -44,6 +44,7 @@ RESULTS = Path("results")
 class ExploreScreen(ScenarioActions, Screen[None]):
     """The list of figures and the parameters at the left, the figure at the right, and what the cursor reads out."""
 
+    CSS_PATH = Path(__file__).with_name("explore.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings.EXPLORE
 
     def __init__(self, session: Session) -> None:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.screen import Screen
@@ -20,22 +21,19 @@ from textual.worker import Worker, get_current_worker
 
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.palette import Ink
-from kvtui.canvas.panels.text import clean, cut
+from kvtui.canvas.panels.text import clean
 from kvtui.engine.errors import InputError
 from kvtui.engine.levers import MEASURES, Idle, Lever, Measure, levers, ranked
 from kvtui.engine.matrix import METRICS, VIEWS, Answer, Place, View, answer, table
 from kvtui.engine.scenario import Scenario
-from kvtui.figures.figure import Figure
 from kvtui.screens import bindings
 from kvtui.screens.plan_sheet import Sheet, Sorting
+from kvtui.screens.plan_side import MOST_MARKS, PlanSide
 from kvtui.screens.plan_text import (
     Detail,
-    cell_rows,
     cell_text,
     cell_width,
-    lever_rows,
     metric_title,
-    part_rows,
     status_words,
     title_row,
 )
@@ -44,15 +42,13 @@ from kvtui.session import Change, Session
 from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.matrix import Grid, MatrixView
 from kvtui.widgets.mode_bar import ModeBar
-from kvtui.widgets.panels import Line, PanelColumn, Section
-from kvtui.widgets.plot import PlotView
+from kvtui.widgets.panels import Line, PanelColumn
 
 if TYPE_CHECKING:
     from kvtui.app import KvtuiApp
     from kvtui.screens.export import Form
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 18
-MOST_MARKS = 4
 SHOW_SECONDS, BREATH_SECONDS, GIVE_WAY_SECONDS = 0.15, 0.001, 0.12
 TOPICS = {
     "used_share": "total",
@@ -62,9 +58,7 @@ TOPICS = {
     "usd_per_million_tokens": "cost",
     "joules_per_token": "energy",
 }
-CELL_ROWS, PLOT_ROWS, LEVER_ROWS, AROUND_ROWS = (11, 16), (11, 18), 9, 4
-SIDE_COLUMNS = ((160, 66), (120, 50), (100, 42))
-LEVERS = "levers: what one change does"
+AROUND_ROWS = 4
 ORDERS = {"best first": "↓", "worst first": "↑"}
 TABLE_ACTIONS = {
     *("move", "own", "switch", "metric", "view", "order", "filter", "unfilter"),
@@ -80,6 +74,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
     """
 
     AUTO_FOCUS = ""
+    CSS_PATH = Path(__file__).with_name("plan.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings.PLAN
 
     def __init__(self, session: Session) -> None:
@@ -95,7 +90,6 @@ class PlanScreen(ScenarioActions, Screen[None]):
         self._levers: Levers = []
         self._levers_of: Scenario | None = None
         self._lever_at: int | None = None
-        self._levers_shown = range(0)
         self._marks: list[Scenario] = []
         self._visible: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
         self._known: dict[Scenario, Answer] = {}
@@ -110,10 +104,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
         yield Line(id="title")
         with Horizontal(id="body"):
             yield MatrixView(id="matrix")
-            with Vertical(id="side"):
-                yield PanelColumn(id="cell")
-                yield PlotView(id="frontier")
-                yield PanelColumn(id="levers")
+            yield PlanSide(id="side")
         yield Line(id="status")
         yield Input(id="wanted", placeholder="rows / columns, such as: qwen3 moe, gemma / h100, b200")
         yield KeyLine()
@@ -212,7 +203,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
             self._app.tell("no levers yet")
             return
         self._use_levers(0 if self._lever_at is None else None)
-        if self._lever_at is not None and not self.query_one("#side").display:
+        if self._lever_at is not None and not self._side.display:
             self.action_toggle_drawer()
 
     def action_toggle_drawer(self) -> None:
@@ -406,17 +397,8 @@ class PlanScreen(ScenarioActions, Screen[None]):
             self._draw_levers()
 
     def _share_out(self) -> None:
-        """Heights of the side's parts; where there is little room the plot gives way to levers that are looked at."""
-        columns, height = self.size.width, self.size.height - AROUND_ROWS
-        widths = (width for least, width in SIDE_COLUMNS if columns >= least)
-        self.query_one("#side").styles.width = next(widths, columns)
-        airy = height >= CELL_ROWS[1] + PLOT_ROWS[1] + 2 * LEVER_ROWS
-        cell, plot = CELL_ROWS[airy], PLOT_ROWS[airy]
-        self.query_one("#cell").styles.height = cell
-        self.query_one("#frontier").styles.height = plot
-        used = self._lever_at is not None
-        self.query_one("#cell").display = not used or height >= cell + 2 * LEVER_ROWS - 3
-        self.query_one("#frontier").display = airy or not (used or height < cell + plot + LEVER_ROWS)
+        width, height = self.size
+        self._side.share_out(width, height - AROUND_ROWS, self._lever_at is not None)
 
     def _scenario_changed(self, change: Change) -> None:
         self._stale = True
@@ -460,7 +442,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
             self._own = self._cursor = own
         if self._levers_of != scenario:
             self._levers, self._lever_at = [], None
-            self.query_one(PlotView).show(partial(_frontier, scenario))
+            self._side.show_frontier(scenario)
         self._work()
         self.redraw()
         if first:
@@ -589,33 +571,13 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
     def _draw_cell(self) -> None:
         detail = self.selected
-        panel = self.query_one("#cell", PanelColumn)
-        if panel.inner_width and panel.size.height:
-            rows, height = cell_rows(detail, panel.inner_width), panel.size.height - 2
-            rows += part_rows(detail, panel.inner_width)[: height - len(rows) - len(self._marks)]
-            room = height - len(rows)
-            names = [
-                f"{number} {clean(s.model.name)} on {clean(s.device.name)}" for number, s in enumerate(self._marks, 1)
-            ]
-            rows += [(Span(cut(name, panel.inner_width), Ink.ACCENT),) for name in names[: max(0, room)]]
-            title = f"cell · {len(names)} of {MOST_MARKS} marked" if names else "cell"
-            panel.show((Section(title, rows[: panel.size.height - 2]),))
+        self._side.show_cell(detail, self._marks)
         status = self.query_one("#status", Line)
         words = status_words(detail, self._metric)
         status.show((Span(fit(f" {words}", status.size.width), Ink.DIM),))
 
     def _draw_levers(self) -> None:
-        panel = self.query_one("#levers", PanelColumn)
-        if not panel.inner_width or panel.size.height < 4:
-            return
-        if not self._levers:
-            waiting = self._levers_of != self.session.scenario
-            words = "working out what would help" if waiting else "this scenario has no answer to improve on"
-            panel.show((Section(LEVERS, [(Span(words, Ink.DIM),)]),))
-            return
-        rows, shown = lever_rows(self._levers, self._lever_at, panel.inner_width, panel.size.height - 2)
-        actions = [None, *(f"lever({at})" for at in shown)]
-        panel.show((Section(LEVERS, rows, 0, actions),))
+        self._side.show_levers(self._levers, self._lever_at, self._levers_of != self.session.scenario)
 
     def _marked_places(self, rows: list[int], columns: list[int]) -> dict[Place, str]:
         found: dict[Place, str] = {}
@@ -641,15 +603,9 @@ class PlanScreen(ScenarioActions, Screen[None]):
         return " · ".join(words)
 
     @property
+    def _side(self) -> PlanSide:
+        return self.query_one(PlanSide)
+
+    @property
     def _app(self) -> KvtuiApp:
         return cast("KvtuiApp", self.app)
-
-
-def _frontier(scenario: Scenario) -> Figure:
-    """The frontier of ``scenario``, or why there is none."""
-    from kvtui.figures.concurrency import steps
-
-    try:
-        return steps(scenario)
-    except InputError as error:
-        return Figure("concurrency", "no frontier", "", (), (str(error),))

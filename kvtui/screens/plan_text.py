@@ -12,7 +12,7 @@ from kvtui.canvas.panels.numbers import estimate_rows, figure
 from kvtui.canvas.panels.text import clean, cut, pair, wrap, wrapped
 from kvtui.engine.adapt import layout_words
 from kvtui.engine.errors import InputError
-from kvtui.engine.levers import MEASURES, Gain, Idle, Lever, gains
+from kvtui.engine.levers import MEASURES, Gain, Idle, Lever, gains, known
 from kvtui.engine.matrix import Answer, Metric
 from kvtui.engine.notices import unserved
 from kvtui.engine.plan import budget, device_parts
@@ -27,6 +27,7 @@ WIDTHS = {"used_share": 8, "max_sequences": 8}
 USUAL_WIDTH = 11
 GAINS = ("seqs", "ctx", "tok/s", "$/M")
 GAIN_WIDTH = 7
+THOUSANDS = 10_000
 
 
 class Detail(NamedTuple):
@@ -217,10 +218,7 @@ def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> Row:
         return sign, Span(words, Ink.TEXT if selected else Ink.FAINT, under)
     name = Span(fit(lever.name, room - 2), Ink.BRIGHT if selected else Ink.TEXT, under)
     found = {gain.figure: gain for gain in gains(lever)}
-    known = lever.before.times is not None and lever.before.fits and lever.after.fits
-    unchanged = ["=", "=", *["=" if known else "–"] * 2]
-    figures = (_gain_span(found.get(m), text, under) for m, text in zip(MEASURES, unchanged, strict=True))
-    return sign, name, *figures
+    return sign, name, *(_gain_span(found.get(m), "=" if known(lever, m) else "–", under) for m in MEASURES)
 
 
 def _gain_span(gain: Gain | None, otherwise: str, under: Ink) -> Span:
@@ -263,6 +261,8 @@ def _times(value: float | Band | None) -> str:
 
 def _value(value: float | Band) -> str:
     if isinstance(value, Band):
-        low, high = figure(value.low).replace(" ", ""), figure(value.high).replace(" ", "")
+        if value.high >= THOUSANDS:
+            return f"{figure(value.low / 1e3)}–{figure(value.high / 1e3)}k"
+        low, high = figure(value.low), figure(value.high)
         return low if low == high else f"{low}–{high}"
     return f"{value:,.0f}"

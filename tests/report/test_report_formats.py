@@ -25,7 +25,7 @@ INTERFACE = """
 scenario: model gpu gpus tp pp dp weight_dtype kv_dtype context_tokens batch lengths_tokens continuous_batching
 scenario: paged_attention flash_attention skip_weights shared_prefix_tokens block_size_tokens max_batched_tokens
 scenario: speculative_tokens kv_pool_bytes gpu_memory_utilization engine policy command_line max_seqs
-scenario: prefix_caching draft_layers hybrid_manager pp_partition parallel ubatch_tokens swa_full
+scenario: prefix_caching draft_layers hybrid_manager pp_partition parallel ubatch_tokens swa_full bandwidth_gbs
 model: name source confidence layers layer_kinds parameters parameters_from active_parameters kv_bytes_per_token
 model: indexer_bytes_per_token bounded_bytes_per_sequence state_bytes_per_sequence max_context_tokens published_weights
 device: name vendor nominal_gb usable_bytes memory_type modules bandwidth_gbs source confidence
@@ -37,7 +37,7 @@ engine: name version block_size_tokens groups bytes_per_block blocks blocks_per_
 engine: state_bytes_per_slot kv_cache_tokens max_concurrency needed_bytes buffers pool_bytes pool_is_estimate
 engine: engine_needed_bytes state_slots padding_layers max_context_tokens max_context_limit max_sequences
 engine: max_sequences_limit shares refusals notes
-performance: prefill_ms decode_ms_per_token tokens_per_second bound confidence
+performance: prefill_ms decode_ms_per_token tokens_per_second bound confidence measured_bandwidth_gbs
 cost: usd_per_hour usd_per_hour_span usd_per_million_tokens joules_per_token priced_on confidence
 """
 KEYS: dict[str, set[str]] = {}

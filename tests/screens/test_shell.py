@@ -218,6 +218,7 @@ def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
 def test_no_line_of_the_help_is_broken(width):
     async def script(app, pilot):
         await press(app, pilot, "question_mark")
+        await until(pilot, lambda: "play or pause" in shown(app))
         lines = [line for line in shown(app).splitlines() if "│" in line]
         for key in keys.of_mode("memory"):
             assert any(f" {key.text} " in line for line in lines), key.text

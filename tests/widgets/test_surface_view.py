@@ -67,7 +67,7 @@ async def press(app: Host, *keys: str) -> None:
     for key in keys:
         app.simulate_key(key)
     await app._animator.wait_until_complete()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.15)
 
 
 def last_row(app: Host) -> str:

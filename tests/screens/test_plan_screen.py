@@ -9,12 +9,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stand_in import ShellApp
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
 from kvtui.app import KvtuiApp
+from kvtui.canvas.cells import Span
 from kvtui.engine.capacity import capacity
 from kvtui.engine.errors import InputError
 from kvtui.engine.levers import Idle, Lever, levers
@@ -25,16 +28,17 @@ from kvtui.engine.roofline import estimate
 from kvtui.engine.scenario import Layout
 from kvtui.screens.explain import ExplainScreen
 from kvtui.screens.export import ExportScreen
-from kvtui.screens.plan import MOST_MARKS, PlanScreen
+from kvtui.screens.plan import PlanScreen
 from kvtui.screens.plan_compare import CompareScreen
 from kvtui.screens.plan_export import forms
 from kvtui.screens.plan_pickers import EnginePicker
 from kvtui.screens.plan_sheet import Sheet, Sorting, named
+from kvtui.screens.plan_side import MOST_MARKS
 from kvtui.screens.plan_text import cell_text
 from kvtui.screens.prompt import PromptScreen
 from kvtui.session import Session
 from kvtui.settings import Settings
-from kvtui.widgets.matrix import MatrixView
+from kvtui.widgets.matrix import Grid, MatrixView, paint_grid, sight
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "128K", "batch": "2"}
@@ -438,6 +442,31 @@ def test_the_thread_works_out_what_is_in_sight_and_nothing_behind_another_screen
         await seen.until(lambda: screen._own in screen.sheet.answers)
 
     watch(body, at_work=True, fa=False)
+
+
+@given(st.integers(2, 90), st.integers(2, 30), st.integers(0, 40), st.integers(0, 40), st.data())
+def test_the_cursor_is_always_in_sight(width, height, rows, columns, data):
+    cursor = data.draw(st.integers(0, max(0, rows - 1))), data.draw(st.integers(0, max(0, columns - 1)))
+    grid = Grid(
+        rows=[f"row {i}" for i in range(rows)],
+        columns=[f"a column {i}" for i in range(columns)],
+        cell=lambda row, column: Span(f"{row}:{column}"),
+        width=6,
+        cursor=cursor,
+    )
+    seen = sight(grid, width, height, data.draw(st.integers(0, 40)), data.draw(st.integers(0, 40)))
+    text = paint_grid(grid, width, height, seen).text()
+    if not rows or not columns:
+        return
+    assert cursor[0] in seen.rows
+    assert cursor[1] in seen.columns
+    assert list(seen.rows)[-1] < rows
+    assert list(seen.columns)[-1] < columns
+    if width > 30 and height > 8:
+        assert f"{cursor[0]}:{cursor[1]}" in text
+        y = next(y for y, line in enumerate(text.splitlines()) if "▶" in line)
+        assert seen.row_at(y) == cursor[0]
+        assert seen.column_at(text.splitlines()[y].index("▶")) == cursor[1]
 
 
 def test_names_are_found_by_words_and_alternatives():
