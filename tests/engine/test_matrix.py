@@ -49,7 +49,7 @@ def check(scenario: Scenario, view: matrix.View, data: st.DataObject) -> None:
 
 
 @given(scenarios(), st.sampled_from(list(VIEWS)), st.none() | st.integers(1, 2**34), st.data())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_a_cell_is_what_its_own_plan_says(scenario, view, pool, data):
     check(replace(scenario, kv_pool=pool), view, data)
 
@@ -62,7 +62,7 @@ def test_a_cell_is_what_its_own_plan_says(scenario, view, pool, data):
     st.integers(1, 300_000),
     st.data(),
 )
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_a_cell_is_what_its_engine_allocates(engine, model, view, tp, context, data):
     scenario = scenario_from({"engine": engine, "model": model, "tp": tp, "context": str(context), "batch": "3"})
     check(scenario, view, data)

@@ -20,7 +20,7 @@ from kvtui.figures.figure import Line, Scatter
     "values",
     [
         {"context": "128K", "batch": "3"},
-        {"context": "32K", "batch": "20", "cb": True, "pa": True, "model": "gemma-3-27b"},
+        {"context": "32K", "batch": "20", "model": "gemma-3-27b"},
         {"context": "64K", "engine": "vllm", "model": "Qwen3.5-35B-A3B", "gpu": "H200 SXM"},
         {"context": "64K", "engine": "llama.cpp"},
     ],
@@ -43,7 +43,7 @@ def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_tok
     level = [after for before, after in pairwise(points) if after[0] != before[0]]
     assert any(context == scenario.context for context, _ in points)
     for (_, before), (context, after) in pairwise(points):
-        assert np.isnan(after) or np.isnan(before) or after <= before or scenario.continuous_batching
+        assert np.isnan(after) or np.isnan(before) or after <= before
         if after < before <= CORNERS and after > 0:
             assert most(context) == after
             assert most(context - 1) == before
