@@ -31,7 +31,7 @@ import numpy as np
 
 from kvtui.bench import predict, probe, series
 from kvtui.bench.cases import Case, Shape
-from kvtui.bench.compiled import Program, enable_cache
+from kvtui.bench.compiled import Program, build, enable_cache
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import Cache, cache_bytes
 from kvtui.bench.protocol import Budget
@@ -105,9 +105,9 @@ class Lane:
 
     def sample(self, name: str) -> list[float]:
         """Milliseconds of the series ``name``; JAX's series hand one cache on to each other, as it is donated."""
-        state, ms, _ = series.collect(self.advances[name], self.states.get(name, self.shared), BUDGET)
+        state, calls, _ = series.collect(self.advances[name], self.states.get(name, self.shared), BUDGET)
         self._keep(name, state)
-        return ms
+        return [ms for ms, *_ in calls]
 
     def warm_up(self, name: str) -> None:
         """Run the series until it is steady."""
@@ -219,7 +219,7 @@ def prefill(rounds: int) -> list[Goal]:
     for dtype in DTYPES:
         shape = replace(MODELS["MHA"], dtype=dtype, kv_dtype=dtype)
         case = Case(shape, prompt=PROMPT, length=PROMPT + 1)
-        lanes.append(_jax_lane(case, series.init_weights(shape), ("prefill",)))
+        lanes.append(_jax_lane(case, series.init_weights(shape), ("prefill", "first")))
         lanes[-1].warm_up("prefill")
     shares, speedups = [], []
     for _ in range(rounds):
@@ -251,7 +251,7 @@ def _lane(shape: Shape) -> Lane:
 
 
 def _jax_lane(case: Case, weights: transformer.Weights, names: Sequence[str]) -> Lane:
-    programs = series.programs(case, names)
+    programs = build(series.sources(case, names)).programs
     given = series.inputs(case, weights)
     cache = _filled(*series.init_cache(case))
     opening = State(case.prompt, (jnp.zeros(1, jnp.int32), jnp.int32(case.prompt), given.key), (cache,))
@@ -275,7 +275,7 @@ def _twin_advance(model: Any, attend: Any, opening: State) -> Advance:
         started = time.perf_counter_ns()
         token = peers.step(model, *state.rest, state.at, attend)
         ms = (time.perf_counter_ns() - started) / 1e6
-        return Timed(ms, state.at, State(state.at + 1, (token,), ()))
+        return Timed((ms,), state.at, State(state.at + 1, (token,), ()))
 
     return advance
 

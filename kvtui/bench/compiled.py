@@ -1,42 +1,61 @@
-"""A program compiled ahead of time, and what XLA says about it before it runs.
+"""Programs compiled ahead of time, and what XLA says about them before they run.
 
-Programs are lowered from abstract shapes, so nothing is allocated. Sizes and costs are those of the optimised program;
-XLA counts the body of a loop once, so its FLOPs and bytes are true of single-step programs only.
+Programs are lowered from abstract shapes, so nothing is allocated, and compiled side by side, as many as there are
+cores. Sizes and costs are those of the optimised program; XLA counts the body of a loop once, so its FLOPs and bytes
+are true of single-step programs only.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import platformdirs
 
-from kvtui.bench.host import cpu_identity
+from kvtui.bench.host import cpu_identity, usable_cores
 
+Name = TypeVar("Name")
 HIT = "/jax/compilation_cache/cache_hits"
+
+
+class Source(NamedTuple):
+    """A function, the shapes of its arguments, and the places of those that may be overwritten."""
+
+    function: Callable[..., Any]
+    shapes: tuple[Any, ...]
+    donate: tuple[int, ...] = ()
 
 
 class Program(NamedTuple):
     """A compiled function: ``run`` takes concrete arguments of the shapes it was compiled for.
 
-    ``lower_s`` and ``compile_s`` are seconds; ``cache_hit`` says whether the persistent cache had the program, None
-    where there is no such cache. ``alias_bytes`` of the outputs lie where donated arguments were, ``temp_bytes`` is
-    scratch memory. ``flops`` and ``bytes_accessed`` are XLA's own count, None where the backend gives none.
+    ``alias_bytes`` of the outputs lie where donated arguments were, ``temp_bytes`` is scratch memory. ``flops`` and
+    ``bytes_accessed`` are XLA's own count, None where the backend gives none.
     """
 
     run: Callable[..., Any]
-    lower_s: float
-    compile_s: float
-    cache_hit: bool | None
     alias_bytes: int
     temp_bytes: int
     flops: int | None
     bytes_accessed: int | None
+
+
+class Build(NamedTuple, Generic[Name]):
+    """Programs by the names of their sources, and the seconds that it took to lower and to compile all of them.
+
+    ``cache_hit`` says whether the persistent cache had every one of them, None where there is no such cache.
+    """
+
+    programs: dict[Name, Program]
+    lower_s: float
+    compile_s: float
+    cache_hit: bool | None
 
 
 def enable_cache() -> None:
@@ -68,20 +87,28 @@ def cached_programs() -> int | None:
     return None if folder is None else sum(1 for _ in Path(folder).glob("*-cache"))
 
 
-def compiled(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Program:
-    """``function`` compiled for arguments of ``shapes``; those at the places ``donate`` may be overwritten."""
+def build(sources: Mapping[Name, Source]) -> Build[Name]:
+    """The program of each of ``sources``."""
     started = time.perf_counter()
-    lowered = jax.jit(function, donate_argnums=donate).lower(*shapes)
+    lowered = [
+        jax.jit(source.function, donate_argnums=source.donate).lower(*source.shapes) for source in sources.values()
+    ]
     lowered_at = time.perf_counter()
-    with _cache_hits() as hits:
-        program = lowered.compile()
-    finished = time.perf_counter()
+    with _cache_hits() as hits, ThreadPoolExecutor(usable_cores()) as threads:
+        programs = dict(zip(sources, threads.map(_compiled, lowered), strict=True))
+    return Build(
+        programs=programs,
+        lower_s=lowered_at - started,
+        compile_s=time.perf_counter() - lowered_at,
+        cache_hit=None if cache_folder() is None else len(hits) == len(programs),
+    )
+
+
+def _compiled(lowered: jax.stages.Lowered) -> Program:
+    program = lowered.compile()
     memory, cost = program.memory_analysis(), _cost(program)
     return Program(
         run=program,
-        lower_s=lowered_at - started,
-        compile_s=finished - lowered_at,
-        cache_hit=None if cache_folder() is None else bool(hits),
         alias_bytes=memory.alias_size_in_bytes if memory else 0,
         temp_bytes=memory.temp_size_in_bytes if memory else 0,
         flops=_count(cost.get("flops")),

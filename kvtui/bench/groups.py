@@ -21,8 +21,7 @@ SIZES = ("fast", "default", "full")
 BASES = {"fast": "64x2", "default": "256x6", "full": "256x6"}
 ALL_SCALES, FOUR_SCALES = tuple(SCALES), tuple(SCALES)[:4]
 EXPERTS = ("4/1", "4/2", "8/2", "8/4", "16/4")
-PAIR = ("MHA", "GQA")
-SOME_SAMPLERS = ("greedy", "T 1", "top-k 50", "top-p 0.9", "top-k 50 + top-p 0.95")
+SOME_SAMPLERS = ("greedy", "T 1", "top-k 50", "top-p 0.9")
 THREE = ("MHA", "GQA", "MLA")
 FIVE = ("MHA", "GQA 1/2", "GQA", "MQA", "MLA")
 
@@ -91,7 +90,10 @@ GROUPS = (
         "cost of a longer context; the prompt is half of it",
         {
             "fast": ({"context": (64, 256), "attention": ("MHA",)},),
-            "default": ({"context": (64, 512, 2048), "attention": THREE},),
+            "default": (
+                {"context": (64,), "attention": ("MHA",)},
+                {"context": (512, 2048), "attention": THREE},
+            ),
             "full": ({"context": (64, 128, 256, 512, 1024, 2048), "attention": THREE},),
         },
     ),
@@ -105,8 +107,8 @@ GROUPS = (
             ),
             "default": (
                 {"model": ("256x6",), "dtype": ("fp32", "bf16"), "attention": THREE},
-                {"model": ("512x8",), "dtype": ("fp32", "bf16"), "attention": PAIR},
-                {"model": ("256x6",), "kv_dtype": ("int8",), "attention": THREE},
+                {"model": ("512x8",), "dtype": ("fp32", "bf16"), "attention": ("MHA",)},
+                {"model": ("256x6",), "kv_dtype": ("int8",), "attention": ("MHA", "MLA")},
             ),
             "full": (
                 {"model": ("256x6", "512x8"), "dtype": ("fp32", "bf16"), "attention": THREE},
@@ -130,8 +132,7 @@ GROUPS = (
         {
             "fast": ({"cache": ("on", "off"), "attention": ("MHA",)},),
             "default": (
-                {"cache": ("on", "off"), "batch": (1,), "attention": THREE},
-                {"cache": ("on", "off"), "batch": (8,), "attention": ("MHA",)},
+                {"cache": ("on", "off"), "attention": THREE},
                 {"cache": ("paged", "ring", "ring off"), "attention": ("MHA",)},
                 {"model": ALL_SCALES, "cache": ("on",), "attention": ("MHA",)},
                 {"model": ("512x8",), "cache": ("on",), "attention": THREE},
@@ -149,7 +150,7 @@ GROUPS = (
         "experts: as wide as the dense layer, and of the same total size",
         {
             "fast": ({"experts": ("dense", "4/2"), "attention": ("MHA",)},),
-            "default": ({"experts": ("dense", "4/1", "4/2", "8/2", "8/2 matched"), "attention": ("MHA",)},),
+            "default": ({"experts": ("dense", "4/1", "4/2", "8/2 matched"), "attention": ("MHA",)},),
             "full": ({"experts": ("dense", *EXPERTS, *(f"{one} matched" for one in EXPERTS)), "attention": THREE},),
         },
     ),
@@ -169,7 +170,6 @@ GROUPS = (
             "fast": ({"positions": ("RoPE", "ALiBi", "RoPE window"), "attention": ("MHA",)},),
             "default": (
                 {"positions": ("RoPE", "ALiBi", "learned", "sinusoidal", "RoPE window"), "attention": ("MHA",)},
-                {"positions": ("RoPE", "ALiBi"), "attention": ("MLA",)},
             ),
             "full": ({"positions": ("RoPE", "ALiBi", "learned", "sinusoidal", "RoPE window"), "attention": THREE},),
         },
@@ -190,7 +190,7 @@ GROUPS = (
             "fast": ({"model": ("64x2",), "dtype": ("fp32", "bf16"), "attention": ("MHA",)},),
             "default": (
                 {"model": FOUR_SCALES, "dtype": ("fp32", "bf16"), "attention": ("MHA",)},
-                {"model": ("256x6", "512x8"), "dtype": ("fp32", "bf16"), "attention": PAIR},
+                {"model": ("256x6",), "dtype": ("fp32", "bf16"), "attention": ("GQA",)},
             ),
             "full": ({"model": FOUR_SCALES, "dtype": ("fp32", "bf16"), "attention": THREE},),
         },

@@ -3,7 +3,7 @@
 The record is flat; keys end in their unit, and what does not apply or is not known is None:
 
 * ``status``, ``message``; ``device``, ``platform``; ``parameters``
-* ``lower_s``, ``compile_s``: all programs of the job together; ``cache_hit``: all of them were in the persistent cache
+* ``lower_s``, ``compile_s``: until all programs of the job were there; ``cache_hit``: the persistent cache had them all
 * ``kv_predicted_bytes`` by the planner's formulas, ``kv_measured_bytes`` of the real arrays; ``donated``: the decode
   step writes every byte of the cache in place; ``temp_bytes``, ``xla_flops``, ``xla_bytes`` of that step, as XLA has it
 * ``model_flops``, ``floor_bytes``: what the step at the median sampled position has to do and to move
@@ -27,7 +27,7 @@ from __future__ import annotations
 import functools
 import itertools
 import statistics as exact
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ import jax
 
 from kvtui.bench import predict, probe, protocol
 from kvtui.bench.cases import Case, Shape
-from kvtui.bench.compiled import Program
+from kvtui.bench.compiled import Program, Source, build
 from kvtui.bench.host import memory_bytes
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import cache_bytes
@@ -50,7 +50,7 @@ from kvtui.bench.series import (
     init_weights,
     inputs,
     names,
-    programs,
+    sources,
     start,
     warm_up,
 )
@@ -59,14 +59,15 @@ from kvtui.engine.errors import InputError
 from kvtui.engine.units import format_bytes
 from kvtui.engine.untrusted import plain
 
-CURVE = ("ttft", "decode_step")
-STAGES = {"prefill": "prefill", "ttft": "prefill", "decode_step": "decode", "decode_scan": "decode"}
+CURVE = ("prefill", "first", "decode_step")
+STAGES = {"prefill": "prefill", "decode_step": "decode", "decode_scan": "decode"}
+FIGURES = tuple(itertools.chain.from_iterable(SERIES.values()))
 KEYS = (
     *("status", "message", "device", "platform", "lower_s", "compile_s", "cache_hit", "parameters"),
     *("kv_predicted_bytes", "kv_measured_bytes", "donated", "temp_bytes", "xla_flops", "xla_bytes"),
     *("model_flops", "floor_bytes", "bandwidth_before_gbs", "bandwidth_after_gbs", "matmul_gflops"),
     *("floor_ms", "floor_ratio", "mfu", "peak_memory_bytes", "routing_entropy", "tokens_per_second", "settled"),
-    *(f"{series}_ms_{figure}" for series in SERIES for figure in Summary._fields),
+    *(f"{series}_ms_{figure}" for series in FIGURES for figure in Summary._fields),
     "curve",
 )
 
@@ -126,9 +127,12 @@ def _measure(job: Job, stage: Stage, record: Record, samples: Samples) -> None:
     buckets = {tokens: _bucket(case, tokens) for tokens in job.positions}
 
     stage("compile")
-    ready = programs(case, names(case))
-    points = {tokens: programs(bucket, CURVE) for tokens, bucket in buckets.items()}
-    record.update(_compiling(program for found in (ready, *points.values()) for program in found.values()))
+    wanted: dict[int | None, dict[str, Source]] = {None: sources(case, names(case))}
+    wanted.update((tokens, sources(bucket, CURVE)) for tokens, bucket in buckets.items())
+    built, *compiling = build({(of, name): source for of, some in wanted.items() for name, source in some.items()})
+    record.update(zip(("lower_s", "compile_s", "cache_hit"), compiling, strict=True))
+    programs = {of: {name: built[of, name] for name in some} for of, some in wanted.items()}
+    ready = programs[None]
 
     peak = _peak_memory(device)
     given = inputs(case, _weights(case.shape))
@@ -150,7 +154,7 @@ def _measure(job: Job, stage: Stage, record: Record, samples: Samples) -> None:
 
     if job.positions:
         stage("curve")
-        _sample_curve(buckets, points, given.weights, job.budget, samples)
+        _sample_curve(buckets, programs, given.weights, job.budget, samples)
         record["curve"] = [_point(tokens, samples[f"curve_{tokens}"]) for tokens in buckets]
 
 
@@ -174,16 +178,6 @@ def _weights(shape: Shape) -> Weights:
         _weights_of.clear()
         _weights_of[shape] = init_weights(shape)
     return _weights_of[shape]
-
-
-def _compiling(found: Iterable[Program]) -> Record:
-    every = list(found)
-    hits = [program.cache_hit for program in every]
-    return {
-        "lower_s": sum(program.lower_s for program in every),
-        "compile_s": sum(program.compile_s for program in every),
-        "cache_hit": None if None in hits else all(hits),
-    }
 
 
 def _step_checks(step: Program, state: State) -> Record:
@@ -223,32 +217,33 @@ def _sample_all(
     for advance in ways.values():
         state, settled = warm_up(advance, state, budget)
         steady.append(settled)
-    for name, group in itertools.groupby([*ways, *reversed(list(ways))], STAGES.__getitem__):
+    for name, group in itertools.groupby([*ways, *reversed(ways)], STAGES.__getitem__):
         stage(name)
-        for series in group:
-            state, ms, positions = collect(ways[series], state, budget, share=2)
-            samples.setdefault(series, []).extend(ms)
+        for way in group:
+            state, calls, positions = collect(ways[way], state, budget, share=2)
+            for series, ms in zip(SERIES[way], zip(*calls, strict=True), strict=True):
+                samples.setdefault(series, []).extend(ms)
             if name == "decode":
-                samples.setdefault(f"{series}_positions", []).extend(positions)
+                samples.setdefault(f"{way}_positions", []).extend(positions)
     return state, all(steady)
 
 
 def _sample_curve(
     buckets: Mapping[int, Case],
-    points: Mapping[int, Mapping[str, Program]],
+    programs: Mapping[int | None, Mapping[str, Program]],
     weights: Weights,
     budget: Budget,
     samples: Samples,
 ) -> None:
     """The points there and back; one cache is in memory at a time."""
     for tokens in [*buckets, *reversed(list(buckets))]:
-        bucket, ready = buckets[tokens], points[tokens]
+        bucket, ready = buckets[tokens], programs[tokens]
         given = inputs(bucket, weights)
         state = start(bucket, ready, given)
         step = advances(bucket, ready, given, state)["decode_step"]
         state, _ = warm_up(step, state, budget)
-        state, ms, _ = collect(step, state, budget, share=2)
-        samples.setdefault(f"curve_{tokens}", []).extend(ms)
+        state, calls, _ = collect(step, state, budget, share=2)
+        samples.setdefault(f"curve_{tokens}", []).extend(ms for (ms,) in calls)
         del state
 
 
@@ -260,7 +255,7 @@ def _point(tokens: int, ms: list[float]) -> Record:
 def _figures(samples: Samples) -> Record:
     return {
         f"{series}_ms_{figure}": value
-        for series in SERIES
+        for series in FIGURES
         for figure, value in summary(samples.get(series, []))._asdict().items()
     }
 

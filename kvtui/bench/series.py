@@ -1,9 +1,10 @@
 """The timed series of a case: its programs, and what one sample of each series is.
 
-``prefill`` runs the prompt and writes the cache, ``ttft`` samples the first token as well, ``decode_step`` is one token
-called from Python, ``decode_scan`` several in one program. A sample is one call, from its start until everything that
-it returns is there, the cache included. Decoding goes on from the prompt to the end of the cache and then begins again
-behind the prompt; rows beyond the position are masked, and rows of a ring are real ones.
+``prefill`` runs the prompt and writes the cache; ``ttft`` lasts until the first token is chosen from its logits, by a
+program of its own as in a server, so that every call is a sample of both. ``decode_step`` is one token called from
+Python, ``decode_scan`` several in one program. A sample ends when everything that was asked for is there, the cache
+included. Decoding goes on from the prompt to the end of the cache and then begins again behind the prompt; rows beyond
+the position are masked, and rows of a ring are real ones.
 
 Without a cache ("none") each token runs the whole sequence again, and there is no ``decode_scan``, since what a call
 from Python adds is lost in that.
@@ -21,19 +22,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from kvtui.bench import predict
 from kvtui.bench.cases import Case, Shape
-from kvtui.bench.compiled import Program, compiled
+from kvtui.bench.compiled import Program, Source
 from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import Cache
-from kvtui.bench.nn.sampling import sample
+from kvtui.bench.nn.init import array_shape
 from kvtui.bench.nn.transformer import Weights
 from kvtui.bench.protocol import Budget
 from kvtui.bench.statistics import settled
+from kvtui.engine.units import MIB
 
 SEED = 0
 WINDOW = 3
-SCAN_STEPS = 16
-SERIES = ("prefill", "ttft", "decode_step", "decode_scan")
+SCAN_STEPS, LARGE_SCAN_STEPS = 16, 4
+LARGE_STEP_BYTES = 64 * MIB
+"""Beside a step that moves as much, a sixteenth and a quarter of what a call from Python adds are alike nothing."""
+PROGRAMS = ("prefill", "first", "decode_step", "decode_scan")
+SERIES = {"prefill": ("prefill", "ttft"), "decode_step": ("decode_step",), "decode_scan": ("decode_scan",)}
+"""What each kind of call is a sample of."""
 
 
 class State(NamedTuple):
@@ -49,9 +56,11 @@ class State(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """One sample: milliseconds per prefill or per token, the tokens in the cache when it began, the state after it."""
+    """One call: milliseconds (per token when decoding) of each series, the tokens in the cache when it began, and the
+    state after it.
+    """
 
-    ms: float
+    ms: tuple[float, ...]
     at: int
     state: State
 
@@ -69,18 +78,19 @@ class Inputs(NamedTuple):
 
 
 def names(case: Case) -> tuple[str, ...]:
-    """The series that there are for ``case``."""
-    return SERIES[:-1] if case.cache == "none" else SERIES
+    """The programs that there are for ``case``."""
+    return PROGRAMS[:-1] if case.cache == "none" else PROGRAMS
 
 
 def scan_steps(case: Case) -> int:
     """Tokens that ``decode_scan`` makes in one program."""
-    return min(SCAN_STEPS, case.cache_length - case.prompt)
+    large = predict.step_bytes(case, case.prompt) >= LARGE_STEP_BYTES
+    return min(LARGE_SCAN_STEPS if large else SCAN_STEPS, case.cache_length - case.prompt)
 
 
 def init_weights(shape: Shape) -> Weights:
     """Random weights, always the same."""
-    return transformer.init_weights(shape, jax.random.key(SEED))
+    return transformer.init_weights(shape, SEED)
 
 
 def inputs(case: Case, weights: Weights) -> Inputs:
@@ -95,56 +105,54 @@ def init_cache(case: Case) -> tuple[Cache, ...]:
     return (transformer.init_cache(case.shape, case.batch, case.cache_length, case.cache),)
 
 
-def programs(case: Case, wanted: Sequence[str]) -> dict[str, Program]:
-    """The program of each ``wanted`` series, compiled without allocating anything; the cache is donated."""
-    given = jax.eval_shape(lambda: inputs(case, init_weights(case.shape)))
+def sources(case: Case, wanted: Sequence[str]) -> dict[str, Source]:
+    """What each ``wanted`` program is compiled from, without allocating anything; the cache is donated."""
+    weights, key = transformer.abstract_weights(case.shape), jax.eval_shape(lambda: jax.random.key(SEED))
     cache = jax.eval_shape(lambda: init_cache(case))
-    if cache:
-        rest = jax.eval_shape(_function(case, "ttft"), *given, *cache)[:-1]
-    else:
-        rest = jax.eval_shape(lambda: _history(case))
-    first = {"prefill": (given.weights, given.prompt), "ttft": tuple(given)}
+    tokens = array_shape((case.batch, case.prompt), jnp.int32)
+    logits = array_shape((case.batch, case.shape.vocab), jnp.float32)
+    newest = array_shape((case.batch,) if cache else (case.batch, case.cache_length), jnp.int32)
+    decoding = (weights, newest, array_shape((), jnp.int32), key, *cache)
+    arguments = {"prefill": (weights, tokens, *cache), "first": (logits, key)}
     found = {}
     for name in wanted:
-        arguments = (*first.get(name, (given.weights, *rest)), *cache)
-        found[name] = compiled(_function(case, name), *arguments, donate=(len(arguments) - 1,) if cache else ())
+        given = arguments.get(name, decoding)
+        donated = (len(given) - 1,) if cache and name != "first" else ()
+        found[name] = Source(_function(case, name), given, donated)
     return found
 
 
-def start(case: Case, compiled_programs: Mapping[str, Program], given: Inputs) -> State:
-    """The state behind the prompt, which the "ttft" program has written into a new cache."""
+def start(case: Case, programs: Mapping[str, Program], given: Inputs) -> State:
+    """The state behind the prompt, which the "prefill" program has written into a new cache."""
     cache = init_cache(case)
     if not cache:
         return State(_first_position(case), _history(case), ())
-    _, (*rest, filled) = timed(compiled_programs["ttft"].run, *given, *cache)
-    return State(_first_position(case), tuple(rest), (filled,))
+    _, (logits, filled) = timed(programs["prefill"].run, given.weights, given.prompt, *cache)
+    _, (token, key) = timed(programs["first"].run, logits, given.key)
+    return State(_first_position(case), (token, jnp.int32(case.prompt), key), (filled,))
 
 
-def advances(case: Case, compiled_programs: Mapping[str, Program], given: Inputs, opening: State) -> dict[str, Advance]:
-    """For each program how one sample of its series is taken; ``opening`` is the state behind the prompt."""
+def advances(case: Case, programs: Mapping[str, Program], given: Inputs, opening: State) -> dict[str, Advance]:
+    """For each kind of call that the programs allow, how one is made; ``opening`` is the state behind the prompt."""
 
-    def prefill(run: Run, state: State) -> Timed:
-        ms, (_, *cache) = timed(run, given.weights, given.prompt, *state.cache)
-        return Timed(ms, 0, opening._replace(cache=tuple(cache)))
+    def prompt(state: State) -> Timed:
+        prefill, (logits, *cache) = timed(programs["prefill"].run, given.weights, given.prompt, *state.cache)
+        first, _ = timed(programs["first"].run, logits, given.key)
+        return Timed((prefill, prefill + first), 0, opening._replace(cache=tuple(cache)))
 
-    def first_token(run: Run, state: State) -> Timed:
-        ms, outputs = timed(run, *given, *state.cache)
-        return Timed(ms, 0, opening._replace(cache=outputs[len(opening.rest) :]))
-
-    def decode(tokens: int, run: Run, state: State) -> Timed:
+    def decode(name: str, tokens: int, state: State) -> Timed:
         if state.at + tokens > _room(case):
             state = opening._replace(cache=state.cache)
-        ms, outputs = timed(run, given.weights, *state.rest, *state.cache)
+        ms, outputs = timed(programs[name].run, given.weights, *state.rest, *state.cache)
         ahead = len(state.rest)
-        return Timed(ms / tokens, state.at, State(state.at + tokens, outputs[:ahead], outputs[ahead:]))
+        return Timed((ms / tokens,), state.at, State(state.at + tokens, outputs[:ahead], outputs[ahead:]))
 
-    samplers: dict[str, Callable[[Run, State], Timed]] = {
-        "prefill": prefill,
-        "ttft": first_token,
-        "decode_step": functools.partial(decode, 1),
-        "decode_scan": functools.partial(decode, scan_steps(case)),
+    ways: dict[str, Advance] = {
+        "prefill": prompt,
+        "decode_step": functools.partial(decode, "decode_step", 1),
+        "decode_scan": functools.partial(decode, "decode_scan", scan_steps(case)),
     }
-    return {name: functools.partial(samplers[name], program.run) for name, program in compiled_programs.items()}
+    return {name: way for name, way in ways.items() if name in programs}
 
 
 def timed(run: Run, *arguments: Any) -> tuple[float, tuple[Any, ...]]:
@@ -164,25 +172,34 @@ def warm_up(advance: Advance, state: State, budget: Budget) -> tuple[State, bool
     steady = False
     while len(seen) < budget.warmup or (budget.warmup and not steady and time.monotonic() < until):
         ms, _, state = advance(state)
-        seen.append(ms)
+        seen.append(ms[-1])
         steady = settled(seen, WINDOW)
     return state, steady
 
 
-def collect(advance: Advance, state: State, budget: Budget, share: int = 1) -> tuple[State, list[float], list[int]]:
-    """Milliseconds and positions of the samples that the ``share``-th part of the budget allows, after a call untimed.
+def collect(
+    advance: Advance, state: State, budget: Budget, share: int = 1
+) -> tuple[State, list[tuple[float, ...]], list[int]]:
+    """Milliseconds and positions of the calls that the ``share``-th part of the budget allows.
 
-    There are at least ``budget.trials`` and at most ``budget.most`` samples in all, unless the former are more.
+    There are at least ``budget.trials`` and at most ``budget.most`` of them in all, unless the former are more. The
+    first call finds the processor's caches filled by another program, and is left out unless it takes all of the time.
     """
-    state = advance(state).state
+    seconds = budget.seconds / share
     least = max(1, -(-budget.trials // share))
     most = max(least, budget.most // share)
-    until = time.monotonic() + budget.seconds / share
-    ms: list[float] = []
+    ms: list[tuple[float, ...]] = []
     positions: list[int] = []
-    while len(ms) < least or (len(ms) < most and time.monotonic() < until):
-        sample_ms, at, state = advance(state)
-        ms.append(sample_ms)
+    started = time.monotonic()
+    first = advance(state)
+    state = first.state
+    begun = time.monotonic()
+    if begun - started >= seconds:
+        ms.append(first.ms)
+        positions.append(first.at)
+    while len(ms) < least or (len(ms) < most and time.monotonic() < begun + seconds):
+        call_ms, at, state = advance(state)
+        ms.append(call_ms)
         positions.append(at)
     return state, ms, positions
 
@@ -209,30 +226,23 @@ def _history(case: Case) -> tuple[Array, Array, Array]:
 
 def _function(case: Case, name: str) -> Callable[..., tuple[Any, ...]]:
     shape, sampler, mode = case.shape, case.sampler, case.latent_mode
-    if case.cache == "none":
-        return _uncached(case, name)
-    match name:
-        case "prefill":
+    match name, case.cache:
+        case "first", _:
+            return functools.partial(generate.choose, sampler)
+        case "prefill", "none":
+            return _logits(case)
+        case _, "none":
+            return generate.uncached_step(shape, sampler)
+        case "prefill", _:
             return functools.partial(transformer.prefill, shape, latent_mode=mode)
-        case "ttft":
-            return generate.first(shape, sampler, mode)
-        case "decode_step":
+        case "decode_step", _:
             return generate.step(shape, sampler, mode)
         case _:
             return generate.steps(scan_steps(case), shape, sampler, mode)
 
 
-def _uncached(case: Case, name: str) -> Callable[..., tuple[Any, ...]]:
-    def logits(weights: Weights, prompt: Array) -> tuple[Array, ...]:
+def _logits(case: Case) -> Callable[..., tuple[Array]]:
+    def program(weights: Weights, prompt: Array) -> tuple[Array]:
         return (transformer.logits_at(case.shape, weights, prompt, jnp.int32(case.prompt - 1)),)
 
-    def first_token(weights: Weights, prompt: Array, key: Array) -> tuple[Array, ...]:
-        return (sample(case.sampler, logits(weights, prompt)[0], key),)
-
-    match name:
-        case "prefill":
-            return logits
-        case "ttft":
-            return first_token
-        case _:
-            return generate.uncached_step(case.shape, case.sampler)
+    return program

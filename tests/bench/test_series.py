@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kvtui.bench import series
 from kvtui.bench.cases import Case, Sampler, Shape
+from kvtui.bench.compiled import build
 from kvtui.bench.nn import transformer
 from kvtui.bench.protocol import Budget
 from kvtui.bench.series import State, Timed
@@ -24,7 +25,7 @@ CASE = Case(SHAPE, batch=2, prompt=5, sampler=Sampler(temperature=0.8, top_k=8))
 def ready():
     """The compiled programs of CASE and its inputs."""
     jax.config.update("jax_disable_most_optimizations", True)
-    compiled = series.programs(CASE, series.names(CASE))
+    compiled = build(series.sources(CASE, series.names(CASE))).programs
     jax.config.update("jax_disable_most_optimizations", False)
     return compiled, series.inputs(CASE, series.init_weights(SHAPE))
 
@@ -78,11 +79,10 @@ def test_a_prefill_between_steps_brings_generation_back_to_the_prompt(ready):
     first = np.asarray(state.rest[0])
     for _ in range(3):
         state = ways["decode_step"](state).state
-    for name in ("prefill", "ttft"):
-        ms, at, state = ways[name](state)
-        assert (at, state.at) == (0, CASE.prompt)
-        assert ms > 0
-        np.testing.assert_array_equal(state.rest[0], first)
+    (prefill, ttft), at, state = ways["prefill"](state)
+    assert (at, state.at) == (0, CASE.prompt)
+    assert 0 < prefill < ttft
+    np.testing.assert_array_equal(state.rest[0], first)
 
 
 def test_the_prompt_is_random_but_always_the_same():
@@ -95,8 +95,8 @@ def test_the_prompt_is_random_but_always_the_same():
 
 
 def test_only_cases_with_a_cache_have_a_scan():
-    assert series.names(CASE) == series.SERIES
-    assert series.names(replace(CASE, cache="none")) == ("prefill", "ttft", "decode_step")
+    assert series.names(CASE) == ("prefill", "first", "decode_step", "decode_scan")
+    assert series.names(replace(CASE, cache="none")) == ("prefill", "first", "decode_step")
 
 
 @given(st.integers(1, 23))
@@ -107,7 +107,7 @@ def test_a_scan_never_needs_more_room_than_there_is(prompt):
 def clock(times):
     """A series whose samples take the given milliseconds, without taking any time."""
     left = iter(times)
-    return lambda state: Timed(next(left), state.at, State(state.at + 1, (), ()))
+    return lambda state: Timed((next(left),), state.at, State(state.at + 1, (), ()))
 
 
 START = State(0, (), ())
@@ -138,6 +138,7 @@ def test_samples_are_as_many_as_the_budget_says(trials, most, share, seconds):
     state, ms, positions = series.collect(clock(range(1000)), START, budget, share)
     least = -(-trials // share)
     assert len(ms) == (max(least, most // share) if seconds else least)
-    assert ms == list(range(1, len(ms) + 1)), "the first call is not a sample"
-    assert positions == ms
-    assert state.at == len(ms) + 1
+    left_out = 1 if seconds else 0
+    assert ms == [(number,) for number in range(left_out, len(ms) + left_out)], "a short first call is no sample"
+    assert positions == [number for (number,) in ms]
+    assert state.at == len(ms) + left_out

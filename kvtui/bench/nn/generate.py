@@ -1,7 +1,7 @@
-"""The programs that the benchmark compiles: the first token, one more token, and many in a single program.
+"""Generation: choosing a token, and the programs for one more token, with and without a cache, or for many at once.
 
-Every function here returns a pure function with the shape and the sampler fixed, fit for ``jax.jit`` with the cache
-donated. Sampling is part of each program.
+``step``, ``steps`` and ``uncached_step`` return pure functions with the shape and the sampler fixed, fit for
+``jax.jit`` with the cache donated. Sampling is part of each.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from kvtui.bench.cases import LatentMode, Sampler, Shape
 from kvtui.bench.nn import transformer
@@ -24,17 +23,14 @@ State = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache]
 """The newest token of each sequence, its position, the random key and the cache, to which it is not added yet."""
 
 
-def first(
-    shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
-) -> Callable[[Weights, Int[Array, "batch prompt"], Key[Array, ""], Cache], State]:
-    """Prefill and the first token: (weights, prompt tokens, key, cache) to the state after it."""
-
-    def program(weights: Weights, tokens: Int[Array, "batch prompt"], key: Key[Array, ""], cache: Cache) -> State:
-        now, later = jax.random.split(key)
-        logits, cache = transformer.prefill(shape, weights, tokens, cache, latent_mode)
-        return sample(sampler, logits, now), jnp.int32(tokens.shape[1]), later, cache
-
-    return program
+def choose(
+    sampler: Sampler, logits: Float[Array, "batch vocab"], key: Key[Array, ""]
+) -> tuple[Int[Array, " batch"], Key[Array, ""]]:
+    """The next token of each sequence and the key for the one after it; the likeliest token needs no new key."""
+    if sampler.temperature == 0:
+        return sample(sampler, logits, key), key
+    now, later = jax.random.split(key)
+    return sample(sampler, logits, now), later
 
 
 def step(
@@ -45,9 +41,9 @@ def step(
     def program(
         weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: Cache
     ) -> State:
-        now, later = jax.random.split(key)
         logits, cache = transformer.decode(shape, weights, tokens, position, cache, latent_mode)
-        return sample(sampler, logits, now), position + 1, later, cache
+        chosen, later = choose(sampler, logits, key)
+        return chosen, position + 1, later, cache
 
     return program
 
@@ -81,8 +77,7 @@ def uncached_step(
     def program(
         weights: Weights, history: Int[Array, "batch length"], position: Int[Array, ""], key: Key[Array, ""]
     ) -> tuple[Int[Array, "batch length"], Int[Array, ""], Key[Array, ""]]:
-        now, later = jax.random.split(key)
-        tokens = sample(sampler, transformer.logits_at(shape, weights, history, position), now)
+        tokens, later = choose(sampler, transformer.logits_at(shape, weights, history, position), key)
         history = lax.dynamic_update_slice_in_dim(history, tokens[:, None], position + 1, axis=1)
         return history, position + 1, later
 

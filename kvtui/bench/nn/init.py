@@ -1,22 +1,20 @@
-"""Random weights: a model says the sizes of its arrays, and one draw fills them all.
+"""Random weights: a model says the sizes of its arrays, and NumPy fills them, which leaves XLA nothing to compile.
 
-Matrices are normal, scaled so that a product keeps the variance of its input; the gains of norms are one. A draw for
-each array would take XLA seconds to compile, one that is cut into arrays takes a fraction of a second.
+Matrices are uniform, scaled so that a product keeps the variance of its input; the gains of norms are one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+from jax import Array
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import PyTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +43,26 @@ def gain(size: int) -> Any:
     return Blank((size,), 0)
 
 
-def fill(blanks: PyTree, key: Key[Array, ""], dtype: DTypeLike) -> PyTree:
-    """``blanks`` with an array of ``dtype`` in place of each of them."""
-    leaves, tree = jax.tree.flatten(blanks)
-    ends = list(accumulate(blank.size for blank in leaves))
-    drawn = _normal(key, ends[-1], dtype)
-    return jax.tree.unflatten(
-        tree,
-        [
-            _cut(drawn, end - blank.size, blank.inputs**-0.5, blank.sizes)
-            if blank.inputs
-            else jnp.ones(blank.sizes, dtype)
-            for blank, end in zip(leaves, ends, strict=True)
-        ],
-    )
+def abstract(blanks: PyTree, dtype: DTypeLike) -> PyTree:
+    """The arrays of ``dtype`` that ``fill`` makes, without their elements."""
+    return jax.tree.map(lambda blank: array_shape(blank.sizes, dtype), blanks)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def _normal(key: Key[Array, ""], size: int, dtype: DTypeLike) -> Float[Array, " size"]:
-    return jax.random.normal(key, (size,), dtype)
+def array_shape(sizes: tuple[int, ...], dtype: DTypeLike) -> jax.ShapeDtypeStruct:
+    """An array without its elements."""
+    return jax.ShapeDtypeStruct(sizes, dtype)  # type: ignore[no-untyped-call]
 
 
-@partial(jax.jit, static_argnums=3)
-def _cut(drawn: Float[Array, " size"], start: int, scale: float, sizes: tuple[int, ...]) -> Float[Array, "*sizes"]:
-    part = lax.dynamic_slice(drawn, (start,), (math.prod(sizes),))
-    return part.reshape(sizes) * jnp.asarray(scale, drawn.dtype)
+def fill(blanks: PyTree, seed: int, dtype: DTypeLike) -> PyTree:
+    """``blanks`` with an array of ``dtype`` in place of each of them; the same for the same ``seed``."""
+    random = np.random.default_rng(seed)
+
+    def filled(blank: Blank) -> Array:
+        if not blank.inputs:
+            return jnp.ones(blank.sizes, dtype)
+        drawn = random.random(blank.sizes, np.float32)
+        drawn -= np.float32(0.5)
+        drawn *= np.float32((12 / blank.inputs) ** 0.5)
+        return jnp.asarray(drawn.astype(dtype, copy=False))
+
+    return jax.tree.map(filled, blanks)

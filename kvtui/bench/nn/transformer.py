@@ -1,23 +1,23 @@
 """A decoder-only transformer: plain pytrees of weights and caches; prefill, decode, and forward without a cache.
 
 Pre-norm blocks of attention and a feed-forward layer, no biases, embeddings tied to the output. Layers are separate
-arrays and the loop over them is unrolled: a scan over stacked layers would copy the whole cache in every step. All
-functions are pure and fit for ``jax.jit`` with ``shape`` and the modes fixed; decode is meant to be compiled with the
-cache donated.
+arrays and the loop over them is unrolled: a scan over stacked layers would copy the whole cache in every step. A block
+is a jitted function only so that it is traced once and not for every layer; XLA inlines it. All functions are pure and
+fit for ``jax.jit`` with ``shape`` and the modes fixed; decode is meant to be compiled with the cache donated.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from kvtui.bench.cases import CacheLayout, LatentMode, Shape
-from kvtui.bench.nn import ffn, grouped, latent, platform
-from kvtui.bench.nn.cache import DTYPES, Cache, Rows, fill, init_layer
-from kvtui.bench.nn.init import fill as fill_blanks
+from kvtui.bench.nn import ffn, grouped, init, latent, platform
+from kvtui.bench.nn.cache import DTYPES, Cache, LayerCache, Rows, fill, init_layer
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import sinusoids
@@ -41,9 +41,15 @@ class Weights(NamedTuple):
     norm: Float[Array, " dim"]
 
 
-def init_weights(shape: Shape, key: Key[Array, ""]) -> Weights:
+def init_weights(shape: Shape, seed: int) -> Weights:
     """Random weights of ``shape``; there are no arrays that it does not use."""
-    weights: Weights = fill_blanks(_blanks(shape), key, DTYPES[shape.dtype])
+    weights: Weights = init.fill(_blanks(shape), seed, DTYPES[shape.dtype])
+    return weights
+
+
+def abstract_weights(shape: Shape) -> Weights:
+    """What ``init_weights`` makes, as shapes and types alone."""
+    weights: Weights = init.abstract(_blanks(shape), DTYPES[shape.dtype])
     return weights
 
 
@@ -103,14 +109,8 @@ def decode(
     x = _embed(shape, weights, tokens, position)
     layers = []
     for block, layer in zip(weights.blocks, cache, strict=True):
-        normed = rms_norm(x, block.attention_norm)
-        match block.attention:
-            case grouped.GroupedWeights() as attention:
-                drawn, layer = grouped.over_cache(shape, attention, normed, position, layer)
-            case latent.LatentWeights() as attention:
-                drawn, layer = latent.over_cache(shape, attention, normed, position, layer, latent_mode)
+        x, layer = _decode_block(shape, latent_mode, block, x, position, layer)
         layers.append(layer)
-        x, _ = _feed_forward(shape, block, x + drawn)
     return _logits(weights, x), tuple(layers)
 
 
@@ -137,16 +137,42 @@ def _sequence(
     x = _embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
     left, chosen = [], []
     for block in weights.blocks:
-        normed = rms_norm(x, block.attention_norm)
-        match block.attention:
-            case grouped.GroupedWeights() as attention:
-                drawn, rows = grouped.over_sequence(shape, attention, normed)
-            case latent.LatentWeights() as attention:
-                drawn, rows = latent.over_sequence(shape, attention, normed, mode)
+        x, rows, counts = _sequence_block(shape, mode, block, x)
         left.append(rows)
-        x, counts = _feed_forward(shape, block, x + drawn)
         chosen.append(counts)
     return x, left, chosen
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _decode_block(
+    shape: Shape,
+    mode: LatentMode,
+    block: Block,
+    x: Float[Array, "batch dim"],
+    position: Int[Array, ""],
+    layer: LayerCache,
+) -> tuple[Float[Array, "batch dim"], LayerCache]:
+    normed = rms_norm(x, block.attention_norm)
+    match block.attention:
+        case grouped.GroupedWeights() as attention:
+            drawn, layer = grouped.over_cache(shape, attention, normed, position, layer)
+        case latent.LatentWeights() as attention:
+            drawn, layer = latent.over_cache(shape, attention, normed, position, layer, mode)
+    return _feed_forward(shape, block, x + drawn)[0], layer
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _sequence_block(
+    shape: Shape, mode: LatentMode, block: Block, x: Float[Array, "batch n dim"]
+) -> tuple[Float[Array, "batch n dim"], Rows, Int[Array, " experts"]]:
+    normed = rms_norm(x, block.attention_norm)
+    match block.attention:
+        case grouped.GroupedWeights() as attention:
+            drawn, rows = grouped.over_sequence(shape, attention, normed)
+        case latent.LatentWeights() as attention:
+            drawn, rows = latent.over_sequence(shape, attention, normed, mode)
+    out, counts = _feed_forward(shape, block, x + drawn)
+    return out, rows, counts
 
 
 def _embed(

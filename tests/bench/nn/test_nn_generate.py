@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,12 @@ NEW, PROMPT, BATCH = 10, 7, 2
 def test_a_cache_changes_no_token(shape, sampler):
     weights, prompt = weights_of(shape), tokens_of(shape.vocab, BATCH, PROMPT)
     cache = transformer.init_cache(shape, BATCH, PROMPT + NEW, "ring" if shape.window else "contiguous")
-    first = jax.jit(generate.first(shape, sampler), donate_argnums=3, compiler_options=QUICK)
+    prefill = jax.jit(partial(transformer.prefill, shape), donate_argnums=2, compiler_options=QUICK)
     step = jax.jit(generate.step(shape, sampler), donate_argnums=4)
 
-    started = state = first(weights, prompt, jax.random.key(8), cache)
+    logits, cache = prefill(weights, prompt, cache)
+    token, key = generate.choose(sampler, logits, jax.random.key(8))
+    started = state = (token, jnp.int32(PROMPT), key, cache)
     tokens = [state[0]]
     started = (*started[:3], jax.tree.map(jnp.copy, started[3]))
     for _ in range(NEW - 1):

@@ -36,7 +36,7 @@ def weights_of(shape: Shape) -> transformer.Weights:
     if plain != shape:
         return weights_of(plain)
     random = np.random.default_rng(3)
-    arrays = jax.eval_shape(lambda: transformer.init_weights(shape, jax.random.key(0)))
+    arrays = transformer.abstract_weights(shape)
 
     def made(array: jax.ShapeDtypeStruct) -> jax.Array:
         scale = array.shape[-2] ** -0.5 if array.ndim > 1 else 0.2
@@ -195,12 +195,15 @@ def test_parameters_are_counted_by_hand(kind):
 
 def test_the_arrays_are_as_many_as_counted_and_random():
     shape = replace(MLA, positions="learned", experts=2, experts_per_token=1)
-    weights = transformer.init_weights(shape, jax.random.key(1))
+    weights = transformer.init_weights(shape, 1)
     assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == transformer.parameter_count(shape)
     block = weights.blocks[0]
     for matrix, inputs in ((block.attention.query_up, 10), (block.attention.key_up, 12), (block.attention.out, 32)):
         assert abs(float(jnp.std(matrix)) * inputs**0.5 - 1) < 0.15
     assert not np.array_equal(block.ffn.experts[0].up, block.ffn.experts[1].up)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), weights) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), transformer.abstract_weights(shape)
+    )
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "paged", "ring"])
@@ -225,7 +228,7 @@ def test_cache_bytes_are_the_planners(kind, kv_dtype, layout):
 def test_a_donated_step_writes_in_place(kind, batch):
     """All of the cache is aliased, and the scratch memory holds scores and no copy of a layer's cache."""
     shape = replace(KINDS[kind], context=2048, head_dim=64, latent=60 if KINDS[kind].latent else 0)
-    weights, key = jax.eval_shape(lambda: (transformer.init_weights(shape, jax.random.key(0)), jax.random.key(0)))
+    weights, key = transformer.abstract_weights(shape), jax.random.key(0)
     cache = transformer.init_cache(shape, batch, 2048, "contiguous")
     program = jax.jit(generate.step(shape, Sampler()), donate_argnums=4, compiler_options=QUICK)
     memory = program.lower(weights, jnp.zeros(batch, jnp.int32), jnp.int32(0), key, cache).compile().memory_analysis()
