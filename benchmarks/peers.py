@@ -1,8 +1,8 @@
 """The benchmark's transformer in PyTorch eager, for ``benchmarks/decode.py``: one token over a preallocated cache.
 
-It has the weights of the JAX model (as ``[outputs, inputs]``, the way PyTorch stores them) and a copy of its cache,
-which each step writes in place. RoPE, SwiGLU, dense, one sequence; MLA is absorbed. Attention is PyTorch's fused
-``scaled_dot_product_attention`` or two batched products around a softmax. Needs the extra ``peers``.
+It has the weights of the JAX model and a copy of its cache, which each step writes in place. RoPE, SwiGLU, dense, one
+sequence; MLA is absorbed. Attention is PyTorch's fused ``scaled_dot_product_attention`` or two batched products around
+a softmax. Needs the extra ``peers``.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def twin(shape: Shape, weights: transformer.Weights, cache: Cache) -> Twin:
             tensor(block.attention_norm),
             _attention(block.attention),
             tensor(block.ffn_norm),
-            _transposed(block.ffn.up),
-            _transposed(block.ffn.down),
+            tensor(block.ffn.up),
+            tensor(block.ffn.down),
             tuple(_three_axes(tensor(store.values)) for store in layer.stores),
         )
         for block, layer in zip(weights.blocks, cache, strict=True)
@@ -181,20 +181,16 @@ def _norm(x: Tensor, gain: Tensor) -> Tensor:
 
 def _attention(weights: transformer.Block) -> Grouped | Latent:
     if isinstance(weights, GroupedWeights):
-        return Grouped(_transposed(weights.qkv), _transposed(weights.out))
+        return Grouped(tensor(weights.qkv), tensor(weights.out))
     return Latent(
-        down=_transposed(weights.down),
+        down=tensor(weights.down),
         query_norm=tensor(weights.query_norm),
-        query_up=_transposed(weights.query_up),
+        query_up=tensor(weights.query_up),
         latent_norm=tensor(weights.latent_norm),
         key_up=tensor(weights.key_up),
         value_up=tensor(weights.value_up),
-        out=_transposed(weights.out),
+        out=tensor(weights.out),
     )
-
-
-def _transposed(weight: jnp.ndarray) -> Tensor:
-    return tensor(weight).mT.contiguous()
 
 
 def _three_axes(store: Tensor) -> Tensor:

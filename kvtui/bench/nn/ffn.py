@@ -28,14 +28,14 @@ LARGEST_TILE = 128
 class Dense(NamedTuple):
     """``up`` gives the hidden elements, for SwiGLU the gate's and then the values'; ``down`` goes back."""
 
-    up: Float[Array, "dim hidden_rows"]
-    down: Float[Array, "hidden dim"]
+    up: Float[Array, "hidden_rows dim"]
+    down: Float[Array, "dim hidden"]
 
 
 class Experts(NamedTuple):
     """A router and its experts."""
 
-    router: Float[Array, "dim experts"]
+    router: Float[Array, "experts dim"]
     experts: tuple[Dense, ...]
 
 
@@ -48,9 +48,9 @@ class Choice(NamedTuple):
 
 def blanks(shape: Shape) -> Dense | Experts:
     """One layer's arrays, to be filled."""
-    up = matrix(shape.dim, shape.hidden * (2 if shape.activation == "swiglu" else 1))
-    network = Dense(up, matrix(shape.hidden, shape.dim))
-    return Experts(matrix(shape.dim, shape.experts), (network,) * shape.experts) if shape.experts else network
+    up = matrix(shape.hidden * (2 if shape.activation == "swiglu" else 1), shape.dim)
+    network = Dense(up, matrix(shape.dim, shape.hidden))
+    return Experts(matrix(shape.experts, shape.dim), (network,) * shape.experts) if shape.experts else network
 
 
 def feed_forward(

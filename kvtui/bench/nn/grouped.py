@@ -18,14 +18,14 @@ from kvtui.bench.nn.positions import rotate
 class GroupedWeights(NamedTuple):
     """``qkv`` gives all query heads, then all keys, then all values, ``head_dim`` elements each."""
 
-    qkv: Float[Array, "dim rows"]
-    out: Float[Array, "query_rows dim"]
+    qkv: Float[Array, "rows dim"]
+    out: Float[Array, "dim query_rows"]
 
 
 def blanks(shape: Shape) -> GroupedWeights:
     """One layer's arrays, to be filled."""
     queries, rows = shape.heads * shape.head_dim, 2 * shape.kv_heads * shape.head_dim
-    return GroupedWeights(qkv=matrix(shape.dim, queries + rows), out=matrix(queries, shape.dim))
+    return GroupedWeights(qkv=matrix(queries + rows, shape.dim), out=matrix(shape.dim, queries))
 
 
 def over_sequence(

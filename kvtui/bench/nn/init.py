@@ -31,11 +31,11 @@ class Blank:
 
 
 def matrix(*sizes: int, inputs: int | None = None) -> Any:
-    """A blank for a product that sums over ``inputs`` elements, the last axis but one unless said otherwise.
+    """A blank for a product that sums over ``inputs`` elements, the last axis unless said otherwise.
 
     It stands where an array will, so its type is left open.
     """
-    return Blank(sizes, sizes[-2] if inputs is None else inputs)
+    return Blank(sizes, sizes[-1] if inputs is None else inputs)
 
 
 def gain(size: int) -> Any:

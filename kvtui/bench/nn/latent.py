@@ -27,26 +27,26 @@ class LatentWeights(NamedTuple):
     Each head's query is ``head_dim`` elements for its own keys and ``rope_dim`` for the shared ones.
     """
 
-    down: Float[Array, "dim latents"]
+    down: Float[Array, "latents dim"]
     query_norm: Float[Array, " query_latent"]
-    query_up: Float[Array, "query_latent query_rows"]
+    query_up: Float[Array, "query_rows query_latent"]
     latent_norm: Float[Array, " latent"]
     key_up: Float[Array, "heads head_dim latent"]
     value_up: Float[Array, "heads latent head_dim"]
-    out: Float[Array, "rows dim"]
+    out: Float[Array, "dim rows"]
 
 
 def blanks(shape: Shape) -> LatentWeights:
     """One layer's arrays, to be filled."""
     rows = shape.heads * shape.head_dim
     return LatentWeights(
-        down=matrix(shape.dim, shape.query_latent + shape.latent + shape.rope_dim),
+        down=matrix(shape.query_latent + shape.latent + shape.rope_dim, shape.dim),
         query_norm=gain(shape.query_latent),
-        query_up=matrix(shape.query_latent, rows + shape.heads * shape.rope_dim),
+        query_up=matrix(rows + shape.heads * shape.rope_dim, shape.query_latent),
         latent_norm=gain(shape.latent),
-        key_up=matrix(shape.heads, shape.head_dim, shape.latent, inputs=shape.latent),
-        value_up=matrix(shape.heads, shape.latent, shape.head_dim),
-        out=matrix(rows, shape.dim),
+        key_up=matrix(shape.heads, shape.head_dim, shape.latent),
+        value_up=matrix(shape.heads, shape.latent, shape.head_dim, inputs=shape.latent),
+        out=matrix(shape.dim, rows),
     )
 
 

@@ -66,7 +66,7 @@ def _blanks(shape: Shape) -> Weights:
         ffn=ffn.blanks(shape),
     )
     return Weights(
-        embedding=matrix(shape.vocab, shape.dim, inputs=shape.dim),
+        embedding=matrix(shape.vocab, shape.dim),
         positions=matrix(shape.context, shape.dim, inputs=1) if shape.positions == "learned" else None,
         blocks=(block,) * shape.blocks,
         norm=gain(shape.dim),
@@ -194,4 +194,4 @@ def _feed_forward(
 
 
 def _logits(weights: Weights, x: Float[Array, "*n dim"]) -> Float[Array, "*n vocab"]:
-    return platform.unembed(rms_norm(x, weights.norm), weights.embedding)
+    return platform.product(rms_norm(x, weights.norm), weights.embedding)

@@ -59,44 +59,44 @@ def head_output(shape: Shape, head: int, query: np.ndarray, key: np.ndarray, val
 
 
 def grouped_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
-    heads = np.split(x @ weights.qkv, shape.heads + 2 * shape.kv_heads, axis=1)
+    heads = np.split(x @ weights.qkv.T, shape.heads + 2 * shape.kv_heads, axis=1)
     queries, keys = heads[: shape.heads], heads[shape.heads : shape.heads + shape.kv_heads]
     values = heads[shape.heads + shape.kv_heads :]
     if shape.positions == "rope":
         queries, keys = [rope(q) for q in queries], [rope(k) for k in keys]
     share = shape.heads // shape.kv_heads
     drawn = [head_output(shape, h, q, keys[h // share], values[h // share]) for h, q in enumerate(queries)]
-    return np.concatenate(drawn, axis=1) @ weights.out
+    return np.concatenate(drawn, axis=1) @ weights.out.T
 
 
 def latent_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
     query_latent, latent, shared = np.split(
-        x @ weights.down, [shape.query_latent, shape.query_latent + shape.latent], axis=1
+        x @ weights.down.T, [shape.query_latent, shape.query_latent + shape.latent], axis=1
     )
     latent = norm(latent, weights.latent_norm)
     turn = rope if shape.positions == "rope" else lambda rows: rows
     drawn = []
-    for h, q in enumerate(np.split(norm(query_latent, weights.query_norm) @ weights.query_up, shape.heads, axis=1)):
+    for h, q in enumerate(np.split(norm(query_latent, weights.query_norm) @ weights.query_up.T, shape.heads, axis=1)):
         query = np.concatenate([q[:, : shape.head_dim], turn(q[:, shape.head_dim :])], axis=1)
         key = np.concatenate([latent @ weights.key_up[h].T, turn(shared)], axis=1)
         drawn.append(head_output(shape, h, query, key, latent @ weights.value_up[h]))
-    return np.concatenate(drawn, axis=1) @ weights.out
+    return np.concatenate(drawn, axis=1) @ weights.out.T
 
 
 def dense(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
-    hidden = x @ weights.up
+    hidden = x @ weights.up.T
     if shape.activation == "swiglu":
         gate, values = np.split(hidden, 2, axis=-1)
-        return gate / (1 + np.exp(-gate)) * values @ weights.down
+        return gate / (1 + np.exp(-gate)) * values @ weights.down.T
     tanh = np.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3))
-    return hidden * (1 + tanh) / 2 @ weights.down
+    return hidden * (1 + tanh) / 2 @ weights.down.T
 
 
 def feed_forward(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
     """Experts as a dense mask: every expert runs on every token, and what was not chosen counts for nothing."""
     if not shape.experts:
         return dense(shape, weights, x)
-    likely = np.exp(x @ weights.router)
+    likely = np.exp(x @ weights.router.T)
     least = np.sort(likely, axis=1)[:, -shape.experts_per_token][:, None]
     share = np.where(likely >= least, likely, 0)
     share /= share.sum(axis=1, keepdims=True)

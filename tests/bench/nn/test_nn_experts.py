@@ -35,7 +35,7 @@ def test_any_number_of_tokens_is_the_masked_sum(weights, tokens):
     found, counts = RUN(weights, rows(tokens))
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), weights)
     np.testing.assert_allclose(found, reference.feed_forward(SHAPE, plain, np.asarray(rows(tokens))), atol=1e-5)
-    likely = np.argsort(-np.asarray(rows(tokens)) @ plain.router, axis=1)[:, :2]
+    likely = np.argsort(-np.asarray(rows(tokens)) @ plain.router.T, axis=1)[:, :2]
     np.testing.assert_array_equal(counts, np.bincount(likely.reshape(-1), minlength=SHAPE.experts))
 
 

@@ -39,7 +39,7 @@ def weights_of(shape: Shape) -> transformer.Weights:
     arrays = transformer.abstract_weights(shape)
 
     def made(array: jax.ShapeDtypeStruct) -> jax.Array:
-        scale = array.shape[-2] ** -0.5 if array.ndim > 1 else 0.2
+        scale = array.shape[-1] ** -0.5 if array.ndim > 1 else 0.2
         return jnp.asarray((array.ndim == 1) + scale * random.standard_normal(array.shape), array.dtype)
 
     return jax.tree.map(made, arrays)
