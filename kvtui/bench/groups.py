@@ -133,6 +133,7 @@ GROUPS = (
             "fast": ({"cache": ("on", "off"), "attention": ("MHA",)},),
             "default": (
                 {"cache": ("on", "off"), "attention": THREE},
+                {"cache": ("on", "off"), "batch": (8,), "attention": ("MHA",)},
                 {"cache": ("paged", "ring", "ring off"), "attention": ("MHA",)},
                 {"model": ALL_SCALES, "cache": ("on",), "attention": ("MHA",)},
                 {"model": ("512x8",), "cache": ("on",), "attention": THREE},

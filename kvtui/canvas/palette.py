@@ -1,9 +1,9 @@
 """One colour per meaning, on every screen: inks, what they are in each theme and colour depth, and their glyphs.
 
 The sequence cycle is Okabe and Ito's eight colour-blind-safe hues and a lighter or darker sibling of each; inks from
-RAMP on are the colours of values, least first. From SHADED on come SHADES of each of both, dark to light, and from
-VEILED on any of these seen through a reference plane. On 16-colour terminals inks are ANSI names; without colour
-everything is the terminal's own, and glyphs carry the meaning.
+RAMP on are the colours of values, least first. From SHADED on come SHADES of each of both, dark to light, from VEILED
+on any of these seen through a reference plane, and from WASHED on any of them as a wash. On 16-colour terminals inks
+are ANSI names; without colour everything is the terminal's own, and glyphs carry the meaning.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ SEQUENCES = 16
 RAMP, RAMP_STEPS = 64, 32
 SHADED, SHADES = 128, 8
 SHADED_RAMP = SHADED + SEQUENCES * SHADES
-VEILED = 512
+VEILED, WASHED = 512, 1024
 
 
 _ASCII_PAIRS = (
@@ -79,19 +79,25 @@ _ASCII_PAIRS = (
     "▂_ ✓v ✗X ⚠! Σs ÷/ ²2 ½h →> ←< ↑^ ↓v ▀^ ▄_ −- ≤< ≥> °o ⌈[ ⌉] ηn"
 )
 BRAILLE = range(0x2801, 0x2900)
-_DARKEST, _FULL, _VEIL = 0.34, 0.8, 0.24
+_DARKEST, _FULL, _VEIL, _WASH = 0.34, 0.8, 0.24, 0.26
 ASCII = str.maketrans({pair[0]: pair[1] for pair in _ASCII_PAIRS.split()}) | dict.fromkeys(BRAILLE, ord(":"))
 
 
 @lru_cache(maxsize=8192)
 def style(ink: int, under: int, look: Look, depth: Depth) -> Style:
-    """The Rich style of a cell; one object per combination, so that rendered strips can be cached."""
-    return Style(color=_color(ink, look, depth), bgcolor=_color(under, look, depth) if under else None)
+    """The Rich style of a cell; one object per combination, so that rendered strips can be cached.
+
+    Few colours leave no background for a wash.
+    """
+    washed = under >= WASHED and depth != "rgb"
+    return Style(color=_color(ink, look, depth), bgcolor=None if washed else _color(under, look, depth))
 
 
 def hex_color(ink: int, look: Look) -> str:
     """The ink's ``#rrggbb`` in a look, for pictures outside the terminal too."""
     tables = _tables()
+    if ink >= WASHED:
+        return _mixed("#ffffff" if look == "light" else "#000000", hex_color(ink - WASHED, look), _WASH)
     if ink >= VEILED:
         return _mixed(hex_color(ink - VEILED, look), hex_color(Ink.WARN, look), _VEIL)
     if ink >= SHADED:
@@ -116,6 +122,8 @@ def _color(ink: int, look: Look, depth: Depth) -> Color | None:
         return None
     if depth == "rgb":
         return Color.parse(hex_color(ink, look))
+    if ink >= WASHED:
+        return _color(ink - WASHED, look, depth)
     if ink >= VEILED:
         return _color(ink - VEILED, look, depth)
     if ink >= SHADED:

@@ -44,7 +44,7 @@ def panels(results: Results) -> Figure:
         Panel("throughput", POSITION, SPEED, (*(_line(*one, rate=True) for one in curves.items()), *fast)),
     )
     if not any(panel.marks for panel in shown):
-        notes.append("No variant has times to first token or steps by position.")
+        notes.append("No times to first token and no steps by position; kvtui bench decode measures them.")
     return figure(*ABOUT, shown, notes)
 
 

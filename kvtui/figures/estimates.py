@@ -179,7 +179,7 @@ def _by_context(
     whole = next(iter(sizes.values()))[-1]
     at = floats(contexts)
     lines = tuple(
-        Line(name if i == 0 else f"{name} ({whole / row[-1]:.3g}×)", at, floats(row), points=True)
+        Line(name if i == 0 else f"{name} ({_factor(whole / row[-1])})", at, floats(row), points=True)
         for i, (name, row) in enumerate(sizes.items())
     )
     shape = f"{dims.layers} layers of {dims.heads} heads over {dims.emb_dim:,}, {dims.dtype}, batch {dims.batch}"
@@ -189,6 +189,10 @@ def _by_context(
 
 def _bytes(dims: Dims, layers: LayerCounts, context: int) -> int:
     return est.total_bytes(dims._replace(context=context), layers)
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.0f}×" if value >= 1000 else f"{value:.3g}×"
 
 
 def _heads(count: int) -> str:

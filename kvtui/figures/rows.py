@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from math import isfinite
 from statistics import median
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, S
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+PART = " · "
+"""What stands between the parts of a row's label."""
 
 
 class Spread(NamedTuple):
@@ -187,6 +190,16 @@ def figure(id: str, title: str, question: str, panels: Iterable[Panel], notes: I
     empty = [panel.title for panel in every if panel not in shown]
     missing = (f"No data for: {'; '.join(empty)}.",) if empty and shown else ()
     return Figure(id, title, question, shown, (*notes, *missing))
+
+
+def distinct(labels: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Each of ``labels`` without the parts that stand in the same place of all of them, and these parts."""
+    parts = {label: label.split(PART) for label in labels}
+    if len(parts) < 2 or len(set(map(len, parts.values()))) > 1:
+        return {label: label for label in parts}, ()
+    differs = [len(set(place)) > 1 for place in zip(*parts.values(), strict=True)]
+    common = tuple(part for part, apart in zip(next(iter(parts.values())), differs, strict=True) if not apart)
+    return {label: PART.join(compress(found, differs)) for label, found in parts.items()}, common
 
 
 def nothing(id: str, title: str, question: str, why: str) -> Figure:

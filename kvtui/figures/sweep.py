@@ -20,6 +20,7 @@ from kvtui.figures.rows import (
     Rows,
     Spread,
     bar_panel,
+    distinct,
     failures,
     figure,
     joined,
@@ -302,8 +303,13 @@ def _bars(
     group, why = _group(rows, group_name)
     if why:
         return nothing(*about, why)
-    drawn = [bar_panel(title, group, one, category, series or _same(title)) for title, one in panels.items()]
-    return figure(*about, drawn, (*notes, *failures(group)))
+    names, common = distinct(category(row) for row in group)
+    drawn = [
+        bar_panel(title, group, one, lambda row: names[category(row)], series or _same(title))
+        for title, one in panels.items()
+    ]
+    shared = (f"All cases: {', '.join(common)}.",) if common else ()
+    return figure(*about, drawn, (*notes, *shared, *failures(group)))
 
 
 def _same(name: str) -> Callable[[Row], str]:

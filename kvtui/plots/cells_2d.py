@@ -8,7 +8,7 @@ import numpy as np
 
 from kvtui.canvas.braille import BLANK, from_dots
 from kvtui.canvas.cells import Cells
-from kvtui.canvas.palette import RAMP, RAMP_STEPS, Ink
+from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
 from kvtui.figures.figure import Floats, HeatMap
 from kvtui.plots.shapes import DOTS_ACROSS, DOTS_DOWN, Band, Boxes, Points, Shape, Stroke
 from kvtui.plots.ticks import Span, short_text
@@ -26,11 +26,9 @@ Codes = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
     """The shapes in a plot area of ``width`` × ``height`` cells; spaces where there is nothing."""
-    cells = Cells(width, height)
+    cells = bands(shapes, width, height)
     for shape in shapes:
         match shape:
-            case Band():
-                _band(cells, shape)
             case Boxes():
                 _boxes(cells, shape)
             case Stroke():
@@ -43,8 +41,17 @@ def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
     return cells
 
 
+def bands(shapes: Sequence[Shape], width: int, height: int) -> Cells:
+    """The bands among ``shapes``, over which everything else is drawn."""
+    cells = Cells(width, height)
+    for shape in shapes:
+        if isinstance(shape, Band):
+            _band(cells, shape)
+    return cells
+
+
 def _band(cells: Cells, band: Band) -> None:
-    """Every cell that the band touches."""
+    """Every cell that the band touches: a wash of its ink, or its character where a wash does not show."""
     columns = np.flatnonzero(np.isfinite(band.low) & np.isfinite(band.high))
     low, high = (np.fmin(band.low, band.high)[columns], np.fmax(band.low, band.high)[columns])
     shown = (high >= 0) & (low <= 1)
@@ -56,7 +63,7 @@ def _band(cells: Cells, band: Band) -> None:
     rows = np.repeat(top, lengths) + _counted(lengths)
     at = np.repeat(columns, lengths)
     cells.glyph[rows, at] = ord(BAND)
-    cells.ink[rows, at] = band.ink
+    cells.ink[rows, at] = cells.under[rows, at] = WASHED + band.ink
 
 
 def _boxes(cells: Cells, boxes: Boxes) -> None:

@@ -14,9 +14,9 @@ from kvtui.canvas.cells import SPACE, Cells, Row, fit
 from kvtui.canvas.cells import Span as Piece
 from kvtui.canvas.layout import Rect
 from kvtui.canvas.palette import Depth, Ink, Look
-from kvtui.figures.figure import Bars, Figure, HeatMap, Panel
+from kvtui.figures.figure import Figure, HeatMap, Panel
 from kvtui.plots import cells_2d, frame
-from kvtui.plots.frame import Frame, layout, least_width, lies
+from kvtui.plots.frame import Frame, bar_rows, layout, least_width
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Boxes, Shape, Side, Words, shapes
 from kvtui.plots.style import Style, styles
@@ -38,6 +38,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 36, 13
 _GAP = 3
 _ASPECT = 3.5
 _NATURAL_WIDTH, _NATURAL_HEIGHTS, _NATURAL_LEGEND = 64, (17, 30), 6
+_AROUND_BARS = 6
 _NOTE_SHARE, _LEAST_QUESTION_HEIGHT, _LEAST_AIRY_HEIGHT = 6, 16, 30
 _NOTHING, _TOO_SMALL = "no values to show", f"needs {frame.LEAST_WIDTH}×{frame.LEAST_HEIGHT} cells"
 
@@ -185,7 +186,8 @@ def _grid(panels: Sequence[Panel], width: int, height: int) -> tuple[int, int] |
     for columns in range(1, count + 1):
         rows = -(-count // columns)
         each, tall = (width - _GAP * (columns - 1)) // columns, height // rows
-        fair = count == 1 or (each >= least and tall >= PANEL_HEIGHT)
+        rows_of_bars = max((bar_rows(panel, each) for panel in panels), default=0)
+        fair = count == 1 or (each >= least and tall >= max(PANEL_HEIGHT, rows_of_bars + _AROUND_BARS))
         size = min(each / _ASPECT, tall)
         if fair and (best is None or size > best[0]):
             best = size, columns, rows
@@ -217,10 +219,11 @@ def _natural(panels: Sequence[Panel], width: int, top: int) -> tuple[tuple[Rect,
 def _natural_height(panel: Panel, width: int) -> int:
     least, most = _NATURAL_HEIGHTS
     height = min(max(round(width / _ASPECT), least), most)
-    bars = sum(isinstance(mark, Bars) for mark in panel.marks)
-    if not lies(panel, width):
+    rows = bar_rows(panel, width)
+    if not rows:
         return height
-    return max(least, len(panel.categories) * (bars + int(bars > 1)) + _NATURAL_LEGEND)
+    gaps = len(panel.categories) if rows > len(panel.categories) else 0
+    return max(least, rows + gaps + _NATURAL_LEGEND)
 
 
 def _frames(

@@ -256,6 +256,11 @@ def lies(panel: Panel, width: int) -> bool:
     return max(map(len, panel.categories)) + 1 > room // len(panel.categories) or not thickness[0]
 
 
+def bar_rows(panel: Panel, width: int) -> int:
+    """Rows that lying bars fill, one for each series of each category; 0 where the bars of ``panel`` do not lie."""
+    return len(panel.categories) * len(panel.marks) if lies(panel, width) else 0
+
+
 def _fitting(panel: Panel, length: int) -> Panel:
     """``panel`` with as many of its first categories as have room for a bar of each series."""
     bars = sum(isinstance(mark, Bars) for mark in panel.marks)

@@ -1,7 +1,7 @@
-"""Painting with plotext: the same shapes in the same plot area, as plotext's own lines, fills and rectangles.
+"""Painting with plotext: the same shapes in the same plot area, as plotext's own lines, points and rectangles.
 
 plotext colours a cell by one of 256 numbers; the number given is the ink, so the palette stays the one place where
-colours are chosen. Axes, ticks and legends are the frame's, not plotext's.
+colours are chosen. Axes, ticks and legends are the frame's, not plotext's, and so are the bands behind the lines.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import plotext
 
-from kvtui.canvas.cells import Cells
-from kvtui.plots.cells_2d import BAND
-from kvtui.plots.shapes import Band, Boxes, Points, Shape, Stroke
+from kvtui.canvas.cells import SPACE, Cells
+from kvtui.plots.cells_2d import bands
+from kvtui.plots.shapes import Boxes, Points, Shape, Stroke
 
 _PIECE = re.compile(r"\x1b\[38;5;(\d+)m|\x1b\[0m|([^\x1b]+)")
 _KERNEL = Lock()
@@ -33,7 +33,10 @@ def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
             for signal in _signals(figure, shape, width, height):
                 figure.draw(signal)
         written = figure.build().string()
-    return _cells(written, width, height)
+    cells, drawn = bands(shapes, width, height), _cells(written, width, height)
+    there = drawn.glyph != SPACE
+    cells.glyph[there], cells.ink[there] = drawn.glyph[there], drawn.ink[there]
+    return cells
 
 
 def _figure(width: int, height: int) -> Any:
@@ -50,8 +53,6 @@ def _signals(figure: Any, shape: Shape, width: int, height: int) -> list[Any]:
     match shape:
         case Stroke():
             return [_polyline(figure, shape)] if len(shape.pieces) else []
-        case Band():
-            return _band(figure, shape)
         case Boxes():
             return _boxes(figure, shape, width, height)
         case Points() if shape.u.size:
@@ -70,16 +71,6 @@ def _polyline(figure: Any, stroke: Stroke) -> Any:
     for index in np.flatnonzero(connected).tolist():
         signal.line(index)
     return signal
-
-
-def _band(figure: Any, band: Band) -> list[Any]:
-    columns = np.flatnonzero((np.fmax(band.low, band.high) >= 0) & (np.fmin(band.low, band.high) <= 1))
-    if not columns.size:
-        return []
-    middles = ((columns + 0.5) / band.low.size).tolist()
-    low, high = (np.clip(values[columns], 0, 1).tolist() for values in (band.low, band.high))
-    marker = _marker(BAND, band.ink)
-    return [figure.signal(middles, high, marker=marker).fill(figure.signal(middles, low, marker=marker))]
 
 
 def _boxes(figure: Any, boxes: Boxes, width: int, height: int) -> list[Any]:

@@ -360,7 +360,8 @@ class ExploreScreen(ScenarioActions, Screen[None]):
             alone = self.view.panel is not None or self.space.display or bool(self.view.hidden_panels)
             name = f"{number + 1} of {count}, {plain(figure.panels[number].title, 60)}" if alone and figure else "all"
             hints.append(f"] next panel (shown: {name})")
-        self.query_one("#reading", Line).show((Span(" " + "  ·  ".join(hints), Ink.DIM),))
+        line = self.query_one("#reading", Line)
+        line.show((Span(fit(" " + "  ·  ".join(hints), line.size.width), Ink.DIM),))
 
 
 def _measured(entry: Entry, run: Path | None) -> Any:

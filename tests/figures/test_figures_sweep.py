@@ -14,7 +14,7 @@ from kvtui.bench.columns import COLUMNS, table_row
 from kvtui.bench.groups import GROUPS
 from kvtui.bench.predict import prefill_flops
 from kvtui.figures.clouds import case_of
-from kvtui.figures.rows import number
+from kvtui.figures.rows import distinct, number
 from kvtui.figures.sweep import FIGURES
 from kvtui.plots.export import to_json
 
@@ -152,6 +152,15 @@ def test_sampling_is_timed_with_the_first_token():
     foreign = FIGURES["13"](foreign_rows())
     assert foreign.panels[0].title == "prefill"
     assert "no sampling in it" in said(foreign)
+
+
+def test_labels_drop_what_all_have_in_the_same_place():
+    assert distinct(["vocab 9 · greedy · MHA", "vocab 9 · T 1 · MHA"]) == (
+        {"vocab 9 · greedy · MHA": "greedy", "vocab 9 · T 1 · MHA": "T 1"},
+        ("vocab 9", "MHA"),
+    )
+    for labels in (["a · b"], ["a · b", "a"], ["a · b", "c · d"], []):
+        assert distinct(labels) == ({label: label for label in labels}, ())
 
 
 def test_repeats_are_joined_in_the_widest_band():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvtui.canvas.braille import BLANK
-from kvtui.canvas.palette import RAMP, RAMP_STEPS
+from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink, style
 from kvtui.figures.figure import Axis, Bars, Figure, HeatMap, Line, Panel, Scatter, floats
 from kvtui.plots import cells_2d, plotext_
 from kvtui.plots.draw import draw
@@ -32,10 +32,10 @@ def dots(glyph):
     return np.argwhere(grid)
 
 
-def area(picture):
-    """The glyphs of the first panel's plot area."""
+def area(picture, layer="glyph"):
+    """The glyphs, or another layer, of the first panel's plot area."""
     plot = picture.frames[0].plot
-    return picture.cells.glyph[plot.y : plot.y + plot.height, plot.x : plot.right]
+    return getattr(picture.cells, layer)[plot.y : plot.y + plot.height, plot.x : plot.right]
 
 
 @given(st.lists(st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5)), min_size=2, max_size=6))
@@ -129,12 +129,18 @@ def test_a_bar_that_is_not_zero_can_be_seen():
     assert not np.isin(glyph[-1, 2 * third :], [ord("▁"), ord("█")]).any()
 
 
-def test_a_band_covers_what_lies_between():
+@pytest.mark.parametrize("painter", ["cells", "plotext"])
+def test_a_band_covers_what_lies_between_and_no_line(painter):
     xs = np.linspace(0, 1, 21)
-    figure = line_figure(Line("a", xs, np.full(21, 0.5), np.full(21, 0.25), np.full(21, 0.75)), **UNIT)
-    glyph = area(draw(figure, 60, 30))
-    shown = (glyph != ord(" ")).sum(axis=0)
-    assert abs(shown - glyph.shape[0] / 2).max() <= 1.5
+    lines = (Line("a", xs, np.full(21, 0.5)), Line("b", xs, np.full(21, 0.6), np.full(21, 0.25), np.full(21, 0.75)))
+    picture = draw(line_figure(*lines, **UNIT), 60, 30, painter=painter)
+    glyph, under = area(picture), area(picture, "under")
+    washed = (under >= WASHED).sum(axis=0)
+    assert abs(washed - glyph.shape[0] / 2).max() <= 1.5
+    drawn = (~np.isin(glyph, [ord(" "), ord("░")])).sum(axis=0)
+    assert (drawn >= 2).all(), "both lines are seen on the band"
+    for depth, seen in (("rgb", True), ("ansi", False), ("none", False)):
+        assert (style(WASHED + Ink.SEQUENCE, WASHED + Ink.SEQUENCE, "dark", depth).bgcolor is not None) == seen
 
 
 def test_larger_sizes_cover_more():
