@@ -6,16 +6,16 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from kvtui.bench.groups import GROUPS, NAMES
 from kvtui.screens.bench_choice import Choice
+from kvtui.widgets.options import Options
 
 NAME_CELLS = 16
 
 
-class GroupList(OptionList):
+class GroupList(Options):
     """One line per group; enter or space chooses."""
 
     DECODE = "decode"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
@@ -53,6 +54,11 @@ class Palette(CommandPalette, inherit_bindings=False):
 
     def __init__(self) -> None:
         super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
+
+    def _action_command_list(self, action: str) -> None:
+        """Move in the list, which the framework cannot page before it was laid out."""
+        with suppress(KeyError):
+            super()._action_command_list(action)
 
 
 @runtime_checkable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 
 from textual.content import Content
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from kvtui.figures.catalog import ENTRIES, Entry
+from kvtui.widgets.options import Options
 
 HEADINGS = {
     "memory": "memory",
@@ -21,7 +21,7 @@ HEADINGS = {
 }
 
 
-class FigureList(OptionList):
+class FigureList(Options):
     """One line per figure."""
 
     def __init__(self, *, id: str) -> None:

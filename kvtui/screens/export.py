@@ -19,6 +19,7 @@ from kvtui.files import write_whole
 from kvtui.report import render
 from kvtui.report.document import document
 from kvtui.screens.window import Window
+from kvtui.widgets.options import Options
 
 MAX_NAME = 80
 
@@ -58,7 +59,7 @@ class ExportScreen(Window):
         self._picture = picture
         self._confirmed: Path | None = None
         self._known = (*FORMS[:1], *own, *FORMS[1:])
-        self._forms = OptionList(*(Option(_prompt(form)) for form in self._known))
+        self._forms = Options(*(Option(_prompt(form)) for form in self._known))
         self._forms.can_focus = False
         self._field = Input(default_name(scenario, self._known[0].ending))
         self._hint = Static(classes="hint", markup=False)

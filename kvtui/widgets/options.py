@@ -1,0 +1,21 @@
+"""Lists of options that can be paged at any time."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from textual.widgets import OptionList
+
+
+class Options(OptionList):
+    """An option list that stays where it is when it is paged before it was laid out, which the framework's cannot."""
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        with suppress(KeyError):
+            super().action_page_up()  # type: ignore[no-untyped-call]
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        with suppress(KeyError):
+            super().action_page_down()  # type: ignore[no-untyped-call]
