@@ -163,13 +163,27 @@ def find_run(path: Path, unfinished: bool = False) -> Path:
 
     Raises InputError when there is none.
     """
-    if path.is_file() or (path / RUN).is_file() or (path / CSV).is_file():
+    if _is_run(path):
         return path
-    runs = sorted((found for found in path.glob(f"*/{RUN}")), key=_age, reverse=True)
-    for run in runs:
-        if not unfinished or _read_about(run.parent).get("finished") is None:
-            return run.parent
+    for run in _newest_first(path):
+        if not unfinished or _read_about(run).get("finished") is None:
+            return run
     raise InputError(f"{plain(str(path))}: no {'unfinished ' if unfinished else ''}run is there")
+
+
+def newest_of_each_kind(path: Path) -> tuple[Path, ...]:
+    """``path`` itself when it is a run or a CSV file, else the newest sweep and the newest decode comparison in it.
+
+    The newer comes first. Raises InputError when there is none.
+    """
+    if _is_run(path):
+        return (path,)
+    found: dict[object, Path] = {}
+    for run in _newest_first(path):
+        found.setdefault(_read_about(run).get("what"), run)
+    if not found:
+        raise InputError(f"{plain(str(path))}: no run is there")
+    return tuple(found.values())
 
 
 def csv_text(rows: Iterable[Values]) -> str:
@@ -180,6 +194,14 @@ def csv_text(rows: Iterable[Values]) -> str:
 def now() -> str:
     """The local time with its zone, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_file() or (path / RUN).is_file() or (path / CSV).is_file()
+
+
+def _newest_first(path: Path) -> list[Path]:
+    return [found.parent for found in sorted(path.glob(f"*/{RUN}"), key=_age, reverse=True)]
 
 
 def _age(run: Path) -> tuple[str, int]:

@@ -83,16 +83,21 @@ def _read(path: Path) -> dict[str, Figure]:
 
 
 def _results(path: Path) -> dict[str, Figure]:
-    """The figures of a benchmark's run: those of a decode comparison, or those of a sweep."""
+    """The figures of a benchmark's run, or of the newest sweep and the newest decode comparison in a folder of runs."""
     from kvtui.bench import store
     from kvtui.figures import decode, sweep
 
-    found = store.read(store.find_run(path))
-    if not found.rows:
+    figures: dict[str, Figure] = {}
+    for run in map(store.read, store.newest_of_each_kind(path)):
+        if not run.rows:
+            continue
+        if run.about.get("what") == "decode":
+            figures["decode"] = decode.panels(decode.results_of(run.rows, run.measured))
+        else:
+            figures |= {name: make(run.rows) for name, make in sweep.FIGURES.items()}
+    if not figures:
         raise InputError(f"{plain(str(path))}: no measured rows yet")
-    if found.about.get("what") == "decode":
-        return {"decode": decode.panels(decode.results_of(found.rows, found.measured))}
-    return {name: make(found.rows) for name, make in sweep.FIGURES.items()}
+    return figures
 
 
 def _is_sweep(heads: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from kvtui.bench.columns import COLUMNS, REFERENCE_COLUMNS
 from kvtui.bench.groups import find_groups
 from kvtui.bench.protocol import Budget, Job
 from kvtui.bench.runner import Outcome
-from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, read
+from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, newest_of_each_kind, read
 from kvtui.bench.sweep import Sweep, sweep
 from kvtui.engine.errors import InputError
 
@@ -93,6 +93,14 @@ def test_run_folders_are_numbered_by_day(tmp_path):
     (third / RUN).write_text((first / RUN).read_text())
     assert find_run(tmp_path) == third
     assert find_run(first) == first
+
+
+def test_the_newest_run_of_each_kind_is_found_newer_first(tmp_path):
+    runs = [Writer.begin(tmp_path, small(), {"what": what}).folder for what in ("sweep", "sweep", "decode")]
+    assert newest_of_each_kind(tmp_path) == (runs[2], runs[1])
+    assert newest_of_each_kind(runs[0]) == (runs[0],)
+    with pytest.raises(InputError, match="no run is there"):
+        newest_of_each_kind(tmp_path / "none")
 
 
 def test_rows_read_back_are_the_rows_written(tmp_path):
