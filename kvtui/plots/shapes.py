@@ -312,7 +312,7 @@ def clip(pieces: Floats) -> Floats:
     for start, step in ((u0, u1 - u0), (v0, v1 - v0)):
         level = step == 0
         kept &= ~level | ((start >= 0) & (start <= 1))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             first, second = -start / step, (1 - start) / step
         enter = np.where(level, enter, np.maximum(enter, np.minimum(first, second)))
         leave = np.where(level, leave, np.minimum(leave, np.maximum(first, second)))

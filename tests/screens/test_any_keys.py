@@ -29,7 +29,7 @@ def pressed_for(ids: set[str]) -> set[str]:
 PRESSED = sorted(
     (pressed_for({key.id for key in keys.ALL}) | {"escape", "enter", "tab", "a"}) - pressed_for(LEAVES_OR_WRITES)
 )
-EXAMPLES, STEPS = (150, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (3, 6)
+EXAMPLES, STEPS = (150, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (2, 6)
 steps = st.one_of(
     st.sampled_from(PRESSED), st.sampled_from(PRESSED), st.tuples(st.integers(1, 220), st.integers(1, 70))
 )
