@@ -56,7 +56,7 @@ class Palette(CommandPalette, inherit_bindings=False):
         super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
 
     def _action_command_list(self, action: str) -> None:
-        """Move in the list, which the framework cannot page before it was laid out."""
+        """Move in the list, which the framework cannot page while it has no room."""
         with suppress(KeyError):
             super()._action_command_list(action)
 

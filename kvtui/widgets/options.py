@@ -8,7 +8,7 @@ from textual.widgets import OptionList
 
 
 class Options(OptionList):
-    """An option list that stays where it is when it is paged before it was laid out, which the framework's cannot."""
+    """An option list that stays where it is when it is paged while it has no room, which the framework's cannot."""
 
     def action_page_up(self) -> None:
         """A page up."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual.command import CommandList
+from textual.widgets.option_list import Option
 
 from kvtui import keys
 from kvtui.app import KvtuiApp
@@ -73,13 +75,8 @@ def test_no_sequence_fails(mode):
     holds()
 
 
-@pytest.mark.parametrize("page", ["pageup", "pagedown"])
-def test_the_palette_is_paged_before_it_is_laid_out(page):
-    press("5", [(29, 21), "ctrl+p", "a", page, "backspace", page, "escape"])
-
-
 @pytest.mark.parametrize("action", ["page_up", "page_down"])
-def test_a_list_that_was_never_laid_out_is_paged(action):
+def test_a_list_without_room_is_paged(action):
     from kvtui.screens.explore_list import FigureList
 
     figures = FigureList(id="figures")
@@ -88,15 +85,21 @@ def test_a_list_that_was_never_laid_out_is_paged(action):
     assert figures.highlighted is not None
 
 
-def test_the_palette_stays_when_its_list_was_not_laid_out():
+def test_the_palette_stays_where_it_is_while_its_list_has_no_room():
     async def body() -> None:
         app = KvtuiApp(Session(scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM"})), Settings(remember=False))
         async with app.run_test(size=(120, 36)) as pilot:
             app.simulate_key("ctrl+p")
             await pilot.pause()
-            for action in ("page_up", "page_down"):
-                assert isinstance(app.screen, Palette)
-                app.screen._action_command_list(action)
+            assert isinstance(app.screen, Palette)
+            found = app.screen.query_one(CommandList)
+            found.add_options([Option("one"), Option("two")])
+            found.highlighted = 1
+            found.styles.height = 0
             await pilot.pause()
+            assert not found.scrollable_content_region
+            for action in ("page_up", "page_down"):
+                app.screen._action_command_list(action)
+                assert found.highlighted == 1
 
     asyncio.run(body())
