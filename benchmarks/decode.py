@@ -29,16 +29,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kvtui.bench import predict, probe, series
-from kvtui.bench.cases import Case, Shape
+from kvtui.bench import probe, series
 from kvtui.bench.compiled import Program, build, enable_cache
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import Cache, cache_bytes
-from kvtui.bench.protocol import Budget
 from kvtui.bench.series import Advance, State, Timed
-from kvtui.bench.statistics import median
-from kvtui.engine.units import KIB, MIB
-from kvtui.report.table import Column, render
+from kvtui.cases import prediction as predict
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.protocol import Budget
+from kvtui.cases.statistics import median
+from kvtui.engine.basis.units import KIB, MIB
+from kvtui.output.table import Column, render
 
 try:
     import peers

@@ -17,11 +17,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from kvtui.engine import grid
-from kvtui.engine.devices import all_devices
-from kvtui.engine.models import all_models
-from kvtui.engine.options import scenario_from
-from kvtui.engine.plan import device_parts
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.planning import grid
+from kvtui.engine.planning.parts import device_parts
+from kvtui.engine.scenario.values import scenario_from
 
 FORMATS = ("bf16", "fp8", "int8", "q8_0", "q4_0")
 CONTEXTS = np.array([4096 << step for step in range(12)])

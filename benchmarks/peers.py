@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kvtui.bench.cases import Shape
 from kvtui.bench.host import usable_cores
 from kvtui.bench.nn import positions, transformer
 from kvtui.bench.nn.attention import scoring
 from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
+from kvtui.cases.case import Shape
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """Queries, keys and values [heads, rows, width], and a scale, to attention outputs [heads, group, value]."""

@@ -12,13 +12,13 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 from rich.console import Console
 from rich.text import Text
 
-from kvtui.app import KvtuiApp
-from kvtui.engine.options import scenario_from
+from kvtui.app.app import KvtuiApp
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.report import render
 from kvtui.report.document import document
-from kvtui.screens.explore_list import FigureList
-from kvtui.session import Session
-from kvtui.settings import Settings
+from kvtui.screens.explore.list import FigureList
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings
 
 HERE = Path(__file__).parent
 REPORT = {

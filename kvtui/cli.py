@@ -10,8 +10,7 @@ import gc
 import os
 import sys
 
-from kvtui.engine.errors import InputError, UnknownName
-from kvtui.parser import (
+from kvtui.commands.parser import (
     COLORS,
     COMMANDS,
     FASTEST,
@@ -23,6 +22,7 @@ from kvtui.parser import (
     check_options,
     fail,
 )
+from kvtui.engine.basis.errors import InputError, UnknownName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import NoReturn
 
+    from kvtui.commands.parser import Parser
     from kvtui.engine.bootlog.observed import BootLog
-    from kvtui.engine.options import Values
-    from kvtui.engine.scenario import Scenario
-    from kvtui.parser import Parser
+    from kvtui.engine.scenario.scenario import Scenario
+    from kvtui.engine.scenario.values import Values
 
 FAILED, NOT_FITTING, INTERRUPTED = 1, 4, 130
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -107,7 +107,7 @@ def _described(words: list[str]) -> Collection[str]:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from kvtui.engine.options import scenario_from
+    from kvtui.engine.scenario.values import scenario_from
     from kvtui.report import render
     from kvtui.report.document import document
 
@@ -121,7 +121,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _compare(parser: Parser, words: list[str]) -> int:
-    from kvtui.engine.options import scenario_from
+    from kvtui.engine.scenario.values import scenario_from
     from kvtui.report import compare
     from kvtui.report.document import document
 
@@ -144,11 +144,11 @@ def _compare(parser: Parser, words: list[str]) -> int:
 
 
 def _table(args: argparse.Namespace) -> int:
-    from kvtui.report import table
+    from kvtui.output import table
 
     _choose("format", args.format, TABLE_FORMATS)
     if args.command == "doctor":
-        from kvtui.doctor import doctor
+        from kvtui.commands.doctor import doctor
 
         columns, rows = doctor()
     else:
@@ -161,28 +161,28 @@ def _table(args: argparse.Namespace) -> int:
 
 
 def _estimate(args: argparse.Namespace) -> int:
-    from kvtui.estimate import estimate
+    from kvtui.commands.estimate import estimate
 
     return estimate(args, _width(args), _color(args), _ascii(args), lambda text: _write(text, args.output))
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from kvtui.bench.command import bench
     from kvtui.bench.table import Look
+    from kvtui.commands.bench import bench
 
     return bench(args, Look(_width(args), _color(args), _ascii(args)), lambda text: _write(text, args.output))
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from kvtui.plots.command import plot
+    from kvtui.commands.plot import plot
 
     return plot(args, _width(args), _color(args), _ascii(args), lambda text: _write(text, args.output))
 
 
 def _reconcile(args: argparse.Namespace) -> int:
-    from kvtui.engine.machines import check_name, overheads_of, save_profile
-    from kvtui.engine.option_table import OPTIONS
-    from kvtui.engine.reconcile import reconcile
+    from kvtui.engine.reconcile.reconcile import overheads_of, reconcile
+    from kvtui.engine.scenario.options import OPTIONS
+    from kvtui.engine.sources.machines import check_name, save_profile
     from kvtui.report import reconcile as report
 
     _choose("format", args.format, TABLE_FORMATS)
@@ -200,7 +200,7 @@ def _reconcile(args: argparse.Namespace) -> int:
 
 
 def _boot_log(name: str) -> BootLog:
-    from kvtui.engine.bootlog import read_log
+    from kvtui.engine.reconcile.read_log import read_log
 
     if name == "-":
         return read_log(sys.stdin.buffer)
@@ -210,7 +210,7 @@ def _boot_log(name: str) -> BootLog:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        from kvtui.engine.untrusted import plain
+        from kvtui.engine.basis.untrusted import plain
 
         raise InputError(f"log: {plain(name)}: {plain(getattr(error, 'strerror', None) or str(error))}") from None
 
@@ -224,8 +224,8 @@ def _completion(parser: Parser, shell: str) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
-    from kvtui.engine.option_table import OPTIONS
-    from kvtui.terminal import is_terminal, own_screen
+    from kvtui.app.terminal import is_terminal, own_screen
+    from kvtui.engine.scenario.options import OPTIONS
 
     if is_terminal():
         _numpy_beside()
@@ -234,10 +234,10 @@ def _app(args: argparse.Namespace) -> int:
     speed = None if args.speed is None else _speed(args.speed)
     if not is_terminal():
         fail("not a terminal; --report prints the plan without one")
-    from kvtui.app import KvtuiApp
-    from kvtui.session import Session
-    from kvtui.settings import load
-    from kvtui.themes import theme_names
+    from kvtui.app.app import KvtuiApp
+    from kvtui.state.session import Session
+    from kvtui.state.settings import load
+    from kvtui.state.themes import theme_names
 
     settings = load(values, theme_names())
     scenario, follows, note = opened or _reopened(values, settings.remember)
@@ -251,8 +251,8 @@ def _app(args: argparse.Namespace) -> int:
 
 def _opened(values: Values) -> tuple[Scenario, bool, str]:
     """The scenario of ``values``, whether it follows its device, and nothing to say about it."""
-    from kvtui.engine.options import scenario_from
-    from kvtui.remembered import FOLLOWING_THE_DEVICE
+    from kvtui.engine.scenario.values import scenario_from
+    from kvtui.state.remembered import FOLLOWING_THE_DEVICE
 
     follows = all(values[key] is None for key in FOLLOWING_THE_DEVICE)
     return scenario_from(_first(values) if follows else values), follows, ""
@@ -260,7 +260,7 @@ def _opened(values: Values) -> tuple[Scenario, bool, str]:
 
 def _reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
     """The scenario that the app was left with, or else the first one, with the reason if there should be another."""
-    from kvtui.remembered import read
+    from kvtui.state.remembered import read
 
     if not remember:
         return _opened(values)
@@ -291,9 +291,9 @@ def _numpy_beside() -> None:
 
 def _first(values: Values) -> Values:
     """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
-    from kvtui.engine.defaults import defaults_for
-    from kvtui.engine.devices import find_device
-    from kvtui.engine.options import DEFAULT_DEVICE
+    from kvtui.engine.device.catalogue import find_device
+    from kvtui.engine.scenario.starting import defaults_for
+    from kvtui.engine.scenario.values import DEFAULT_DEVICE
 
     found = defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE)))
     return {
@@ -313,7 +313,7 @@ def _speed(text: str) -> float:
     except ValueError:
         value = 0.0
     if not SLOWEST <= value <= FASTEST:
-        from kvtui.engine.untrusted import plain
+        from kvtui.engine.basis.untrusted import plain
 
         raise InputError(f"--speed: '{plain(text)}' is not a number from {SLOWEST:g} to {FASTEST:g}")
     return value
@@ -354,6 +354,6 @@ def _write(text: str, output: str | None) -> None:
         return
     from pathlib import Path
 
-    from kvtui.files import write_whole
+    from kvtui.engine.basis.files import write_whole
 
     write_whole(Path(output), text)

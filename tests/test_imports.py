@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
+
 HEAVY = {"textual", "pandas", "jax", "matplotlib", "plotext"}
 ENGINE_BANNED = HEAVY | {"rich"}
 
@@ -33,7 +33,7 @@ def test_no_engine_module_loads_a_user_interface():
     assert not found & ENGINE_BANNED
 
 
-ARRAYS = {"kvtui.engine.grid", "kvtui.engine.allocator", "kvtui.engine.bankmap"}
+ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.device_memory", "kvtui.engine.picture.bank_map"}
 
 
 @pytest.mark.parametrize("name", sorted(set(ENGINE_MODULES) - ARRAYS))

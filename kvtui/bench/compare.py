@@ -13,8 +13,8 @@ from math import hypot, inf, isfinite
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from kvtui.bench.columns import Values
 from kvtui.bench.store import Stored
+from kvtui.cases.columns import Values
 
 SERIES = ("prefill", "decode_step")
 DEVIATIONS = 3

@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.untrusted import plain
 
 CPUINFO = Path("/proc/cpuinfo")
 FEATURES = ("flags", "Features", "isa")

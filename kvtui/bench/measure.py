@@ -33,14 +33,12 @@ from typing import Any
 
 import jax
 
-from kvtui.bench import predict, probe, protocol
-from kvtui.bench.cases import Case, Shape
+from kvtui.bench import probe
 from kvtui.bench.compiled import Program, Source, build
 from kvtui.bench.host import memory_bytes
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.bench.nn.transformer import Weights
-from kvtui.bench.protocol import Budget, Job, Status
 from kvtui.bench.series import (
     SERIES,
     Inputs,
@@ -54,10 +52,14 @@ from kvtui.bench.series import (
     start,
     warm_up,
 )
-from kvtui.bench.statistics import Summary, entropy_bits, summary
-from kvtui.engine.errors import InputError
-from kvtui.engine.units import format_bytes
-from kvtui.engine.untrusted import plain
+from kvtui.cases import prediction as predict
+from kvtui.cases import protocol
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.protocol import Budget, Job, Status
+from kvtui.cases.statistics import Summary, entropy_bits, summary
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.untrusted import plain
 
 CURVE = ("prefill", "first", "decode_step")
 STAGES = {"prefill": "prefill", "decode_step": "decode", "decode_scan": "decode"}

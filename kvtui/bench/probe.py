@@ -24,8 +24,8 @@ from jax import Array, lax
 from kvtui import __version__
 from kvtui.bench.compiled import cached_programs
 from kvtui.bench.host import cpu_model, memory_bytes, usable_cores
-from kvtui.engine.units import GIB, KIB, MIB
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.units import GIB, KIB, MIB
+from kvtui.engine.basis.untrusted import plain
 
 COLUMNS = 1024
 TRIES = 5

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvtui.bench.columns import Values
 from kvtui.bench.store import Stored
+from kvtui.cases.columns import Values
 
 LEAST_BYTES = 2**25
 """A step that moves less is the cost of starting programs, not of moving bytes."""

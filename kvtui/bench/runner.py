@@ -21,8 +21,8 @@ from contextlib import suppress
 from threading import Condition, Thread
 from typing import IO, Any, Literal, NamedTuple
 
-from kvtui.bench.protocol import STATUSES, Job
-from kvtui.engine.untrusted import plain
+from kvtui.cases.protocol import STATUSES, Job
+from kvtui.engine.basis.untrusted import plain
 
 CASE_SECONDS = 300.0
 START_SECONDS = 120.0

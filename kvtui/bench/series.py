@@ -22,16 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kvtui.bench import predict
-from kvtui.bench.cases import Case, Shape
 from kvtui.bench.compiled import Program, Source
 from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.init import array_shape
 from kvtui.bench.nn.transformer import Weights
-from kvtui.bench.protocol import Budget
-from kvtui.bench.statistics import settled
-from kvtui.engine.units import MIB
+from kvtui.cases import prediction as predict
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.protocol import Budget
+from kvtui.cases.statistics import settled
+from kvtui.engine.basis.units import MIB
 
 SEED = 0
 WINDOW = 3

@@ -20,8 +20,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Self
 
-from kvtui.bench.cases import Case
-from kvtui.bench.columns import (
+from kvtui.bench.runner import Outcome
+from kvtui.cases.case import Case
+from kvtui.cases.columns import (
     COLUMNS,
     REFERENCE_COLUMNS,
     TEXT_COLUMNS,
@@ -32,13 +33,12 @@ from kvtui.bench.columns import (
     table_row,
     table_rows,
 )
-from kvtui.bench.protocol import Job
-from kvtui.bench.runner import Outcome
-from kvtui.bench.sweep import Sweep, repeat_of
-from kvtui.engine.errors import InputError
-from kvtui.engine.untrusted import plain
-from kvtui.files import write_whole
-from kvtui.report import csv_
+from kvtui.cases.protocol import Job
+from kvtui.cases.sweep import Sweep, repeat_of
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.untrusted import plain
+from kvtui.output import csv as csv_
 
 SCHEMA = 1
 RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"

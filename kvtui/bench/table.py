@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kvtui.bench.columns import COLUMNS, Values
 from kvtui.bench.compare import Comparison, Difference, Spread
-from kvtui.bench.groups import Group
 from kvtui.bench.store import Stored, csv_text
-from kvtui.engine.units import format_bytes, format_count, format_tokens
-from kvtui.report import csv_, json_
-from kvtui.report.harmless import clean
-from kvtui.report.table import Column, render
+from kvtui.cases.columns import COLUMNS, Values
+from kvtui.cases.groups import Group
+from kvtui.engine.basis.units import format_bytes, format_count, format_tokens
+from kvtui.output import csv as csv_
+from kvtui.output import json as json_
+from kvtui.output.harmless import clean
+from kvtui.output.table import Column, render
 
 FORMATS = ("text", "md", "csv", "json", "jsonl")
 FAILED = {"error", "timeout"}
@@ -156,7 +157,7 @@ def _difference(row: Difference) -> tuple[object, ...]:
 
 
 def _groups_text(groups: Sequence[Values], size: str, cases: int, look: Look) -> str:
-    from kvtui.report.lines import Line, to_ascii, wrap, write
+    from kvtui.output.lines import Line, to_ascii, wrap, write
 
     say = to_ascii if look.ascii_only else str
     lines: list[Line] = []

@@ -22,9 +22,9 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kvtui.bench import protocol
-from kvtui.engine.errors import InputError
-from kvtui.engine.untrusted import plain
+from kvtui.cases import protocol
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
 
 if TYPE_CHECKING:
     import jax

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from rich.color import Color
 from rich.style import Style
 
+from kvtui.engine.basis.places import DATA
+
 Depth = Literal["rgb", "ansi", "none"]
 Look = Literal["dark", "light", "wafer"]
 
@@ -154,4 +156,4 @@ def _mixed(under: str, over: str, share: float) -> str:
 def _tables() -> dict[str, Any]:
     import tomllib
 
-    return tomllib.loads((Path(__file__).parent.parent / "data" / "palette.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((Path(DATA) / "palette.toml").read_text(encoding="utf-8"))

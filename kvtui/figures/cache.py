@@ -9,15 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from kvtui.engine import capacity, grid
-from kvtui.engine.errors import InputError
-from kvtui.engine.formats import FORMATS, KV_FORMATS
-from kvtui.engine.model import Attention, Cache, Latent, ModelSpec, Recurrent
-from kvtui.engine.models import all_models
-from kvtui.engine.plan import budget, device_parts, fits
-from kvtui.engine.scenario import MAX_BATCH, Scenario
-from kvtui.engine.units import GB, MAX_TOKENS, format_bytes, format_tokens
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GB, MAX_TOKENS, format_bytes, format_tokens
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.model.formats import FORMATS, KV_FORMATS
+from kvtui.engine.model.spec import Attention, Cache, Latent, ModelSpec, Recurrent
+from kvtui.engine.planning import grid
+from kvtui.engine.planning.parts import budget, device_parts, fits
+from kvtui.engine.planning.search import most
+from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
 from kvtui.figures.figure import Axis, Bars, Figure, Floats, HeatMap, Line, Panel, Rule, Scatter, floats
 from kvtui.figures.overlay import (
     BATCH,
@@ -332,7 +333,7 @@ def formats(scenario: Scenario) -> Figure:
 
 
 def _longest_context(scenario: Scenario) -> int | None:
-    return capacity.most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
+    return most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
 
 
 def _by_layout() -> dict[str, list[str]]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from kvtui.bench.cases import Case
-from kvtui.bench.predict import prefill_flops
-from kvtui.engine.errors import InputError
-from kvtui.engine.formats import canonical
+from kvtui.cases.case import Case
+from kvtui.cases.prediction import prefill_flops
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.formats import canonical
 from kvtui.figures.family import MOST_BLOCKS
 from kvtui.figures.figure import Axis, Figure, Mark, Panel
-from kvtui.figures.rows import (
+from kvtui.figures.measured import (
     Row,
     Rows,
     Value,

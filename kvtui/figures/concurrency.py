@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from kvtui.engine import grid
-from kvtui.engine.scenario import MAX_BATCH, Scenario
-from kvtui.engine.serving.serve import serve
-from kvtui.engine.units import MAX_TOKENS
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.planning import grid
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
 from kvtui.figures.overlay import CONTEXT, spaced
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from kvtui.bench.statistics import percentile, without_outliers
-from kvtui.engine.untrusted import plain
+from kvtui.cases.statistics import percentile, without_outliers
+from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Axis, Figure, Histogram, Line, Panel, floats
-from kvtui.figures.rows import Rows, figure, number, word
+from kvtui.figures.measured import Rows, figure, number, word
 
 if TYPE_CHECKING:
-    from kvtui.bench.columns import Measured
+    from kvtui.cases.columns import Measured
 
 Results = Mapping[str, Any]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kvtui.engine import estimators as est
-from kvtui.engine.errors import InputError
-from kvtui.engine.estimators import Dims
-from kvtui.engine.model import LayerCounts
-from kvtui.engine.units import format_tokens
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_tokens
+from kvtui.engine.model import estimators as est
+from kvtui.engine.model.estimators import Dims
+from kvtui.engine.model.spec import LayerCounts
 from kvtui.figures.figure import Axis, Figure, Line, Panel, floats
 
 ESTIMATE_GQA = ("estimate-gqa", "KV cache by context, GQA", "What does sharing KV heads save?")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from kvtui.bench.cases import Shape
-from kvtui.bench.predict import kv_format, model_spec, parameter_count
-from kvtui.engine.errors import InputError
-from kvtui.engine.model import ModelSpec, cache_bytes
+from kvtui.cases.case import Shape
+from kvtui.cases.prediction import kv_format, model_spec, parameter_count
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.spec import ModelSpec, cache_bytes
 
 MOST_BLOCKS = 4096
 ATTENTIONS = ("MHA", "GQA", "MLA")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 AxisName = Literal["x", "y", "z"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kvtui.bench.cases import Case, Shape
-from kvtui.bench.predict import kv_format, step_flops
-from kvtui.engine.units import format_tokens
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.prediction import kv_format, step_flops
+from kvtui.engine.basis.units import format_tokens
 from kvtui.figures.family import ATTENTIONS, Family, member, millions, spec, token_bytes, token_elements, widths
 from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, Surface, floats
 from kvtui.figures.overlay import CONTEXT, doublings, size_rules

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from kvtui.engine.adapt import adapted
-from kvtui.engine.errors import InputError
-from kvtui.engine.grid import Tokens
-from kvtui.engine.model import ModelSpec
-from kvtui.engine.plan import budget
-from kvtui.engine.scenario import MAX_BATCH, Scenario
-from kvtui.engine.units import GB, MAX_TOKENS, format_bytes
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GB, MAX_TOKENS, format_bytes
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.grid import Tokens
+from kvtui.engine.planning.parts import budget
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
 from kvtui.figures.figure import Axis, AxisName, Rule
 
 MOST_MODELS = 4

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 
 from kvtui.figures.figure import Axis, Figure, Floats, HeatMap, Line, Mark, Panel, Rule, Surface, floats
-from kvtui.figures.rows import (
+from kvtui.figures.measured import (
     Measure,
     Row,
     Rows,

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kvtui.engine import grid
-from kvtui.engine.adapt import adapted
-from kvtui.engine.plan import device_parts
-from kvtui.engine.roofline import Step, timed
-from kvtui.engine.scenario import Scenario
-from kvtui.engine.units import GB, MAX_TOKENS, format_bytes, format_tokens
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.units import GB, MAX_TOKENS, format_bytes, format_tokens
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.planning import grid
+from kvtui.engine.planning.parts import device_parts
+from kvtui.engine.planning.roofline import Step, timed
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.family import ATTENTIONS, Family, member, millions, spec, token_bytes, widths
 from kvtui.figures.figure import Axis, Figure, Floats, Line, Panel, Rule, Surface, floats
 from kvtui.figures.overlay import (

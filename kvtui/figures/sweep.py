@@ -11,10 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from kvtui.engine.formats import canonical
-from kvtui.figures import clouds, roofline_plot
+from kvtui.engine.model.formats import canonical
+from kvtui.figures import clouds
+from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Axis, Figure, HeatMap, Line, Panel, Rule, floats
-from kvtui.figures.rows import (
+from kvtui.figures.measured import (
     Measure,
     Row,
     Rows,

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 from kvtui.figures.figure import Floats
 
 STEP = 5.0

@@ -12,16 +12,17 @@ import numpy as np
 from kvtui.canvas.braille import BLANK
 from kvtui.canvas.cells import SPACE, Cells, Row, fit
 from kvtui.canvas.cells import Span as Piece
-from kvtui.canvas.layout import Rect
+from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Depth, Ink, Look
 from kvtui.figures.figure import Figure, HeatMap, Panel
-from kvtui.plots import cells_2d, frame
-from kvtui.plots.frame import Frame, bar_rows, layout, least_width
+from kvtui.output.lines import wrap
+from kvtui.plots import cells_2d
+from kvtui.plots import surroundings as frame
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Boxes, Shape, Side, Words, shapes
 from kvtui.plots.style import Style, styles
-from kvtui.plots.text import to_rich, to_text
-from kvtui.report.lines import wrap
+from kvtui.plots.surroundings import Frame, bar_rows, layout, least_width
+from kvtui.plots.terminal import to_rich, to_text
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -251,7 +252,7 @@ def _paint(painter: Painter) -> Paint:
     """The painter that was asked for; where plotext has no kernel for this system, our own."""
     if painter == "plotext":
         try:
-            from kvtui.plots import plotext_
+            from kvtui.plots import plotext as plotext_
         except ImportError:
             return cells_2d.paint
         return plotext_.paint

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, Ink, Look, hex_color
-from kvtui.engine.errors import UnknownName
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import (
     Axis,
     Bars,
@@ -33,9 +33,9 @@ from kvtui.figures.figure import (
 )
 from kvtui.plots.cells_2d import edges, sorted_tiles
 from kvtui.plots.density import distribution
-from kvtui.plots.frame import spans
 from kvtui.plots.shapes import LARGEST_RADIUS, radii, thin
 from kvtui.plots.style import Style, styles
+from kvtui.plots.surroundings import spans
 from kvtui.plots.ticks import Span, short_text, span, ticks
 
 if TYPE_CHECKING:

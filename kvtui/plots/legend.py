@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kvtui.canvas.cells import Row, fit, single_width
 from kvtui.canvas.cells import Span as Piece
 from kvtui.canvas.palette import Ink
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Bars, HeatMap, Histogram, Line, Mark, Panel
 from kvtui.plots.cells_2d import BAND
 from kvtui.plots.style import Style

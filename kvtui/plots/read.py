@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from kvtui.engine.errors import InputError
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import (
     Axis,
     Bars,
@@ -32,7 +32,7 @@ from kvtui.figures.figure import (
     floats,
 )
 from kvtui.figures.figure import Surface as SurfaceMark
-from kvtui.plots.export import CSV_COLUMNS, from_json
+from kvtui.figures.files import CSV_COLUMNS, from_json
 from kvtui.plots.shapes import thin
 
 MOST_BYTES = 2**28
@@ -101,7 +101,7 @@ def _results(path: Path) -> dict[str, Figure]:
 
 
 def _is_sweep(heads: Sequence[str]) -> bool:
-    from kvtui.bench.columns import REFERENCE_COLUMNS
+    from kvtui.cases.columns import REFERENCE_COLUMNS
 
     return set(heads) >= set(REFERENCE_COLUMNS) - {"attn_variant"}
 

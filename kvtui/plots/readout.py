@@ -8,8 +8,8 @@ import numpy as np
 
 from kvtui.figures.figure import Bars, Floats, HeatMap, Histogram, Line, Mark, Scatter
 from kvtui.plots.density import distribution
-from kvtui.plots.frame import Frame
 from kvtui.plots.shapes import bar_places
+from kvtui.plots.surroundings import Frame
 from kvtui.plots.ticks import Span, value_text
 
 _CELL_ASPECT = 2.0

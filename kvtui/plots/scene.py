@@ -9,13 +9,13 @@ from functools import lru_cache
 import numpy as np
 
 from kvtui.canvas.cells import Row
-from kvtui.canvas.layout import Rect
+from kvtui.canvas.memory.layout import Rect
 from kvtui.figures.figure import Figure, Floats, Panel, Rule, Surface
-from kvtui.plots import box
-from kvtui.plots.box import Pane
+from kvtui.plots import panes as box
 from kvtui.plots.camera import Camera, Projection, inset, projection
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.mesh import Mesh, Space, cubes, space
+from kvtui.plots.panes import Pane
 from kvtui.plots.raster import Image, Places
 from kvtui.plots.style import Style, styles
 from kvtui.plots.ticks import Tick, ticks

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from kvtui.canvas.cells import SPACE, Cells, fit
 from kvtui.canvas.palette import RAMP_STEPS, SEQUENCES, SHADED, SHADED_RAMP, SHADES, VEILED, Ink
 from kvtui.figures.figure import Cloud, Figure, Floats, Panel, Rule, Surface, floats
-from kvtui.plots import box
-from kvtui.plots.box import Labels, Pane
+from kvtui.plots import panes as box
 from kvtui.plots.camera import Camera, inset
 from kvtui.plots.cells_2d import paint
 from kvtui.plots.legend import clean
+from kvtui.plots.panes import Labels, Pane
 from kvtui.plots.pointer import Cursor, mesh_at
 from kvtui.plots.raster import NONE, Image, Mask, Places, crossings, lines, polygon
 from kvtui.plots.scene import (

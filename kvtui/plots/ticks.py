@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kvtui.engine.units import EIB, GIB, KIB, MIB, PIB, TIB, format_bytes, format_tokens
+from kvtui.engine.basis.units import EIB, GIB, KIB, MIB, PIB, TIB, format_bytes, format_tokens
 from kvtui.figures.figure import Axis, Floats, Rule, Scale
 
 MOST_EXTENSION = 1.0

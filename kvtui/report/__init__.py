@@ -21,11 +21,11 @@ def render(
 
             return text.render(document, width, color, ascii_only)
         case "json":
-            from kvtui.report import json_
+            from kvtui.output import json as json_
 
             return json_.render(document)
         case "csv":
-            from kvtui.report import csv_
+            from kvtui.output import csv as csv_
 
             return csv_.render(document)
         case "markdown":
@@ -36,6 +36,6 @@ def render(
             from kvtui.report import html
 
             return html.render(document)
-    from kvtui.engine.errors import UnknownName
+    from kvtui.engine.basis.errors import UnknownName
 
     raise UnknownName("report format", format, FORMATS)

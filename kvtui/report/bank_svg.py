@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvtui.engine.banks import FREE, bank_counts, interleave, span_bytes
-from kvtui.report.markup import Markup, tag
+from kvtui.engine.picture.banks import FREE, bank_counts, interleave, span_bytes
+from kvtui.output.markup import Markup, tag
 from kvtui.report.sections import Picture
 
 BANKS, WIDTH = 1600, 980

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvtui.engine.errors import UnknownName
-from kvtui.engine.units import format_tokens
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.basis.units import format_tokens
+from kvtui.output.harmless import clean
 from kvtui.report import sections
 from kvtui.report.document import SCHEMA
-from kvtui.report.harmless import clean
 
 NONE = "–"
 FORMATS = ("text", "json", "csv", "markdown")
@@ -124,7 +124,7 @@ def render(
     known = [clean(document) for document in documents]
     match format:
         case "json":
-            from kvtui.report import json_
+            from kvtui.output import json as json_
 
             return json_.dump({"schema": SCHEMA, "scenarios": known})
         case "csv":
@@ -193,7 +193,7 @@ def _middle(values: Sequence[float | None]) -> float | None:
 
 def _csv(documents: Sequence[Document]) -> str:
     """Exact values, one row per field; changes in percent of the first scenario."""
-    from kvtui.report import csv_
+    from kvtui.output import csv as csv_
 
     count = len(documents)
     heads = [*(f"scenario_{i}" for i in range(1, count + 1)), *(f"change_{i}_percent" for i in range(2, count + 1))]

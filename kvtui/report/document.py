@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from kvtui import __version__
-from kvtui.engine.capacity import Capacity, capacity
-from kvtui.engine.explain import explain, policy
-from kvtui.engine.notices import notices
-from kvtui.engine.plan import Parts, Plan, plan
-from kvtui.engine.roofline import Band, Estimate, estimate
-from kvtui.engine.scenario import Scenario
+from kvtui.engine.planning.capacity import Capacity, capacity
+from kvtui.engine.planning.parts import Parts
+from kvtui.engine.planning.plan import Plan, plan
+from kvtui.engine.planning.roofline import Band, Estimate, estimate
+from kvtui.engine.saying.explain import explain, policy
+from kvtui.engine.saying.notices import notices
+from kvtui.engine.scenario.scenario import Scenario
 
 SCHEMA = 1
 ENGINE_KEYS = (
@@ -72,7 +73,7 @@ def document(scenario: Scenario) -> Document:
 
 
 def _scenario(scenario: Scenario, planned: Plan) -> Document:
-    from kvtui.engine.options import command_line
+    from kvtui.engine.scenario.values import command_line
 
     layout, serving = scenario.layout, scenario.serving
     return {

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kvtui.engine.banks import FREE, span_bytes
+from kvtui.engine.picture.banks import FREE, span_bytes
+from kvtui.output.harmless import clean
+from kvtui.output.markup import Content, Markup, markup, tag
 from kvtui.report import bank_svg, sections
-from kvtui.report.harmless import clean
-from kvtui.report.markup import Content, Markup, markup, tag
 from kvtui.report.sections import gib, percent, with_unit
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

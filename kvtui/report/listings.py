@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvtui.engine.devices import all_devices
-from kvtui.engine.errors import UnknownName
-from kvtui.engine.formats import FORMATS
-from kvtui.engine.models import all_models
-from kvtui.engine.units import GIB, format_bytes, format_count, format_tokens
-from kvtui.report.table import Column
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.model.formats import FORMATS
+from kvtui.output.table import Column
 
 Rows = Sequence[Sequence[object]]
 

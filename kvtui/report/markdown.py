@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from kvtui.output.harmless import clean
 from kvtui.report import sections
-from kvtui.report.harmless import clean
 from kvtui.report.sections import gib, percent
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")

@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 from kvtui import __version__
-from kvtui.engine.errors import UnknownName
-from kvtui.engine.options import command_line
-from kvtui.engine.reconcile import Reconciliation
-from kvtui.engine.units import GIB, MIB, format_tokens
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.basis.units import GIB, MIB, format_tokens
+from kvtui.engine.reconcile.reconcile import Reconciliation
+from kvtui.engine.scenario.values import command_line
+from kvtui.output.harmless import clean
+from kvtui.output.table import Column
 from kvtui.report.document import SCHEMA
-from kvtui.report.harmless import clean
-from kvtui.report.table import Column
 
 FORMATS = ("text", "json", "csv", "markdown")
 NONE = "–"
@@ -77,11 +77,11 @@ def render(
     known = clean(found)
     match format:
         case "json":
-            from kvtui.report import json_
+            from kvtui.output import json as json_
 
             return json_.dump(known)
         case "csv":
-            from kvtui.report import csv_
+            from kvtui.output import csv as csv_
 
             heads = list(known["rows"][0]) if known["rows"] else ["id"]
             return csv_.table([heads, *(list(row.values()) for row in known["rows"])])
@@ -188,8 +188,8 @@ def _signed(value: float | None, unit: str, size: int) -> str:
 
 
 def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -> str:
-    from kvtui.report import table
-    from kvtui.report.lines import Line, rule, to_ascii, wrap, write
+    from kvtui.output import table
+    from kvtui.output.lines import Line, rule, to_ascii, wrap, write
 
     say = to_ascii if ascii_only else str
     style = "ok" if found["agrees"] else "bad"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import Any
 
-from kvtui.engine.plan import SEARCH_DEVICES
-from kvtui.engine.units import GIB, format_bytes, format_tokens
+from kvtui.engine.basis.units import GIB, format_bytes, format_tokens
+from kvtui.engine.planning.plan import SEARCH_DEVICES
 
 Document = Mapping[str, Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from kvtui.engine.banks import bank_counts, span_bytes
+from kvtui.engine.picture.banks import bank_counts, span_bytes
+from kvtui.output.harmless import clean
+from kvtui.output.lines import Line, Span, beside, rule, stack, to_ascii, width_of, wrap, write
+from kvtui.output.shell import shell_lines
 from kvtui.report import sections
-from kvtui.report.harmless import clean
-from kvtui.report.lines import Line, Span, beside, rule, stack, to_ascii, width_of, wrap, write
 from kvtui.report.sections import Fact, Panel, Part, Remark, Sum, gib, with_unit
-from kvtui.report.shell import shell_lines
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
 FACTS, TABLE = 44, 62

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from kvtui import keys
+from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
 
 

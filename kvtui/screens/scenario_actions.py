@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from kvtui.engine.errors import InputError
-from kvtui.engine.film import CONTEXT_PRESETS, next_context, previous_context
-from kvtui.engine.units import format_tokens, parse_tokens
-from kvtui.session import Session
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_tokens, parse_tokens
+from kvtui.engine.picture.film import CONTEXT_PRESETS, next_context, previous_context
+from kvtui.state.session import Session
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from kvtui.app import KvtuiApp
+    from kvtui.app.app import KvtuiApp
 
 TOGGLES = {
     "cb": "continuous_batching",
@@ -95,19 +95,19 @@ class ScenarioActions:
 
     def action_pick_model(self) -> None:
         """Open the model picker."""
-        from kvtui.screens.pickers import ModelPicker
+        from kvtui.screens.windows.pickers import ModelPicker
 
         self._app.push_screen(ModelPicker(self._app.session))
 
     def action_pick_device(self) -> None:
         """Open the device picker."""
-        from kvtui.screens.pickers import DevicePicker
+        from kvtui.screens.windows.pickers import DevicePicker
 
         self._app.push_screen(DevicePicker(self._app.session))
 
     def action_set_context(self) -> None:
         """Ask for a context length."""
-        from kvtui.screens.prompt import PromptScreen
+        from kvtui.screens.windows.prompt import PromptScreen
 
         session = self._app.session
         presets = " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS)
@@ -126,7 +126,7 @@ class ScenarioActions:
 
     def action_explain(self, about: str | None = None) -> None:
         """Explain the numbers, beginning with the one called ``about``."""
-        from kvtui.screens.explain import ExplainScreen
+        from kvtui.screens.windows.explain import ExplainScreen
 
         self._app.push_screen(ExplainScreen(self._app.session, about))
 

@@ -7,7 +7,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.widgets import Static
 
-from kvtui.engine.notices import Severity
+from kvtui.engine.saying.notices import Severity
 
 
 class Alert(Static):

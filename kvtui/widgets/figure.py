@@ -11,18 +11,18 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from kvtui import keys
-from kvtui.canvas.base import Canvas
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import Ink
+from kvtui.canvas.widget import Canvas
 from kvtui.figures.figure import Figure, Panel
+from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
 from kvtui.widgets.plot import LEAST_HEIGHT, LEAST_WIDTH, words_of
 
 if TYPE_CHECKING:
     from kvtui.plots.draw import Picture
-    from kvtui.plots.frame import Frame
     from kvtui.plots.readout import Reading
+    from kvtui.plots.surroundings import Frame
 
 CROSS = "┼"
 ZOOM, PAN = 0.7, 0.15

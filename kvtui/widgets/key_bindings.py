@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from textual.binding import Binding, BindingType
 
-from kvtui.keys import Key
+from kvtui.state.keys import Key
 
 
 def bindings(table: Iterable[Key]) -> list[BindingType]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 
-from kvtui.keys import key_of, keys_of
+from kvtui.state.keys import key_of, keys_of
 
 if TYPE_CHECKING:
-    from kvtui.app import KvtuiApp
+    from kvtui.app.app import KvtuiApp
 
 
 def key_name(app: KvtuiApp, name: str) -> str:

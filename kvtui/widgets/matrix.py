@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from textual import events
 from textual.message import Message
 
-from kvtui.canvas.base import Canvas
 from kvtui.canvas.cells import Cells, Row, Span, fit
+from kvtui.canvas.memory.panels.text import cut, wrap
 from kvtui.canvas.palette import Ink
-from kvtui.canvas.panels.text import cut, wrap
+from kvtui.canvas.widget import Canvas
 
 HEAD_LINES = 3
 GAP, MOST_GAP = 3, 5

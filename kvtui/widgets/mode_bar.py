@@ -10,11 +10,11 @@ from textual.events import Click
 from textual.widgets import Static
 
 from kvtui.canvas.cells import fit
-from kvtui.keys import MODES, key_of
+from kvtui.state.keys import MODES, key_of
 from kvtui.widgets.key_name import first_key
 
 if TYPE_CHECKING:
-    from kvtui.app import KvtuiApp
+    from kvtui.app.app import KvtuiApp
 
 KEYS = ("palette", "quit")
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from kvtui.canvas.base import Canvas
 from kvtui.canvas.cells import Cells, Row, Span
 from kvtui.canvas.palette import Ink
+from kvtui.canvas.widget import Canvas
 
 
 class Section(NamedTuple):

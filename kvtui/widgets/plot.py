@@ -7,11 +7,11 @@ from collections.abc import Callable
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from kvtui.canvas.base import Canvas
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
+from kvtui.canvas.widget import Canvas
 from kvtui.figures.figure import Figure
-from kvtui.report.lines import wrap
+from kvtui.output.lines import wrap
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 8
 

@@ -10,15 +10,15 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from kvtui import keys
-from kvtui.canvas.base import Canvas
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
+from kvtui.canvas.widget import Canvas
 from kvtui.figures.figure import Panel
 from kvtui.plots import pointer, surface
 from kvtui.plots.camera import STEP, Camera, View
 from kvtui.plots.pointer import Cursor
 from kvtui.plots.style import Style
+from kvtui.state import keys
 
 DEGREES_PER_COLUMN, DEGREES_PER_ROW = 2.0, 4.0
 SPIN_DEGREES_PER_SECOND = 20.0

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench.columns import Values, table_row
 from kvtui.bench.compare import Spread, compare, host_differences, joined, verdict
-from kvtui.bench.groups import find_groups
 from kvtui.bench.store import Stored
+from kvtui.cases.columns import Values, table_row
+from kvtui.cases.groups import find_groups
 
 ROWS = find_groups(["attention_type"])[0].rows("default")
 

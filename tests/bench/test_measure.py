@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvtui.bench import measure, predict, series
-from kvtui.bench.cases import Case, Shape
+from kvtui.bench import measure, series
 from kvtui.bench.compiled import Source, build
 from kvtui.bench.nn import generate
-from kvtui.bench.protocol import STATUSES, Budget, Job
-from kvtui.bench.statistics import Summary
+from kvtui.cases import prediction as predict
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.protocol import STATUSES, Budget, Job
+from kvtui.cases.statistics import Summary
 
 TINY = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=32, vocab=32, context=32)
 BUDGET = Budget(warmup=2, trials=4, most=60, seconds=0.02)

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from kvtui.bench.rate import LEAST_BYTES, offered, probed, reached
 from kvtui.bench.store import Stored
-from kvtui.engine import grid
-from kvtui.engine.adapt import adapted
-from kvtui.engine.capacity import capacity
-from kvtui.engine.devices import find_device
-from kvtui.engine.errors import InputError
-from kvtui.engine.explain import explain
-from kvtui.engine.option_table import OPTIONS
-from kvtui.engine.options import scenario_from, to_values
-from kvtui.engine.plan import plan
-from kvtui.engine.roofline import estimate
-from kvtui.engine.typed import typed_fields
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.planning import grid
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.saying.explain import explain
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.options import OPTIONS
+from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.values import scenario_from, to_values
 
 HOST = {"bandwidth_ladder": [{"bytes": 2**28, "gbs": 31.0}, {"bytes": 2**20, "gbs": 300.0}]}
 

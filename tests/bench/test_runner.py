@@ -17,9 +17,10 @@ from threading import Thread
 import pytest
 
 from kvtui.bench import runner
-from kvtui.bench.cases import Case, Shape
-from kvtui.bench.protocol import Budget, Job
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
+from kvtui.cases.case import Case, Shape
+from kvtui.cases.protocol import Budget, Job
+from tests.paths import ROOT
 
 PRETEND = [sys.executable, str(Path(__file__).with_name("pretend_worker.py"))]
 TINY = Shape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
@@ -179,7 +180,7 @@ def test_what_the_listener_raises_ends_the_run():
 
 def pretend(text: str) -> str:
     """What an executor may be given instead of the real measuring."""
-    import pretend_worker
+    from tests.bench import pretend_worker
 
     values = json.loads(text)
     time.sleep(0.05)
@@ -276,8 +277,8 @@ def test_kill_9_of_the_app_leaves_no_worker():
     pytest.importorskip("jax")
     script = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_runner import TINY, child, job, run
+sys.path.insert(0, {str(ROOT)!r})
+from tests.bench.test_runner import TINY, child, job, run
 from kvtui.bench.runner import Progress
 def heard(event):
     if isinstance(event, Progress) and event.stage == "compile":

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.bench import series
-from kvtui.bench.cases import Case, Sampler, Shape
 from kvtui.bench.compiled import build
 from kvtui.bench.nn import transformer
-from kvtui.bench.protocol import Budget
 from kvtui.bench.series import State, Timed
+from kvtui.cases.case import Case, Sampler, Shape
+from kvtui.cases.protocol import Budget
 
 SHAPE = Shape(dim=32, heads=2, head_dim=16, kv_heads=1, blocks=2, hidden=32, vocab=32, context=24)
 CASE = Case(SHAPE, batch=2, prompt=5, sampler=Sampler(temperature=0.8, top_k=8))

@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pretend_worker import figures
 
 from kvtui.bench import store
-from kvtui.bench.columns import COLUMNS, REFERENCE_COLUMNS
-from kvtui.bench.groups import find_groups
-from kvtui.bench.protocol import Budget, Job
 from kvtui.bench.runner import Outcome
 from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, newest_of_each_kind, read
-from kvtui.bench.sweep import Sweep, sweep
-from kvtui.engine.errors import InputError
+from kvtui.cases.columns import COLUMNS, REFERENCE_COLUMNS
+from kvtui.cases.groups import find_groups
+from kvtui.cases.protocol import Budget, Job
+from kvtui.cases.sweep import Sweep, sweep
+from kvtui.engine.basis.errors import InputError
+from tests.bench.pretend_worker import figures
+from tests.paths import ROOT
 
 PUBLISHED = [
     *("group", "label", "attn_variant", "attn_type", "params_m", "dim", "n_heads", "kv_heads", "num_blocks"),
@@ -156,8 +157,8 @@ def test_kill_9_in_the_middle_and_resume_equals_an_uninterrupted_run(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_store import Writer, small
+sys.path.insert(0, {str(ROOT)!r})
+from tests.bench.test_store import Writer, small
 from kvtui.bench.runner import Outcome, run
 writer = Writer.begin(Path({str(tmp_path / "killed")!r}), small(), {{"what": "sweep"}})
 def heard(event):

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kvtui.engine.capacity import capacity
-from kvtui.engine.options import scenario_from
-from kvtui.engine.plan import plan
-from kvtui.engine.serving.serve import serve
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.concurrency import CORNERS, steps
 from kvtui.figures.figure import Line, Scatter
 

@@ -6,16 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sample_rows import marks, said
 
-from kvtui.engine.capacity import capacity
-from kvtui.engine.device import DeviceSpec
-from kvtui.engine.errors import InputError
-from kvtui.engine.models import find_model
-from kvtui.engine.options import scenario_from
-from kvtui.engine.plan import budget, device_parts, plan
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.parts import budget, device_parts
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures import cache
 from kvtui.figures.overlay import overlay
+from tests.figures.sample_rows import marks, said
 
 LLAMA = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "32K", "batch": "8"})
 HYBRID = scenario_from({"model": "Qwen3-Next-80B-A3B", "gpu": "H200 SXM", "gpus": "2", "context": "32K"})

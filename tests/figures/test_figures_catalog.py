@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_rows import said, values
 
-from kvtui.engine.errors import InputError, UnknownName
-from kvtui.engine.models import find_model
-from kvtui.engine.options import scenario_from
-from kvtui.figures import catalog
-from kvtui.figures.catalog import ENTRIES, Parameter
-from kvtui.plots.export import to_json
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.figures import catalogue as catalog
+from kvtui.figures.catalogue import ENTRIES, Parameter
+from kvtui.figures.files import to_json
+from tests.figures.sample_rows import said, values
 
 SECONDS = 0.3
 DIMENSIONLESS = {"experts", "layers", "case", "part", "kind of layer", "KV format"}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_rows import marks, said
 
-from kvtui.bench.columns import Measured, table_row
-from kvtui.bench.sweep import decode_rows
+from kvtui.cases.columns import Measured, table_row
+from kvtui.cases.sweep import decode_rows
 from kvtui.figures.decode import panels, results_of
+from kvtui.figures.files import to_json
 from kvtui.plots.density import kernel_density
-from kvtui.plots.export import to_json
+from tests.figures.sample_rows import marks, said
 
 SAMPLES = [10.0 + 0.1 * n for n in range(40)]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_rows import marks, said
 
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 from kvtui.figures import estimates
+from tests.figures.sample_rows import marks, said
 
 MHA = [101_449_728, 405_798_912, 3_246_391_296, 12_985_565_184, 51_942_260_736]
 AT = [256, 1024, 8192, 32_768, 131_072]

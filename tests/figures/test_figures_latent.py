@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sample_rows import marks, said
 
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 from kvtui.figures import latent
 from kvtui.figures.family import Family, member, millions, token_bytes
+from tests.figures.sample_rows import marks, said
 
 THEORETICAL = {32: 1_179_648, 64: 1_966_080, 96: 2_752_512, 128: 3_538_944, 256: 6_684_672}
 """fp32, 12 layers, 16 rotary elements, 512 tokens."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_rows import marks, said
 
+from kvtui.figures.files import to_json
 from kvtui.figures.quality import BATCHES, TRAINED, pareto_front
-from kvtui.plots.export import to_json
+from tests.figures.sample_rows import marks, said
 
 
 def rows():

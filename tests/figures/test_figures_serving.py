@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sample_rows import marks, said
 
-from kvtui.engine.errors import InputError
-from kvtui.engine.models import find_model
-from kvtui.engine.options import scenario_from
-from kvtui.engine.plan import fits, plan
-from kvtui.engine.roofline import estimate
-from kvtui.figures import roofline_plot, serving
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.planning.parts import fits
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.figures import roofline as roofline_plot
+from kvtui.figures import serving
 from kvtui.figures.overlay import overlay
+from tests.figures.sample_rows import marks, said
 
 LLAMA = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "8K", "batch": "4"})
 

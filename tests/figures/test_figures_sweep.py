@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_rows import foreign_rows, marks, record, said, sweep_rows
 
-from kvtui.bench.columns import COLUMNS, table_row
-from kvtui.bench.groups import GROUPS
-from kvtui.bench.predict import prefill_flops
+from kvtui.cases.columns import COLUMNS, table_row
+from kvtui.cases.groups import GROUPS
+from kvtui.cases.prediction import prefill_flops
 from kvtui.figures.clouds import case_of
-from kvtui.figures.rows import distinct, number
+from kvtui.figures.files import to_json
+from kvtui.figures.measured import distinct, number
 from kvtui.figures.sweep import FIGURES
-from kvtui.plots.export import to_json
+from tests.figures.sample_rows import foreign_rows, marks, record, said, sweep_rows
 
 FULL = sweep_rows("full")
 BY_GROUP = {

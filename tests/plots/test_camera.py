@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 from kvtui.plots.camera import LEAST_ZOOM, MOST_ZOOM, Camera, projection
 
 CORNERS = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])

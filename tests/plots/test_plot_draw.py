@@ -8,7 +8,6 @@ from itertools import pairwise
 from math import floor, log2
 
 import pytest
-from gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
 from rich.color import ColorSystem
 
 import kvtui.plots
@@ -16,6 +15,7 @@ from kvtui.canvas.braille import BLANK
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
 from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_rich, render_text
 from kvtui.plots.style import styles
+from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
 
 SIZES = [(80, 24), (120, 36), (160, 45)]
 TINY = [(1, 1), (5, 3), (23, 9), (24, 8), (24, 9), (30, 12), (300, 90)]
@@ -231,6 +231,6 @@ def test_a_million_points_reach_every_extreme():
 def test_without_plotext_our_own_painter_draws(monkeypatch):
     expected = draw(CURVES, 80, 24, painter="cells").cells.text()
     monkeypatch.setitem(sys.modules, "plotext", None)
-    monkeypatch.delitem(sys.modules, "kvtui.plots.plotext_", raising=False)
-    monkeypatch.delattr(kvtui.plots, "plotext_", raising=False)
+    monkeypatch.delitem(sys.modules, "kvtui.plots.plotext", raising=False)
+    monkeypatch.delattr(kvtui.plots, "plotext", raising=False)
     assert draw(CURVES, 80, 24, painter="plotext").cells.text() == expected

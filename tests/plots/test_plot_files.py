@@ -11,18 +11,18 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from gallery import BARS, CURVES, FLAT, GALLERY, HEAT, HOSTILE, SURFACE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench.columns import REFERENCE_COLUMNS
+from kvtui.cases.columns import REFERENCE_COLUMNS
 from kvtui.cli import main
-from kvtui.engine.errors import InputError
+from kvtui.engine.basis.errors import InputError
 from kvtui.figures import sweep
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, Scatter, floats
+from kvtui.figures.files import CSV_COLUMNS, from_json, to_csv, to_json
 from kvtui.plots.draw import render_text
-from kvtui.plots.export import CSV_COLUMNS, from_json, to_csv, to_json
 from kvtui.plots.read import MOST_POINTS, read
+from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEAT, HOSTILE, SURFACE
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Co", "Zl", "Zp"]), max_size=12)
 values = st.lists(st.floats(width=64), min_size=3, max_size=3).map(floats)

@@ -7,14 +7,14 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from gallery import CURVES, GALLERY, HOSTILE, MANY, SURFACE
 
 from kvtui.cli import main
-from kvtui.engine.errors import UnknownName
+from kvtui.commands.plot import NO_BACKEND
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.figures.files import to_json
 from kvtui.plots import image
-from kvtui.plots.command import NO_BACKEND
-from kvtui.plots.export import to_json
 from kvtui.plots.style import styles
+from tests.plots.gallery import CURVES, GALLERY, HOSTILE, MANY, SURFACE
 
 
 def texts(svg):

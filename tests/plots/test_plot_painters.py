@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gallery import BARS, GALLERY, HEAT, line_figure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvtui.canvas.braille import BLANK
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink, style
 from kvtui.figures.figure import Axis, Bars, Figure, HeatMap, Line, Panel, Scatter, floats
-from kvtui.plots import cells_2d, plotext_
+from kvtui.plots import cells_2d
+from kvtui.plots import plotext as plotext_
 from kvtui.plots.draw import draw
 from kvtui.plots.readout import read_out, value_at
 from kvtui.plots.shapes import Stroke, clip, joined
 from kvtui.plots.style import ROLES, styles
+from tests.plots.gallery import BARS, GALLERY, HEAT, line_figure
 
 PAINTERS = (cells_2d.paint, plotext_.paint)
 UNIT = {"x": Axis("x", low=0.0, high=1.0), "y": Axis("y", low=0.0, high=1.0)}

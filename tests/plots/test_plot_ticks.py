@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.units import parse_bytes, parse_tokens
+from kvtui.engine.basis.units import parse_bytes, parse_tokens
 from kvtui.figures.figure import Axis, Rule, floats
 from kvtui.plots.ticks import Span, position, short_text, span, ticks, value_text
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import ASCII, SHADED, SHADED_RAMP, SHADES, VEILED, Ink, hex_color
-from kvtui.engine.units import GB, GIB
+from kvtui.engine.basis.units import GB, GIB
 from kvtui.figures.figure import Axis, Cloud, Figure, Floats, HeatMap, Panel, Rule, Surface, floats
-from kvtui.plots.box import axis_ticks
 from kvtui.plots.camera import Camera
+from kvtui.plots.panes import axis_ticks
 from kvtui.plots.pointer import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.raster import NONE
 from kvtui.plots.scene import in_cells, in_sight, scene_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from kvtui.engine.options import scenario_from
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.report.document import document
 
 SCENARIOS = {

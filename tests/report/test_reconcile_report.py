@@ -6,17 +6,16 @@ import csv
 import json
 import re
 from io import BytesIO, StringIO
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from kvtui.engine.bootlog import read_log
-from kvtui.engine.errors import UnknownName
-from kvtui.engine.reconcile import reconcile
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.reconcile.read_log import read_log
+from kvtui.engine.reconcile.reconcile import reconcile
 from kvtui.report.reconcile import FORMATS, document, render
+from tests.paths import LOGS
 
-LOGS = Path(__file__).parent.parent / "data" / "logs"
 NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
 
 

@@ -8,11 +8,11 @@ import re
 from io import StringIO
 
 import pytest
-from report_scenarios import HOSTILE, SCENARIOS, hostile, made
 from rich.cells import cell_len
 
-from kvtui.engine.errors import UnknownName
+from kvtui.engine.basis.errors import UnknownName
 from kvtui.report.compare import FIELDS, change, look_up, render
+from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 THREE = ("paged", "overflow", "hybrid")
 

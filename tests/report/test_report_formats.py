@@ -9,15 +9,15 @@ import re
 import subprocess
 import sys
 from io import StringIO
-from pathlib import Path
 
 import pytest
-from report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
-from kvtui.engine.errors import UnknownName
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.output.csv import render_many
+from kvtui.output.json import dump
 from kvtui.report import FORMATS, render
-from kvtui.report.csv_ import render_many
-from kvtui.report.json_ import dump
+from tests.paths import ROOT
+from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused")
 PARTS_KEYS = {f"{part}_bytes" for part in (*PARTS, "total")}
@@ -191,7 +191,7 @@ def test_each_format_loads_only_its_own_renderer():
             capture_output=True,
             text=True,
             check=True,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )
         assert not set(done.stdout.split()) & unwanted
 
@@ -202,7 +202,7 @@ def test_the_same_scenario_gives_the_same_bytes_in_every_process():
         subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             capture_output=True,
             check=True,
         ).stdout

@@ -7,12 +7,12 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
-from kvtui.engine.units import GIB
+from kvtui.engine.basis.units import GIB
+from kvtui.output.markup import tag
 from kvtui.report import render
 from kvtui.report.bank_svg import layout
-from kvtui.report.markup import tag
+from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 VOID = {"meta"}
 PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused")

@@ -8,19 +8,19 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_scenarios import HOSTILE, SCENARIOS, hostile, made
 from rich.cells import cell_len
 
-from kvtui.engine.options import scenario_from
-from kvtui.engine.units import GIB
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.output.shell import shell_lines
 from kvtui.report.document import document
-from kvtui.report.shell import shell_lines
 from kvtui.report.text import ASCII_GLYPHS, GLYPHS, render
+from tests.paths import ROOT
+from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 WIDTHS = (60, 76, 80, 119, 120, 140, 168, 200, 240)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -107,7 +107,7 @@ def test_colours_are_those_the_terminal_has(term, colorterm, code):
         [sys.executable, "-c", script],
         input=json.dumps(made("overflow")),
         env={**os.environ, "TERM": term, "COLORTERM": colorterm, "PYTHONIOENCODING": "utf-8"},
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
         check=True,

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from kvtui.app import KvtuiApp
+from kvtui.app.app import KvtuiApp
 from kvtui.screens import bindings
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.widgets.mode_bar import ModeBar

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from textual.command import CommandList
 from textual.widgets.option_list import Option
 
-from kvtui import keys
-from kvtui.app import KvtuiApp
-from kvtui.engine.options import scenario_from
-from kvtui.screens.commands import Palette
-from kvtui.session import Session
-from kvtui.settings import Settings
+from kvtui.app.app import KvtuiApp
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.windows.palette import Palette
+from kvtui.state import keys
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings
 
 LEAVES_OR_WRITES = {"quit", "export", "copy", "bench-run"}
 NAMED = {"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "=": "equals_sign"}
@@ -77,7 +77,7 @@ def test_no_sequence_fails(mode):
 
 @pytest.mark.parametrize("action", ["page_up", "page_down"])
 def test_a_list_without_room_is_paged(action):
-    from kvtui.screens.explore_list import FigureList
+    from kvtui.screens.explore.list import FigureList
 
     figures = FigureList(id="figures")
     figures.fill("")

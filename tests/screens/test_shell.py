@@ -9,27 +9,27 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from stand_in import ShellApp, StandIn
 from textual.keys import format_key
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList
 
-from kvtui import keys
-from kvtui.engine.devices import all_devices
-from kvtui.engine.models import all_models
-from kvtui.engine.options import scenario_from
-from kvtui.engine.papers import all_papers
-from kvtui.engine.plan import plan
-from kvtui.screens.commands import Palette
-from kvtui.screens.explain import ExplainScreen
-from kvtui.screens.export import FORMS, ExportScreen, default_name
-from kvtui.screens.help import HelpScreen
-from kvtui.screens.papers import PapersScreen
-from kvtui.screens.pickers import DevicePicker, ModelPicker
-from kvtui.screens.prompt import PromptScreen
-from kvtui.session import Session
-from kvtui.settings import Settings, load
-from kvtui.themes import theme_names
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.saying.papers import all_papers
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.papers.screen import PapersScreen
+from kvtui.screens.windows.explain import ExplainScreen
+from kvtui.screens.windows.export import FORMS, ExportScreen, default_name
+from kvtui.screens.windows.help import HelpScreen
+from kvtui.screens.windows.palette import Palette
+from kvtui.screens.windows.pickers import DevicePicker, ModelPicker
+from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state import keys
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings, load
+from kvtui.state.themes import theme_names
+from tests.screens.stand_in import ShellApp, StandIn
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
 

@@ -12,8 +12,8 @@ from textual.app import App, ComposeResult
 
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Panel, Surface, floats
-from kvtui.keys import SURFACE
 from kvtui.plots.camera import STEP, Camera
+from kvtui.state.keys import SURFACE
 from kvtui.widgets.surface import SPIN_DEGREES_PER_SECOND, SurfaceView
 
 TOKENS = floats([2.0**e for e in range(9, 18)])

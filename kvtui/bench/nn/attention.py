@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from kvtui.bench.cases import Shape
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.cache import Store, quantized, slot_positions
 from kvtui.bench.nn.positions import alibi_slopes
+from kvtui.cases.case import Shape
 
 ROWS = 256
 """Query rows of a block of causal attention; a prompt of more than ``BLOCKS`` such blocks has larger ones."""

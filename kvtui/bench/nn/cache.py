@@ -19,8 +19,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Int8, Num
 
-from kvtui.bench.cases import CacheLayout, Shape
-from kvtui.engine.errors import InputError
+from kvtui.cases.case import CacheLayout, Shape
+from kvtui.engine.basis.errors import InputError
 
 PAGE = 16
 """Tokens of a page, PagedAttention's usual block size."""

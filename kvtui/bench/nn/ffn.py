@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from kvtui.bench.cases import Activation, Shape
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.init import matrix
+from kvtui.cases.case import Activation, Shape
 
 LARGEST_TILE = 128
 """Tokens of an expert's tile at most: more of them no longer make its products faster."""

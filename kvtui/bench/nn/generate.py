@@ -13,11 +13,11 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from kvtui.bench.cases import LatentMode, Sampler, Shape
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.sampling import sample
 from kvtui.bench.nn.transformer import Weights
+from kvtui.cases.case import LatentMode, Sampler, Shape
 
 State = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache]
 """The newest token of each sequence, its position, the random key and the cache, to which it is not added yet."""

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from kvtui.bench.cases import Shape
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.attention import attend, causal, scoring
 from kvtui.bench.nn.cache import LayerCache, Rows, append, read
 from kvtui.bench.nn.init import matrix
 from kvtui.bench.nn.positions import rotate
+from kvtui.cases.case import Shape
 
 
 class GroupedWeights(NamedTuple):

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from kvtui.bench.cases import LatentMode, Shape
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.attention import attend, causal, scoring
 from kvtui.bench.nn.cache import LayerCache, Rows, Store, append, dequantized, lead, read
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import rotate
+from kvtui.cases.case import LatentMode, Shape
 
 
 class LatentWeights(NamedTuple):

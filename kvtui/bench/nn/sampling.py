@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from kvtui.bench.cases import Sampler
+from kvtui.cases.case import Sampler
 
 
 def sample(sampler: Sampler, logits: Float[Array, "batch vocab"], key: Key[Array, ""]) -> Int[Array, " batch"]:

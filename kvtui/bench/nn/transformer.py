@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from kvtui.bench.cases import CacheLayout, LatentMode, Shape
 from kvtui.bench.nn import ffn, grouped, init, latent, platform
 from kvtui.bench.nn.cache import DTYPES, Cache, LayerCache, Rows, fill, init_layer
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import sinusoids
+from kvtui.cases.case import CacheLayout, LatentMode, Shape
 
 
 class Block(NamedTuple):

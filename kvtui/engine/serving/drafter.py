@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtui.engine.model import Attention, Latent, Layer
+from kvtui.engine.model.spec import Attention, Latent, Layer
 
 if TYPE_CHECKING:
-    from kvtui.engine.scenario import Scenario
+    from kvtui.engine.scenario.scenario import Scenario
 
 
 def draft_layers(scenario: Scenario) -> tuple[Layer, ...]:

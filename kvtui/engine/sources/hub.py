@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kvtui.engine.errors import InputError
-from kvtui.engine.model import ModelSpec
-from kvtui.engine.untrusted import plain
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import ModelSpec
 
 PREFIX = "hf:"
 _FILE = "config.json"
@@ -21,7 +21,7 @@ def read_hub(text: str) -> ModelSpec:
     Raises InputError for a malformed or unknown name, a gated repository, no network, and when huggingface_hub is not
     installed.
     """
-    from kvtui.engine.sources.hf_config import read_config
+    from kvtui.engine.sources.hf.config import read_config
 
     return read_config(_fetch(text.removeprefix(PREFIX)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kvtui.bench.cases import Shape
+from kvtui.cases.case import Shape
 
 ALIBI_SLOPES = {4: [1 / 4, 1 / 16, 1 / 64, 1 / 256], 6: [1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 2, 1 / 8]}
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
-from test_nn_transformer import MHA, QUICK, tokens_of, weights_of
 
 from kvtui.bench.nn import ffn, transformer
+from tests.bench.nn import reference
+from tests.bench.nn.test_nn_transformer import MHA, QUICK, tokens_of, weights_of
 
 SHAPE = replace(MHA, dim=16, hidden=12, experts=5, experts_per_token=2)
 

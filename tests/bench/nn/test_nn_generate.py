@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_nn_transformer import GQA, MLA, QUICK, tokens_of, weights_of
 
-from kvtui.bench.cases import Sampler
 from kvtui.bench.nn import generate, transformer
+from kvtui.cases.case import Sampler
+from tests.bench.nn.test_nn_transformer import GQA, MLA, QUICK, tokens_of, weights_of
 
 NEW, PROMPT, BATCH = 10, 7, 2
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_nn_transformer import QUICK
 
-from kvtui.bench.cases import Sampler
 from kvtui.bench.nn.sampling import nucleus, sample
+from kvtui.cases.case import Sampler
+from tests.bench.nn.test_nn_transformer import QUICK
 
 DRAWS = 20_000
 LOGITS = np.array([1.9, -0.4, 0.3, 2.2, -1.5, 0.8, 1.1, -0.2, 0.0, -2.5], np.float32)

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 
-from kvtui.bench.cases import Sampler, Shape
 from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import cache_bytes, table_bytes
-from kvtui.engine.errors import InputError
-from kvtui.engine.formats import FORMATS
-from kvtui.engine.model import Attention, Latent
+from kvtui.cases.case import Sampler, Shape
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.model.spec import Attention, Latent
+from tests.bench.nn import reference
 
 MHA = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)
 GQA = replace(MHA, kv_heads=2)

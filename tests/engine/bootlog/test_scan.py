@@ -5,18 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 
 from kvtui.engine.bootlog import scan
+from tests.paths import ROOT
 
 MEGABYTE = 2**20
-ROOT = Path(__file__).parent.parent.parent.parent
 MEASURE = """
 import resource, sys
-from kvtui.engine.bootlog import read_log
-from kvtui.engine.errors import InputError
+from kvtui.engine.reconcile.read_log import read_log
+from kvtui.engine.basis.errors import InputError
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 try:

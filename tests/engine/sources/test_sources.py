@@ -14,13 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from gguf_writing import HARMFUL, write_gguf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.errors import InputError, UnknownName
-from kvtui.engine.formats import FORMATS
-from kvtui.engine.sources import load_model
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.sources.load import load_model
+from tests.engine.sources.gguf.gguf_writing import HARMFUL, write_gguf
+from tests.paths import ROOT
 
 LLAMA_3_2_1B = {
     "architectures": ["LlamaForCausalLM"],
@@ -204,8 +205,8 @@ def test_malformed_names_of_the_hub(name):
 
 LOAD = """
 import sys
-from kvtui.engine.errors import InputError
-from kvtui.engine.sources import load_model
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.sources.load import load_model
 try:
     model = load_model(sys.argv[1])
     print(sum(layer.caches[0].kv_heads for layer in model.layers), model.name)
@@ -301,6 +302,6 @@ def test_the_hub_behind_a_closed_door(tmp_path):
 def test_the_hub_without_its_package(tmp_path):
     (tmp_path / "huggingface_hub.py").write_text("raise ImportError")
     command = [sys.executable, "-c", LOAD, "hf:meta-llama/Llama-3.2-1B"]
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, check=True)
     assert "pip install 'kvtui[hub]'" in done.stdout

@@ -1,0 +1,289 @@
+"""The terminal application: modes, themes, keys, life and death; what is on screen is the screens' business."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.theme import Theme
+from textual.timer import Timer
+
+from kvtui.canvas.palette import Depth, Look
+from kvtui.engine.basis.errors import InputError
+from kvtui.screens import bindings
+from kvtui.state import settings as preferences
+from kvtui.state import themes
+from kvtui.state.keys import APP as APP_KEYS
+from kvtui.state.keys import keys_of
+from kvtui.state.session import Change, Session
+from kvtui.state.settings import Settings
+
+if TYPE_CHECKING:
+    from kvtui.screens.bench.run import LiveRun
+
+INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
+SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
+START_MODE = "memory"
+KEEP_SECONDS = 2.0
+
+
+def _commands() -> type[Provider]:
+    from kvtui.screens.windows.palette import Commands
+
+    return Commands
+
+
+class KvtuiApp(App[None]):
+    """Shows and changes the scenario of ``session``.
+
+    ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
+    force; ``settings_changed`` publishes them when one changes. Screens take changes of the scenario from ``session``.
+    ``note`` is said at the start. ``benchmark`` is the one that was begun last.
+    """
+
+    TITLE = "kvtui"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    DEFAULT_MODE = START_MODE
+    COMMANDS: ClassVar = {_commands}
+    BINDINGS: ClassVar[list[BindingType]] = bindings.APP
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings | None = None,
+        *,
+        play: bool = False,
+        speed: float | None = None,
+        note: str = "",
+    ) -> None:
+        self.no_hues = bool(os.environ.get("NO_COLOR"))
+        super().__init__(ansi_color=self.no_hues or None)
+        self.session = session
+        self.settings = settings or Settings()
+        self.settings_changed: Signal[Settings] = Signal(self, "settings-changed")
+        self.benchmark: LiveRun | None = None
+        self._play, self._speed, self._note = play, speed, note
+        self._kept: Mapping[str, str | bool] = {}
+        self._keeping: Timer | None = None
+        for theme in themes.OWN:
+            self.register_theme(theme)
+        self._begin_with(self.settings.theme)
+        self.set_class(self.settings.ascii, "-ascii")
+        if self.settings.ascii:
+            from kvtui.widgets.ascii_filter import AsciiFilter
+
+            self._filters.append(AsciiFilter())
+        self.add_mode("memory", self.memory_screen)
+        self.add_mode("explore", self.explore_screen)
+        self.add_mode("bench", self.bench_screen)
+        self.add_mode("plan", self.plan_screen)
+        self.add_mode("papers", self.papers_screen)
+
+    def _begin_with(self, name: str) -> None:
+        """Take the theme while nothing is styled yet: to set ``theme`` would parse all style sheets two times more."""
+        self.set_reactive(App.theme, name)
+        dark = self.current_theme.dark
+        self.update_classes({f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    @property
+    def canvas_look(self) -> Look:
+        """Light under a light theme; on dark ones a wafer-scale device has colours of its own."""
+        if not self.current_theme.dark:
+            return "light"
+        return "wafer" if self.session.scenario.device.family == "wafer" else "dark"
+
+    @property
+    def canvas_depth(self) -> Depth:
+        """How many colours pictures have: as the setting ``palette`` says, or as the terminal can."""
+        palette = self.settings.palette
+        if self.no_hues or palette == "mono":
+            return "none"
+        if palette == "ansi" or (palette == "auto" and self.console.color_system == "standard"):
+            return "ansi"
+        return "rgb"
+
+    @property
+    def canvas_ascii(self) -> bool:
+        """Whether pictures keep to ASCII."""
+        return self.settings.ascii
+
+    def on_mount(self) -> None:
+        """Take the keymap, notes and themes, and leave the terminal clean when the process is asked to end."""
+        self.set_keymap(self.settings.keymap)
+        palette_key = next(key for key in APP_KEYS if key.id == "palette")
+        self.COMMAND_PALETTE_BINDING = keys_of(palette_key, self.settings.keymap)[0]  # type: ignore[misc]
+        self.animation_level = "full" if self.settings.motion == "full" and self.animation_level != "none" else "none"
+        self.session.subscribe(self._scenario_changed)
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
+        if self._note:
+            self.notify(self._note, severity="warning", markup=False)
+        loop = asyncio.get_running_loop()
+        for name, code in SIGNALS.items():
+            if hasattr(signal, name):
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.add_signal_handler(getattr(signal, name), self._end, code)
+
+    def on_unmount(self) -> None:
+        """Remember the scenario for the next start, and leave no benchmark behind."""
+        self._keep()
+        if self.benchmark is not None:
+            self.benchmark.end()
+
+    async def action_quit(self) -> None:
+        """Quit; while a benchmark is going on, after asking."""
+        if self.benchmark is None or self.benchmark.now.over:
+            self.exit()
+            return
+        from kvtui.screens.bench.leave import LeaveScreen
+
+        if not isinstance(self.screen, LeaveScreen):
+            self.push_screen(LeaveScreen(self.benchmark))
+
+    def tell(self, message: str) -> None:
+        """Say something in passing. Nothing in ``message`` is markup."""
+        self.notify(message, markup=False)
+
+    def tell_error(self, error: Exception) -> None:
+        """Say what went wrong. Nothing in the message is markup."""
+        self.notify(str(error), severity="error", markup=False)
+
+    def change_settings(self, **fields: object) -> None:
+        """Put ``fields`` into the settings for this run, and tell those who follow them."""
+        self.settings = replace(self.settings, **fields)  # type: ignore[arg-type]
+        self.settings_changed.publish(self.settings)
+
+    def action_mode(self, mode: str) -> None:
+        """Show another screen of the app."""
+        self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """List every key."""
+        from kvtui.screens.windows.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_command_palette(self) -> None:
+        """Open the command palette."""
+        from kvtui.screens.windows.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
+    def action_export(self) -> None:
+        """Offer to save the picture on screen, what the screen has to save besides (``export_forms``), or a report."""
+        from kvtui.screens.windows.export import ExportScreen
+
+        own = getattr(self.screen, "export_forms", None)
+        forms = () if own is None else own()
+        self.push_screen(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui"), forms))
+
+    def action_copy(self) -> None:
+        """Put the command line that gives what is on screen on the clipboard, and show it for terminals that refuse.
+
+        A screen that has one of its own says so by ``command``; else it is the scenario's.
+        """
+        from kvtui.engine.scenario.values import command_line
+
+        command = getattr(self.screen, "command", None) or f"kvtui {command_line(self.session.scenario)}"
+        self.copy_to_clipboard(command)
+        self.notify(command, title="copied", timeout=12, markup=False)
+
+    def action_theme(self) -> None:
+        """Change between the app's dark and its light theme."""
+        self.theme = (themes.LIGHT if self.current_theme.dark else themes.DARK).name
+
+    def action_open(self, address: str) -> None:
+        """Open a paper's page."""
+        self.open_url(address)
+
+    def memory_screen(self) -> Screen[None]:
+        """The screen of mode 1."""
+        from kvtui.screens.memory.screen import MemoryScreen
+
+        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed))
+
+    def explore_screen(self) -> Screen[None]:
+        """The screen of mode 2."""
+        from kvtui.screens.explore.screen import ExploreScreen
+
+        return self._begun(ExploreScreen(self.session))
+
+    def bench_screen(self) -> Screen[None]:
+        """The screen of mode 4."""
+        from kvtui.screens.bench.screen import BenchScreen
+
+        return self._begun(BenchScreen(self.session, self.settings))
+
+    def plan_screen(self) -> Screen[None]:
+        """The screen of mode 3."""
+        from kvtui.screens.plan.screen import PlanScreen
+
+        return self._begun(PlanScreen(self.session))
+
+    def papers_screen(self) -> Screen[None]:
+        """The screen of mode 5."""
+        from kvtui.screens.papers.screen import PapersScreen
+
+        return self._begun(PapersScreen(self.session))
+
+    def _begun(self, screen: Screen[None]) -> Screen[None]:
+        """A new ``screen`` with the classes of its size, and said to know the style sheets of now.
+
+        Textual would come to both after a first layout, and then style and lay out everything again.
+        """
+        tables = (self.HORIZONTAL_BREAKPOINTS, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
+        for table, cells in tables:
+            screen.add_class([name for least, name in table if cells >= least][-1], update=False)
+        screen._css_update_count = self._css_update_count
+        return screen
+
+    def _scenario_changed(self, change: Change) -> None:
+        for note in change.notes:
+            self.tell(note)
+        if self._keeping is not None:
+            self._keeping.stop()
+        self._keeping = self.set_timer(KEEP_SECONDS, self._keep)
+
+    def _keep(self) -> None:
+        """Put the scenario into the user's state folder, if that is wanted and it is not there."""
+        from kvtui.state import remembered
+
+        if not self.settings.remember:
+            return
+        options = remembered.options_of(self.session.scenario, follows_device=self.session.follows_device)
+        if options == self._kept:
+            return
+        self._kept = options
+        try:
+            remembered.write(options)
+        except (OSError, ValueError) as error:
+            if self.is_running:
+                self.notify(f"scenario not remembered: {error}", severity="warning", markup=False)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        """Remember a theme that was chosen while the app ran."""
+        if theme.name == self.settings.theme:
+            return
+        self.change_settings(theme=theme.name)
+        try:
+            preferences.save("theme", theme.name)
+        except (OSError, InputError) as error:
+            self.notify(f"theme not remembered: {error}", severity="warning", markup=False)
+
+    def _end(self, code: int) -> None:
+        self.exit(return_code=code)

@@ -1,0 +1,201 @@
+"""The board: memory modules full of banks around the die, painted from a bank map at a moment of the film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kvtui.canvas.cells import Cells
+from kvtui.canvas.memory import motion
+from kvtui.canvas.memory.layout import GAP, Board, Rect
+from kvtui.canvas.palette import Ink
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code, place
+
+_INKS = np.full(256, Ink.FREE, dtype=np.uint8)
+_UNDERS = np.full(256, Ink.NONE, dtype=np.uint8)
+_GLYPHS = np.full(256, ord("·"), dtype=np.uint32)
+_PLAIN = np.full(256, ord("."), dtype=np.uint32)
+for _code, _ink, _glyph, _plain in (
+    (Code.WEIGHTS, Ink.WEIGHTS, "▉", "█"),
+    (Code.STATE, Ink.STATE, "▓", "░"),
+    (Code.RESERVED, Ink.RESERVED, "░", "▒"),
+    (Code.PADDING, Ink.PADDING, "▫", "▫"),
+    (Code.WORKING, Ink.ACTIVATION, "▒", "▞"),
+    (Code.PREFIX, Ink.BRIGHT, "▇", "P"),
+    (Code.OVERFLOW, Ink.OVERFLOW, "!", "!"),
+    (Code.SAVED, Ink.SAVED, "╱", "/"),
+    (Code.FREE, Ink.FREE, "·", "·"),
+):
+    _INKS[_code], _GLYPHS[_code], _PLAIN[_code] = _ink, ord(_glyph), ord(_plain)
+_UNDERS[Code.SAVED] = Ink.SAVED_WASH
+_INKS[FIRST_SEQUENCE:] = Ink.SEQUENCE + np.arange(256 - FIRST_SEQUENCE) % 16
+_GLYPHS[FIRST_SEQUENCE:] = ord("▇")
+_PLAIN[FIRST_SEQUENCE:] = np.array([ord(c) for c in "0123456789abcdef"], dtype=np.uint32)[
+    np.arange(256 - FIRST_SEQUENCE) % 16
+]
+
+Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Grid = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the board shows at one moment.
+
+    ``codes`` has one entry per bank (see bankmap), ``fill`` is the used share of the device, ``progress`` the share of
+    the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now`` seconds. ``selected`` and
+    ``filling`` are banks. Of ``captions`` and ``saved_texts`` the first that fits is written under the die. ``moving``
+    is False when nothing may move, ``plain`` when colour cannot carry meaning.
+    """
+
+    codes: Codes
+    die_name: str
+    memory_name: str
+    module_gib: float
+    fill: float
+    progress: float
+    traffic: float
+    now: float
+    flash_attention: bool
+    saved_texts: Sequence[str] = ()
+    captions: Sequence[str] = ()
+    selected: int | None = None
+    filling: int | None = None
+    moving: bool = True
+    plain: bool = False
+    ludicrous: bool = False
+    apocalypse: bool = False
+
+
+def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
+    """The picture of ``scene`` on ``board`` in ``width`` × ``height`` cells; empty where the modules have no room."""
+    cells = Cells(width, height)
+    if scene.moving and not scene.plain:
+        motion.waves(cells, scene.now, scene.fill, scene.apocalypse)
+    if not all(rect.fits(width, height) for rect in board.modules):
+        return cells
+    for number, rect in enumerate(board.modules):
+        _module(cells, rect, number, len(board.modules), scene)
+    _mark(cells, board, scene)
+    if board.die is not None:
+        _paths(cells, board, scene)
+        _die(cells, board.die, scene)
+    return cells
+
+
+def glyphs_of(codes: Grid, plain: bool) -> Grid:
+    """The character of each bank; without colour, sequences are hexadecimal digits."""
+    return (_PLAIN if plain else _GLYPHS)[codes]
+
+
+def inks_of(codes: Grid) -> Grid:
+    """The ink of each bank."""
+    return _INKS[codes]
+
+
+def unders_of(codes: Grid) -> Grid:
+    """The ink behind each bank."""
+    return _UNDERS[codes]
+
+
+def bank_at(board: Board, x: int, y: int) -> int | None:
+    """The bank under a cell, or None. Banks are interleaved: neighbours in number lie on neighbouring modules."""
+    modules = len(board.modules)
+    for number, rect in enumerate(board.modules):
+        if rect.holds(x, y):
+            cell = (y - rect.y) * rect.width + x - rect.x
+            return cell * modules + (number - cell) % modules
+    return None
+
+
+def bank_place(board: Board, bank: int) -> tuple[int, int]:
+    """The cell of ``bank``."""
+    module, cell = place(bank, len(board.modules))
+    rect = board.modules[module]
+    return rect.x + cell % rect.width, rect.y + cell // rect.width
+
+
+def _codes_of(codes: Codes, number: int, modules: int) -> Codes:
+    """The codes of one module's cells, in the order of ``bank_place``."""
+    cells = np.arange(len(codes) // modules)
+    found: Codes = codes[cells * modules + (number - cells) % modules]
+    return found
+
+
+def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -> None:
+    codes = _codes_of(scene.codes, number, modules).reshape(rect.height, rect.width)
+    area = np.s_[rect.y : rect.y + rect.height, rect.x : rect.right]
+    cells.glyph[area] = glyphs_of(codes, scene.plain)
+    cells.ink[area], cells.under[area] = inks_of(codes), unders_of(codes)
+    used = np.count_nonzero((codes != Code.FREE) & (codes != Code.SAVED)) / codes.size
+    _label(cells, rect, number, used, scene)
+
+
+def _mark(cells: Cells, board: Board, scene: Scene) -> None:
+    """The bank being filled, and the one that is selected."""
+    for bank, ink in ((scene.filling, Ink.PULSE), (scene.selected, Ink.BRIGHT)):
+        if bank is not None and bank < board.banks:
+            x, y = bank_place(board, bank)
+            cells.ink[y, x] = ink
+            if bank == scene.selected:
+                cells.under[y, x] = Ink.SELECT
+                if scene.plain:
+                    cells.glyph[y, x] = ord("X")
+
+
+def _label(cells: Cells, rect: Rect, number: int, used: float, scene: Scene) -> None:
+    full = f"{scene.module_gib:.3g} GiB {used:4.0%}"
+    name = f"{scene.memory_name} {number + 1}"
+    y = rect.y - 1
+    cells.put(rect.x, y, " " * rect.width)
+    if rect.width >= len(name) + len(full) + 1:
+        cells.put(rect.x, y, name, Ink.DIM)
+        cells.put(rect.right - len(full), y, full, Ink.FAINT)
+    elif rect.width >= len(name):
+        cells.put(rect.x, y, name, Ink.DIM)
+    else:
+        cells.put(rect.x, y, str(number + 1)[: rect.width], Ink.DIM)
+
+
+def _paths(cells: Cells, board: Board, scene: Scene) -> None:
+    """Dashed lines from modules to die, with bytes on their way."""
+    die = board.die
+    if die is None:
+        return
+    for number, (rect, side) in enumerate(zip(board.modules, board.sides, strict=True)):
+        if side == "above":
+            continue
+        y = min(max(rect.middle, die.y), die.y + die.height - 1)
+        start, end = (rect.right, die.x) if side == "left" else (die.right, rect.x)
+        if end - start > 2 * (board.modules[0].width + 2) or end <= start:
+            start, end = (die.x - 4, die.x) if side == "left" else (die.right, die.right + 4)
+        cells.put(start, y, "┄" * (end - start), Ink.PATH)
+        if scene.moving:
+            motion.particles(cells, start, end, y, number, side == "left", scene)
+
+
+def _die(cells: Cells, die: Rect, scene: Scene) -> None:
+    area = np.s_[die.y : die.y + die.height, die.x : die.right]
+    cells.glyph[area] = ord(" ")
+    cells.under[area] = Ink.NONE if scene.plain else Ink.DIE
+    cells.frame(die.x, die.y, die.width, die.height, Ink.FRAME)
+    cells.under[area] = Ink.NONE if scene.plain else Ink.DIE
+    inner = Rect(die.x + 1, die.y + 1, die.width - 2, die.height - 2)
+    motion.compute_units(cells, inner, scene)
+    if scene.flash_attention and scene.progress > 0:
+        motion.tiles(cells, inner, scene)
+    motion.diagonal(cells, inner, scene)
+    name = scene.die_name[: die.width]
+    cells.put(die.x + (die.width - len(name)) // 2, die.y - 1, name, Ink.TEXT)
+    below, aside = die.y + die.height, GAP - 1 if die.x >= GAP and die.right + GAP <= cells.width else 0
+    room = die.width + 2 * aside
+    captions = (next((text for text in scene.captions if len(text) <= room), ""), Ink.DIM)
+    saved = (next((text for text in scene.saved_texts if len(text) <= room), ""), Ink.SAVED)
+    for text, ink in (captions, saved):
+        if text and below < cells.height:
+            x = die.x + (die.width - len(text)) // 2
+            cells.put(min(max(0, x), cells.width - len(text)), below, text, ink)
+            below += 1

@@ -1,0 +1,137 @@
+"""The legend of the picture, and the estimates of time, cost and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+
+from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
+from kvtui.canvas.memory.panels.info import NONE
+from kvtui.canvas.memory.panels.text import pair, wrapped
+from kvtui.canvas.memory.view import Count
+from kvtui.canvas.palette import Ink
+from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.planning.roofline import Band, Estimate
+from kvtui.engine.scenario.scenario import Scenario
+
+NAMES: dict[int, str] = {
+    Code.WEIGHTS: "weights",
+    FIRST_SEQUENCE: "sequence",
+    Code.PREFIX: "shared prefix",
+    Code.PADDING: "block padding",
+    Code.RESERVED: "reserved, unused",
+    Code.STATE: "state",
+    Code.WORKING: "activations etc.",
+    Code.SAVED: "saved by FA",
+    Code.OVERFLOW: "beyond capacity",
+    Code.FREE: "free",
+}
+NO_BOUND = "no bound"
+SWATCH = 2
+MAX_SWATCHES = 8
+
+
+def legend_rows(counts: Sequence[Count], width: int, plain: bool = False) -> list[Row]:
+    """Glyph, name, cells and bytes of every category that has bytes, in the picture's glyphs and inks.
+
+    Cells are left out of all rows where they do not fit every one. Each sequence has its own ink; up to eight of them
+    are shown where there is room for that. ``plain`` takes the glyphs of pictures without colour.
+    """
+    by_code = {count.code: count for count in counts if count.bytes}
+    listed = [by_code[code] for code in NAMES if code in by_code]
+    room = width - SWATCH - 1
+    details = [_details(count) for count in listed]
+    roomy = [all(len(_name(c)) + 1 + len(d[n]) <= room for c, d in zip(listed, details, strict=True)) for n in range(3)]
+    detail = roomy.index(True) if True in roomy else -1
+    return [_legend(count, texts[detail], width, plain) for count, texts in zip(listed, details, strict=True)]
+
+
+def _details(count: Count) -> tuple[str, str, str]:
+    size = format_bytes(count.bytes)
+    return f"{count.cells:,} cells · {size}", f"{count.cells:,} · {size}", size
+
+
+def _name(count: Count) -> str:
+    return f"{count.owners:,} {NAMES[count.code]}s" if count.owners > 1 else NAMES[count.code]
+
+
+def _legend(count: Count, detail: str, width: int, plain: bool) -> Row:
+    name, codes = _name(count), (count.code,) * SWATCH
+    if count.owners > 1:
+        codes = tuple(count.code + number for number in range(min(count.owners, MAX_SWATCHES)))
+    room = width - SWATCH - 1
+    spare = room - len(name) - len(detail)
+    more = _swatches(codes[SWATCH:], plain) if len(codes) - SWATCH <= spare - 2 else ()
+    label, *rest = pair(f"{name} " if more else name, (detail,), room - len(more), Ink.TEXT)
+    return *_swatches(codes[:SWATCH], plain), Span(" "), label, *more, *rest
+
+
+@lru_cache(maxsize=64)
+def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
+    """One cell of the picture for each of ``codes``."""
+    banks = np.array(codes, dtype=np.uint8)
+    looks = zip(glyphs_of(banks, plain), inks_of(banks), unders_of(banks), strict=True)
+    return tuple(Span(chr(glyph), cast("Ink", int(ink)), Ink(under)) for glyph, ink, under in looks)
+
+
+def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[Row]:
+    """The longest context at the scenario's batch, and the largest batch at its context."""
+    context = NO_BOUND if found.context is None else f"{found.context:,} tokens"
+    short = NO_BOUND if found.context is None else f"{found.context:,}"
+    sequences = NO_BOUND if found.sequences is None else f"{found.sequences:,}"
+    rows = [
+        pair(f"context at batch {scenario.batch:,}", (context, short), width),
+        pair(f"batch at {format_tokens(scenario.context)} tokens", (sequences,), width),
+    ]
+    trained = scenario.model.max_context
+    if trained is not None and (found.context is None or found.context > trained):
+        rows += wrapped(f"the model's maximum is {format_tokens(trained)}", width, Ink.DIM)
+    return rows
+
+
+def estimate_rows(estimate: Estimate, width: int) -> list[Row]:
+    """Decode, prefill, throughput, cost and energy as approximate bands; a dash where the data is not known."""
+    rows = [
+        pair("decode", _band(estimate.decode_ms, "ms/token"), width),
+        pair("prefill", _milliseconds(estimate.prefill_ms), width),
+        pair("throughput", _band(estimate.tokens_per_second, "tok/s"), width),
+        pair("cost", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width),
+        pair("energy", _band(estimate.joules_per_token, "J/token"), width),
+    ]
+    if estimate.bound is not None:
+        rows += wrapped(f"bound by {estimate.bound}", width, Ink.DIM)
+    if estimate.measured_gbs is not None:
+        rows += wrapped(f"decode at {estimate.measured_gbs:g} GB/s, as measured", width, Ink.ACCENT)
+    return rows
+
+
+def figure(value: float) -> str:
+    """Two significant digits, or the whole number from 10 on: ``0.58``, ``6.1``, ``240``, ``12 k``, ``3.4 M``."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 10 * size or (unit != "k" and value >= size):
+            return f"{figure(value / size)} {unit}"
+    if value >= 9.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
+
+
+def _milliseconds(band: Band | None) -> tuple[str, ...]:
+    if band is not None and band.high >= 1000:
+        return _band(Band(band.low / 1000, band.high / 1000), "s")
+    return _band(band, "ms")
+
+
+def _band(band: Band | None, unit: str, sign: str = "") -> tuple[str, ...]:
+    if band is None:
+        return (NONE,)
+    low, high = figure(band.low), figure(band.high)
+    span = f"{sign}{low}" if low == high else f"{sign}{low}–{high}"
+    short = unit.replace("token", "tok")
+    gap = "" if unit.startswith("/") else " "
+    return f"≈ {span}{gap}{unit}", f"≈ {span}{gap}{short}", f"≈{span}{gap}{short}", f"≈{span}"

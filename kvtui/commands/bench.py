@@ -1,0 +1,280 @@
+"""``kvtui bench``: run the sweep or the decode comparison, show a stored run, compare two.
+
+Tables go to stdout; the progress bar and everything else to stderr. What was measured is kept however it ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kvtui import __version__
+from kvtui.bench import store, table
+from kvtui.bench.compare import compare, host_differences
+from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
+from kvtui.bench.table import Look
+from kvtui.cases import groups
+from kvtui.cases.case import Row
+from kvtui.cases.columns import Values, is_number
+from kvtui.cases.protocol import Budget
+from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import parse_count, parse_tokens
+from kvtui.engine.basis.untrusted import plain
+
+if TYPE_CHECKING:
+    import argparse
+
+FAILED, NO_BACKEND = 1, 3
+OUT, FIGURES, FIGURE_WIDTH = "results", "figures", 120
+MOST_TRIALS, MOST_REPEATS = 100_000, 1000
+INSTALL = "bench: JAX is not installed; pip install jax"
+SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
+
+
+def bench(args: argparse.Namespace, look: Look, write: Callable[[str], None]) -> int:
+    """Do what ``args`` ask, give tables to ``write`` and return the exit code.
+
+    Raises InputError for options that are wrong or exclude each other, OSError when results cannot be stored.
+    """
+    _choose("format", args.format, table.FORMATS)
+    size = args.size or "default"
+    _choose("size", size, groups.SIZES)
+    _choose("benchmark", args.what, ("sweep", "decode"))
+    if args.list_groups:
+        write(table.group_table(groups.find_groups(args.groups), size, args.format, look))
+        return 0
+    if args.compare:
+        a, b = map(Path, args.compare)
+        return _compare(a, b, args.format, look, write)
+    if args.plot_only:
+        stored = store.read(store.find_run(Path(args.out or OUT)))
+        write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
+        return 0
+    return _measure(args, size, look, write)
+
+
+def _compare(a: Path, b: Path, form: str, look: Look, write: Callable[[str], None]) -> int:
+    runs = [store.read(store.find_run(path)) for path in (a, b)]
+    found = compare(*runs)
+    for name, first, second in found.hosts:
+        _say(f"different {name}: {plain(str(first))} and {plain(str(second))}")
+    loads = [run.host.get("load_average") for run in runs]
+    if all(map(is_number, loads)) and loads[0] != loads[1]:
+        _say(f"load average at the start: {loads[0]:.1f} and {loads[1]:.1f}; a busy machine is slower")
+    _say(f"{len(found.rows)} rows compared, {len(found.changed)} differ beyond noise or stand in one run only")
+    if found.changed or form not in {"text", "md"}:
+        write(table.compare_table(found, form, look))
+    return 0
+
+
+def _measure(args: argparse.Namespace, size: str, look: Look, write: Callable[[str], None]) -> int:
+    writer = _again(args) if args.resume is not None else _begin(args, size)
+    jobs, control, device = writer.jobs_left, Control(), writer.about.get("device")
+    device = device if isinstance(device, str) else None
+    interrupted: list[int] = []
+    finished = False
+    try:
+        with _signals(control, interrupted):
+            _say(f"{len(jobs)} cases, {len(writer.sweep.rows)} rows, results in {plain(str(writer.folder), limit=400)}")
+            with _narration(writer) as listener:
+                finished = run(jobs, listener, control=control, device=device) == "finished"
+    except BackendError as error:
+        _say(str(error))
+        return NO_BACKEND
+    finally:
+        writer.close(finished)
+    if writer.measured:
+        write(_shown(store.read(writer.folder), args.format, look))
+        if not args.sweep_only:
+            _keep_figures(writer.folder)
+    if interrupted:
+        again = f"kvtui bench --resume {plain(str(writer.folder), limit=400)} measures the rest"
+        _say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
+        return SIGNAL_CODES[signal.Signals(interrupted[0])]
+    return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
+
+
+def _begin(args: argparse.Namespace, size: str) -> store.Writer:
+    _need_jax()
+    budget = _budget(args, BUDGETS[size])
+    repeat = 1 if args.repeat is None else parse_count(args.repeat, "--repeat", MOST_REPEATS)
+    positions = None if args.positions is None else _positions(args.positions)
+    if args.what == "decode":
+        if args.groups:
+            raise InputError("--groups: belongs to the sweep; bench decode compares four attention variants")
+        rows, positions = decode_rows(size, positions)
+    elif positions:
+        raise InputError("--positions: belongs to kvtui bench decode")
+    else:
+        rows, positions = tuple(row for group in groups.find_groups(args.groups) for row in group.rows(size)), ()
+    about = {
+        "kvtui": __version__,
+        "what": args.what,
+        "size": size,
+        "groups": list(dict.fromkeys(row.group for row in rows)),
+        "repeat": repeat,
+        "device": args.device,
+        "arguments": [plain(word) for word in sys.argv[1:]],
+    }
+    return store.Writer.begin(Path(args.out or OUT), sweep(rows, budget, repeat, positions=positions), about)
+
+
+def _again(args: argparse.Namespace) -> store.Writer:
+    for name in CHOSEN_AT_START:
+        if getattr(args, name) is not None:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option}: a resumed run goes on as it was begun; leave the option out")
+    _need_jax()
+    return store.Writer.again(store.find_run(Path(args.resume or args.out or OUT), unfinished=True))
+
+
+def _need_jax() -> None:
+    if find_spec("jax") is None:
+        _say(INSTALL)
+        raise SystemExit(NO_BACKEND)
+
+
+def _budget(args: argparse.Namespace, usual: Budget) -> Budget:
+    warmup = usual.warmup if args.n_warmup is None else parse_count(args.n_warmup, "--n-warmup", MOST_TRIALS)
+    trials = usual.trials if args.n_trials is None else parse_count(args.n_trials, "--n-trials", MOST_TRIALS)
+    return Budget(warmup, trials, max(usual.most, trials), usual.seconds)
+
+
+def _positions(text: str) -> tuple[int, ...]:
+    return tuple(sorted({parse_tokens(word, "--positions") for word in text.split(",")}))
+
+
+def _shown(run: store.Stored, form: str, look: Look) -> str:
+    if run.about.get("what") == "decode":
+        return table.decode_table(run, form, look)
+    return table.sweep_table(run.rows, form, look)
+
+
+def _drawn(folder: Path, look: Look) -> str:
+    """The run's figures as text, one under the other."""
+    from rich.color import ColorSystem
+
+    from kvtui.plots.draw import render_text
+    from kvtui.plots.read import read
+
+    system = ColorSystem.EIGHT_BIT if look.color else None
+    figures = [figure for figure in read(folder).values() if figure.panels]
+    return "\n".join(render_text(one, look.width, system=system, ascii_only=look.ascii_only) for one in figures)
+
+
+def _keep_figures(folder: Path) -> None:
+    """Put the run's figures beside its tables: as SVG with matplotlib, as text without it."""
+    from kvtui.engine.basis.files import write_whole
+    from kvtui.plots import image
+    from kvtui.plots.draw import render_text
+    from kvtui.plots.read import read
+
+    target = folder / FIGURES
+    target.mkdir(exist_ok=True)
+    for figure in read(folder).values():
+        if not figure.panels:
+            continue
+        try:
+            write_whole(target / f"{figure.id}.svg", image.render(figure, "svg"))
+        except image.NotInstalled:
+            write_whole(target / f"{figure.id}.txt", render_text(figure, FIGURE_WIDTH))
+    _say(f"figures in {plain(str(target), limit=400)}")
+
+
+@contextmanager
+def _signals(control: Control, received: list[int]) -> Iterator[None]:
+    """Ctrl-C and a request to terminate cancel the run and are noted in ``received``."""
+
+    def cancel(number: int, _: object) -> None:
+        received.append(number)
+        control.cancel()
+
+    before = {number: signal.signal(number, cancel) for number in SIGNAL_CODES}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _narration(writer: store.Writer) -> Iterator[Callable[[Event], None]]:
+    """A listener that stores outcomes, and tells a terminal by a bar and anything else by a line per case."""
+    if not sys.stderr.isatty():
+        yield lambda event: _narrate(writer, event)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        names = _names(writer.sweep.rows)
+        task = bar.add_task("starting", total=len(writer.jobs_left), left="")
+
+        def listener(event: Event) -> None:
+            match event:
+                case Progress(done, _, jobs, stage, left):
+                    what = f"{names[jobs[0].case.key]}: {stage}" if jobs else stage
+                    bar.update(task, completed=done, left=_left(left), description=what)
+                case Outcome(job, record, _) if record["status"] != "ok":
+                    bar.console.print(_failure(names[job.case.key], record), markup=False, highlight=False)
+            _keep(writer, event)
+
+        yield listener
+
+
+def _narrate(writer: store.Writer, event: Event) -> None:
+    rows = _keep(writer, event)
+    match event:
+        case Outcome(_, record, _) if record["status"] != "ok":
+            _say(_failure(f"{rows[0]['group']}, {rows[0]['label']}", record))
+        case Outcome():
+            shared = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+            step = rows[0]["decode_step_ms_p50"]
+            _say(
+                f"{rows[0]['group']}, {rows[0]['label']}{shared}: {'' if step is None else table.ms(step)} ms per step"
+            )
+
+
+def _keep(writer: store.Writer, event: Event) -> Sequence[Values]:
+    """Store what came of ``event``; the table lines of an outcome. Raises InputError on another machine than before."""
+    match event:
+        case Started(host):
+            known = writer.about.get("host")
+            for name, before, now in host_differences(known, host) if isinstance(known, dict) else ():
+                raise InputError(f"{name}: the run was begun with {plain(str(before))}, here it is {plain(str(now))}")
+            if known is None:
+                writer.host(host)
+        case Outcome():
+            return writer.add(event)
+    return ()
+
+
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    return {row.case.key: f"{row.group}, {row.label}" for row in reversed(rows)}
+
+
+def _failure(name: str, record: Any) -> str:
+    return plain(f"{name}: {record['status']}: {record.get('message')}", limit=500)
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+
+
+def _say(text: str) -> None:
+    print(f"kvtui: {text}", file=sys.stderr, flush=True)
+
+
+def _choose(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UnknownName(what, value, allowed)

@@ -1,0 +1,78 @@
+"""``kvtui doctor``: what a bug report needs: versions, terminal, accelerators, and where files are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from kvtui import __version__
+from kvtui.engine.basis.places import config_dir, state_dir
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.sources.machines import profile_names
+from kvtui.output.table import Column
+
+COLUMNS = (
+    Column("topic", "topic", priority=0),
+    Column("item", "item", priority=0),
+    Column("value", "value", priority=0),
+)
+PACKAGES = ("textual", "rich", "plotext", "numpy", "pandas", "jax", "gguf", "huggingface_hub", "matplotlib")
+PROBE_SECONDS = 20
+JAX_PROBE = "import jax; print(', '.join(f'{d.platform} {d.device_kind}' for d in jax.devices()))"
+
+
+def doctor() -> tuple[Sequence[Column], Sequence[Sequence[object]]]:
+    """Columns and rows of everything worth knowing: topic, item, value. Probes that fail say so in their value."""
+    return COLUMNS, [*_versions(), *_terminal(), *_accelerators(), *_places()]
+
+
+def _versions() -> Iterator[tuple[str, str, str]]:
+    yield "version", "kvtui", __version__
+    yield "version", "python", platform.python_version()
+    yield "version", "system", f"{platform.system()} {platform.release()} {platform.machine()}"
+    for package in PACKAGES:
+        try:
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found = "not installed"
+        yield "version", package, found
+
+
+def _terminal() -> Iterator[tuple[str, str, str]]:
+    size = shutil.get_terminal_size()
+    yield "terminal", "stdout", "a terminal" if sys.stdout.isatty() else "not a terminal"
+    yield "terminal", "size", f"{size.columns}x{size.lines}"
+    yield "terminal", "encoding", sys.stdout.encoding or "unknown"
+    for name in ("TERM", "COLORTERM", "NO_COLOR"):
+        yield "terminal", name, plain(os.environ.get(name, "not set"))
+
+
+def _accelerators() -> Iterator[tuple[str, str, str]]:
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    yield "accelerator", "nvidia-smi", _probe(query) if shutil.which(query[0]) else "not installed"
+    yield "accelerator", "jax", _probe([sys.executable, "-c", JAX_PROBE])
+
+
+def _probe(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"failed: {type(error).__name__}"
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    shown = "; ".join(lines) if done.returncode == 0 else f"failed: {lines[-1] if lines else done.returncode}"
+    return plain(shown, limit=200)
+
+
+def _places() -> Iterator[tuple[str, str, str]]:
+    folder = Path(config_dir())
+    yield "files", "configuration", plain(str(folder), limit=400)
+    yield "files", "last scenario", plain(state_dir(), limit=400)
+    for name in ("models.toml", "devices.toml"):
+        yield "files", f"own {name}", "present" if (folder / name).is_file() else "none"
+    yield "files", "profiles", plain(", ".join(profile_names()) or "none", limit=400)

@@ -1,0 +1,247 @@
+"""``kvtui estimate``: what a made-up shape caches as MHA, GQA, MLA, with windows or states, and what experts weigh.
+
+The options are those of the memory estimators in Raschka's *Build a Large Language Model (From Scratch)*, chapter 4.
+Their ``n_kv_groups``, which is the number of KV heads in one script and of queries per KV head in others, is
+``--kv-heads`` or ``--queries-per-kv-head`` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kvtui import __version__
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import GB, GIB, format_bytes, parse_count, parse_tokens
+from kvtui.engine.model import estimators as est
+from kvtui.engine.model.estimators import Dims, Estimated, Item
+from kvtui.output import json as json_
+from kvtui.output import table
+from kvtui.output.lines import to_ascii
+from kvtui.output.table import Column
+from kvtui.report import markdown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from kvtui.figures.figure import Figure
+
+SCHEMA = 1
+MOST = 10_000_000
+SHAPE = ("emb_dim", "n_heads", "n_layers")
+WORKLOAD = ("context_length", "batch_size", "dtype")
+SHARING = ("kv_heads", "queries_per_kv_head")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "mha": (*SHAPE, *WORKLOAD),
+    "gqa": (*SHAPE, *WORKLOAD, *SHARING),
+    "mla": (*SHAPE, *WORKLOAD, *SHARING, "latent_dim"),
+    "swa": (*SHAPE, *WORKLOAD, *SHARING, "sliding_window_size", "ratio"),
+    "deltanet": (*SHAPE, *WORKLOAD, "ratio"),
+    "moe": ("emb_dim", "dtype", "hidden_dim", "ffn_type", "num_experts", "top_k", "match_dense"),
+}
+"""The options that each kind of estimate has."""
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "deltanet": {"emb_dim": 2048, "n_heads": 16, "n_layers": 48, "ratio": (3, 1)},
+    "swa": {"ratio": (1, 0)},
+    "moe": {"num_experts": 8, "top_k": 2},
+}
+KINDS = tuple(OPTIONS)
+NAMES = {"ratio": "--swa-ratio", "n_kv_groups": "--n-kv-groups"}
+
+Values = dict[str, Any]
+
+
+def estimate(args: argparse.Namespace, width: int, color: bool, ascii_only: bool, write: Callable[[str], None]) -> int:
+    """Do what ``args`` ask, give the result to ``write`` and return the exit code.
+
+    Raises InputError for options that are wrong, missing, or of another kind of estimate.
+    """
+    if args.format not in table.FORMATS:
+        raise UnknownName("format", args.format, table.FORMATS)
+    values = read_options(args.kind, vars(args))
+    found = estimated(args.kind, values)
+    if not args.plot:
+        write(render(found, args.format, width, color, ascii_only))
+        return 0
+    return _plot(found, figure(args.kind, values), args, width, color, ascii_only, write)
+
+
+def read_options(kind: str, given: Mapping[str, Any]) -> Values:
+    """The values of ``kind``'s options from the words ``given`` (None: not given), with defaults put in.
+
+    Raises UnknownName for a kind, InputError for a word that is wrong, missing, or of another kind.
+    """
+    if kind not in OPTIONS:
+        raise UnknownName("estimate", kind, KINDS)
+    if given.get("n_kv_groups") is not None:
+        both = "--kv-heads N, how many there are, or --queries-per-kv-head N, how many queries share one"
+        raise InputError(f"--n-kv-groups: has been used for two things; give {both}")
+    for other in OPTIONS.values():
+        for name in other:
+            if name not in OPTIONS[kind] and given.get(name) not in (None, False):
+                owners = ", ".join(one for one, names in OPTIONS.items() if name in names)
+                raise InputError(f"{_flag(name)}: does not belong to {kind}, but to {owners}")
+    defaults = DEFAULTS.get(kind, {})
+    values = {name: _read(name, given.get(name), defaults.get(name)) for name in OPTIONS[kind]}
+    for name in (*SHAPE, "latent_dim", "sliding_window_size", "hidden_dim"):
+        if name in values and values[name] is None:
+            raise InputError(f"{_flag(name)}: {kind} needs it")
+    return values
+
+
+def estimated(kind: str, values: Values) -> Estimated:
+    """The estimate of ``kind``. Raises InputError for sizes that do not go together."""
+    if kind == "moe":
+        return est.moe(
+            values["emb_dim"],
+            values["hidden_dim"],
+            values["num_experts"],
+            values["top_k"],
+            **_given(ffn=values["ffn_type"], dtype=values["dtype"]),
+            match=bool(values["match_dense"]),
+        )
+    dims = _dims(values)
+    match kind:
+        case "mha":
+            return est.mha(dims)
+        case "gqa":
+            return est.gqa(dims, _kv_heads(values))
+        case "mla":
+            return est.mla(dims, _kv_heads(values), values["latent_dim"])
+        case "swa":
+            return est.swa(dims, _kv_heads(values), values["sliding_window_size"], values["ratio"])
+        case _:
+            return est.deltanet(dims, values["ratio"])
+
+
+def figure(kind: str, values: Values) -> Figure:
+    """The estimate's curve: over context, for experts over their number."""
+    from kvtui.figures import estimates
+
+    if kind == "moe":
+        return estimates.experts_by_count(
+            values["emb_dim"],
+            values["hidden_dim"],
+            values["top_k"],
+            **_given(ffn=values["ffn_type"], dtype=values["dtype"]),
+            match=bool(values["match_dense"]),
+        )
+    dims = _dims(values)
+    shape = (dims.emb_dim, dims.heads, dims.layers, dims.batch, dims.dtype)
+    match kind:
+        case "mha":
+            return estimates.groups_by_context(*shape, queries=())
+        case "gqa":
+            return estimates.groups_by_context(*shape, queries=(dims.heads // _kv_heads(values),))
+        case "mla":
+            return estimates.latents_by_context(*shape, latents=(values["latent_dim"],), exact_width=False)
+        case "swa":
+            queries = dims.heads // _kv_heads(values)
+            window, ratio = values["sliding_window_size"], values["ratio"]
+            return estimates.windows_by_context(*shape, window, ratio, queries, exact_width=False)
+        case _:
+            return estimates.states_by_context(*shape, values["ratio"])
+
+
+def render(found: Estimated, format: str, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
+    """``found`` as text, CSV, Markdown or JSON, ending in a newline."""
+    columns, rows = _columns(found), [_row(item, found) for item in found.items]
+    if format == "json":
+        return json_.dump(_document(found, columns, rows))
+    shown = table.render(columns, rows, format, width, color, ascii_only)
+    match format:
+        case "text":
+            wide = max((len(name) for name, _ in found.facts), default=0)
+            facts = "".join(f"{name:<{wide}}  {value}\n" for name, value in found.facts)
+            return f"{to_ascii(facts) if ascii_only else facts}\n{shown}"
+        case "markdown":
+            return "".join(f"- {name}: {markdown.escape(value)}\n" for name, value in found.facts) + f"\n{shown}"
+    return shown
+
+
+def _plot(
+    found: Estimated,
+    drawn: Figure,
+    args: argparse.Namespace,
+    width: int,
+    color: bool,
+    ascii_only: bool,
+    write: Callable[[str], None],
+) -> int:
+    from kvtui.commands.plot import FORMATS, put
+
+    ending = "" if args.output is None else Path(args.output).suffix.lstrip(".").casefold()
+    if ending in FORMATS and ending != "txt":
+        return put([drawn], args.output, write, width)
+    if args.format != "text":
+        raise InputError(f"--plot: goes with text, or with -o FILE.svg and the like, not with {args.format}")
+    shown = [render(found, "text", width, color, ascii_only)]
+    code = put([drawn], None, shown.append, width, color=color, ascii_only=ascii_only)
+    write("\n".join(shown))
+    return code
+
+
+def _document(found: Estimated, columns: tuple[Column, ...], rows: list[list[Any]]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "kvtui": __version__,
+        "kind": found.kind,
+        "facts": dict(found.facts),
+        "items": [{column.key: value for column, value in zip(columns, row, strict=True)} for row in rows],
+    }
+
+
+def _columns(found: Estimated) -> tuple[Column, ...]:
+    what = "weights" if found.kind == "moe" else "cache"
+    counted = (Column("parameters", "parameters", "right", 1, lambda n: f"{n:,}"),) if found.kind == "moe" else ()
+    return (
+        Column("name", what),
+        Column("bytes", "bytes", "right", 0, lambda n: f"{n:,}"),
+        Column("gib", "size", "right", 1, lambda n: format_bytes(round(n * GIB))),
+        Column("gb", "GB", "right", 3, lambda n: f"{n:,.2f}"),
+        *counted,
+        Column("compression", f"{found.items[0].name} is", "right", 2, lambda n: f"{n:,.2f}×"),
+        Column("saved_percent", "saved", "right", 2, lambda n: f"{n:.2f} %"),
+    )
+
+
+def _row(item: Item, found: Estimated) -> list[Any]:
+    base = found.items[0].bytes
+    counted = [item.parameters] if found.kind == "moe" else []
+    compression = round(base / item.bytes, 4) if item.bytes else None
+    saved = round(100 * (1 - item.bytes / base), 4) if base else None
+    return [item.name, item.bytes, item.bytes / GIB, round(item.bytes / GB, 6), *counted, compression, saved]
+
+
+def _read(name: str, word: Any, default: Any) -> Any:
+    if not isinstance(word, str):
+        return default if word is None else word
+    match name:
+        case "dtype" | "ffn_type":
+            return word
+        case "ratio":
+            return est.parse_ratio(word, _flag(name))
+        case "context_length" | "sliding_window_size":
+            return parse_tokens(word, _flag(name))
+        case _:
+            return parse_count(word, _flag(name), MOST)
+
+
+def _dims(values: Values) -> Dims:
+    named = {"context": values["context_length"], "batch": values["batch_size"], "dtype": values["dtype"]}
+    return est.check(Dims(values["emb_dim"], values["n_heads"], values["n_layers"], **_given(**named)))
+
+
+def _given(**values: Any) -> Values:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _kv_heads(values: Values) -> int:
+    return est.kv_heads_of(values["n_heads"], values["kv_heads"], values["queries_per_kv_head"])
+
+
+def _flag(name: str) -> str:
+    return NAMES.get(name, f"--{name.replace('_', '-')}")

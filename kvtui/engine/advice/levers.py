@@ -1,0 +1,474 @@
+"""What if: every change to a scenario that could make it hold more, run faster or cost less, with what each one does.
+
+A lever is a changed scenario, answered as the scenario itself is. What it loses is said with what it gains; what cannot
+be had, or changes nothing, says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from math import inf, log
+from typing import Any, Literal, NamedTuple
+
+from kvtui.engine.advice.matrix import Answer, answer
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_tokens
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.known import kv_formats, span
+from kvtui.engine.model.formats import FORMATS, Format
+from kvtui.engine.model.spec import Attention, Latent, ModelSpec, Recurrent
+from kvtui.engine.planning.capacity import most_sequences
+from kvtui.engine.planning.roofline import Band
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Layout, Scenario, valid_tps
+
+KV_CHOICES = {"none": ("fp8", "int8", "q8_0", "nvfp4", "q4_0"), "llama.cpp": ("q8_0", "q5_1", "q4_0")}
+WEIGHT_CHOICES = {"llama.cpp": ("q8_0", "q4_0")}
+USUAL_WEIGHTS = ("fp8", "int8", "nvfp4", "int4")
+SHORT_CONTEXT, LONG_CONTEXT, LEAST_CONTEXT = 16 * 2**10, 128 * 2**10, 4 * 2**10
+LARGER = 1.2
+LEAST_BATCHED_TOKENS, LEAST_UBATCH = 512, 64
+HIGH_UTILIZATION = 0.95
+DRAFTED, ACCEPTANCE, ACCEPTED = 3, 0.7, "70 %"
+LEAST_CHANGE, MANY_TIMES = 0.005, 10
+OWN_LIMITS = ("max_num_seqs", "running requests")
+QUALITY = "check the answers' quality"
+
+Measure = Literal["max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens"]
+MEASURES: tuple[Measure, ...] = ("max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens")
+RATES: dict[Measure, str] = {"tokens_per_second": "tokens/s", "usd_per_million_tokens": "$/M tokens"}
+
+
+class Candidate(NamedTuple):
+    """A change that may be worth making: ``fields`` of the scenario, and what to know before (``caveat``)."""
+
+    name: str
+    fields: Mapping[str, Any]
+    caveat: str = ""
+
+
+class Idle(NamedTuple):
+    """A change that gains nothing here, or cannot be had, and why."""
+
+    name: str
+    reason: str
+
+
+class Lever(NamedTuple):
+    """What the ``fields`` make of a scenario: its ``after`` against the scenario's ``before``.
+
+    ``elsewhere`` has the sequences before and after at another context (``elsewhere_context`` tokens); None where the
+    lever is about one context only.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    caveat: str
+    scenario: Scenario
+    context: int
+    before: Answer
+    after: Answer
+    elsewhere_context: int
+    elsewhere: tuple[int | None, int | None] | None
+
+
+class Gain(NamedTuple):
+    """How ``figure`` changes: ``ratio`` is after over before, infinite from nothing to something; ``words`` say it."""
+
+    figure: Literal["fits", "elsewhere"] | Measure
+    ratio: float
+    better: bool
+    words: str
+
+
+class _Base(NamedTuple):
+    """The scenario as it is, with its answer, and its sequences at another context."""
+
+    scenario: Scenario
+    answer: Answer
+    elsewhere_context: int
+    elsewhere: int | None
+
+
+def levers(scenario: Scenario) -> Iterator[Lever | Idle]:
+    """All levers of ``scenario`` as they are worked out, in no order; there are none if it has no answer itself."""
+    found = answer(scenario)
+    if found.reason:
+        return
+    elsewhere = LONG_CONTEXT if scenario.context <= SHORT_CONTEXT else SHORT_CONTEXT
+    there = answer(_at_context(scenario, elsewhere))
+    base = _Base(scenario, found, elsewhere, there.sequences)
+    for candidate in candidates(scenario, found):
+        yield candidate if isinstance(candidate, Idle) else _measured(base, candidate)
+
+
+def ranked(found: Iterable[Lever | Idle], by: Measure = "max_sequences") -> list[Lever]:
+    """The levers, best first: those that make a scenario fit, then by what they gain in ``by``, then in the rest."""
+    known = [lever for lever in found if isinstance(lever, Lever)]
+
+    def rank(lever: Lever) -> tuple[bool, float, float]:
+        ratios = {measure: _ratio(lever, measure) for measure in MEASURES}
+        rest = sum(log(min(max(ratio, 1e-6), 1e6)) for ratio in ratios.values())
+        return lever.before.fits or not lever.after.fits, -ratios[by], -rest
+
+    return sorted(known, key=rank)
+
+
+def gains(lever: Lever) -> list[Gain]:
+    """What changes, for better or worse: sequences here and elsewhere, context, tokens/s and cost."""
+    before, after = lever.before, lever.after
+    found: list[Gain] = []
+    if before.fits != after.fits:
+        words = "the batch fits" if after.fits else "the batch does not fit any more"
+        found.append(Gain("fits", inf if after.fits else 0.0, after.fits, words))
+    here = f"sequences at {format_tokens(lever.context)}"
+    if lever.scenario.context != lever.context:
+        here = f"sequences, each of {format_tokens(lever.scenario.context)}"
+    pairs = [_gain("max_sequences", before.sequences, after.sequences, here)]
+    if lever.elsewhere is not None:
+        there = format_tokens(lever.elsewhere_context)
+        known = "at" if pairs[0] is not None else "sequences at"
+        pairs.append(_gain("elsewhere", *lever.elsewhere, f"{known} {there}"))
+    pairs.append(_gain("max_context_tokens", before.context, after.context, "max context"))
+    for measure, words in RATES.items():
+        low, high = _middle(before, measure), _middle(after, measure)
+        if low is not None and high is not None:
+            pairs.append(_gain(measure, low, high, words))
+    return found + [gain for gain in pairs if gain is not None]
+
+
+def effect(lever: Lever) -> str:
+    """Everything the lever changes, in one line: ``+93 % sequences at 128K, +59 % at 16K, −31 % $/M tokens``."""
+    return ", ".join(gain.words for gain in gains(lever))
+
+
+def known(lever: Lever, measure: Measure) -> bool:
+    """Whether ``measure`` has a figure both before and after."""
+    if measure not in RATES:
+        return True
+    return _middle(lever.before, measure) is not None and _middle(lever.after, measure) is not None
+
+
+def expected_tokens(acceptance: float, drafted: int) -> float:
+    """Tokens that one step gives when each of ``drafted`` tokens is accepted with probability ``acceptance``.
+
+    The token that the model itself adds is included: (1 − a^(n+1)) ÷ (1 − a) (arXiv:2211.17192, equation 1).
+    """
+    if acceptance >= 1:
+        return drafted + 1.0
+    return (1 - acceptance ** (drafted + 1)) / (1 - acceptance)
+
+
+def candidates(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+    """What could be tried for ``scenario``, whose answer is ``found``."""
+    yield from _kv(scenario)
+    yield from _weights(scenario)
+    yield from _batching(scenario)
+    yield from _flash(scenario)
+    yield from _prefix(scenario)
+    yield from _ranks(scenario, found)
+    yield from _larger(scenario)
+    yield from _context(scenario)
+    yield from _speculation(scenario)
+    yield from _windows(scenario)
+    yield from _working(scenario)
+    yield from _limits(scenario, found)
+
+
+def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
+    scenario, name = base.scenario, candidate.name
+    try:
+        changed, notes = adapted(scenario, candidate.fields)
+    except InputError as error:
+        return Idle(name, str(error))
+    after, elsewhere = answer(changed), None
+    if after.reason:
+        return Idle(name, after.reason)
+    if changed.shared_prefix:
+        after = after._replace(sequences=most_sequences(replace(changed, lengths=None)))
+    elif changed.context == scenario.context:
+        there = answer(_at_context(changed, base.elsewhere_context))
+        elsewhere = base.elsewhere, there.sequences
+    lever = Lever(
+        name=name,
+        fields=candidate.fields,
+        caveat="; ".join(filter(None, (candidate.caveat, *notes))),
+        scenario=changed,
+        context=scenario.context,
+        before=base.answer,
+        after=after,
+        elsewhere_context=base.elsewhere_context,
+        elsewhere=elsewhere,
+    )
+    found = gains(lever)
+    if any(gain.better for gain in found) or "speculative_tokens" in candidate.fields:
+        return lever
+    if not after.sequences:
+        return Idle(name, f"does not fit: {candidate.caveat}" if base.answer.sequences else "not enough by itself")
+    return Idle(name, f"only loses here: {effect(lever)}" if found else "changes nothing here")
+
+
+def _at_context(scenario: Scenario, context: int) -> Scenario:
+    return replace(scenario, context=context, lengths=None, shared_prefix=0)
+
+
+def _gain(figure: Literal["elsewhere"] | Measure, before: float | None, after: float | None, what: str) -> Gain | None:
+    """None means without bound; no gain where the change is below half a percent."""
+    if before is None and after is None:
+        return None
+    if before is None or after is None:
+        free = after is None
+        return Gain(figure, inf if free else 0.0, free, f"{'no' if free else 'a'} bound on {what}")
+    if before == 0:
+        return None if after == 0 else Gain(figure, inf, True, f"{what}: 0 to {after:,.0f}")
+    ratio = after / before
+    if abs(ratio - 1) < LEAST_CHANGE:
+        return None
+    change = f"×{ratio:,.1f}" if ratio >= MANY_TIMES else f"{'+' if ratio > 1 else '−'}{abs(ratio - 1):.0%}"
+    better = (ratio > 1) != (figure == "usd_per_million_tokens")
+    return Gain(figure, ratio, better, f"{change.replace('%', ' %')} {what}")
+
+
+def _ratio(lever: Lever, measure: Measure) -> float:
+    """How many times better; 1 where nothing is known."""
+    match measure:
+        case "max_sequences":
+            pair: tuple[float | None, float | None] = lever.before.sequences, lever.after.sequences
+        case "max_context_tokens":
+            pair = lever.before.context, lever.after.context
+        case _:
+            low, high = _middle(lever.before, measure), _middle(lever.after, measure)
+            if low is None or high is None:
+                return 1.0
+            pair = (high, low) if measure == "usd_per_million_tokens" else (low, high)
+    gain = _gain("max_sequences", *pair, "")
+    return 1.0 if gain is None else gain.ratio
+
+
+def _middle(found: Answer, measure: str) -> float | None:
+    band: Band | None = None if found.times is None else getattr(found.times, measure)
+    return None if band is None else (band.low + band.high) / 2
+
+
+def _kv(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """Formats of K and V with fewer bits; those that take the same bytes are one lever."""
+    offered = KV_CHOICES.get(scenario.engine) or kv_formats(scenario.engine) or ()
+    now, latent = scenario.kv.bits_per_element, _has(scenario.model, Latent)
+    smaller = [FORMATS[name] for name in offered if FORMATS[name].bits_per_element < now]
+    smaller = [form for form in smaller if latent or not form.packed_latent]
+    if scenario.device.peak("fp4") is None and FORMATS["nvfp4"] in smaller:
+        smaller.remove(FORMATS["nvfp4"])
+        yield Idle("nvfp4 KV", f"the {scenario.device.name} has no fp4 math")
+    for forms in _alike(smaller):
+        yield Candidate(f"{_either(forms)} KV", {"kv_dtype": forms[0].name}, QUALITY)
+
+
+def _weights(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    if scenario.skip_weights:
+        return
+    if scenario.weight_dtype == FILE_WEIGHTS:
+        yield Idle("smaller weights", "they are those of the model's file")
+        return
+    published = scenario.model.published_weights
+    offered = WEIGHT_CHOICES.get(scenario.engine, USUAL_WEIGHTS)
+    smaller = [FORMATS[name] for name in offered if FORMATS[name].bits_per_element < scenario.weight_bits]
+    for forms in _alike(form for form in smaller if form.name != published):
+        yield Candidate(f"{_either(forms)} weights", {"weight_dtype": forms[0].name}, QUALITY)
+    if published in FORMATS and FORMATS[published].bits_per_element < scenario.weight_bits:
+        yield Candidate(f"{published} weights", {"weight_dtype": published}, "as the model is published")
+
+
+def _batching(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """How cache memory is set aside, where no engine decides that."""
+    match scenario.engine:
+        case "none":
+            paged = {"paged_attention": True}
+            if not scenario.continuous_batching and scenario.lengths is None:
+                live = "counts a live mix of lengths, most of them far below the context"
+                name = "continuous batching" + ("" if scenario.paged_attention else ", paged")
+                yield Candidate(name, {"continuous_batching": True, **paged}, live)
+            elif not scenario.paged_attention:
+                yield Candidate("paged attention", paged)
+        case "llama.cpp":
+            yield Idle("paged attention", "llama.cpp has one cache that its slots share")
+        case engine:
+            yield Idle("paged attention, continuous batching", f"{engine} always works so")
+
+
+def _flash(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    if scenario.flash_attention:
+        yield Idle("FlashAttention", "on already")
+    else:
+        yield Candidate("FlashAttention", {"flash_attention": True})
+
+
+def _prefix(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    if scenario.engine != "none":
+        yield Idle("a shared prefix", f"{scenario.engine} shares what is equal; its figures count nothing shared")
+    elif scenario.shared_prefix:
+        yield Idle("a shared prefix", f"{format_tokens(scenario.shared_prefix)} tokens are shared already")
+    else:
+        half = scenario.context // 2
+        shortest = min(scenario.lengths or (half,))
+        tokens = min(half, shortest)
+        if tokens >= scenario.block_size:
+            caveat = f"if the first {format_tokens(tokens)} tokens are common to all"
+            yield Candidate("a shared prefix", {"paged_attention": True, "shared_prefix": tokens}, caveat)
+
+
+def _ranks(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+    """Twice the devices, or as many as the batch needs, and replicas where tensor parallelism copies the cache."""
+    layout, model = scenario.layout, scenario.model
+    wider = [layout._replace(tp=tp) for tp in valid_tps(model) if tp >= 2 * layout.tp]
+    if not wider and layout.pp * 2 <= len(model.layers):
+        wider = [layout._replace(pp=2 * layout.pp)]
+    enough = [] if found.fits else [changed for changed in wider if _fits_on(scenario, changed)]
+    for changed in dict.fromkeys(wider[:1] + enough[:1]):
+        yield Candidate(_split(scenario, changed), {"layout": changed}, _devices(layout, changed))
+    if layout.tp > 1 and _has(model, Latent) and scenario.engine != "llama.cpp":
+        changed = Layout(1, layout.pp, layout.dp * layout.tp)
+        name = f"dp {changed.dp} instead of tp {layout.tp}"
+        if changed.dp <= scenario.batch:
+            yield Candidate(name, {"layout": changed}, "each replica has all weights, and latents of its own sequences")
+        else:
+            yield Idle(name, f"a batch of {scenario.batch:,} is less than one sequence each")
+
+
+def _larger(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """The next larger device of the same maker and kind, and the largest."""
+    now = scenario.device
+    larger = [device for device in all_devices() if _is_larger(device, now)]
+    if not larger:
+        yield Idle("a larger device", f"the {now.name} is the largest of its kind in the catalogue")
+        return
+    ends = min(larger, key=lambda device: device.usable_bytes), max(larger, key=lambda device: device.usable_bytes)
+    for device in dict.fromkeys(ends):
+        caveat = "" if device.price is not None else "no price is known"
+        yield Candidate(f"on {device.name}", {"device": device}, caveat)
+
+
+def _is_larger(device: DeviceSpec, now: DeviceSpec) -> bool:
+    """Whether ``device`` is of the same maker and kind, with clearly more memory and in no way slower."""
+    return (
+        (device.vendor, device.family) == (now.vendor, now.family)
+        and device.usable_bytes >= LARGER * now.usable_bytes
+        and device.bandwidth_gbs >= now.bandwidth_gbs
+        and (device.peak("bf16") or 0) >= (now.peak("bf16") or 0)
+    )
+
+
+def _context(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """The model's own maximum where the context is beyond it, and an eighth."""
+    trained = scenario.model.max_context
+    lengths = [tokens for tokens in (scenario.context // 8,) if tokens >= LEAST_CONTEXT]
+    if trained is not None and trained < scenario.context:
+        lengths.append(trained)
+    for tokens in dict.fromkeys(lengths):
+        caveat = f"no request is longer than {format_tokens(tokens)}"
+        yield Candidate(f"context {format_tokens(tokens)}", {"context": tokens}, caveat)
+
+
+def _speculation(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    name = "speculative tokens"
+    if scenario.speculative_tokens:
+        lost = expected_tokens(ACCEPTANCE, scenario.speculative_tokens)
+        caveat = f"gives up {lost:.1f} tokens a step if {ACCEPTED} of the drafts are accepted"
+        yield Candidate("no speculation", {"speculative_tokens": 0}, caveat)
+    elif not scenario.model.mtp and not scenario.serving.draft_layers:
+        yield Idle(name, f"{scenario.model.name} has no multi-token-prediction layers")
+    else:
+        expected = expected_tokens(ACCEPTANCE, DRAFTED)
+        caveat = f"{expected:.1f} tokens a step if {ACCEPTED} of the drafts are accepted, not counted here"
+        yield Candidate(f"{DRAFTED} speculative tokens", {"speculative_tokens": DRAFTED}, caveat)
+
+
+def _windows(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """What windowed layers keep, and states for prompts that may come back."""
+    serving, engine = scenario.serving, scenario.engine
+    windowed = any(
+        isinstance(cache, Attention) and cache.growth == "bounded" and cache.kind != "cross_attention"
+        for layer, _ in scenario.model.counted
+        for cache in layer.caches
+    )
+    if windowed and engine in ("vllm", "sglang"):
+        if serving.hybrid_manager is False:
+            yield Candidate("hybrid manager", {"serving": serving._replace(hybrid_manager=None)})
+        elif engine == "vllm" and serving.version:
+            newest = serving._replace(version=span(engine).newest)
+            yield Candidate(f"vllm {newest.version}", {"serving": newest}, "another release")
+        else:
+            yield Idle("hybrid manager", "on already")
+    if windowed and engine == "llama.cpp" and serving.swa_full:
+        caveat = "no context shift, and no reuse of prompts beyond the window"
+        yield Candidate("windows only, no --swa-full", {"serving": serving._replace(swa_full=False)}, caveat)
+    if _has(scenario.model, Recurrent) and engine in ("vllm", "sglang") and serving.prefix_caching is not False:
+        yield Candidate(
+            "no prefix caching", {"serving": serving._replace(prefix_caching=False)}, "no prompt is used again"
+        )
+
+
+def _working(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    """Less memory for activations, and more of the rest."""
+    serving = scenario.serving
+    if scenario.engine == "llama.cpp":
+        if serving.ubatch // 4 >= LEAST_UBATCH:
+            smaller = serving._replace(ubatch=serving.ubatch // 4)
+            yield Candidate(f"ubatch {smaller.ubatch}", {"serving": smaller}, "prefill in smaller steps")
+        return
+    tokens = scenario.max_batched_tokens // 4
+    if tokens >= LEAST_BATCHED_TOKENS:
+        yield Candidate(f"{tokens:,} batched tokens", {"max_batched_tokens": tokens}, "prefill in smaller steps")
+    planned = scenario.memory_utilization
+    if scenario.engine in ("vllm", "tensorrt-llm") and planned < HIGH_UTILIZATION and scenario.kv_pool is None:
+        caveat = f"instead of {planned:g}; less is left for what is not counted"
+        yield Candidate(f"utilization {HIGH_UTILIZATION:g}", {"memory_utilization": HIGH_UTILIZATION}, caveat)
+
+
+def _limits(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+    """More requests at once, where the engine's own limit binds."""
+    served = serve(scenario)
+    if served is None or not found.sequences or served.max_sequences_limit not in OWN_LIMITS:
+        return
+    more = 4 * -(-found.sequences // scenario.layout.dp)
+    raised = scenario.serving._replace(max_seqs=more)
+    yield Candidate(f"max-seqs {more:,}", {"serving": raised}, "more sequences in a step, each of them slower")
+
+
+def _fits_on(scenario: Scenario, layout: Layout) -> bool:
+    try:
+        return answer(adapted(scenario, {"layout": layout})[0]).fits
+    except InputError:
+        return False
+
+
+def _split(scenario: Scenario, layout: Layout) -> str:
+    """A layout by what it has more of; llama.cpp deals out layers and splits none."""
+    if scenario.engine == "llama.cpp":
+        return f"{layout.devices:,} devices"
+    return f"tp {layout.tp}" if layout.tp > scenario.layout.tp else f"pp {layout.pp}"
+
+
+def _has(model: ModelSpec, kind: type) -> bool:
+    return any(isinstance(cache, kind) for layer, _ in model.counted for cache in layer.caches)
+
+
+def _alike(forms: Iterable[Format]) -> Iterator[list[Format]]:
+    """Formats that take the same bytes together, the largest first."""
+    for _, members in groupby(sorted(forms, key=_size), key=_size):
+        yield list(members)
+
+
+def _size(form: Format) -> tuple[float, int, bool]:
+    return -form.bits_per_element, form.vector_scale_bytes, form.packed_latent
+
+
+def _either(forms: list[Format]) -> str:
+    return " or ".join(form.name for form in forms[:2])
+
+
+def _devices(before: Layout, after: Layout) -> str:
+    return f"{after.devices:,} devices instead of {before.devices:,}"

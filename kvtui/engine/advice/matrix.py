@@ -1,0 +1,340 @@
+"""What fits where: a scenario over all models, devices or formats, as a table that is worked out piece by piece.
+
+Without an engine the devices of a line are evaluated together through ``grid``; with one, every cell is what the engine
+itself allocates. An answer is the same as that of ``plan``, ``capacity`` and ``estimate`` for the cell's scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.known import kv_formats
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.allocation import slots
+from kvtui.engine.planning.capacity import room
+from kvtui.engine.planning.parts import budget, device_parts, fits
+from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, MAX_BATCH, Scenario
+
+if TYPE_CHECKING:
+    from kvtui.engine.planning.parts import Parts
+
+View = Literal["models", "kv", "weights"]
+VIEWS: dict[View, str] = {
+    "models": "models × devices",
+    "kv": "devices × KV formats",
+    "weights": "devices × weight formats",
+}
+SLOW_PIECE, MANY = 16, 6
+LEFT_TO_ENGINE = {"block_size", "max_batched_tokens", "memory_utilization"}
+
+UNKNOWN = 2
+
+Place = tuple[int, int]
+
+
+class Answer(NamedTuple):
+    """What the devices of one scenario hold, and at which rate; ``reason`` says why there is no answer.
+
+    ``used`` is the share of its budget (or KV pool) that the fullest device needs, and with an engine the scenario's
+    share of the sequences that it runs at once; None if it runs none. ``context`` and ``sequences`` are as in
+    ``Capacity``.
+    """
+
+    fits: bool = False
+    used: float | None = None
+    context: int | None = 0
+    sequences: int | None = 0
+    times: Estimate | None = None
+    reason: str = ""
+
+
+class Metric(NamedTuple):
+    """A figure of an answer: its ``value`` (None: unknown), infinite where memory sets no bound.
+
+    ``key`` names it with its unit for programs. ``lower_is_better`` says which end of a column is the good one.
+    """
+
+    key: str
+    title: str
+    value: Callable[[Answer], float | Band | None]
+    lower_is_better: bool = False
+
+
+def _unbounded(count: int | None) -> float:
+    return float("inf") if count is None else count
+
+
+METRICS = (
+    Metric("used_share", "fits", lambda answer: answer.used, lower_is_better=True),
+    Metric("max_context_tokens", "max context", lambda answer: _unbounded(answer.context)),
+    Metric("max_sequences", "max sequences", lambda answer: _unbounded(answer.sequences)),
+    Metric("tokens_per_second", "tokens/s", lambda answer: answer.times and answer.times.tokens_per_second),
+    Metric(
+        "usd_per_million_tokens",
+        "$/M tokens",
+        lambda answer: answer.times and answer.times.usd_per_million_tokens,
+        lower_is_better=True,
+    ),
+    Metric(
+        "joules_per_token",
+        "J/token",
+        lambda answer: answer.times and answer.times.joules_per_token,
+        lower_is_better=True,
+    ),
+)
+
+
+def sort_key(metric: Metric, answer: Answer | None) -> tuple[int, float]:
+    """Where ``answer`` stands in a column: the best that fits, what does not, what cannot be, what is not known yet.
+
+    The first number is UNKNOWN or more where there is no figure.
+    """
+    if answer is None or answer.reason:
+        return UNKNOWN + (answer is None), 0.0
+    match metric.value(answer):
+        case None:
+            return UNKNOWN, 0.0
+        case Band(low, high):
+            middle = (low + high) / 2
+        case number:
+            middle = float(number)
+    return int(not answer.fits), middle if metric.lower_is_better else -middle
+
+
+@dataclass(frozen=True)
+class Table:
+    """The scenario's ``view``: a cell for each of ``rows`` and ``columns`` (names of models, devices or formats)."""
+
+    scenario: Scenario
+    view: View
+    models: tuple[ModelSpec, ...]
+    devices: tuple[DeviceSpec, ...]
+    formats: tuple[str, ...]
+
+    @cached_property
+    def rows(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return tuple(model.name for model in self.models) if self.view == "models" else self._device_names
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return self._device_names if self.view == "models" else self.formats
+
+    def place(self, scenario: Scenario) -> Place | None:
+        """The cell whose scenario is ``scenario``; None if there is none."""
+        try:
+            device = self.devices.index(scenario.device)
+            match self.view:
+                case "models":
+                    found = self.models.index(scenario.model), device
+                case "kv":
+                    found = device, self.formats.index(canonical(scenario.kv_dtype))
+                case "weights":
+                    found = device, self.formats.index(canonical(scenario.weight_dtype))
+            return found if self.at(*found) == scenario else None
+        except ValueError:
+            return None
+
+    def fields(self, row: int, column: int) -> dict[str, Any]:
+        """The fields of the scenario that the cell has in its own way."""
+        line, device = (row, column) if self.view == "models" else (column, row)
+        return self._line_fields(line) | {"device": self.devices[device]}
+
+    def at(self, row: int, column: int) -> Scenario:
+        """The cell's scenario. Raises InputError where the scenario's own choices forbid it.
+
+        What the scenario chose for the layout, the formats and the weights stays; what follows from the model, such as
+        weights that a file holds, gives way.
+        """
+        return _changed(self.scenario, self.fields(row, column))
+
+    def same_cells(self, scenario: Scenario) -> bool:
+        """Whether the table of ``scenario`` would have the cells of this one."""
+        own = self._own_fields(scenario)
+        chosen = {field.name for field in fields(scenario)} - own.keys() - LEFT_TO_ENGINE
+        if any(getattr(scenario, name) != getattr(self.scenario, name) for name in chosen):
+            return False
+        try:
+            if _changed(self.scenario, own) != scenario:
+                return False
+        except InputError:
+            return False
+        other = table(scenario, self.view)
+        return (other.models, other.devices, other.formats) == (self.models, self.devices, self.formats)
+
+    @property
+    def _device_names(self) -> tuple[str, ...]:
+        return tuple(device.name for device in self.devices)
+
+    @property
+    def _lines(self) -> int:
+        return len(self.models if self.view == "models" else self.formats)
+
+    def _line_fields(self, line: int) -> dict[str, Any]:
+        match self.view:
+            case "models":
+                model = self.models[line]
+                own = model is self.scenario.model
+                return {"model": model, "model_ref": self.scenario.model_ref if own else model.name}
+            case "kv":
+                return {"kv_dtype": self.formats[line]}
+            case "weights":
+                return {"weight_dtype": self.formats[line]}
+
+    def _own_fields(self, scenario: Scenario) -> dict[str, Any]:
+        names = {"models": ("model", "model_ref"), "kv": ("kv_dtype",), "weights": ("weight_dtype",)}[self.view]
+        return {name: getattr(scenario, name) for name in ("device", *names)}
+
+
+class Piece(NamedTuple):
+    """Cells of one ``line`` (a model, or a format) for some ``devices``, to be worked out together."""
+
+    line: int
+    devices: range
+
+
+def table(scenario: Scenario, view: View) -> Table:
+    """The table of ``scenario``, with a model or device of its own first if no catalogue has it.
+
+    Raises InputError if the user's catalogues are wrong.
+    """
+    models, devices = all_models(), all_devices()
+    if all(model is not scenario.model for model in models):
+        models = (scenario.model, *(model for model in models if model.name != scenario.model.name))
+    if scenario.device not in devices:
+        devices = (scenario.device, *devices)
+    return Table(scenario, view, models, devices, _formats(scenario, view))
+
+
+def pieces(table: Table) -> tuple[Piece, ...]:
+    """All of the table in pieces that take some hundredths of a second each."""
+    count = len(table.devices)
+    together = table.scenario.engine == "none" and table.scenario.flash_attention
+    size = count if together else SLOW_PIECE
+    starts = range(0, count, size)
+    return tuple(
+        Piece(line, range(start, min(start + size, count))) for line in range(table._lines) for start in starts
+    )
+
+
+def places(table: Table, piece: Piece) -> tuple[Place, ...]:
+    """Row and column of each cell of ``piece``."""
+    if table.view == "models":
+        return tuple((piece.line, device) for device in piece.devices)
+    return tuple((device, piece.line) for device in piece.devices)
+
+
+def evaluate(table: Table, piece: Piece) -> tuple[Answer, ...]:
+    """The answers of the cells of ``piece``, in the order of ``places``."""
+    found: list[Scenario | str] = []
+    for place in places(table, piece):
+        try:
+            found.append(table.at(*place))
+        except InputError as error:
+            found.append(str(error))
+    known = iter(answers([scenario for scenario in found if isinstance(scenario, Scenario)]))
+    return tuple(Answer(reason=item) if isinstance(item, str) else next(known) for item in found)
+
+
+def answers(scenarios: Sequence[Scenario]) -> list[Answer]:
+    """The answer of each of ``scenarios``, which differ only in the device and in what their engine makes of it."""
+    if not scenarios or scenarios[0].engine != "none":
+        return [answer(scenario) for scenario in scenarios]
+    found: dict[int, Answer] = {}
+    order = sorted(range(len(scenarios)), key=lambda i: _shape(scenarios[i]))
+    for _, members in groupby(order, key=lambda i: _shape(scenarios[i])):
+        places = list(members)
+        group = [scenarios[i] for i in places]
+        found |= zip(places, _planned(group) if len(group) >= MANY else map(answer, group), strict=True)
+    return [found[i] for i in range(len(scenarios))]
+
+
+def answer(scenario: Scenario) -> Answer:
+    """The answer of one scenario."""
+    try:
+        if scenario.engine != "none":
+            return _served(scenario)
+        parts = device_parts(scenario, scenario.context, scenario.batch)
+        held = fits(scenario, scenario.context, scenario.batch)
+        found = room(scenario, None)
+        return _answer(scenario, parts, held, found.context, found.sequences, _step(scenario))
+    except InputError as error:
+        return Answer(reason=str(error))
+
+
+def _planned(scenarios: list[Scenario]) -> Iterator[Answer]:
+    """The answers without an engine for devices on which everything takes the same bytes."""
+    import numpy as np
+
+    from kvtui.engine.planning import grid
+
+    first = scenarios[0]
+    alone = replace(first, lengths=None, shared_prefix=0)
+    try:
+        parts = device_parts(first, first.context, first.batch)
+        budgets = np.array([budget(scenario) for scenario in scenarios])
+        needs = grid.Needs(np.array(parts.total), np.array(parts.cache))
+        held = grid.fits(first, needs, budgets).tolist()
+        contexts = grid.most_context(alone, np.array(first.batch), budgets).tolist()
+        sequences = grid.most_sequences(alone, np.array(first.context), budgets).tolist()
+    except InputError as error:
+        yield from [Answer(reason=str(error))] * len(scenarios)
+        return
+    step = _step(first)
+    for scenario, fit, context, many in zip(scenarios, held, contexts, sequences, strict=True):
+        longest = None if context == MAX_TOKENS else context
+        most = None if many == MAX_BATCH else many
+        yield _answer(scenario, parts, fit, longest, most, step)
+
+
+def _answer(
+    scenario: Scenario, parts: Parts, held: bool, context: int | None, sequences: int | None, step: Step
+) -> Answer:
+    pool = scenario.kv_pool
+    used = parts.total / budget(scenario) if pool is None else parts.cache / pool
+    return Answer(held, used, context, sequences, timed(scenario, step if held else None))
+
+
+def _served(scenario: Scenario) -> Answer:
+    served = serve(scenario)
+    assert served is not None
+    held, found = served.runs(scenario.batch), room(scenario, served)
+    used = scenario.batch / served.max_sequences if served.max_sequences else None
+    return Answer(held, used, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
+
+
+def _step(scenario: Scenario) -> Step:
+    return decode_step(scenario, slots(scenario, scenario.context, scenario.batch))
+
+
+def _shape(scenario: Scenario) -> tuple[float, ...]:
+    """What of the device changes how many bytes are needed: without FlashAttention, the score matrix's bounds."""
+    return () if scenario.flash_attention else (scenario.device.tile, scenario.device.nominal_gb)
+
+
+def _changed(scenario: Scenario, chosen: dict[str, Any]) -> Scenario:
+    kept = {name: getattr(scenario, name) for name in ("layout", "kv_dtype", "skip_weights")}
+    return adapted(scenario, kept | chosen)[0]
+
+
+def _formats(scenario: Scenario, view: View) -> tuple[str, ...]:
+    if view == "weights":
+        stored = (FILE_WEIGHTS,) if scenario.model.weight_bytes is not None else ()
+        return stored + WEIGHT_FORMATS
+    if view == "models" or scenario.engine == "none":
+        return KV_FORMATS
+    return kv_formats(scenario.engine) or KV_FORMATS

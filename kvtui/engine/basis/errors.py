@@ -1,0 +1,28 @@
+"""What can be wrong with an input, each as one line that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A value the user gave is wrong. The message says what, where, and the nearest right thing."""
+
+
+class UnknownName(InputError):
+    """A name that no catalogue knows.
+
+    ``what`` is the noun ("model"), ``name`` the name as given, ``known`` the names it could have been.
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
+        from kvtui.engine.basis.untrusted import plain
+
+        by_key = {candidate.casefold(): candidate for candidate in known}
+        wanted = name.casefold()
+        contained = [key for key in by_key if len(wanted) > 2 and wanted in key]
+        near = list(dict.fromkeys([*contained, *get_close_matches(wanted, by_key, n=3, cutoff=0.5)]))[:3]
+        hint = f"; did you mean {' or '.join(by_key[key] for key in near)}?" if near else ""
+        super().__init__(f"unknown {what} '{plain(name)}'{hint}")

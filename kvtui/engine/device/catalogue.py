@@ -1,0 +1,109 @@
+"""The device catalogue: the packaged ``devices.toml`` and the user's own.
+
+The packaged file's header says what each key of a ``[[device]]`` table means and in which unit it is. A user's
+``devices.toml`` in the configuration folder has the same form.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
+from kvtui.engine.device.spec import DeviceSpec, Memory, Price
+
+FAMILIES = ("consumer", "workstation", "datacentre", "unified", "tpu", "wafer", "other")
+PEAKS = ("bf16", "fp16", "fp32", "fp8", "int8", "fp4")
+CONFIDENCES = ("H", "M", "L")
+
+_USABLE_UNITS = {"usable_mib": MIB, "usable_gib": GIB, "usable_bytes": 1}
+_MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
+
+
+def device_names() -> tuple[str, ...]:
+    """The names of all devices, packaged ones first. Raises InputError if the user's file is wrong."""
+    return _DEVICES.names()
+
+
+def all_devices() -> tuple[DeviceSpec, ...]:
+    """All devices, packaged ones first. Raises InputError if the user's file is wrong."""
+    return _DEVICES.all()
+
+
+def find_device(name: str) -> DeviceSpec:
+    """The device of that name or alias; case, spaces, hyphens, underscores and dots do not matter.
+
+    Raises UnknownName, and InputError if the user's file is wrong.
+    """
+    return _DEVICES.find(name)
+
+
+def _build(fields: Fields) -> DeviceSpec:
+    memory = fields.table("memory")
+    nominal_gb = fields.number("nominal_gb", most=1e6)
+    return DeviceSpec(
+        name=fields.text("name", limit=80),
+        vendor=fields.text("vendor", limit=80),
+        family=fields.choice("family", FAMILIES),
+        nominal_gb=nominal_gb,
+        usable_bytes=_usable_bytes(fields, nominal_gb),
+        memory=Memory(
+            kind=memory.text("kind", limit=40),
+            modules=memory.integer("modules", most=1024),
+            module_gib=memory.number("module_gib", most=1e6),
+        ),
+        bandwidth_gbs=fields.number("bandwidth_gbs", most=1e9),
+        cache_mb=fields.maybe(fields.number, "cache_mb", most=1e9),
+        peak_tflops=_peaks(fields.maybe(fields.table, "peak")),
+        link=fields.maybe(fields.text, "link", limit=80),
+        link_gbs=fields.maybe(fields.number, "link_gbs", most=1e9),
+        pcie=fields.maybe(fields.text, "pcie", limit=40),
+        tdp_watts=fields.maybe(fields.number, "tdp_watts", most=1e6),
+        price=_price(fields),
+        tile=fields.integer("tile", most=4096),
+        confidence=fields.choice("confidence", CONFIDENCES),
+        source=fields.text("source"),
+        aliases=fields.texts("aliases", limit=80),
+        note=fields.maybe(fields.text, "note"),
+        unified=fields.flag("unified"),
+    )
+
+
+def _usable_bytes(fields: Fields, nominal_gb: float) -> int:
+    """Usable bytes, rounded down, from the one key that gives them, which must agree roughly with the nominal size."""
+    given = {
+        key: int(size * unit)
+        for key, unit in _USABLE_UNITS.items()
+        if (size := fields.maybe(fields.number, key, most=MAX_BYTES / unit)) is not None
+    }
+    if len(given) != 1:
+        raise fields.error("usable_mib", "give exactly one of usable_mib, usable_gib and usable_bytes")
+    [(key, usable)] = given.items()
+    ratio = usable / (nominal_gb * 1e9)
+    if not 0.25 <= ratio <= 1.1:
+        raise fields.error(key, f"is {ratio:.3g} times nominal_gb; expected 0.25 to 1.1 times")
+    return usable
+
+
+def _peaks(rates: Fields | None) -> tuple[tuple[str, float], ...]:
+    if rates is None:
+        return ()
+    found = ((element, rates.maybe(rates.number, element, most=1e9)) for element in PEAKS)
+    return tuple((element, rate) for element, rate in found if rate is not None)
+
+
+def _price(fields: Fields) -> Price | None:
+    span = fields.maybe(fields.numbers, "usd_per_hour", 2, most=1e6)
+    month = fields.maybe(fields.text, "priced_on")
+    if span is None and month is None:
+        return None
+    if span is None or month is None:
+        raise fields.error("usd_per_hour", "usd_per_hour and priced_on come together or not at all")
+    if not _MONTH.fullmatch(month):
+        raise fields.error("priced_on", "must be a year and month such as 2026-03")
+    if span[0] > span[1]:
+        raise fields.error("usd_per_hour", "the lower price must come first")
+    return Price(span[0], span[1], month)
+
+
+_DEVICES = Catalog("device", "devices.toml", _build)

@@ -1,0 +1,131 @@
+"""The serving engines: one row each, their releases and formats, and what each chooses when it is told nothing.
+
+Everything else about an engine is in its folder of ``kvtui.engine.serving``, one module per part, and is loaded when it
+is asked for: ``releases`` (below everything that knows a scenario), ``serve``, ``levers``, ``log`` and ``components``.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.untrusted import plain
+
+if TYPE_CHECKING:
+    from kvtui.engine.device.spec import DeviceSpec
+    from kvtui.engine.model.formats import Format
+    from kvtui.engine.model.spec import ModelSpec
+
+
+class Known(NamedTuple):
+    """An engine that kvtui knows: its ``folder``, other names for it, and whether its boot log can be read."""
+
+    name: str
+    folder: str
+    aliases: tuple[str, ...] = ()
+    logs: bool = True
+
+
+KNOWN = (
+    Known("vllm", "vllm"),
+    Known("llama.cpp", "llamacpp", ("llamacpp", "llama-cpp")),
+    Known("sglang", "sglang"),
+    Known("tensorrt-llm", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
+)
+ENGINES = ("none", *(known.name for known in KNOWN))
+
+_ROWS = {known.name: known for known in KNOWN}
+_ALIASES = {alias: known.name for known in KNOWN for alias in known.aliases}
+_RELEASE = re.compile(r"[vb]?([0-9]{1,6}(?:\.[0-9]{1,6}){0,3})(?:[.+-]?[a-z][a-z0-9.+-]{0,40})?")
+
+
+class Engine(NamedTuple):
+    """An engine and its release; an empty ``version`` means the newest one known."""
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+class Span(NamedTuple):
+    """The ``oldest`` and ``newest`` release whose rules are known; empty where all are taken. ``example`` is one."""
+
+    oldest: str
+    newest: str
+    example: str
+
+
+class Defaults(NamedTuple):
+    """An engine's own choices: tokens of a block, tokens of one step, and share of usable memory."""
+
+    block_size: int
+    max_batched_tokens: int
+    memory_utilization: float
+
+
+def part(engine: str, name: str) -> Any:
+    """The module ``name`` of an engine's folder."""
+    return import_module(f"kvtui.engine.serving.{_ROWS[engine].folder}.{name}")
+
+
+def span(engine: str) -> Span:
+    """The releases of ``engine`` that are known."""
+    found: Span = part(engine, "releases").SPAN
+    return found
+
+
+def parse_engine(text: str) -> Engine:
+    """The engine of ``vllm``, ``vllm@0.20``, ``llama.cpp@b6200`` or ``none``.
+
+    Raises UnknownName for another engine, and InputError for a release that is not one, or that is not known.
+    """
+    name, at, version = text.strip().partition("@")
+    key = name.strip().casefold()
+    key = _ALIASES.get(key, key)
+    if key not in ENGINES:
+        raise UnknownName("engine", name, ENGINES)
+    if not at:
+        return Engine(key)
+    if key == "none":
+        raise InputError("engine: none has no release")
+    version, known = version.strip().casefold(), span(key)
+    if not _RELEASE.fullmatch(version):
+        raise UnknownName("engine release", version, (f"{key}@{known.example}",))
+    if known.oldest:
+        version = version.removeprefix("v")
+        if not release(known.oldest) <= release(version)[:2] <= release(known.newest):
+            raise InputError(f"engine: {key} releases {known.oldest} to {known.newest} are known, not {version}")
+    return Engine(key, version)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a release: ``0.20.1rc2`` is (0, 20, 1) and ``b6200`` (6200,). Raises InputError without any."""
+    match = _RELEASE.fullmatch(version)
+    if match is None:
+        raise InputError(f"engine: '{plain(version)}' is not a release")
+    return tuple(map(int, match[1].split(".")))
+
+
+def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> Defaults:
+    """What ``engine`` chooses for ``model`` on ``device``."""
+    found: Defaults = part(engine.name, "releases").defaults(engine.version, model, device)
+    return found
+
+
+def kv_formats(engine: str) -> tuple[str, ...] | None:
+    """Names of the formats that ``engine`` can keep K and V in; None if it is not restricted here."""
+    if engine == "none":
+        return None
+    found: tuple[str, ...] = part(engine, "releases").KV_FORMATS
+    return found
+
+
+def check_format(engine: str, form: Format) -> None:
+    """Raises InputError when ``engine`` cannot keep K and V in ``form``."""
+    allowed = kv_formats(engine)
+    if allowed is not None and form.name not in allowed:
+        raise InputError(f"kv-dtype: {engine} has no {form.name} cache; it has {', '.join(allowed)}")

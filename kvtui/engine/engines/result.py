@@ -1,0 +1,79 @@
+"""What an engine allocates for a scenario, in the engine's own units: the common answer of every profile."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Buffer(NamedTuple):
+    """One buffer as the engine lists it: ``cells`` entries in each of ``layers`` layers, ``bytes`` in all."""
+
+    name: str
+    cells: int
+    layers: int
+    bytes: int
+
+
+class GroupShare(NamedTuple):
+    """Equal groups: ``groups`` of them with ``layers`` layers of ``kind`` in all, in blocks of ``block_size`` tokens.
+
+    One request of the full context takes ``blocks`` in each of the groups.
+    """
+
+    kind: str
+    groups: int
+    layers: int
+    block_size: int
+    blocks: int
+
+
+class Serving(NamedTuple):
+    """The cache of one engine for one scenario, on the rank that limits it.
+
+    ``pool_bytes`` is the cache memory of that rank, given (``--kv-pool``) or left over (``pool_is_estimate``).
+    ``needed_bytes`` is what one request of the full context takes there, in whole blocks, and ``engine_needed_bytes``
+    what the engine's own start-up check compares, where that differs. A request takes ``blocks_per_request`` of
+    ``blocks``, each of ``bytes_per_block`` over ``groups`` groups of layers; ``padding_layers`` of them hold nothing.
+    ``bytes_per_token`` is the growth of one sequence without block rounding. ``state_slots`` bounds the sequences of a
+    model with recurrent state. ``kv_cache_tokens`` and ``max_concurrency`` are the figures the engine's log prints.
+    ``max_context`` is for one sequence (None: memory sets no bound), ``max_sequences`` for the scenario's context and
+    all replicas; both name their ``limit``. ``shares`` says what the blocks of a request are for.
+    None means that the engine has no such thing. ``refusals`` are reasons other than the pool for which the engine will
+    not start as it is told, and ``notes`` say what else a user must know before the launch.
+    """
+
+    engine: str
+    version: str
+    pool_bytes: int
+    pool_is_estimate: bool
+    needed_bytes: int
+    bytes_per_token: int
+    kv_cache_tokens: int
+    max_concurrency: Fraction
+    max_context: int | None
+    max_context_limit: str
+    max_sequences: int
+    max_sequences_limit: str
+    buffers: tuple[Buffer, ...] = ()
+    block_size: int | None = None
+    groups: int | None = None
+    padding_layers: int = 0
+    bytes_per_block: int | None = None
+    blocks: int | None = None
+    blocks_per_request: int | None = None
+    state_bytes_per_slot: int | None = None
+    state_slots: int | None = None
+    engine_needed_bytes: int | None = None
+    shares: tuple[GroupShare, ...] = ()
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
+        return max(self.needed_bytes, self.engine_needed_bytes or 0) <= self.pool_bytes
+
+    def runs(self, batch: int) -> bool:
+        """Whether the engine starts and runs ``batch`` sequences at once, each at full context."""
+        return self.fits and self.max_sequences >= batch

@@ -1,0 +1,161 @@
+"""Playback of the film in which a scenario's sequences grow to their context: a function of time, never of frames.
+
+The film's position is the number of tokens that the longest possible sequence holds. Its pace is that of the
+kvcache.io visualiser: at speed 1 a 60th of a second adds a hundred tokens, or a ten-thousandth of the film where that
+is more, and half of it with FlashAttention, whose picture has more to watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.scenario.scenario import BLOCK_TOKENS
+
+SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+MIN_SPEED, MAX_SPEED = 0.01, 1000.0
+CONTEXT_PRESETS = (
+    *(k * 2**10 for k in (4, 8, 16, 32, 64, 100, 128, 200, 256, 512)),
+    2**20,
+    2**21,
+    10 * 2**20,
+    100 * 2**20,
+)
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+FRAMES_PER_SECOND = 60
+LEAST_FRAME_TOKENS, FILM_FRAMES = 100, 10_000
+FILM_STEPS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """Where a film of ``limit`` tokens is and how it moves; ``now`` is any clock in seconds that never goes back.
+
+    ``anchor_tokens`` is the position at ``anchor_time``, from which it moves on while ``playing``; at the end it begins
+    again. ``slowed`` halves the pace. Every change returns another playback whose position at ``now`` is the same,
+    unless the change is to the position.
+
+    Raises InputError for a limit, a speed or a position that no film has.
+    """
+
+    limit: int
+    speed: float = 1.0
+    slowed: bool = False
+    playing: bool = False
+    anchor_time: float = 0.0
+    anchor_tokens: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_TOKENS:
+            raise InputError(f"context: {self.limit:,} is out of range (1 to {MAX_TOKENS:,})")
+        if not MIN_SPEED <= self.speed <= MAX_SPEED:
+            raise InputError(f"speed: {self.speed:g} is out of range ({MIN_SPEED:g} to {MAX_SPEED:g})")
+        if not 0 <= self.anchor_tokens <= self.limit:
+            raise InputError(f"tokens: {self.anchor_tokens:g} is out of range (0 to {self.limit:,})")
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second while playing."""
+        frame = max(LEAST_FRAME_TOKENS, self.limit / FILM_FRAMES)
+        return FRAMES_PER_SECOND * frame * self.speed * (0.5 if self.slowed else 1.0)
+
+    @property
+    def step(self) -> int:
+        """Tokens of one single step: a block, or about a 500th of a long film in whole blocks."""
+        return max(1, round(self.limit / FILM_STEPS / BLOCK_TOKENS)) * BLOCK_TOKENS
+
+    def position(self, now: float) -> float:
+        """The position in tokens, with its fraction; from 0 to ``limit``, both included."""
+        if not self.playing:
+            return self.anchor_tokens
+        run = self.anchor_tokens + self.rate * max(0.0, now - self.anchor_time)
+        if run <= self.limit:
+            return run
+        return min(max(run - self.limit * (ceil(run / self.limit) - 1), 0.0), float(self.limit))
+
+    def tokens(self, now: float) -> int:
+        """The position in whole tokens."""
+        return floor(self.position(now))
+
+    def fraction(self, now: float) -> float:
+        """The position as a share of the film, from 0 to 1."""
+        return self.position(now) / self.limit
+
+    def toggled(self, now: float) -> Playback:
+        """Paused if it plays, playing if it is paused."""
+        return replace(self._anchored(now), playing=not self.playing)
+
+    def stepped(self, now: float, steps: int) -> Playback:
+        """Paused, ``steps`` steps further on (or back, if negative), but not past either end."""
+        return self.scrubbed(now, self.tokens(now) + steps * self.step, playing=False)
+
+    def scrubbed(self, now: float, tokens: float, playing: bool | None = None) -> Playback:
+        """At ``tokens``, or at the end that is nearest to it; it plays on if it did, or as ``playing`` says."""
+        return replace(
+            self,
+            anchor_time=now,
+            anchor_tokens=float(min(max(tokens, 0), self.limit)),
+            playing=self.playing if playing is None else playing,
+        )
+
+    def restarted(self, now: float) -> Playback:
+        """At the beginning; it plays on if it did."""
+        return self.scrubbed(now, 0)
+
+    def with_speed(self, now: float, speed: float) -> Playback:
+        """At another speed. Raises InputError for one out of range."""
+        return replace(self._anchored(now), speed=speed)
+
+    def with_slowed(self, now: float, slowed: bool) -> Playback:
+        """At half the pace, or at the full one again."""
+        return replace(self._anchored(now), slowed=slowed)
+
+    def with_limit(self, now: float, limit: int) -> Playback:
+        """A film of another length: at the same position if that is inside, else at the beginning."""
+        position = self.position(now)
+        return replace(self, limit=limit, anchor_time=now, anchor_tokens=position if position <= limit else 0.0)
+
+    def _anchored(self, now: float) -> Playback:
+        return replace(self, anchor_time=now, anchor_tokens=self.position(now))
+
+
+def faster(speed: float) -> float:
+    """The next of SPEEDS above ``speed``; the fastest stays."""
+    return next((other for other in SPEEDS if other > speed), max(speed, SPEEDS[-1]))
+
+
+def slower(speed: float) -> float:
+    """The next of SPEEDS below ``speed``; the slowest stays."""
+    return next((other for other in reversed(SPEEDS) if other < speed), min(speed, SPEEDS[0]))
+
+
+def next_context(tokens: int) -> int:
+    """The preset context after ``tokens``; after the longest comes the shortest."""
+    return _next(CONTEXT_PRESETS, tokens)
+
+
+def previous_context(tokens: int) -> int:
+    """The preset context before ``tokens``; before the shortest comes the longest."""
+    return _previous(CONTEXT_PRESETS, tokens)
+
+
+def next_batch(batch: int) -> int:
+    """The preset batch after ``batch``; after the largest comes 1."""
+    return _next(BATCHES, batch)
+
+
+def previous_batch(batch: int) -> int:
+    """The preset batch before ``batch``; before 1 comes the largest."""
+    return _previous(BATCHES, batch)
+
+
+def _next(presets: Sequence[int], value: int) -> int:
+    return next((preset for preset in presets if preset > value), presets[0])
+
+
+def _previous(presets: Sequence[int], value: int) -> int:
+    return next((preset for preset in reversed(presets) if preset < value), presets[-1])

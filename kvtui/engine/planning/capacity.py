@@ -1,0 +1,80 @@
+"""The other direction: how long a context, and how many sequences, the devices of a scenario can hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.parts import device_parts, fits
+from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.search import context_limit, most
+from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+
+LINEAR_BATCHES = 16
+
+
+class Capacity(NamedTuple):
+    """The most ``context`` tokens at the scenario's batch, and the most ``sequences`` at its context.
+
+    None means that memory sets no bound below 2**40 tokens or a million sequences; 0 that not even one fits.
+    ``context`` is what memory holds: a model's trained maximum may be lower. ``context_limit`` and ``sequences_limit``
+    say in words what stops them.
+    """
+
+    context: int | None
+    sequences: int | None
+    context_limit: str
+    sequences_limit: str
+
+
+def capacity(plan: Plan) -> Capacity:
+    """Both limits of ``plan``'s scenario, with every sequence at full context or at the batching policy's fill.
+
+    With an engine they are the engine's own: the longest single request, and the sequences of the scenario's context
+    that run together.
+    """
+    return room(plan.scenario, plan.serving)
+
+
+def room(scenario: Scenario, served: Serving | None) -> Capacity:
+    """The ``capacity`` of the scenario's plan, with or without what its engine allocates."""
+    if served is not None:
+        return Capacity(served.max_context, served.max_sequences, served.max_context_limit, served.max_sequences_limit)
+    scenario = replace(scenario, lengths=None, shared_prefix=0)
+    context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
+    sequences = most_sequences(scenario)
+    return Capacity(
+        context=context,
+        sequences=sequences,
+        context_limit=_context_limit(scenario, context),
+        sequences_limit=_limit(scenario, scenario.context, 1, sequences),
+    )
+
+
+def most_sequences(scenario: Scenario) -> int | None:
+    """The most sequences of the scenario's context that its devices hold, a shared prefix stored once.
+
+    By bisection; fill ratios change with small batches, so there those are tried one by one first. None: no bound.
+    """
+    if scenario.continuous_batching:
+        small = max((n for n in range(1, LINEAR_BATCHES + 1) if fits(scenario, scenario.context, n)), default=0)
+        if small < LINEAR_BATCHES:
+            return small
+    return most(lambda n: fits(scenario, scenario.context, n), MAX_BATCH, scenario.batch)
+
+
+def _context_limit(scenario: Scenario, found: int | None) -> str:
+    return context_limit(scenario, found, _limit(scenario, 1, scenario.batch, found))
+
+
+def _limit(scenario: Scenario, context: int, batch: int, found: int | None) -> str:
+    if found is None:
+        return "none"
+    if scenario.kv_pool is not None:
+        return "kv pool"
+    if found == 0:
+        parts = device_parts(scenario, context, batch)
+        return "weights" if parts.weights >= parts.cache else "kv cache"
+    return "device memory"

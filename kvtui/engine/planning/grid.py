@@ -1,0 +1,302 @@
+"""The planner's formulas over numpy arrays, for sweeps, tables and surfaces.
+
+Contexts, batches and budgets broadcast against each other; bytes are exact 64-bit integers. Every function is the array
+version of a scalar one and tested against it: ``cache_bytes`` of ``model.cache_bytes``, ``device_bytes`` of
+``plan.device_parts``, ``most_context`` and ``most_sequences`` of ``capacity.capacity``, ``decode`` of
+``roofline.estimate``. As in ``capacity``, all sequences are at full context or at the batching policy's fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB, MAX_TOKENS
+from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Layer, LayerCounts, Recurrent, Shared
+from kvtui.engine.planning.allocation import Slot, busiest_share, fill_percent
+from kvtui.engine.planning.parts import (
+    SCORE_CHUNK,
+    SCORE_TOKENS,
+    SHORT_CONTEXT,
+    budget,
+    held_weight_bytes,
+    logit_bytes,
+    overhead_bytes,
+    query_heads,
+    row_bytes,
+    stages,
+)
+from kvtui.engine.planning.roofline import (
+    COMPUTE_EFFICIENCY,
+    LAUNCH_SECONDS_PER_LAYER,
+    collectives,
+    peak_flops,
+    read_gbs,
+    top_k,
+)
+from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+
+if TYPE_CHECKING:
+    from kvtui.engine.model.formats import Format
+
+Tokens = npt.NDArray[Any]
+Numbers = npt.NDArray[Any]
+Truths = npt.NDArray[Any]
+
+EXACT = 2**62
+SMALL_BATCHES = 16
+
+
+class Needs(NamedTuple):
+    """Bytes of the fullest device in ``total``, and how many of them are ``cache``: KV, state and reserved room."""
+
+    total: Tokens
+    cache: Tokens
+
+
+class Rates(NamedTuple):
+    """Milliseconds of a decode step and tokens per second over all devices, as bands; NaN where unknown."""
+
+    low_ms: Numbers
+    high_ms: Numbers
+    low_tokens: Numbers
+    high_tokens: Numbers
+
+
+def cache_bytes(layers: LayerCounts, contexts: Tokens, kv: Format, tp: int = 1) -> Tokens:
+    """Bytes, KV and state together, that ``layers`` keep per sequence on one of ``tp`` ranks, for each context."""
+    total: Tokens = np.zeros_like(contexts)
+    for layer, count in layers:
+        for cache in layer.caches:
+            total += count * (_entries(cache, contexts) * cache.entry_bytes(kv, tp) + cache.fixed_bytes(tp))
+    return total
+
+
+def device_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Needs:
+    """What the fullest device holds for ``batches`` sequences of at most ``contexts`` tokens.
+
+    Raises InputError when the weights are unknown and not skipped, or when bytes would not be exact in 62 bits.
+    """
+    layout = scenario.layout
+    _check_exact(scenario, contexts, batches)
+    shares = [
+        (_reserved(scenario, used, contexts), sequences) for used, sequences in _shares(scenario, contexts, batches)
+    ]
+    fixed = _activation_bytes(scenario, contexts, -(-batches // layout.dp)) + overhead_bytes(layout.tp * layout.pp)
+    fullest: Needs | None = None
+    for stage in dict.fromkeys(stages(scenario)):
+        cache = np.zeros_like(fixed)
+        for room, sequences in shares:
+            cache = cache + sequences * cache_bytes(stage.layers, room, scenario.kv, layout.tp)
+        needs = Needs(held_weight_bytes(scenario, stage) + cache + fixed, cache)
+        if fullest is None:
+            fullest = needs
+        else:
+            more = needs.total > fullest.total
+            fullest = Needs(np.where(more, needs.total, fullest.total), np.where(more, needs.cache, fullest.cache))
+    assert fullest is not None
+    return fullest
+
+
+def fits(scenario: Scenario, needs: Needs, budgets: Tokens) -> Truths:
+    """Whether devices that may use ``budgets`` bytes each hold ``needs``; a KV pool is all that its cache has."""
+    if scenario.kv_pool is None:
+        return needs.total <= budgets
+    return np.broadcast_arrays(needs.cache <= scenario.kv_pool, budgets)[0]
+
+
+def most_context(scenario: Scenario, batches: Tokens, budgets: Tokens | None = None) -> Tokens:
+    """The most tokens of a sequence for each batch and device budget; ``MAX_TOKENS`` where memory sets no bound."""
+    sizes, limits = _with_budgets(scenario, batches, budgets)
+    bound = min(MAX_TOKENS, EXACT // (_token_bytes(scenario) * int(sizes.max())))
+    found = _bisect(lambda n: fits(scenario, device_bytes(scenario, n, sizes), limits), bound, limits.shape)
+    return np.where(found == bound, MAX_TOKENS, found)
+
+
+def most_sequences(scenario: Scenario, contexts: Tokens, budgets: Tokens | None = None) -> Tokens:
+    """The most sequences for each context and device budget; ``MAX_BATCH`` where memory sets no bound."""
+    lengths, limits = _with_budgets(scenario, contexts, budgets)
+    bound = min(MAX_BATCH, EXACT // (_token_bytes(scenario) * int(lengths.max())))
+
+    def holds(batches: Tokens) -> Truths:
+        return fits(scenario, device_bytes(scenario, lengths, batches), limits)
+
+    found = _bisect(holds, bound, limits.shape)
+    if scenario.continuous_batching:
+        few = np.zeros(limits.shape, np.int64)
+        for batch in range(1, SMALL_BATCHES + 1):
+            few = np.where(holds(np.full(limits.shape, batch)), batch, few)
+        found = np.where(few < SMALL_BATCHES, few, found)
+    return np.where(found == bound, MAX_BATCH, found)
+
+
+def decode(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Rates:
+    """The roofline's bands for one decode step at full contexts, whether it fits or not."""
+    contexts, batches = _broadcast(contexts, batches)
+    layout = scenario.layout
+    shares = list(_shares(scenario, contexts, batches))
+    replica = np.asarray(sum(sequences for _, sequences in shares), np.int64)
+    work, peak = _step_flops(scenario, shares, replica), peak_flops(scenario)
+    shared = collectives(scenario)
+    weights = _weights_read(scenario, replica)
+    unknown = np.full(contexts.shape, np.nan)
+    if work is None or weights is None or shared is None:
+        return Rates(unknown, unknown, unknown, unknown)
+    read = weights + layout.tp * _caches_read(scenario, shares)
+    compute = np.zeros(contexts.shape) if peak is None else work / (layout.tp * peak)
+    rate = read_gbs(scenario)
+    slow, fast = (read / (layout.tp * gbs * 1e9) for gbs in rate)
+    launch = [seconds_per_layer * len(scenario.model.layers) for seconds_per_layer in LAUNCH_SECONDS_PER_LAYER]
+    every = shared.per_sequence * replica
+    low = np.maximum(fast, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0]
+    high = np.maximum(slow, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1]
+    return Rates(low * 1e3, high * 1e3, batches / high, batches * np.minimum(layout.pp, replica) / low)
+
+
+def _broadcast(contexts: Tokens, batches: Tokens) -> tuple[Tokens, Tokens]:
+    wide, many = np.broadcast_arrays(np.asarray(contexts, np.int64), np.asarray(batches, np.int64))
+    return wide, many
+
+
+def _with_budgets(scenario: Scenario, values: Tokens, budgets: Tokens | None) -> tuple[Tokens, Tokens]:
+    return _broadcast(values, np.array(budget(scenario)) if budgets is None else budgets)
+
+
+def _bisect(holds: Callable[[Tokens], Truths], bound: int, shape: tuple[int, ...]) -> Tokens:
+    """For each element the largest n from 0 to ``bound`` for which the falling predicate ``holds``."""
+    low, high = np.zeros(shape, np.int64), np.full(shape, bound + 1)
+    while (high - low > 1).any():
+        middle = np.maximum((low + high) // 2, 1)
+        held = holds(middle)
+        low, high = np.where(held, middle, low), np.where(held, high, middle)
+    return low
+
+
+def _token_bytes(scenario: Scenario) -> int:
+    """A bound on the bytes that one more token, or a whole sequence's state, takes on a device."""
+    one = np.ones(1, np.int64)
+    tp = scenario.layout.tp
+    sizes = (int(cache_bytes(stage.layers, one, scenario.kv, tp)[0]) for stage in stages(scenario))
+    return max(1, *sizes, row_bytes(scenario) + logit_bytes(scenario.model))
+
+
+def _check_exact(scenario: Scenario, contexts: Tokens, batches: Tokens) -> None:
+    tokens = (int(np.max(contexts)) + scenario.block_size) * int(np.max(batches))
+    if tokens * _token_bytes(scenario) > 2 * EXACT:
+        raise InputError(f"context: {tokens:,} tokens in all are more than the arrays can count exactly")
+
+
+def _shares(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Iterator[tuple[Tokens, Tokens]]:
+    """Tokens held, and how many of the busiest replica's sequences hold as many, longest first."""
+    dp = scenario.layout.dp
+    if not scenario.continuous_batching:
+        yield contexts, -(-batches // dp)
+        return
+    distinct, index = np.unique(batches, return_inverse=True)
+    fills = [_busiest_fill(int(batch), dp) for batch in distinct]
+    for percent in sorted(set().union(*fills), reverse=True):
+        counts = np.array([fill.get(percent, 0) for fill in fills], np.int64)
+        yield np.maximum(1, contexts * percent // 100), counts[index].reshape(np.shape(batches))
+
+
+@lru_cache(maxsize=65_536)
+def _busiest_fill(batch: int, dp: int) -> dict[int, int]:
+    """Percent of the context, and how many sequences of the busiest replica are that full."""
+    sequences = tuple(Slot(percent, percent, n) for percent, n in sorted(fill_percent(batch).items(), reverse=True))
+    return {slot.used: slot.count for slot in busiest_share(sequences, dp)}
+
+
+def _reserved(scenario: Scenario, used: Tokens, contexts: Tokens) -> Tokens:
+    if scenario.paged_attention:
+        return np.asarray(-(-used // scenario.block_size) * scenario.block_size)
+    return used if scenario.continuous_batching else contexts
+
+
+def _activation_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Tokens:
+    if scenario.model.hidden is None:
+        return np.zeros_like(contexts * batches)
+    tokens = np.minimum(scenario.max_batched_tokens, contexts * batches)
+    sizes = row_bytes(scenario) * tokens + logit_bytes(scenario.model) * np.minimum(batches, tokens)
+    return np.asarray(sizes if scenario.flash_attention else sizes + _score_bytes(scenario, contexts, batches))
+
+
+def _score_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Tokens:
+    keys, tile = np.minimum(contexts, SCORE_TOKENS), scenario.device.tile
+    saved = np.maximum(0, np.minimum(SCORE_CHUNK, keys) * keys - tile * tile)
+    sizes = saved * query_heads(scenario.model) * batches * 2
+    sizes = np.where(contexts < SHORT_CONTEXT, sizes // 10, sizes)
+    return np.asarray(np.minimum(sizes, int(scenario.device.nominal_gb * GIB) // 2) // scenario.layout.tp)
+
+
+def _entries(cache: Cache, contexts: Tokens) -> Tokens:
+    match cache:
+        case Attention(kind="cross_attention", cap=int(cap)):
+            return np.full_like(contexts, cap)
+        case Attention(cap=int(cap)):
+            return np.minimum(contexts, cap)
+        case Attention():
+            return contexts
+        case Latent(ratio=ratio, cap=int(cap)):
+            return np.asarray(np.minimum(contexts // ratio, cap))
+        case Latent(ratio=ratio) | Indexer(ratio=ratio):
+            return np.asarray(contexts // ratio)
+        case _:
+            return np.zeros_like(contexts)
+
+
+def _caches_read(scenario: Scenario, shares: list[tuple[Tokens, Tokens]]) -> Tokens:
+    tp, kv = scenario.layout.tp, scenario.kv
+    total = np.zeros_like(shares[0][0])
+    for layer, count in scenario.model.counted:
+        for cache in layer.caches:
+            source = cache.reads if isinstance(cache, Shared) else cache
+            size = 2 * cache.fixed_bytes(tp) if isinstance(cache, Recurrent) else source.entry_bytes(kv, tp)
+            for tokens, sequences in shares:
+                total = total + count * size * sequences * _touched(layer, cache, tokens)
+    return total
+
+
+def _step_flops(scenario: Scenario, shares: list[tuple[Tokens, Tokens]], replica: Tokens) -> Numbers | None:
+    active = scenario.model.active_parameters
+    if active is None:
+        return None
+    total = 2.0 * active * replica
+    for layer, count in scenario.model.counted:
+        for cache in layer.caches:
+            work = 2 * cache.state_elements if isinstance(cache, Recurrent) else cache.macs_per_entry()
+            for tokens, sequences in shares:
+                total = total + 2.0 * count * work * sequences * _touched(layer, cache, tokens)
+    return total
+
+
+def _touched(layer: Layer, cache: Cache, tokens: Tokens) -> Tokens:
+    """Entries of ``cache`` that one new token meets; 1 for a state."""
+    match cache:
+        case Recurrent():
+            return np.ones_like(tokens)
+        case Shared():
+            return _entries(cache.reads, tokens)
+        case Indexer():
+            return _entries(cache, tokens)
+        case _:
+            return np.minimum(_entries(cache, tokens), top_k(layer))
+
+
+def _weights_read(scenario: Scenario, replica: Tokens) -> Numbers | None:
+    model, scale = scenario.model, scenario.weight_bits / 8
+    total = np.full(replica.shape, float((model.hidden or 0) * (model.vocab or 0)))
+    for layer, count in model.counted:
+        if layer.parameters is None:
+            active = model.active_parameters
+            return None if active is None else np.full(replica.shape, active * scale)
+        total += count * layer.parameters
+        if layer.experts is not None:
+            experts = layer.experts
+            touched = experts.count * (1 - (1 - experts.active / experts.count) ** replica)
+            total += count * touched * experts.parameters
+    return total * scale

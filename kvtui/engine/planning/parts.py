@@ -1,0 +1,309 @@
+"""What a scenario keeps on its devices, part by part, without any engine's rounding.
+
+Weights and caches are exact. Activations and overhead are priors, calibrated on boot logs, and say so.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.model.spec import Attention, CacheBytes, Latent, LayerCounts, ModelSpec, cache_bytes, count_layers
+from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+
+CONTEXT_OVERHEAD_BYTES = 460 * MIB
+COLLECTIVE_OVERHEAD_BYTES = {2: 348 * MIB}
+WIDE_COLLECTIVE_OVERHEAD_BYTES = 399 * MIB
+SCORE_TOKENS, SCORE_CHUNK, SHORT_CONTEXT = 65_536, 4096, 2048
+
+
+class Parts(NamedTuple):
+    """Bytes by what they are for. ``reserved_unused`` is cache memory set aside but holding no token."""
+
+    weights: int = 0
+    kv: int = 0
+    state: int = 0
+    activation: int = 0
+    overhead: int = 0
+    reserved_unused: int = 0
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return self.weights + self.cache + self.activation + self.overhead
+
+    @property
+    def cache(self) -> int:
+        """What the KV pool must hold: KV, state and reserved room."""
+        return self.kv + self.state + self.reserved_unused
+
+
+class Stage(NamedTuple):
+    """A pipeline stage: the ``layers`` that cache, and how many (``held``) of the model's layers' weights it has."""
+
+    layers: LayerCounts
+    held: int
+
+
+def budget(scenario: Scenario) -> int:
+    """Bytes of one device that may be planned."""
+    return int(scenario.device.usable_bytes * scenario.memory_utilization)
+
+
+def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
+    """What the most loaded device holds for ``batch`` sequences of at most ``context`` tokens."""
+    share = busiest_share(slots(scenario, context, batch), scenario.layout.dp)
+    return max((stage_parts(scenario, stage, share, context) for stage in _distinct_stages(scenario)), key=_total_bytes)
+
+
+def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int | None = None) -> Parts:
+    """What all devices together hold for ``sequences``, longest first: every rank's caches, every replica's weights.
+
+    ``position`` is the context that they have reached; None means all of it.
+    """
+    layout, layers = scenario.layout, all_layers(scenario)
+    useful = sequences_cache(layers, sequences, scenario, layout.tp)
+    roomy = sum(slot.count * cache_bytes(layers, slot.reserved, scenario.kv, layout.tp).kv for slot in sequences)
+    shared = prefix_shared(scenario, sequences)
+    room_shared = prefix_shared(scenario, tuple(Slot(s.reserved, s.reserved, s.count) for s in sequences))
+    busiest = -(-scenario.batch // layout.dp)
+    return Parts(
+        weights=weight_bytes(scenario) * layout.dp,
+        kv=layout.tp * useful.kv - shared,
+        state=layout.tp * useful.state,
+        activation=activation_bytes(scenario, scenario.context, busiest, position) * layout.devices,
+        overhead=overhead_bytes(layout.tp * layout.pp) * layout.devices,
+        reserved_unused=layout.tp * (roomy - useful.kv) - room_shared + shared,
+    )
+
+
+def busiest_stage(scenario: Scenario) -> Stage:
+    """The pipeline stage whose device holds the most at full context, which ``Plan.per_device`` describes."""
+    share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
+    return max(
+        _distinct_stages(scenario), key=lambda stage: stage_parts(scenario, stage, share, scenario.context).total
+    )
+
+
+def stages(scenario: Scenario) -> tuple[Stage, ...]:
+    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[0]
+
+
+def partition(scenario: Scenario) -> tuple[int, ...]:
+    """Layers of each pipeline stage: as chosen, or as even as they go.
+
+    Left-over layers are on the first stages, with vLLM on those before the last one (``get_pp_indices``, since 0.8).
+    """
+    chosen = scenario.serving.partition
+    if chosen is not None:
+        return chosen
+    held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
+    if scenario.engine != "vllm":
+        return held
+    larger = len(scenario.model.layers) % scenario.layout.pp
+    return (*held[larger:-1], *held[:larger], held[-1]) if larger else held
+
+
+def stage_parts(
+    scenario: Scenario, stage: Stage, share: tuple[Slot, ...], context: int, position: int | None = None
+) -> Parts:
+    """What a device of ``stage`` holds for the sequences of ``share``, longest first, which may grow to ``context``.
+
+    ``position`` is the context that they have reached, for the attention scores of a scenario without FlashAttention;
+    None means all of it. Whole blocks of a common prefix are stored once.
+    """
+    layout = scenario.layout
+    useful = sequences_cache(stage.layers, share, scenario, layout.tp)
+    roomy = sum(slot.count * cache_bytes(stage.layers, slot.reserved, scenario.kv, layout.tp).kv for slot in share)
+    saved = _prefix_saved(scenario, stage.layers, [(slot.used, slot.count) for slot in share])
+    room_saved = _prefix_saved(scenario, stage.layers, [(slot.reserved, slot.count) for slot in share])
+    return Parts(
+        weights=held_weight_bytes(scenario, stage),
+        kv=useful.kv - saved,
+        state=useful.state,
+        activation=activation_bytes(scenario, context, sum(slot.count for slot in share), position),
+        overhead=overhead_bytes(layout.tp * layout.pp),
+        reserved_unused=roomy - room_saved - (useful.kv - saved),
+    )
+
+
+def fits(scenario: Scenario, context: int, batch: int) -> bool:
+    """Whether ``batch`` sequences of at most ``context`` tokens fit the scenario's devices."""
+    return holds(scenario, device_parts(scenario, context, batch))
+
+
+def weight_bytes(scenario: Scenario) -> int:
+    """Bytes of one replica's weights: parameters × format, or what the file holds.
+
+    Raises InputError when they are unknown and not skipped.
+    """
+    model = scenario.model
+    if scenario.skip_weights:
+        return 0
+    if scenario.weight_dtype == FILE_WEIGHTS and model.weight_bytes is not None:
+        return model.weight_bytes
+    if model.parameters is None:
+        raise InputError(f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone")
+    drafting = sum(layer.total_parameters or 0 for layer in model.mtp) if scenario.speculative_tokens else 0
+    return scenario.weights.bytes(model.parameters + drafting)
+
+
+def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
+    """Bytes of weights on one device of ``stage``: its layers' even share, rounded up."""
+    return -(-weight_bytes(scenario) * stage.held // (len(scenario.model.layers) * scenario.layout.tp))
+
+
+def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:
+    """Bytes of attention scores that FlashAttention does not write out, an illustration and not an allocation.
+
+    The kvcache.io visualiser's formula with the model's own query heads and 16-bit scores: a chunk of at most 4,096
+    queries against at most 65,536 keys, less one tile per head (FlashAttention, arXiv:2205.14135), a tenth of it below
+    2,048 tokens, and never more than half the device's nominal memory.
+    """
+    keys = min(context, SCORE_TOKENS)
+    tile = scenario.device.tile
+    saved = max(0, min(SCORE_CHUNK, keys) * keys - tile * tile) * query_heads(scenario.model) * batch * 2
+    if context < SHORT_CONTEXT:
+        saved //= 10
+    return min(saved, int(scenario.device.nominal_gb * GIB) // 2)
+
+
+def query_heads(model: ModelSpec) -> int:
+    """Query heads of the widest attention layer."""
+    caches = (cache for layer, _ in model.counted for cache in layer.caches)
+    return max((cache.q_heads for cache in caches if isinstance(cache, Attention | Latent)), default=0)
+
+
+def activation_bytes(scenario: Scenario, context: int, batch: int, position: int | None = None) -> int:
+    """Peak activations of a prefill step on one device, a prior and not exact.
+
+    16-bit elements per batched token: four residual rows, q, k, v and the attention output, and gate, up and product
+    of the FFN; plus fp32 logits per sequence. For Llama-3.1-8B at 8,192 tokens and 256 sequences this gives 1.18 GiB,
+    where vLLM's profile logs 1.20 and 1.23 GiB. Zero when the model's hidden size is unknown. Without FlashAttention
+    the scores of ``position`` tokens (None: all of ``context``) are added.
+    """
+    if scenario.model.hidden is None:
+        return 0
+    tokens = min(scenario.max_batched_tokens, context * batch)
+    logits = logit_bytes(scenario.model) * min(batch, tokens)
+    reached = context if position is None else position
+    scores = 0 if scenario.flash_attention else score_matrix_bytes(scenario, reached, batch) // scenario.layout.tp
+    return row_bytes(scenario) * tokens + logits + scores
+
+
+def row_bytes(scenario: Scenario) -> int:
+    """Bytes of activations that one batched token takes on one device, of a model whose hidden size is known."""
+    attention, width = _widest_rows(scenario.model)
+    return 2 * (4 * (scenario.model.hidden or 0) + (attention + 3 * width) // scenario.layout.tp)
+
+
+def logit_bytes(model: ModelSpec) -> int:
+    """Bytes of one sequence's fp32 logits."""
+    return 4 * (model.vocab or 0)
+
+
+def overhead_bytes(devices_per_replica: int) -> int:
+    """Driver context and collective buffers of one device: 0.45 GiB, and with peers 0.34 to 0.39 GiB more (priors)."""
+    if devices_per_replica == 1:
+        return CONTEXT_OVERHEAD_BYTES
+    collective = COLLECTIVE_OVERHEAD_BYTES.get(devices_per_replica, WIDE_COLLECTIVE_OVERHEAD_BYTES)
+    return CONTEXT_OVERHEAD_BYTES + collective
+
+
+def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
+    """Layers of each of ``pp`` pipeline stages, as even as they go, larger stages first."""
+    base, larger = divmod(layers, pp)
+    return tuple(base + (stage < larger) for stage in range(pp))
+
+
+def _distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[1]
+
+
+@lru_cache(maxsize=64)
+def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """All stages in order, and the different ones among them."""
+    found, start = [], 0
+    for held in layers_held:
+        layers = model.layers[start : start + held]
+        start += held
+        extra = model.mtp if mtp and start == len(model.layers) else ()
+        found.append(Stage(count_layers(layers + extra), held))
+    return tuple(found), tuple(dict.fromkeys(found))
+
+
+def all_layers(scenario: Scenario) -> LayerCounts:
+    return (
+        count_layers(scenario.model.mtp) + scenario.model.counted
+        if scenario.speculative_tokens
+        else scenario.model.counted
+    )
+
+
+def sequences_cache(layers: LayerCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:
+    total = [0, 0, 0, 0]
+    for slot in sequences:
+        one = cache_bytes(layers, slot.used, scenario.kv, tp)
+        for i, size in enumerate((one.growing, one.indexer, one.bounded, one.state)):
+            total[i] += slot.count * size
+    return CacheBytes(*total)
+
+
+def prefix_shared(scenario: Scenario, sequences: tuple[Slot, ...]) -> int:
+    """Bytes of all ranks together that ``sequences`` do not store because another of their replica holds the prefix."""
+    if not scenario.shared_prefix:
+        return 0
+    layout, layers = scenario.layout, all_layers(scenario)
+    shares = (replica_share(sequences, layout.dp, replica) for replica in range(layout.dp))
+    return layout.tp * sum(
+        _prefix_saved(scenario, layers, [(slot.used, slot.count) for slot in share]) for share in shares
+    )
+
+
+def _prefix_saved(scenario: Scenario, layers: LayerCounts, tokens: list[tuple[int, int]]) -> int:
+    """Bytes that a common prefix saves among sequences of given (``tokens``, number), longest first.
+
+    That is all they would hold of its whole blocks, less the one copy that the longest reaches.
+    """
+    if not scenario.shared_prefix:
+        return 0
+    sizes = [_prefix_bytes(scenario, layers, length) for length, _ in tokens]
+    return sum(size * count for size, (_, count) in zip(sizes, tokens, strict=True)) - sizes[0]
+
+
+def _prefix_bytes(scenario: Scenario, layers: LayerCounts, tokens: int) -> int:
+    """Bytes of one rank for at most ``tokens`` tokens of the prefix's whole blocks, in layers that keep every token."""
+    whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
+    prefix = cache_bytes(layers, min(tokens, whole), scenario.kv, scenario.layout.tp)
+    return prefix.growing + prefix.indexer
+
+
+def _total_bytes(parts: Parts) -> int:
+    return parts.total
+
+
+def _widest_rows(model: ModelSpec) -> tuple[int, int]:
+    attention = width = 0
+    for layer, _ in model.counted:
+        width = max(width, layer.width)
+        for cache in layer.caches:
+            match cache:
+                case Attention():
+                    rows = cache.q_heads * (cache.k_dim + cache.v_dim) + cache.kv_heads * (cache.k_dim + cache.v_dim)
+                case Latent():
+                    rows = 2 * cache.q_heads * cache.rank
+                case _:
+                    rows = 0
+            attention = max(attention, rows)
+    return attention, width
+
+
+def holds(scenario: Scenario, parts: Parts) -> bool:
+    """Whether a device holds ``parts``: their cache the pool if one is set, else all of them its budget."""
+    if scenario.kv_pool is not None:
+        return parts.cache <= scenario.kv_pool
+    return parts.total <= budget(scenario)

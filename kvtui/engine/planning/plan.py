@@ -1,0 +1,154 @@
+"""Scenario → Plan: what memory a scenario needs, part by part, and whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from kvtui.engine.engines.result import Serving
+from kvtui.engine.model.spec import CacheBytes
+from kvtui.engine.planning.allocation import Slot, slots
+from kvtui.engine.planning.parts import (
+    CONTEXT_OVERHEAD_BYTES,
+    Parts,
+    all_layers,
+    budget,
+    device_parts,
+    fits,
+    holds,
+    prefix_shared,
+    score_matrix_bytes,
+    sequences_cache,
+    total_parts,
+)
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
+
+SEARCH_DEVICES = 1024
+SEARCH_LAYOUTS = 600
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
+
+    ``devices_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
+    ``prefix_shared`` are bytes that are not needed, and are part of no total. ``serving`` is what the scenario's engine
+    allocates, None without one; whether the scenario fits is then for the engine to say.
+    """
+
+    scenario: Scenario
+    sequences: tuple[Slot, ...]
+    cache: CacheBytes
+    per_device: Parts
+    total: Parts
+    usable_per_device: int
+    devices_needed: int | None
+    flash_attention_saved: int
+    prefix_shared: int
+    serving: Serving | None = None
+
+    @property
+    def devices(self) -> int:
+        """Devices of the scenario."""
+        return self.scenario.layout.devices
+
+    @property
+    def budget_per_device(self) -> int:
+        """Bytes of each device that may be planned: usable memory × utilisation."""
+        return budget(self.scenario)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the most loaded device holds its part, and its cache the pool if one is set.
+
+        With an engine: whether it starts, and runs all sequences at once.
+        """
+        if self.serving is not None:
+            return self.serving.runs(self.scenario.batch)
+        return holds(self.scenario, self.per_device)
+
+    @property
+    def utilization(self) -> float:
+        """All bytes needed over all usable bytes."""
+        return self.total.total / (self.usable_per_device * self.devices)
+
+    @property
+    def binding_limit(self) -> str:
+        """What stops the plan, or what would stop it first if the context grew."""
+        scenario, parts, serving = self.scenario, self.per_device, self.serving
+        if serving is not None:
+            return serving.max_context_limit if not serving.fits else serving.max_sequences_limit
+        if scenario.kv_pool is not None and parts.cache > scenario.kv_pool:
+            return "kv pool"
+        if not self.fits:
+            return "weights" if parts.total - parts.cache > self.budget_per_device else "kv cache"
+        return "kv pool" if scenario.kv_pool is not None else "device memory"
+
+
+def plan(scenario: Scenario) -> Plan:
+    """What ``scenario`` needs. Raises InputError when the model's weights are unknown and not skipped."""
+    sequences = slots(scenario, scenario.context, scenario.batch)
+    per_device = device_parts(scenario, scenario.context, scenario.batch)
+    serving = serve(scenario)
+    return Plan(
+        scenario=scenario,
+        sequences=sequences,
+        cache=sequences_cache(all_layers(scenario), sequences, scenario, 1),
+        per_device=per_device,
+        total=total_parts(scenario, sequences),
+        usable_per_device=scenario.device.usable_bytes,
+        devices_needed=_devices_needed(scenario, per_device, serving),
+        flash_attention_saved=score_matrix_bytes(scenario, scenario.context, scenario.batch),
+        prefix_shared=prefix_shared(scenario, sequences),
+        serving=serving,
+    )
+
+
+def _engine_fits(scenario: Scenario) -> bool:
+    """Whether the engine, if there is one, starts and runs all sequences at once."""
+    serving = serve(scenario)
+    return serving is None or serving.runs(scenario.batch)
+
+
+def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:
+    """The fewest devices on which some tp × pp × dp split fits."""
+    if scenario.kv_pool is not None:
+        held = holds(scenario, parts) if serving is None else serving.runs(scenario.batch)
+        return scenario.layout.devices if held else None
+    tps = valid_tps(scenario.model)
+    lone = _on(scenario, Layout())
+    whole = device_parts(lone, scenario.context, scenario.batch)
+    room = budget(scenario) - CONTEXT_OVERHEAD_BYTES
+    if room <= 0:
+        return None
+    least = max(1, -(-(whole.weights + whole.cache) // room))
+    tried = 0
+    for devices in range(least, SEARCH_DEVICES + 1):
+        for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):
+            trial = _on(scenario, layout)
+            if fits(trial, scenario.context, scenario.batch) and _engine_fits(trial):
+                return devices
+            tried += 1
+        if tried > SEARCH_LAYOUTS:
+            return None
+    return None
+
+
+def _on(scenario: Scenario, layout: Layout) -> Scenario:
+    """``scenario`` on ``layout``, its stages as even as they go where their number changes."""
+    chosen = scenario.serving
+    if chosen.partition is not None and layout.pp != scenario.layout.pp:
+        chosen = chosen._replace(partition=None)
+    return replace(scenario, layout=layout, serving=chosen)
+
+
+def _layouts(devices: int, tps: tuple[int, ...], layers: int, batch: int) -> Iterator[Layout]:
+    """Splits of ``devices``: tensor-parallel first, the rest as stages or as replicas."""
+    for tp in reversed(tps):
+        if devices % tp == 0:
+            rest = devices // tp
+            if rest <= layers:
+                yield Layout(tp, pp=rest)
+            if 1 < rest <= batch:
+                yield Layout(tp, dp=rest)

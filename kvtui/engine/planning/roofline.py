@@ -1,0 +1,291 @@
+"""Time, cost and energy by roofline: bands from published peaks and efficiency priors, never single figures.
+
+A decode step must read the active weights and every cached byte once, so its time is at least bytes over bandwidth, or
+operations over compute if that is more. Efficiency priors come from measured single-stream decodes: 0.60–0.90 of peak
+bandwidth for 16- and 8-bit weights, 0.55–0.70 for 4-bit, 0.45–0.60 on Apple GPUs; prefill reaches 0.35–0.60 of dense
+peak. Confidence of every band is L until it is measured.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Layer, Recurrent, Shared
+from kvtui.engine.planning.allocation import Slot, busiest_share
+from kvtui.engine.planning.plan import Plan
+from kvtui.engine.scenario.scenario import Scenario
+
+WIDE_EFFICIENCY, NARROW_EFFICIENCY, APPLE_EFFICIENCY = (0.60, 0.90), (0.55, 0.70), (0.45, 0.60)
+COMPUTE_EFFICIENCY = (0.35, 0.60)
+LAUNCH_SECONDS_PER_LAYER = (2e-6, 10e-6)
+COLLECTIVE_SECONDS = (5e-6, 15e-6)
+POWER_SHARE = (0.6, 1.0)
+PCIE_GBS_PER_LANE = {"3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563}
+
+
+class Band(NamedTuple):
+    """A span from ``low`` to ``high`` within which the true value is expected."""
+
+    low: float
+    high: float
+
+
+class Estimate(NamedTuple):
+    """Bands in milliseconds, tokens per second over all devices, US dollars and joules; None where unknown.
+
+    ``measured_gbs`` is the measured bandwidth (10**9 bytes per second and device) that stands in for the priors.
+    """
+
+    prefill_ms: Band | None
+    decode_ms: Band | None
+    tokens_per_second: Band | None
+    bound: str | None
+    usd_per_hour: Band | None
+    usd_per_million_tokens: Band | None
+    joules_per_token: Band | None
+    priced_on: str | None
+    step_bytes: int | None
+    step_flops: int | None
+    measured_gbs: float | None = None
+
+
+class Step(NamedTuple):
+    """One decode step of the busiest replica, on any device: bytes, operations (None: unknown), and its sequences."""
+
+    bytes: int | None
+    flops: int | None
+    sequences: int
+
+
+def estimate(plan: Plan) -> Estimate:
+    """How long the plan's decode step and prefill take, and what a token costs; no times where it does not fit."""
+    return timed(plan.scenario, decode_step(plan.scenario, plan.sequences) if plan.fits else None)
+
+
+def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
+    """The decode step of ``sequences``, all those of the scenario."""
+    share = busiest_share(sequences, scenario.layout.dp)
+    return Step(step_bytes(scenario, share), step_flops(scenario, share), sum(slot.count for slot in share))
+
+
+def timed(scenario: Scenario, step: Step | None) -> Estimate:
+    """What ``step`` takes on the scenario's devices; without one, only what does not depend on it."""
+    layout, price = scenario.layout, _price(scenario)
+    read, work = (None, None) if step is None else (step.bytes, step.flops)
+    decode = per_second = bound = None
+    if step is not None and read is not None and work is not None:
+        decode, bound = _decode(scenario, read, work, step.sequences)
+        if decode is not None:
+            in_flight = min(layout.pp, step.sequences)
+            per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
+    return Estimate(
+        prefill_ms=None if step is None else _prefill(scenario),
+        decode_ms=decode,
+        tokens_per_second=per_second,
+        bound=bound,
+        usd_per_hour=price,
+        usd_per_million_tokens=_per(price, per_second, 1e6 / 3600),
+        joules_per_token=_per(_power(scenario), per_second, 1),
+        priced_on=scenario.device.price.priced_on if scenario.device.price else None,
+        step_bytes=read,
+        step_flops=work,
+        measured_gbs=scenario.bandwidth_gbs,
+    )
+
+
+def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
+    """Bytes that one decode step of one replica moves: weights of the experts it touches, caches, and states twice.
+
+    None when the weights are unknown.
+    """
+    batch = sum(slot.count for slot in share)
+    weights = _weights_read(scenario, batch)
+    if weights is None:
+        return None
+    tp = scenario.layout.tp
+    caches = 0
+    for layer, count in scenario.model.counted:
+        for slot in share:
+            caches += count * slot.count * sum(_cache_read(layer, cache, slot.used, scenario) for cache in layer.caches)
+    return weights + tp * caches
+
+
+def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
+    """Floating-point operations of one decode step of one replica; None when the active weights are unknown."""
+    active = scenario.model.active_parameters
+    if active is None:
+        return None
+    attention = 0
+    for layer, count in scenario.model.counted:
+        for slot in share:
+            attention += count * slot.count * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
+    return 2 * active * sum(slot.count for slot in share) + 2 * attention
+
+
+def prefill_flops(scenario: Scenario) -> int | None:
+    """Operations to prefill one sequence of the scenario's context; None when the active weights are unknown.
+
+    Two per active weight and token, and causal attention: every token meets half of the context, or its window.
+    """
+    active, tokens = scenario.model.active_parameters, scenario.context
+    if active is None:
+        return None
+    attention = 0
+    for layer, count in scenario.model.counted:
+        for cache in layer.caches:
+            last = _macs(layer, cache, tokens)
+            cap = getattr(cache, "cap", None) or tokens
+            seen = min(cap, tokens)
+            attention += count * last * (tokens - seen // 2)
+    return 2 * active * tokens + 2 * attention
+
+
+def _weights_read(scenario: Scenario, batch: int) -> int | None:
+    model, scale = scenario.model, scenario.weight_bits / 8
+    counts = []
+    for layer, count in model.counted:
+        if layer.parameters is None:
+            return None if model.active_parameters is None else int(model.active_parameters * scale)
+        routed = layer.experts.distinct(batch) * layer.experts.parameters if layer.experts else 0
+        counts.append(count * (layer.parameters + routed))
+    head = (model.hidden or 0) * (model.vocab or 0)
+    return int((sum(counts) + head) * scale)
+
+
+def _cache_read(layer: Layer, cache: Cache, tokens: int, scenario: Scenario) -> int:
+    tp, kv = scenario.layout.tp, scenario.kv
+    match cache:
+        case Recurrent():
+            return 2 * cache.fixed_bytes(tp)
+        case Shared():
+            return cache.reads.entries(tokens) * cache.reads.entry_bytes(kv, tp)
+        case Indexer():
+            return cache.entries(tokens) * cache.entry_bytes(kv, tp)
+        case _:
+            return min(cache.entries(tokens), top_k(layer)) * cache.entry_bytes(kv, tp)
+
+
+def _macs(layer: Layer, cache: Cache, tokens: int) -> int:
+    match cache:
+        case Recurrent():
+            return 2 * cache.state_elements
+        case Shared():
+            return cache.macs_per_entry() * cache.reads.entries(tokens)
+        case Indexer():
+            return cache.macs_per_entry() * cache.entries(tokens)
+        case Attention() | Latent():
+            return cache.macs_per_entry() * min(cache.entries(tokens), top_k(layer))
+
+
+def top_k(layer: Layer) -> int:
+    """Entries that attention reads of ``layer``: an indexer's choice, or all (2**62)."""
+    return next((cache.top_k for cache in layer.caches if isinstance(cache, Indexer)), 2**62)
+
+
+def _decode(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
+    layout, rate = scenario.layout, read_gbs(scenario)
+    peak = peak_flops(scenario)
+    compute = 0.0 if peak is None else work / (layout.tp * peak)
+    shared = collectives(scenario)
+    if shared is None:
+        return None, None
+    layers = len(scenario.model.layers)
+    times = []
+    for gbs, compute_eta, launch, extra in (
+        (rate.high, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], shared.fixed[0]),
+        (rate.low, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
+    ):
+        moved = max(read / (layout.tp * gbs * 1e9), compute / compute_eta)
+        times.append(moved + launch * layers + shared.per_sequence * batch + extra)
+    fastest = read / (layout.tp * rate.high * 1e9)
+    bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > fastest else "memory bandwidth"
+    return Band(times[0] * 1e3, times[1] * 1e3), bound
+
+
+class Collectives(NamedTuple):
+    """Seconds of two all-reduces per layer: ``per_sequence`` of the step, and ``fixed`` (fast and slow) beside them."""
+
+    per_sequence: float
+    fixed: tuple[float, float]
+
+
+def collectives(scenario: Scenario) -> Collectives | None:
+    """What tensor parallelism adds to a decode step; None when no link rate is known."""
+    tp, layers = scenario.layout.tp, len(scenario.model.layers)
+    if tp == 1:
+        return Collectives(0.0, (0.0, 0.0))
+    rate = scenario.device.link_gbs or pcie_gbs(scenario.device.pcie)
+    if rate is None or scenario.model.hidden is None:
+        return None
+    size = 2 * scenario.model.hidden * 2 * (tp - 1) / tp
+    fast, slow = COLLECTIVE_SECONDS
+    return Collectives(2 * layers * size / (rate * 1e9), (2 * layers * fast, 2 * layers * slow))
+
+
+def pcie_gbs(slot: str | None) -> float | None:
+    """One direction of a PCIe slot such as ``4.0 x16`` in GB/s; None if not known."""
+    if slot is None:
+        return None
+    generation, _, lanes = slot.partition(" x")
+    per_lane = PCIE_GBS_PER_LANE.get(generation.split(".")[0])
+    return None if per_lane is None else per_lane * int(lanes or 16)
+
+
+def _prefill(scenario: Scenario) -> Band | None:
+    work, peak = prefill_flops(scenario), peak_flops(scenario)
+    if work is None or peak is None:
+        return None
+    seconds = work / (scenario.layout.tp * peak)
+    return Band(seconds / COMPUTE_EFFICIENCY[1] * 1e3, seconds / COMPUTE_EFFICIENCY[0] * 1e3)
+
+
+def peak_flops(scenario: Scenario) -> float | None:
+    """Dense FLOP/s of the math that the weight format runs in; quantised weights are expanded to 16 bits."""
+    device = scenario.device
+    sixteen = device.peak("bf16") or device.peak("fp16")
+    match scenario.weight_dtype:
+        case "fp8" | "int8" as narrow:
+            peak = device.peak(narrow) or sixteen
+        case "nvfp4" | "mxfp4":
+            peak = device.peak("fp4") or sixteen
+        case "fp32":
+            peak = device.peak("fp32")
+        case _:
+            peak = sixteen or device.peak("fp32")
+    return None if peak is None else peak * 1e12
+
+
+def read_gbs(scenario: Scenario) -> Band:
+    """10**9 bytes per second that a decode step is expected to read on one device: as measured, else by the priors."""
+    if scenario.bandwidth_gbs is not None:
+        return Band(scenario.bandwidth_gbs, scenario.bandwidth_gbs)
+    return Band(*(share * scenario.device.bandwidth_gbs for share in bandwidth_efficiency(scenario)))
+
+
+def bandwidth_efficiency(scenario: Scenario) -> tuple[float, float]:
+    """Shares of peak bandwidth that a decode step is expected to reach, low and high."""
+    if scenario.device.vendor == "Apple":
+        return APPLE_EFFICIENCY
+    return NARROW_EFFICIENCY if scenario.weight_bits < 6 else WIDE_EFFICIENCY
+
+
+def _price(scenario: Scenario) -> Band | None:
+    """USD per hour of all devices together."""
+    price = scenario.device.price
+    if price is None:
+        return None
+    return Band(price.low * scenario.layout.devices, price.high * scenario.layout.devices)
+
+
+def _power(scenario: Scenario) -> Band | None:
+    """Watts of all devices together."""
+    watts = scenario.device.tdp_watts
+    if watts is None:
+        return None
+    return Band(*(watts * scenario.layout.devices * share for share in POWER_SHARE))
+
+
+def _per(total: Band | None, rate: Band | None, scale: float) -> Band | None:
+    if total is None or rate is None:
+        return None
+    return Band(total.low / rate.high * scale, total.high / rate.low * scale)

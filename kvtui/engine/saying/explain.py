@@ -1,0 +1,353 @@
+"""Every figure of a plan with its formula, the values put in, and where each comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Recurrent
+from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.planning.parts import overhead_bytes
+from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.roofline import Estimate, prefill_flops
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS
+
+Value = int | float | str
+Values = tuple[tuple[str, Value], ...]
+
+ENTRY_SOURCE = "vLLM KV-cache specs: page size per layer kind"
+STATE_SOURCE = "vLLM state shapes: conv in 16-bit, recurrent state in its own format"
+PRIOR = "prior, confidence L"
+
+
+class Explanation(NamedTuple):
+    """How one figure came about: ``formula`` over the named ``values``; ``bytes`` is the result where it is bytes."""
+
+    id: str
+    formula: str
+    values: Values
+    bytes: int | None
+    sources: tuple[str, ...]
+
+
+def explain(plan: Plan, capacity: Capacity, estimate: Estimate) -> tuple[Explanation, ...]:
+    """The explanations of ``plan``, its ``capacity`` and its ``estimate``, in the order of the report."""
+    parts = *_weights(plan), *_caches(plan), *_rest(plan)
+    return (*parts, *_engine(plan), *_limits(plan, capacity), *_times(plan, estimate))
+
+
+def _model_source(plan: Plan) -> str:
+    model = plan.scenario.model
+    return f"model: {model.source} (confidence {model.confidence})"
+
+
+def _device_source(plan: Plan) -> str:
+    device = plan.scenario.device
+    return f"device: {device.source} (confidence {device.confidence})"
+
+
+def _weights(plan: Plan) -> Iterator[Explanation]:
+    scenario, model = plan.scenario, plan.scenario.model
+    replicas = ("replicas", scenario.layout.dp)
+    if scenario.skip_weights:
+        yield Explanation("weights", "weights are skipped", (), 0, ("--skip-weights",))
+    elif scenario.weight_dtype == FILE_WEIGHTS:
+        values: Values = (("file_bytes", model.weight_bytes or 0), replicas)
+        yield Explanation("weights", "file_bytes × replicas", values, plan.total.weights, (_model_source(plan),))
+    else:
+        form = scenario.weights
+        values = (
+            ("parameters", model.parameters or 0),
+            ("format", form.name),
+            ("block_elements", form.block),
+            ("block_bytes", form.block_bytes),
+            replicas,
+        )
+        counted = {
+            "shape": "parameters counted from the shape",
+            "stated": "parameters as published",
+            "file": "parameters counted from the file's tensors",
+        }
+        sources = (_model_source(plan), counted.get(model.parameters_from, "parameters unknown"))
+        formula = "⌈parameters ÷ block_elements⌉ × block_bytes × replicas; every expert is resident"
+        yield Explanation("weights", formula, values, plan.total.weights, sources)
+
+
+def _caches(plan: Plan) -> Iterator[Explanation]:
+    """One entry per kind and shape of cache; their bytes add up to KV and state before prefix sharing."""
+    scenario, model = plan.scenario, plan.scenario.model
+    shapes: Counter[Cache] = Counter()
+    layers = model.layers + (model.mtp if scenario.speculative_tokens else ())
+    for layer in layers:
+        shapes.update(layer.caches)
+    seen: Counter[str] = Counter()
+    for cache, count in shapes.items():
+        group = "state" if cache.growth == "state" else "kv"
+        seen[cache.kind] += 1
+        name = f"{group}.{cache.kind}" + (f".{seen[cache.kind]}" if seen[cache.kind] > 1 else "")
+        yield _cache(plan, name, cache, count)
+    if plan.prefix_shared:
+        whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
+        yield Explanation(
+            "kv.prefix_shared",
+            "bytes of the prefix's whole blocks × sequences that do not store them",
+            (("prefix_tokens", whole), ("sequences", scenario.batch - scenario.layout.dp)),
+            -plan.prefix_shared,
+            ("PagedAttention, arXiv:2309.06180: whole blocks are shared",),
+        )
+
+
+def _cache(plan: Plan, name: str, cache: Cache, layers: int) -> Explanation:
+    scenario = plan.scenario
+    tp, kv = scenario.layout.tp, scenario.kv
+    size = cache.entry_bytes(kv, tp)
+    entries = sum(slot.count * cache.entries(slot.used) for slot in plan.sequences)
+    total = layers * tp * (entries * size + scenario.batch * cache.fixed_bytes(tp))
+    shape: Values
+    common: Values = (("layers", layers), ("ranks", tp))
+    per_entry: Values = (("entries", entries), ("entry_bytes", size))
+    match cache:
+        case Attention():
+            cap: Values = () if cache.cap is None else (("cap_tokens", cache.cap),)
+            heads = -(-cache.kv_heads // tp)
+            shape = (("kv_heads_per_rank", heads), ("k_dim", cache.k_dim), ("v_dim", cache.v_dim), ("format", kv.name))
+            formula = "layers × ranks × entries × entry_bytes; entry = kv_heads_per_rank × (k_dim + v_dim) elements"
+            return Explanation(
+                name, formula, common + per_entry + shape + cap, total, (_model_source(plan), ENTRY_SOURCE)
+            )
+        case Latent():
+            shape = (("rank", cache.rank), ("rope", cache.rope), ("format", kv.name))
+            shape += (("tokens_per_entry", cache.ratio),) if cache.ratio > 1 else ()
+            formula = "layers × ranks × entries × entry_bytes; entry = rank + rope elements, copied to every rank"
+            return Explanation(name, formula, common + per_entry + shape, total, (_model_source(plan), ENTRY_SOURCE))
+        case Indexer():
+            shape = (("key_dim", cache.key_dim), ("tokens_per_entry", cache.ratio))
+            formula = "layers × ranks × entries × entry_bytes; entry = one indexer key in its own format"
+            return Explanation(name, formula, common + per_entry + shape, total, (_model_source(plan), ENTRY_SOURCE))
+        case Recurrent():
+            shape = (
+                ("sequences", scenario.batch),
+                ("conv_elements", cache.conv_elements(tp)),
+                ("conv_bytes_each", 2),
+                ("state_elements", cache.state_elements // tp),
+                ("state_bytes_each", FORMATS[cache.state_format].bytes(1)),
+            )
+            formula = (
+                "layers × ranks × sequences × "
+                "(conv_elements × conv_bytes_each + state_elements × state_bytes_each), at any context"
+            )
+            return Explanation(name, formula, common + shape, total, (_model_source(plan), STATE_SOURCE))
+        case _:
+            return Explanation(name, "reads another layer's cache and stores none", common, 0, (_model_source(plan),))
+
+
+def _rest(plan: Plan) -> Iterator[Explanation]:
+    scenario, total = plan.scenario, plan.total
+    layout = scenario.layout
+    yield Explanation(
+        "reserved_unused",
+        "bytes set aside for each sequence − bytes its tokens fill, over all sequences and ranks",
+        (
+            ("policy", policy(plan)),
+            ("reserved_tokens", sum(slot.count * slot.reserved for slot in plan.sequences)),
+            ("used_tokens", sum(slot.count * slot.used for slot in plan.sequences)),
+        ),
+        total.reserved_unused,
+        ("Orca, OSDI 2022", "PagedAttention, arXiv:2309.06180"),
+    )
+    yield Explanation(
+        "activation",
+        "devices × (2 B × batched_tokens × (4 hidden + (q, k, v, out + 3 FFN width) ÷ tp) + 4 B × vocab × sequences)",
+        (
+            ("devices", layout.devices),
+            ("batched_tokens", min(scenario.max_batched_tokens, scenario.context * -(-scenario.batch // layout.dp))),
+            ("hidden", scenario.model.hidden or 0),
+            ("vocab", scenario.model.vocab or 0),
+            ("tp", layout.tp),
+            ("flash_attention", "on" if scenario.flash_attention else "off: the score matrix is added"),
+        ),
+        total.activation,
+        (f"{PRIOR}; calibrated on vLLM profile runs of Llama-3.1-8B (1.20 and 1.23 GiB)",),
+    )
+    yield Explanation(
+        "overhead",
+        "devices × (driver context + collective buffers)",
+        (("devices", layout.devices), ("bytes_per_device", overhead_bytes(layout.tp * layout.pp))),
+        total.overhead,
+        (f"{PRIOR}; 0.3 to 0.6 GiB per process and 0.34 to 0.39 GiB for collectives in boot logs",),
+    )
+    yield Explanation(
+        "total",
+        "weights + KV + state + activations + overhead + reserved, unused",
+        (
+            ("usable_bytes_per_device", plan.usable_per_device),
+            ("memory_utilization", scenario.memory_utilization),
+            ("fullest_device_bytes", plan.per_device.total),
+        ),
+        total.total,
+        (_device_source(plan),),
+    )
+    yield Explanation(
+        "flash_attention_saved",
+        "min(½ nominal memory, heads × sequences × 2 B × (min(4096, keys) × keys − tile²)), keys ≤ 65,536; "
+        "an illustration, in no total",
+        (("keys", min(scenario.context, 65_536)), ("sequences", scenario.batch), ("tile", scenario.device.tile)),
+        plan.flash_attention_saved,
+        ("FlashAttention, arXiv:2205.14135", "kvcache.io visualiser's formula with the model's own heads"),
+    )
+
+
+def policy(plan: Plan) -> str:
+    """The allocation policy in words."""
+    scenario = plan.scenario
+    names = [
+        name
+        for name, on in (
+            ("continuous batching", scenario.continuous_batching),
+            (f"paged, blocks of {scenario.block_size}", scenario.paged_attention),
+        )
+        if on
+    ]
+    return " + ".join(names) or "static reservation"
+
+
+def _engine(plan: Plan) -> Iterator[Explanation]:
+    """Pool, blocks, tokens and concurrency as the scenario's engine counts them, each for one device."""
+    served, scenario = plan.serving, plan.scenario
+    if served is None:
+        return
+    name = f"{served.engine} {served.version}".rstrip()
+    allocation = f"{name}: allocation rules, see kvtui's notes on the engine"
+    if served.pool_is_estimate:
+        yield Explanation(
+            "engine.pool",
+            "usable_bytes × memory_utilization − weights, activations and what else the engine keeps on the device",
+            (("usable_bytes", plan.usable_per_device), ("memory_utilization", scenario.memory_utilization)),
+            served.pool_bytes,
+            (_device_source(plan), f"{PRIOR}; measure the machine for better"),
+        )
+    else:
+        yield Explanation("engine.pool", "the pool as given", (), served.pool_bytes, ("--kv-pool",))
+    for buffer in served.buffers:
+        values: Values = (("cells", buffer.cells), ("layers", buffer.layers))
+        yield Explanation(
+            f"engine.buffer.{buffer.name}", "the entries of cells × layers", values, buffer.bytes, (allocation,)
+        )
+    if served.blocks is None or served.bytes_per_block is None:
+        return
+    yield Explanation(
+        "engine.blocks",
+        "⌊pool_bytes ÷ bytes_per_block⌋ on the smallest rank",
+        (("pool_bytes", served.pool_bytes), ("bytes_per_block", served.bytes_per_block), ("found", served.blocks)),
+        None,
+        (allocation,),
+    )
+    yield Explanation(
+        "engine.needed",
+        "blocks_per_request × bytes_per_block; blocks_per_request is the sum over groups of layers",
+        (
+            ("blocks_per_request", served.blocks_per_request or 0),
+            ("bytes_per_block", served.bytes_per_block),
+            *((f"{share.groups} × {share.kind}", share.groups * share.blocks) for share in served.shares),
+        ),
+        served.needed_bytes,
+        (allocation, _model_source(plan)),
+    )
+    yield Explanation(
+        "engine.max_concurrency",
+        "blocks ÷ blocks_per_request",
+        (
+            ("blocks", served.blocks),
+            ("blocks_per_request", served.blocks_per_request or 0),
+            ("found", round(float(served.max_concurrency), 6)),
+        ),
+        None,
+        (allocation,),
+    )
+    if served.kv_cache_tokens == int(served.max_concurrency * scenario.context):
+        formula, counted = "⌊blocks ÷ blocks_per_request × context⌋", ("context", scenario.context)
+    else:
+        formula, counted = "⌊blocks ÷ groups⌋ × tokens of the smallest block", ("groups", served.groups or 1)
+    yield Explanation(
+        "engine.kv_cache_tokens",
+        formula,
+        (("blocks", served.blocks), counted, ("found", served.kv_cache_tokens)),
+        None,
+        (f"{name}: the log line of the cache size",),
+    )
+
+
+def _limits(plan: Plan, capacity: Capacity) -> Iterator[Explanation]:
+    found: tuple[tuple[str, int | None, str], ...] = (
+        ("max_context", capacity.context, capacity.context_limit),
+        ("max_sequences", capacity.sequences, capacity.sequences_limit),
+    )
+    arithmetic = "plan's own arithmetic" if plan.serving is None else "engine's stepped cost"
+    searched = f"the largest value for which the fullest device still fits, by bisection on the {arithmetic}"
+    for name, value, limit in found:
+        yield Explanation(
+            name,
+            searched,
+            (("found", "no bound" if value is None else value), ("limit", limit)),
+            None,
+            (_device_source(plan),),
+        )
+    if plan.devices_needed is not None:
+        yield Explanation(
+            "devices_needed",
+            "the fewest devices for which some tp × pp × dp split fits",
+            (("found", plan.devices_needed),),
+            None,
+            (_device_source(plan),),
+        )
+
+
+def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
+    scenario, device = plan.scenario, plan.scenario.device
+    if estimate.decode_ms is not None:
+        measured = scenario.bandwidth_gbs
+        rate = "bandwidth × efficiency" if measured is None else "measured bandwidth"
+        prior = f"{PRIOR}; efficiencies from measured single-stream decodes"
+        source = _device_source(plan) if measured is None else f"{measured:g} GB/s, measured and given as --bandwidth"
+        yield Explanation(
+            "decode",
+            f"max(step_bytes ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches",
+            (
+                ("step_bytes", estimate.step_bytes or 0),
+                ("step_flops", estimate.step_flops or 0),
+                ("bandwidth_gbs", device.bandwidth_gbs if measured is None else measured),
+                ("tp", scenario.layout.tp),
+            ),
+            None,
+            (prior, source) if measured is None else (source, f"compute and launches: {prior}", _device_source(plan)),
+        )
+    if estimate.prefill_ms is not None:
+        yield Explanation(
+            "prefill",
+            "flops ÷ (tp × dense peak × 0.35 … 0.60), one sequence of the whole context",
+            (("flops", prefill_flops(scenario) or 0), ("tp", scenario.layout.tp)),
+            None,
+            (PRIOR, _device_source(plan)),
+        )
+    if device.price is not None and estimate.usd_per_million_tokens is not None:
+        yield Explanation(
+            "cost",
+            "devices × USD per hour ÷ 3600 ÷ tokens per second × 10⁶",
+            (
+                ("devices", scenario.layout.devices),
+                ("usd_per_hour_low", device.price.low),
+                ("usd_per_hour_high", device.price.high),
+            ),
+            None,
+            (f"market span of {device.price.priced_on}, confidence L",),
+        )
+    if device.tdp_watts is not None and estimate.joules_per_token is not None:
+        yield Explanation(
+            "energy",
+            "devices × board power × 0.6 … 1.0 ÷ tokens per second",
+            (("devices", scenario.layout.devices), ("tdp_watts", device.tdp_watts)),
+            None,
+            (PRIOR, _device_source(plan)),
+        )

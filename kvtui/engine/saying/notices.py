@@ -1,0 +1,114 @@
+"""What the user should know about a plan, most urgent first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
+
+if TYPE_CHECKING:
+    from kvtui.engine.engines.result import Serving
+    from kvtui.engine.scenario.scenario import Scenario
+
+Severity = Literal["critical", "warning", "info"]
+
+NEAR_CAPACITY = 0.8
+
+
+class Notice(NamedTuple):
+    """One thing to know: a stable ``id``, its severity, and one sentence."""
+
+    id: str
+    severity: Severity
+    text: str
+
+
+def notices(plan: Plan) -> tuple[Notice, ...]:
+    """All notices of ``plan``, critical ones first."""
+    order: tuple[Severity, ...] = ("critical", "warning", "info")
+    found = [*_memory(plan), *_devices(plan), *_engine(plan), *_estimates(plan), *_model(plan)]
+    return tuple(sorted(found, key=lambda notice: order.index(notice.severity)))
+
+
+def _memory(plan: Plan) -> Iterator[Notice]:
+    parts, pool, served = plan.per_device, plan.scenario.kv_pool, plan.serving
+    used = parts.total / plan.budget_per_device
+    if served is not None:
+        if not plan.fits:
+            yield Notice("over_capacity", "critical", unserved(plan.scenario, served))
+    elif not plan.fits and pool is not None:
+        text = f"the cache needs {format_bytes(parts.cache)} of a pool of {format_bytes(pool)}"
+        yield Notice("over_capacity", "critical", text)
+    elif not plan.fits:
+        needed, available = format_bytes(parts.total), format_bytes(plan.budget_per_device)
+        text = f"does not fit: the fullest device needs {needed} of {available}"
+        yield Notice("over_capacity", "critical", text)
+    elif pool is None and used >= NEAR_CAPACITY:
+        yield Notice("near_capacity", "warning", f"the fullest device is {used:.0%} full")
+
+
+def _devices(plan: Plan) -> Iterator[Notice]:
+    needed = plan.devices_needed
+    if needed is None and plan.scenario.kv_pool is None:
+        text = f"no split over up to {SEARCH_DEVICES:,} devices was found that fits"
+        yield Notice("no_split", "critical", text)
+    elif needed is not None and needed > plan.devices:
+        yield Notice("multi_device", "warning", f"needs {needed:,} devices of this kind")
+    if max(needed or 0, plan.devices) > NODE_DEVICES:
+        text = f"more than {NODE_DEVICES} devices: several nodes, and their network between them"
+        yield Notice("multi_node", "warning", text)
+
+
+def unserved(scenario: Scenario, served: Serving) -> str:
+    """Why the engine does not run all sequences of ``scenario`` at full context, in one sentence."""
+    if not served.fits:
+        needed = format_bytes(max(served.needed_bytes, served.engine_needed_bytes or 0))
+        text = f"{served.engine} needs {needed} of cache for one request of {format_tokens(scenario.context)} tokens"
+        text += f" and has {format_bytes(served.pool_bytes)}"
+        return text + (f": at most {served.max_context:,} tokens" if served.max_context else "")
+    at_once = f"{served.max_sequences:,} of {scenario.batch:,} sequences"
+    return f"{served.engine} runs {at_once} at once (limit: {served.max_sequences_limit}), the others wait"
+
+
+def _engine(plan: Plan) -> Iterator[Notice]:
+    served = plan.serving
+    if served is None:
+        return
+    for number, text in enumerate(served.refusals, 1):
+        yield Notice(f"engine_refusal_{number}", "warning", text)
+    for number, text in enumerate(served.notes, 1):
+        yield Notice(f"engine_note_{number}", "info", text)
+
+
+def _estimates(plan: Plan) -> Iterator[Notice]:
+    if not plan.fits:
+        yield Notice("no_estimate", "info", "time and cost are estimated for plans that fit")
+
+
+def _model(plan: Plan) -> Iterator[Notice]:
+    scenario, model = plan.scenario, plan.scenario.model
+    if model.max_context is not None and scenario.context > model.max_context:
+        asked, trained = format_tokens(scenario.context), format_tokens(model.max_context)
+        text = f"a context of {asked} tokens is beyond the model's maximum of {trained}"
+        yield Notice("beyond_model_context", "warning", text)
+    if model.hidden is None:
+        yield Notice("unknown_hidden", "warning", "hidden size unknown: activations are not counted")
+    if not scenario.skip_weights and scenario.weight_dtype != FILE_WEIGHTS:
+        published = model.published_weights
+        if published is not None and published != scenario.weight_dtype:
+            text = f"the published weights are {published}: --weight-dtype {published} plans them so"
+            yield Notice("published_weights", "info", text)
+        if model.parameters_from == "stated":
+            text = "the parameter count is the published round figure, not counted from the shape"
+            yield Notice("stated_parameters", "info", text)
+    if model.confidence != "H":
+        text = f"the model's data is of confidence {model.confidence}: verify it before relying on it"
+        yield Notice("model_confidence", "info", text)
+    if scenario.device.confidence != "H":
+        text = f"the device's data is of confidence {scenario.device.confidence}: verify it before relying on it"
+        yield Notice("device_confidence", "info", text)
+    for number, note in enumerate(model.notes, 1):
+        yield Notice(f"model_note_{number}", "info", note)

@@ -1,0 +1,117 @@
+"""Changing a scenario: what was chosen is kept or refused, and what was not chosen gives way and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.engines.known import check_format
+from kvtui.engine.model.formats import Format, kv_format
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
+from kvtui.engine.scenario.values import left_to_engine
+
+FALLBACK_DTYPE, PACKED_FALLBACK_DTYPE = "bf16", "fp8"
+
+
+def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
+    """``scenario`` with the fields ``chosen`` put in, and one sentence for each other field that had to give way.
+
+    What was left to the engine stays the engine's choice, for another model, device or release too.
+    Raises InputError when the chosen fields are wrong in themselves or contradict each other.
+    """
+    values = {field.name: getattr(scenario, field.name) for field in fields(scenario)} | dict(chosen)
+    values |= {name: value for name, value in _engine_choices(scenario, values) if name not in chosen}
+    notes = []
+    if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:
+        values["bandwidth_gbs"] = None
+        notes.append(f"bandwidth as published: {scenario.bandwidth_gbs:g} GB/s were measured for another device")
+    for name, value, note in _give_way(values, new_model=values["model"] is not scenario.model):
+        if name not in chosen:
+            values[name] = value
+            notes.append(note)
+    return Scenario(**values), tuple(notes)
+
+
+def fit_layout(model: ModelSpec, devices: int, batch: int) -> Layout:
+    """The layout for ``devices``, or for the most below that some split uses.
+
+    Tensor parallelism is the widest of a node that divides the model, then pipeline stages, then replicas (at most
+    ``batch``).
+    """
+    tps, stages = valid_tps(model), len(model.layers)
+    widest_node_first = sorted(tps, key=lambda tp: (tp > NODE_DEVICES, -tp))
+    for count in range(min(devices, tps[-1] * stages * batch), 1, -1):
+        for tp in widest_node_first:
+            rest = count // tp
+            if count % tp:
+                continue
+            for pp in range(min(rest, stages), 0, -1):
+                if rest % pp == 0 and rest // pp <= batch:
+                    return Layout(tp, pp, rest // pp)
+    return Layout()
+
+
+def _engine_choices(scenario: Scenario, values: Mapping[str, Any]) -> Iterable[tuple[str, int | float]]:
+    if scenario.engine == values["engine"] == "none":
+        return ()
+    wanted = values["engine"], values["serving"].version, values["model"], values["device"]
+    return left_to_engine(scenario, *wanted).items()
+
+
+def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str, Any, str]]:
+    """Field, new value and reason of everything that contradicts the rest, each judged after the one before."""
+    model: ModelSpec = values["model"]
+    if new_model and model.weight_bytes is not None and values["weight_dtype"] != FILE_WEIGHTS:
+        yield "weight_dtype", FILE_WEIGHTS, "weights as the model's file holds them"
+    if values["weight_dtype"] == FILE_WEIGHTS and model.weight_bytes is None:
+        yield "weight_dtype", FALLBACK_DTYPE, f"weights in {FALLBACK_DTYPE}: {model.name} is not read from a file"
+    if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:
+        yield "skip_weights", True, f"weights skipped: the parameter count of {model.name} is unknown"
+    form = kv_format(values["kv_dtype"])
+    if values["engine"] != "none" and not _engine_has(values["engine"], form):
+        yield "kv_dtype", FALLBACK_DTYPE, f"KV in {FALLBACK_DTYPE}: {values['engine']} has no {form.name} cache"
+    elif not _holds(model, form):
+        other = PACKED_FALLBACK_DTYPE if form.packed_latent else FALLBACK_DTYPE
+        yield "kv_dtype", other, f"KV in {other}: {model.name} cannot use {form.name}"
+    lengths, context, batch = values["lengths"], values["context"], values["batch"]
+    if lengths is not None and (len(lengths) != batch or max(lengths) > context):
+        yield "lengths", None, "the sequences' own lengths are dropped"
+    if values["shared_prefix"] and not values["paged_attention"]:
+        yield "shared_prefix", 0, "no prefix is shared any more"
+    serving: ServingOptions = values["serving"]
+    if values["speculative_tokens"] and not model.mtp and not serving.draft_layers:
+        yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
+    layout: Layout = values["layout"]
+    held = serving.partition
+    if held is not None and (len(held) != layout.pp or sum(held) != len(model.layers)):
+        yield "serving", serving._replace(partition=None), "pipeline stages as even as they go"
+    if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
+        other_layout = fit_layout(model, layout.devices, batch)
+        yield "layout", other_layout, f"{layout_words(layout)} does not suit: now {layout_words(other_layout)}"
+
+
+def layout_words(layout: Layout) -> str:
+    """A layout for people: ``tp 4 × pp 2``, or ``1 device``."""
+    parts = [f"{name} {n}" for name, n in (("tp", layout.tp), ("pp", layout.pp), ("dp", layout.dp)) if n > 1]
+    return " × ".join(parts) or "1 device"
+
+
+def _engine_has(engine: str, form: Format) -> bool:
+    try:
+        check_format(engine, form)
+    except InputError:
+        return False
+    return True
+
+
+def _holds(model: ModelSpec, form: Format) -> bool:
+    try:
+        for layer, _ in model.counted:
+            for cache in layer.caches:
+                cache.entry_bytes(form, 1)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,208 @@
+"""Everything the user chose, frozen and checked: the input of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_GBS, MAX_TOKENS
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.known import check_format
+from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.model.formats import Format, kv_format, weight_format
+from kvtui.engine.model.spec import ModelSpec
+
+MAX_DEVICES = 65_536
+MAX_BATCH = 1_000_000
+BLOCK_TOKENS = 16
+BATCHED_TOKENS = 8192
+UBATCH_TOKENS = 512
+FILE_WEIGHTS = "file"
+NODE_DEVICES = 8
+
+
+class Layout(NamedTuple):
+    """How a model is spread: ``tp`` tensor-parallel ranks × ``pp`` pipeline stages × ``dp`` full replicas."""
+
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+
+    @property
+    def devices(self) -> int:
+        """Devices in all."""
+        return self.tp * self.pp * self.dp
+
+
+ONE_DEVICE = Layout()
+
+
+class ServingOptions(NamedTuple):
+    """What only a serving engine asks for; None leaves the choice to the engine.
+
+    ``version`` is the engine's release. ``max_seqs`` bounds the sequences that run together, ``parallel`` is the number
+    of server slots that llama.cpp was told to divide its context between and ``ubatch`` its physical batch in tokens;
+    ``swa_full`` gives its windowed layers the whole context. ``hybrid_manager`` off makes vLLM treat windowed layers as
+    full ones. ``partition`` is the number of layers of each pipeline stage. ``draft_layers`` is the number of layers of
+    an external drafter such as an EAGLE head, which cache like the model's full-attention layers. ``measured`` replaces
+    priors.
+    """
+
+    version: str = ""
+    max_seqs: int | None = None
+    prefix_caching: bool | None = None
+    parallel: int | None = None
+    ubatch: int = UBATCH_TOKENS
+    swa_full: bool = False
+    hybrid_manager: bool | None = None
+    partition: tuple[int, ...] | None = None
+    draft_layers: int = 0
+    measured: Overheads | None = None
+
+
+NO_SERVING_OPTIONS = ServingOptions()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A model on devices under a workload.
+
+    ``context`` is the most tokens one sequence may reach and ``batch`` the number of sequences. ``lengths`` are the
+    tokens each sequence holds now; None means that all are at full context, or, with continuous batching, at the
+    reference fill ratios. ``shared_prefix`` tokens are common to all sequences. ``kv_pool`` (bytes per device) replaces
+    the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
+    ``engine`` allocates, told the ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was
+    measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
+    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named.
+
+    Raises InputError on construction when the parts contradict each other.
+    """
+
+    model: ModelSpec
+    device: DeviceSpec
+    context: int
+    batch: int = 1
+    layout: Layout = ONE_DEVICE
+    weight_dtype: str = "bf16"
+    kv_dtype: str = "bf16"
+    continuous_batching: bool = False
+    paged_attention: bool = False
+    flash_attention: bool = True
+    skip_weights: bool = False
+    lengths: tuple[int, ...] | None = None
+    shared_prefix: int = 0
+    block_size: int = BLOCK_TOKENS
+    max_batched_tokens: int = BATCHED_TOKENS
+    speculative_tokens: int = 0
+    kv_pool: int | None = None
+    memory_utilization: float = 1.0
+    engine: str = "none"
+    serving: ServingOptions = NO_SERVING_OPTIONS
+    bandwidth_gbs: float | None = None
+    model_ref: str = ""
+
+    def __post_init__(self) -> None:
+        layout = self.layout
+        for field, value, most in (
+            ("context", self.context, MAX_TOKENS),
+            ("batch", self.batch, MAX_BATCH),
+            ("gpus", layout.devices, MAX_DEVICES),
+            ("pp", layout.pp, len(self.model.layers)),
+            ("block-size", self.block_size, 65_536),
+            ("max-batched-tokens", self.max_batched_tokens, MAX_TOKENS),
+        ):
+            if not 1 <= value <= most:
+                raise InputError(f"{field}: {value:,} is out of range (1 to {most:,})")
+        if self.bandwidth_gbs is not None and not 0 < self.bandwidth_gbs <= MAX_GBS:
+            raise InputError(f"bandwidth: {self.bandwidth_gbs} GB/s is out of range (above 0, at most {MAX_GBS:,})")
+        if self.weight_dtype != FILE_WEIGHTS:
+            weight_format(self.weight_dtype)
+        elif self.model.weight_bytes is None:
+            raise InputError(f"weight-dtype: {self.model.name} was not read from a file that holds weights")
+        if layout.dp > self.batch:
+            raise InputError(f"dp: {layout.dp:,} replicas have no sequence each: the batch is {self.batch:,}")
+        self.model.check_tp(layout.tp)
+        for layer, _ in self.model.counted:
+            for cache in layer.caches:
+                cache.entry_bytes(self.kv, layout.tp)
+        if self.engine != "none":
+            check_format(self.engine, self.kv)
+        if self.lengths is not None:
+            if len(self.lengths) != self.batch:
+                raise InputError(f"lengths: {len(self.lengths):,} given for a batch of {self.batch:,}")
+            if max(self.lengths) > self.context:
+                raise InputError(f"lengths: {max(self.lengths):,} tokens exceed the context of {self.context:,}")
+        if self.shared_prefix and not self.paged_attention:
+            raise InputError("shared-prefix: sharing needs paged attention (--pa)")
+        partition = self.serving.partition
+        if partition is not None and (len(partition) != layout.pp or sum(partition) != len(self.model.layers)):
+            wanted = f"{layout.pp} stages of {len(self.model.layers)} layers in all"
+            raise InputError(f"pp-partition: {','.join(map(str, partition))} is not {wanted}")
+        if self.speculative_tokens and not self.model.mtp and not self.serving.draft_layers:
+            raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
+
+    @property
+    def kv(self) -> Format:
+        """The format of K and V."""
+        return kv_format(self.kv_dtype)
+
+    @property
+    def weights_key(self) -> str:
+        """What the weights of one device depend on."""
+        return f"{self.model.name} as {self.weight_dtype}, tp {self.layout.tp}, pp {self.layout.pp}"
+
+    @property
+    def measured(self) -> Overheads | None:
+        """What was measured under this engine, with the weights if they are of this model, format and split."""
+        found = self.serving.measured
+        if found is None or found.engine not in ("", self.engine):
+            return None
+        return found if found.weights_of in ("", self.weights_key) else found._replace(weights=None)
+
+    @property
+    def weight_bits(self) -> float:
+        """Average bits of one weight."""
+        if self.weight_dtype == FILE_WEIGHTS:
+            return 8 * (self.model.weight_bytes or 0) / (self.model.parameters or 1)
+        return self.weights.bits_per_element
+
+    @property
+    def weights(self) -> Format:
+        """The format of the weights. Raises UnknownName when they are those of a file."""
+        return weight_format(self.weight_dtype)
+
+
+def resolve_layout(model: ModelSpec, gpus: int | None, tp: int | None, pp: int | None, dp: int | None) -> Layout:
+    """The layout meant by the numbers given; what is not given is filled from ``gpus``.
+
+    Left-over devices go to the widest valid tensor parallelism within a node of eight, then to pipeline stages, then to
+    replicas. Raises InputError when the numbers do not multiply to ``gpus``.
+    """
+    if gpus is None:
+        return Layout(tp or 1, pp or 1, dp or 1)
+    given = prod(n for n in (tp, pp, dp) if n is not None)
+    if gpus % given or (gpus != given and None not in (tp, pp, dp)):
+        raise InputError(f"gpus: {gpus} devices are not tp × pp × dp = {given}")
+    rest = gpus // given
+    if tp is None:
+        tp = max(n for n in valid_tps(model) if rest % n == 0 and n <= NODE_DEVICES)
+        rest //= tp
+    if pp is None:
+        pp = rest if dp is not None else max(n for n in range(1, len(model.layers) + 1) if rest % n == 0)
+        rest //= pp
+    return Layout(tp, pp, dp or rest)
+
+
+def valid_tps(model: ModelSpec) -> tuple[int, ...]:
+    """Tensor-parallel degrees that ``model`` can be divided by, ascending; 1 is always among them."""
+    return tuple(tp for tp in range(1, model.max_tp + 1) if tp == 1 or _divides(model, tp))
+
+
+def _divides(model: ModelSpec, tp: int) -> bool:
+    try:
+        model.check_tp(tp)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""What changed between llama.cpp's builds, its server's own choices, and the formats of its cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.known import Defaults, Span, release
+from kvtui.engine.model.spec import ModelSpec
+
+SPAN = Span(oldest="", newest="", example="b6200")
+KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+
+
+def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> Defaults:
+    """A cache grows in steps of 256 cells; a logical batch (``-b``) is 2,048 tokens; all free memory is used."""
+    return Defaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
+
+
+class Build(NamedTuple):
+    """Rules of the builds from number ``first``: the ``padding`` of a cache in cells, and a server's own ``slots``."""
+
+    first: int
+    padding: int
+    slots: int
+
+
+BUILDS = (
+    Build(0, padding=32, slots=1),
+    Build(6325, padding=256, slots=1),
+    Build(6870, padding=1, slots=1),
+    Build(6930, padding=1, slots=4),
+    Build(6980, padding=256, slots=4),
+)
+"""Caches were padded to 32 cells, or to 256 once FlashAttention was the default (PR 15434, August 2025), not at all
+between PR 16812 (October 2025) and PR 17046 (November 2025; b6969 is without, b7079 with), and to 256 since. PR 16736
+gave the server four slots. The build numbers are those of the days on which the changes were merged."""
+
+
+def build_of(version: str) -> Build:
+    """The rules of build ``version``, such as b6200; the newest without one, or for a release of several numbers."""
+    numbers = release(version) if version else ()
+    if len(numbers) != 1:
+        return BUILDS[-1]
+    return max(build for build in BUILDS if build.first <= numbers[0])

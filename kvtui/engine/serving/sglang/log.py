@@ -1,0 +1,192 @@
+"""SGLang's boot log, of the releases from 0.4 to 0.5.23: what its lines say.
+
+The lines are those of ``model_runner.py`` and its cache configurator, ``memory_pool.py``, ``scheduler.py`` and the
+arguments that the server prints. "GB" in them is GiB, and K and V are of one rank.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.bootlog.observed import LoggedBuffer, size
+from kvtui.engine.bootlog.patterns import (
+    COMMAND,
+    CONFIG,
+    LINE,
+    NUMBER,
+    Gathered,
+    Reader,
+    counts,
+    error,
+    flags,
+    keyword_pattern,
+    keywords,
+    line,
+    sizes,
+    torch_format,
+    word,
+)
+
+ENGINE = "sglang"
+EXPECTED = {
+    "model": "the model (server_args)",
+    "context": "the context (context_len)",
+    "free_before": "the free memory before loading (Load weight begin)",
+    "weights": "the weights' size (Load weight end)",
+    "pool": "the token pool (KV Cache is allocated)",
+    "free_after_pool": "the free memory after allocating (Memory pool end)",
+    "kv_cache_tokens": "the tokens (max_total_num_tokens)",
+}
+
+_TEXTS = {
+    "tp_size": "tp",
+    "pp_size": "pp",
+    "dp_size": "dp",
+    "context_length": "context",
+    "page_size": "block_size",
+    "chunked_prefill_size": "max_batched_tokens",
+    "max_running_requests": "max_seqs",
+    "mem_fraction_static": "gpu_memory_utilization",
+}
+_SAID = (
+    "speculative_algorithm",
+    "speculative_num_draft_tokens",
+    "mamba_full_memory_ratio",
+    "swa_full_tokens_ratio",
+    "quantization",
+    "enable_dp_attention",
+    "disable_radix_cache",
+    "max_total_tokens",
+    "max_mamba_cache_size",
+)
+_KEYWORDS = keyword_pattern(("model_path", "kv_cache_dtype", *_TEXTS, *_SAID))
+_FLAG_NAMES = {
+    "--model": "model_path",
+    "--tp": "tp_size",
+    "--tensor-parallel-size": "tp_size",
+    "--pp": "pp_size",
+    "--dp": "dp_size",
+    "--data-parallel-size": "dp_size",
+}
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_QUANTIZED = re.compile(r" quant=(\w{1,40}),")
+_RANK = re.compile(r"\[[0-9:., T-]{8,30}((?: (?:DP|PP|TP|EP|ATTN|MOE)\w{0,12}){1,6})\]")
+
+
+def rank_of(text: str) -> str:
+    """The process that printed a line, such as ``DP0 TP1``; empty for a lone process."""
+    found = _RANK.search(text[:400])
+    return found[1].strip() if found else ""
+
+
+def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
+    gathered.word("model", found.get("model_path"), weight)
+    for name, key in _TEXTS.items():
+        if _NUMBER.fullmatch(found.get(name, "")):
+            gathered.option(key, found[name], weight)
+    kv = found.get("kv_cache_dtype")
+    gathered.option("kv_dtype", None if kv in (None, "auto") else torch_format(str(kv)), weight)
+    for name in _SAID:
+        if found.get(name) != "False":
+            gathered.word(name, found.get(name), weight)
+
+
+def _arguments(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.restart()
+    _set(gathered, keywords(match[1], _KEYWORDS), CONFIG)
+
+
+def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    given = flags(match[0])
+    _set(gathered, {_FLAG_NAMES.get(f, f.lstrip("-").replace("-", "_")): value for f, value in given}, COMMAND)
+
+
+def _loaded(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """The model's own weights come first, those of a draft model after it."""
+    if rank in gathered.sizes.get("weights", {}):
+        gathered.add("draft weights", rank, size(match[3], GIB))
+        return
+    gathered.word("architecture", match[1])
+    quantized = _QUANTIZED.search(match[0])
+    gathered.word("quantization", quantized[1] if quantized else None)
+    gathered.size("free_after_load", rank, size(match[2], GIB))
+    gathered.size("weights", rank, size(match[3], GIB))
+
+
+def _begins(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    if rank not in gathered.sizes.get("free_before", {}):
+        gathered.size("free_before", rank, size(match[1], GIB))
+
+
+def _mamba(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    slots = int(match[1])
+    gathered.count("state_slots", rank, slots)
+    for kind, text in (("conv", match[2]), ("ssm", match[3])):
+        gathered.buffer(LoggedBuffer(kind, size(text, GIB), slots, None, rank))
+
+
+def _pool(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    dtype, tokens, k, v, both = match.groups()
+    if dtype:
+        gathered.option("kv_dtype", torch_format(dtype), LINE)
+    total = size(both, GIB) if both else size(k, GIB) + size(v, GIB)
+    gathered.buffer(LoggedBuffer("pool", total, int(tokens), None, rank))
+
+
+def _kv_format(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.option("kv_dtype", torch_format(match[1]), LINE)
+
+
+def _captured(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.add("graphs", rank, size(match[1], GIB))
+
+
+def _scheduler(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.count("kv_cache_tokens", rank, int(match[1]))
+    found = keywords(match[0], _SCHEDULER)
+    if _NUMBER.fullmatch(found.get("context_len", "")):
+        gathered.option("context", found["context_len"], LINE)
+    if _NUMBER.fullmatch(found.get("max_running_requests", "")):
+        gathered.count("max_running_requests", rank, int(found["max_running_requests"]))
+
+
+def settle(gathered: Gathered) -> None:
+    """Nothing follows from several lines together."""
+
+
+_SCHEDULER = keyword_pattern(("context_len", "max_running_requests"))
+_G = rf"{NUMBER} ?GB"
+LINES = (
+    line("server_args", r"server_args=(.*)", _arguments),
+    line("sglang", r"sglang(?:\.launch_server| serve) .*", _command),
+    line("sglang", r"sglang(?:==| version:? | v)v?([0-9]{1,3}\.[0-9]{1,3}\.[0-9][\w.+]{0,40})", word("version")),
+    line("Load weight", rf"Load weight begin\. avail mem={_G}", _begins),
+    line(
+        "Load weight",
+        rf"Load weight end\..{{0,60}}?type=(\w{{1,100}}),.{{0,200}}?avail mem={_G}, mem usage={_G}",
+        _loaded,
+    ),
+    line("KV cache dtype", r"Using KV cache dtype: ([\w.]{1,40})", _kv_format),
+    line(
+        "Mamba Cache is",
+        rf"max_mamba_cache_size: ([0-9]{{1,12}}), conv_state size: {_G}, ssm_state size: {_G}",
+        _mamba,
+    ),
+    line(
+        "KV Cache is allocated",
+        rf"KV Cache is allocated\. (?:dtype: ([\w.]{{1,40}}), )?#tokens: ([0-9]{{1,12}}), "
+        rf"(?:K size: {_G}, V size: {_G}|KV size: {_G})",
+        _pool,
+    ),
+    line(
+        "window memory pool",
+        r"full_layer_tokens=([0-9]{1,12}), swa_layer_tokens=([0-9]{1,12})",
+        counts("full_layer_tokens", "swa_layer_tokens"),
+    ),
+    line("Memory pool end", rf"Memory pool end\. avail mem={_G}", sizes(GIB, "free_after_pool")),
+    line("raph end", rf"Capture .{{0,60}}[gG]raph end\..{{0,80}}mem usage={_G}", _captured),
+    line("max_total_num_tokens=", r"max_total_num_tokens=([0-9]{1,12}),.*", _scheduler),
+    line("Not enough memory", r"Not enough memory.{0,200}", error),
+)
+READER = Reader(ENGINE, LINES, EXPECTED, rank_of, settle)

@@ -1,0 +1,332 @@
+"""SGLang: the token pools of a rank, as its model runner sizes them when the weights are loaded (rules of 0.5.23).
+
+What is left of the memory is divided by the bytes of one token in all layers of a rank. Windowed layers have a pool of
+their own with a fixed ratio of tokens, recurrent layers one of state slots that takes a fixed share of the memory
+first. "GB" in its log is GiB, and K and V are those of one rank. Latents and index keys are on every rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil
+from typing import Literal, NamedTuple
+
+from kvtui.engine.basis.units import MIB
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.result import Buffer, Serving
+from kvtui.engine.model.formats import FORMATS, Format
+from kvtui.engine.model.spec import (
+    CONV_FORMAT,
+    Attention,
+    Indexer,
+    Latent,
+    LayerCounts,
+    Recurrent,
+    count_layers,
+    heads_per_rank,
+)
+from kvtui.engine.planning.parts import Stage, held_weight_bytes, overhead_bytes, stages
+from kvtui.engine.planning.search import context_limit, longest
+from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.sglang.releases import by_size
+
+SWA_FULL_TOKENS_RATIO = Fraction(4, 5)
+MAMBA_FULL_MEMORY_RATIO = Fraction(9, 10)
+SLOTS_PER_REQUEST = 5
+SPECULATIVE_REQUESTS = 48
+DUMMY_SLOTS = 1
+LEAST_REQUESTS, MOST_REQUESTS, REQUESTS_PER_CONTEXT = 2048, 4096, 512
+
+WIDE_TP = 4
+METADATA_MIB, CHUNK_MIB, RANK_MIB, GRAPH_MIB = 512, Fraction(3, 2), Fraction(1024, 8), 2
+LARGE_DEVICE_MIB, LARGE_RESERVE_MIB = 60 * 1024, 10 * 1024
+
+
+def mem_fraction_static(device: DeviceSpec, chunk: int, layout: Layout) -> Fraction:
+    """The share of memory for weights and pools that SGLang chooses, to three decimals.
+
+    All but 512 MiB, 1.5 MiB per token of a prefill ``chunk``, 2 MiB per sequence in CUDA graphs, 128 MiB per rank; at
+    least 10 GiB are kept on devices of more than 60 GiB (``server_args.py``, ``_handle_gpu_memory_settings``).
+    """
+    memory = Fraction(device.usable_bytes, MIB)
+    _, narrow, wide = by_size(device)
+    graphs = GRAPH_MIB * (narrow if layout.tp < WIDE_TP else wide)
+    reserved = METADATA_MIB + CHUNK_MIB * max(chunk, 2048) + RANK_MIB * layout.tp * layout.pp + graphs
+    if memory > LARGE_DEVICE_MIB:
+        reserved = max(reserved, Fraction(LARGE_RESERVE_MIB))
+    return max(Fraction(0), Fraction(round((memory - reserved) / memory * 1000), 1000))
+
+
+Pool = Literal["full", "windowed", "state", "sequence"]
+
+
+class Tensor(NamedTuple):
+    """What ``layers`` alike layers keep on a rank: ``entry`` bytes for every ``ratio`` tokens of ``pool``.
+
+    In pool "state" an entry is that of one slot, in "sequence" (cross-attention) that of one sequence. ``window`` is
+    how many tokens of a sequence are kept; ``name`` is for the list of buffers.
+    """
+
+    pool: Pool
+    name: str
+    entry: int
+    layers: int
+    ratio: int = 1
+    window: int = 0
+
+
+class Rank(NamedTuple):
+    """The ``tensors`` of one rank."""
+
+    tensors: tuple[Tensor, ...]
+
+    def per(self, pool: Pool) -> Fraction:
+        """Bytes of one token in ``pool``, or of one slot or sequence."""
+        return sum((Fraction(t.entry * t.layers, t.ratio) for t in self.tensors if t.pool == pool), Fraction())
+
+    @property
+    def cell(self) -> Fraction:
+        """Bytes that one token takes of all pools, with its share of the windowed layers' pool."""
+        full, windowed = self.per("full"), self.per("windowed")
+        return full + SWA_FULL_TOKENS_RATIO * windowed if full else windowed
+
+    @property
+    def slot(self) -> int:
+        """Bytes of one sequence's recurrent states; 0 without any."""
+        return int(self.per("state"))
+
+    @property
+    def window(self) -> int:
+        """Tokens of the longest window."""
+        return max((t.window for t in self.tensors), default=0)
+
+
+class Pools(NamedTuple):
+    """Sizes of a rank's pools: ``tokens``, ``windowed`` tokens, ``slots``; ``set_aside`` bytes are for the states."""
+
+    tokens: int
+    windowed: int
+    slots: int
+    set_aside: int
+
+
+def serve(scenario: Scenario) -> Serving:
+    """What SGLang allocates for ``scenario``, on the pipeline stage whose pool holds the fewest tokens.
+
+    Raises InputError when the weights are unknown where they matter.
+    """
+    found = []
+    for stage, layers in zip(stages(scenario), _stage_layers(scenario), strict=True):
+        rank, memory = Rank(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
+        found.append((pools(rank, memory, scenario), rank, memory))
+    sizes, rank, memory = min(found, key=lambda item: (not item[1].cell, item[0].tokens))
+    page, context = scenario.block_size, scenario.context
+    limit = "kv pool" if scenario.kv_pool is not None else "device memory"
+    most_context = longest(lambda tokens: _reserved(rank, sizes, tokens, page) <= memory, context)
+    at_once = _at_once(rank, sizes, scenario)
+    running = min(_running(sizes.tokens, other, held, scenario) for held, other, _ in found)
+    running_limit = "state slots" if rank.slot else "running requests"
+    return Serving(
+        engine=scenario.engine,
+        version=scenario.serving.version,
+        pool_bytes=memory,
+        pool_is_estimate=scenario.kv_pool is None,
+        needed_bytes=_request(rank, context, page),
+        bytes_per_token=ceil(rank.per("full")),
+        kv_cache_tokens=sizes.tokens,
+        max_concurrency=Fraction(sizes.tokens, context),
+        max_context=most_context,
+        max_context_limit=context_limit(scenario, most_context, limit),
+        max_sequences=min(at_once, running) * scenario.layout.dp,
+        max_sequences_limit=limit if at_once <= running else running_limit,
+        buffers=_buffers(rank, sizes),
+        block_size=page,
+        bytes_per_block=ceil(page * rank.cell),
+        blocks=sizes.tokens // page,
+        blocks_per_request=_paged(context, page) // page,
+        state_bytes_per_slot=rank.slot or None,
+        state_slots=sizes.slots if rank.slot else None,
+        engine_needed_bytes=_reserved(rank, sizes, context, page),
+        refusals=tuple(_refusals(rank, sizes, scenario)),
+        notes=tuple(_notes(rank, sizes, scenario)),
+    )
+
+
+def pools(rank: Rank, memory: int, scenario: Scenario) -> Pools:
+    """How ``memory`` bytes of a rank become pools: state slots first, then as many pages of tokens as fit.
+
+    With automatic slots the states take ``mamba_full_memory_ratio`` times what the tokens take. Drafting keeps an
+    intermediate state for each drafted token of each running request. A rank without a token pool holds the context.
+    """
+    slots, set_aside = _slots(rank, memory, scenario) if rank.slot else (0, 0)
+    page = scenario.block_size
+    if not rank.cell:
+        return Pools(_paged(scenario.context, page), 0, slots, set_aside)
+    tokens = int(max(0, memory - set_aside) // rank.cell) // page * page
+    windowed = int(tokens * SWA_FULL_TOKENS_RATIO) if rank.per("full") else tokens
+    return Pools(tokens, windowed // page * page, slots, set_aside)
+
+
+def _memory(scenario: Scenario, stage: Stage) -> int:
+    """Bytes for a rank's pools: free after loading, less the share of what was free before that stays out of them."""
+    if scenario.kv_pool is not None:
+        return scenario.kv_pool
+    layout, measured = scenario.layout, scenario.measured or Overheads("")
+    outside = overhead_bytes(layout.tp * layout.pp) if measured.non_torch is None else measured.non_torch
+    weights = held_weight_bytes(scenario, stage) if measured.weights is None else measured.weights
+    before = scenario.device.usable_bytes - outside
+    return max(0, int(before * _fraction(scenario)) - weights)
+
+
+def _fraction(scenario: Scenario) -> Fraction:
+    """The share of memory for weights and pools: the one chosen, or SGLang's own."""
+    chosen = Fraction(str(scenario.memory_utilization))
+    return chosen if chosen < 1 else mem_fraction_static(scenario.device, scenario.max_batched_tokens, scenario.layout)
+
+
+def _stage_layers(scenario: Scenario) -> list[LayerCounts]:
+    """The layers of each stage; a drafter's share the last one's pool."""
+    trunk = [stage.layers for stage in stages(scenario)]
+    if scenario.serving.draft_layers:
+        trunk[-1] += count_layers(draft_layers(scenario))
+    return trunk
+
+
+def _tensors(layers: LayerCounts, scenario: Scenario) -> Iterator[Tensor]:
+    """What ``layers`` keep on one rank; without the hybrid manager windowed layers are full ones."""
+    tp, kv, split = scenario.layout.tp, scenario.kv, scenario.serving.hybrid_manager is not False
+    latent = _latent_format(scenario)
+    for layer, count in layers:
+        for cache in layer.caches:
+            cap = getattr(cache, "cap", None) if split else None
+            pool: Pool = "full" if cap is None else "windowed"
+            name = "KV pool" if cap is None else "SWA pool"
+            match cache:
+                case Attention(kind="cross_attention"):
+                    held = cache.entries(scenario.context) * cache.entry_bytes(kv, tp)
+                    yield Tensor("sequence", "cross-attention", held, count)
+                case Attention():
+                    heads = heads_per_rank(cache.kv_heads, tp)
+                    for side, dim in (("K", cache.k_dim), ("V", cache.v_dim)):
+                        yield Tensor(pool, f"{name} ({side})", kv.row_bytes(heads, dim), count, window=cap or 0)
+                case Latent():
+                    yield Tensor(pool, name, cache.entry_bytes(latent, tp), count, cache.ratio, cap or 0)
+                case Indexer():
+                    yield Tensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
+                case Recurrent():
+                    conv = CONV_FORMAT.bytes(cache.conv_elements(tp))
+                    yield Tensor("state", "mamba pool (conv)", conv, count)
+                    yield Tensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
+
+
+def _latent_format(scenario: Scenario) -> Format:
+    """The format of latents: where an index selects among them, fp8 ones are packed with scales and a 16-bit rope."""
+    caches = [cache for layer, _ in scenario.model.counted for cache in layer.caches]
+    indexed = any(isinstance(cache, Indexer) for cache in caches)
+    packed = all(cache.packed_bytes for cache in caches if isinstance(cache, Latent))
+    return FORMATS["fp8_ds_mla"] if scenario.kv.name == "fp8" and indexed and packed else scenario.kv
+
+
+def _slots(rank: Rank, memory: int, scenario: Scenario) -> tuple[int, int]:
+    """State slots, and the bytes that they and the intermediate states of drafting take from the token pool."""
+    serving, drafted = scenario.serving, scenario.speculative_tokens
+    per_request = _slots_per_request(scenario)
+    intermediate = drafted + 1 if drafted else 0
+    if serving.prefix_caching is False and serving.max_seqs is not None:
+        slots = serving.max_seqs
+    else:
+        budget = memory * MAMBA_FULL_MEMORY_RATIO / (1 + MAMBA_FULL_MEMORY_RATIO)
+        slots = int(budget // (rank.slot * (1 + Fraction(intermediate, per_request))))
+    requests = min(serving.max_seqs or SPECULATIVE_REQUESTS, slots // per_request)
+    return slots, rank.slot * (slots + intermediate * requests)
+
+
+def _slots_per_request(scenario: Scenario) -> int:
+    """State slots that the scheduler counts for a running request: 3 and 2 to swap with the radix cache, or 1."""
+    return 1 if scenario.serving.prefix_caching is False else SLOTS_PER_REQUEST
+
+
+def _running(tokens: int, rank: Rank, sizes: Pools, scenario: Scenario) -> int:
+    """The most requests that ``tokens`` and the state slots of a rank let run at once (``max_running_requests``)."""
+    by_tokens = tokens * REQUESTS_PER_CONTEXT // scenario.context
+    chosen = scenario.serving.max_seqs or min(max(by_tokens, LEAST_REQUESTS), MOST_REQUESTS)
+    by_slots = sizes.slots // _slots_per_request(scenario) if rank.slot else chosen
+    return min(chosen, tokens // 2, by_slots)
+
+
+def _at_once(rank: Rank, sizes: Pools, scenario: Scenario) -> int:
+    """Requests of the full context that the token pools hold."""
+    page = scenario.block_size
+    tokens = _paged(scenario.context, page)
+    if not (rank.per("full") and rank.window):
+        return sizes.tokens // tokens
+    return min(sizes.tokens // tokens, sizes.windowed // min(tokens, rank.window + page))
+
+
+def _request(rank: Rank, context: int, page: int) -> int:
+    """Bytes that one request of ``context`` tokens takes: whole pages, a window of the windowed layers, its states."""
+    tokens = _paged(context, page)
+    kept = min(tokens, rank.window + page) if rank.window else tokens
+    return ceil(tokens * rank.per("full") + kept * rank.per("windowed") + rank.per("sequence") + rank.slot)
+
+
+def _reserved(rank: Rank, sizes: Pools, context: int, page: int) -> int:
+    """Bytes that the pools must have so that the token pool holds ``context``: all states, and the windowed share."""
+    return sizes.set_aside + ceil(_paged(context, page) * rank.cell)
+
+
+def _paged(tokens: int, page: int) -> int:
+    return -(-tokens // page) * page
+
+
+def _buffers(rank: Rank, sizes: Pools) -> tuple[Buffer, ...]:
+    """The pools as the log lists them; the state pool has one slot more than it hands out."""
+    found: dict[str, Buffer] = {}
+    for tensor in rank.tensors:
+        match tensor.pool:
+            case "full":
+                cells = entries = sizes.tokens // tensor.ratio
+            case "windowed":
+                cells = entries = sizes.windowed // tensor.ratio
+            case "state":
+                cells, entries = sizes.slots, sizes.slots + DUMMY_SLOTS
+            case "sequence":
+                continue
+        before = found.get(tensor.name, Buffer(tensor.name, cells, 0, 0))
+        size = entries * tensor.entry * tensor.layers
+        found[tensor.name] = Buffer(tensor.name, cells, before.layers + tensor.layers, before.bytes + size)
+    return tuple(found.values())
+
+
+def _refusals(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
+    """Why SGLang ends at its start, whatever the context."""
+    if rank.slot and sizes.slots < _slots_per_request(scenario):
+        yield f"the state cache has {sizes.slots:,} slots, and one request needs {_slots_per_request(scenario)}"
+    if rank.cell and not sizes.tokens:
+        yield "there is no memory for a token pool: --mem-fraction-static must be larger"
+    elif rank.window and rank.per("full") and sizes.windowed <= rank.window + scenario.block_size:
+        yield f"the pool of {sizes.windowed:,} windowed tokens cannot hold one window of {rank.window:,} and a page"
+
+
+def _notes(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
+    tokens, layout = sizes.tokens, scenario.layout
+    if scenario.kv_pool is None:
+        share = float(_fraction(scenario))
+        yield f"free memory is an estimate: mem_fraction_static {share:g}, and a prior for what is outside of torch"
+    if rank.per("windowed") and rank.per("full"):
+        yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(SWA_FULL_TOKENS_RATIO):g} of the full"
+    latents = any(isinstance(cache, Latent) for layer, _ in scenario.model.counted for cache in layer.caches)
+    if latents and layout.tp > 1:
+        yield f"each of {layout.tp} ranks keeps every latent; DP attention would divide the sequences instead"
+    if any(tensor.ratio > 1 for tensor in rank.tensors):
+        yield "compressed latents are approximate: pools for the compressors' states are not counted"
+    if rank.slot:
+        held = _slots_per_request(scenario)
+        yield f"{sizes.slots:,} state slots; a running request may hold {held} of them"
+    if rank.per("sequence"):
+        yield "cross-attention caches are counted for each sequence, beside the pools"
+    if tokens < scenario.context:
+        yield f"the token pool holds {tokens:,} tokens, fewer than the context"

@@ -1,0 +1,187 @@
+"""TensorRT-LLM: the blocks of its KV cache. Approximate: plain attention alone was compared with logs.
+
+A fraction of the memory that is free after loading becomes blocks of ``tokens_per_block`` tokens in all layers of a
+rank, their number rounded up. Each window size has a pool of its own, with the share that lets all pools hold as many
+sequences (``KvCacheManager``); recurrent states are set aside for the running sequences first. Latents and index keys
+are on every rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil
+from typing import NamedTuple
+
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.result import Buffer, Serving
+from kvtui.engine.model.spec import Indexer, Latent, LayerCounts, count_layers
+from kvtui.engine.planning.parts import Stage, activation_bytes, held_weight_bytes, overhead_bytes, stages
+from kvtui.engine.planning.search import context_limit, longest
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.drafter import draft_layers
+
+FREE_MEMORY_FRACTION = Fraction(9, 10)
+"""The LLM API's own share of free memory, for which a scenario's utilization of 1 stands."""
+
+INDEXED_BLOCK = 64
+
+
+class Window(NamedTuple):
+    """Layers of one window on one rank: ``token`` bytes for each of at most ``cap`` tokens; None is no bound."""
+
+    cap: int | None
+    token: Fraction
+    layers: int
+
+    def tokens(self, context: int) -> int:
+        """Tokens that a sequence of ``context`` tokens keeps."""
+        return context if self.cap is None else min(context, self.cap)
+
+
+class Rank(NamedTuple):
+    """The windows of one rank, the longest first, and bytes of one sequence's ``state``."""
+
+    windows: tuple[Window, ...]
+    state: int
+
+    def request(self, context: int, block: int) -> int:
+        """Bytes of a sequence of ``context`` tokens in whole blocks."""
+        return self.state + ceil(
+            sum((_blocks(w.tokens(context), block) * block * w.token for w in self.windows), Fraction())
+        )
+
+
+def serve(scenario: Scenario) -> Serving:
+    """What TensorRT-LLM allocates for ``scenario``, on the pipeline stage with the fewest blocks.
+
+    Raises InputError when the weights are unknown where they matter.
+    """
+    block, context = _block(scenario), scenario.context
+    running = scenario.serving.max_seqs or scenario.batch
+    found = []
+    for stage, layers in zip(stages(scenario), _stage_layers(scenario), strict=True):
+        rank, memory = _rank(layers, scenario), _memory(scenario, stage)
+        found.append((_longest(rank, memory, running, block, context), rank, memory))
+    most_context, rank, memory = min(found, key=lambda item: MAX_TOKENS if item[0] is None else item[0])
+    held = _pool_blocks(rank, memory - running * rank.state, context, block)
+    per_request = [_blocks(window.tokens(context), block) for window in rank.windows]
+    at_once = min((n // each for n, each in zip(held, per_request, strict=True)), default=running)
+    limit = "kv pool" if scenario.kv_pool is not None else "device memory"
+    return Serving(
+        engine=scenario.engine,
+        version=scenario.serving.version,
+        pool_bytes=memory,
+        pool_is_estimate=scenario.kv_pool is None,
+        needed_bytes=_needed(rank, running, block, context),
+        bytes_per_token=ceil(sum((w.token for w in rank.windows if w.cap is None), Fraction())),
+        kv_cache_tokens=held[0] * block if held else 0,
+        max_concurrency=Fraction(held[0], per_request[0]) if held else Fraction(0),
+        max_context=most_context,
+        max_context_limit=context_limit(scenario, most_context, limit),
+        max_sequences=min(at_once, scenario.serving.max_seqs or at_once) * scenario.layout.dp,
+        max_sequences_limit=limit,
+        buffers=_buffers(rank, held, block, running),
+        block_size=block,
+        bytes_per_block=ceil(block * rank.windows[0].token) if held else None,
+        blocks=held[0] if held else None,
+        blocks_per_request=per_request[0] if held else None,
+        state_bytes_per_slot=rank.state or None,
+        state_slots=running if rank.state else None,
+        notes=tuple(_notes(scenario, rank)),
+    )
+
+
+def _needed(rank: Rank, running: int, block: int, context: int) -> int:
+    """Bytes of one sequence of ``context`` tokens and of the states of all ``running`` ones."""
+    return (running - 1) * rank.state + rank.request(context, block)
+
+
+def _longest(rank: Rank, memory: int, running: int, block: int, guess: int) -> int | None:
+    """The longest context that a rank holds; None if no length is too long."""
+    return longest(lambda tokens: _needed(rank, running, block, tokens) <= memory, guess)
+
+
+def _block(scenario: Scenario) -> int:
+    """Tokens of a block; index keys need 64."""
+    indexed = any(isinstance(cache, Indexer) for layer, _ in scenario.model.counted for cache in layer.caches)
+    return max(scenario.block_size, INDEXED_BLOCK) if indexed else scenario.block_size
+
+
+def _memory(scenario: Scenario, stage: Stage) -> int:
+    """Bytes for the cache of a rank: a fraction of what weights, activations and the driver leave."""
+    if scenario.kv_pool is not None:
+        return scenario.kv_pool
+    layout, measured = scenario.layout, scenario.measured or Overheads("")
+    chosen = Fraction(str(scenario.memory_utilization))
+    used = held_weight_bytes(scenario, stage) if measured.weights is None else measured.weights
+    peak = activation_bytes(scenario, scenario.max_batched_tokens, scenario.batch)
+    used += peak if measured.activation is None else measured.activation
+    used += overhead_bytes(layout.tp * layout.pp) if measured.non_torch is None else measured.non_torch
+    used += measured.graphs or 0
+    return int(max(0, scenario.device.usable_bytes - used) * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
+
+
+def _stage_layers(scenario: Scenario) -> list[LayerCounts]:
+    """The layers of each stage; a drafter's are on the last."""
+    trunk = [stage.layers for stage in stages(scenario)]
+    if scenario.serving.draft_layers:
+        trunk[-1] += count_layers(draft_layers(scenario))
+    return trunk
+
+
+def _rank(layers: LayerCounts, scenario: Scenario) -> Rank:
+    tp, kv = scenario.layout.tp, scenario.kv
+    state = 0
+    windows: dict[int | None, Window] = {}
+    for layer, count in layers:
+        for cache in layer.caches:
+            state += count * cache.fixed_bytes(tp)
+            size = Fraction(count * cache.entry_bytes(kv, tp), getattr(cache, "ratio", 1))
+            if size:
+                cap = getattr(cache, "cap", None)
+                before = windows.get(cap, Window(cap, Fraction(), 0))
+                windows[cap] = Window(cap, before.token + size, before.layers + count)
+    longest_first = sorted(windows.values(), key=lambda w: (w.cap is not None, -(w.cap or 0)))
+    return Rank(tuple(w for w in longest_first if w.cap != 0), state)
+
+
+def _pool_blocks(rank: Rank, memory: int, context: int, block: int) -> tuple[int, ...]:
+    """Blocks of each window's pool in ``memory`` bytes, rounded up; a pool's share is what one sequence keeps in it."""
+    sequence = sum((w.tokens(context) * w.token for w in rank.windows), Fraction())
+    tokens = (max(0, memory) * w.tokens(context) // sequence for w in rank.windows)
+    return tuple(_blocks(int(count), block) for count in tokens)
+
+
+def _blocks(tokens: int, block: int) -> int:
+    return -(-tokens // block)
+
+
+def _buffers(rank: Rank, held: tuple[int, ...], block: int, running: int) -> tuple[Buffer, ...]:
+    """One pool per window, and the states."""
+    pools = [
+        Buffer(
+            "KV pool" if w.cap is None else f"KV pool (window {w.cap:,})",
+            n * block,
+            w.layers,
+            ceil(n * block * w.token),
+        )
+        for w, n in zip(rank.windows, held, strict=True)
+    ]
+    if rank.state:
+        pools.append(Buffer("state pool", running, 0, running * rank.state))
+    return tuple(pools)
+
+
+def _notes(scenario: Scenario, rank: Rank) -> Iterator[str]:
+    yield "TensorRT-LLM figures are approximate: plain attention alone was compared with its logs"
+    if scenario.kv_pool is None:
+        yield "free memory is an estimate: activations and what the driver keeps are priors"
+    if len(rank.windows) > 1:
+        yield f"{len(rank.windows)} window sizes have a pool each"
+    if rank.state:
+        yield "recurrent states are set aside for the running sequences (--max-seqs, or the batch)"
+    latents = any(isinstance(cache, Latent) for layer, _ in scenario.model.counted for cache in layer.caches)
+    if latents and scenario.layout.tp > 1:
+        yield f"each of {scenario.layout.tp} ranks keeps every latent"

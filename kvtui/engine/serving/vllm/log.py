@@ -1,0 +1,285 @@
+"""vLLM's boot log, of the V0 releases up to 0.10 and of V1 from 0.8 to 0.33: what its lines say.
+
+The lines are those of ``gpu_worker.py`` (both families of memory-profiling lines), ``kv_cache_utils.py``,
+``gpu_model_runner.py`` and the API server's banner and arguments; releases differ in wording, and all are understood.
+"GB" in them is GiB.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.bootlog.observed import Size, size
+from kvtui.engine.bootlog.patterns import (
+    ARGUMENTS,
+    COMMAND,
+    CONFIG,
+    COUNT,
+    LINE,
+    NUMBER,
+    Gathered,
+    Reader,
+    counts,
+    error,
+    flags,
+    keyword_pattern,
+    keywords,
+    line,
+    option,
+    ratio,
+    sizes,
+    word,
+)
+
+ENGINE = "vllm"
+EXPECTED = {
+    "version": "the version",
+    "model": "the model",
+    "context": "the maximum model length",
+    "weights": "the weights' size (Model loading took)",
+    "pool": "the cache's memory (Available KV cache memory)",
+    "kv_cache_tokens": "the cache's size in tokens (GPU KV cache size)",
+    "max_concurrency": "the maximum concurrency",
+}
+WEIGHT_FORMATS = {
+    "fp8": "fp8",
+    "fbgemm_fp8": "fp8",
+    "modelopt": "fp8",
+    "modelopt_fp4": "nvfp4",
+    "mxfp4": "mxfp4",
+    "gpt_oss_mxfp4": "mxfp4",
+    "awq": "int4",
+    "awq_marlin": "int4",
+    "gptq": "int4",
+    "gptq_marlin": "int4",
+    "auto-round": "int4",
+    "auto_round": "int4",
+    "bitsandbytes": "int4",
+}
+DRAFTING_LAYERS = "mtp"
+
+_TEXTS = {
+    "tensor_parallel_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "data_parallel_size": "dp",
+    "max_model_len": "context",
+    "max_seq_len": "context",
+    "gpu_memory_utilization": "gpu_memory_utilization",
+    "kv_cache_dtype": "kv_dtype",
+    "block_size": "block_size",
+    "max_num_batched_tokens": "max_batched_tokens",
+    "max_num_seqs": "max_seqs",
+    "kv_cache_memory_bytes": "kv_pool",
+    "pp_partition": "pp_partition",
+}
+_OTHERS = (
+    "model",
+    "model_tag",
+    "dtype",
+    "quantization",
+    "enable_prefix_caching",
+    "disable_hybrid_kv_cache_manager",
+    "method",
+    "num_speculative_tokens",
+    "num_spec_tokens",
+    "enforce_eager",
+)
+_KEYWORDS = keyword_pattern((*_TEXTS, *_OTHERS))
+_SHORT_FLAGS = {"-tp": "tensor_parallel_size", "-pp": "pipeline_parallel_size", "-dp": "data_parallel_size"}
+_SPECULATIVE = keyword_pattern(("method", "num_speculative_tokens"))
+_SERVED = re.compile(r"vllm serve ['\"]?([^\s'\"-][^\s'\"]{0,400})")
+_WHOLE = re.compile(r"[0-9]{1,15}")
+_RANK = re.compile(
+    r"\(((?:Vllm|Ray)?Worker\w{0,60}|EngineCore\w{0,40})( rank=[0-9]{1,6})?( pid=[0-9]{1,9})?[^()]{0,60}\)"
+)
+
+
+def rank_of(text: str) -> str:
+    """The process that printed a line, such as Worker_TP1; empty for a lone process."""
+    found = _RANK.findall(text[:400])
+    if not found:
+        return ""
+    name, rank, pid = found[-1]
+    return name if "_" in name else f"{name}{rank or pid}"
+
+
+def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
+    """Options and words from the ``found`` arguments of an engine or its configuration."""
+    for name, key in _TEXTS.items():
+        text = found.get(name, "")
+        if key == "kv_dtype" or name == "gpu_memory_utilization" or _WHOLE.fullmatch(text):
+            gathered.option(key, text.removeprefix("torch."), weight)
+    gathered.word("model", found.get("model") or found.get("model_tag"), weight)
+    dtype = found.get("dtype", "").removeprefix("torch.")
+    gathered.word("dtype", dtype, weight)
+    quantization = found.get("quantization")
+    gathered.word("quantization", quantization, weight)
+    gathered.option("weight_dtype", WEIGHT_FORMATS.get(quantization or ""), weight)
+    if "enable_prefix_caching" in found:
+        gathered.option("prefix_caching", found["enable_prefix_caching"] == "True", weight)
+    if found.get("disable_hybrid_kv_cache_manager") == "True":
+        gathered.option("hybrid_manager", False, weight)
+    if found.get("enforce_eager") == "True":
+        gathered.word("eager", "True", weight)
+    _speculate(
+        gathered, found.get("method"), found.get("num_speculative_tokens") or found.get("num_spec_tokens"), weight
+    )
+
+
+def _speculate(gathered: Gathered, method: str | None, tokens: str | None, weight: int) -> None:
+    if tokens is None or not _WHOLE.fullmatch(tokens):
+        return
+    gathered.word("speculative_method", method or "unknown", weight)
+    gathered.word("speculative_tokens", tokens, weight)
+    if method is not None and DRAFTING_LAYERS in method:
+        gathered.option("speculative_tokens", tokens, weight)
+
+
+def _arguments(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    _set(gathered, keywords(match[1], _KEYWORDS), ARGUMENTS)
+
+
+def _configuration(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("version", match[1], LINE)
+    _set(gathered, keywords(match[2], _KEYWORDS), CONFIG)
+
+
+def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    given = [(_SHORT_FLAGS.get(flag, flag.lstrip("-").replace("-", "_")), value) for flag, value in flags(match[0])]
+    found = {name: value for name, value in given if value}
+    served = _SERVED.search(match[0])
+    if served:
+        found["model"] = served[1]
+    for name, _ in given:
+        if name in ("enable_prefix_caching", "no_enable_prefix_caching"):
+            found["enable_prefix_caching"] = str(not name.startswith("no_"))
+        elif name == "disable_hybrid_kv_cache_manager":
+            found[name] = "True"
+    found |= keywords(found.get("speculative_config", ""), _SPECULATIVE)
+    _set(gathered, found, COMMAND)
+
+
+def _start(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.restart()
+    gathered.word("version", match[1])
+
+
+def _concurrency(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.option("context", match[1].replace(",", ""), LINE)
+    gathered.ratio("max_concurrency", rank, match[2])
+
+
+def _utilization(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.option("gpu_memory_utilization", match[1], CONFIG)
+
+
+def _refused(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("error", match[0])
+    gathered.option("context", match[1], LINE)
+    gathered.size("needed", rank, size(match[2], GIB))
+    gathered.size("pool", rank, size(match[3], GIB))
+    if match[4]:
+        gathered.count("max_context", rank, int(match[4]))
+
+
+def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("error", match[0])
+    gathered.option("context", match[1], LINE)
+    gathered.count("kv_cache_tokens", rank, int(match[2]))
+
+
+def _refused_slots(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("error", match[0])
+    gathered.option("max_seqs", match[1], CONFIG)
+    gathered.count("state_slots", rank, int(match[2]))
+
+
+def _pool_in_use(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    if match[2] == "bytes":
+        gathered.sizes.setdefault("pool", {})[rank] = Size(int(match[1].partition(".")[0]), 0)
+    else:
+        gathered.size("pool", rank, size(match[1], GIB))
+
+
+_G = rf"{NUMBER} ?Gi?B"
+LINES = (
+    line("API server version", r"API server version (?:v)?([0-9][\w.+-]{0,60})", _start),
+    line("LLM engine (v", r"LLM engine \(v([\w.+-]{1,60})\) with config:(.*)", _configuration),
+    line("non-default args", r"non-default args:(.*)", _arguments),
+    line("vllm serve", r"vllm serve .*", _command),
+    line("vllm.entrypoints", r"vllm\.entrypoints\.\S+ .*", _command),
+    line("rchitecture: ", r"Resolved architecture: (\w{1,100})", word("architecture")),
+    line("max model len", r"Using max model len ([0-9]{1,15})", option("context")),
+    line("max_num_batched_tokens", r"enabled with max_num_batched_tokens=([0-9]{1,15})", option("max_batched_tokens")),
+    line("data type to store kv cache", r"Using (fp8\w{0,10}) data type to store kv cache", option("kv_dtype")),
+    line("fp8_ds_mla", r"(fp8_ds_mla) KV cache format", option("kv_dtype")),
+    line("attention block size", r"Setting attention block size to ([0-9]{1,9}) tokens", counts("block_size")),
+    line("mamba page size", rf"Padding mamba page size by {NUMBER} ?%", ratio("state_padding_percent")),
+    line("padding layers", r"Add ([0-9]{1,6}) padding layers", counts("padding_layers")),
+    line("loading took", rf"Model loading took {_G}", sizes(GIB, "weights")),
+    line("model weights", rf"model weights (?:took|take)\s{{1,9}}{_G}", sizes(GIB, "weights")),
+    line("non_torch_memory", rf"non_torch_memory(?: takes)?\s{{1,9}}{_G}", sizes(GIB, "non_torch")),
+    line("activation peak", rf"activation peak memory(?: takes)?\s{{1,9}}{_G}", sizes(GIB, "activation")),
+    line("for KV Cache", rf"reserved for KV Cache is {_G}", sizes(GIB, "pool")),
+    line("for KV Cache", rf"reserved {_G} memory for KV Cache", sizes(GIB, "pool")),
+    line("available_kv_cache_memory", rf"available_kv_cache_memory\s{{1,9}}{_G}", sizes(GIB, "pool")),
+    line("total_gpu_memory", rf"total_gpu_memory(?: \(|\s{{1,9}}){_G}", sizes(GIB, "total")),
+    line("gpu_memory_utilization (", rf"gpu_memory_utilization \({NUMBER}\) = ", _utilization),
+    line("gpu_memory_utilization (", rf"gpu_memory_utilization \([0-9.]{{1,9}}\) = {_G}", sizes(GIB, "requested")),
+    line("utilization=", rf"current --gpu-memory-utilization={NUMBER} is", _utilization),
+    line("Requested memory", rf"Initial free memory: {_G}; Requested memory: ", sizes(GIB, "free_before")),
+    line("Requested memory", rf"Requested memory: [0-9.]{{1,12}} \(util\), {_G}", sizes(GIB, "requested")),
+    line("non KV cache memory", rf"torch peak memory increase: {_G}", sizes(GIB, "activation")),
+    line("non KV cache memory", rf"non-torch forward increase memory: {_G}", sizes(GIB, "non_torch")),
+    line("non KV cache memory", rf"weights memory: {_G}", sizes(GIB, "weights")),
+    line(
+        "Free memory on device",
+        rf"Free memory on device[^(]{{0,40}}\({NUMBER}/{_G}\)",
+        sizes(GIB, "free_before", "total"),
+    ),
+    line("Free memory on device", rf"memory utilization (?:is )?\({NUMBER}, ", _utilization),
+    line("Free memory on device", rf"memory utilization (?:is )?\([0-9.]{{1,12}}, {_G}\)", sizes(GIB, "requested")),
+    line("Free memory on device", rf"{_G} for weight", sizes(GIB, "weights")),
+    line("Free memory on device", rf"{_G} for peak activation", sizes(GIB, "activation")),
+    line("Free memory on device", rf"{_G} for non-torch memory", sizes(GIB, "non_torch")),
+    line("Free memory on device", rf"{_G} for CUDAGraph memory", sizes(GIB, "graphs")),
+    line("Free memory on device", rf"kv cache memory in use is {NUMBER} ?(GiB|bytes)", _pool_in_use),
+    line("Free memory on device", r"Free memory on device .{1,200} is less than desired", error),
+    line("Graph capturing", rf"Graph capturing finished in .{{1,20}} took {_G}", sizes(GIB, "graphs")),
+    line("raph memory", rf"Estimated CUDA graph memory: {_G}", sizes(GIB, "graphs_estimated")),
+    line("raph pool memory", rf"{_G} \(actual\), {_G} \(estimated\)", sizes(GIB, "graphs", "graphs_estimated")),
+    line("KV cache memory: ", rf"Available KV cache memory: {_G}", sizes(GIB, "pool")),
+    line("KV cache size", rf"KV cache size: {COUNT} tokens", counts("kv_cache_tokens")),
+    line("Maximum concurrency", rf"Maximum concurrency for {COUNT} tokens per request: {NUMBER}x", _concurrency),
+    line(" blocks: ", rf"# (?:GPU|cuda|CUDA) blocks: {COUNT}", counts("blocks")),
+    line("num_gpu_blocks", rf"num_gpu_blocks is: {COUNT}", counts("blocks")),
+    line(
+        "max seq len",
+        rf"To serve at least one request with the models?'s max seq len \(([0-9]{{1,15}})\), \({_G} KV cache is "
+        rf"needed, which is larger than the available KV cache memory \({_G}\)"
+        r"(?:\. Based on the available memory, the estimated maximum model length is ([0-9]{1,15}))?",
+        _refused,
+    ),
+    line(
+        "max seq len",
+        r"The model's max seq len \(([0-9]{1,15})\) is larger than the maximum number of tokens that can be stored in "
+        r"KV cache \(([0-9]{1,15})\)",
+        _refused_tokens,
+    ),
+    line(
+        "Mamba cache blocks",
+        r"max_num_seqs \(([0-9]{1,9})\) exceeds available Mamba cache blocks \(([0-9]{1,9})\)",
+        _refused_slots,
+    ),
+    line("cache blocks", r"No available memory for the cache blocks", error),
+)
+
+
+def settle(gathered: Gathered) -> None:
+    """A hybrid's block size is one that the engine chose, not one that it was given."""
+    if "block_size" in gathered.counts:
+        gathered.options.pop("block_size", None)
+
+
+READER = Reader(ENGINE, LINES, EXPECTED, rank_of, settle)

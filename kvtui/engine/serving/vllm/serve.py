@@ -1,0 +1,260 @@
+"""vLLM: from a scenario to the blocks, tokens and concurrency of its boot log, without a device.
+
+The pool of a rank is usable memory × utilisation, less weights, what is outside of torch, the profiled activations and,
+since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. Rules that
+changed between releases are in ``vllm_rules``, what a block holds in ``vllm_blocks``, and grouping in ``vllm_groups``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.result import GroupShare, Serving
+from kvtui.engine.model.spec import Attention, Latent, Layer, Recurrent
+from kvtui.engine.planning.parts import activation_bytes, budget, held_weight_bytes, overhead_bytes, partition, stages
+from kvtui.engine.planning.search import context_limit, longest
+from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.vllm.blocks import Alignment, Workload, align, packs_latents, spec_of, state_bytes, workload
+from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
+from kvtui.engine.serving.vllm.releases import PROFILED_SEQUENCES, Rules, default_max_seqs, graph_bytes, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtui.engine.scenario.scenario import Scenario
+
+
+class Layered(NamedTuple):
+    """The model as vLLM lays it out: its layers by stage, drafter's included, and what follows from them."""
+
+    layers: tuple[Layer, ...]
+    stage_of: tuple[int, ...]
+    grouping: Grouping
+    work: Workload
+    alignment: Alignment | None
+
+    @property
+    def stages(self) -> int:
+        """Pipeline stages."""
+        return self.stage_of[-1] + 1
+
+    def blocks(self, context: int) -> int:
+        """Blocks that a request of ``context`` tokens may take."""
+        return self.grouping.blocks(context, self.work)
+
+
+def serve(scenario: Scenario) -> Serving:
+    """The cache of vLLM for ``scenario``. Raises InputError when the weights are unknown and there is no pool."""
+    found = rules(scenario.serving.version)
+    laid = layered(scenario, found)
+    pools = [scenario.kv_pool] * laid.stages if scenario.kv_pool is not None else _pools(scenario, found)
+    sizes = [laid.grouping.block_bytes(stage) for stage in range(laid.stages)]
+    held = [pool // size if size else None for pool, size in zip(pools, sizes, strict=True)]
+    counts = [count for count in held if count is not None]
+    blocks = min(counts, default=1)
+    rank = held.index(blocks) if counts else 0
+    per_request = laid.blocks(scenario.context)
+    concurrency = Fraction(blocks, per_request) if per_request else Fraction(0)
+    reserved = found.null_block * sizes[rank]
+    whole = laid.grouping.block_bytes() if found.whole_model_check and laid.stages > 1 else None
+
+    def verdict(context: int) -> bool:
+        """Whether the engine starts with ``context`` as the longest request."""
+        wanted = laid.blocks(context)
+        if whole is not None:
+            return wanted * whole <= min(pools)
+        return all((wanted + found.null_block) * size <= pool for size, pool in zip(sizes, pools, strict=True))
+
+    context = longest(verdict, scenario.context)
+    max_seqs = scenario.serving.max_seqs or default_max_seqs(scenario.device, scenario.max_batched_tokens)
+    usable = max(0, blocks - found.null_block)
+    replicas = scenario.layout.dp
+    at_once = min(usable // per_request, max_seqs) if per_request else max_seqs
+    pool, needed = pools[rank], per_request * sizes[rank]
+    slots = [g for g in laid.grouping.groups if g.kind == "state"]
+    states = [cache for layer in laid.layers for cache in layer.caches if isinstance(cache, Recurrent)]
+    return Serving(
+        engine="vllm",
+        version=found.version,
+        pool_bytes=pool,
+        pool_is_estimate=scenario.kv_pool is None,
+        needed_bytes=needed,
+        bytes_per_token=_growth(laid.grouping, sizes[rank]),
+        kv_cache_tokens=_logged_tokens(laid.grouping, found, blocks, concurrency, scenario.context),
+        max_concurrency=concurrency,
+        max_context=context,
+        max_context_limit=_context_words(scenario, laid, context, pool),
+        max_sequences=at_once * replicas,
+        max_sequences_limit=_sequence_words(scenario, laid, at_once, max_seqs, pool),
+        block_size=max((g.block for g in laid.grouping.groups if g.kind != "state"), default=None),
+        groups=len(laid.grouping.groups),
+        padding_layers=laid.grouping.padding,
+        bytes_per_block=sizes[rank] or None,
+        blocks=blocks,
+        blocks_per_request=per_request,
+        state_bytes_per_slot=sum(state_bytes(cache, scenario) for cache in states) if states else None,
+        state_slots=blocks if slots else None,
+        engine_needed_bytes=per_request * whole if whole is not None else needed + reserved if reserved else None,
+        shares=tuple(_shares(scenario, laid)),
+        refusals=tuple(_refusals(scenario, found, laid, blocks, max_seqs, sizes)),
+        notes=tuple(_notes(scenario, found, laid, blocks, per_request, pools, sizes, context)),
+    )
+
+
+def layered(scenario: Scenario, found: Rules) -> Layered:
+    """Where the layers of ``scenario`` are and how their caches are grouped."""
+    layers: list[Layer] = list(scenario.model.layers)
+    held = partition(scenario)
+    stage_of = [stage for stage, count in enumerate(held) for _ in range(count)]
+    drafter = draft_layers(scenario)
+    layers += drafter
+    stage_of += [len(held) - 1] * len(drafter)
+    alignment = align(scenario, found, layers)
+    block = scenario.block_size if alignment is None else max(scenario.block_size, alignment.block)
+    placed = []
+    for layer, stage in zip(layers, stage_of, strict=True):
+        for cache in layer.caches:
+            spec = spec_of(cache, scenario, found, block)
+            if spec is not None:
+                placed.append(Placed(stage, spec))
+    return Layered(
+        tuple(layers), tuple(stage_of), grouping(placed, found), workload(scenario, found, layers), alignment
+    )
+
+
+def _pools(scenario: Scenario, found: Rules) -> list[int]:
+    """Bytes left for the cache on a device of each stage, never below zero."""
+    measured, prior = scenario.measured, priors(scenario)
+    used = _known(measured, "activation", prior.activation)
+    used += _known(measured, "non_torch", prior.non_torch)
+    used += _known(measured, "graphs", prior.graphs) if found.graphs_counted else 0
+    return [
+        max(0, budget(scenario) - used - _known(measured, "weights", held_weight_bytes(scenario, stage)))
+        for stage in stages(scenario)
+    ]
+
+
+def priors(scenario: Scenario) -> Overheads:
+    """What a device is taken to keep beside weights and cache, where no boot log says it: weights are None."""
+    max_seqs = scenario.serving.max_seqs or default_max_seqs(scenario.device, scenario.max_batched_tokens)
+    return Overheads(
+        "priors",
+        activation=activation_bytes(scenario, scenario.max_batched_tokens, min(max_seqs, PROFILED_SEQUENCES)),
+        graphs=graph_bytes(max_seqs),
+        non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
+    )
+
+
+def _known(measured: Overheads | None, field: str, prior: int | None) -> int:
+    value: int | None = None if measured is None else getattr(measured, field)
+    return (prior or 0) if value is None else value
+
+
+def _growth(found: Grouping, block_bytes: int) -> int:
+    """Bytes that one more token of a sequence takes, without rounding to blocks."""
+    growth = sum(Fraction(block_bytes, group.block) for group in found.groups if group.kind == "full")
+    return -(-growth.numerator // growth.denominator) if growth else 0
+
+
+def _logged_tokens(found: Grouping, rule: Rules, blocks: int, concurrency: Fraction, context: int) -> int:
+    """The tokens of the log line: whole shares of blocks × the smallest block, or since 0.21 concurrency × context.
+
+    Without prefix caching a state's block counts as long as the longest request, so it is never the smallest.
+    """
+    if rule.tokens_from_concurrency or not found.groups:
+        return int(concurrency * context)
+    sizes = [group.block for group in found.groups if group.kind != "state"]
+    return blocks // len(found.groups) * min(sizes, default=context)
+
+
+def _shares(scenario: Scenario, laid: Layered) -> Iterator[GroupShare]:
+    """Equal groups together, in vLLM's order."""
+    seen: dict[tuple[str, int, int], list[int]] = {}
+    for group in laid.grouping.groups:
+        spec = group.specs[0].spec
+        blocks = group.admission(scenario.context, laid.work)
+        entry = seen.setdefault((spec.name, group.block, blocks), [0, 0])
+        entry[0] += 1
+        entry[1] += len(group.specs)
+    for (name, block, blocks), (groups, layers) in seen.items():
+        yield GroupShare(name, groups, layers, block, blocks)
+
+
+def _context_words(scenario: Scenario, laid: Layered, context: int | None, pool: int) -> str:
+    if not pool:
+        return "weights"
+    return context_limit(scenario, context, "smallest pipeline rank" if laid.stages > 1 else "kv pool")
+
+
+def _sequence_words(scenario: Scenario, laid: Layered, at_once: int, max_seqs: int, pool: int) -> str:
+    if not pool:
+        return "weights"
+    if at_once >= max_seqs:
+        return "max_num_seqs"
+    groups = laid.grouping.groups
+    states = sum(group.admission(scenario.context, laid.work) for group in groups if group.kind == "state")
+    if 2 * states > laid.blocks(scenario.context):
+        return "state slots"
+    return "smallest pipeline rank" if laid.stages > 1 else "kv pool"
+
+
+def _refusals(
+    scenario: Scenario, found: Rules, laid: Layered, blocks: int, max_seqs: int, sizes: list[int]
+) -> Iterator[str]:
+    """Why vLLM would not start, apart from the length of a request."""
+    states = any(group.kind == "state" for group in laid.grouping.groups)
+    if not blocks:
+        wanted = format_bytes(max(sizes))
+        yield f"not one block of {wanted} fits: vLLM finds no memory for the cache and refuses to start"
+    elif found.slots_checked and states and max_seqs > blocks:
+        yield (
+            f"vLLM {found.version} refuses to start: max_num_seqs {max_seqs:,} exceeds the {blocks:,} blocks of state; "
+            f"give --max-seqs {blocks:,} or less"
+        )
+    if scenario.serving.hybrid_manager is False and states:
+        yield "vLLM cannot turn the hybrid manager off for a model with recurrent state, and refuses to start"
+
+
+def _notes(
+    scenario: Scenario,
+    found: Rules,
+    laid: Layered,
+    blocks: int,
+    per_request: int,
+    pools: list[int],
+    sizes: list[int],
+    context: int | None,
+) -> Iterator[str]:
+    """What a user must know before the launch."""
+    tp = scenario.layout.tp
+    if scenario.kv_pool is None:
+        yield "the pool is an estimate: activations, graphs and memory outside of torch are priors until measured"
+    if laid.alignment is not None:
+        aligned = laid.alignment
+        yield (
+            f"attention blocks of {aligned.block:,} tokens, so that a page holds a recurrent state, which is padded by "
+            f"{aligned.padding_percent:.2f}%; a common prefix is reused in whole blocks only"
+        )
+    if laid.grouping.padding:
+        yield f"{laid.grouping.padding} padding layers hold nothing, so that groups are equal"
+    if laid.grouping.uneven:
+        yield "pages of different sizes: releases pad or pack them in their own ways, so these blocks are approximate"
+    heads = {c.kv_heads for layer in laid.layers for c in layer.caches if isinstance(c, Attention) and c.kv_heads < tp}
+    if heads:
+        least = min(heads)
+        yield f"{least} KV heads on {tp} ranks: each is stored {tp // least} times"
+    if tp > 1 and any(isinstance(c, Latent) for layer in laid.layers for c in layer.caches):
+        yield f"every one of {tp} ranks stores the whole latent cache"
+    if packs_latents(scenario):
+        yield "fp8 is stored as fp8_ds_mla, the packed entry of models with a sparse indexer"
+    if found.whole_model_check and laid.stages > 1:
+        true = longest(lambda n: all(laid.blocks(n) * s <= p for s, p in zip(sizes, pools, strict=True)), 1)
+        if true != context:
+            held = "any length" if true is None else f"{true:,} tokens"
+            wanted = format_bytes(per_request * laid.grouping.block_bytes())
+            yield f"vLLM {found.version} compares the whole model's {wanted} with one rank's pool; they hold {held}"
+    if not found.null_block and blocks == per_request:
+        yield "one block is never handed out: a request of exactly this length would wait for ever"

@@ -1,0 +1,467 @@
+"""The metadata of a GGUF file → what each of its layers caches.
+
+Which layers keep what follows llama.cpp, whose format this is, as read in its sources (the ``load_arch_hparams`` of
+each architecture, ``create_memory`` and the caches it builds, as vendored in llama-cpp-python 0.3.36). Sizes of states
+and index keys keep kvtui's own convention, which the notes say where llama.cpp's differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import (
+    Attention,
+    AttentionKind,
+    Cache,
+    Indexer,
+    Latent,
+    Recurrent,
+    Shared,
+    gated_deltanet,
+    kda,
+    lightning,
+    mamba1,
+    mamba2,
+    short_conv,
+)
+from kvtui.engine.sources.gguf.container import Skipped, Value
+
+MAX_LAYERS = 1024
+MAX_COUNT = 2**16
+MAX_DIM = 2**24
+MAX_WINDOW = 2**40
+
+STATE_NOTE = "llama.cpp keeps conv and recurrent state in F32; here conv inputs count 16 bits, recurrent state F32"
+INDEXER_NOTE = "index keys count as fp8 with scales, as vLLM and SGLang keep them; llama.cpp keeps them in K's type"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How an architecture mixes windowed and full attention where its file does not say.
+
+    Every ``period``-th layer is full, the last of each period or the first with ``full_first``; None means that the
+    file must hold the pattern. ``tokens`` is the window of a file that states none, and ``fixed`` the one that applies
+    whatever it states. Without a stated window an ``optional`` one does not apply at all.
+    """
+
+    period: int | None
+    full_first: bool = False
+    tokens: int | None = None
+    fixed: int | None = None
+    optional: bool = False
+    kind: AttentionKind = "sliding_window"
+
+
+WINDOWS = {
+    "afmoe": Window(4, optional=True),
+    "cohere2": Window(4),
+    "cohere2moe": Window(4, full_first=True),
+    "exaone-moe": Window(4),
+    "gemma2": Window(2, tokens=4096),
+    "gemma3": Window(6, optional=True),
+    "gemma3n": Window(5),
+    "gemma4": Window(None),
+    "gpt-oss": Window(2),
+    "granite_swa": Window(None),
+    "llama4": Window(4, fixed=8192, kind="chunked_local"),
+    "mimo2": Window(None),
+    "olmo2": Window(4, optional=True),
+    "smallthinker": Window(4, full_first=True, fixed=4096, optional=True),
+    "step35": Window(None),
+}
+
+LATENT = frozenset({"bailingmoe3", "deepseek2", "deepseek32", "glm-dsa", "kimi-k3", "kimi-linear", "mistral4"})
+INDEXED = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
+INTERVALS = {"minimax-01": 8, "qwen35": 4, "qwen35moe": 4, "qwen3next": 4}
+RECURRENT = {
+    "bailingmoe3": "kda",
+    "falcon-h1": "mamba2",
+    "granitehybrid": "mamba2",
+    "jamba": "mamba1",
+    "kimi-k3": "kda",
+    "kimi-linear": "kda",
+    "lfm2": "short_conv",
+    "lfm2moe": "short_conv",
+    "mamba": "mamba1",
+    "mamba2": "mamba2",
+    "minimax-01": "lightning",
+    "nemotron_h": "mamba2",
+    "nemotron_h_moe": "mamba2",
+    "qwen35": "gated_deltanet",
+    "qwen35moe": "gated_deltanet",
+    "qwen3next": "gated_deltanet",
+}
+SHARING = {"gemma3n": 20, "gemma4": None}
+WHOLE_HEAD_ROPE = frozenset({"deci", "falcon", "llama"})
+_PLAIN = """
+apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm command-r dbrx
+deci deepseek dots1 ernie4_5 ernie4_5-moe exaone falcon gemma glm4 glm4moe gpt2 gptneox granite granitemoe grok
+hunyuan-dense hunyuan-moe hunyuan_vl internlm2 jais llama maincoder minicpm minimax-m2 mistral3 mpt nemotron olmo
+olmoe openelm orion phi2 phi3 phimoe plamo qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact
+seed_oss smollm3 stablelm starcoder starcoder2 xverse
+"""
+PLAIN = frozenset(_PLAIN.split())
+EXAONE4 = "exaone4"
+ARCHITECTURES = PLAIN | {EXAONE4} | set(WINDOWS) | LATENT | INDEXED | set(RECURRENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The metadata of one file, read by key. ``arch`` is put before a key that begins with a dot."""
+
+    path: Path
+    metadata: dict[str, Value]
+    arch: str = ""
+
+    def wrong(self, key: str, why: str) -> InputError:
+        """An error about ``key`` in this file."""
+        return InputError(f"{plain(str(self.path))}: {plain(self.full(key))}: {why}")
+
+    def full(self, key: str) -> str:
+        """``key`` as it stands in the file."""
+        return self.arch + key if key.startswith(".") else key
+
+    def get(self, key: str) -> Value | None:
+        """The value as stored, None when the file does not have the key."""
+        return self.metadata.get(self.full(key))
+
+    def text(self, key: str) -> str | None:
+        """A text. Raises InputError when it is of another type, not UTF-8 or very long."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, bytes):
+            raise self.wrong(key, "must be a text of at most 64 KiB")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise self.wrong(key, "is not UTF-8") from None
+
+    def maybe(self, key: str, *, least: int = 1, most: int = MAX_DIM) -> int | None:
+        """A whole number from ``least`` to ``most``, None when the file does not have it. Raises InputError."""
+        value = self.get(key)
+        return None if value is None else self._whole(key, value, least, most)
+
+    def integer(self, key: str, *, least: int = 1, most: int = MAX_DIM) -> int:
+        """A whole number from ``least`` to ``most`` that the file must have. Raises InputError."""
+        value = self.maybe(key, least=least, most=most)
+        if value is None:
+            raise self.wrong(key, f"is missing, and {plain(self.arch)} needs it")
+        return value
+
+    def per_layer(self, key: str, layers: int, *, most: int = MAX_DIM) -> tuple[int, ...] | None:
+        """A number for each of ``layers`` layers, from one number or an array of them. Raises InputError."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if isinstance(value, Skipped):
+            raise self.wrong(key, f"must be one number or {layers} of them")
+        if not isinstance(value, tuple):
+            return (self._whole(key, value, 0, most),) * layers
+        if len(value) != layers:
+            raise self.wrong(key, f"has {len(value)} entries for {layers} layers")
+        return tuple(self._whole(key, int(one) if isinstance(one, bool) else one, 0, most) for one in value)
+
+    def _whole(self, key: str, value: Value, least: int, most: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            shown = "an array" if isinstance(value, tuple | Skipped) else plain(str(value), 40)
+            raise self.wrong(key, f"must be a whole number from {least:,} to {most:,}, not {shown}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Layers of a file: ``total`` blocks, of which the last ``mtp`` predict further tokens; heads of each block."""
+
+    keys: Keys
+    total: int
+    mtp: int
+    heads: tuple[int, ...]
+    kv_heads: tuple[int, ...]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def trunk(self) -> int:
+        """Number of layers that every token passes."""
+        return self.total - self.mtp
+
+    def note(self, text: str) -> None:
+        """Keep ``text`` among the notes, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def read_shape(keys: Keys) -> Shape:
+    """Number of layers and heads.
+
+    Raises InputError for an unknown architecture, and for a key that is missing or contradicts another.
+    """
+    if keys.arch not in ARCHITECTURES:
+        raise _unknown_architecture(keys)
+    return _shape(keys)
+
+
+def _shape(keys: Keys) -> Shape:
+    total = keys.integer(".block_count", most=MAX_LAYERS)
+    mtp = keys.maybe(".nextn_predict_layers", least=0, most=MAX_LAYERS) or 0
+    if mtp >= total:
+        raise keys.wrong(".nextn_predict_layers", f"is {mtp}, but {plain(keys.arch)}.block_count is {total}")
+    heads = keys.per_layer(".attention.head_count", total, most=MAX_COUNT) or (0,) * total
+    kv_heads = keys.per_layer(".attention.head_count_kv", total, most=MAX_COUNT) or heads
+    for index, (queries, stored) in enumerate(zip(heads, kv_heads, strict=True)):
+        if stored and (not queries or queries % stored):
+            why = f"{stored} in layer {index} does not divide attention.head_count, {queries}"
+            raise keys.wrong(".attention.head_count_kv", why)
+    return Shape(keys, total, mtp, heads, kv_heads)
+
+
+def layer_caches(shape: Shape) -> tuple[tuple[Cache, ...], ...]:
+    """What each of ``shape.total`` blocks caches. Raises InputError for keys that are missing or contradict others."""
+    windows = _windows(shape)
+    recurrent = _recurrent_layers(shape)
+    state = _recurrent(shape) if any(recurrent) else None
+    attention = _attention(shape, windows)
+    indexers = _indexers(shape)
+    both = shape.keys.arch == "falcon-h1"
+    layers: list[tuple[Cache, ...]] = []
+    for index in range(shape.total):
+        caches: list[Cache] = []
+        if not recurrent[index] or both:
+            caches += attention(index)
+        if recurrent[index] and state is not None:
+            caches.append(state)
+        indexer = indexers[index]
+        if indexer is not None:
+            caches.append(indexer)
+        layers.append(tuple(caches))
+    if not any(layers):
+        raise shape.keys.wrong(".attention.head_count_kv", "no layer keeps K and V or a state")
+    return tuple(_share(shape, layers))
+
+
+def _windows(shape: Shape) -> tuple[int | None, ...]:
+    keys = shape.keys
+    rule = WINDOWS.get(keys.arch)
+    stated = keys.maybe(".attention.sliding_window", least=0, most=MAX_WINDOW)
+    full = (None,) * shape.total
+    if keys.arch == EXAONE4 and shape.trunk == 64:
+        rule = Window(4, tokens=4096)
+    if keys.arch == "lfm2" and stated:
+        return (stated,) * shape.trunk + (None,) * shape.mtp
+    if rule is None:
+        if stated:
+            name = plain(keys.arch)
+            shape.note(f"the file states a window of {stated:,} tokens; llama.cpp gives {name} full attention")
+        return full
+    if (rule.optional and not stated) or (rule.fixed and stated == 0):
+        return full
+    tokens = rule.fixed or stated or (rule.tokens if stated is None else None)
+    if tokens is None:
+        tokens = keys.integer(".attention.sliding_window", most=MAX_WINDOW)
+    return tuple(tokens if windowed else None for windowed in _pattern(shape, rule))
+
+
+def _pattern(shape: Shape, rule: Window) -> tuple[bool, ...]:
+    key = ".attention.sliding_window_pattern"
+    stated = shape.keys.get(key)
+    if isinstance(stated, tuple | Skipped):
+        count = shape.total if isinstance(stated, tuple) and len(stated) == shape.total else shape.trunk
+        flags = shape.keys.per_layer(key, count, most=1) or ()
+        return tuple(map(bool, flags)) + (False,) * (shape.total - len(flags))
+    period = shape.keys.maybe(key, least=0, most=MAX_LAYERS)
+    period = rule.period if period is None else period
+    if period is None:
+        raise shape.keys.wrong(key, f"is missing, and {plain(shape.keys.arch)} needs it")
+    full_at = 0 if rule.full_first else period - 1
+    return tuple(index < shape.trunk and (period == 0 or index % period != full_at) for index in range(shape.total))
+
+
+def _recurrent_layers(shape: Shape) -> tuple[bool, ...]:
+    keys, arch = shape.keys, shape.keys.arch
+    if arch not in RECURRENT:
+        return (False,) * shape.total
+    if arch in INTERVALS:
+        stated = keys.per_layer(".attention.recurrent_layers", shape.total, most=1)
+        if stated is not None:
+            return tuple(map(bool, stated))
+        interval = keys.maybe(".full_attention_interval", most=MAX_LAYERS) or INTERVALS[arch]
+        return tuple(index < shape.trunk and (index + 1) % interval != 0 for index in range(shape.total))
+    if arch in ("falcon-h1", "mamba", "mamba2"):
+        return tuple(index < shape.trunk for index in range(shape.total))
+    widths = (0,) * shape.total
+    if arch.startswith("nemotron_h"):
+        widths = keys.per_layer(".feed_forward_length", shape.total) or widths
+    rows = zip(shape.kv_heads, widths, strict=True)
+    return tuple(index < shape.trunk and not stored and not width for index, (stored, width) in enumerate(rows))
+
+
+def _recurrent(shape: Shape) -> Recurrent:
+    keys = shape.keys
+    kind = RECURRENT[keys.arch]
+    if kind != "short_conv":
+        shape.note(STATE_NOTE)
+    match kind:
+        case "short_conv":
+            return short_conv(keys.integer(".embedding_length"), keys.integer(".shortconv.l_cache", most=MAX_COUNT))
+        case "lightning":
+            return lightning(_some_heads(shape), _head_size(shape, "key"), "fp32")
+        case "kda":
+            conv = keys.integer(".ssm.conv_kernel", most=MAX_COUNT)
+            return kda(_some_heads(shape), keys.integer(".kda.head_dim", most=MAX_COUNT), conv)
+    conv = keys.integer(".ssm.conv_kernel", most=MAX_COUNT)
+    inner = keys.integer(".ssm.inner_size")
+    state = keys.integer(".ssm.state_size", most=MAX_COUNT)
+    if kind == "mamba1":
+        return mamba1(inner, state, conv, "fp32")
+    heads = keys.integer(".ssm.time_step_rank", most=MAX_COUNT)
+    groups = keys.integer(".ssm.group_count", most=MAX_COUNT)
+    if inner % heads:
+        raise keys.wrong(".ssm.inner_size", f"{inner} is no multiple of ssm.time_step_rank, {heads}")
+    if heads % groups:
+        raise keys.wrong(".ssm.time_step_rank", f"{heads} is no multiple of ssm.group_count, {groups}")
+    if kind == "gated_deltanet":
+        return gated_deltanet(groups, heads, state, inner // heads, conv)
+    return mamba2(heads, inner // heads, state, groups, conv, "fp32")
+
+
+def _attention(shape: Shape, windows: tuple[int | None, ...]) -> Callable[[int], list[Cache]]:
+    keys, arch = shape.keys, shape.keys.arch
+    if not any(shape.kv_heads):
+        return lambda index: []
+    if arch in LATENT and (arch != "deepseek2" or keys.get(".attention.key_length_mla") is not None):
+        return _latent(shape)
+    sizes = {part: _head_size(shape, part) for part in ("key", "value")}
+    swa = {part: keys.maybe(f".attention.{part}_length_swa", most=MAX_COUNT) or sizes[part] for part in sizes}
+    if arch in WHOLE_HEAD_ROPE:
+        rotated = keys.maybe(".rope.dimension_count", least=0) or sizes["key"]
+        if rotated != sizes["key"]:
+            raise keys.wrong(".rope.dimension_count", f"{rotated} contradicts the key length, {sizes['key']}")
+    kind = WINDOWS[arch].kind if arch in WINDOWS else "sliding_window"
+    widths: tuple[int, ...] | None = None
+    if arch.startswith("nemotron_h"):
+        widths = keys.per_layer(".feed_forward_length", shape.total)
+
+    def attend(index: int) -> list[Cache]:
+        queries, stored, cap = shape.heads[index], shape.kv_heads[index], windows[index]
+        if not stored or (widths is not None and widths[index] and index < shape.trunk):
+            return []
+        if cap is None:
+            return [Attention("full", queries, stored, sizes["key"], sizes["value"])]
+        return [Attention(kind, queries, stored, swa["key"], swa["value"], cap)]
+
+    return attend
+
+
+def _latent(shape: Shape) -> Callable[[int], list[Cache]]:
+    keys = shape.keys
+    rank = keys.integer(".attention.kv_lora_rank", most=MAX_COUNT)
+    entry = keys.integer(".attention.key_length", most=MAX_COUNT)
+    rope = keys.maybe(".rope.dimension_count", least=0, most=MAX_COUNT)
+    if entry < rank or (rope is not None and entry != rank + rope):
+        parts = f"attention.kv_lora_rank, {rank}" + ("" if rope is None else f", and rope.dimension_count, {rope}")
+        raise keys.wrong(".attention.key_length", f"{entry} contradicts {parts}")
+    for index, stored in enumerate(shape.kv_heads):
+        if stored > 1:
+            why = f"{stored} in layer {index}, but a latent cache (attention.key_length_mla) has one head"
+            raise keys.wrong(".attention.head_count_kv", why)
+    packed = 656 if keys.arch in INDEXED and (rank, entry) == (512, 576) else None
+
+    def attend(index: int) -> list[Cache]:
+        if not shape.kv_heads[index]:
+            return []
+        return [Latent(shape.heads[index], rank, entry - rank, packed_bytes=packed)]
+
+    return attend
+
+
+def _indexers(shape: Shape) -> tuple[Indexer | None, ...]:
+    keys, arch = shape.keys, shape.keys.arch
+    if arch not in INDEXED:
+        return (None,) * shape.total
+    heads = keys.integer(".attention.indexer.head_count", most=MAX_COUNT)
+    size = keys.integer(".attention.indexer.key_length", most=MAX_COUNT)
+    top = keys.integer(".attention.indexer.top_k")
+    if arch == "minimax-m3":
+        top *= keys.integer(".attention.indexer.block_size", most=MAX_COUNT)
+        dense = keys.maybe(".leading_dense_block_count", least=0, most=MAX_LAYERS) or 0
+        owners = tuple(index >= dense for index in range(shape.trunk))
+        indexer = Indexer(heads, size, 2 * size, top)
+    else:
+        shape.note(INDEXER_NOTE)
+        owners = _index_owners(shape)
+        indexer = Indexer(heads, size, size + 4 * -(-size // 128), top)
+    return tuple(indexer if owns else None for owns in owners) + (None,) * shape.mtp
+
+
+def _index_owners(shape: Shape) -> tuple[bool, ...]:
+    """Layers with an indexer of their own: all, but in GLM-5.2 (1M positions) the first two and every fourth."""
+    keys = shape.keys
+    if keys.arch != "glm-dsa":
+        return (True,) * shape.trunk
+    stated = keys.per_layer(".attention.indexer.types", shape.trunk, most=1)
+    if stated is not None:
+        return tuple(map(bool, stated))
+    if (keys.maybe(".context_length", most=MAX_WINDOW) or 0) < 2**20:
+        return (True,) * shape.trunk
+    return tuple(index < 2 or index % 4 == 2 for index in range(shape.trunk))
+
+
+def _share(shape: Shape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cache, ...]]:
+    """Gemma 3n and 4: the last layers read the last windowed or full layer that has K and V of its own."""
+    keys = shape.keys
+    if keys.arch not in SHARING:
+        return layers
+    key = ".attention.shared_kv_layers"
+    shared = keys.maybe(key, least=0, most=MAX_LAYERS)
+    owners = SHARING[keys.arch] if shared is None else shape.total - shared
+    if owners is None or owners >= shape.total:
+        return layers
+    if owners < 2:
+        raise keys.wrong(key, f"{shared} leaves less than 2 of {shape.total} layers with K and V of their own")
+    for index in range(owners, shape.total):
+        match layers[index]:
+            case (Attention(cap=cap),):
+                (read,) = layers[owners - (1 if cap is None else 2)] or (None,)
+                if not isinstance(read, Attention):
+                    raise keys.wrong(key, f"{shared}: layer {index} would read a layer without K and V")
+                layers[index] = (Shared(read),)
+    return layers
+
+
+def _head_size(shape: Shape, part: str) -> int:
+    keys = shape.keys
+    stated = keys.maybe(f".attention.{part}_length", most=MAX_COUNT)
+    if stated is not None:
+        return stated
+    heads, hidden = _some_heads(shape), keys.integer(".embedding_length")
+    if hidden % heads:
+        why = f"is missing, and embedding_length, {hidden}, is no multiple of attention.head_count, {heads}"
+        raise keys.wrong(f".attention.{part}_length", why)
+    return hidden // heads
+
+
+def _some_heads(shape: Shape) -> int:
+    if not shape.heads[0]:
+        raise shape.keys.wrong(".attention.head_count", "is missing or 0 in the first layer")
+    return shape.heads[0]
+
+
+def _unknown_architecture(keys: Keys) -> InputError:
+    near = get_close_matches(keys.arch, ARCHITECTURES, n=2)
+    why = f"'{plain(keys.arch, 60)}' is not an architecture that kvtui knows"
+    if near:
+        why += f" (nearest: {' or '.join(near)})"
+    try:
+        shape = _shape(keys)
+        elements = _head_size(shape, "key") + _head_size(shape, "value")
+    except InputError:
+        return keys.wrong("general.architecture", why)
+    most = 2 * elements * sum(shape.kv_heads[: shape.trunk])
+    return keys.wrong(
+        "general.architecture", f"{why}; with full attention it would keep {most:,} bytes per token, else less"
+    )

@@ -1,0 +1,200 @@
+"""A GGUF file, whole or split → ModelSpec: layers from its metadata, weights from its list of tensors."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import Cache, Experts, Layer, ModelSpec
+from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
+from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, Keys, Shape, layer_caches, read_shape
+
+_BLOCK = re.compile(r"blk\.([0-9]{1,4})\.(.+)")
+_ROUTED = re.compile(r"ffn_(?:gate|up|down|gate_up)(?:_exps\.|\.[0-9]+\.).*")
+_DOWN = re.compile(r"ffn_down(_exps|_shexp|)\.weight")
+_PART = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf")
+_EMBEDDING = "token_embd.weight"
+_PER_LAYER_EMBEDDING = "per_layer_token_embd.weight"
+
+
+def read_gguf(path: Path) -> ModelSpec:
+    """The model in the GGUF file at ``path``, or in the split file whose first part that is.
+
+    Only headers are read. ``weight_bytes`` is the exact size of all tensors as stored; it is None, with a note, when
+    parts of a split file are not beside the first. Raises InputError, naming the file and the key, for a file that is
+    not readable, of an unknown architecture, or that contradicts itself.
+    """
+    header = read_header(path)
+    keys = Keys(path, header.metadata)
+    arch = keys.text("general.architecture")
+    if not arch:
+        raise keys.wrong("general.architecture", _no_architecture(keys))
+    keys = Keys(path, header.metadata, arch)
+    shape = read_shape(keys)
+    stem, tensors, missing = _all_tensors(keys, header)
+    caches = layer_caches(shape)
+    if header.absent_bytes:
+        shape.note(f"the file is incomplete: {format_bytes(header.absent_bytes)} of its tensors are not in it")
+    if missing:
+        shape.note(missing)
+        layers = tuple(Layer(kept, width=_stated_width(shape, index)) for index, kept in enumerate(caches))
+        weights = None
+    else:
+        blocks = _blocks(shape, tensors)
+        layers = tuple(_layer(shape, index, kept, blocks[index]) for index, kept in enumerate(caches))
+        weights = _weights(shape, layers, tensors)
+    predict = layers[shape.trunk :]
+    if weights is not None:
+        predict = tuple(layer for layer in predict if layer.parameters)
+    return ModelSpec(
+        name=plain(keys.text("general.name") or stem, 80),
+        source=f"GGUF header ({', '.join(filter(None, (arch, _file_type(keys))))})",
+        confidence="H",
+        layers=layers[: shape.trunk],
+        hidden=keys.maybe(".embedding_length"),
+        vocab=_vocabulary(keys, tensors),
+        max_context=keys.maybe(".context_length", least=0, most=MAX_WINDOW) or None,
+        parameters=weights.total if weights else None,
+        active_parameters=weights.active if weights else None,
+        parameters_from="file",
+        mtp=predict,
+        weight_bytes=weights.bytes if weights else None,
+        notes=tuple(shape.notes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    total: int
+    active: int
+    bytes: int
+
+
+def _no_architecture(keys: Keys) -> str:
+    number = keys.maybe("split.no", least=0, most=MAX_COUNT)
+    if number:
+        name = _PART.fullmatch(keys.path.name)
+        first = f", {plain(name[1])}-00001-of-{name[3]}.gguf" if name else ""
+        return f"is missing; this is part {number + 1} of a split file: give the first part{first}"
+    return "is missing"
+
+
+def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | None]:
+    """The model's file name without its ending, the tensors of all parts, and what is missing, if anything."""
+    count = keys.maybe("split.count", least=0, most=MAX_COUNT) or 1
+    tensors = list(header.tensors)
+    if count == 1:
+        return keys.path.stem, tensors, None if tensors else "weights unknown: the file holds no tensors"
+    number = keys.maybe("split.no", least=0, most=MAX_COUNT) or 0
+    name = _PART.fullmatch(keys.path.name)
+    if name is None or int(name[3]) != count or int(name[2]) != number + 1:
+        missing = f"weights unknown: a part of a split file is named NAME-{number + 1:05}-of-{count:05}.gguf"
+        return keys.path.stem, tensors, missing
+    others = [keys.path.with_name(f"{name[1]}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1)]
+    absent = [other.name for other in others if not other.exists()]
+    if absent:
+        named = ", ".join(map(plain, absent[:3])) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+        return name[1], tensors, f"weights unknown: {named} not found beside {plain(keys.path.name)}"
+    seen = {tensor.name for tensor in tensors}
+    for part, other in enumerate(others):
+        if part == number:
+            continue
+        found = read_header(other)
+        theirs = Keys(other, found.metadata)
+        if (theirs.get("split.no"), theirs.get("split.count")) != (part, count):
+            raise theirs.wrong("split.no", f"does not say part {part + 1} of {count}, as the file's name does")
+        twice = next((tensor.name for tensor in found.tensors if tensor.name in seen), None)
+        if twice is not None:
+            raise theirs.wrong("split.no", f"the tensor {plain(twice)} is in another part too")
+        tensors += found.tensors
+        seen.update(tensor.name for tensor in found.tensors)
+    promised = keys.maybe("split.tensors.count", least=0)
+    if promised is not None and promised != len(tensors):
+        raise keys.wrong("split.tensors.count", f"is {promised}, but the parts hold {len(tensors)} tensors")
+    return name[1], tensors, None
+
+
+def _blocks(shape: Shape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str, Tensor]]]:
+    blocks: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
+    for tensor in tensors:
+        found = _BLOCK.fullmatch(tensor.name)
+        if found is None:
+            continue
+        index = int(found[1])
+        if index >= shape.total:
+            raise shape.keys.wrong(".block_count", f"is {shape.total}, but there is a tensor {plain(tensor.name)}")
+        blocks[index].append((found[2], tensor))
+    return blocks
+
+
+def _layer(shape: Shape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, Tensor]]) -> Layer:
+    routed = sum(tensor.elements for part, tensor in tensors if _ROUTED.fullmatch(part))
+    experts = _experts(shape, index, routed) if routed else None
+    width = 0
+    for part, tensor in tensors:
+        down = _DOWN.fullmatch(part)
+        if down is not None and tensor.shape:
+            width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
+    parameters = sum(tensor.elements for _, tensor in tensors) - routed
+    return Layer(caches, parameters, experts, width)
+
+
+def _experts(shape: Shape, index: int, routed: int) -> Experts:
+    keys = shape.keys
+    count = keys.integer(".expert_count", most=MAX_COUNT)
+    active = _active_experts(shape)[index]
+    if not 1 <= active <= count:
+        raise keys.wrong(".expert_used_count", f"is {active} in layer {index}, of expert_count, {count}")
+    if routed % count:
+        raise keys.wrong(".expert_count", f"{count} does not divide the {routed:,} expert weights of layer {index}")
+    return Experts(count, active, routed // count)
+
+
+def _active_experts(shape: Shape) -> tuple[int, ...]:
+    return shape.keys.per_layer(".expert_used_count", shape.total, most=MAX_COUNT) or (0,) * shape.total
+
+
+def _stated_width(shape: Shape, index: int) -> int:
+    """FFN elements of one token as the metadata give them, for a file whose tensors are not all here."""
+    keys = shape.keys
+    active = _active_experts(shape)[index]
+    dense = (keys.per_layer(".feed_forward_length", shape.total) or (0,) * shape.total)[index]
+    expert = (keys.per_layer(".expert_feed_forward_length", shape.total) or (0,) * shape.total)[index]
+    return max(dense, active * expert)
+
+
+def _weights(shape: Shape, layers: tuple[Layer, ...], tensors: Iterable[Tensor]) -> _Weights:
+    """All weights, and those one token uses: no layer of ``mtp``, no idle expert, one row of per-layer embeddings."""
+    total = sum(tensor.elements for tensor in tensors)
+    active = total - sum(layer.total_parameters or 0 for layer in layers[shape.trunk :])
+    for layer in layers[: shape.trunk]:
+        if layer.experts is not None:
+            active -= (layer.experts.count - layer.experts.active) * layer.experts.parameters
+    for tensor in tensors:
+        if tensor.name == _PER_LAYER_EMBEDDING and tensor.shape:
+            active -= tensor.elements - tensor.shape[0]
+    return _Weights(total, active, sum(tensor.bytes for tensor in tensors))
+
+
+def _vocabulary(keys: Keys, tensors: Iterable[Tensor]) -> int | None:
+    stated = keys.maybe(".vocab_size")
+    if stated is not None:
+        return stated
+    tokens = keys.get("tokenizer.ggml.tokens")
+    if isinstance(tokens, Skipped) and tokens.length:
+        return tokens.length
+    return next((tensor.shape[1] for tensor in tensors if tensor.name == _EMBEDDING and len(tensor.shape) == 2), None)
+
+
+def _file_type(keys: Keys) -> str | None:
+    from gguf.constants import LlamaFileType
+
+    number = keys.maybe("general.file_type", least=0, most=MAX_COUNT)
+    if number is None or number not in set(LlamaFileType):
+        return None
+    return LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")

@@ -1,0 +1,265 @@
+"""Softmax attention of a config.json: head counts, windows and layer patterns, sharing; and plain decoders of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvtui.engine.model import parameters
+from kvtui.engine.model.spec import Attention, AttentionKind, Cache, Shared
+from kvtui.engine.sources.hf.ffn import feed_forwards
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
+from kvtui.engine.sources.hf.shape import Body, FeedForward, Kind, Mixer, Traits, own_cache
+
+LAYER_TYPES: dict[str, Kind] = {
+    "full_attention": "full",
+    "attention": "full",
+    "sliding_attention": "sliding",
+    "chunked_attention": "chunked",
+    "linear_attention": "linear",
+}
+_SELF: dict[Kind, AttentionKind] = {"full": "full", "sliding": "sliding_window", "chunked": "chunked_local"}
+
+Kinds = Callable[[Config, int], tuple[Kind, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Query and KV heads with the sizes of a K and a V vector."""
+
+    q: int
+    kv: int
+    k: int
+    v: int
+
+    def attention(self, kind: Kind = "full", cap: int | None = None) -> Attention:
+        """The cache of a layer of ``kind``; ``cap`` is its window or chunk."""
+        return Attention(_SELF[kind], self.q, self.kv, self.k, self.v, None if kind == "full" else cap)
+
+
+def layer_count(config: Config) -> int:
+    """num_hidden_layers."""
+    return config.count("num_hidden_layers", most=LAYERS)
+
+
+def context_of(config: Config) -> int | None:
+    """The longest context that the file declares."""
+    fields = ("model_max_length", "max_position_embeddings", "max_sequence_length", "seq_length", "n_positions")
+    return next((found for field in fields if (found := config.maybe(field, most=CONTEXT)) is not None), None)
+
+
+def kv_heads(config: Config, q: int, *fields: str, mha: bool = False) -> int:
+    """KV heads; ``null`` means one per query head, and so does a missing field where ``mha``."""
+    kv = config.maybe(*fields)
+    if kv is None:
+        if not mha and not any(config.stated(field) for field in fields):
+            raise config.error(fields[0], "is missing")
+        return q
+    check_heads(config, fields[0], q, kv)
+    return kv
+
+
+def check_heads(config: Config, field: str, q: int, kv: int) -> None:
+    """Raises InputError when ``q`` query heads cannot share ``kv`` KV heads."""
+    if q % kv:
+        raise config.error(field, f"{kv} does not divide num_attention_heads {q}")
+
+
+def read_heads(config: Config, hidden: int, traits: Traits) -> Heads:
+    """Heads of a plain model; head_dim is the file's, else hidden/heads where the type allows that."""
+    q = config.count("num_attention_heads")
+    kv = kv_heads(config, q, "num_key_value_heads", mha=traits.mha)
+    dim = config.maybe("head_dim", "attention_head_dim")
+    if dim is None:
+        if traits.head_dim:
+            raise config.error("head_dim", "is missing; this model type does not use hidden_size/num_attention_heads")
+        if hidden % q:
+            raise config.error("hidden_size", f"{hidden} is not divisible by num_attention_heads {q}; no head_dim")
+        dim = hidden // q
+    return Heads(q, kv, dim, dim)
+
+
+def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> int:
+    """Weights of an attention layer as ``traits`` build it."""
+    return parameters.attention(
+        hidden,
+        heads.q,
+        heads.kv,
+        heads.k,
+        heads.v,
+        qkv_bias=config.on(traits.qkv_bias),
+        out_bias=config.on(traits.out_bias),
+        qk_norm=traits.qk_norm if config.on(traits.qk_normed) else None,
+        gated=traits.gated,
+        tied_kv=tied_kv,
+        sinks=traits.sinks,
+    )
+
+
+def uniform(kind: Kind, layers: int) -> tuple[Kind, ...]:
+    """``layers`` layers of one kind."""
+    return (kind,) * layers
+
+
+def full(config: Config, layers: int) -> tuple[Kind, ...]:
+    """Full attention everywhere; a stated layer_types must say so too."""
+    config.choices("layer_types", {"full_attention": "full", "attention": "full"}, layers)
+    return uniform("full", layers)
+
+
+def windowed(config: Config, layers: int) -> tuple[Kind, ...]:
+    """The same window in every layer, or none (``null``)."""
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    window = config.maybe("sliding_window", most=CONTEXT)
+    return uniform("full" if window is None else "sliding", layers)
+
+
+def mistral(config: Config, layers: int) -> tuple[Kind, ...]:
+    """Mistral: every file says whether there is a window (the class default is one of 4,096)."""
+    if not config.stated("sliding_window"):
+        raise config.error("sliding_window", "is missing; null means full attention")
+    return windowed(config, layers)
+
+
+def optional_window(config: Config, layers: int) -> tuple[Kind, ...]:
+    """A window that most engines ignore: full attention, and a note."""
+    window, context = config.maybe("sliding_window", most=CONTEXT), context_of(config)
+    if window is not None and (context is None or window < context):
+        config.notes.append(f"sliding_window {window:,} is not applied: most engines cache every token")
+    return full(config, layers)
+
+
+def qwen(config: Config, layers: int) -> tuple[Kind, ...]:
+    """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window."""
+    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    first = config.maybe("max_window_layers", least=0, most=LAYERS)
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if not slides or window is None:
+        return uniform("full", layers)
+    if first is None:
+        raise config.error("max_window_layers", "is missing, but use_sliding_window is true")
+    return tuple("sliding" if layer >= first else "full" for layer in range(layers))
+
+
+def no_window(config: Config, layers: int) -> tuple[Kind, ...]:
+    """Types whose window engines read differently: only their files without one, or with layer_types, are read."""
+    if config.flag("use_sliding_window") and config.raw("layer_types") is None:
+        raise config.error("use_sliding_window", "is true, but layer_types is missing: which layers slide is unknown")
+    config.ignore("max_window_layers", "use_qk_norm")
+    if config.raw("layer_types") is None:
+        config.ignore("sliding_window")
+        return uniform("full", layers)
+    return typed(config, layers)
+
+
+def typed(config: Config, layers: int) -> tuple[Kind, ...]:
+    """The layer kinds that layer_types lists."""
+    kinds = config.choices("layer_types", LAYER_TYPES, layers)
+    if kinds is None:
+        raise config.error("layer_types", "is missing")
+    return kinds
+
+
+def every(period: int) -> Kinds:
+    """Each ``period``-th layer full, the others sliding, unless layer_types or sliding_window_pattern say otherwise.
+
+    A sliding_window of null means that there is none.
+    """
+
+    def kinds(config: Config, layers: int) -> tuple[Kind, ...]:
+        if config.raw("layer_types") is not None:
+            config.ignore("sliding_window_pattern")
+            return typed(config, layers)
+        step = config.maybe("sliding_window_pattern", most=LAYERS) or period
+        if config.stated("sliding_window") and config.raw("sliding_window") is None:
+            return uniform("full", layers)
+        return tuple("sliding" if (layer + 1) % step else "full" for layer in range(layers))
+
+    return kinds
+
+
+def llama4(config: Config, layers: int) -> tuple[Kind, ...]:
+    """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full."""
+    interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
+    ropes = config.numbers("no_rope_layers", most=1)
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if ropes and len(ropes) != layers:
+        raise config.error("no_rope_layers", f"has {len(ropes)} entries for {layers} layers")
+    ropes = ropes or tuple(int((layer + 1) % interval != 0) for layer in range(layers))
+    return tuple("chunked" if rope else "full" for rope in ropes)
+
+
+def cap_of(config: Config, kind: Kind) -> int | None:
+    """Tokens that a layer of ``kind`` keeps, None if all. Raises InputError when the file does not say."""
+    match kind:
+        case "full":
+            return None
+        case "sliding":
+            window = config.maybe("sliding_window", "sliding_window_size", most=CONTEXT)
+            if window is None:
+                raise config.error("sliding_window", "is missing, but there are sliding layers")
+            return window
+        case "chunked":
+            config.need("attention_chunk_size")
+            return config.maybe("attention_chunk_size", most=CONTEXT)
+    raise config.error("layer_types", f"{kind} layers are not known for this model type")
+
+
+def cache_of(config: Config, heads: Heads, kind: Kind) -> Attention:
+    """The cache of a self-attention layer; a window that is no shorter than the context makes it a full one."""
+    cap, context = cap_of(config, kind), context_of(config)
+    if cap is None or (context is not None and cap >= context):
+        return heads.attention()
+    return heads.attention(kind, cap)
+
+
+def plain(traits: Traits, kinds: Kinds = full) -> Callable[[Config], Body]:
+    """The reader of a decoder whose layers differ in nothing but their windows and experts."""
+
+    def read(config: Config) -> Body:
+        hidden, layers = config.count("hidden_size"), layer_count(config)
+        heads = read_heads(config, hidden, traits)
+        weights = attention_weights(config, hidden, heads, traits)
+        order = kinds(config, layers)
+        mixers = {kind: Mixer((cache_of(config, heads, kind),), weights) for kind in dict.fromkeys(order)}
+        blocks = feed_forwards(config, hidden, layers, traits.ffn)
+        mtp = (heads.attention(),)
+        return assemble(config, hidden, traits, tuple(mixers[kind] for kind in order), blocks, mtp)
+
+    return read
+
+
+def assemble(
+    config: Config,
+    hidden: int,
+    traits: Traits,
+    mixers: tuple[Mixer, ...],
+    blocks: tuple[FeedForward, ...],
+    mtp: tuple[Cache, ...],
+    outside: int = 0,
+) -> Body:
+    """A body with the norms of ``traits``; ``mtp`` is what one extra prediction layer caches."""
+    norm = hidden * (2 if traits.norm_bias else 1)
+    return Body(mixers, blocks, traits.norms * norm, norm, (mtp,) * mtp_layers(config), outside)
+
+
+def mtp_layers(config: Config) -> int:
+    """Extra multi-token-prediction layers."""
+    fields = "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers"
+    return config.maybe(*fields, least=0, most=LAYERS) or 0
+
+
+def share_last(config: Config, field: str, mixers: list[Mixer], order: tuple[Kind, ...], shared: int) -> None:
+    """Lets the last ``shared`` layers read K and V of the last layer of their kind before them."""
+    first = len(mixers) - shared
+    if first <= 0:
+        raise config.error(field, f"{shared} of {len(mixers)} layers leave none that stores K and V")
+    for layer in range(first, len(mixers)):
+        owner = next((mixers[i] for i in reversed(range(first)) if order[i] == order[layer]), None)
+        cache = None if owner is None else own_cache(owner.caches)
+        if cache is None:
+            raise config.error(field, f"layer {layer} reads a {order[layer]} layer, but none stores K and V")
+        mixers[layer] = Mixer((Shared(cache),), mixers[layer].parameters)

@@ -1,0 +1,353 @@
+"""A Hugging Face config.json, alone or in a model's folder → ModelSpec.
+
+The file is untrusted: it may be anything, and says nothing that is believed before it is checked. A model type that is
+not known is read only as a plain decoder, and only if no field of it speaks of another kind of cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_BYTES
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.sources.hf.attention import context_of
+from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
+from kvtui.engine.sources.hf.shape import Body, Family
+
+MAX_CONFIG_BYTES = 8 * 2**20
+MAX_INDEX_BYTES = 64 * 2**20
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+
+_NESTED = ("text_config", "language_config", "llm_config", "thinker_config")
+_OTHER_PARTS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{1,79}")
+_HASH = re.compile(r"[0-9a-f]{16,}")
+_HUB_FOLDER = re.compile(r"models--[A-Za-z0-9._-]+--([A-Za-z0-9][A-Za-z0-9._-]{0,95})")
+_QUANTIZED = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4"}
+_ALGORITHMS = {"nvfp4": "nvfp4", "w4a16_nvfp4": "nvfp4", "fp8": "fp8"}
+
+
+def read_config(path: Path) -> ModelSpec:
+    """The model that the config.json at ``path``, or in the folder ``path``, describes.
+
+    The exact weight bytes are taken from the safetensors index beside it, if there is one. Raises InputError naming
+    the file and what is wrong with it.
+    """
+    folder = _mode(path, "no such file or folder")
+    file = path / CONFIG if stat.S_ISDIR(folder) else path
+    where = _shown(file)
+    _mode(file, f"the folder has no {CONFIG}")
+    config = _read_object(file, where, MAX_CONFIG_BYTES)
+    spec = model_from_config(config, _fallback_name(file), where)
+    index = file.parent / INDEX
+    if file.name == CONFIG and os.path.exists(index):
+        return replace(spec, weight_bytes=_total_size(_read_object(index, _shown(index), MAX_INDEX_BYTES), index))
+    return spec
+
+
+def model_from_config(config: Mapping[str, object], name: str, where: str) -> ModelSpec:
+    """The model that the parsed ``config`` describes.
+
+    ``name`` is used where the file does not say what it is called, ``where`` is the file as shown in errors. Raises
+    InputError naming the field that is missing, wrong, contradictory or not understood.
+    """
+    outer = Config(config, where)
+    parts = _unwrapped(outer)
+    typed = next((part for part in reversed(parts) if part.raw("model_type") is not None), outer)
+    model_type = typed.text("model_type") or ""
+    family = find_family(model_type) or _by_architecture(parts)
+    text = Config(parts[-1].values, where, parts[-1].prefix, dict(family.defaults) if family else None)
+    source = f"config.json (model_type {plain(model_type, 60)})"
+    body = _read_known(text, family, model_type) if family else _read_unknown(text, model_type)
+    spec = _assemble(text, body, _tied(parts, (family or UNKNOWN).tied))
+    if any(isinstance(part.raw(field), dict) for part in parts for field in _OTHER_PARTS):
+        text.notes.append("language model only: other parts (vision, audio) are not counted")
+    if text.defaulted:
+        fields = ", ".join(dict.fromkeys(text.defaulted))
+        text.notes.append(f"{fields} not in the file: class defaults of {plain(model_type, 60)}")
+    return replace(
+        spec,
+        name=_own_name(outer) or plain(name, 80) or "model",
+        source=source,
+        confidence=(family or UNKNOWN).confidence,
+        published_weights=_published(parts),
+        notes=tuple(dict.fromkeys(text.notes)),
+    )
+
+
+def _unwrapped(outer: Config) -> list[Config]:
+    """``outer`` and, inside it, the part that describes the language model."""
+    parts = [outer]
+    while len(parts) <= 3:
+        found = [field for field in _NESTED if isinstance(parts[-1].raw(field), dict) and parts[-1].raw(field)]
+        if len(found) > 1:
+            raise parts[-1].error(found[1], f"and {found[0]} are both there: which is the language model is unclear")
+        inner = parts[-1].inner(found[0]) if found else None
+        if inner is None:
+            break
+        parts.append(inner)
+    return parts
+
+
+def _by_architecture(parts: list[Config]) -> Family | None:
+    """The family of the first architecture that the file names, for released files with a model_type of their own."""
+    for part in reversed(parts):
+        names = part.words("architectures") or ()
+        if names and names[0] in ARCHITECTURES:
+            return find_family(ARCHITECTURES[names[0]])
+    return None
+
+
+def _read_known(text: Config, family: Family, model_type: str) -> Body:
+    body = family.read(text)
+    text.ignore("lm_head_bias", "use_parallel_residual")
+    hints = text.cache_hints()
+    if hints:
+        what = f"model_type {plain(model_type, 60)} is known, but not with {', '.join(hints[:4])}"
+        raise InputError(f"{text.where}: {what}{_bounds(text)}")
+    for field in text.weight_hints():
+        text.uncounted.append(f"{field} is not understood")
+    return body
+
+
+def _read_unknown(text: Config, model_type: str) -> Body:
+    kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
+    if text.raw("use_sliding_window") is False:
+        text.ignore("sliding_window", "max_window_layers")
+    try:
+        hints = _hints_of_unknown(text)
+        if not hints:
+            body = UNKNOWN.read(text)
+    except InputError as error:
+        problem = str(error).removeprefix(f"{text.where}: ")
+        raise InputError(f"{text.where}: {kind}: {problem}{_bounds(text)}") from None
+    if hints:
+        raise InputError(f"{text.where}: {kind} with {', '.join(hints[:4])}: not understood{_bounds(text)}")
+    text.notes.append(f"{kind} read as a plain decoder")
+    for field in text.weight_hints():
+        text.uncounted.append(f"{field} is not understood")
+    if text.raw("hidden_act") != "silu":
+        text.uncounted.append("whether its feed-forward blocks are gated is not known")
+    text.need_to_count("tie_word_embeddings")
+    if not text.uncounted:
+        text.notes.append("parameters counted as a Llama-like decoder's")
+    return body
+
+
+def _hints_of_unknown(text: Config) -> list[str]:
+    """Fields of an unknown model that speak of another cache; a layer_types of full attention only is none."""
+    if set(text.words("layer_types") or ()) - {"full_attention"}:
+        return [f"{text.prefix}layer_types={shown(text.raw('layer_types'))}", *text.cache_hints()]
+    return text.cache_hints()
+
+
+def _bounds(text: Config) -> str:
+    """Least and most bytes per token, from what can be read of ``text``; empty if too little can."""
+    try:
+        layers = text.maybe("num_hidden_layers", most=LAYERS)
+        q, hidden = text.maybe("num_attention_heads"), text.maybe("hidden_size")
+        kv = text.maybe("num_key_value_heads") or q
+        dim = text.maybe("head_dim") or (hidden // q if hidden and q else None)
+    except InputError:
+        return ""
+    if not (layers and kv and dim):
+        return ""
+    most = 4 * layers * kv * dim
+    return f"; between 0 (no layer caches) and {most:,} (full attention in all {layers}) bytes per token at bf16"
+
+
+def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
+    """The specification of ``body`` with its embeddings; name and source are filled in later."""
+    hidden = text.maybe("hidden_size", "d_model")
+    vocab = text.maybe("vocab_size", most=VOCAB)
+    if vocab is None or hidden is None:
+        text.uncounted.append(f"{text.prefix}vocab_size is missing")
+    counted = not text.uncounted
+    layers = body.layers(counted)
+    total = active = None
+    if counted:
+        fixed = (vocab or 0) * (hidden or 0) * (1 if tied else 2) + body.final_norm + body.outside
+        fixed += (vocab or 0) * text.flag("lm_head_bias")
+        fixed += sum(layer.parameters or 0 for layer in layers)
+        routed = [layer.experts for layer in layers if layer.experts is not None]
+        total = fixed + body.encoder + sum(experts.count * experts.parameters for experts in routed)
+        if body.mtp:
+            text.notes.append("parameters leave out the multi-token-prediction layers")
+        active = fixed + sum(experts.active * experts.parameters for experts in routed)
+    else:
+        text.notes.append(f"parameters unknown: {text.uncounted[0]}")
+    return ModelSpec(
+        name="",
+        source="",
+        confidence="",
+        layers=layers,
+        hidden=hidden,
+        vocab=vocab,
+        max_context=context_of(text) or text.maybe("max_target_positions", most=CONTEXT),
+        parameters=total,
+        active_parameters=active,
+        parameters_from="shape" if counted else "unknown",
+        mtp=tuple(Layer(caches) for caches in body.mtp if caches),
+    )
+
+
+def _tied(parts: list[Config], default: bool) -> bool:
+    """Whether output and input embeddings are one matrix: the outermost statement counts."""
+    for part in parts:
+        for field in ("tie_word_embeddings", "tie_embedding"):
+            if part.raw(field) is not None:
+                return part.flag(field)
+    return default
+
+
+def _published(parts: list[Config]) -> str | None:
+    """The format of the published weights where the file says it; None for 16 bits and for mixtures."""
+    if any(part.text("expert_dtype") == "fp4" for part in parts):
+        return "mxfp4"
+    for part in parts:
+        quantization = part.inner("quantization_config")
+        if quantization is not None:
+            return _quantization(quantization)
+    return None
+
+
+def _quantization(config: Config) -> str | None:
+    method = (config.text("quant_method") or "").lower()
+    algorithm = (config.text("quant_algo") or "").lower()
+    if method in _QUANTIZED:
+        return _QUANTIZED[method]
+    if algorithm in _ALGORITHMS:
+        return _ALGORITHMS[algorithm]
+    if method in ("awq", "gptq"):
+        return {4: "int4", 8: "int8"}.get(config.maybe("bits", "w_bit") or 0)
+    if method != "compressed-tensors":
+        return None
+    layout = config.text("format") or ""
+    for known in ("mxfp4", "nvfp4"):
+        if layout.startswith(known):
+            return known
+    groups = config.inner("config_groups")
+    group = groups.inner("group_0") if groups is not None else None
+    weights = group.inner("weights") if group is not None else None
+    if weights is None:
+        return None
+    return {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8"}.get(
+        (weights.text("type") or "", weights.maybe("num_bits") or 0)
+    )
+
+
+def _own_name(config: Config) -> str | None:
+    """The last part of _name_or_path, if it is a model's name and not a hash or a checkpoint number."""
+    path = config.text("_name_or_path") or ""
+    last = re.split(r"[/\\]", path[-400:].rstrip("/\\"))[-1]
+    plausible = _NAME.fullmatch(last) and not _HASH.fullmatch(last) and not last.startswith("checkpoint")
+    return last if plausible else None
+
+
+def _fallback_name(file: Path) -> str:
+    """The folder's name for a config.json, else the file's; in the hub's cache, the repository's."""
+    if file.name != CONFIG:
+        return file.stem
+    folder = file.absolute().parent
+    hub = _HUB_FOLDER.fullmatch(folder.parent.parent.name) if folder.parent.name == "snapshots" else None
+    return hub[1] if hub else folder.name or "model"
+
+
+def _shown(path: Path) -> str:
+    return plain(str(path), 400)
+
+
+def _mode(path: Path, missing: str) -> int:
+    """The file mode of ``path``. Raises InputError if it cannot be had, ``missing`` if there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{_shown(path)}: {missing}") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError(f"{_shown(path)}: cannot be read: {plain(reason)}")
+
+
+def _read_object(path: Path, where: str, most: int) -> dict[str, object]:
+    """The JSON object in the regular file at ``path`` of at most ``most`` bytes."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{where}: is not a regular file")
+        if found.st_size > most:
+            raise InputError(f"{where}: is larger than {most // 2**20} MiB")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unreadable(path, error) from None
+    if len(data) > most:
+        raise InputError(f"{where}: is larger than {most // 2**20} MiB")
+    return _parse(data, where)
+
+
+class _NotJsonError(Exception):
+    """What ``_parse`` reports of a value that the JSON module would let through."""
+
+
+def _parse(data: bytes, where: str) -> dict[str, object]:
+    """One JSON object. Infinity is let through, as released files have it in fields that do not matter here."""
+    try:
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError:
+        raise InputError(f"{where}: is not UTF-8 text") from None
+    except RecursionError:
+        raise InputError(f"{where}: is nested too deeply") from None
+    except _NotJsonError as error:
+        raise InputError(f"{where}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: line {error.lineno}: is not JSON: {plain(error.msg)}") from None
+    except ValueError:
+        raise InputError(f"{where}: is not JSON: a number has too many digits") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: holds {shown(value)}, not an object")
+    return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise _NotJsonError(f"'{plain(twice, 60)}' is there twice")
+    return values
+
+
+def _constant(name: str) -> float:
+    if name == "NaN":
+        raise _NotJsonError("holds NaN, which is not JSON")
+    return float(name)
+
+
+def _total_size(index: dict[str, object], path: Path) -> int | None:
+    """metadata.total_size of a safetensors index; older files write it as a whole float."""
+    metadata = index.get("metadata")
+    size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    if isinstance(size, float) and size.is_integer() and size <= 2**53:
+        size = int(size)
+    if size is None:
+        return None
+    if type(size) is not int or not 1 <= size <= MAX_BYTES:
+        raise InputError(f"{_shown(path)}: metadata.total_size: {shown(size)} is not a number of bytes")
+    return size

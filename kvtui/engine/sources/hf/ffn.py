@@ -1,0 +1,89 @@
+"""Feed-forward blocks of a config.json: which layers have experts, how wide everything is, what it weighs."""
+
+from __future__ import annotations
+
+from kvtui.engine.model import parameters
+from kvtui.engine.sources.hf.fields import LAYERS, Config
+from kvtui.engine.sources.hf.shape import FeedForward, Ffn
+
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+ACTIVE = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "experts_per_token",
+    "moe_topk",
+    "moe_top_k",
+    "moe_k",
+    "top_k_experts",
+)
+_SPARSE = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
+
+
+def feed_forwards(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[FeedForward, ...]:
+    """One block per layer. A width that the file does not state leaves the weights uncounted."""
+    has_experts = ffn.routed and expert_count(config) > 0
+    sparse = sparse_layers(config, layers) if has_experts else (False,) * layers
+    if has_experts and ffn.dense_first:
+        listed = isinstance(config.raw("moe_layer_freq"), list)
+        config.need_to_count("moe_layer_freq" if listed else "first_k_dense_replace", "mlp_layer_types")
+    moe = routed(config, hidden, ffn) if any(sparse) else FeedForward()
+    plain = FeedForward() if all(sparse) else dense(config, hidden, ffn)
+    return tuple(moe if routed_here else plain for routed_here in sparse)
+
+
+def expert_count(config: Config) -> int:
+    """The number of routed experts; 0 for a dense model. Fewer than 2 are none."""
+    count = config.maybe(*EXPERTS, least=0) or 0
+    return count if count > 1 else 0
+
+
+def dense(config: Config, hidden: int, ffn: Ffn) -> FeedForward:
+    """A block without experts."""
+    width = config.weight(*ffn.dense)
+    return FeedForward(parameters.mlp(hidden, width, gated=ffn.gated, bias=config.on(ffn.bias)), width=width)
+
+
+def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> FeedForward:
+    """A block with routed experts, their router and the shared experts."""
+    count, width = config.count(*EXPERTS), config.weight(*ffn.expert)
+    active = config.count(*ACTIVE)
+    if active > count:
+        raise config.error("num_experts_per_tok", f"{active} are more than the {count} experts")
+    bias = config.on(ffn.bias)
+    experts, weights = parameters.experts(
+        hidden,
+        count,
+        active,
+        width,
+        gated=ffn.gated,
+        bias=bias,
+        router_bias=config.on(ffn.router_bias),
+        latent=latent,
+    )
+    if ffn.shared or ffn.shared_count:
+        config.need_to_count(*(ffn.shared or ffn.shared_count))
+    shared = (config.maybe(*ffn.shared, least=0) or 0) if ffn.shared else 0
+    if ffn.shared_count:
+        shared = width * (config.maybe(*ffn.shared_count, least=0) or 0)
+    if shared:
+        weights += parameters.mlp(hidden, shared, gated=ffn.gated, bias=bias) + hidden * ffn.shared_gate
+    return FeedForward(weights, experts, active * width + shared)
+
+
+def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
+    """Which layers have experts, by the first of the published conventions that the file uses; all, if none."""
+    words = config.choices("mlp_layer_types", _SPARSE, layers)
+    frequencies = config.numbers("moe_layer_freq", most=1) if isinstance(config.raw("moe_layer_freq"), list) else None
+    first = config.maybe("first_k_dense_replace", "num_dense_layers", least=0, most=LAYERS) or 0
+    if words is not None:
+        return words
+    if frequencies is not None:
+        if len(frequencies) != layers:
+            raise config.error("moe_layer_freq", f"has {len(frequencies)} entries for {layers} layers")
+        return tuple(bool(frequency) for frequency in frequencies)
+    if config.raw("decoder_sparse_step") is not None or config.raw("mlp_only_layers") is not None:
+        step = config.maybe("decoder_sparse_step", most=LAYERS) or 1
+        dense_only = config.indices("mlp_only_layers", layers) or ()
+        return tuple(layer not in dense_only and (layer + 1) % step == 0 for layer in range(layers))
+    every = config.maybe("moe_layer_freq", most=LAYERS) or 1
+    return tuple(layer >= first and layer % every == 0 for layer in range(layers))

@@ -1,0 +1,256 @@
+"""Typed access to the JSON object of a Hugging Face config.json.
+
+Every error names the file and the field. ``null`` counts as absent, as the configuration classes have it. The reader
+remembers which fields were asked for: a field that nobody read and whose name speaks of another kind of cache means
+that the model is not understood, and no number may be given for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import TypeVar
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+
+LAYERS = 1024
+DIM = 2**24
+VOCAB = 2**31
+CONTEXT = 2**40
+
+T = TypeVar("T")
+
+Flag = bool | tuple[str, bool]
+"""What a model type fixes, or the field that says it and the class default of that field."""
+
+_CACHE_HINTS = re.compile(
+    r"sliding|window|(^|_)swa(_|$)|chunk|(?<!mlp_)layer_types|block_type|block_config|layer_pattern|hybrid|attn_type"
+    r"|attention_type|other_setting|full_attn|full_attention|(attn|attention)_layer|cross_attention|layer_group"
+    r"|(^|_)(local|global)_(attn|attention|head|key|kv|num|window|layer)|mamba|(^|_)ssm|state_size|d_state|(^|_)conv|rwkv|recurr|delta|(^|_)kda|retention|lightning"
+    r"|hyena|xlstm|(^|_)lru|time_mix|linear_(attn|attention|key|value|num|conv|head)|(^|_)index|indexer|compress"
+    r"|sparse_(attn|attention|block)|shared_kv|kv_shared|kv_source|share_kv|(^|_)cla(_|$)|(^|_)(mla|nsa|moba|dsa)(_|$)"
+    r"|lora_rank|(nope|rope|v|value|key)_head_dim|encoder_layers|decoder_layers|is_encoder_decoder|multi_query"
+    r"|new_decoder|n_head_kv|num_kv_heads|query_group|per_layer|bidirectional"
+)
+_WEIGHT_HINTS = re.compile(
+    r"expert|(^|_)moe|bias$|qk_(layer)?norm|shared_intermediate|mlp_layer_types|parallel_residual"
+)
+
+
+class Config:
+    """One JSON object, its fields read with their types and ranges checked.
+
+    ``where`` is the file as shown in errors and ``prefix`` the path of this object in it. ``defaults`` are documented
+    class defaults that released files rely on; those that were used are in ``defaulted``. ``notes`` collects what the
+    user should know, ``uncounted`` why the parameters cannot be counted.
+    """
+
+    def __init__(
+        self, values: Mapping[str, object], where: str, prefix: str = "", defaults: Mapping[str, int] | None = None
+    ) -> None:
+        self.where = where
+        self.prefix = prefix
+        self.notes: list[str] = []
+        self.uncounted: list[str] = []
+        self.defaulted: list[str] = []
+        self.values = values
+        self._defaults = defaults or {}
+        self._read: set[str] = set()
+
+    def error(self, field: str, problem: str) -> InputError:
+        """The error for ``field`` of this object."""
+        return InputError(f"{self.where}: {self.prefix}{field}: {problem}")
+
+    def stated(self, field: str) -> bool:
+        """Whether the field is there, be it null."""
+        return field in self.values
+
+    def need(self, *fields: str) -> None:
+        """Raises InputError unless each of ``fields`` is there, be it null: no default of them is right."""
+        for field in fields:
+            if not self.stated(field):
+                raise self.error(field, "is missing")
+
+    def need_to_count(self, *fields: str) -> None:
+        """Leaves the weights uncounted unless one of ``fields`` is there, be it null."""
+        if not any(self.stated(field) for field in fields):
+            self.uncounted.append(f"{self.prefix}{fields[0]} is missing")
+
+    def raw(self, field: str) -> object:
+        """The value as parsed; None if it is null or absent."""
+        self._read.add(field)
+        return self.values.get(field)
+
+    def ignore(self, *fields: str) -> None:
+        """Marks ``fields`` as understood: they do not change what is cached."""
+        self._read.update(fields)
+
+    def maybe(self, *fields: str, least: int = 1, most: int = DIM) -> int | None:
+        """The whole number under the first of ``fields`` that is set; all that are set must agree."""
+        found = [(field, value) for field in fields if (value := self.raw(field)) is not None]
+        for field, value in found:
+            if type(value) is not int:
+                raise self.error(field, f"{shown(value)} is not a whole number")
+            if not least <= value <= most:
+                raise self.error(field, f"{shown(value)} is out of range ({least} to {most:,})")
+            if value != found[0][1]:
+                first = f"{self.prefix}{found[0][0]}"
+                raise self.error(field, f"{value} contradicts {first} {shown(found[0][1])}")
+        if found:
+            value = found[0][1]
+            assert isinstance(value, int)
+            return value
+        for field in fields:
+            if field in self._defaults and field not in self.values:
+                self.defaulted.append(field)
+                return self._defaults[field]
+        return None
+
+    def count(self, *fields: str, least: int = 1, most: int = DIM) -> int:
+        """As ``maybe``, but one of ``fields`` must be set."""
+        value = self.maybe(*fields, least=least, most=most)
+        if value is None:
+            raise self.error(fields[0], "is missing")
+        return value
+
+    def weight(self, *fields: str, least: int = 1, most: int = DIM) -> int:
+        """As ``maybe``, for a number that only the weights depend on: without it they are not counted, and it is 0."""
+        value = self.maybe(*fields, least=least, most=most)
+        if value is None:
+            self.uncounted.append(f"{self.prefix}{fields[0]} is missing")
+        return value or 0
+
+    def flag(self, field: str, default: bool = False) -> bool:
+        """True or false; ``default`` if absent."""
+        value = self.raw(field)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.error(field, f"{shown(value)} is not true or false")
+        return value
+
+    def on(self, flag: Flag) -> bool:
+        """What ``flag`` says for this config."""
+        return flag if isinstance(flag, bool) else self.flag(*flag)
+
+    def text(self, field: str) -> str | None:
+        """The text under ``field``, untrusted."""
+        value = self.raw(field)
+        if value is not None and not isinstance(value, str):
+            raise self.error(field, f"{shown(value)} is not text")
+        return value
+
+    def number(self, field: str, default: float) -> float:
+        """A finite number above 0 and at most 2**24; ``default`` if absent."""
+        value = self.raw(field)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(field, f"{shown(value)} is not a number")
+        if not 0 < value <= DIM or not isfinite(value):
+            raise self.error(field, f"{shown(value)} is out of range (above 0, at most {DIM:,})")
+        return float(value)
+
+    def numbers(self, field: str, least: int = 0, most: int = DIM) -> tuple[int, ...] | None:
+        """A list of whole numbers, at most as many as there can be layers."""
+        items = self._items(field)
+        if items is None:
+            return None
+        for item in items:
+            if type(item) is not int or not least <= item <= most:
+                raise self.error(field, f"{shown(item)} is not a whole number from {least} to {most:,}")
+        return tuple(item for item in items if isinstance(item, int))
+
+    def words(self, field: str) -> tuple[str, ...] | None:
+        """A list of texts, untrusted."""
+        items = self._items(field)
+        if items is None:
+            return None
+        for item in items:
+            if not isinstance(item, str):
+                raise self.error(field, f"{shown(item)} is not text")
+        return tuple(item for item in items if isinstance(item, str))
+
+    def choices(self, field: str, known: Mapping[str, T], length: int | None = None) -> tuple[T, ...] | None:
+        """A list of texts, each as ``known`` translates it, with ``length`` entries."""
+        words = self.words(field)
+        if words is None:
+            return None
+        for word in words:
+            if word not in known:
+                raise self.error(field, f"'{plain(word, 40)}' is not understood; known are {', '.join(known)}")
+        if length is not None and len(words) != length:
+            raise self.error(field, f"has {len(words)} entries for {length} layers")
+        return tuple(known[word] for word in words)
+
+    def indices(self, field: str, layers: int, first: int = 0) -> tuple[int, ...] | None:
+        """Different layer numbers, counted from ``first``."""
+        numbers = self.numbers(field)
+        for number in numbers or ():
+            if not first <= number < layers + first:
+                raise self.error(field, f"{number} is not a layer ({first} to {layers + first - 1})")
+        if numbers is not None and len(set(numbers)) != len(numbers):
+            raise self.error(field, "names a layer twice")
+        return numbers
+
+    def inner(self, field: str) -> Config | None:
+        """The object under ``field``; what it notes and cannot count is this object's."""
+        value = self.raw(field)
+        return None if value is None else self._open(value, field)
+
+    def inners(self, field: str) -> tuple[Config, ...] | None:
+        """The list of objects under ``field``."""
+        items = self._items(field)
+        return None if items is None else tuple(self._open(item, f"{field}[{i}]") for i, item in enumerate(items))
+
+    def cache_hints(self) -> list[str]:
+        """Set fields that nobody read and that speak of a cache, as ``name=value``."""
+        return [f"{plain(f'{self.prefix}{field}')}={shown(value)}" for field, value in self._unread(_CACHE_HINTS)]
+
+    def weight_hints(self) -> list[str]:
+        """Set fields that nobody read and that may change the number of weights; text and fractions never do."""
+        found = self._unread(_WEIGHT_HINTS)
+        return [plain(f"{self.prefix}{field}") for field, value in found if not isinstance(value, str | float)]
+
+    def _unread(self, hints: re.Pattern[str]) -> Iterator[tuple[str, object]]:
+        for field, value in self.values.items():
+            if field not in self._read and value not in (None, False, 0, "", [], {}) and hints.search(field):
+                yield field, value
+
+    def _items(self, field: str) -> list[object] | None:
+        value = self.raw(field)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise self.error(field, f"{shown(value)} is not a list")
+        if len(value) > 2 * LAYERS:
+            raise self.error(field, f"has {len(value):,} entries; at most {2 * LAYERS:,} are read")
+        return value
+
+    def _open(self, value: object, name: str) -> Config:
+        if not isinstance(value, dict):
+            raise self.error(name, f"{shown(value)} is not an object")
+        inner = Config(value, self.where, f"{self.prefix}{name}.")
+        inner.notes, inner.uncounted = self.notes, self.uncounted
+        return inner
+
+
+def shown(value: object) -> str:
+    """A JSON value as it may appear in an error: short, on one line, harmless."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length():,} bits"
+        case float():
+            return repr(value)
+        case str():
+            return f"'{plain(value, 40)}'"
+        case list():
+            return f"a list of {len(value):,}"
+        case _:
+            return "an object"

@@ -1,0 +1,192 @@
+"""Latent attention (MLA) of a config.json, with the sparse indexers of DeepSeek-V3.2, V4 and GLM-5.
+
+num_key_value_heads and head_dim of these files say nothing about the cache: it holds kv_lora_rank + qk_rope_head_dim
+elements per token, once for all heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kvtui.engine.model import parameters
+from kvtui.engine.model.spec import Cache, Indexer, Latent
+from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers
+from kvtui.engine.sources.hf.ffn import feed_forwards
+from kvtui.engine.sources.hf.fields import CONTEXT, Config
+from kvtui.engine.sources.hf.shape import DEEPSEEK, Body, FeedForward, Mixer, Traits
+
+DSA_PACKED = 656
+V4_PACKED = 584
+_INDEXER_TYPES = {"full": True, "shared": False}
+_DSA_LAYER_TYPES = {"deepseek_sparse_attention": True, "indexed_attention": True}
+_COMPRESS_RATIOS = (0, 4, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Mla:
+    """The shape of one MLA layer."""
+
+    q: int
+    rank: int
+    rope: int
+    weights: int
+    q_rank: int | None
+
+    def mixer(self, indexer: Indexer | None = None, indexer_weights: int = 0) -> Mixer:
+        """The layer, with an indexer's keys if it has one; DSA models have a packed layout (DeepSeek-V3.2's)."""
+        packed = DSA_PACKED if indexer is not None and (self.rank, self.rope) == (512, 64) else None
+        return self.packed_mixer(packed, indexer, indexer_weights)
+
+    def packed_mixer(self, packed: int | None, indexer: Indexer | None = None, indexer_weights: int = 0) -> Mixer:
+        """As ``mixer``, with the packed entry size given."""
+        latent = Latent(self.q, self.rank, self.rope, packed)
+        return Mixer((latent,) if indexer is None else (latent, indexer), self.weights + indexer_weights)
+
+
+def read_mla(config: Config, hidden: int) -> Mla:
+    """The latent attention of ``config``; q_lora_rank may be null for a direct query projection."""
+    q = config.count("num_attention_heads")
+    rank, rope = config.count("kv_lora_rank"), config.count("qk_rope_head_dim")
+    q_rank = config.maybe("q_lora_rank")
+    config.need_to_count("q_lora_rank")
+    nope, v_dim = config.weight("qk_nope_head_dim"), config.weight("v_head_dim")
+    if config.flag("attention_bias"):
+        config.uncounted.append(f"{config.prefix}attention_bias is true")
+    return Mla(q, rank, rope, parameters.latent(hidden, q, rank, rope, nope, v_dim, q_rank), q_rank)
+
+
+def mla(scored: bool) -> Callable[[Config], Body]:
+    """The reader of an MLA model; routers that choose by noaux_tc (by default if ``scored``) have a bias."""
+
+    def read(config: Config) -> Body:
+        hidden, layers = config.count("hidden_size"), layer_count(config)
+        mixer = read_mla(config, hidden).mixer()
+        method = config.text("topk_method")
+        ffn = replace(DEEPSEEK, router_bias=scored if method is None else method == "noaux_tc")
+        blocks = feed_forwards(config, hidden, layers, ffn)
+        return assemble(config, hidden, Traits(), (mixer,) * layers, blocks, mixer.caches)
+
+    return read
+
+
+def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> Callable[[Config], Body]:
+    """The reader of an MLA model with a DSA indexer in the layers that ``indexed`` marks."""
+
+    def read(config: Config) -> Body:
+        hidden, layers = config.count("hidden_size"), layer_count(config)
+        own = indexed(config, layers)
+        shape = read_mla(config, hidden)
+        keys = read_indexer(config)
+        if shape.q_rank is None:
+            config.uncounted.append(f"{config.prefix}q_lora_rank is missing")
+        weights = parameters.indexer(hidden, shape.q_rank or 0, keys.heads, keys.key_dim)
+        leader = shape.mixer(keys, weights)
+        follower = Mixer(leader.caches[:1], shape.weights)
+        mixers = tuple(leader if leads else follower for leads in own)
+        config.choices("layer_types", _DSA_LAYER_TYPES, layers)
+        config.ignore("indexer_rope_interleave", "index_share_for_mtp_iteration")
+        blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
+        return assemble(config, hidden, Traits(), mixers, blocks, leader.caches)
+
+    return read
+
+
+def read_indexer(config: Config, ratio: int = 1) -> Indexer:
+    """The DSA indexer: one fp8 key per token with a 4-byte scale per 128 elements."""
+    dim = config.count("index_head_dim")
+    heads, top_k = config.count("index_n_heads"), config.count("index_topk", most=CONTEXT)
+    return Indexer(heads, dim, dim + 4 * -(-dim // 128), top_k, ratio)
+
+
+def all_indexed(config: Config, layers: int) -> tuple[bool, ...]:
+    """DeepSeek-V3.2: every layer has its own indexer."""
+    return (True,) * layers
+
+
+def shared_indexers(config: Config, layers: int) -> tuple[bool, ...]:
+    """GLM-5: layers with an indexer of their own, from indexer_types, a pattern, or frequency and offset."""
+    stated = config.choices("indexer_types", _INDEXER_TYPES, layers)
+    pattern = config.text("index_topk_pattern")
+    frequency, offset = config.maybe("index_topk_freq"), config.maybe("index_skip_topk_offset", least=0)
+    derived: tuple[bool, ...] | None = None
+    if pattern is not None:
+        if len(pattern) != layers or set(pattern) - {"F", "S"}:
+            raise config.error("index_topk_pattern", f"must be {layers} letters F (full) or S (shared)")
+        derived = tuple(letter == "F" for letter in pattern)
+    elif frequency is not None:
+        after = 2 if offset is None else offset
+        derived = tuple(max(layer - after + 1, 0) % frequency == 0 for layer in range(layers))
+    if stated is not None and derived is not None and stated != derived:
+        other = "index_topk_freq" if pattern is None else "index_topk_pattern"
+        raise config.error("indexer_types", f"contradicts {config.prefix}{other}")
+    own = stated or derived or (True,) * layers
+    if not own[0]:
+        raise config.error("indexer_types", "the first layer has no other layer's indexer to share")
+    return own
+
+
+def deepseek_v4(config: Config) -> Body:
+    """DeepSeek-V4: a window in every layer, and per layer entries of 4 (with an indexer) or 128 compressed tokens."""
+    hidden, layers = config.count("hidden_size"), layer_count(config)
+    q, dim, rope = config.count("num_attention_heads"), config.count("head_dim"), config.count("qk_rope_head_dim")
+    window = config.count("sliding_window", most=CONTEXT)
+    if config.count("num_key_value_heads") != 1:
+        raise config.error("num_key_value_heads", "is not 1, which this model type always has")
+    if rope >= dim:
+        raise config.error("qk_rope_head_dim", f"{rope} leaves nothing of head_dim {dim}")
+    ratios = config.numbers("compress_ratios")
+    mtp = mtp_layers(config)
+    if ratios is None:
+        raise config.error("compress_ratios", "is missing")
+    if len(ratios) not in (layers, layers + mtp):
+        raise config.error("compress_ratios", f"has {len(ratios)} entries for {layers} layers and {mtp} MTP layers")
+    for ratio in ratios:
+        if ratio not in _COMPRESS_RATIOS:
+            raise config.error("compress_ratios", f"{ratio} is not understood; known are 0, 4 and 128")
+    config.ignore("compress_rope_theta")
+    kept = Latent(q, dim - rope, rope, V4_PACKED, cap=window)
+    caches: dict[int, tuple[Cache, ...]] = {
+        0: (kept,),
+        4: (kept, Latent(q, dim - rope, rope, V4_PACKED, ratio=4), read_indexer(config, ratio=4)),
+        128: (kept, Latent(q, dim - rope, rope, V4_PACKED, ratio=128)),
+    }
+    streams = config.weight("hc_mult")
+    weights = _v4_weights(config, hidden, q, dim)
+    mixers = tuple(Mixer(caches[ratio], weights[ratio]) for ratio in ratios[:layers])
+    blocks = feed_forwards(config, hidden, layers, replace(DEEPSEEK, dense_first=False))
+    hashed = config.maybe("num_hash_layers", least=0) or 0
+    blocks = tuple(_hash_routed(block) for block in blocks[:hashed]) + blocks[hashed:]
+    extra = tuple(caches[ratio] for ratio in ratios[layers:]) or (caches[0],) * mtp
+    collapse = streams * streams * hidden + streams + 1
+    return Body(mixers, blocks, 2 * hidden + _hyper_connections(hidden, streams), hidden, extra, collapse)
+
+
+def _hash_routed(block: FeedForward) -> FeedForward:
+    """``block`` without its router's bias: the first layers choose experts by token, not by score."""
+    return replace(block, parameters=block.parameters - (block.experts.count if block.experts else 0))
+
+
+def _hyper_connections(hidden: int, streams: int) -> int:
+    """Two hyper-connections per layer: a mixing matrix with its base and three scales each."""
+    mix = (2 + streams) * streams
+    return 2 * (mix * streams * hidden + mix + 3)
+
+
+def _v4_weights(config: Config, hidden: int, q: int, dim: int) -> dict[int, int]:
+    """Attention weights by compress ratio: low-rank query, one K=V head, grouped low-rank output, sinks, compressor."""
+    q_rank, o_rank, groups = (config.weight(field) for field in ("q_lora_rank", "o_lora_rank", "o_groups"))
+    heads, key = config.count("index_n_heads"), config.count("index_head_dim")
+    query = hidden * q_rank + q_rank + q_rank * q * dim
+    main = query + hidden * dim + dim + o_rank * q * dim + groups * o_rank * hidden + q
+    indexer = _compressor(hidden, key, 4, overlap=2) + q_rank * heads * key + hidden * heads
+    return {
+        0: main,
+        4: main + _compressor(hidden, dim, 4, overlap=2) + indexer,
+        128: main + _compressor(hidden, dim, 128, overlap=1),
+    }
+
+
+def _compressor(hidden: int, dim: int, ratio: int, overlap: int) -> int:
+    """Value and gate projections, a position bias for each of ``ratio`` tokens, a norm."""
+    return overlap * dim * (2 * hidden + ratio) + dim

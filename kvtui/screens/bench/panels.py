@@ -1,0 +1,169 @@
+"""The words of the Bench screen beside its table: what would be measured, how far it is, and what the machine does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from kvtui.bench.rate import Rate, offered, probed, reached
+from kvtui.bench.store import Stored
+from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.memory.panels.text import pair, wrapped
+from kvtui.canvas.palette import Ink
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.screens.bench.choice import Choice
+from kvtui.screens.bench.run import Snapshot
+from kvtui.widgets.panels import Section
+
+INTRO = (
+    "A case is a small transformer: prefill, first token and decode are timed.",
+    "Its cache is predicted by the planner and counted on the real arrays.",
+    "A step is held against the time this machine needs to read its bytes.",
+)
+STATES = {
+    "starting": ("starting", Ink.ACCENT),
+    "running": ("running", Ink.ACCENT),
+    "paused": ("paused", Ink.WARN),
+    "finished": ("done", Ink.GOOD),
+    "cancelled": ("cancelled", Ink.WARN),
+    "failed": ("failed", Ink.BAD),
+}
+LEAST_LOG_ROWS = 3
+
+
+def choice_section(choice: Choice, pace: tuple[float, bool], key: str) -> Section:
+    """What ``choice`` comes to, at ``pace`` seconds per case (seen, or else a guess); ``key`` changes the size."""
+    sweep, (seconds, seen) = choice.sweep, pace
+    rows: list[Row] = [
+        (Span(key, Ink.ACCENT), *_sizes(choice)),
+        (Span(f"{len(sweep.rows)} rows, {len(sweep.jobs)} different cases", Ink.TEXT),),
+        (
+            Span(f"≈ {duration(seconds * len(sweep.jobs))}", Ink.TEXT),
+            Span(" as seen before" if seen else " at a guess", Ink.DIM),
+        ),
+    ]
+    return Section("size", rows, rank=1, actions=("next_size", None, None))
+
+
+def progress_section(now: Snapshot, name: str, width: int) -> Section:
+    """How far a run is; ``name`` is the case under way."""
+    word, ink = STATES[now.state]
+    if now.pausing:
+        word, ink = "pausing after this case", Ink.WARN
+    share = now.done / now.total if now.total else 0.0
+    full = round(share * width)
+    left = "" if now.seconds_left is None or now.over else f"≈ {duration(now.seconds_left)} left"
+    rows: list[Row] = [
+        (Span("━" * full, Ink.BAR), Span("─" * (width - full), Ink.BAR_REST)),
+        _ends(f"{now.done} of {now.total} cases", left, width),
+        (Span(word, ink),),
+    ]
+    if now.case is not None:
+        rows += wrapped(f"{name}: {now.stage}", width, Ink.TEXT)[:2]
+    elif now.message:
+        rows += wrapped(now.message, width, Ink.BAD)[:4]
+    if now.last:
+        failed = ": " in now.last
+        rows += wrapped(f"last: {now.last}", width, Ink.BAD if failed else Ink.DIM)[:2]
+    return Section("run", rows, rank=0)
+
+
+def machine_section(run: Stored, scenario: Scenario, width: int, key: str) -> Section:
+    """What the machine of ``run`` does, and what that means for ``scenario``; ``key`` takes the measured rate."""
+    host = run.host
+    rows: list[Row] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)
+    read, step = probed(host), reached(run.rows)
+    if read is not None:
+        rows.append(
+            pair("reads", (f"{read.gbs:.1f} GB/s at {format_bytes(read.bytes, 0)}", f"{read.gbs:.1f} GB/s"), width)
+        )
+    if step is not None:
+        words = f"{step.gbs:.1f} GB/s at {format_bytes(step.bytes, 0)}", f"{step.gbs:.1f} GB/s"
+        rows.append(pair("largest step", words, width))
+    for dtype, rate in _matmul(host):
+        rows.append(pair(f"matmul {dtype}", (f"{rate:,.0f} GFLOP/s",), width))
+    actions: list[str | None] = [None] * len(rows)
+    found = offered(run)
+    for row in _use(found, scenario, width, key):
+        rows.append(row)
+        actions.append("bandwidth")
+    return Section("machine", rows, rank=2, actions=actions)
+
+
+def machine_name(host: Mapping[str, Any]) -> str:
+    """The processor or accelerator that measured; empty if it is not said."""
+    name = host.get("cpu_model") if host.get("platform") == "cpu" else host.get("device_kind")
+    return plain(str(name or ""), limit=60)
+
+
+def rounded(rate: Rate) -> float:
+    """Three significant digits: a measurement."""
+    return float(f"{rate.gbs:.3g}")
+
+
+def log_section(lines: Sequence[str], width: int, height: int) -> Section | None:
+    """The newest lines that fit; None where there is no room for a few."""
+    room = height - 2
+    if room < LEAST_LOG_ROWS or not lines:
+        return None
+    return Section("log", log_rows(lines, width, room), rank=3)
+
+
+def log_rows(lines: Sequence[str], width: int, height: int) -> list[Row]:
+    """The newest ``lines``, wrapped to ``width``, at most ``height`` rows; failures stand out."""
+    rows: list[Row] = []
+    for line in lines[-height:]:
+        bad = any(
+            f": {word}: " in line for word in ("error", "oom", "timeout", "unsupported", "not_in_place", "failed")
+        )
+        rows += wrapped(line, width, Ink.BAD if bad else Ink.DIM)
+    return rows[-height:]
+
+
+def duration(seconds: float) -> str:
+    """``14 s``, ``2 min 10 s`` or ``1 h 05 min``."""
+    whole = max(1, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    if whole < 60:
+        return f"{whole} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s" if minutes < 10 else f"{round(whole / 60)} min"
+    hours, minutes = divmod(round(timedelta(seconds=whole).total_seconds() / 60), 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def _sizes(choice: Choice) -> Iterator[Span]:
+    for name in ("fast", "default", "full"):
+        chosen = name == choice.size
+        yield Span(f" {'●' if chosen else '○'} {name}", Ink.BRIGHT if chosen else Ink.DIM)
+
+
+def _use(found: Rate | None, scenario: Scenario, width: int, key: str) -> Iterator[Row]:
+    if scenario.bandwidth_gbs is not None:
+        yield from wrapped(
+            f"in use for {plain(scenario.device.name)}: {scenario.bandwidth_gbs:g} GB/s", width, Ink.GOOD
+        )
+        yield (Span(f"{key} ", Ink.ACCENT), Span("back to the published figure", Ink.TEXT))
+    elif found is not None:
+        words = f"plan with {rounded(found):g} GB/s"
+        yield (Span(f"{key} ", Ink.ACCENT), Span(words, Ink.TEXT))
+        prior = f"instead of {scenario.device.bandwidth_gbs:,.0f} GB/s × prior, {plain(scenario.device.name)}"
+        yield from wrapped(prior, width, Ink.DIM)
+
+
+def _matmul(host: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    rates = host.get("matmul_gflops")
+    for dtype, rate in rates.items() if isinstance(rates, dict) else ():
+        if isinstance(rate, int | float) and dtype != "int8":
+            yield plain(str(dtype), 8), rate
+
+
+def _ends(left: str, right: str, width: int) -> Row:
+    """Two texts at the ends of a row, the right one only where there is room."""
+    gap = width - len(left) - len(right)
+    if not right or gap < 1:
+        return (Span(left, Ink.TEXT),)
+    return (Span(left, Ink.TEXT), Span(" " * gap), Span(right, Ink.DIM))

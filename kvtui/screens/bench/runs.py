@@ -1,0 +1,91 @@
+"""The stored runs: which there are, and the picker that chooses one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kvtui.bench import store
+from kvtui.canvas.cells import fit
+from kvtui.cases.columns import Values
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.screens.bench.panels import machine_name
+from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+
+MOST_RUNS = 500
+COLUMNS = (
+    Column("run", 20, right=False),
+    Column("benchmark", 16),
+    Column("cases", 9),
+    Column("JAX", 8, always=False),
+    Column("machine", 28, always=False),
+    Column("state", 11),
+)
+
+
+def stored_runs(out: Path) -> tuple[tuple[Path, Values], ...]:
+    """The folders of runs in ``out`` with their run.json, newest first; what cannot be read is left out."""
+    found = []
+    for path in out.glob(f"*/{store.RUN}"):
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(about, dict) and about.get("schema") == store.SCHEMA:
+            found.append((path.parent, about))
+    found.sort(key=lambda run: (str(run[1].get("started")), run[0].name), reverse=True)
+    return tuple(found[:MOST_RUNS])
+
+
+class RunPicker(Picker):
+    """Chooses one of the runs in ``out``, or reads the folder or CSV file that was typed; ``take`` gets its path."""
+
+    def __init__(self, title: str, out: Path, current: Path | None, take: Callable[[Path], None]) -> None:
+        runs = {plain(path.name, limit=80): (path, about) for path, about in stored_runs(out)}
+
+        def typed(text: str) -> Callable[[], None]:
+            path = Path(text).expanduser()
+            try:
+                store.read(path)
+            except OSError as error:
+                raise InputError(f"{plain(text)}: cannot be read: {plain(error.strerror or str(error))}") from None
+            return lambda: take(path)
+
+        super().__init__(
+            Source(
+                title=title,
+                placeholder="search, or type a folder or a CSV file",
+                columns=COLUMNS,
+                current="" if current is None else plain(current.name, limit=80),
+                entries=lambda: _entries(runs),
+                fit=lambda name: _state(runs[name][1]),
+                take=lambda name: take(runs[name][0]),
+                typed=typed,
+                reads="a run's folder or a CSV file",
+            )
+        )
+
+
+def _entries(runs: dict[str, tuple[Path, Values]]) -> Iterator[Entry]:
+    for name, (path, about) in runs.items():
+        host = about.get("host") if isinstance(about.get("host"), dict) else {}
+        assert isinstance(host, dict)
+        what = f"{plain(str(about.get('what')), 20)} {plain(str(about.get('size')), 20)}"
+        machine = fit(machine_name(host) or "–", 28).rstrip()
+        jobs = (about.get("sweep") or {}).get("jobs") if isinstance(about.get("sweep"), dict) else ()
+        cells = what, f"{len(jobs or ())}", plain(str(host.get("jax") or "–"), 8), machine
+        groups = about.get("groups")
+        about_groups = ", ".join(map(str, groups)) if isinstance(groups, list) else ""
+        yield Entry(
+            name=name,
+            words=f"{name} {what} {machine} {about_groups}".casefold(),
+            cells=cells,
+            about=plain(f"{about.get('started')} in {path}: {about_groups}", limit=400),
+        )
+
+
+def _state(about: Values) -> Fit:
+    done = about.get("finished") is not None
+    return Fit(done, "complete" if done else "unfinished")

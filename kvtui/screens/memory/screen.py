@@ -1,0 +1,523 @@
+"""Mode 1, Memory: the film of a KV cache that fills a device, and everything that can be asked of it there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.events import Key, Resize
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.timer import Timer
+
+from kvtui.canvas.cells import Row, Span, fit
+from kvtui.canvas.memory import panels
+from kvtui.canvas.memory.view import MemoryView
+from kvtui.canvas.palette import Ink
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.picture.film import Playback, faster, slower
+from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, link_of
+from kvtui.engine.saying.alerts import OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.saying.notices import Notice
+from kvtui.screens import bindings
+from kvtui.screens.memory.picture import APOCALYPSE_TOKENS, Look, Picture
+from kvtui.screens.memory.sections import (
+    control_sections,
+    numbers_sections,
+    panel_keys,
+    reading_sections,
+    room_sections,
+    topic_of,
+)
+from kvtui.screens.scenario_actions import ScenarioActions
+from kvtui.state.session import Change, Session
+from kvtui.state.settings import Settings
+from kvtui.widgets.board import BoardView
+from kvtui.widgets.key_line import KeyLine
+from kvtui.widgets.mode_bar import ModeBar
+from kvtui.widgets.panels import FilmBar, Line, PanelColumn
+
+if TYPE_CHECKING:
+    from kvtui.app.app import KvtuiApp
+    from kvtui.widgets.alert import Alert
+
+DEFAULT_SPEED = 50.0
+START_FRACTION = 0.01
+LEAST_COLUMNS, LEAST_ROWS = 60, 18
+PHASES_PER_SECOND, MAPS_PER_SECOND, PANELS_PER_SECOND = 10, 5, 2
+SETTLE_SECONDS = 0.2
+REDUCED_STEPS = 16
+LUDICROUS_SPEED = 100.0
+NARROW_COLUMNS = 100
+TOO_BIG = {
+    Level.MULTI_DEVICE: "does not fit",
+    Level.MULTI_NODE: "too big for one node",
+    Level.DATACENTRE: "too big for one room",
+}
+APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
+
+
+class MemoryScreen(ScenarioActions, Screen[None]):
+    """The board between two columns of panels; ``clock`` gives seconds and is stubbed by tests."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings.MEMORY
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        *,
+        play: bool = False,
+        speed: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(id="memory")
+        self.session, self.settings, self.clock = session, settings, clock
+        self.picture = Picture(session)
+        context, flash = session.scenario.context, session.scenario.flash_attention
+        self.playback = Playback(context, speed or DEFAULT_SPEED, slowed=flash)
+        self.playback = self.playback.scrubbed(clock(), int(context * START_FRACTION))
+        self._play_at_start = play
+        self._timer: Timer | None = None
+        self._alerts = Alerts()
+        self._alert: Alert | None = None
+        self._alert_timer: Timer | None = None
+        self._announce_timer: Timer | None = None
+        self._selected: int | None = None
+        self._hovered: int | None = None
+        self._map_drawn = self._panels_drawn = self._watched = 0.0
+        self._last_tick: float | None = None
+        self._drawer = self._debug = self._drawn = self._shown = self._settled = False
+        self._together = True
+
+    def compose(self) -> ComposeResult:
+        """Title, columns and board, the film's bar, one line of words, and the keys."""
+        yield ModeBar("memory")
+        yield Line(id="too-small")
+        yield Line(id="title")
+        with Horizontal(id="body"):
+            yield PanelColumn(id="left")
+            yield BoardView(self.session.scenario.device.memory.modules, id="board")
+            yield PanelColumn(id="right")
+        yield FilmBar(id="film")
+        yield Line(id="status")
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Follow the session and the settings; start the film if that was asked for."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
+        self._unsubscribe = self.session.subscribe(self._scenario_changed)
+        changed: Signal[Settings] | None = getattr(self.app, "settings_changed", None)
+        if changed is not None:
+            changed.subscribe(self, self._settings_changed)
+        self._timer = self.set_interval(1 / max(1, self.settings.fps), self._tick, pause=True)
+        if self._play_at_start:
+            self.action_toggle_play()
+
+    def _settle(self) -> None:
+        """After the first picture: what takes longer to look up, and the pop-up."""
+        self._settled = True
+        self._announce()
+        self.redraw()
+
+    def on_unmount(self) -> None:
+        """Let go of the session."""
+        self._unsubscribe()
+
+    def _compositor_refresh(self) -> None:
+        """Render only what can be shown: while the app starts, Textual would render the screen and drop it."""
+        if self.app._batch_count:
+            return
+        super()._compositor_refresh()
+        if self._drawn and not self._shown:
+            self._shown = True
+            self.call_later(self.query_one(KeyLine).fill)
+            self.set_timer(SETTLE_SECONDS, self._settle)
+
+    def on_resize(self, event: Resize) -> None:
+        """Choose the panels for the new size and draw all of them."""
+        small = event.size.width < LEAST_COLUMNS or event.size.height < LEAST_ROWS
+        self.set_class(small, "-too-small")
+        if small:
+            self.query_one("#too-small", Line).show(
+                (Span(f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {event.size.width}x{event.size.height}"),)
+            )
+        if self._drawn:
+            self.call_after_refresh(self.redraw)
+        else:
+            self.redraw()
+
+    def on_screen_suspend(self) -> None:
+        """Nothing moves behind another screen."""
+        self._hold(True)
+
+    def on_screen_resume(self) -> None:
+        """Go on where it stopped."""
+        self._hold(False)
+        if self._drawn:
+            self.call_after_refresh(self.redraw)
+
+    def on_app_blur(self) -> None:
+        """Nothing moves in a terminal that nobody looks at."""
+        self._hold(True)
+
+    def on_app_focus(self) -> None:
+        """Go on where it stopped."""
+        self._hold(False)
+
+    def set_tokens(self, tokens: int) -> None:
+        """Go to the position of ``tokens``."""
+        self._put(self.playback.scrubbed(self.clock(), tokens))
+
+    def set_speed(self, speed: float) -> None:
+        """Play at ``speed`` times the normal rate."""
+        if speed >= LUDICROUS_SPEED > self.playback.speed:
+            self.app.notify("ludicrous speed: the stacks have gone plaid", markup=False)
+        self._put(self.playback.with_speed(self.clock(), speed))
+
+    def redraw(self) -> None:
+        """Draw everything as it is now."""
+        self._draw(whole=True)
+
+    def action_toggle_play(self) -> None:
+        """Play or pause."""
+        if self.settings.motion == "none" and not self.playback.playing:
+            self.app.notify("motion is off: the arrow keys step", markup=False)
+            return
+        self.playback = self.playback.toggled(self.clock())
+        self._run()
+
+    def action_step(self, steps: int) -> None:
+        """Pause, and go some steps on or back."""
+        self._put(self.playback.stepped(self.clock(), steps))
+
+    def action_scrub_home(self) -> None:
+        """To the empty cache."""
+        self._put(self.playback.scrubbed(self.clock(), 0))
+
+    def action_scrub_end(self) -> None:
+        """To the full context, and stay there."""
+        self._put(self.playback.scrubbed(self.clock(), self.playback.limit, playing=False))
+
+    def action_restart(self) -> None:
+        """Play again from the start."""
+        restarted = self.playback.restarted(self.clock())
+        plays = restarted.playing or self.settings.motion == "none"
+        self._put(restarted if plays else restarted.toggled(self.clock()))
+
+    def action_faster(self) -> None:
+        """The next speed."""
+        self.set_speed(faster(self.playback.speed))
+
+    def action_slower(self) -> None:
+        """The speed before."""
+        self.set_speed(slower(self.playback.speed))
+
+    def action_toggle_debug(self) -> None:
+        """Show or hide how the picture is drawn."""
+        self._debug = not self._debug
+        self._draw_status()
+
+    def action_toggle_cluster(self) -> None:
+        """Show all devices, or the fullest one."""
+        if self.picture.cluster is None:
+            self._tell(self._no_cluster)
+            return
+        self._together = not self._together
+        self._selected = self._hovered = None
+        self.redraw()
+
+    def action_toggle_link(self) -> None:
+        """Join the devices by PCIe instead of their fast link, or by that again."""
+        device, fast = self.session.scenario.device, not self.picture.fast_link
+        try:
+            if self.picture.cluster is None:
+                self._tell(self._no_cluster)
+            elif device.link_gbs is None:
+                self._tell(f"no link but PCIe is known for the {device.name}")
+            else:
+                link_of(device, fast)
+                self._show(fast)
+        except InputError as error:
+            self._tell(str(error))
+
+    def action_toggle_drawer(self) -> None:
+        """Show or hide the scenario's panel."""
+        self._drawer = not self._drawer
+        self.set_class(self._drawer, "-drawer")
+        self.call_after_refresh(self.redraw)
+
+    def action_select(self, by: int) -> None:
+        """Select the bank ``by`` banks on, or the device where many are shown."""
+        found = self._cluster
+        places = self.query_one(BoardView).board.banks if found is None else self.session.plan.devices
+        start = -1 if by > 0 else 0
+        self._selected = ((start if self._selected is None else self._selected) + by) % places
+        self.redraw()
+
+    def action_select_none(self) -> None:
+        """Select nothing."""
+        self._selected = None
+        self.redraw()
+
+    def action_explain(self, about: str | None = None) -> None:
+        """Explain the number called ``about``, or else what the selected bank holds, or else all from the first."""
+        super().action_explain(about or self._topic())
+
+    def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
+        """Do what the clicked row says."""
+        self.run_worker(self.run_action(message.action), exclusive=False)
+
+    def on_film_bar_scrubbed(self, message: FilmBar.Scrubbed) -> None:
+        """Go where the user pointed."""
+        self._put(self.playback.scrubbed(self.clock(), message.fraction * self.playback.limit))
+
+    def on_board_view_hovered(self, message: BoardView.Hovered) -> None:
+        """Say what the bank or device under the mouse holds."""
+        if message.place != self._hovered:
+            self._hovered = message.place
+            self._draw_status()
+
+    def on_board_view_selected(self, message: BoardView.Selected) -> None:
+        """Keep saying what was clicked holds."""
+        self._selected = message.place
+        self.redraw()
+
+    def on_board_view_link_clicked(self) -> None:
+        """Change the link."""
+        self.action_toggle_link()
+
+    def on_key(self, event: Key) -> None:
+        """Any key closes the pop-up, and does what it does."""
+        self._close_alert()
+
+    def on_alert_dismissed(self) -> None:
+        """So does a click on it."""
+        self._close_alert()
+
+    def _put(self, playback: Playback) -> None:
+        self.playback = playback
+        self._run()
+
+    def _run(self) -> None:
+        """Let the timer run exactly while the film does, and show where it stands."""
+        self._hold(self.app.screen is not self)
+        self.redraw()
+
+    def _hold(self, still: bool) -> None:
+        if self._timer is None:
+            return
+        if self.playback.playing and not still:
+            self._timer.resume()
+        else:
+            self._timer.pause()
+            self._last_tick = None
+
+    def _scenario_changed(self, change: Change) -> None:
+        scenario, now = change.after, self.clock()
+        playback = self.playback.with_slowed(now, scenario.flash_attention)
+        if scenario.context != playback.limit:
+            playback = playback.with_limit(now, scenario.context)
+        if scenario.model is not change.before.model:
+            playback = playback.scrubbed(now, 0)
+        self.playback = playback
+        self.query_one(BoardView).modules = scenario.device.memory.modules
+        self._close_alert()
+        self._alerts = self._alerts.renewed()
+        self._announce()
+        self._show(self.picture.fast_link or scenario.device is not change.before.device)
+
+    def _show(self, fast_link: bool) -> None:
+        """The session's scenario, its devices joined by the fast link or by PCIe."""
+        self.picture = Picture(self.session, fast_link)
+        self._selected = self._hovered = None
+        self._run()
+
+    def _settings_changed(self, settings: Settings) -> None:
+        self.settings = settings
+        if settings.motion == "none" and self.playback.playing:
+            self.playback = self.playback.toggled(self.clock())
+        self._run()
+
+    def _announce(self) -> None:
+        """Open the pop-up when the plan has outgrown a device, a node or a room; within the cool-down, after it."""
+        plan, now = self.session.plan, self.clock()
+        reached, shown_before = level(plan), self._alerts.last_shown_at
+        self._alerts = self._alerts.observed(reached, now)
+        notice = popup(plan)
+        if notice is not None and self._alerts.last_shown_at != shown_before:
+            self._open_alert(TOO_BIG[reached], notice, remedy(plan.scenario, self.session.capacity))
+        wait = self._alerts.wait(reached, now)
+        if wait is not None:
+            self._announce_timer = self._instead(self._announce_timer, wait, self._announce)
+
+    def _open_alert(self, title: str, notice: Notice, advice: str) -> None:
+        from kvtui.widgets.alert import Alert
+
+        self._take_alert_away()
+        self._alert = Alert(title, notice.text, advice, notice.severity)
+        self.mount(self._alert)
+        self._alert_timer = self._instead(self._alert_timer, OPEN_SECONDS, self._close_alert)
+
+    def _close_alert(self) -> None:
+        if self._take_alert_away():
+            self._alerts = self._alerts.closed()
+
+    def _take_alert_away(self) -> bool:
+        alert, self._alert = self._alert, None
+        if alert is not None:
+            alert.remove()
+        return alert is not None
+
+    def _instead(self, timer: Timer | None, seconds: float, action: Callable[[], None]) -> Timer:
+        """A timer in place of the one before."""
+        if timer is not None:
+            timer.stop()
+        return self.set_timer(seconds, action)
+
+    def _tick(self) -> None:
+        if self._behind():
+            return
+        now, phase = self.clock(), int(self._watched * PHASES_PER_SECOND)
+        if self._last_tick is not None:
+            self._watched += min(0.25, now - self._last_tick)
+        self._last_tick = now
+        if int(self._watched * PHASES_PER_SECOND) != phase:
+            self._draw()
+
+    def _behind(self) -> bool:
+        """Whether the terminal still has to be sent an earlier frame; then this one is left out."""
+        writer = getattr(getattr(self.app, "_driver", None), "_writer_thread", None)
+        queue = getattr(writer, "_queue", None)
+        return queue is not None and queue.qsize() > 1
+
+    def _draw(self, whole: bool = False) -> None:
+        """Draw the board; now and then, or with ``whole``, the map of banks and the panels too."""
+        if not self.is_mounted or self.has_class("-too-small"):
+            return
+        now = self.clock()
+        board = self.query_one(BoardView)
+        if not board.size.width or not board.size.height:
+            return
+        self._drawn = True
+        if whole or now - self._map_drawn >= 1 / MAPS_PER_SECOND:
+            self._map_drawn = now
+            self.picture.move(self._position(now), board.board.banks)
+            self._draw_lines(now)
+        if whole or now - self._panels_drawn >= 1 / PANELS_PER_SECOND:
+            self._panels_drawn = now
+            self._draw_panels()
+            if self._settled:
+                self._mark(now)
+        found = self._cluster
+        if found is None:
+            board.show(self.picture.scene(self._look(now), self._selected))
+        else:
+            board.show_cluster(self.picture.cluster_scene(self._look(now), found, *board.size, self._selected))
+
+    def _position(self, now: float) -> int:
+        tokens = self.playback.tokens(now)
+        if self.settings.motion == "full" or not self.playback.playing:
+            return tokens
+        return tokens * REDUCED_STEPS // self.playback.limit * self.playback.limit // REDUCED_STEPS
+
+    def _look(self, now: float) -> Look:
+        watched = self._watched
+        return Look(
+            now=watched,
+            moving=self.settings.motion == "full",
+            plain=self._plain,
+            ludicrous=self.playback.speed >= LUDICROUS_SPEED,
+        )
+
+    @property
+    def _cluster(self) -> Cluster | None:
+        """All devices, where they are shown."""
+        return self.picture.cluster if self._together else None
+
+    @property
+    def _no_cluster(self) -> str:
+        """Why there is no picture of all devices."""
+        alone = self.session.plan.devices == 1
+        return "one device alone has no links" if alone else f"a picture has room for {MAX_SHOWN} devices"
+
+    @property
+    def _plain(self) -> bool:
+        app = self.app
+        return getattr(app, "canvas_depth", "rgb") == "none" or getattr(app, "canvas_ascii", False)
+
+    def _draw_lines(self, now: float) -> None:
+        view = self._view()
+        title, film = self.query_one("#title", Line), self.query_one("#film", FilmBar)
+        title.show(panels.title_bar(view, title.size.width))
+        film.show(self.playback.fraction(now))
+        self._draw_status()
+
+    def _draw_status(self) -> None:
+        status = self.query_one("#status", Line)
+        width = status.size.width
+        status.show(self._status_row(width))
+
+    def _status_row(self, width: int) -> Row:
+        if self._debug:
+            return (Span(fit(self._debug_words(), width), Ink.WARN),)
+        place = self._selected if self._hovered is None else self._hovered
+        if place is None and self.size.width < NARROW_COLUMNS:
+            return panels.one_line_info(self._view(), width)
+        if place is None and self.session.scenario.context >= APOCALYPSE_TOKENS:
+            return (Span(fit(APOCALYPSE_WORDS, width), Ink.BAD),)
+        found = self._cluster
+        if found is None:
+            words = self.picture.words(place)
+        elif place is not None and place < self.session.plan.devices:
+            words = self.picture.device_words(found, place)
+        else:
+            words = self.picture.cluster_words(found, *self.query_one(BoardView).size)
+        return (Span(fit(words, width), Ink.DIM if place is None else Ink.TEXT),)
+
+    def _debug_words(self) -> str:
+        board = self.query_one(BoardView)
+        rate = self.settings.fps if self.playback.playing else 0
+        return (
+            f"fps {rate} · {board.dirty_rows} of {board.size.height} rows drawn, {board.dirty_bytes:,} bytes · "
+            f"{board.board.banks:,} banks · {self.picture.allocation.parts.total:,} B used"
+        )
+
+    def _draw_panels(self) -> None:
+        view = self._view()
+        left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
+        if left.inner_width and left.size.height:
+            reading = reading_sections(self.picture, self._watched, left.inner_width) if self._settled else ()
+            left.show(numbers_sections(view, left.inner_width, left.size.height) + reading)
+        if right.inner_width and right.size.height:
+            joined = self.picture.cluster
+            link = "" if joined is None or joined.link is None else joined.link.name
+            keys = panel_keys(cast("KvtuiApp", self.app))
+            controls = control_sections(view, right.inner_width, self._plain, keys, link)
+            room = room_sections(view, self.session.capacity, right.inner_width) if self._settled else ()
+            right.show(controls + room)
+
+    def _view(self) -> MemoryView:
+        return self.picture.view(self.playback.playing, self.playback.speed)
+
+    def _mark(self, now: float) -> None:
+        """Say that the film has just passed 80 or 100 percent, where no pop-up says more."""
+        used = self.picture.allocation.parts.total / max(1, self.session.plan.budget_per_device)
+        self._alerts, passed = self._alerts.marked(used)
+        for notice in passed:
+            if not self._alerts.shows_popup(now):
+                critical = notice.severity == "critical"
+                self.app.notify(notice.text, severity="error" if critical else "warning", markup=False)
+
+    def _topic(self) -> str | None:
+        """The explanation of what the selected bank holds."""
+        if self._selected is None or self._cluster is not None or self._selected >= self.picture.banks.banks:
+            return None
+        return topic_of(int(self.picture.banks.codes[self._selected]))
+
+    def _tell(self, text: str) -> None:
+        self.app.notify(text, markup=False)

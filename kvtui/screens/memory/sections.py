@@ -1,0 +1,123 @@
+"""Which panels stand beside the board, in which order, and what goes first when there is little room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from kvtui.canvas.cells import Row
+from kvtui.canvas.memory import panels
+from kvtui.canvas.memory.view import MemoryView
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.saying.factoids import factoid_at
+from kvtui.screens.memory.picture import Picture
+from kvtui.widgets.key_name import first_key
+from kvtui.widgets.panels import Section
+
+if TYPE_CHECKING:
+    from kvtui.app.app import KvtuiApp
+
+MAX_PAPER_ROWS = 8
+LEAST_FORMULA_ROWS = 3
+
+PANEL_KEYS = {
+    "pick_model": ("model",),
+    "pick_device": ("device",),
+    "next_devices": ("devices-more",),
+    "toggle_link": ("link",),
+    "next_dtype": ("dtype",),
+    "next_kv_dtype": ("kv-dtype",),
+    "next_batch": ("batch-next",),
+    "set_context": ("context",),
+    "faster": ("slower", "faster"),
+    "toggle_cb": ("continuous-batching",),
+    "toggle_pa": ("paged-attention",),
+    "toggle_fa": ("flash-attention",),
+    "toggle_weights": ("skip-weights",),
+}
+EXPLANATIONS = {
+    "total": "total",
+    "weights": "weights",
+    "KV cache": "kv",
+    "state": "state",
+    "padding": "reserved_unused",
+    "reserved, unused": "reserved_unused",
+    "activations": "activation",
+    "overhead": "overhead",
+    "saved by FA": "flash_attention_saved",
+    "needed": "devices_needed",
+}
+
+TOPICS: dict[int, str] = {
+    Code.WEIGHTS: "weights",
+    Code.PREFIX: "kv",
+    Code.STATE: "state",
+    Code.RESERVED: "reserved_unused",
+    Code.PADDING: "reserved_unused",
+    Code.WORKING: "activation",
+    Code.SAVED: "flash_attention_saved",
+    Code.FREE: "max_context",
+    Code.OVERFLOW: "devices_needed",
+}
+
+Sections = tuple[Section, ...]
+
+
+def panel_keys(app: KvtuiApp) -> dict[str, str]:
+    """The labels of the scenario panel's keys, by action."""
+    return {action: " ".join(first_key(app, id) for id in ids) for action, ids in PANEL_KEYS.items()}
+
+
+def numbers_sections(view: MemoryView, width: int, height: int) -> Sections:
+    """The numbers of the moment, the formula behind them in the room that is left, and what to take care of."""
+    info = panels.info_rows(view, width, height - 2)
+    urgent = [notice for notice in view.notices if notice.severity != "info"]
+    care = panels.warning_rows(urgent, width)
+    room = height - len(info) - 4 - (len(care) + 2 if care else 0)
+    formula = panels.formula_rows(view, width, room) if room >= LEAST_FORMULA_ROWS else []
+    return (
+        Section("memory", info, 0, _explained(info)),
+        Section("formula", formula, 2),
+        Section("take care", care, 1),
+        Section("more than one", panels.datacentre_note_rows(view, width), 5),
+    )
+
+
+def reading_sections(picture: Picture, watched: float, width: int) -> Sections:
+    """The papers behind what is active, and a fact that changes as the film is watched."""
+    factoid = factoid_at(picture.plan, picture.estimate, watched)
+    return (
+        Section("papers", panels.paper_rows(picture.papers, width)[:MAX_PAPER_ROWS], 3),
+        Section("did you know", panels.factoid_rows(factoid, width), 4),
+    )
+
+
+def control_sections(view: MemoryView, width: int, plain: bool, keys: Mapping[str, str], link: str) -> Sections:
+    """What can be changed, the legend of the picture, and the estimates.
+
+    ``keys`` are the labels of keys by action, ``link`` the name of what joins several devices.
+    """
+    rows = panels.scenario_rows(view.scenario, view.playing, view.speed, width, keys, link)
+    return (
+        Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
+        Section("legend", panels.legend_rows(view.counts, width, plain), 1),
+        Section("estimate", panels.estimate_rows(view.estimate, width), 2),
+    )
+
+
+def room_sections(view: MemoryView, found: Capacity, width: int) -> Sections:
+    """How far the devices go."""
+    rows = panels.capacity_rows(view.scenario, found, width)
+    return (Section("room for", rows, 3, ["explain('max_context')", "explain('max_sequences')"]),)
+
+
+def topic_of(code: int) -> str | None:
+    """The id of the explanation of what a bank holds, by its code in the bank map."""
+    return "kv" if code >= FIRST_SEQUENCE else TOPICS.get(code)
+
+
+def _explained(rows: Sequence[Row]) -> list[str | None]:
+    """What a click on each row of numbers explains."""
+    topics = [EXPLANATIONS.get(row[0].text.strip()) for row in rows]
+    return [None if topic is None else f"explain('{topic}')" for topic in topics]

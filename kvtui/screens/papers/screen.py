@@ -1,0 +1,141 @@
+"""Papers and help: how to read the picture, every key, and where the techniques come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from kvtui.canvas.memory.board import glyphs_of, inks_of
+from kvtui.canvas.palette import ASCII, hex_color
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+from kvtui.engine.saying.papers import TECHNIQUES, Paper, active_techniques, all_papers
+from kvtui.screens.windows.help import key_columns
+from kvtui.state import keys
+from kvtui.state.keys import WINDOW
+from kvtui.state.session import Change, Session
+from kvtui.widgets.mode_bar import ModeBar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvtui.app.app import KvtuiApp
+
+LEGEND = (
+    (Code.WEIGHTS, "weights of the model, all experts included"),
+    (FIRST_SEQUENCE, "K and V, one colour per sequence"),
+    (Code.STATE, "state of recurrent layers, the same at any context"),
+    (Code.PREFIX, "a prefix that sequences share, stored once"),
+    (Code.RESERVED, "set aside for a sequence, not yet used"),
+    (Code.PADDING, "the unused end of a sequence's last block"),
+    (Code.WORKING, "activations and overhead, an estimate"),
+    (Code.SAVED, "scores that FlashAttention does not write out"),
+    (Code.FREE, "free"),
+    (Code.OVERFLOW, "more than the device holds"),
+)
+READING = (
+    "Every bank stands for the same number of bytes; the line under the board says how many. Banks of a kind add up "
+    "to its figure in the table.",
+    "The board is the fullest device. Its banks run over the memory modules in turn, as addresses are interleaved.",
+    "The film goes from an empty cache to the full context. Left and right step through it, home and end go to its "
+    "ends, and the diagonal's dot is where it stands.",
+    "Bytes are exact. What carries ≈ is an estimate; e shows how each number came about.",
+)
+SCROLL = Binding.Group("scroll", compact=True)
+SCROLLING = ("list-up", "list-down")
+KEYMAP = (
+    'The last column is what a [keymap] in config.toml calls a key: quit = "ctrl+q". kvtui doctor says where that '
+    "file is."
+)
+
+
+class PapersScreen(Screen[None]):
+    """One page to scroll: the picture and the keys at the left, the papers at the right."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.mode('memory')", "back", id="window-close"),
+        *(
+            Binding(key.keys, key.action, "scroll", id=key.id, show=key.id in SCROLLING, priority=True, group=SCROLL)
+            for key in WINDOW
+            if key.id.startswith("list-")
+        ),
+    ]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._unsubscribe: Callable[[], None] | None = None
+        self._reading = Static(id="reading", classes="first", markup=False)
+        self._papers = Static(id="papers", markup=False)
+
+    def compose(self) -> ComposeResult:
+        """The page between the top line and the footer."""
+        yield ModeBar("papers")
+        with VerticalScroll(), Container(classes="columns"):
+            yield self._reading
+            yield self._papers
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Follow the scenario and the theme."""
+        self._unsubscribe = self._session.subscribe(self._scenario_changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
+        self._draw()
+
+    def on_unmount(self) -> None:
+        """Follow nothing any more."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+
+    def action_move(self, rows: int) -> None:
+        """Scroll by ``rows``."""
+        self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False, immediate=True)
+
+    def _scenario_changed(self, change: Change) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        app = cast("KvtuiApp", self.app)
+        first, second = key_columns(app, keys.ALL, ids=True)
+        self._reading.update(Content("\n\n").join([_reading(app), first, second, Content(KEYMAP)]))
+        active = active_techniques(self._session.scenario)
+        self._papers.update(Content("\n").join(_papers(active)))
+
+
+def _reading(app: KvtuiApp) -> Content:
+    lines = [Content.styled("how to read the picture", "bold $primary")]
+    codes = np.array([code for code, _ in LEGEND], dtype=np.uint8)
+    glyphs = glyphs_of(codes, app.canvas_ascii or app.canvas_depth == "none")
+    for glyph, ink, (_, text) in zip(glyphs, inks_of(codes), LEGEND, strict=True):
+        shown = chr(glyph) * 2
+        shown = shown.translate(ASCII) if app.canvas_ascii else shown
+        lines.append(Content.assemble(" ", (shown, hex_color(int(ink), app.canvas_look)), f"  {text}"))
+    for paragraph in READING:
+        lines += [Content(), Content(paragraph)]
+    return Content("\n").join(lines)
+
+
+def _papers(active: tuple[str, ...]) -> Iterator[Content]:
+    yield Content.styled("papers", "bold $primary")
+    for technique, (_, name) in TECHNIQUES.items():
+        papers = [paper for paper in all_papers() if paper.techniques[0] == technique]
+        if papers:
+            mark = "  at work in this scenario" if technique in active else ""
+            yield Content()
+            yield Content.assemble((name, "bold $accent"), (mark, "$success"))
+            for paper in papers:
+                yield from _paper(paper)
+
+
+def _paper(paper: Paper) -> Iterator[Content]:
+    yield Content(paper.title)
+    where = paper.reference if paper.arxiv is None else f"{paper.venue} {paper.year}, {paper.reference}"
+    link = Content.styled(where, "$foreground-muted").stylize(f"@click=app.open('{paper.link}')")
+    yield Content.assemble((f"{paper.authors}, ", "$foreground-muted"), link)

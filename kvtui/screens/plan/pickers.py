@@ -1,0 +1,196 @@
+"""Choosing an engine and its release by what they make of the scenario, and typing any option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+
+from kvtui.engine.advice.matrix import answer
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.engines.known import ENGINES, parse_engine, span
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.options import OPTIONS
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.values import to_values
+from kvtui.engine.serving.vllm.releases import rules
+from kvtui.screens.windows.palette import difference, option_of
+from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state.session import Session
+
+ABSENT = "–"
+COLUMNS = (
+    Column("engine", 24, right=False),
+    Column("KV tokens", 12),
+    Column("longest", 12, always=False),
+    Column("at once", 9),
+    Column("fits?", 14),
+)
+CHANGES = {
+    "windows": "windowed layers free what they no longer need",
+    "near_equal": "unequal layer kinds are padded into one group",
+    "whole_model_check": "with pipeline stages, the start-up check compares the whole model with one rank",
+    "layer_check": "the start-up check adds up layers without padding",
+    "graphs_counted": "CUDA graphs are subtracted from the pool",
+    "tokens_from_concurrency": "the logged tokens are concurrency × context",
+    "utilization": "another default share of memory",
+    "chunks": "chunked-local layers free what they no longer need",
+    "slots_checked": "more sequences than state blocks are refused",
+    "batches": "two batches are in flight behind a window",
+    "hybrid_caching": "prefix caching is on by default for models with state",
+    "large_tier": "devices of 160 GiB batch 16,384 tokens",
+    "null_block": "the check reserves the block that is never handed out",
+}
+PROMPTED = (
+    "kv-pool",
+    "gpu-memory-utilization",
+    "max-seqs",
+    "max-batched-tokens",
+    "block-size",
+    "context",
+    "batch",
+    "tp",
+    "pp",
+    "dp",
+    "speculative-tokens",
+    "shared-prefix",
+    "prefix-caching",
+    "hybrid-manager",
+    "engine",
+)
+
+
+class EnginePicker(Picker):
+    """Chooses an engine; of vLLM, a release where what it allocates changed, or any by its number."""
+
+    def __init__(self, session: Session) -> None:
+        scenario = session.scenario
+
+        def typed(text: str) -> Callable[[], None]:
+            session.preview("engine", text)
+            return lambda: session.set_text("engine", text)
+
+        super().__init__(
+            Source(
+                title=f"engine for {plain(scenario.model.name, 40)}",
+                placeholder="search, or type a release: vllm@0.15, llama.cpp@b6200",
+                columns=COLUMNS,
+                current=_name(scenario),
+                entries=lambda: _entries(scenario),
+                fit=lambda name: _fit(scenario, name),
+                take=lambda name: session.set_text("engine", name),
+                typed=typed,
+            )
+        )
+
+
+def option_prompt(session: Session) -> PromptScreen:
+    """Asks for an option and its value; up and down go through those that matter most here."""
+
+    def chosen(text: str) -> tuple[str, str]:
+        option, value = option_of(text.replace("=", " ", 1).split())
+        if option is None:
+            raise InputError("name an option and its value, such as kv-pool 40GiB")
+        return option.key, value
+
+    def preview(text: str) -> str:
+        if not text.strip():
+            return ""
+        change = session.preview(*chosen(text))
+        return difference(change.before, change.after)
+
+    def step(text: str, by: int) -> str:
+        option, _ = option_of(text.split()) if text.strip() else (None, "")
+        at = PROMPTED.index(option.name) if option is not None and option.name in PROMPTED else -1 if by < 0 else 0
+        return _with_value(session.scenario, PROMPTED[(at - by) % len(PROMPTED)])
+
+    return PromptScreen(
+        "option and value",
+        "",
+        "kv-pool 40GiB · gpu-memory-utilization 0.95 · max-seqs 64 · tp 4 · engine vllm@0.20",
+        preview=preview,
+        take=lambda text: session.set_text(*chosen(text)),
+        step=step,
+    )
+
+
+def _with_value(scenario: Scenario, name: str) -> str:
+    key = next(option.key for option in OPTIONS if option.name == name)
+    match to_values(scenario).get(key, "default"):
+        case bool(on):
+            return f"{name} {'on' if on else 'off'}"
+        case value:
+            return f"{name} {value}"
+
+
+@lru_cache(maxsize=1)
+def _releases() -> tuple[str, ...]:
+    """vLLM's releases in which what it allocates changed, the newest known first."""
+    oldest, newest = (_minor(version) for version in span("vllm")[:2])
+    names = [f"0.{minor}" for minor in range(newest, oldest - 1, -1)]
+    first = (newer for newer, older in pairwise(names) if _changed(newer, older))
+    return tuple(dict.fromkeys((names[0], *first, names[-1])))
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
+
+
+def _changed(newer: str, older: str) -> list[str]:
+    """What release ``newer`` does that ``older`` did not."""
+    one, other = rules(newer), rules(older)
+    return [words for field, words in CHANGES.items() if getattr(one, field) != getattr(other, field)]
+
+
+def _entries(scenario: Scenario) -> Iterator[Entry]:
+    releases = [f"vllm@{release}" for release in _releases()]
+    for name in (*ENGINES[:1], *releases, *(name for name in ENGINES[1:] if name != "vllm")):
+        yield Entry(name=name, words=name, cells=_cells(scenario, name), about=_about(name))
+
+
+def _cells(scenario: Scenario, name: str) -> tuple[str, ...]:
+    try:
+        tried = _on(scenario, name)
+        served, found = serve(tried), answer(tried)
+    except InputError:
+        return (ABSENT,) * 3
+    tokens = ABSENT if served is None else f"{served.kv_cache_tokens:,}"
+    counts = ("no bound" if count is None else f"{count:,}" for count in (found.context, found.sequences))
+    return tokens, *counts
+
+
+def _fit(scenario: Scenario, name: str) -> Fit:
+    try:
+        found = answer(_on(scenario, name))
+    except InputError:
+        return Fit(False, "not at all")
+    if found.reason:
+        return Fit(False, "not at all")
+    return Fit(found.fits, "fits" if found.fits else "does not fit")
+
+
+def _about(name: str) -> str:
+    engine, version = parse_engine(name)
+    if engine == "none":
+        return "plain arithmetic: no engine's rounding, blocks or reserves"
+    if engine != "vllm":
+        return f"as {engine} allocates"
+    changed = _changed(version, f"0.{_minor(version) - 1}") if version != span("vllm").oldest else []
+    if changed:
+        return f"new in {version}: {'; '.join(changed)}"
+    return "the newest release known" if version == span("vllm").newest else "the oldest release known"
+
+
+def _on(scenario: Scenario, name: str) -> Scenario:
+    return adapted(scenario, typed_fields(scenario, "engine", name))[0]
+
+
+def _name(scenario: Scenario) -> str:
+    """The row of the scenario's engine."""
+    if scenario.engine != "vllm":
+        return scenario.engine
+    return f"vllm@{scenario.serving.version or span('vllm').newest}"

@@ -1,0 +1,74 @@
+"""The list of all keys, made from the table of keys and the user's keymap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from kvtui.screens import bindings
+from kvtui.screens.windows.window import Window
+from kvtui.state import keys
+from kvtui.state.keys import Key, keys_of
+from kvtui.widgets.key_name import key_name
+
+if TYPE_CHECKING:
+    from kvtui.app.app import KvtuiApp
+
+KEY_CELLS, TEXT_CELLS = 12, 41
+LEFT_SECTIONS = (
+    keys.PLAYBACK,
+    keys.WORKLOAD,
+    keys.WINDOWS,
+    keys.SCREENS,
+    keys.FIGURES,
+    keys.PLAN_TABLE,
+    keys.BENCHMARK,
+)
+
+
+class HelpScreen(Window):
+    """Every key of the screen it was called from with what it does, in sections."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings.closing("help", "quit")
+
+    def compose(self) -> ComposeResult:
+        """Two columns, or one where it is narrow."""
+        app = cast("KvtuiApp", self.app)
+        left, right = key_columns(app, keys.of_mode(app.current_mode))
+        with Vertical(classes="box") as box:
+            box.border_title = "keys"
+            box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))
+            with VerticalScroll(), Container(classes="columns"):
+                yield Static(left, classes="first", markup=False)
+                yield Static(right, markup=False)
+
+
+def key_columns(app: KvtuiApp, table: Iterable[Key], ids: bool = False) -> tuple[Content, Content]:
+    """The keys of ``table`` in two columns of sections; with ``ids``, the name that a keymap has for each."""
+    ordered = sorted(table, key=lambda key: keys.SECTIONS.index(key.section))
+    left = [key for key in ordered if key.section in LEFT_SECTIONS]
+    right = [key for key in ordered if key.section not in LEFT_SECTIONS]
+    return _sections(app, left, ids), _sections(app, right, ids)
+
+
+def _sections(app: KvtuiApp, table: Iterable[Key], ids: bool) -> Content:
+    lines = []
+    for section, members in groupby(table, lambda key: key.section):
+        lines.append(Content.styled(section, "bold $primary"))
+        for key in members:
+            names = "  ".join(key_name(app, name) for name in keys_of(key, app.settings.keymap))
+            gap = " " * max(1, KEY_CELLS - cell_len(names))
+            text = f"{key.text:{TEXT_CELLS}}" if ids else key.text
+            lines.append(
+                Content.assemble(" ", (names, "$accent"), gap, text, (key.id if ids else "", "$foreground-muted"))
+            )
+        lines.append(Content())
+    return Content("\n").join(lines[:-1])

@@ -1,0 +1,216 @@
+"""The command palette: every key's action, every model and device by name, and any option typed with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
+
+from rich.cells import cell_len
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from kvtui.commands.parser import FASTEST, SLOWEST
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import parse_tokens
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.catalogue import device_names
+from kvtui.engine.model.catalogue import model_names
+from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
+from kvtui.engine.scenario.options import Option
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.setting import find_option
+from kvtui.state import keys
+from kvtui.state.settings import MOTIONS
+from kvtui.widgets.key_name import key_name
+
+if TYPE_CHECKING:
+    from kvtui.app.app import KvtuiApp
+
+
+TITLE_CELLS = 34
+
+
+class Palette(CommandPalette, inherit_bindings=False):
+    """The command palette with the keys of all windows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(keys.key_of(id).keys, action, show=False, id=id, priority=id.startswith("list-"))
+            for id, action in (
+                ("window-close", "escape"),
+                ("list-up", "command_list('cursor_up')"),
+                ("list-down", "cursor_down"),
+                ("list-page-up", "command_list('page_up')"),
+                ("list-page-down", "command_list('page_down')"),
+            )
+        ),
+        Binding("ctrl+home", "command_list('first')", show=False),
+        Binding("ctrl+end", "command_list('last')", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
+
+    def _action_command_list(self, action: str) -> None:
+        """Move in the list, which the framework cannot page while it has no room."""
+        with suppress(KeyError):
+            super()._action_command_list(action)
+
+
+@runtime_checkable
+class Playing(Protocol):
+    """A screen that plays the film: the palette sets its position and its speed."""
+
+    def set_tokens(self, tokens: int) -> None:
+        """Go to the position of ``tokens``."""
+
+    def set_speed(self, speed: float) -> None:
+        """Play at ``speed`` times the normal rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line of the palette, a word on it (the key, or what would change), and what it does."""
+
+    title: str
+    word: str
+    run: Callable[[], object]
+
+
+class Commands(Provider):
+    """Finds commands for the screen that the palette was opened on."""
+
+    async def discover(self) -> Hits:
+        """What is worth knowing before anything is typed."""
+        for command in self._actions():
+            yield DiscoveryHit(_line(Content(command.title), command), command.run, text=command.title)
+
+    async def search(self, query: str) -> Hits:
+        """An option with its value first, then what matches."""
+        typed = self._typed(query)
+        if typed is not None:
+            yield Hit(1.0, _line(Content(typed.title), typed), typed.run, text=typed.title)
+        matcher = self.matcher(query)
+        for command in (*self._actions(), *self._preferences(), *self._catalogues()):
+            score = matcher.match(command.title)
+            if score > 0:
+                line = _line(matcher.highlight(command.title), command)
+                yield Hit(score * 0.99, line, command.run, text=command.title)
+
+    @property
+    def _app(self) -> KvtuiApp:
+        return cast("KvtuiApp", self.app)
+
+    def _actions(self) -> Iterator[Command]:
+        """The actions of the keys that this screen and the app have."""
+        own = keys.TABLES.get(self.app.current_mode, ())
+        for table, owner in ((own, self.screen), (keys.APP, self.app)):
+            for key in table:
+                name = key.action.partition("(")[0]
+                if hasattr(owner, f"action_{name}") and key.id != "palette":
+                    names = keys.keys_of(key, self._app.settings.keymap)
+                    shown = "  ".join(key_name(self._app, name) for name in names)
+                    yield Command(key.text, shown, partial(owner.run_action, key.action))
+
+    def _preferences(self) -> Iterator[Command]:
+        for name in self.app.available_themes:
+            yield Command(f"theme {name}", "", partial(setattr, self.app, "theme", name))
+        for name in MOTIONS:
+            run = partial(self._app.change_settings, motion=name)
+            yield Command(f"motion {name}", "until kvtui ends", run)
+
+    def _catalogues(self) -> Iterator[Command]:
+        for name in model_names():
+            yield Command(f"model {name}", "", partial(self._set, "model", name))
+        for name in device_names():
+            yield Command(f"device {name}", "", partial(self._set, "gpu", name))
+        for preset in all_clusters():
+            word = f"{preset.devices:,} × {preset.device}, {preset.model}"
+            for name in (preset.name, *preset.aliases):
+                yield Command(f"cluster {name}", word, partial(self._take, preset))
+
+    def _typed(self, query: str) -> Command | None:
+        """What ``query`` sets if it begins with an option, or with tokens or speed where there is a film."""
+        words = query.replace("=", " ", 1).split()
+        if not words:
+            return None
+        if words[0] in ("tokens", "speed") and isinstance(self.screen, Playing) and len(words) == 2:
+            return self._playback(self.screen, *words)
+        option, text = option_of(words)
+        if option is None or not (text or option.switch):
+            return None
+        title = f"{option.name} {text}".strip()
+        try:
+            change = self._app.session.preview(option.key, text)
+        except UnknownName:
+            return None
+        except InputError as error:
+            return Command(title, str(error), partial(self._app.tell_error, error))
+        return Command(title, difference(change.before, change.after), partial(self._set, option.key, text))
+
+    def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
+        try:
+            if what == "tokens":
+                tokens = parse_tokens(text, "tokens")
+                return Command(f"tokens {text}", f"go to {tokens:,} tokens", partial(screen.set_tokens, tokens))
+            speed = float(text)
+        except ValueError:
+            return None
+        if not SLOWEST <= speed <= FASTEST:
+            return None
+        return Command(f"speed {text}", "how fast the film plays", partial(screen.set_speed, speed))
+
+    def _take(self, preset: ClusterPreset) -> None:
+        session = self._app.session
+        try:
+            session.change(**preset_fields(preset, session.scenario.batch))
+        except InputError as error:
+            self._app.tell_error(error)
+
+    def _set(self, key: str, text: str) -> None:
+        try:
+            self._app.session.set_text(key, text)
+        except InputError as error:
+            self._app.tell_error(error)
+
+
+def _line(title: Content, command: Command) -> Content:
+    gap = " " * max(3, TITLE_CELLS - cell_len(title.plain))
+    return Content.assemble(title, (f"{gap}{command.word}" if command.word else "", "$foreground-muted not bold"))
+
+
+def option_of(words: list[str]) -> tuple[Option | None, str]:
+    """The option that the first two words or the first one name, and the rest."""
+    for count in (2, 1):
+        try:
+            option = find_option("-".join(words[:count]))
+        except UnknownName:
+            continue
+        joined = " ".join(words)
+        return option, joined[len(" ".join(words[:count])) :].strip()
+    return None, ""
+
+
+def difference(before: Scenario, after: Scenario) -> str:
+    """The options that differ, each with its value before and after."""
+    from kvtui.engine.scenario.values import to_values
+
+    old, new = to_values(before), to_values(after)
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if not changed:
+        return "as it is now"
+    return ", ".join(f"{key.replace('_', '-')}: {_shown(old, key)} to {_shown(new, key)}" for key in changed)
+
+
+def _shown(values: Mapping[str, str | bool], key: str) -> str:
+    value = values.get(key, "default")
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case text if text.isdecimal():
+            return f"{int(text):,}"
+    return plain(value)

@@ -1,0 +1,153 @@
+"""The pickers of models and devices, each with the columns that matter and whether it would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.catalogue import all_devices, find_device
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.formats import Format
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.sources.load import load_model
+from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+from kvtui.state.session import Session
+
+ABSENT = "–"
+MODEL_COLUMNS = (
+    Column("model", 30, right=False),
+    Column("KV B/token", 10),
+    Column("window, state", 13, always=False),
+    Column("context", 7),
+    Column("weights", 7),
+    Column("active", 7, always=False),
+    Column("fits?", 10),
+)
+DEVICE_COLUMNS = (
+    Column("device", 26, right=False),
+    Column("usable", 10),
+    Column("GB/s", 7),
+    Column("bf16 TFLOP/s", 12, always=False),
+    Column("W", 6, always=False),
+    Column("$/h", 11),
+    Column("fits?", 10),
+)
+
+
+class ModelPicker(Picker):
+    """Chooses a model of the catalogue, or reads one from a file, a folder or the Hub."""
+
+    def __init__(self, session: Session) -> None:
+        def typed(text: str) -> Callable[[], None]:
+            model = load_model(text)
+            return lambda: session.set_model(model, text)
+
+        super().__init__(model_source(session.scenario, lambda name: session.set_model(find_model(name)), typed))
+
+
+class DevicePicker(Picker):
+    """Chooses a device of the catalogue."""
+
+    def __init__(self, session: Session) -> None:
+        scenario = session.scenario
+        super().__init__(
+            Source(
+                title=f"device for {plain(scenario.model.name, 60)}",
+                placeholder="search 'h200', 'apple', 'nvidia consumer'",
+                columns=DEVICE_COLUMNS,
+                current=scenario.device.name,
+                entries=_all_devices,
+                fit=lambda name: _fit(scenario, device=find_device(name)),
+                take=lambda name: session.set_device(find_device(name)),
+            )
+        )
+
+
+def model_source(scenario: Scenario, take: Callable[[str], None], typed: Callable[[str], Callable[[], None]]) -> Source:
+    """The catalogue's models with what they would do to ``scenario``; ``typed`` loads what is not in it."""
+    return Source(
+        title=f"model for {_devices(scenario)}",
+        placeholder="search 'qwen3 moe', or type a file, a folder, hf:ORG/NAME",
+        columns=MODEL_COLUMNS,
+        current=scenario.model.name,
+        entries=lambda: _models(scenario),
+        fit=lambda name: _fit(scenario, model=find_model(name)),
+        take=take,
+        typed=typed,
+    )
+
+
+def _devices(scenario: Scenario) -> str:
+    return f"{scenario.layout.devices} × {scenario.device.name}"
+
+
+def _models(scenario: Scenario) -> Iterator[Entry]:
+    for model in all_models():
+        fixed = model.bounded_bytes(_kv(model, scenario)) + model.state_bytes()
+        yield Entry(
+            name=model.name,
+            words=" ".join((model.name, *model.aliases, *model.layer_kinds)).casefold().replace("_", " "),
+            cells=(
+                f"{model.bytes_per_token(_kv(model, scenario)):,}",
+                format_bytes(fixed, 1) if fixed else ABSENT,
+                ABSENT if model.max_context is None else format_tokens(model.max_context),
+                ABSENT if model.parameters is None else format_count(model.parameters),
+                ABSENT if model.active_parameters in (None, model.parameters) else format_count(_active(model)),
+            ),
+            about=_about_model(model),
+        )
+
+
+def _active(model: ModelSpec) -> int:
+    return model.active_parameters or 0
+
+
+def _about_model(model: ModelSpec) -> str:
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in model.layer_kinds.items())
+    return f"layers: {kinds}; confidence {model.confidence}"
+
+
+def _all_devices() -> Iterator[Entry]:
+    for device in all_devices():
+        peak = device.peak("bf16")
+        yield Entry(
+            name=device.name,
+            words=" ".join((device.name, *device.aliases, device.vendor, device.family, device.memory.kind)).casefold(),
+            cells=(
+                f"{device.usable_bytes / GIB:,.2f} GiB",
+                f"{device.bandwidth_gbs:,.0f}",
+                ABSENT if peak is None else f"{peak:,g}",
+                ABSENT if device.tdp_watts is None else f"{device.tdp_watts:,.0f}",
+                ABSENT if device.price is None else f"{device.price.low:g}–{device.price.high:g}",
+            ),
+            about=_about_device(device),
+        )
+
+
+def _about_device(device: DeviceSpec) -> str:
+    memory = f"{device.memory.modules} × {device.memory.module_gib:g} GiB {device.memory.kind}"
+    link = "" if device.link is None else f", {device.link}"
+    note = "" if device.note is None else f"; {device.note}"
+    return f"{device.vendor} {device.family}, {memory}{link}, confidence {device.confidence}{note}"
+
+
+def _kv(model: ModelSpec, scenario: Scenario) -> Format:
+    return adapted(scenario, {"model": model})[0].kv
+
+
+def _fit(scenario: Scenario, **chosen: object) -> Fit:
+    try:
+        found = plan(adapted(scenario, chosen)[0])
+    except InputError:
+        return Fit(False, "not at all")
+    if found.fits:
+        return Fit(True, f"{found.per_device.total / found.budget_per_device:.0%} full")
+    if found.devices_needed is None:
+        return Fit(False, "too large")
+    return Fit(False, f"needs {found.devices_needed:,}")

@@ -1,0 +1,256 @@
+"""The one mutable thing of the app: the scenario on screen, its answers, and who wants to know when it changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.device.catalogue import device_names, find_device
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.model.catalogue import find_model, model_names
+from kvtui.engine.model.formats import canonical
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.picture.film import next_batch, next_context, previous_batch, previous_context
+from kvtui.engine.planning.capacity import Capacity, capacity
+from kvtui.engine.planning.plan import Plan, plan
+from kvtui.engine.planning.roofline import Estimate, estimate
+from kvtui.engine.saying.explain import Explanation, explain
+from kvtui.engine.saying.notices import Notice, notices
+from kvtui.engine.scenario.change import adapted, fit_layout
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.setting import find_option, typed_fields
+from kvtui.engine.scenario.starting import defaults_for
+
+DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
+KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
+DEVICE_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Change(NamedTuple):
+    """What happened to a session: the scenario ``before`` and ``after``, and ``notes`` on what gave way."""
+
+    before: Scenario
+    after: Scenario
+    notes: tuple[str, ...] = ()
+
+
+Listener = Callable[[Change], None]
+
+
+class _Answers:
+    """What follows from one scenario, each worked out when it is first asked for."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+
+    @cached_property
+    def plan(self) -> Plan:
+        return plan(self.scenario)
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        return capacity(self.plan)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return estimate(self.plan)
+
+    @cached_property
+    def notices(self) -> tuple[Notice, ...]:
+        return notices(self.plan)
+
+    @cached_property
+    def explanations(self) -> tuple[Explanation, ...]:
+        return explain(self.plan, self.capacity, self.estimate)
+
+
+class Session:
+    """The current scenario. Everything that changes it raises InputError, and then nothing has changed.
+
+    What is asked for is kept; what contradicts it gives way and is named in the listeners' ``Change.notes``. While
+    ``follows_device``, nothing but the device has been chosen, and a new device brings the defaults of its class.
+    """
+
+    def __init__(self, scenario: Scenario, *, follows_device: bool = False) -> None:
+        self._answers = _Answers(scenario)
+        self._follows_device = follows_device
+        self._weights_gave_way = False
+        self._listeners: list[Listener] = []
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario on screen."""
+        return self._answers.scenario
+
+    @property
+    def follows_device(self) -> bool:
+        """Whether a new device still brings the defaults of its class."""
+        return self._follows_device
+
+    @property
+    def plan(self) -> Plan:
+        """What the scenario needs."""
+        return self._answers.plan
+
+    @property
+    def capacity(self) -> Capacity:
+        """The longest context and the most sequences that the devices hold."""
+        return self._answers.capacity
+
+    @property
+    def estimate(self) -> Estimate:
+        """Time, cost and energy, as bands."""
+        return self._answers.estimate
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What the user should know, most urgent first."""
+        return self._answers.notices
+
+    @property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """Every figure with its formula, values and sources."""
+        return self._answers.explanations
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` after every change; the function returned ends that."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def change(self, **fields: Any) -> None:
+        """Put ``fields`` into the scenario, in the manner of ``dataclasses.replace``."""
+        self._put(fields)
+        self._follows_device = self._follows_device and fields.keys() <= {"device", "layout"}
+
+    def set_text(self, key: str, text: str) -> None:
+        """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
+        if find_option(key).key == "gpu":
+            self.set_device(find_device(text.strip()))
+        else:
+            self.change(**typed_fields(self.scenario, key, text))
+
+    def preview(self, key: str, text: str) -> Change:
+        """What ``set_text`` would do. Raises InputError as that would."""
+        after, notes = adapted(self.scenario, typed_fields(self.scenario, key, text))
+        return Change(self.scenario, after, notes)
+
+    def set_model(self, model: ModelSpec, ref: str = "") -> None:
+        """Take ``model``, named ``ref`` on a command line (its own name if empty)."""
+        self.change(model=model, model_ref=ref or model.name)
+
+    def set_device(self, device: DeviceSpec) -> None:
+        """Take ``device``, with the defaults of its class while nothing else was chosen."""
+        if not self._follows_device:
+            self._put({"device": device})
+            return
+        found = defaults_for(device)
+        model = find_model(found.model)
+        chosen = {
+            "device": device,
+            "model": model,
+            "model_ref": model.name,
+            "context": found.context,
+            "batch": found.batch,
+            "continuous_batching": found.continuous_batching,
+            "paged_attention": found.paged_attention,
+            "flash_attention": found.flash_attention,
+        }
+        self._put(chosen, (f"defaults of the {device.name}; they stay put once you choose something",))
+
+    def step_model(self, by: int) -> None:
+        """The next (``by`` 1) or previous (-1) model of the catalogue that works with the rest."""
+        names = _round(model_names(), self.scenario.model.name, by)
+        self._first_that_works(lambda name: self.set_model(find_model(name)), names)
+
+    def step_device(self, by: int) -> None:
+        """The next or previous device of the catalogue."""
+        names = _round(device_names(), self.scenario.device.name, by)
+        self._first_that_works(lambda name: self.set_device(find_device(name)), names)
+
+    def step_dtype(self, by: int = 1) -> None:
+        """The next format of weights and KV together; a model from a file also has the weights as they are."""
+        stored = (FILE_WEIGHTS,) if self.scenario.model.weight_bytes is not None else ()
+
+        def take(name: str) -> None:
+            kv = self.scenario.kv_dtype if name == FILE_WEIGHTS else name
+            self.change(weight_dtype=name, kv_dtype=kv)
+
+        self._first_that_works(take, _round((*stored, *DTYPES), self.scenario.weight_dtype, by))
+
+    def step_kv_dtype(self, by: int = 1) -> None:
+        """The next format of KV that the model can use."""
+        names = _round(KV_DTYPES, canonical(self.scenario.kv_dtype), by)
+        self._first_that_works(lambda name: self.change(kv_dtype=name), names)
+
+    def step_batch(self, by: int) -> None:
+        """The next larger (``by`` 1) or smaller (-1) preset of the batch, and around."""
+        self.change(batch=(next_batch if by > 0 else previous_batch)(self.scenario.batch))
+
+    def step_context(self, by: int) -> None:
+        """The next longer or shorter preset of the context, and around."""
+        self.change(context=(next_context if by > 0 else previous_context)(self.scenario.context))
+
+    def step_devices(self, by: int) -> None:
+        """The next larger or smaller number of devices that the model can be spread over, and around."""
+        scenario = self.scenario
+        at = (
+            bisect_right(DEVICE_COUNTS, scenario.layout.devices)
+            if by > 0
+            else (bisect_left(DEVICE_COUNTS, scenario.layout.devices) - 1)
+        )
+        for step in range(len(DEVICE_COUNTS)):
+            count = DEVICE_COUNTS[(at + by * step) % len(DEVICE_COUNTS)]
+            layout = fit_layout(scenario.model, count, scenario.batch)
+            if layout.devices == count:
+                self._put({"layout": layout})
+                return
+
+    def toggle(self, field: str) -> None:
+        """Turn over a field that is on or off, such as ``flash_attention``."""
+        self.change(**{field: not getattr(self.scenario, field)})
+
+    def _put(self, chosen: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+        """Change the scenario and tell the listeners; weights skipped for want of a count come back with one."""
+        before = base = self.scenario
+        if self._weights_gave_way and "model" in chosen and before.skip_weights:
+            base = replace(before, skip_weights=False)
+        after, more = adapted(base, chosen)
+        answers = _Answers(after)
+        _ = answers.plan
+        self._weights_gave_way = (
+            after.skip_weights and "skip_weights" not in chosen and (self._weights_gave_way or not before.skip_weights)
+        )
+        self._answers = answers
+        change = Change(before, after, notes + more)
+        for listener in tuple(self._listeners):
+            listener(change)
+
+    def _first_that_works(self, take: Callable[[str], None], names: Iterable[str]) -> None:
+        """Take the first of ``names`` that raises no InputError; raises the first one's if all do."""
+        first: InputError | None = None
+        for name in names:
+            try:
+                take(name)
+            except InputError as error:
+                first = first or error
+            else:
+                return
+        if first is not None:
+            raise first
+
+
+def _round(names: Sequence[str], current: str, by: int) -> Iterator[str]:
+    """All other ``names`` once, in steps of ``by`` from ``current``; from the beginning if that is not one of them."""
+    start = names.index(current) if current in names else -1 if by > 0 else 0
+    count = len(names) if current not in names else len(names) - 1
+    for step in range(1, count + 1):
+        yield names[(start + by * step) % len(names)]

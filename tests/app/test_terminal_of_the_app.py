@@ -1,0 +1,66 @@
+"""The terminal while the app has it, and what the command line hands to the app."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kvtui.cli import _first, build_parser, main
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.scenario.starting import defaults_for
+from kvtui.engine.scenario.values import scenario_from
+
+
+def stderr_of(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_native_noise_waits_until_the_screen_is_free():
+    heard = stderr_of(
+        "import os, sys\n"
+        "from kvtui.app.terminal import own_screen\n"
+        "with own_screen():\n"
+        "    os.write(2, b'noise\\x1b[31m\\n')\n"
+        "    print('picture', file=sys.__stderr__)\n"
+        "    print('words', file=sys.stderr)\n"
+        "os.write(2, b'after\\n')\n"
+    )
+    assert heard == "picture\nwords\nnoise\N{REPLACEMENT CHARACTER}[31m\nafter\n"
+
+
+def test_the_screen_is_given_back_after_a_failure():
+    heard = stderr_of(
+        "import os\n"
+        "from kvtui.app.terminal import own_screen\n"
+        "try:\n"
+        "    with own_screen():\n"
+        "        raise RuntimeError\n"
+        "except RuntimeError:\n"
+        "    os.write(2, b'here\\n')\n"
+    )
+    assert heard == "here\n"
+
+
+@pytest.mark.parametrize("device", ["H100 SXM", "RTX 4090", "T4", "WSE-2"])
+def test_without_choices_the_devices_class_decides(device):
+    values = vars(build_parser().parse_args(["--gpu", device]))
+    scenario, expected = scenario_from(_first(values)), defaults_for(find_device(device))
+    assert (scenario.model_ref, scenario.context, scenario.batch) == (expected.model, expected.context, expected.batch)
+    assert scenario.continuous_batching == expected.continuous_batching
+    assert scenario.paged_attention == expected.paged_attention
+    assert scenario.flash_attention == expected.flash_attention
+
+
+@pytest.mark.parametrize("speed", ["0", "0.4", "101", "nan", "inf", "fast", "\x1b[31m"])
+def test_a_wrong_speed_is_one_line(capsys, speed):
+    with pytest.raises(SystemExit) as caught:
+        main(["--speed", speed])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("kvtui: --speed: ")
+    assert message.count("\n") == 1
+    assert message[:-1].isprintable()

@@ -1,0 +1,203 @@
+"""The board's painter: geometry for any size, cells that mirror the codes, and motion that is a function of time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.canvas.braille import curve
+from kvtui.canvas.cells import Cells, fit, single_width
+from kvtui.canvas.memory.board import Scene, bank_at, bank_place, paint
+from kvtui.canvas.memory.cluster import ClusterScene, Tile, device_at, inner, paint_cluster, tile_rects
+from kvtui.canvas.memory.layout import arrange
+from kvtui.canvas.palette import ASCII, Ink, hex_color, style
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+
+sizes = st.tuples(st.integers(1, 220), st.integers(1, 70))
+module_counts = st.sampled_from(sorted({device.memory.modules for device in all_devices()}))
+
+
+def scene_of(banks: int, **changes: object) -> Scene:
+    codes = np.zeros(banks, dtype=np.uint8)
+    codes[: banks // 4] = Code.WEIGHTS
+    codes[banks // 4 : banks // 2] = FIRST_SEQUENCE + np.arange(banks // 2 - banks // 4) % 8
+    scene = Scene(codes, "die", "HBM3", 16.0, 0.5, 0.4, 0.5, 3.0, flash_attention=True)
+    return replace(scene, **changes)
+
+
+@given(sizes, module_counts)
+def test_modules_are_alike_disjoint_and_inside(size, modules):
+    width, height = size
+    board = arrange(width, height, modules)
+    assert len(board.modules) == modules == len(board.sides)
+    assert len({(rect.width, rect.height) for rect in board.modules}) == 1
+    assert board.banks >= modules
+    if width >= 60 and height >= 14 and modules <= 32:
+        taken = np.zeros((height, width), dtype=int)
+        for rect in board.modules:
+            assert rect.x >= 0
+            assert rect.y >= 1
+            assert rect.right <= width
+            assert rect.y + rect.height <= height
+            taken[rect.y : rect.y + rect.height, rect.x : rect.right] += 1
+        if board.die is not None:
+            taken[board.die.y : board.die.y + board.die.height, board.die.x : board.die.right] += 1
+        assert taken.max() == 1
+
+
+@given(sizes, module_counts, st.booleans(), st.booleans(), st.floats(0, 1e6))
+def test_painting_never_fails(size, modules, flash, plain, now):
+    board = arrange(*size, modules)
+    scene = scene_of(board.banks, flash_attention=flash, plain=plain, now=now, ludicrous=flash, apocalypse=plain)
+    assert paint(board, *size, scene).glyph.shape == (size[1], size[0])
+
+
+@given(sizes, module_counts, st.data())
+def test_every_bank_is_found_where_it_is_drawn(size, modules, data):
+    board = arrange(*size, modules)
+    bank = data.draw(st.integers(0, board.banks - 1))
+    assert bank_at(board, *bank_place(board, bank)) == bank
+
+
+def test_cells_mirror_the_codes():
+    board = arrange(110, 40, 5)
+    scene = scene_of(board.banks, moving=False)
+    cells = paint(board, 110, 40, scene)
+    first, last = (FIRST_SEQUENCE, Ink.SEQUENCE), (FIRST_SEQUENCE + 7, Ink.SEQUENCE + 7)
+    for code, ink in ((Code.WEIGHTS, Ink.WEIGHTS), first, last):
+        assert np.count_nonzero(cells.ink == ink) == np.count_nonzero(scene.codes == code)
+
+
+def test_all_modules_fill_alike():
+    board = arrange(110, 40, 6)
+    cells = paint(board, 110, 40, scene_of(board.banks, moving=False))
+    purple = [np.count_nonzero(cells.ink[r.y : r.y + r.height, r.x : r.right] == Ink.WEIGHTS) for r in board.modules]
+    assert max(purple) - min(purple) <= 1
+
+
+def test_the_ghost_appears_only_when_there_is_one():
+    board = arrange(100, 30, 4)
+    scene = scene_of(board.banks)
+    assert "╱" not in paint(board, 100, 30, scene).text()
+    codes = scene.codes.copy()
+    codes[-20:] = Code.SAVED
+    assert paint(board, 100, 30, replace(scene, codes=codes)).text().count("╱") == 20
+
+
+def test_nothing_moves_when_frozen_and_rows_change_a_few_at_a_time():
+    board = arrange(110, 40, 5)
+    still = scene_of(board.banks, moving=False)
+    first, later = paint(board, 110, 40, still), paint(board, 110, 40, replace(still, now=9.0))
+    assert (first.glyph == later.glyph).all()
+    changed = []
+    for frame in range(60):
+        a = paint(board, 110, 40, scene_of(board.banks, now=20 + frame / 30))
+        c = paint(board, 110, 40, scene_of(board.banks, now=20 + (frame + 1) / 30))
+        changed.append(int(((a.glyph != c.glyph) | (a.ink != c.ink)).any(axis=1).sum()))
+    assert max(changed) > 0
+    assert sum(changed) / len(changed) < 12
+
+
+def test_flash_attention_turns_particles_gold_and_lights_tiles():
+    board = arrange(110, 40, 5)
+    with_it = paint(board, 110, 40, scene_of(board.banks))
+    without = paint(board, 110, 40, scene_of(board.banks, flash_attention=False))
+    assert np.count_nonzero(with_it.ink == Ink.GOLD) > 0
+    assert np.count_nonzero(without.ink == Ink.GOLD) == 0
+    assert np.count_nonzero(without.ink == Ink.PARTICLE) > 0
+    assert np.count_nonzero(with_it.ink == Ink.TILE_2) > 0
+    assert np.count_nonzero(without.ink == Ink.TILE_2) == 0
+
+
+def test_the_dot_stands_at_the_films_place():
+    board = arrange(110, 40, 5)
+    assert board.die is not None
+    places = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        cells = paint(board, 110, 40, scene_of(board.banks, progress=progress))
+        y, x = np.argwhere(cells.ink == Ink.DOT)[0]
+        places.append((int(x), -int(y)))
+    assert places == sorted(places)
+    assert places[0][0] == board.die.x + 1
+
+
+def test_plain_pictures_tell_sequences_apart_by_digits():
+    board = arrange(110, 40, 5)
+    text = paint(board, 110, 40, scene_of(board.banks, plain=True)).text()
+    assert all(digit in text for digit in "01234567")
+    assert "█" in text
+    assert text.translate(ASCII).encode("ascii", "replace")
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 8, 16, 32, 72, 128])
+def test_clusters_of_any_size(devices):
+    columns = {1: 1, 2: 2, 3: 2, 8: 4, 16: 4, 32: 8, 72: 9, 128: 16}[devices]
+    for width, height in ((80, 20), (110, 34), (180, 55)):
+        rects = tile_rects(width, height, devices, columns)
+        tiles = []
+        for number, rect in enumerate(rects):
+            grid = inner(rect)
+            codes = np.full(grid.width * grid.height, Code.WEIGHTS, dtype=np.uint8)
+            tiles.append(Tile(f"{number}", "70.1 of 79.6 GiB", number / devices, codes))
+        cells = paint_cluster(width, height, ClusterScene(tiles, columns, "NVLink", 0.4, 1.0))
+        assert np.count_nonzero(cells.ink == Ink.WEIGHTS) >= devices
+        for number, rect in enumerate(rects):
+            assert device_at(width, height, devices, columns, rect.x, rect.y) == number
+            assert device_at(width, height, devices, columns, rect.right, rect.middle) != number
+        assert device_at(width, height, devices, columns, 0, height - 1) is None
+
+
+def empty_tiles(width: int, height: int, devices: int, columns: int) -> list[Tile]:
+    grid = inner(tile_rects(width, height, devices, columns)[0])
+    codes = np.full(grid.width * grid.height, Code.FREE, dtype=np.uint8)
+    return [Tile(str(number), "", 0, codes) for number in range(devices)]
+
+
+@pytest.mark.parametrize("utilization", [None, 0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize(("width", "room"), [(80, 20), (16, 8), (15, 0)])
+def test_the_meter_of_the_link(utilization, width, room):
+    scene = ClusterScene(empty_tiles(width, 20, 1, 1), 1, "NVLink", utilization, 1.0)
+    row = paint_cluster(width, 20, scene).row_text(19)
+    assert row.startswith("NVLink")
+    busy = 0 if utilization is None else math.ceil(utilization * room)
+    assert (row.count("━"), row.count("─")) == (busy, 0 if utilization is None else room - busy)
+
+
+def test_a_selected_device_is_marked_without_colour_too():
+    scene = ClusterScene(empty_tiles(80, 20, 4, 2), 2, "", None, 1.0, plain=True, selected=2)
+    text = paint_cluster(80, 20, scene).text()
+    assert ">2" in text
+    assert text.count(">") == 1
+
+
+@given(st.integers(1, 80), st.integers(1, 30), st.data())
+def test_a_curve_has_no_gaps(width, height, data):
+    values = data.draw(st.lists(st.floats(-0.5, 1.5), min_size=2 * width, max_size=2 * width))
+    dots = curve(width, height, np.array(values))
+    assert dots.shape == (height, width)
+    assert (dots > 0).any(axis=0).all()
+
+
+def test_text_is_cut_at_the_edges_and_stays_single_width():
+    cells = Cells(10, 2)
+    cells.put(-2, 0, "abcdefghijklmnop")
+    cells.put(0, 5, "nowhere")
+    cells.put(20, 0, "nowhere")
+    assert cells.row_text(0) == "cdefghijkl"
+    assert single_width("漢字ok\x1b") == "??ok?"
+    assert fit("漢字 and more", 6) == "?? an…"
+
+
+def test_every_ink_has_a_colour_in_every_look():
+    for ink in Ink:
+        if ink not in (Ink.NONE,):
+            for look in ("dark", "light", "wafer"):
+                assert hex_color(ink, look).startswith("#")
+    assert len({hex_color(Ink.SEQUENCE + n, "dark") for n in range(16)}) == 16
+    assert style(Ink.TEXT, Ink.NONE, "dark", "none").color is None

@@ -1,0 +1,116 @@
+"""``kvtui reconcile`` as a user meets it: files, standard input, overrides, profiles, errors of one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kvtui.cli import main
+from tests.paths import LOGS
+
+MTP = str(LOGS / "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log")
+DEBUG = str(LOGS / "vllm-0.14-llama-3.1-8b-h100-debug.log")
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path / "config"))
+
+
+def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that ``words`` fail with; asserts exit code 2, nothing on stdout and no control characters."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", err)
+    return err
+
+
+def test_a_file(capsys):
+    assert main(["reconcile", MTP]) == 0
+    out, err = capsys.readouterr()
+    assert "300,220 tokens" in out
+    assert "agrees" in out
+    assert err == ""
+
+
+def test_standard_input():
+    with open(MTP, "rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "kvtui", "reconcile", "-", "--format", "json"],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["agrees"] is True
+
+
+def test_options_override_the_log(capsys):
+    assert main(["reconcile", MTP, "--kv-dtype", "bf16", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["agrees"] is False
+    assert found["scenario"]["kv_dtype"] == "bf16"
+
+
+def test_a_profile_from_log_to_plan(capsys):
+    """What reconcile saves, a report plans with: the pool of the log, without --kv-pool."""
+    assert main(["reconcile", DEBUG, "--gpu", "H100 SXM", "--save-profile", "rig"]) == 0
+    assert "rig.toml" in capsys.readouterr().err
+    words = ["--report", "json", "--engine", "vllm@0.14.1", "--gpu-memory-utilization", "0.9", "--context", "128K"]
+    words += ["--max-seqs", "256"]
+    assert main(words) == 0
+    prior = json.loads(capsys.readouterr().out)
+    assert main([*words, "--profile", "rig"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["engine"]["kv_cache_tokens"] == pytest.approx(450_224, rel=0.001)
+    assert planned["engine"]["kv_cache_tokens"] != prior["engine"]["kv_cache_tokens"]
+    assert "--profile rig" in planned["scenario"]["command_line"]
+    assert main(["doctor", "--format", "json"]) == 0
+    assert {"topic": "files", "item": "profiles", "value": "rig"} in json.loads(capsys.readouterr().out)
+
+
+def test_an_output_file(tmp_path, capsys):
+    target = tmp_path / "out.csv"
+    assert main(["reconcile", MTP, "--format", "csv", "-o", str(target)]) == 0
+    assert target.read_text().startswith("id,label,unit,predicted,observed")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("no-such-file.log",), "no-such-file.log"),
+        ((str(LOGS),), "directory"),
+        (("\udcff\x00",), "log:"),
+        ((__file__,), "looked for"),
+        ((MTP, "--model", "Lama-3.1-8B"), "Llama-3.1-8B"),
+        ((MTP, "--engine", "sglang"), "vllm"),
+        ((MTP, "--save-profile", "../x"), "is not a name"),
+        ((MTP, "--profile", "rig"), "unknown profile"),
+        ((MTP, "--format", "jason"), "json"),
+        ((MTP, "--gpu", "H1000000"), "H100"),
+        ((), "LOG"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys, words, expected):
+    assert expected in failure(capsys, "reconcile", *words)
+
+
+def test_an_empty_log(capsys, tmp_path):
+    empty = tmp_path / "empty.log"
+    empty.touch()
+    assert "looked for" in failure(capsys, "reconcile", str(empty))
+
+
+def test_nothing_is_saved_when_the_log_is_refused(capsys, tmp_path):
+    failure(capsys, "reconcile", __file__, "--save-profile", "rig")
+    assert not (tmp_path / "config" / "profiles").exists()

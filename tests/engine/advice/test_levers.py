@@ -1,0 +1,173 @@
+"""Levers: each gain worked out again by the slow way, losses said, and what cannot be had with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvtui.engine.advice.levers import (
+    LONG_CONTEXT,
+    MEASURES,
+    SHORT_CONTEXT,
+    Idle,
+    Lever,
+    effect,
+    expected_tokens,
+    gains,
+    levers,
+    ranked,
+)
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.parts import fits
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.values import scenario_from
+
+SCENARIOS = (
+    {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},
+    {"model": "Llama-3.1-8B", "context": "8K", "batch": "2", "pa": True, "cb": True},
+    {"model": "Qwen3-Next-80B-A3B", "context": "32K", "tp": "4", "fa": False},
+    {"model": "gemma-3-27b", "context": "128K", "engine": "llama.cpp"},
+    {"model": "Qwen3.5-35B-A3B", "context": "64K", "engine": "vllm", "gpu": "H200 SXM"},
+    {"model": "DeepSeek-V3.2", "gpu": "H200 SXM", "tp": "8", "dtype": "fp8", "context": "64K", "engine": "sglang"},
+    {"model": "Llama-3.1-70B", "context": "32K", "tp": "2", "engine": "tensorrt-llm"},
+)
+
+
+def named(found: list[Lever | Idle], name: str) -> Lever | Idle:
+    return next(lever for lever in found if lever.name == name)
+
+
+def words(lever: Lever | Idle) -> str:
+    return effect(lever) if isinstance(lever, Lever) else lever.reason
+
+
+@pytest.mark.parametrize("values", SCENARIOS)
+def test_every_gain_is_what_two_plans_say(values):
+    """Against plan, capacity and estimate of the scenario before and after; a shared prefix against its own search."""
+    scenario = scenario_from(values)
+    found = [lever for lever in levers(scenario) if isinstance(lever, Lever)]
+    assert found
+    for lever in found:
+        assert lever.scenario == adapted(scenario, lever.fields)[0]
+        for answer, of in ((lever.before, scenario), (lever.after, lever.scenario)):
+            planned = plan(of)
+            room, times = capacity(planned), estimate(planned)
+            assert (answer.fits, answer.context, answer.times) == (planned.fits, room.context, times)
+            if of.shared_prefix:
+                assert fits(of, of.context, answer.sequences)
+                assert not fits(of, of.context, answer.sequences + 1)
+            else:
+                assert answer.sequences == room.sequences
+        if lever.elsewhere is not None:
+            elsewhere = LONG_CONTEXT if scenario.context <= SHORT_CONTEXT else SHORT_CONTEXT
+            rooms = [capacity(plan(replace(of, context=elsewhere))) for of in (scenario, lever.scenario)]
+            assert lever.elsewhere == tuple(room.sequences for room in rooms)
+
+
+@pytest.mark.parametrize("values", SCENARIOS)
+def test_no_lever_loses_without_saying(values):
+    for lever in levers(scenario_from(values)):
+        if isinstance(lever, Idle):
+            assert lever.reason
+            continue
+        before, after = lever.before, lever.after
+        losses = [gain.words for gain in gains(lever) if not gain.better]
+        assert all(loss in effect(lever) for loss in losses)
+        if after.sequences is not None and before.sequences and after.sequences < 0.99 * before.sequences:
+            assert any("sequences" in loss for loss in losses)
+        if after.context is not None and before.context and after.context < 0.99 * before.context:
+            assert any("context" in loss for loss in losses)
+        old, new = (a.times and a.times.usd_per_million_tokens for a in (before, after))
+        if old and new and new.low + new.high > 1.01 * (old.low + old.high):
+            assert any(loss.startswith("+") and "$/M" in loss for loss in losses)
+        assert any(gain.better for gain in gains(lever)) or "speculative" in lever.name
+
+
+@given(st.sampled_from(SCENARIOS), st.sampled_from(MEASURES))
+@settings(max_examples=5)
+def test_the_rank_follows_the_measure(values, measure):
+    order = ranked(levers(scenario_from(values)), measure)
+    rescued = [not lever.before.fits and lever.after.fits for lever in order]
+    assert rescued == sorted(rescued, reverse=True)
+    alike = [lever for lever, saved in zip(order, rescued, strict=True) if not saved]
+    if measure == "max_sequences":
+        counts = [lever.after.sequences for lever in alike]
+        assert None not in counts
+        assert all(a >= 0.99 * b for a, b in pairwise(counts))
+
+
+def test_the_words_of_a_format():
+    found = list(levers(scenario_from({"context": "128K", "batch": "4", "engine": "vllm@0.20"})))
+    lever = named(found, "fp8 KV")
+    narrow = replace(lever.scenario, context=16 * 1024)
+    before, after = serve(replace(narrow, kv_dtype="bf16")).max_sequences, serve(narrow).max_sequences
+    assert f"+{after / before - 1:.0%} at 16K".replace("%", " %") in effect(lever)
+    assert "sequences at 128K" in effect(lever)
+    assert lever.caveat == "check the answers' quality"
+
+
+def test_what_cannot_be_had_says_so():
+    vllm = list(levers(scenario_from({"engine": "vllm", "context": "32K"})))
+    assert not any(lever.name.startswith("q4_0") for lever in vllm)
+    assert "no fp4 math" in named(vllm, "nvfp4 KV").reason
+    assert "always works so" in named(vllm, "paged attention, continuous batching").reason
+    assert "multi-token-prediction" in named(vllm, "speculative tokens").reason
+    assert named(vllm, "FlashAttention").reason == "on already"
+    file = replace(
+        scenario_from({}),
+        model=replace(scenario_from({}).model, weight_bytes=2**34),
+        weight_dtype="file",
+        model_ref="x",
+    )
+    assert "file" in named(list(levers(file)), "smaller weights").reason
+
+
+def test_a_scenario_without_an_answer_has_no_levers():
+    unknown = replace(scenario_from({}).model, parameters=None)
+    assert list(levers(replace(scenario_from({}), model=unknown))) == []
+
+
+def test_latents_are_not_divided_by_ranks_but_by_replicas():
+    values = {"model": "DeepSeek-V2-Lite", "tp": "4", "context": "128K", "batch": "16", "pa": True}
+    lever = named(list(levers(scenario_from(values))), "dp 4 instead of tp 4")
+    assert isinstance(lever, Lever)
+    assert lever.after.sequences > 2.5 * lever.before.sequences
+
+
+def test_a_model_that_is_too_large_gets_as_many_ranks_as_it_needs():
+    scenario = scenario_from({"model": "Llama-3.1-70B", "context": "128K", "batch": "8"})
+    found = list(levers(scenario))
+    assert ranked(found)[0].name == "tp 8"
+    assert words(ranked(found)[0]).startswith("the batch fits, sequences at 128K: 0 to 12")
+    assert named(found, "fp8 or int8 KV").reason == "not enough by itself"
+
+
+def test_a_context_beyond_the_models_maximum():
+    found = list(levers(scenario_from({"model": "Llama-2-7B", "context": "32K"})))
+    assert "sequences, each of 4K" in words(named(found, "context 4K"))
+    assert sum(lever.name == "context 4K" for lever in found) == 1
+
+
+def test_drafts_cost_memory_and_say_what_they_bring():
+    found = list(levers(scenario_from({"model": "DeepSeek-V3", "gpu": "H200 SXM", "tp": "8", "dtype": "fp8"})))
+    lever = named(found, "3 speculative tokens")
+    assert any(not gain.better for gain in gains(lever))
+    assert "2.5 tokens a step if 70 %" in lever.caveat
+
+
+@pytest.mark.parametrize(("acceptance", "drafted", "tokens"), [(0.0, 3, 1.0), (1.0, 3, 4.0), (0.5, 2, 1.75)])
+def test_expected_tokens_of_a_step(acceptance, drafted, tokens):
+    assert expected_tokens(acceptance, drafted) == pytest.approx(tokens)
+
+
+@given(st.floats(0, 0.999), st.integers(0, 20))
+def test_expected_tokens_are_a_sum_of_powers(acceptance, drafted):
+    """One token always, and each draft with the probability that it and all before it are accepted."""
+    assert expected_tokens(acceptance, drafted) == pytest.approx(sum(acceptance**i for i in range(drafted + 1)))

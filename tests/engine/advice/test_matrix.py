@@ -1,0 +1,182 @@
+"""The table against the scalar plan, capacity and estimate of each cell's own scenario."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvtui.engine.advice import matrix
+from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Table, table
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.device.catalogue import all_devices, find_device
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import Band, estimate
+from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.scenario.values import scenario_from
+from tests.engine.planning.test_properties import scenarios
+
+ENGINES = ("vllm", "vllm@0.11", "llama.cpp", "sglang", "tensorrt-llm")
+
+
+def expected(found: Table, row: int, column: int) -> Answer:
+    """What the slow way says about a cell: one plan, and what follows from it."""
+    try:
+        planned = plan(found.at(row, column))
+    except InputError as error:
+        return Answer(reason=str(error))
+    room, scenario = capacity(planned), planned.scenario
+    if planned.serving is not None:
+        used = scenario.batch / room.sequences if room.sequences else None
+    elif scenario.kv_pool is not None:
+        used = planned.per_device.cache / scenario.kv_pool
+    else:
+        used = planned.per_device.total / planned.budget_per_device
+    return Answer(planned.fits, used, room.context, room.sequences, estimate(planned))
+
+
+def check(scenario: Scenario, view: matrix.View, data: st.DataObject) -> None:
+    """Two cells of one random piece."""
+    found = table(scenario, view)
+    piece = data.draw(st.sampled_from(matrix.pieces(found)))
+    answers = dict(zip(matrix.places(found, piece), matrix.evaluate(found, piece), strict=True))
+    for place in data.draw(st.lists(st.sampled_from(sorted(answers)), min_size=1, max_size=2, unique=True)):
+        assert answers[place] == expected(found, *place)
+
+
+@given(scenarios(), st.sampled_from(list(VIEWS)), st.none() | st.integers(1, 2**34), st.data())
+@settings(max_examples=8)
+def test_a_cell_is_what_its_own_plan_says(scenario, view, pool, data):
+    check(replace(scenario, kv_pool=pool), view, data)
+
+
+@given(
+    st.sampled_from(ENGINES),
+    st.sampled_from(["Llama-3.1-8B", "gemma-3-27b", "Qwen3.5-35B-A3B", "DeepSeek-V3.2"]),
+    st.sampled_from(list(VIEWS)),
+    st.sampled_from(["1", "2", "8"]),
+    st.integers(1, 300_000),
+    st.data(),
+)
+@settings(max_examples=8)
+def test_a_cell_is_what_its_engine_allocates(engine, model, view, tp, context, data):
+    scenario = scenario_from({"engine": engine, "model": model, "tp": tp, "context": str(context), "batch": "3"})
+    check(scenario, view, data)
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+@pytest.mark.parametrize("values", [{}, {"engine": "vllm"}, {"fa": False}])
+def test_the_pieces_are_all_cells_once(view, values):
+    found = table(scenario_from(values), view)
+    cells = [place for piece in matrix.pieces(found) for place in matrix.places(found, piece)]
+    assert len(cells) == len(set(cells)) == len(found.rows) * len(found.columns)
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_the_own_cell_is_the_scenario(view):
+    scenario = scenario_from({"model": "Qwen3-8B", "gpu": "L40S", "kv_dtype": "fp8", "context": "32K", "batch": "4"})
+    found = table(scenario, view)
+    place = found.place(scenario)
+    assert found.at(*place) == scenario
+    assert found.rows[place[0]] in ("Qwen3-8B", "L40S")
+    assert found.place(replace(scenario, context=4096)) is None
+
+
+def test_a_model_from_a_file_is_a_row_of_its_own():
+    stored = replace(find_model("Llama-3.1-8B"), name="mine", weight_bytes=5 * 2**30)
+    scenario = replace(scenario_from({}), model=stored, weight_dtype="file", model_ref="mine.gguf")
+    found = table(scenario, "models")
+    assert found.rows[0] == "mine"
+    assert found.at(*found.place(scenario)) == scenario
+    other = found.at(found.rows.index("Qwen3-8B"), 0)
+    assert (other.weight_dtype, other.model_ref) == ("bf16", "Qwen3-8B")
+    assert table(scenario, "weights").columns[0] == "file"
+
+
+def test_what_cannot_be_says_why():
+    found = table(scenario_from({"tp": "8"}), "models")
+    reasons = {}
+    for name in ("Qwen2.5-7B", "Ling-3.0-Flash", "Llama-3.1-8B"):
+        piece = next(p for p in matrix.pieces(found) if p.line == found.rows.index(name))
+        reasons[name] = matrix.evaluate(found, piece)[0].reason
+    assert "28" in reasons["Qwen2.5-7B"]
+    assert "parameter count" in reasons["Ling-3.0-Flash"]
+    assert reasons["Llama-3.1-8B"] == ""
+    formats = table(scenario_from({}), "kv")
+    with pytest.raises(InputError, match="latents"):
+        formats.at(0, formats.columns.index("fp8_ds_mla"))
+
+
+def test_an_engine_offers_its_own_formats():
+    assert "q4_0" in table(scenario_from({"engine": "llama.cpp"}), "kv").columns
+    assert "q4_0" not in table(scenario_from({"engine": "vllm"}), "kv").columns
+
+
+def test_another_cell_of_the_table_has_the_same_table():
+    scenario = scenario_from({"context": "32K", "batch": "4", "engine": "vllm"})
+    found = table(scenario, "models")
+    other = found.at(found.rows.index("DeepSeek-V3"), found.columns.index("B200"))
+    assert found.same_cells(scenario)
+    assert found.same_cells(other)
+    assert not found.same_cells(replace(other, context=4096))
+    assert not found.same_cells(replace(other, layout=Layout(tp=2)))
+    assert not table(scenario, "kv").same_cells(other)
+    drafting = scenario_from({"model": "DeepSeek-V3", "speculative_tokens": "1"})
+    assert not table(drafting, "models").same_cells(scenario_from({}))
+
+
+@given(st.data())
+@settings(max_examples=10)
+def test_cells_that_are_said_to_be_the_same_are(data):
+    scenario = scenario_from({"context": "32K", "batch": "4", "engine": data.draw(st.sampled_from(["none", *ENGINES]))})
+    view = data.draw(st.sampled_from(list(VIEWS)))
+    found = table(scenario, view)
+
+    def place() -> tuple[int, int]:
+        return data.draw(st.integers(0, len(found.rows) - 1)), data.draw(st.integers(0, len(found.columns) - 1))
+
+    try:
+        moved, other = found.at(*place()), place()
+    except InputError:
+        return
+    if found.same_cells(moved):
+        try:
+            wanted = found.at(*other)
+        except InputError as error:
+            with pytest.raises(InputError, match="^" + str(error)[:10]):
+                table(moved, view).at(*other)
+            return
+        assert table(moved, view).at(*other) == wanted
+
+
+def test_the_best_cells_come_first():
+    times = estimate(plan(scenario_from({})))
+    dear = times._replace(usd_per_million_tokens=Band(10.0, 20.0))
+    cells = [
+        Answer(True, 0.5, 8192, 4, times),
+        Answer(True, 0.9, 16_384, None, dear),
+        Answer(False, 1.5, 4096, 1),
+        Answer(reason="it cannot be"),
+        None,
+    ]
+
+    def order(key: str) -> list[int]:
+        metric = next(metric for metric in METRICS if metric.key == key)
+        return sorted(range(len(cells)), key=lambda i: matrix.sort_key(metric, cells[i]))
+
+    assert order("used_share") == [0, 1, 2, 3, 4]
+    assert order("max_context_tokens") == [1, 0, 2, 3, 4]
+    assert order("max_sequences") == [1, 0, 2, 3, 4]
+    assert order("usd_per_million_tokens") == [0, 1, 2, 3, 4]
+
+
+def test_devices_of_a_line_are_answered_as_each_alone():
+    devices = (*all_devices()[::9], find_device("H100 SXM"))
+    for values in ({"cb": True, "pa": True, "batch": "20"}, {"fa": False, "batch": "3"}):
+        base = scenario_from({"model": "gemma-3-27b", "context": "40000", **values})
+        several = [replace(base, device=device) for device in devices]
+        assert matrix.answers(several) == [matrix.answer(scenario) for scenario in several]

@@ -1,0 +1,300 @@
+"""One device's memory over the film, against plans and against a free list that hands out blocks one by one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.spec import cache_bytes
+from kvtui.engine.picture.device_memory import Allocation, Pool, allocate, first_position, lay_out, scaled
+from kvtui.engine.planning.allocation import busiest_share, grown, slots
+from kvtui.engine.planning.parts import busiest_stage, score_matrix_bytes, stage_parts
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.scenario.values import scenario_from
+from tests.engine.planning.test_properties import scenarios
+
+KINDS = (
+    "Llama-3.2-1B",
+    "gemma-3-4b",
+    "Llama-4-Scout-17B-16E",
+    "Llama-3.2-11B-Vision",
+    "whisper-large-v3",
+    "DeepSeek-V3.2",
+    "DeepSeek-V4-Flash",
+    "Qwen3-Next-80B-A3B",
+    "Jamba-1.5-Mini",
+    "MiMo-V2-Flash",
+)
+
+
+def allocated(position: int | None = None, **values: str | bool) -> Allocation:
+    scenario = scenario_from(values)
+    return allocate(lay_out(scenario), scenario.context if position is None else position)
+
+
+def assert_sums(found: Allocation) -> None:
+    parts, sequences = found.parts, found.sequences
+    assert parts.kv == sum(one.used for one in sequences) + found.prefix
+    assert parts.state == sum(one.state for one in sequences)
+    assert parts.reserved_unused == sum(one.reserved + one.padding for one in sequences) + found.prefix_padding
+    assert parts.total == parts.weights + parts.cache + parts.activation + parts.overhead
+    assert min(min(one.used, one.reserved, one.padding, one.state) for one in sequences) >= 0
+    assert found.free - found.overflow == found.capacity - parts.total
+
+
+@given(scenarios())
+def test_the_film_ends_at_the_plan(scenario):
+    found = allocate(lay_out(scenario), scenario.context)
+    assert found.parts == plan(scenario).per_device
+    assert_sums(found)
+
+
+@given(scenarios(), st.floats(0, 1))
+def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario, share):
+    position = int(scenario.context * share)
+    found = allocate(lay_out(scenario), position)
+    held = grown(
+        busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp), scenario, position
+    )
+    assert found.parts == stage_parts(scenario, busiest_stage(scenario), held, scenario.context, position)
+    assert_sums(found)
+
+
+@given(scenarios(), st.floats(0, 1), st.floats(0, 1))
+def test_nothing_shrinks_while_it_grows(scenario, one, other):
+    pool = lay_out(scenario)
+    before, after = (allocate(pool, int(scenario.context * share)) for share in sorted((one, other)))
+    assert before.parts.total <= after.parts.total
+    assert before.parts.kv <= after.parts.kv
+    assert before.prefix <= after.prefix
+    for early, late in zip(before.sequences, after.sequences, strict=True):
+        assert early.used <= late.used
+        assert early.tokens <= late.tokens
+        assert early.used + early.reserved + early.padding <= late.used + late.reserved + late.padding
+
+
+@pytest.mark.parametrize("model", all_models(), ids=lambda m: m.name)
+def test_every_model_ends_at_its_plan_under_every_policy(model):
+    for batched, paged in ((False, False), (True, False), (False, True), (True, True)):
+        scenario = Scenario(
+            model=model,
+            device=find_device("B300"),
+            context=9000,
+            batch=5,
+            continuous_batching=batched,
+            paged_attention=paged,
+            flash_attention=not batched,
+            shared_prefix=700 if paged else 0,
+            skip_weights=model.parameters is None,
+        )
+        pool = lay_out(scenario)
+        assert allocate(pool, 9000).parts == plan(scenario).per_device
+        for position in (0, 1, 699, 4096, 8999):
+            assert_sums(allocate(pool, position))
+
+
+def test_static_sets_everything_aside_from_the_beginning():
+    start = allocated(0, model="Llama-3.1-8B", context="4000", batch="3")
+    half = allocated(2000, model="Llama-3.1-8B", context="4000", batch="3")
+    assert [(one.used, one.reserved, one.padding) for one in start.sequences] == [(0, 4000 * 131_072, 0)] * 3
+    assert [(one.used, one.reserved) for one in half.sequences] == [(2000 * 131_072, 2000 * 131_072)] * 3
+    assert start.parts.total == half.parts.total
+
+
+def test_continuous_batching_holds_thirty_percent_of_eight_sequences():
+    found = allocated(model="Llama-3.1-8B", context="100000", batch="8", cb=True)
+    assert found.parts.kv == 0.3 * 8 * 100_000 * 131_072
+    assert found.parts.reserved_unused == 0
+    percents = [round(one.tokens / 1000) for one in found.sequences]
+    assert percents == sorted((10, 20, 30, 40, 15, 45, 25, 55), reverse=True)
+
+
+def test_paged_sequences_have_whole_blocks():
+    found = allocated(1001, model="Llama-3.1-8B", context="4000", batch="4", pa=True, cb=True)
+    for one, percent in zip(found.sequences, (50, 35, 25, 15), strict=True):
+        tokens = 4000 * percent // 100 * 1001 // 4000
+        assert one.tokens == tokens
+        assert one.used == tokens * 131_072
+        assert one.used + one.padding == -(-tokens // 16) * 16 * 131_072
+
+
+def test_windows_stop_growing_and_states_do_not_grow():
+    gemma = [allocated(n, model="gemma-3-4b", context="64K", cb=True).parts for n in (512, 1024, 2048, 4096)]
+    growths = [after.kv - before.kv for before, after in pairwise(gemma)]
+    full = 4 * 256 * 2 * 2 * 5
+    assert growths == [512 * full + 512 * full // 5 * 29, 1024 * full, 2048 * full]
+    hybrid = [allocated(n, model="Qwen3-Next-80B-A3B", context="64K", batch="2") for n in (0, 1, 65_536)]
+    assert {found.parts.state for found in hybrid} == {2 * 77_266_944}
+    assert {one.state for found in hybrid for one in found.sequences} == {77_266_944}
+
+
+def test_a_shared_prefix_is_filled_once_and_first():
+    values = {"model": "Llama-3.1-8B", "context": "1600", "batch": "4", "pa": True, "shared_prefix": "1000"}
+    early, late = allocated(500, **values), allocated(1500, **values)
+    assert (early.prefix, early.prefix_padding) == (500 * 131_072, 12 * 131_072)
+    assert [one.used for one in early.sequences] == [0] * 4
+    assert (late.prefix, late.prefix_padding) == (992 * 131_072, 0)
+    assert [one.used for one in late.sequences] == [508 * 131_072] * 4
+
+
+def test_scores_are_saved_with_flash_attention_and_held_without():
+    values = {"model": "Llama-3.1-8B", "batch": "8", "context": "64K", "gpu": "H100 SXM", "cb": True}
+    with_it, without = ([allocated(n, fa=fa, **values) for n in (0, 4096, 65_536)] for fa in (True, False))
+    sizes = [score_matrix_bytes(without[0].order.scenario, n, 8) for n in (0, 4096, 65_536)]
+    assert sizes[0] == 0 < sizes[1] < sizes[2]
+    assert [found.saved for found in with_it] == sizes
+    assert [found.saved for found in without] == [0, 0, 0]
+    differences = [b.parts.activation - a.parts.activation for a, b in zip(with_it, without, strict=True)]
+    assert differences == sizes
+
+
+def test_skipping_weights_takes_exactly_the_weights_away():
+    values = {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True}
+    counted, skipped = allocated(9999, **values).parts, allocated(9999, skip_weights=True, **values).parts
+    assert skipped.weights == 0 < counted.weights == counted.total - skipped.total
+    for part in ("kv", "state", "activation", "overhead", "reserved_unused"):
+        assert getattr(counted, part) == getattr(skipped, part)
+
+
+@pytest.mark.parametrize("batch", [1, 127, 128, 129, 1000, 200_000])
+def test_beyond_128_sequences_equal_ones_are_grouped(batch):
+    found = allocated(model="Llama-3.2-1B", context="1000", batch=str(batch), cb=True)
+    assert sum(one.count for one in found.sequences) == batch
+    numbers = [one.number for one in found.sequences]
+    assert numbers == [1 + sum(one.count for one in found.sequences[:i]) for i in range(len(numbers))]
+    assert len(found.sequences) == batch if batch <= 128 else len(found.sequences) <= 128
+    assert_sums(found)
+
+
+def test_more_than_128_lengths_are_not_mixed():
+    lengths = ",".join(str(n) for n in range(1, 301))
+    found = allocated(model="Llama-3.2-1B", lengths=lengths)
+    assert [one.tokens for one in found.sequences] == list(range(300, 0, -1))
+
+
+def test_positions_outside_the_film():
+    pool = lay_out(scenario_from({"context": "1000"}))
+    for position in (-1, 1001):
+        with pytest.raises(InputError, match=r"^tokens: -?[0-9,]+ is out of range \(0 to 1,000\)$"):
+            allocate(pool, position)
+
+
+def handed_out_one_by_one(pool: Pool) -> list[tuple[int, int]]:
+    """(owner, bytes) of every block in the order a free list gives them, walking the film token by token."""
+    scenario, tp = pool.scenario, pool.scenario.layout.tp
+    layers = busiest_stage(scenario).layers
+
+    def own(tokens: int) -> int:
+        shared = cache_bytes(layers, min(tokens, pool.prefix), scenario.kv, tp)
+        return cache_bytes(layers, tokens, scenario.kv, tp).kv - (shared.growing + shared.indexer if pool.prefix else 0)
+
+    lengths = [length for slot in pool.share for length in [slot.used] * slot.count]
+    free = list(range(sum(-(-length // scenario.block_size) for length in lengths)))
+    tables: list[list[int]] = [[] for _ in lengths]
+    order = []
+    for position in range(scenario.context + 1):
+        for sequence, length in enumerate(lengths):
+            held = length * position // scenario.context
+            while len(tables[sequence]) * scenario.block_size < held:
+                tables[sequence].append(free.pop(0))
+                end = len(tables[sequence]) * scenario.block_size
+                order.append((sequence, own(end) - own(end - scenario.block_size)))
+    assert not free
+    return order
+
+
+@st.composite
+def small_pools(draw: st.DrawFn) -> Pool:
+    batch, context = draw(st.integers(1, 6)), draw(st.integers(1, 400))
+    lengths = draw(st.none() | st.lists(st.integers(1, context), min_size=batch, max_size=batch).map(tuple))
+    return lay_out(
+        Scenario(
+            model=find_model(draw(st.sampled_from(KINDS))),
+            device=find_device("H100"),
+            context=context,
+            batch=batch,
+            layout=Layout(pp=draw(st.integers(1, 2))),
+            lengths=lengths,
+            paged_attention=True,
+            continuous_batching=draw(st.booleans()),
+            block_size=draw(st.sampled_from([1, 3, 16, 64])),
+            shared_prefix=draw(st.integers(0, min(lengths or (context,)))) if draw(st.booleans()) else 0,
+            kv_dtype=draw(st.sampled_from(["bf16", "q8_0"])),
+        )
+    )
+
+
+@given(small_pools(), st.data())
+def test_owners_are_those_of_a_free_list(pool, data):
+    order = handed_out_one_by_one(pool)
+    ends = np.cumsum([size for _, size in order])
+    total = int(ends[-1])
+    offsets = [*data.draw(st.lists(st.integers(0, total + 10), min_size=1, max_size=8)), 0, total, int(ends[0])]
+    for offset, found in zip(offsets, pool.handed_out(offsets), strict=True):
+        expected, left = [0] * len(pool.owners), offset
+        for owner, size in order:
+            expected[owner] += min(size, left)
+            left -= min(size, left)
+        assert found.tolist() == expected
+
+
+@given(small_pools(), st.floats(0, 1))
+def test_what_is_held_is_what_the_free_list_gave_by_then(pool, share):
+    scenario = pool.scenario
+    position = int(scenario.context * share)
+    found = allocate(pool, position)
+    fixed = pool.bytes_at(0)
+    given_by_then = [one.used + one.padding - fixed for one in found.sequences]
+    [handed] = pool.handed_out([sum(given_by_then)])
+    assert handed.tolist() == given_by_then
+
+
+def test_long_films_of_many_sequences_stay_exact():
+    """128 sequences of up to 100M tokens: bytes at an offset add up to it, and end as the sequences do."""
+    values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "pa": True}
+    pool = lay_out(scenario_from(values))
+    offsets = [0, 1, 10**9, 80 * 2**30, 3 * 10**14]
+    found = pool.handed_out(offsets)
+    assert found.sum(axis=1).tolist() == offsets
+    last = allocate(pool, pool.scenario.context)
+    everything = sum(one.used + one.padding for one in last.sequences)
+    [handed] = pool.handed_out([everything + 5])
+    assert handed.tolist() == [one.used + one.padding for one in last.sequences]
+
+
+def test_bytes_beyond_any_device_saturate_instead_of_overflowing():
+    """A million sequences of 2**40 tokens: their first blocks alone are 7.5 TiB, all of them 2**79 bytes."""
+    pool = lay_out(scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True}))
+    offset, first_block = 10**12, 16 * 516_096
+    expected, left = [], offset
+    for owner in pool.owners:
+        expected.append(min(left, owner.count * first_block))
+        left -= expected[-1]
+    [found] = pool.handed_out([offset])
+    assert found.tolist() == expected
+
+
+sizes = st.integers(0, MAX_TOKENS)
+
+
+@given(sizes, sizes, st.integers(1, MAX_TOKENS))
+def test_scaling_is_exact(count, by, of):
+    by = min(by, of)
+    assert scaled(np.array([count]), np.array([by]), of).tolist() == [count * by // of]
+
+
+@given(st.integers(1, MAX_TOKENS), st.integers(1, MAX_TOKENS), sizes)
+def test_the_first_position_is_the_first(length, context, tokens):
+    length, tokens = min(length, context), min(tokens, length, context)
+    [found] = first_position(np.array([tokens]), np.array([length]), context).tolist()
+    assert length * found // context >= tokens
+    assert found == 0 or length * (found - 1) // context < tokens

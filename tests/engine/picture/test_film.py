@@ -1,0 +1,172 @@
+"""The film: where it is at any time, and that no change but one of position makes it jump."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import MAX_TOKENS, format_tokens, parse_tokens
+from kvtui.engine.picture.film import (
+    BATCHES,
+    CONTEXT_PRESETS,
+    SPEEDS,
+    Playback,
+    faster,
+    next_batch,
+    next_context,
+    previous_batch,
+    previous_context,
+    slower,
+)
+
+PRESETS = "4K 8K 16K 32K 64K 100K 128K 200K 256K 512K 1M 2M 10M 100M"
+
+limits = st.integers(1, MAX_TOKENS) | st.sampled_from(CONTEXT_PRESETS)
+times = st.floats(0, 1e6)
+
+
+@st.composite
+def playbacks(draw: st.DrawFn) -> tuple[Playback, float]:
+    """A playback and a time at or after its anchor."""
+    limit, start = draw(limits), draw(times)
+    film = Playback(
+        limit, draw(st.sampled_from(SPEEDS)), draw(st.booleans()), draw(st.booleans()), start, draw(st.floats(0, limit))
+    )
+    return film, start + draw(st.floats(0, 1e4))
+
+
+@given(playbacks(), st.sampled_from(SPEEDS), st.booleans())
+def test_no_change_of_pace_moves_the_position(case, speed, slowed):
+    film, now = case
+    for changed in (film.toggled(now), film.with_speed(now, speed), film.with_slowed(now, slowed)):
+        assert changed.position(now) == film.position(now)
+        assert changed.tokens(now) == film.tokens(now)
+
+
+@given(playbacks())
+def test_the_position_is_always_inside(case):
+    film, now = case
+    assert 0 <= film.tokens(now) <= film.limit
+    assert 0 <= film.fraction(now) <= 1
+
+
+@given(playbacks(), limits)
+def test_another_length_keeps_a_position_that_is_inside(case, limit):
+    film, now = case
+    position = film.position(now)
+    assert film.with_limit(now, limit).position(now) == (position if position <= limit else 0)
+
+
+@given(playbacks(), st.integers(-3000, 3000))
+def test_steps_pause_and_never_wrap(case, steps):
+    film, now = case
+    stepped = film.stepped(now, steps)
+    assert not stepped.playing
+    assert stepped.step % 16 == 0
+    wanted = film.tokens(now) + steps * film.step
+    assert stepped.tokens(now + 100) == min(max(wanted, 0), film.limit)
+
+
+@given(playbacks(), st.floats(-1e13, 1e13))
+def test_scrubbing_goes_there_and_keeps_playing(case, tokens):
+    film, now = case
+    scrubbed = film.scrubbed(now, tokens)
+    assert scrubbed.position(now) == min(max(tokens, 0), film.limit)
+    assert scrubbed.playing == film.playing
+    assert film.restarted(now).tokens(now) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "speed", "slowed", "per_frame"),
+    [
+        (4096, 1, False, 100),
+        (4096, 50, False, 5000),
+        (1_000_000, 0.5, False, 50),
+        (10_000_000, 1, False, 1000),
+        (10_000_000, 2, True, 1000),
+        (100 * 2**20, 100, False, 1_048_576),
+    ],
+)
+def test_pace_of_the_reference(limit, speed, slowed, per_frame):
+    """Tokens per 60th of a second: max(100, limit ÷ 10,000) × speed, halved with FlashAttention."""
+    film = Playback(limit, speed, slowed, playing=True, anchor_time=5)
+    assert film.rate == 60 * per_frame
+    quarter = limit / film.rate / 4
+    assert film.position(5 + quarter) == pytest.approx(limit / 4)
+
+
+def test_paused_stays_and_playing_moves():
+    film = Playback(100_000, anchor_tokens=500)
+    assert film.tokens(1000) == 500
+    assert film.toggled(10).tokens(10.5) == 500 + 3000
+    assert film.toggled(10).toggled(10.5).tokens(99) == 3500
+
+
+def test_it_begins_again_after_its_end():
+    film = Playback(6000, playing=True)
+    assert film.tokens(1) == 6000
+    assert film.tokens(1.5) == 3000
+    assert film.tokens(2.25) == pytest.approx(1500, abs=1)
+    assert film.scrubbed(0, 6000).tokens(0) == 6000
+    assert film.scrubbed(0, 6000).tokens(0.01) == pytest.approx(60, abs=1)
+
+
+@given(playbacks(), st.floats(0.001, 1))
+def test_playing_goes_on_at_the_rate_until_the_end(case, seconds):
+    film, now = case
+    if film.playing and film.position(now) + film.rate * seconds < film.limit:
+        moved = film.position(now + seconds) - film.position(now)
+        clock = Fraction(now + seconds) - Fraction(now)
+        assert moved == pytest.approx(film.rate * float(clock), rel=1e-3, abs=1e-3 * film.rate)
+
+
+@pytest.mark.parametrize(("limit", "step"), [(16, 16), (4096, 16), (8000, 16), (131_072, 256), (2**20, 2096)])
+def test_a_step_is_a_block_or_a_500th_in_whole_blocks(limit, step):
+    assert Playback(limit).step == step
+
+
+def test_presets_are_what_people_type():
+    assert tuple(parse_tokens(word) for word in PRESETS.split()) == CONTEXT_PRESETS
+    assert " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS) == PRESETS
+    assert tuple(2**n for n in range(8)) == BATCHES
+
+
+def test_speeds_and_presets_step_through_all():
+    speed, seen = 0.5, [0.5]
+    while faster(speed) != speed:
+        speed = faster(speed)
+        seen.append(speed)
+    assert tuple(seen) == SPEEDS == (0.5, 1, 2, 5, 10, 20, 50, 100)
+    assert [slower(s) for s in SPEEDS] == [0.5, 0.5, 1, 2, 5, 10, 20, 50]
+    assert (faster(3), slower(3), faster(400), slower(0.1)) == (5, 2, 400, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("forward", "back", "values"),
+    [(next_context, previous_context, CONTEXT_PRESETS), (next_batch, previous_batch, BATCHES)],
+)
+def test_presets_cycle(forward, back, values):
+    for before, after in zip(values, (*values[1:], values[0]), strict=True):
+        assert forward(before) == after
+        assert back(after) == before
+    assert back(values[2] + 1) == values[2]
+    assert forward(values[2] + 1) == values[3]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"limit": 0}, r"^context: 0 is out of range"),
+        ({"limit": 2**41}, r"^context: 2,199,023,255,552 is out of range"),
+        ({"limit": 10, "speed": 0.0}, r"^speed: 0 is out of range"),
+        ({"limit": 10, "speed": float("nan")}, r"^speed: nan is out of range"),
+        ({"limit": 10, "anchor_tokens": 11.0}, r"^tokens: 11 is out of range \(0 to 10\)"),
+    ],
+)
+def test_films_that_cannot_be(fields, said):
+    with pytest.raises(InputError, match=said):
+        Playback(**fields)

@@ -1,0 +1,270 @@
+"""Lines of other releases than the samples', one by one: values as they are printed, never more precise."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.bootlog.observed import size
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.reconcile.names import spellings, stored_format
+from tests.engine.reconcile.log_files import told
+
+P = "INFO 03-21 20:15:45 [worker.py:267] "
+
+
+@pytest.mark.parametrize(
+    ("line", "sizes"),
+    [
+        ("Loading model weights took 67.7229 GB", {"weights": 67.7229}),
+        ("Model loading took 15.4137 GB and 9.033798 seconds", {"weights": 15.4137}),
+        ("Model loading took 14.2474 GiB and 558.868858 seconds", {"weights": 14.2474}),
+        ("Model loading took 13.2 GiB memory and 82.628035 seconds", {"weights": 13.2}),
+        (
+            "the current vLLM instance can use total_gpu_memory (79.19GiB) x gpu_memory_utilization (0.90) = 71.27GiB",
+            {"total": 79.19, "requested": 71.27},
+        ),
+        (
+            "model weights take 12.55GiB; non_torch_memory takes 0.16GiB; PyTorch activation peak memory takes "
+            "2.38GiB; the rest of the memory reserved for KV Cache is 56.18GiB.",
+            {"weights": 12.55, "non_torch": 0.16, "activation": 2.38, "pool": 56.18},
+        ),
+        ("model weights take   7.48GiB", {"weights": 7.48}),
+        ("non_torch_memory     3.58GiB", {"non_torch": 3.58}),
+        ("PyTorch activation peak memory       1.26GiB", {"activation": 1.26}),
+        ("available_kv_cache_memory    53.29GiB", {"pool": 53.29}),
+        ("Available KV cache memory: 6.9 GiB", {"pool": 6.9}),
+        (
+            "Initial free memory 78.68 GiB, reserved 5.33 GiB memory for KV Cache as specified by "
+            "kv_cache_memory_bytes config and skipped memory profiling.",
+            {"pool": 5.33},
+        ),
+        ("Graph capturing finished in 2 secs, took 0.13 GiB", {"graphs": 0.13}),
+        ("Estimated CUDA graph memory: 4.30 GiB total", {"graphs_estimated": 4.3}),
+        (
+            "CUDA graph pool memory: 0.5 GiB (actual), 0.44 GiB (estimated), difference: 0.06 GiB (12.0%).",
+            {"graphs": 0.5, "graphs_estimated": 0.44},
+        ),
+        (
+            "Free memory on device cuda:0 (10.2/23.56 GiB) on startup is less than desired GPU memory utilization "
+            "(0.92, 21.68 GiB).",
+            {"free_before": 10.2, "total": 23.56, "requested": 21.68},
+        ),
+    ],
+)
+def test_sizes_of_vllm(line, sizes):
+    log = told(P + line)
+    assert {name: round(log.most(name).bytes / GIB, 4) for name in log.sizes} == sizes
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("# GPU blocks: 1381", {"blocks": 1381}),
+        ("# cuda blocks: 7191, # CPU blocks: 512", {"blocks": 7191}),
+        ("Engine 000: vllm cache_config_info with initialization after num_gpu_blocks is: 57656", {"blocks": 57_656}),
+        ("GPU KV cache size: 2,925,232 tokens", {"kv_cache_tokens": 2_925_232}),
+        ("XPU KV cache size: 4,032 tokens", {"kv_cache_tokens": 4032}),
+        ("ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (939).", {"state_slots": 939}),
+        (
+            "ValueError: To serve at least one request with the model's max seq len (100000), (4.26 GiB KV cache is "
+            "needed, which is larger than the available KV cache memory (4.25 GiB). Based on the available memory, the "
+            "estimated maximum model length is 99984.",
+            {"max_context": 99_984},
+        ),
+        (
+            "The model's max seq len (8192) is larger than the maximum number of tokens that can be stored in KV cache "
+            "(2400).",
+            {"kv_cache_tokens": 2400},
+        ),
+    ],
+)
+def test_counts_of_vllm(line, counts):
+    assert told(P + line).counts == counts
+
+
+def test_a_block_override_of_vllms_profiling_is_not_taken_for_the_blocks():
+    log = told(
+        f"{P}Overriding num_gpu_blocks=0 with num_gpu_blocks_override=512\n{P}Available KV cache memory: 6.9 GiB"
+    )
+    assert log.counts == {}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "rank"),
+    [
+        ("", ""),
+        ("(Worker_TP1 pid=106) ", "Worker_TP1"),
+        ("(EngineCore_DP1 pid=7) ", "EngineCore_DP1"),
+        ("(EngineCore pid=89247) (RayWorkerWrapper pid=75390, ip=172.20.4.202) ", "RayWorkerWrapper pid=75390"),
+        ("qwen3-1  | (VllmWorker rank=2 pid=107) ", "VllmWorker rank=2"),
+        ("(VllmWorkerProcess pid=12897) ", "VllmWorkerProcess pid=12897"),
+        ("\x1b[0;36m(Worker_PP0_TP1 pid=9)\x1b[0;0m ", "Worker_PP0_TP1"),
+    ],
+)
+def test_ranks_of_vllm(prefix, rank):
+    log = told(f"{prefix}{P}Model loading took 1.25 GiB memory and 3.1 seconds")
+    assert list(log.sizes["weights"]) == [rank]
+
+
+def test_a_command_line_says_what_nothing_else_does():
+    log = told(
+        "+ vllm serve /m/Qwen3-8B -tp 2 --kv-cache-dtype fp8 --max-model-len=32768 --no-enable-prefix-caching "
+        '--speculative-config \'{"method":"mtp","num_speculative_tokens":2}\'\n'
+        f"{P}Using max model len 16384\n{P}Available KV cache memory: 6.9 GiB"
+    )
+    assert log.words["model"] == "/m/Qwen3-8B"
+    assert log.options == {
+        "tp": "2",
+        "kv_dtype": "fp8",
+        "context": "16384",
+        "prefix_caching": False,
+        "speculative_tokens": "2",
+    }
+
+
+def test_the_last_start_counts():
+    first = f"(APIServer pid=1) {P}vLLM API server version 0.10.0\n{P}Available KV cache memory: 1.00 GiB\n"
+    second = f"(APIServer pid=9) {P}vLLM API server version 0.11.0\n{P}Available KV cache memory: 2.00 GiB\n"
+    log = told(first + second)
+    assert (log.starts, log.words["version"]) == (2, "0.11.0")
+    assert log.most("pool").bytes == 2 * GIB
+
+
+@pytest.mark.parametrize(
+    ("line", "buffers"),
+    [
+        (
+            "llama_kv_cache: size =  354.75 MiB (  8448 cells,  43 layers,  1/1 seqs), K (f16):  354.75 MiB, "
+            "V (f16):    0.00 MiB",
+            [("KV", 354.75, 8448, 43)],
+        ),
+        (
+            "llama_kv_cache_unified: size =  448.00 MiB (  4096 cells,  28 layers,  1 seqs), K (f16):  224.00 MiB, "
+            "V (f16):  224.00 MiB",
+            [("KV", 448.0, 4096, 28)],
+        ),
+        (
+            "llama_new_context_with_model: KV self size  =  160.00 MiB, K (f16):   80.00 MiB, V (f16):   80.00 MiB",
+            [("KV", 160.0, 0, None)],
+        ),
+        (
+            "llama_memory_recurrent: size =  448.88 MiB (     3 cells,  65 layers,  3 seqs  0 rs_seq), R (f32):   "
+            "16.88 MiB, S (f32):  432.00 MiB, P (f32):    0.00 MiB",
+            [("R", 16.88, 3, 65), ("S", 432.0, 3, 65)],
+        ),
+        (
+            "44.18.952.118 I llama_kv_cache_dsa: creating indexer KV cache, size = 4096 cells\n"
+            "44.18.952.119 I llama_kv_cache: size =   24.00 MiB (  4096 cells,  24 layers,  1/1 seqs), K (f16):   "
+            "24.00 MiB, V (f16):    0.00 MiB",
+            [("indexer KV", 24.0, 4096, 24)],
+        ),
+    ],
+)
+def test_caches_of_llamacpp(line, buffers):
+    found = [(b.kind, round(b.size.bytes / MIB, 2), b.cells, b.layers) for b in told(line).buffers]
+    assert found == buffers
+
+
+def test_a_cache_without_layers_is_none():
+    cells = "(524288 cells,   0 layers,  1/1 seqs)"
+    decoy = f"llama_kv_cache: size =    0.00 MiB {cells}, K (f16):    0.00 MiB, V (f16):    0.00 MiB"
+    log = told(decoy + "\nload_tensors:        CUDA0 model buffer size =  6378.40 MiB")
+    assert log.buffers == ()
+
+
+def test_slots_that_llamacpp_was_given_divide_its_context():
+    given = "llama_context: n_seq_max     = 4\nllama_context: kv_unified    = false"
+    assert told(given).options["parallel"] == "4"
+    automatic = "llama_context: n_seq_max     = 4\nllama_context: kv_unified    = true"
+    assert "parallel" not in told(automatic).options
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[2026-05-15 09:09:53 TP0] KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 1000, K size: 1.25 GB, "
+        "V size: 1.25 GB",
+        "[2025-05-15 09:09:53] KV Cache is allocated. #tokens: 1000, K size: 1.25 GB, V size: 1.25 GB",
+        "[2026-05-15 09:09:53 DP1 TP1 EP1] KV Cache is allocated. dtype: torch.bfloat16, #tokens: 1000, KV size: 2.50 "
+        "GB",
+    ],
+)
+def test_pools_of_sglang(line):
+    (pool,) = told(line).buffers
+    assert (pool.cells, pool.size.bytes) == (1000, 5 * GIB // 2)
+
+
+def test_a_drafters_pool_and_weights_come_after_the_models_own():
+    log = told(
+        "[2026-09-22 19:53:22 TP0] Load weight end. elapsed=118.38 s, type=Qwen3_5, avail mem=92.04 GB, "
+        "mem usage=20.00 GB.\n"
+        "[2026-09-22 19:53:32 TP0] Load weight end. elapsed=9.44 s, type=DFlash2, avail mem=89.04 GB, "
+        "mem usage=3.00 GB.\n"
+        "[2026-09-22 19:53:38 TP0] KV Cache is allocated. #tokens: 4000, K size: 2.00 GB, V size: 2.00 GB\n"
+        "[2026-09-22 19:53:39 TP0] KV Cache is allocated. #tokens: 4000, K size: 0.13 GB, V size: 0.13 GB\n"
+    )
+    assert log.most("weights").bytes == 20 * GIB
+    assert log.most("draft weights").bytes == 3 * GIB
+    assert log.buffers[0].size.bytes == 4 * GIB
+
+
+@given(st.integers(0, 2**45), st.sampled_from((GIB, MIB)), st.integers(0, 4))
+def test_a_size_covers_all_that_is_printed_so(count, unit, dropped):
+    """Whatever is printed with two digits, even without its zeros at the end, lies within the size read from it."""
+    printed = f"{count / unit:.2f}"
+    read = size(printed.rstrip("0").rstrip(".") if dropped else printed, unit)
+    assert read.low <= count <= read.high
+    assert read.high - read.low <= unit // 100 + 2
+
+
+@given(st.decimals(0, 10**6, places=4))
+def test_more_digits_are_more_precise(value):
+    read = size(f"{value:.4f}", GIB)
+    assert abs(Fraction(value) * GIB - read.bytes) < 1
+    assert read.half <= GIB // 20_000 + 1
+
+
+def test_spellings_lead_to_the_catalogue():
+    for text, name in (
+        ("Qwen/Qwen3-235B-A22B-FP8", "Qwen3-235B-A22B"),
+        ("/root/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/2069b3fae1114555f3c0/", "Qwen3-8B"),
+        ("/models/Qwen3.6-27B-UD-Q4_K_XL.gguf", "Qwen3.5-27B"),
+        ("C:\\models\\gpt-oss-20b-mxfp4.gguf", "gpt-oss-20b"),
+        ("LLM-Research/Meta-Llama-3___1-8B-Instruct", "Llama-3.1-8B"),
+        ("/m/Qwen3-Next-80B-A3B-Instruct-UD-Q2_K_XL-00001-of-00002.gguf", "Qwen3-Next-80B-A3B"),
+        ("ggml-org/gpt-oss-20b-GGUF:Q8_0", "gpt-oss-20b"),
+        ("neuralmagic/Meta-Llama-3.1-70B-Instruct-quantized.w8a8", "Llama-3.1-70B"),
+        ("nvidia/DeepSeek-R1-0528-FP4-v2", "DeepSeek-V3"),
+    ):
+        assert name in [found for found in map(_known, spellings(text)) if found], text
+
+
+def _known(spelling: str) -> str | None:
+    try:
+        return find_model(spelling).name
+    except UnknownName:
+        return None
+
+
+@given(st.text(max_size=300))
+def test_any_name_has_few_spellings(text):
+    assert 1 <= len(list(spellings(text))) <= 12
+
+
+def test_stored_formats():
+    assert stored_format("Qwen3.6-27B-AWQ-INT4") == "int4"
+    assert stored_format("Q8_0") == "q8_0"
+    assert stored_format("Q6_K") is None
+    assert stored_format("BF16") == "bf16"
+    assert stored_format("model-f16") == "fp16"
+
+
+def test_what_is_no_log_says_what_was_looked_for():
+    with pytest.raises(InputError, match="Available KV cache memory"):
+        told("nothing of the kind\n" * 100)

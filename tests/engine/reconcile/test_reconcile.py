@@ -1,0 +1,270 @@
+"""A log beside its plan: every sample log's figures are predicted, whatever is told overrides, and nothing escapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.planning.parts import budget
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.reconcile.read_log import read_log
+from kvtui.engine.reconcile.reconcile import Reconciliation, overheads_of, reconcile
+from kvtui.engine.scenario.values import command_line, scenario_from, to_values
+from kvtui.engine.serving.llamacpp import log as llamacpp
+from kvtui.engine.serving.sglang import log as sglang
+from kvtui.engine.serving.vllm import log as vllm
+from kvtui.engine.sources.machines import save_profile
+from tests.paths import LOGS
+
+NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
+MTP = "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log"
+DEBUG = "vllm-0.14-llama-3.1-8b-h100-debug.log"
+
+
+def of_text(text: str, **told: str | bool) -> Reconciliation:
+    return reconcile(read_log(BytesIO(text.encode())), told)
+
+
+def of(name: str, **told: str | bool) -> Reconciliation:
+    """The sample log of that name beside its plan."""
+    with (LOGS / name).open("rb") as stream:
+        return reconcile(read_log(stream), told)
+
+
+def figures(found: Reconciliation, *verdicts: str) -> dict[str, tuple[object, object]]:
+    """Predicted and observed values of the rows with one of ``verdicts``, by id."""
+    return {row.id: (row.predicted, row.observed) for row in found.rows if row.verdict in verdicts}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_agrees_with_every_sample(name):
+    found = of(name)
+    assert found.agrees
+    assert figures(found, "agrees")
+
+
+def test_a_hybrid_with_mtp_is_predicted_to_the_token():
+    """L2 of the witness lines: 205 blocks of 1,600 tokens, 179 per request."""
+    exact = figures(of(MTP), "agrees")
+    assert exact["block_size"] == (1600, 1600)
+    assert exact["padding_layers"] == (3, 3)
+    assert exact["blocks"] == (205, 205)
+    assert exact["kv_cache_tokens"] == (300_220, 300_220)
+    assert exact["max_concurrency"] == (Fraction(205, 179), Fraction("1.15"))
+
+
+def test_windows_are_predicted_to_the_token():
+    """L13: gemma-4-31B, 26,492 blocks and 11,077 per request."""
+    exact = figures(of("vllm-0.25-gemma-4-31b-h200.jsonl.log"), "agrees")
+    assert exact["kv_cache_tokens"] == (626_949, 626_949)
+    assert exact["max_concurrency"] == (Fraction(26_492, 11_077), Fraction("2.39"))
+
+
+def test_a_refusal_is_predicted():
+    """L23: Qwen3-8B needs 5.625 GiB for 40,960 tokens, and 2.40 GiB hold 17,472."""
+    exact = figures(of("vllm-0.11-qwen3-8b-too-small.log"), "agrees")
+    assert exact["needed"][0] == 5.625 * GIB
+    assert exact["max_context"] == (17_472, 17_472)
+
+
+def test_llamacpp_is_predicted_to_the_hundredth_of_a_mebibyte():
+    """C1b and C6: windowed caches of August 2025, and four slots of recurrent state."""
+    windowed = figures(of("llama.cpp-b6123-gpt-oss-20b.log"), "agrees")
+    assert windowed["swa_kv_cells"] == (640, 640)
+    assert windowed["swa_kv"][0] == 15 * 2**20
+    recurrent = figures(of("llama.cpp-b9265-qwen3.6-27b-2x3090.log"), "agrees")
+    assert recurrent["kv"][0] == 4352 * 2**20
+    assert (recurrent["r"][0], recurrent["s"][0]) == (22.5 * 2**20, 576 * 2**20)
+
+
+def test_sglangs_pools_are_predicted_from_their_tokens():
+    """S9 and S13."""
+    hybrid = figures(of("sglang-qwen3.6-27b-fp8-h100.log"), "agrees")
+    assert set(hybrid) == {"pool", "conv", "ssm"}
+    dense = figures(of("sglang-qwen3-235b-fp8-tp4.log", gpu="H100 SXM"), "agrees")
+    assert set(dense) == {"pool", "kv_cache_tokens"}
+
+
+def test_a_wrong_premise_differs_and_says_what_it_may_mean():
+    """Told that the cache is 16-bit, the planner finds half the tokens."""
+    found = of(MTP, kv_dtype="bf16")
+    assert not found.agrees
+    assert {"block_size", "kv_cache_tokens"} <= set(figures(found, "differs"))
+    assert all(row.meaning for row in found.rows if row.verdict == "differs")
+    without = of(MTP, speculative_tokens="1")
+    assert {"block_size", "kv_cache_tokens"} <= set(figures(without, "differs"))
+
+
+def test_what_is_told_overrides_the_log():
+    told = {"model": "Qwen3-8B", "tp": "1", "context": "8192", "kv_dtype": "bf16", "speculative_tokens": "1"}
+    with pytest.raises(InputError, match="no multi-token-prediction"):
+        of(MTP, **told)
+    del told["speculative_tokens"]
+    scenario = of(MTP, **told).scenario
+    assert (scenario.model.name, scenario.layout.tp, scenario.context) == ("Qwen3-8B", 1, 8192)
+    assert of(MTP, engine="vllm@0.20").scenario.serving.version == "0.20"
+    assert of(MTP, gpus="4").scenario.layout.tp == 4
+    assert of(MTP, kv_pool="1GiB").scenario.kv_pool == GIB
+
+
+def test_a_log_of_another_engine_is_refused():
+    with pytest.raises(InputError, match=r"is one of vllm, not of llama\.cpp"):
+        of(MTP, engine="llama.cpp")
+
+
+def test_a_model_that_no_catalogue_knows_is_asked_for():
+    line = "INFO x non-default args: {'model': '/models/Nobody-7B'}\nAvailable KV cache memory: 5.33 GiB"
+    with pytest.raises(InputError, match="--model"):
+        of_text(line)
+    assert of_text(line, model="Llama-3.1-8B").scenario.model.name == "Llama-3.1-8B"
+    with pytest.raises(UnknownName):
+        of_text(line, model="Lama")
+    with pytest.raises(InputError, match="does not name its model"):
+        of_text("Available KV cache memory: 5.33 GiB")
+
+
+def test_a_path_in_a_log_is_never_opened(tmp_path):
+    """A log may name any file of this machine: it is only looked up in the catalogue."""
+    secret = tmp_path / "Llama-3.1-8B.gguf"
+    secret.write_bytes(b"GGUF not a model")
+    found = of_text(f"INFO x non-default args: {{'model': '{secret}'}}\nAvailable KV cache memory: 5.33 GiB")
+    assert found.scenario.model.source != str(secret)
+    assert found.scenario.model.name == "Llama-3.1-8B"
+
+
+@pytest.mark.parametrize(
+    ("version", "assumed", "said"),
+    [("0.7.3", "0.8", "oldest"), ("9.9.9", "", "newest"), ("0.10.2.dev378+g4d7fe40fc", "0.10.2.dev378+g4d7fe40fc", "")],
+)
+def test_releases_that_are_not_known(version, assumed, said):
+    log = f"vLLM API server version {version}\nnon-default args: {{'model': 'Qwen/Qwen3-8B'}}\n"
+    found = of_text(log + "Available KV cache memory: 5.33 GiB")
+    assert found.scenario.serving.version == assumed
+    assert said in " ".join(found.notes)
+
+
+def test_the_device_is_named_or_found_by_its_memory():
+    named = of("llama.cpp-b6123-gpt-oss-20b.log")
+    assert (named.scenario.device.name, named.known_device) == ("RTX 4090", True)
+    measured = of(DEBUG)
+    assert measured.known_device
+    assert abs(measured.scenario.device.usable_bytes - 79.19 * GIB) < GIB
+    silent = of(MTP)
+    assert not silent.known_device
+    assert "--gpu" in " ".join(silent.notes)
+
+
+def test_printed_overheads_are_taken_as_they_are():
+    measured = of(DEBUG).measured
+    found = {key: round(getattr(measured, key) / GIB, 2) for key in ("weights", "activation", "graphs", "non_torch")}
+    assert found == {"weights": 14.99, "activation": 1.2, "graphs": 0.53, "non_torch": 0.53}
+    printed = figures(of(DEBUG), "estimate")["non_torch"][1]
+    assert round(printed / GIB, 2) == 0.12
+    assert "driver keeps back" in " ".join(of(DEBUG).notes)
+
+
+def test_overheads_that_are_not_printed_are_solved():
+    """Requested − available − weights − graphs is what activations and memory outside of torch take together."""
+    found = of(MTP, gpu="RTX 3090")
+    measured, scenario = found.measured, found.scenario
+    assert measured.activation is None
+    prior = next(row.predicted for row in found.rows if row.id == "pool")
+    assert prior != scenario.kv_pool
+    parts = scenario.kv_pool + measured.weights + measured.graphs + measured.non_torch
+    activation = budget(scenario) - parts
+    assert 0 < activation < 2 * GIB
+    assert "solved" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("name", [MTP, DEBUG])
+def test_a_saved_profile_predicts_the_pool_it_came_from(name, monkeypatch, tmp_path):
+    """Without --kv-pool, the same start is planned to the same pool within the rounding of the log's parts."""
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+    found = of(name, gpu="RTX 3090" if name == MTP else "H100 SXM")
+    save_profile(overheads_of(found.scenario, found.measured, "rig"))
+    values = {**to_values(found.scenario), "profile": "rig"}
+    del values["kv_pool"]
+    scenario = scenario_from(values)
+    assert abs(serve(scenario).pool_bytes - found.scenario.kv_pool) < 0.03 * GIB
+    assert serve(scenario_from({**values, "profile": None})).pool_bytes != serve(scenario).pool_bytes
+    assert "--profile rig" in command_line(scenario)
+    assert scenario_from(to_values(scenario)).measured == scenario.measured
+
+
+def test_a_profiles_weights_are_not_another_models(monkeypatch, tmp_path):
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+    found = of(DEBUG)
+    save_profile(overheads_of(found.scenario, found.measured, "rig"))
+    values = {**to_values(found.scenario), "profile": "rig"}
+    assert scenario_from(values).measured.weights == found.measured.weights
+    for other in ({"model": "Qwen3-8B"}, {"tp": "2"}, {"weight_dtype": "fp8"}):
+        measured = scenario_from({**values, **other}).measured
+        assert (measured.weights, measured.activation) == (None, found.measured.activation)
+    with pytest.raises(InputError, match="--engine vllm"):
+        scenario_from({**values, "engine": "llama.cpp"})
+    with pytest.raises(UnknownName, match="rig"):
+        scenario_from({**values, "profile": "rgi"})
+
+
+def test_drafters():
+    engine = "vLLM API server version 0.20.0\n"
+    args = "non-default args: {'model': 'meta-llama/Llama-3.1-8B-Instruct', 'speculative_config': {'method': '%s', "
+    eagle = f"{engine}{args % 'eagle'}'num_speculative_tokens': 2}}}}\nAvailable KV cache memory: 51.63 GiB\n"
+    found = of_text(eagle + "GPU KV cache size: 410,128 tokens\nUsing max model len 131072")
+    assert figures(found, "agrees").keys() == {"kv_cache_tokens"}
+    assert found.scenario.serving.draft_layers == 1
+    ngram = f"{engine}{args % 'ngram'}'num_speculative_tokens': 2}}}}\nAvailable KV cache memory: 51.63 GiB\n"
+    assert "ngram" in " ".join(of_text(ngram).notes)
+
+
+def or_one_line(compare: Callable[[], Reconciliation]) -> Reconciliation | None:
+    """What ``compare`` finds, or None when it refuses in one line."""
+    try:
+        return compare()
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
+    return None
+
+
+NUMBER = re.compile(r"[0-9][0-9.,]*|auto|None|bfloat16|fp8|q8_0")
+VALUES = st.sampled_from(["0", "1", "-1", "99999999999999", "1e9", "nan", "262144", "0.0", "7", "3.5", "65536", "auto"])
+MARKERS = [line.marker for reader in (vllm, llamacpp, sglang) for line in reader.LINES]
+LINES = {
+    name: [
+        line
+        for line in (LOGS / name).read_text(encoding="utf-8").splitlines()
+        if any(marker in line for marker in MARKERS)
+    ]
+    for name in NAMES
+}
+
+
+@given(name=st.sampled_from(NAMES), data=st.data())
+def test_numbers_of_any_size_are_an_answer_or_one_line(name, data):
+    """A log whose numbers are exchanged for others is still compared, or refused in one line."""
+    lines = list(LINES[name])
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        numbers = list(NUMBER.finditer(lines[at])) or [re.match("", lines[at])]
+        chosen = data.draw(st.sampled_from(numbers))
+        lines[at] = lines[at][: chosen.start()] + data.draw(VALUES) + lines[at][chosen.end() :]
+    found = or_one_line(lambda: of_text("\n".join(lines)))
+    assert found is None or all(row.observed is not None for row in found.rows)
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    key=st.sampled_from(["tp", "pp", "dp", "context", "block_size", "max_seqs", "kv_dtype", "ubatch", "parallel"]),
+    value=VALUES,
+)
+def test_options_of_any_value_are_an_answer_or_one_line(name, key, value):
+    or_one_line(lambda: of(name, **{key: value}))

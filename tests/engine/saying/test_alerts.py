@@ -1,0 +1,167 @@
+"""The pop-up's levels, its cool-down and closing, and the marks at 80 and 100 %."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.units import format_tokens
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.plan import Plan, plan
+from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.scenario.values import scenario_from
+
+
+def planned(**values: str | bool) -> Plan:
+    return plan(scenario_from(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"model": "Llama-3.1-8B"}, Level.NONE),
+        ({"model": "Llama-3.1-8B", "gpus": "8"}, Level.NONE),
+        ({"model": "Llama-3.1-70B"}, Level.MULTI_DEVICE),
+        ({"model": "Llama-3.1-70B", "gpus": "2"}, Level.NONE),
+        ({"model": "Llama-3.1-405B"}, Level.MULTI_NODE),
+        ({"model": "Llama-3.1-405B", "gpus": "4"}, Level.MULTI_NODE),
+        ({"model": "Llama-3.1-405B", "gpus": "16"}, Level.NONE),
+        ({"model": "Kimi-K2"}, Level.DATACENTRE),
+        ({"model": "Llama-3.1-8B", "context": "10M"}, Level.DATACENTRE),
+        ({"model": "Llama-3.1-8B", "kv_pool": "1GiB", "context": "128K"}, Level.NONE),
+    ],
+)
+def test_levels(values, expected):
+    found = planned(**values)
+    assert level(found) is expected
+    notice = popup(found)
+    assert (notice is None) is (expected is Level.NONE)
+    if notice is not None:
+        assert notice.id == expected.name.lower()
+        assert f"{found.devices_needed} devices" in notice.text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"model": "Llama-3.1-70B"}, "As it is, the weights alone are too much."),
+        ({"context": "1M"}, "As it is, there is room for a context of {context}."),
+        (
+            {"context": "128K", "batch": "8"},
+            "As it is, there is room for a context of {context} at batch 8 or a batch of {batch} at 128K.",
+        ),
+        ({"context": "8K", "kv_pool": "1MiB"}, "As it is, there is room for a context of {context}."),
+        ({"context": "8K", "kv_pool": "1"}, "As it is, there is no room for one sequence."),
+    ],
+)
+def test_the_remedy_is_what_still_fits(values, said):
+    found = planned(model="Llama-3.1-8B", **values) if "model" not in values else planned(**values)
+    most = capacity(found)
+    context, batch = most.context or 0, most.sequences or 0
+    assert remedy(found.scenario, most) == said.format(context=format_tokens(context), batch=batch)
+    for change, bigger in (({"context": context}, {"context": context + 1}), ({"batch": batch}, {"batch": batch + 1})):
+        if min(change.values()):
+            assert plan(replace(found.scenario, **change)).fits
+            assert not plan(replace(found.scenario, **bigger)).fits
+
+
+def test_no_split_that_fits_is_at_least_several_nodes():
+    found = planned(model="Llama-3.1-405B", gpu="Groq LPU v1")
+    assert found.devices_needed is None
+    assert level(found) >= Level.MULTI_NODE
+    assert "more than 1,024 devices" in popup(found).text
+
+
+def test_a_rise_opens_the_popup_for_six_seconds():
+    quiet = Alerts()
+    assert not quiet.shows_popup(0)
+    risen = quiet.observed(Level.MULTI_DEVICE, 100)
+    assert risen.shows_popup(100)
+    assert risen.shows_popup(100 + OPEN_SECONDS - 0.01)
+    assert not risen.shows_popup(100 + OPEN_SECONDS)
+    assert risen.observed(Level.MULTI_DEVICE, 150) == risen
+
+
+def test_it_can_be_closed_by_hand():
+    closed = Alerts().observed(Level.MULTI_NODE, 5).closed()
+    assert not closed.shows_popup(6)
+    assert not closed.observed(Level.MULTI_NODE, 60).shows_popup(60)
+
+
+def test_a_rise_within_the_cool_down_waits():
+    alerts = Alerts().observed(Level.MULTI_DEVICE, 0)
+    waiting = alerts.observed(Level.DATACENTRE, 3)
+    assert waiting == alerts
+    shown = waiting.observed(Level.DATACENTRE, COOL_DOWN_SECONDS)
+    assert shown.level is Level.DATACENTRE
+    assert shown.last_shown_at == COOL_DOWN_SECONDS
+    assert shown.shows_popup(COOL_DOWN_SECONDS + 1)
+
+
+def test_how_long_a_waiting_rise_has_to_wait():
+    alerts = Alerts().observed(Level.MULTI_DEVICE, 0)
+    assert Alerts().wait(Level.DATACENTRE, 0) is None
+    assert alerts.wait(Level.MULTI_DEVICE, 3) is None
+    wait = alerts.wait(Level.DATACENTRE, 3)
+    assert wait == COOL_DOWN_SECONDS - 3
+    assert alerts.observed(Level.DATACENTRE, 3 + wait).shows_popup(3 + wait)
+
+
+def test_a_rise_that_is_over_before_the_cool_down_is_never_shown():
+    alerts = Alerts().observed(Level.MULTI_DEVICE, 0).observed(Level.MULTI_NODE, 3).observed(Level.NONE, 8)
+    assert alerts.level is Level.NONE
+    assert alerts.observed(Level.NONE, 20).last_shown_at == 0
+
+
+def test_a_fall_is_silent_and_the_next_rise_counts():
+    alerts = Alerts().observed(Level.DATACENTRE, 0).observed(Level.MULTI_DEVICE, 30)
+    assert not alerts.shows_popup(30)
+    assert alerts.observed(Level.MULTI_NODE, 31).shows_popup(31)
+
+
+moments = st.lists(
+    st.tuples(st.floats(0.01, 8), st.sampled_from(Level), st.booleans(), st.booleans()), min_size=1, max_size=40
+)
+
+
+@given(moments)
+def test_the_popup_never_opens_twice_within_the_cool_down(steps):
+    alerts, now, opened = Alerts(), 0.0, []
+    for wait, reached, close, renew in steps:
+        now += wait
+        before = alerts
+        alerts = alerts.observed(reached, now)
+        if alerts.last_shown_at != before.last_shown_at:
+            opened.append(now)
+            assert reached > before.level
+        assert alerts.level <= reached
+        alerts = alerts.closed() if close else alerts
+        alerts = alerts.renewed() if renew else alerts
+    assert all(second - first >= COOL_DOWN_SECONDS for first, second in pairwise(opened))
+
+
+def test_marks_fire_once_each_until_the_scenario_changes():
+    fired = []
+    alerts = Alerts()
+    for used in (0.1, 0.79, 0.8, 0.85, 0.5, 0.99, 1.0, 1.01, 2.0, 0.3, 1.5):
+        alerts, notices = alerts.marked(used)
+        fired += [(used, notice.id, notice.severity) for notice in notices]
+    assert fired == [(0.8, "near_capacity", "warning"), (1.01, "over_capacity", "critical")]
+    assert alerts.marked(1.5)[1] == ()
+    assert [notice.id for notice in alerts.renewed().marked(0.9)[1]] == ["near_capacity"]
+
+
+def test_jumping_over_both_marks_gives_the_higher_one_alone():
+    alerts, notices = Alerts().marked(1.7)
+    assert [notice.id for notice in notices] == ["over_capacity"]
+    assert alerts.marked(0.9)[1] == ()
+
+
+def test_a_changed_scenario_keeps_the_popups_cool_down():
+    alerts = Alerts().observed(Level.MULTI_DEVICE, 0).renewed()
+    assert not alerts.observed(Level.MULTI_NODE, 5).shows_popup(6.5)
+    assert alerts.level is Level.MULTI_DEVICE

@@ -1,0 +1,138 @@
+"""What was chosen is kept or refused; what was not chosen gives way, says so, and always leaves a valid scenario."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.scenario.change import adapted, fit_layout
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout
+from kvtui.engine.scenario.values import scenario_from
+
+MODELS = all_models()
+
+
+def test_nothing_gives_way_without_need():
+    scenario = scenario_from({"batch": "4", "kv_dtype": "fp8"})
+    after, notes = adapted(scenario, {"context": 65_536})
+    assert after == replace(scenario, context=65_536)
+    assert notes == ()
+
+
+def test_a_layout_that_the_new_model_cannot_have():
+    scenario = scenario_from({"model": "Llama-3.1-8B", "tp": "8"})
+    after, (note,) = adapted(scenario, {"model": find_model("Qwen2.5-7B")})
+    assert after.layout == Layout(tp=4, pp=2)
+    assert "tp 8" in note
+    assert "tp 4 × pp 2" in note
+
+
+def test_a_batch_below_the_replicas():
+    scenario = scenario_from({"batch": "4", "dp": "4"})
+    after, notes = adapted(scenario, {"batch": 1})
+    assert after.layout == Layout(tp=4)
+    assert len(notes) == 1
+
+
+def test_a_chosen_layout_is_refused_and_not_changed():
+    scenario = scenario_from({"model": "Qwen2.5-7B"})
+    with pytest.raises(InputError, match="28"):
+        adapted(scenario, {"layout": Layout(tp=8)})
+
+
+def test_weights_of_unknown_size_are_skipped():
+    unknown = next(model for model in MODELS if model.parameters is None and model.weight_bytes is None)
+    after, notes = adapted(scenario_from({}), {"model": unknown})
+    assert after.skip_weights
+    assert any("parameter count" in note for note in notes)
+
+
+def test_weights_of_a_file_stay_with_the_file():
+    stored = replace(find_model("Llama-3.1-8B"), weight_bytes=5 * 2**30)
+    of_file, notes = adapted(scenario_from({}), {"model": stored})
+    assert of_file.weight_dtype == FILE_WEIGHTS
+    assert notes
+    back, notes = adapted(of_file, {"model": find_model("Qwen3-8B")})
+    assert back.weight_dtype == "bf16"
+    assert notes
+    chosen, notes = adapted(scenario_from({}), {"model": stored, "weight_dtype": "int4"})
+    assert chosen.weight_dtype == "int4"
+    assert notes == ()
+
+
+def test_a_packed_format_only_where_there_are_latents():
+    scenario = scenario_from({"model": "DeepSeek-V3.2", "kv_dtype": "fp8_ds_mla"})
+    after, (note,) = adapted(scenario, {"model": find_model("Llama-3.1-8B")})
+    assert after.kv_dtype == "fp8"
+    assert "fp8_ds_mla" in note
+
+
+def test_lengths_prefix_and_speculation():
+    scenario = scenario_from({"model": "DeepSeek-V3", "lengths": "4096,8192", "pa": True, "shared_prefix": "1024"})
+    scenario = replace(scenario, speculative_tokens=1)
+    assert adapted(scenario, {"context": 8192})[0].lengths == (4096, 8192)
+    assert adapted(scenario, {"context": 4096})[0].lengths is None
+    assert adapted(scenario, {"batch": 3})[0].lengths is None
+    assert adapted(scenario, {"paged_attention": False})[0].shared_prefix == 0
+    assert adapted(scenario, {"model": find_model("Llama-3.1-8B")})[0].speculative_tokens == 0
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    other=st.sampled_from(MODELS),
+    devices=st.integers(1, 300),
+    batch=st.integers(1, 40),
+)
+def test_any_model_after_any_other(model, other, devices, batch):
+    """The invariant: choosing a model alone never fails, whatever was there before."""
+    before, _ = adapted(scenario_from({}), {"model": model, "batch": batch})
+    before = replace(before, layout=fit_layout(model, devices, batch))
+    after, _ = adapted(before, {"model": other})
+    assert after.model is other
+    assert after.batch == batch
+    assert after.layout.devices <= before.layout.devices
+
+
+@given(model=st.sampled_from(MODELS), devices=st.integers(1, 200), batch=st.integers(1, 16))
+def test_fit_layout_uses_as_many_devices_as_any_split_can(model, devices, batch):
+    """Against every split there is, tried one by one; and within a node where one of those uses as many."""
+
+    def valid(layout: Layout) -> bool:
+        try:
+            model.check_tp(layout.tp)
+        except InputError:
+            return False
+        return layout.pp <= len(model.layers) and layout.dp <= batch
+
+    def most(widest: int) -> int:
+        return max(
+            tp * pp * dp
+            for tp in range(1, min(widest, devices) + 1)
+            if valid(Layout(tp))
+            for dp in range(1, min(batch, devices // tp) + 1)
+            for pp in [min(devices // tp // dp, len(model.layers))]
+        )
+
+    found = fit_layout(model, devices, batch)
+    assert valid(found)
+    assert found.devices <= devices
+    assert found.devices == most(devices)
+    if most(NODE_DEVICES) == most(devices):
+        assert found.tp <= NODE_DEVICES
+
+
+def test_what_is_left_to_the_engine_follows_model_and_device():
+    scenario = scenario_from({"engine": "vllm", "gpu": "H100 SXM"})
+    small, notes = adapted(scenario, {"device": find_device("L4")})
+    assert (small.max_batched_tokens, notes) == (2048, ())
+    latent, _ = adapted(scenario, {"model": find_model("DeepSeek-V3")})
+    assert latent.block_size == 64
+    chosen = replace(scenario, max_batched_tokens=4096)
+    assert adapted(chosen, {"device": find_device("L4")})[0].max_batched_tokens == 4096
+    assert adapted(scenario, {"engine": "none"})[0].memory_utilization == 1.0

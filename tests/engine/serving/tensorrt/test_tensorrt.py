@@ -1,0 +1,134 @@
+"""TensorRT-LLM's blocks against the few lines there are, and what must hold for every model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions, valid_tps
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.tensorrt.releases import KV_FORMATS
+from kvtui.engine.serving.tensorrt.serve import serve
+
+H100 = find_device("H100 SXM")
+MODELS = all_models()
+
+
+def scenario(model: str, pool: int | None, serving: ServingOptions = NO_SERVING_OPTIONS, **fields: object) -> Scenario:
+    given = {"context": 2048, "block_size": 32, "skip_weights": True, "engine": "tensorrt-llm", **fields}
+    return Scenario(find_model(model), H100, kv_pool=pool, serving=serving, **given)
+
+
+@pytest.mark.parametrize("block", [32, 64, 128])
+def test_plain_attention_to_the_token(block):
+    """Issue 1400: 69,524,783,104 bytes for 132,608 tokens."""
+    served = serve(scenario("Llama-2-7B", 69_524_783_104, kv_dtype="fp16", block_size=block))
+    assert (served.kv_cache_tokens, served.bytes_per_token) == (132_608, 524_288)
+    assert served.blocks == 132_608 // block
+    assert [b.bytes for b in served.buffers] == [69_524_783_104]
+
+
+def test_blocks_are_rounded_up():
+    """Issue 2268: 0.9 of 21.89 GiB are 631 blocks of 64 tokens at 512 KiB, where whole blocks would be 630."""
+    served = serve(scenario("Llama-2-7B", int(21.89 * GIB * 0.9), kv_dtype="fp16", block_size=64))
+    assert served.blocks == 631
+    assert served.buffers[0].bytes == 631 * 64 * 524_288
+
+
+def test_tokens_before_rounding_up_to_blocks():
+    """Issue 224: 10,718 tokens in a pool of which 5.23 GiB are known to three digits (blocks of 16)."""
+    served = serve(scenario("Llama-2-7B", int(5.23 * GIB), kv_dtype="fp16", block_size=16))
+    assert served.kv_cache_tokens == pytest.approx(10_718, rel=0.002)
+
+
+def test_free_memory_fraction():
+    measured = Overheads("mine", weights=20 * GIB, activation=2 * GIB, non_torch=GIB)
+    given = scenario_from({"model": "Llama-3.1-8B", "engine": "tensorrt-llm", "context": "8192"})
+    assert given.block_size == 32
+    free = H100.usable_bytes - 23 * GIB
+    for share, percent in ((1.0, 90), (0.5, 50)):
+        served = serve(replace(given, memory_utilization=share, serving=ServingOptions(measured=measured)))
+        assert served.pool_bytes == free * percent // 100
+    assert any("approximate" in note for note in served.notes)
+
+
+def test_index_keys_need_blocks_of_64_and_latents_are_whole_on_every_rank():
+    served = serve(scenario("DeepSeek-V3.2", 10 * GIB, layout=Layout(tp=8)))
+    assert (served.block_size, served.bytes_per_token) == (64, 61 * (1152 + 132))
+
+
+def test_window_pools_hold_as_many_sequences_each():
+    served = serve(scenario("gpt-oss-20b", 10 * GIB))
+    full, windowed = served.buffers
+    assert (full.layers, windowed.layers) == (12, 12)
+    assert full.cells / 2048 == pytest.approx(windowed.cells / 128, rel=0.01)
+    assert served.max_sequences == min(full.cells // 2048, windowed.cells // 128)
+
+
+def test_states_are_set_aside_first():
+    given = scenario("Qwen3.5-9B", 10 * GIB, ServingOptions(max_seqs=16))
+    served = serve(given)
+    states = 16 * find_model("Qwen3.5-9B").state_bytes()
+    assert served.buffers[-1].bytes == states
+    assert 0 <= served.kv_cache_tokens * 32_768 - (10 * GIB - states) < 32 * 32_768
+    assert served.state_slots == 16
+
+
+def test_an_unknown_format_lists_those_there_are():
+    with pytest.raises(InputError, match="tensorrt-llm has no q8_0 cache; it has bf16"):
+        scenario("Llama-3.1-8B", GIB, kv_dtype="q8_0")
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    model = draw(st.sampled_from(MODELS))
+    return Scenario(
+        model,
+        H100,
+        context=draw(st.integers(1, 2**20)),
+        kv_dtype=draw(st.sampled_from(KV_FORMATS)),
+        skip_weights=True,
+        engine="tensorrt-llm",
+        block_size=draw(st.sampled_from([16, 32, 64])),
+        layout=Layout(draw(st.sampled_from(valid_tps(model))), draw(st.integers(1, min(3, len(model.layers))))),
+        speculative_tokens=draw(st.integers(0, 3)) if model.mtp else 0,
+        kv_pool=draw(st.none() | st.integers(1, 2**38)),
+        serving=ServingOptions(max_seqs=draw(st.none() | st.integers(1, 64))),
+    )
+
+
+@given(scenarios())
+def test_pools_fill_the_memory_rounded_up_to_blocks(given):
+    served = serve(given)
+    pools = [buffer for buffer in served.buffers if buffer.name != "state pool"]
+    states = served.buffers[len(pools) :]
+    room = max(0, served.pool_bytes - sum(buffer.bytes for buffer in states))
+    one_block_each = sum(1 + b.bytes * served.block_size // b.cells for b in pools if b.cells)
+    assert sum(buffer.bytes for buffer in pools) <= room + one_block_each
+    if served.blocks is not None and served.bytes_per_block:
+        assert served.blocks * served.block_size == served.kv_cache_tokens
+
+
+@given(scenarios())
+def test_max_context_is_the_last_that_fits(given):
+    given = replace(given, kv_pool=given.kv_pool or 2**34)
+    served = serve(given)
+    if served.max_context is None:
+        return
+    if served.max_context:
+        assert serve(replace(given, context=served.max_context)).needed_bytes <= served.pool_bytes
+    longer = serve(replace(given, context=served.max_context + served.block_size))
+    assert longer.needed_bytes > served.pool_bytes
+
+
+@given(scenarios(), st.integers(1, 2**18))
+def test_more_context_never_costs_less(given, more):
+    assert serve(given).needed_bytes <= serve(replace(given, context=given.context + more)).needed_bytes

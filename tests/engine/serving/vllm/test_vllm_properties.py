@@ -1,0 +1,156 @@
+"""What must hold for any model, format and layout under vLLM, whatever the release."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.model.spec import Recurrent, cache_bytes
+from kvtui.engine.scenario.scenario import NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
+from kvtui.engine.serving.vllm.releases import rules
+from kvtui.engine.serving.vllm.serve import layered, serve
+from tests.engine.serving.vllm.vllm_scenarios import MODELS, formats_of, vllm_scenarios
+
+
+@given(vllm_scenarios())
+def test_the_blocks_are_all_that_the_pool_holds(scenario):
+    found = serve(scenario)
+    assert found.blocks * found.bytes_per_block <= found.pool_bytes
+    assert found.pool_bytes < (found.blocks + 1) * found.bytes_per_block
+    assert found.needed_bytes == found.blocks_per_request * found.bytes_per_block
+    assert found.max_concurrency * found.blocks_per_request == found.blocks
+
+
+@given(vllm_scenarios())
+def test_the_longest_context_fits_and_one_token_more_does_not(scenario):
+    longest = serve(scenario).max_context
+    if longest is None:
+        assert serve(replace(scenario, context=2**40)).fits
+        return
+    if longest:
+        assert serve(replace(scenario, context=longest)).fits
+    assert not serve(replace(scenario, context=longest + 1)).fits
+
+
+@given(vllm_scenarios(), st.integers(0, 2**18))
+def test_a_longer_request_never_needs_less(scenario, more):
+    before, after = serve(scenario), serve(replace(scenario, context=scenario.context + more))
+    assert before.blocks == after.blocks
+    assert before.blocks_per_request <= after.blocks_per_request
+    assert before.max_sequences >= after.max_sequences
+
+
+@given(vllm_scenarios())
+def test_both_log_figures_follow_from_the_same_blocks(scenario):
+    old = serve(replace(scenario, serving=scenario.serving._replace(version="0.20")))
+    new = serve(replace(scenario, serving=scenario.serving._replace(version="0.21")))
+    assert (old.blocks, old.blocks_per_request, old.groups) == (new.blocks, new.blocks_per_request, new.groups)
+    assert new.kv_cache_tokens == new.blocks * scenario.context // new.blocks_per_request
+    smallest = min(share.block_size for share in old.shares)
+    assert old.kv_cache_tokens == old.blocks // old.groups * smallest
+
+
+@given(vllm_scenarios())
+def test_the_shares_add_up_to_the_request(scenario):
+    found = serve(scenario)
+    assert sum(share.groups * share.blocks for share in found.shares) == found.blocks_per_request
+    assert sum(share.groups for share in found.shares) == found.groups
+    drafter = scenario.model.mtp if scenario.speculative_tokens else ()
+    kept = sum(cache.kind != "shared" for layer in scenario.model.layers for cache in layer.caches)
+    if not scenario.serving.draft_layers:
+        kept += sum(cache.kind != "shared" for layer in drafter for cache in layer.caches)
+        assert sum(share.layers for share in found.shares) == kept
+
+
+@given(vllm_scenarios(stages=False))
+def test_padding_is_what_groups_lack(scenario):
+    found = rules(scenario.serving.version)
+    grouped = layered(scenario, found).grouping
+    if len(grouped.groups) == 1 or grouped.uneven:
+        return
+    size = max(len(group.specs) for group in grouped.groups)
+    assert grouped.padding == sum(size - len(group.specs) for group in grouped.groups)
+    assert len({spec.spec.page for group in grouped.groups for spec in group.specs}) == 1
+
+
+@given(vllm_scenarios(stages=False))
+def test_a_request_holds_at_least_its_useful_bytes(scenario):
+    """The model's own arithmetic, which knows no blocks, is a floor: in formats that vLLM stores as they are."""
+    assume(scenario.kv_dtype in ("bf16", "fp16", "fp32", "fp8_per_token_head"))
+    caches = [cache for layer in scenario.model.layers for cache in layer.caches]
+    assume(all(cache.declared for cache in caches if isinstance(cache, Recurrent)))
+    useful = cache_bytes(scenario.model.counted, scenario.context, scenario.kv, scenario.layout.tp)
+    assert serve(scenario).needed_bytes >= useful.kv + useful.state
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_more_ranks_never_need_more_each_in_any_format(model):
+    tps = [tp for tp in valid_tps(model) if tp <= NODE_DEVICES]
+    for name in formats_of(model):
+        needed = [_needed(model, name, tp) for tp in tps]
+        for few, at_few in zip(tps, needed, strict=True):
+            for many, at_many in zip(tps, needed, strict=True):
+                if many % few == 0:
+                    assert at_many <= at_few, (name, few, many)
+
+
+def _needed(model, name, tp):
+    scenario = Scenario(
+        model=model,
+        device=find_device("H100 SXM"),
+        context=min(model.max_context or 8192, 131_072),
+        layout=Layout(tp),
+        kv_dtype=name,
+        kv_pool=40 * GIB,
+        skip_weights=True,
+        engine="vllm",
+    )
+    return serve(scenario).needed_bytes
+
+
+def test_latents_are_copied_and_heads_above_the_ranks_divided():
+    latent = next(model for model in MODELS if model.name == "DeepSeek-V3")
+    assert _needed(latent, "bf16", 1) == _needed(latent, "bf16", 8)
+    dense = next(model for model in MODELS if model.name == "Qwen3-235B-A22B")
+    assert _needed(dense, "bf16", 4) == _needed(dense, "bf16", 8) == _needed(dense, "bf16", 1) // 4
+
+
+def test_without_the_hybrid_manager_windows_cost_like_full_layers():
+    gemma = next(model for model in MODELS if model.name == "gemma-3-27b")
+    scenario = Scenario(
+        gemma, find_device("H100 SXM"), 131_072, kv_pool=GIB, engine="vllm", serving=ServingOptions(version="0.20")
+    )
+    off = serve(replace(scenario, serving=ServingOptions(version="0.20", hybrid_manager=False)))
+    assert off.groups == 1
+    assert off.needed_bytes == 62 * 131_072 * 2 * 16 * 128 * 2
+    assert serve(scenario).needed_bytes < off.needed_bytes // 3
+
+
+def test_packed_entries_and_indexer_keys_are_one_block():
+    """DeepSeek-V3.2 with fp8: 656 bytes of fp8_ds_mla and 132 of the indexer in each of 61 layers."""
+    sparse = next(model for model in MODELS if model.name == "DeepSeek-V3.2")
+    scenario = Scenario(sparse, find_device("H200 SXM"), 64, kv_dtype="fp8", block_size=64, kv_pool=GIB, engine="vllm")
+    found = serve(scenario)
+    assert (found.groups, found.bytes_per_block, found.bytes_per_token) == (1, 64 * 61 * 788, 61 * 788)
+    assert serve(replace(scenario, kv_dtype="fp8_ds_mla")).bytes_per_block == found.bytes_per_block
+    assert FORMATS["fp8_ds_mla"].packed_latent
+
+
+def test_state_slots_of_a_request_by_prefix_caching():
+    model = next(model for model in MODELS if model.name == "Nemotron-H-8B")
+    scenario = Scenario(model, find_device("H100 SXM"), 8192, kv_pool=40 * GIB, engine="vllm")
+
+    def blocks(version, caching):
+        found = serve(replace(scenario, serving=ServingOptions(version=version, prefix_caching=caching)))
+        return next(share.blocks for share in found.shares if share.kind == "mamba2"), found.block_size
+
+    assert blocks("0.20", None)[0] == blocks("0.28", False)[0] == 1
+    assert blocks("0.28", None)[0] == blocks("0.28", True)[0] == 2
+    kept, tokens = blocks("0.20", True)
+    assert (kept, tokens % 256) == (-(-8192 // tokens), 0)

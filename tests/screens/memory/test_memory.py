@@ -1,0 +1,490 @@
+"""The Memory screen: what its keys do to the scenario, the film and the picture, at every size."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from kvtui.app.app import KvtuiApp
+from kvtui.canvas.palette import Ink
+from kvtui.engine.picture.bank_map import Code
+from kvtui.engine.planning.cluster import linked
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.saying.alerts import remedy
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.memory.screen import MemoryScreen
+from kvtui.screens.memory.sections import EXPLANATIONS, TOPICS, topic_of
+from kvtui.screens.windows.explain import ExplainScreen
+from kvtui.state import keys
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings
+from kvtui.widgets.board import BoardView
+from kvtui.widgets.panels import FilmBar, PanelColumn
+
+SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
+SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8"}
+SETTINGS = Settings(fps=30, palette="rgb")
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watched(KvtuiApp):
+    """The app with a Memory screen whose clock a test moves."""
+
+    def __init__(self, session: Session, settings: Settings, *, play: bool) -> None:
+        self.clock = Clock()
+        super().__init__(session, settings, play=play)
+
+    def memory_screen(self) -> Screen[None]:
+        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, clock=self.clock))
+
+
+class Seen:
+    """The running app, its Memory screen, and a clock that the test moves."""
+
+    def __init__(self, app: KvtuiApp, screen: MemoryScreen, clock: Clock, pilot: Pilot[None]) -> None:
+        self.app, self.screen, self.clock, self.pilot = app, screen, clock, pilot
+
+    async def pause(self) -> None:
+        await self.pilot.pause()
+
+    async def keys(self, *names: str) -> None:
+        for name in names:
+            self.app.simulate_key(name)
+        await self.pause()
+
+    async def tick(self, seconds: float, frames: int = 4) -> None:
+        for _ in range(frames):
+            self.clock.now += seconds / frames
+            self.screen._tick()
+        await self.pause()
+
+    @property
+    def board(self) -> BoardView:
+        return self.screen.query_one(BoardView)
+
+    @property
+    def codes(self) -> np.ndarray:
+        return self.screen.picture.banks.codes
+
+    def text(self) -> str:
+        return "\n".join(
+            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
+        )
+
+
+def watch(
+    body: Callable[[Seen], Awaitable[None]],
+    size: tuple[int, int] = (120, 36),
+    play: bool = False,
+    settings: Settings = SETTINGS,
+    **values: str | bool,
+) -> None:
+    async def run() -> None:
+        app = Watched(Session(scenario_from({**SCENARIO, **values})), settings, play=play)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await pilot.pause()
+            assert isinstance(app.screen, MemoryScreen)
+            app.screen._timer.pause()
+            await body(Seen(app, app.screen, app.clock, pilot))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_shows_the_board_and_the_plan(size):
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        text = seen.text()
+        assert "Llama-3.1-8B" in text
+        assert "131,072 / 128K" in text
+        assert "HBM3e" in text
+        assert max(map(len, text.splitlines())) <= size[0]
+        parts = seen.screen.picture.allocation.parts
+        assert parts == seen.app.session.plan.per_device
+        whole = seen.app.session.plan.usable_per_device
+        purple = np.count_nonzero(seen.codes == Code.WEIGHTS)
+        assert abs(purple - parts.weights * len(seen.codes) / whole) < 1
+        assert np.count_nonzero(seen.board.cells.ink == Ink.WEIGHTS) == purple
+
+    watch(body, size)
+
+
+def test_too_small_is_one_line():
+    async def body(seen: Seen) -> None:
+        assert "needs 60x18" in seen.text()
+        assert "HBM" not in seen.text()
+
+    watch(body, (59, 20))
+
+
+def test_space_plays_and_pauses_and_everything_holds_still():
+    async def body(seen: Seen) -> None:
+        start = seen.screen.playback.tokens(seen.clock())
+        await seen.keys("space")
+        assert seen.screen.playback.playing
+        await seen.tick(1.0)
+        assert seen.screen.picture.tokens > start
+        await seen.keys("space")
+        held, picture = seen.screen.picture.tokens, seen.board.cells.text()
+        seen.clock.now += 60
+        seen.screen.redraw()
+        await seen.pause()
+        assert seen.screen.picture.tokens == held
+        assert seen.board.cells.text() == picture
+
+    watch(body)
+
+
+def test_speed_scales_the_film_and_flash_attention_halves_it():
+    async def body(seen: Seen) -> None:
+        rate = seen.screen.playback.rate
+        await seen.keys("right_square_bracket")
+        assert seen.screen.playback.rate == 2 * rate
+        await seen.keys("F")
+        assert seen.screen.playback.rate == 4 * rate
+        for _ in range(12):
+            await seen.keys("left_square_bracket")
+        assert seen.screen.playback.speed == 0.5
+
+    watch(body)
+
+
+def test_toggles_change_what_is_computed_and_so_the_picture():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        static = seen.screen.picture.banks.counts
+        await seen.keys("B")
+        continuous = seen.screen.picture.banks.counts
+        assert sum(continuous.sequences) == pytest.approx(0.3 * sum(static.sequences), abs=8)
+        await seen.keys("B", "home", "right")
+        reserved = seen.screen.picture.banks.counts.reserved
+        assert reserved > 0
+        await seen.keys("P")
+        assert seen.screen.picture.banks.counts.reserved == 0
+        saved = np.count_nonzero(seen.codes == Code.SAVED)
+        await seen.keys("end", "F")
+        assert saved >= 0
+        assert np.count_nonzero(seen.codes == Code.SAVED) == 0
+        weights = seen.screen.picture.allocation.parts.weights
+        total = seen.screen.picture.allocation.parts.total
+        await seen.keys("W")
+        assert seen.screen.picture.allocation.parts.total == total - weights
+        assert np.count_nonzero(seen.codes == Code.WEIGHTS) == 0
+
+    watch(body, context="64K")
+
+
+def test_the_ghost_needs_flash_attention_and_tokens():
+    async def body(seen: Seen) -> None:
+        await seen.keys("home")
+        assert np.count_nonzero(seen.codes == Code.SAVED) == 0
+        await seen.keys("end")
+        assert np.count_nonzero(seen.codes == Code.SAVED) > 0
+        assert "saved by FlashAttention" in seen.text()
+
+    watch(body, context="32K", batch="4")
+
+
+def test_models_devices_batches_contexts_and_formats_step():
+    async def body(seen: Seen) -> None:
+        for key, field in (("n", "model"), ("h", "device"), ("b", "batch"), ("plus", "context"), ("k", "kv_dtype")):
+            before = getattr(seen.app.session.scenario, field)
+            await seen.keys(key)
+            assert getattr(seen.app.session.scenario, field) != before, key
+        assert seen.board.modules == seen.app.session.scenario.device.memory.modules
+
+    watch(body)
+
+
+def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone():
+    async def body(seen: Seen) -> None:
+        await seen.keys("v", "v", "v")
+        assert seen.app.session.scenario.layout.devices == 8
+        assert "NVLink 4, 450 GB/s one way" in seen.text()
+        await seen.keys("z")
+        assert "HBM3e 1" in seen.text()
+
+    watch(body, (160, 46))
+
+
+def test_a_bank_says_what_it_holds():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down")
+        assert "bank 0: weights" in seen.text()
+        await seen.keys("up")
+        assert f"bank {len(seen.codes) - 1:,}" in seen.text()
+
+    watch(body, (160, 46))
+
+
+def test_selecting_ends_with_escape_and_explains_what_is_selected():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down", "escape")
+        assert "one bank = " in seen.text()
+        await seen.keys("down", "e")
+        assert isinstance(seen.app.screen, ExplainScreen)
+        assert seen.app.screen._about == "weights"
+        await seen.keys("escape")
+        await seen.keys("up", "e")
+        assert seen.app.screen._about == topic_of(int(seen.codes[-1]))
+
+    watch(body, (160, 46))
+
+
+def test_every_topic_is_explained():
+    found = [one.id for one in Session(scenario_from({"model": "Qwen3-Next-80B-A3B"})).explanations]
+    for topic in {*EXPLANATIONS.values(), *TOPICS.values(), topic_of(255)}:
+        assert any(id == topic or id.startswith(f"{topic}.") for id in found), topic
+
+
+def test_the_link_is_switched_by_key_by_click_and_by_the_panel():
+    async def body(seen: Seen) -> None:
+        fast = seen.screen.picture.estimate.tokens_per_second
+        await seen.keys("L")
+        assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
+        assert seen.screen.picture.estimate == estimate(linked(seen.app.session.plan, fast_link=False))
+        assert seen.screen.picture.estimate.tokens_per_second.low < fast.low
+        await seen.pilot.click("#board", offset=(5, seen.board.size.height - 1))
+        assert "NVLink 4, 450 GB/s one way" in seen.text()
+        column = seen.screen.query_one("#right", PanelColumn)
+        row = next(row for row, action in column._actions.items() if action == "toggle_link")
+        await seen.pilot.click("#right", offset=(5, row))
+        await seen.pause()
+        assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
+        seen.app.session.change(batch=2)
+        assert not seen.screen.picture.fast_link
+        await seen.keys("h")
+        assert seen.screen.picture.fast_link
+
+    watch(body, (160, 46), gpus="8")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gpus": "1"}, "one device alone has no links"),
+        ({"dp": "256", "batch": "256"}, "a picture has room for 128 devices"),
+        ({"gpu": "GB200", "gpus": "4"}, "the PCIe slot of the GB200 is not known"),
+        ({"gpu": "RTX 4090", "gpus": "2"}, "no link but PCIe is known for the RTX 4090"),
+    ],
+)
+def test_a_link_that_cannot_be_switched_says_why(values, said):
+    async def body(seen: Seen) -> None:
+        await seen.keys("L")
+        assert any(said in one.message for one in seen.app._notifications)
+        assert seen.screen.picture.fast_link
+
+    watch(body, (80, 24), context="4K", **values)
+
+
+def test_a_device_says_what_it_holds():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end", "down", "down")
+        parts = seen.app.session.plan.per_device
+        assert "device 1, stage 0 of 2, rank 1 of 4" in seen.text()
+        assert f"weights {parts.weights / 2**30:.2f} GiB" in seen.text()
+        await seen.pilot.click("#board", offset=(2, 2))
+        assert "device 0, stage 0 of 2, rank 0 of 4" in seen.text()
+        await seen.keys("escape")
+        assert "banks on each of 8 devices" in seen.text()
+
+    watch(body, (160, 46), tp="4", pp="2")
+
+
+def alert(seen: Seen) -> str:
+    found = list(seen.screen.query("Alert"))
+    return f"{found[0].border_title} {found[0].render()}" if found else ""
+
+
+def test_the_pop_up_freezes_nothing_and_any_key_closes_it():
+    async def body(seen: Seen) -> None:
+        await seen.keys("space")
+        assert alert(seen) == ""
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        assert "does not fit" in alert(seen)
+        assert "needs 3 devices" in alert(seen)
+        assert remedy(seen.app.session.scenario, seen.app.session.capacity) in alert(seen)
+        before = seen.screen.picture.tokens
+        await seen.tick(1.0)
+        assert seen.screen.picture.tokens > before
+        await seen.keys("B")
+        assert seen.app.session.scenario.continuous_batching
+        assert alert(seen) == ""
+
+    watch(body, context="64K")
+
+
+def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while(monkeypatch):
+    monkeypatch.setattr("kvtui.screens.memory.screen.OPEN_SECONDS", 0.4)
+
+    async def body(seen: Seen) -> None:
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        assert alert(seen)
+        await seen.pilot.pause(0.5)
+        assert alert(seen) == ""
+        for batch in (4, 2, 1, 2, 4, 8):
+            seen.clock.now += 1.5
+            seen.app.session.set_text("model", "Llama-3.1-8B")
+            seen.app.session.change(batch=batch)
+            seen.app.session.set_text("model", "Llama-3.1-70B")
+            await seen.pause()
+            assert alert(seen) == ""
+        seen.clock.now += 1.5
+        seen.screen._announce()
+        await seen.pause()
+        assert alert(seen)
+
+    watch(body, (80, 24), context="64K")
+
+
+def test_a_click_closes_the_pop_up_and_nothing_else():
+    async def body(seen: Seen) -> None:
+        seen.app.session.set_text("model", "Llama-3.1-70B")
+        await seen.pause()
+        await seen.pilot.click("Alert")
+        await seen.pause()
+        assert alert(seen) == ""
+        assert seen.screen._selected is None
+
+    watch(body, context="64K")
+
+
+def test_enough_devices_bring_no_pop_up():
+    async def body(seen: Seen) -> None:
+        seen.screen._announce()
+        await seen.pause()
+        assert alert(seen) == ""
+
+    watch(body, model="Llama-3.1-70B", gpus="4")
+
+
+def test_the_panel_names_the_keys_of_the_keymap():
+    async def body(seen: Seen) -> None:
+        assert "f6 model" in seen.text()
+        assert " c context" in seen.text()
+
+    watch(body, (160, 46), settings=Settings(palette="rgb", keymap={"model": "f6"}))
+
+
+def test_ascii_pictures_have_a_character_for_everything():
+    async def body(seen: Seen) -> None:
+        await seen.keys("end")
+        for _ in range(2):
+            text = "".join(segment.text for strip in seen.board._strips for segment in strip)
+            assert text.isascii()
+            assert "?" not in text
+            await seen.keys("z")
+
+    watch(body, settings=Settings(ascii=True), gpus="2")
+
+
+def test_clicks_do_what_the_panel_says():
+    async def body(seen: Seen) -> None:
+        column = seen.screen.query_one("#right", PanelColumn)
+        column.post_message(PanelColumn.Clicked("next_batch"))
+        await seen.pause()
+        assert seen.app.session.scenario.batch == 16
+        bar = seen.screen.query_one(FilmBar)
+        bar.post_message(FilmBar.Scrubbed(0.5))
+        await seen.pause()
+        assert seen.screen.picture.tokens == 65_536
+
+    watch(body, (160, 46))
+
+
+def test_the_drawer_opens_where_there_is_no_room_beside_the_board():
+    async def body(seen: Seen) -> None:
+        assert "continuous batching" not in seen.text()
+        await seen.keys("s")
+        assert "continuous batching" in seen.text()
+
+    watch(body, (110, 36))
+
+
+def test_the_drawer_closes_where_there_is_room():
+    async def body(seen: Seen) -> None:
+        assert "continuous batching" in seen.text()
+        banks = len(seen.codes)
+        await seen.keys("s")
+        await seen.pause()
+        assert "continuous batching" not in seen.text()
+        assert len(seen.codes) > banks
+
+    watch(body, (160, 46))
+
+
+def test_nothing_moves_under_a_modal():
+    async def body(seen: Seen) -> None:
+        await seen.keys("space", "f1")
+        for _ in range(20):
+            await seen.pause()
+        assert seen.app.screen is not seen.screen
+        assert not seen.screen._timer._active.is_set()
+
+    watch(body)
+
+
+def test_small_pleasures():
+    async def body(seen: Seen) -> None:
+        seen.screen.set_speed(100)
+        await seen.pause()
+        assert seen.screen._look(0.0).ludicrous
+        assert "apocalypse" in seen.text()
+        await seen.keys("D")
+        assert "rows drawn" in seen.text()
+
+    watch(body, (160, 46), context="100M", gpu="WSE-3")
+
+
+KEYS = [
+    name for key in keys.MEMORY + keys.APP for name in key.keys.split(",") if key.id not in ("quit", "export", "copy")
+]
+NAMED = {"/": "slash", "[": "left_square_bracket", "]": "right_square_bracket", "+": "plus", "=": "equals_sign"}
+steps = st.one_of(
+    st.sampled_from([NAMED.get(name, name) for name in KEYS] + ["escape", "enter", "tab", "a", "1"]),
+    st.tuples(st.integers(1, 220), st.integers(1, 70)),
+    st.floats(0, 90),
+)
+EXAMPLES, STEPS = (500, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (40, 6)
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.lists(steps, max_size=STEPS))
+def test_no_sequence_of_keys_sizes_and_moments_fails(sequence):
+    """Exceptions in the app come out of run_test."""
+
+    async def body(seen: Seen) -> None:
+        for step in sequence:
+            match step:
+                case str():
+                    seen.app.simulate_key(step)
+                case tuple():
+                    await seen.pilot.resize_terminal(*step)
+                case float():
+                    seen.clock.now += step
+                    seen.screen._tick()
+        await seen.pause()
+        playback = seen.screen.playback
+        assert 0 <= playback.tokens(seen.clock()) <= playback.limit
+        assert seen.screen.picture.allocation.parts.total >= 0
+
+    watch(body)

@@ -1,0 +1,501 @@
+"""The Plan screen: the table and its order, levers that change the scenario, marks, export, engines and sizes."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Input
+
+from kvtui.app.app import KvtuiApp
+from kvtui.canvas.cells import Span
+from kvtui.engine.advice.levers import Idle, Lever, levers
+from kvtui.engine.advice.matrix import METRICS, Answer, answer, table
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.scenario.scenario import Layout
+from kvtui.engine.scenario.values import command_line, scenario_from
+from kvtui.screens.plan.compare import CompareScreen
+from kvtui.screens.plan.export import forms
+from kvtui.screens.plan.pickers import EnginePicker
+from kvtui.screens.plan.screen import PlanScreen
+from kvtui.screens.plan.sheet import Sheet, Sorting, named
+from kvtui.screens.plan.side import MOST_MARKS
+from kvtui.screens.plan.text import cell_text
+from kvtui.screens.windows.explain import ExplainScreen
+from kvtui.screens.windows.export import ExportScreen
+from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings
+from kvtui.widgets.matrix import Grid, MatrixView, paint_grid, sight
+from tests.screens.stand_in import ShellApp
+
+SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
+SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "128K", "batch": "2"}
+KEYS = {"[": "left_square_bracket", "]": "right_square_bracket", "/": "slash", ":": "colon"}
+
+
+class StillScreen(PlanScreen):
+    """The Plan screen, whose thread works only when a test says so."""
+
+    at_work = False
+
+    def _work(self) -> None:
+        if self.at_work:
+            super()._work()
+
+
+class StillApp(ShellApp):
+    """The app with that screen, at work from the beginning or not."""
+
+    at_work = False
+
+    def plan_screen(self) -> Screen[None]:
+        screen = StillScreen(self.session)
+        screen.at_work = self.at_work
+        return self._begun(screen)
+
+
+class Seen:
+    """The running app and its Plan screen."""
+
+    def __init__(self, app: KvtuiApp, screen: StillScreen, pilot: Pilot[None]) -> None:
+        self.app, self.screen, self.pilot = app, screen, pilot
+
+    async def keys(self, *names: str) -> None:
+        for name in names:
+            self.app.simulate_key(KEYS.get(name, name))
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        """Put ``text`` into the line that has the focus."""
+        assert isinstance(self.app.focused, Input)
+        self.app.focused.value = text
+        await self.pilot.pause()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        for _ in range(400):
+            if holds():
+                break
+            await asyncio.sleep(0.02)
+        assert holds()
+
+    async def levers(self) -> list[Lever | Idle]:
+        """The levers of the scenario, worked out here and now."""
+        scenario = self.app.session.scenario
+        self.screen._take_levers(scenario, list(levers(scenario)))
+        await self.pilot.pause()
+        return self.screen._levers
+
+    async def column(self, name: str) -> int:
+        """All answers of a column, worked out here and now."""
+        sheet = self.screen.sheet
+        column = sheet.table.columns.index(name)
+        for row in range(len(sheet.table.rows)):
+            try:
+                found = answer(sheet.table.at(row, column))
+            except InputError as error:
+                found = Answer(reason=str(error))
+            sheet.answers[row, column] = found
+        self.screen.redraw()
+        await self.pilot.pause()
+        return column
+
+    def go(self, row: str, column: str) -> None:
+        found = self.screen.sheet.table
+        self.screen._cursor = found.rows.index(row), found.columns.index(column)
+        self.screen.redraw()
+
+    @property
+    def shown_rows(self) -> list[str]:
+        rows, _ = self.screen._shown()
+        return [self.screen.sheet.table.rows[row] for row in rows]
+
+    @property
+    def shown_columns(self) -> list[str]:
+        _, columns = self.screen._shown()
+        return [self.screen.sheet.table.columns[column] for column in columns]
+
+    def text(self) -> str:
+        return "\n".join(
+            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
+        )
+
+
+def watch(
+    body: Callable[[Seen], Awaitable[None]],
+    size: tuple[int, int] = (100, 30),
+    settings: Settings | None = None,
+    at_work: bool = False,
+    **values: str | bool,
+) -> None:
+    async def run() -> None:
+        session = Session(scenario_from({**SCENARIO, **values}))
+        app = StillApp(session, settings or Settings(palette="rgb", remember=False))
+        app.at_work = at_work
+        async with app.run_test(size=size, notifications=True) as pilot:
+            app.simulate_key("3")
+            await pilot.pause(0.01)
+            assert isinstance(app.screen, StillScreen)
+            seen = Seen(app, app.screen, pilot)
+            await seen.until(lambda: seen.screen._sheets)
+            await pilot.pause(0.05)
+            await body(seen)
+
+    asyncio.run(run())
+
+
+def test_every_size_shows_the_table_around_the_scenario():
+    async def body(seen: Seen) -> None:
+        await seen.column("H100 SXM")
+        await seen.levers()
+        for width, height in SIZES:
+            await seen.pilot.resize_terminal(width, height)
+            await seen.pilot.pause()
+            await seen.until(lambda height=height: height < 36 or "context against sequences" in seen.text())
+            text = seen.text()
+            assert max(map(len, text.splitlines())) <= width
+            assert "max sequences at 128K · models × devices" in text
+            row = next(line for line in text.splitlines() if "▶●" in line)
+            assert row.split("▶●")[1].split()[0] == str(seen.app.session.capacity.sequences)
+            assert ("levers: what one change does" in text) == ("+133%" in text) == (width >= 100)
+            assert ("context against sequences" in text) == (height >= 36)
+        await seen.pilot.resize_terminal(50, 12)
+        await seen.pilot.pause()
+        assert "kvtui needs 60x18, this is 50x12" in seen.text()
+        await seen.keys("down", "o", "]", "tab", "space")
+
+    watch(body, (90, 40))
+
+
+def test_plain_pictures_carry_their_meaning_and_the_drawer_takes_the_place_of_the_table():
+    async def body(seen: Seen) -> None:
+        await seen.column("H100 SXM")
+        text = seen.text()
+        assert text.isascii()
+        assert ">O" in text
+        assert "X 0" in text
+        await seen.levers()
+        await seen.keys("tab")
+        assert "levers: what one change does" in seen.text()
+        assert "-60 % $/M tokens" in seen.text()
+        assert not seen.screen.query_one(MatrixView).display
+        await seen.keys("s")
+        assert "models x devices" in seen.text()
+        assert seen.screen._lever_at is None
+
+    watch(body, (80, 24), Settings(palette="mono", ascii=True, remember=False))
+
+
+def test_the_cell_under_the_cursor_is_what_its_plan_says_in_every_figure_and_view():
+    async def body(seen: Seen) -> None:
+        await seen.keys("down", "right")
+        assert (seen.screen.selected.model, seen.screen.selected.device) == ("Llama-3.1-70B", "H100 NVL")
+        assert "the weights alone need" in seen.text()
+        seen.go("Qwen3-14B", "H200 SXM")
+        await seen.pilot.pause()
+        detail = seen.screen.selected
+        planned = plan(detail.scenario)
+        room = capacity(planned)
+        assert (detail.answer.context, detail.answer.sequences) == (room.context, room.sequences)
+        assert detail.answer.times == estimate(planned)
+        assert f"{room.context:,}" in seen.text()
+        await seen.keys("home")
+        assert seen.screen.selected.scenario == seen.app.session.scenario
+        seen.screen.sheet.answers[seen.screen._own] = found = answer(seen.app.session.scenario)
+        for number in range(1, len(METRICS) + 1):
+            await seen.keys("]")
+            metric = METRICS[(2 + number) % len(METRICS)]
+            assert metric.title in seen.text()
+            row = next(line for line in seen.text().splitlines() if "▶●" in line)
+            assert cell_text(metric, found).text in row
+        for view in ("devices × KV formats", "devices × weight formats", "models × devices"):
+            await seen.keys("w")
+            assert view in seen.text()
+            assert seen.screen.selected.scenario == seen.app.session.scenario
+        await seen.keys("pagedown", "pageup", *["up"] * 5, *["left"] * 3)
+        assert seen.screen._cursor[0] == 0
+
+    watch(body)
+
+
+def test_sorting_by_a_column_from_both_ends_and_not_at_all_by_key_and_click():
+    async def body(seen: Seen) -> None:
+        column = await seen.column("H100 SXM")
+        before = seen.shown_rows
+        await seen.keys("o")
+        answers = seen.screen.sheet.answers
+        rows, _ = seen.screen._shown()
+        counts = [a.sequences for row in rows if (a := answers[row, column]).fits]
+        assert counts == sorted(counts, reverse=True)
+        assert all(not answers[row, column].fits for row in rows[len(counts) :])
+        assert "↓H100 SXM" in seen.text()
+        assert seen.screen._cursor[0] == rows[0]
+        await seen.keys("o")
+        assert "↑H100 SXM" in seen.text()
+        assert answers[seen.screen._shown()[0][0], column].sequences == 0
+        await seen.keys("o")
+        assert seen.shown_rows == before
+        view = seen.screen.query_one(MatrixView)
+        await seen.pilot.click(MatrixView, offset=(30, view.sight.heads + 4))
+        await seen.pilot.pause()
+        assert seen.screen._cursor == (seen.screen._visible[0][2], seen.screen._visible[1][0])
+        await seen.pilot.click(MatrixView, offset=(30, 1))
+        await seen.pilot.pause()
+        assert seen.screen._sorting == Sorting(seen.screen._visible[1][0])
+
+    watch(body)
+
+
+def test_the_filter_takes_rows_and_columns_and_the_export_what_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def body(seen: Seen) -> None:
+        await seen.keys("/")
+        await seen.type("qwen3-30b, gemma-2 / h100 sxm,b200")
+        assert seen.shown_rows == ["Qwen3-30B-A3B", "gemma-2-2b", "gemma-2-9b", "gemma-2-27b"]
+        assert seen.shown_columns == ["H100 SXM", "B200", "GB200"]
+        assert "4 of 108 rows" in seen.text()
+        await seen.keys("enter", "down")
+        assert seen.screen.selected.model == "gemma-2-2b"
+        await seen.keys("/")
+        await seen.type("zzz")
+        assert "nothing of that name" in seen.text()
+        await seen.keys("escape")
+        assert len(seen.shown_rows) == len(seen.screen.sheet.table.rows)
+
+        await seen.column("H100 SXM")
+        await seen.keys("/")
+        await seen.type("llama-3.1 / h100 sxm, l4")
+        await seen.keys("enter")
+        await seen.keys("x")
+        await seen.keys("down")
+        assert isinstance(seen.app.screen, ExportScreen)
+        await seen.type("t.csv")
+        await seen.keys("enter")
+        rows = list(csv.DictReader(Path("t.csv").read_text(encoding="utf-8").splitlines()))
+        rows = [row for row in rows if row["column"] == "H100 SXM"]
+        assert [row["row"] for row in rows] == ["Llama-3.1-8B", "Llama-3.1-70B", "Llama-3.1-405B"]
+        own = seen.app.session
+        assert rows[0]["max_sequences"] == str(own.capacity.sequences)
+        assert float(rows[0]["tokens_per_second.low"]) == pytest.approx(own.estimate.tokens_per_second.low)
+        assert rows[1]["fits"] == "false"
+
+    watch(body)
+
+
+def test_a_table_as_json_and_markdown():
+    scenario = scenario_from(SCENARIO)
+    sheet = Sheet(table(scenario, "weights"))
+    row, column = sheet.table.place(scenario)
+    sheet.answers = {(row, column): answer(scenario), (row, column + 1): Answer(reason="it cannot be")}
+    _, as_json, as_markdown = forms(sheet, [row], [column, column + 1, column + 2], METRICS[2], "max sequences")
+    known, impossible, waiting = json.loads(as_json.make())
+    assert known["max_context_tokens"] == capacity(plan(scenario)).context
+    assert known["usd_per_million_tokens.high"] == estimate(plan(scenario)).usd_per_million_tokens.high
+    assert (impossible["max_sequences"], impossible["reason"]) == (None, "it cannot be")
+    assert waiting["reason"] == "not worked out yet"
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_markdown.make().splitlines()]
+    assert lines[0] == ["max sequences", "bf16", "fp16", "fp8"]
+    assert lines[-1] == ["H100 SXM", "3", "–", "·"]
+
+
+def test_a_cell_becomes_the_scenario_a_lever_changes_it_and_what_cannot_be_says_why():
+    async def body(seen: Seen) -> None:
+        sheet = seen.screen.sheet
+        seen.go("Qwen3-8B", "H200 SXM")
+        await seen.keys("enter")
+        scenario = seen.app.session.scenario
+        assert (scenario.model.name, scenario.device.name) == ("Qwen3-8B", "H200 SXM")
+        assert seen.screen.sheet is sheet
+        assert seen.screen._own == seen.screen._cursor
+
+        found = await seen.levers()
+        before = seen.app.session.capacity.sequences
+        await seen.keys("tab")
+        at = next(i for i, lever in enumerate(found) if lever.name == "fp8 or int8 KV")
+        await seen.keys(*["down"] * at)
+        assert " sequences at 128K" in seen.text()
+        await seen.keys("enter")
+        assert seen.app.session.scenario.kv_dtype == "fp8"
+        assert seen.app.session.capacity.sequences == found[at].after.sequences > before
+        assert seen.screen.sheet is not sheet
+
+        again = await seen.levers()
+        assert all("fp8" not in lever.name or "weights" in lever.name for lever in again if isinstance(lever, Lever))
+        scenario = seen.app.session.scenario
+        idle = next(i for i, lever in enumerate(again) if isinstance(lever, Idle))
+        seen.screen.action_lever(idle)
+        seen.screen.action_lever(idle)
+        await seen.pilot.pause()
+        assert seen.app.session.scenario is scenario
+        assert again[idle].reason[:20] in seen.text()
+
+        await seen.keys("]")
+        speeds = [
+            lever.after.times.tokens_per_second.low
+            for lever in seen.screen._levers
+            if isinstance(lever, Lever) and lever.after.times.tokens_per_second is not None
+        ]
+        assert seen.screen._levers[0].after.times.tokens_per_second.low == max(speeds)
+
+        seen.app.session.change(layout=Layout(tp=8))
+        seen.go("Qwen2.5-7B", "H100 SXM")
+        scenario = seen.app.session.scenario
+        await seen.keys("enter", "space", "e")
+        assert "28 attention heads" in seen.text()
+        assert seen.app.session.scenario is scenario
+        assert not seen.screen._marks
+        assert seen.app.screen is seen.screen
+
+    watch(body)
+
+
+def test_marked_cells_are_compared_and_one_is_explained_and_copied():
+    async def body(seen: Seen) -> None:
+        for device in ("H100 SXM", "H200 SXM", "B200", "L40S", "A10"):
+            seen.go("Llama-3.1-8B", device)
+            await seen.keys("space")
+        assert len(seen.screen._marks) == MOST_MARKS
+        seen.go("Llama-3.1-8B", "L40S")
+        await seen.keys("space")
+        await seen.keys("c")
+        screen = seen.app.screen
+        assert isinstance(screen, CompareScreen)
+        await seen.until(lambda: "usable, GiB" in seen.text())
+        assert "3 scenarios side by side" in seen.text()
+        assert all(device in seen.text() for device in ("H100 SXM", "H200 SXM", "B200"))
+        assert screen.command.count(" -- ") == 2
+        await seen.keys("c")
+        assert seen.app.screen is seen.screen
+
+        seen.go("Qwen3-8B", "L40S")
+        scenario = seen.screen.selected.scenario
+        assert seen.screen.command == f"kvtui {command_line(scenario)}"
+        assert scenario_from({**SCENARIO, "model": "Qwen3-8B", "gpu": "L40S"}) == scenario
+        await seen.keys("e")
+        assert isinstance(seen.app.screen, ExplainScreen)
+        assert "where the numbers come from: Qwen3-8B" in seen.text()
+
+    watch(body)
+
+
+def test_an_engine_is_chosen_and_any_option_typed():
+    async def body(seen: Seen) -> None:
+        await seen.keys("E")
+        assert isinstance(seen.app.screen, EnginePicker)
+        await seen.until(lambda: seen.app.screen._fits.keys() >= {"vllm@0.33", "tensorrt-llm"})
+        await seen.type("vllm@0.20")
+        await seen.keys("enter")
+        await seen.until(lambda: seen.app.screen is seen.screen)
+        await seen.pilot.pause()
+        scenario = seen.app.session.scenario
+        assert (scenario.engine, scenario.serving.version, scenario.memory_utilization) == ("vllm", "0.20", 0.9)
+        assert "vllm 0.20" in seen.text()
+        assert seen.screen.selected.answer.sequences == seen.app.session.plan.serving.max_sequences
+        assert any(lever.name == "utilization 0.95" for lever in await seen.levers())
+
+        await seen.keys(":")
+        assert isinstance(seen.app.screen, PromptScreen)
+        await seen.type("kv-pool 16GiB")
+        assert "kv-pool: default to 17,179,869,184" in seen.text()
+        await seen.keys("enter")
+        assert seen.app.session.scenario.kv_pool == 16 * 2**30
+        assert "pool 16.00 GiB" in seen.text()
+        await seen.keys(":")
+        await seen.keys("down")
+        assert seen.app.focused.value == "kv-pool 17179869184"
+        await seen.type("nonsense 3")
+        await seen.keys("enter")
+        assert isinstance(seen.app.screen, PromptScreen)
+        assert "unknown option" in seen.text() or "name an option" in seen.text()
+
+    watch(body)
+
+
+def test_the_thread_works_out_what_is_in_sight_and_nothing_behind_another_screen():
+    async def body(seen: Seen) -> None:
+        screen = seen.screen
+        await seen.until(lambda: screen._levers)
+        rows, columns = screen._visible
+        await seen.until(lambda: all((row, column) in screen.sheet.answers for row in rows for column in columns))
+        for place in ((rows[3], columns[0]), (rows[5], columns[-1])):
+            assert screen.sheet.answers[place] == answer(screen.sheet.table.at(*place))
+        seen.app.simulate_key("1")
+        await seen.until(lambda: all(worker.is_finished for worker in screen.workers if worker.group == "plan"))
+        known = len(screen.sheet.answers)
+        await asyncio.sleep(0.1)
+        assert len(screen.sheet.answers) == known < screen.sheet.cells
+        seen.app.session.change(context=4096)
+        seen.app.simulate_key("3")
+        await seen.until(lambda: screen.sheet.table.scenario.context == 4096)
+        await seen.until(lambda: screen._own in screen.sheet.answers)
+
+    watch(body, (80, 24), at_work=True)
+
+
+@given(st.integers(2, 90), st.integers(2, 30), st.integers(0, 40), st.integers(0, 40), st.data())
+def test_the_cursor_is_always_in_sight(width, height, rows, columns, data):
+    cursor = data.draw(st.integers(0, max(0, rows - 1))), data.draw(st.integers(0, max(0, columns - 1)))
+    grid = Grid(
+        rows=[f"row {i}" for i in range(rows)],
+        columns=[f"a column {i}" for i in range(columns)],
+        cell=lambda row, column: Span(f"{row}:{column}"),
+        width=6,
+        cursor=cursor,
+    )
+    seen = sight(grid, width, height, data.draw(st.integers(0, 40)), data.draw(st.integers(0, 40)))
+    text = paint_grid(grid, width, height, seen).text()
+    if not rows or not columns:
+        return
+    assert cursor[0] in seen.rows
+    assert cursor[1] in seen.columns
+    assert list(seen.rows)[-1] < rows
+    assert list(seen.columns)[-1] < columns
+    if width > 30 and height > 8:
+        assert f"{cursor[0]}:{cursor[1]}" in text
+        y = next(y for y, line in enumerate(text.splitlines()) if "▶" in line)
+        assert seen.row_at(y) == cursor[0]
+        assert seen.column_at(text.splitlines()[y].index("▶")) == cursor[1]
+
+
+def test_names_are_found_by_words_and_alternatives():
+    names = ("Qwen3-8B", "Qwen3-30B-A3B", "gemma-3-4b")
+    assert named(names, "") == [0, 1, 2]
+    assert named(names, "qwen 30b") == [1]
+    assert named(names, "8b, gemma") == [0, 2]
+    assert named(names, " , ") == [0, 1, 2]
+
+
+def test_a_sheet_hands_out_what_is_in_sight_first_and_each_piece_once():
+    sheet = Sheet(table(scenario_from({"engine": "vllm"}), "models"))
+    first = sheet.take((50, 51), (40, 41), 3)
+    assert first.line == 50
+    assert 40 in first.devices
+    seen = [first]
+    while (piece := sheet.take((50, 51), (40, 41), 3)) is not None:
+        seen.append(piece)
+    assert seen[1].line == 51
+    assert len(seen) == len(set(seen))
+    assert sum(len(piece.devices) for piece in seen) == sheet.cells
+    in_order = [piece for piece in seen if 3 in piece.devices]
+    assert seen[2] == in_order[0]
+    assert sheet.rows("", METRICS[2], Sorting(0)) == list(range(len(sheet.table.rows)))
+
+
+def test_a_sheet_keeps_what_has_no_figure_last_from_both_ends():
+    sheet = Sheet(table(scenario_from({}), "weights"))
+    sheet.answers |= {(0, 0): Answer(reason="no"), (1, 0): Answer(True, 0.5, 9, 4), (2, 0): Answer(True, 0.5, 9, 7)}
+    best, worst = (sheet.rows("", METRICS[2], Sorting(0, order)) for order in ("best first", "worst first"))
+    assert best[:3] == [2, 1, 0]
+    assert worst[:3] == [1, 2, 0]
