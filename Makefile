@@ -15,3 +15,4 @@ lint:
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
