@@ -17,10 +17,9 @@ from kvtui.engine.basis.units import GB, GIB, format_bytes, parse_count, parse_t
 from kvtui.engine.model import estimators as est
 from kvtui.engine.model.estimators import Dims, Estimated, Item
 from kvtui.output import json as json_
-from kvtui.output import table
+from kvtui.output import markdown, table
 from kvtui.output.lines import to_ascii
 from kvtui.output.table import Column
-from kvtui.report import markdown
 
 if TYPE_CHECKING:
     import argparse

@@ -53,7 +53,7 @@ def render(
 
             return csv_.table([[column.key for column in columns], *map(clean, rows)])
         case "markdown":
-            from kvtui.report import markdown
+            from kvtui.output import markdown
 
             shown = [[c.show(value) for c, value in zip(columns, row, strict=True)] for row in rows]
             return markdown.table([c.title for c in columns], shown, [c.align for c in columns]) + "\n"

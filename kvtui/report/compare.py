@@ -10,9 +10,9 @@ from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import format_tokens
 from kvtui.output.harmless import clean
 from kvtui.report import sections
+from kvtui.report.compared import NONE, Cell
 from kvtui.report.document import SCHEMA
 
-NONE = "–"
 FORMATS = ("text", "json", "csv", "markdown")
 
 Document = Mapping[str, Any]
@@ -29,14 +29,6 @@ class Field:
     keys: tuple[str, ...]
     show: Callable[[Document], str]
     compared: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
-
-    text: str
-    change: str = ""
 
 
 def _gib(key: str) -> Callable[[Document], str]:
@@ -207,7 +199,7 @@ def _csv(documents: Sequence[Document]) -> str:
 
 
 def _markdown(documents: Sequence[Document]) -> str:
-    from kvtui.report import markdown
+    from kvtui.output import markdown
 
     heads = ["", *(f"scenario {i}" for i in range(1, len(documents) + 1))]
     body = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 
 from kvtui.output.lines import Line, Span, fill, rule, stack, to_ascii, width_of, wrap, write
-from kvtui.report.compare import NONE, Cell
+from kvtui.report.compared import NONE, Cell
 
 NARROWEST, READABLE, WIDEST_COLUMN = 40, 18, 32
 GAP = 3

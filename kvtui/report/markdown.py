@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kvtui.output.harmless import clean
+from kvtui.output.markdown import escape, fence, table
 from kvtui.report import sections
 from kvtui.report.sections import gib, percent
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
-_BACKTICKS = re.compile(r"`+")
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -31,30 +28,6 @@ def render(document: Mapping[str, Any]) -> str:
         fence(known["scenario"]["command_line"]),
     ]
     return "\n\n".join(blocks) + "\n"
-
-
-def escape(text: str) -> str:
-    """``text`` with all that Markdown would interpret made literal, for running text and table cells."""
-    return _SPECIAL.sub(r"\\\1", text)
-
-
-def fence(text: str) -> str:
-    """``text`` as a block of code, in a fence that does not occur in it."""
-    longest = max(map(len, _BACKTICKS.findall(text)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return f"{marks}sh\n{text}\n{marks}"
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str] | None = None) -> str:
-    """A table of escaped cells. ``aligns`` are "left" or "right" by column; without it all but the first are right."""
-    sides = aligns or ["left", *["right"] * (len(heads) - 1)]
-    marks = ["---:" if side == "right" else "---" for side in sides]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (list(map(escape, heads)), marks, *_escaped(rows)))
-
-
-def _escaped(rows: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-    for row in rows:
-        yield [escape(cell) for cell in row]
 
 
 def _memory(document: Mapping[str, Any]) -> str:

@@ -213,7 +213,7 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
-    from kvtui.report import markdown
+    from kvtui.output import markdown
 
     columns, rows = _columns(found)
     blocks = [

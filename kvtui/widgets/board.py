@@ -5,9 +5,10 @@ from __future__ import annotations
 from textual import events
 from textual.message import Message
 
-from kvtui.canvas.memory.board import Scene, bank_at, paint
+from kvtui.canvas.memory.board import bank_at, paint
 from kvtui.canvas.memory.cluster import ClusterScene, device_at, paint_cluster
 from kvtui.canvas.memory.layout import Board, arrange
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.widget import Canvas
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.memory import motion
 from kvtui.canvas.memory.layout import GAP, Board, Rect
+from kvtui.canvas.memory.scene import Codes, Scene
 from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code, place
 
@@ -37,37 +36,7 @@ _PLAIN[FIRST_SEQUENCE:] = np.array([ord(c) for c in "0123456789abcdef"], dtype=n
     np.arange(256 - FIRST_SEQUENCE) % 16
 ]
 
-Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Grid = np.ndarray[tuple[int, ...], np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that the board shows at one moment.
-
-    ``codes`` has one entry per bank (see bankmap), ``fill`` is the used share of the device, ``progress`` the share of
-    the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now`` seconds. ``selected`` and
-    ``filling`` are banks. Of ``captions`` and ``saved_texts`` the first that fits is written under the die. ``moving``
-    is False when nothing may move, ``plain`` when colour cannot carry meaning.
-    """
-
-    codes: Codes
-    die_name: str
-    memory_name: str
-    module_gib: float
-    fill: float
-    progress: float
-    traffic: float
-    now: float
-    flash_attention: bool
-    saved_texts: Sequence[str] = ()
-    captions: Sequence[str] = ()
-    selected: int | None = None
-    filling: int | None = None
-    moving: bool = True
-    plain: bool = False
-    ludicrous: bool = False
-    apocalypse: bool = False
 
 
 def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:

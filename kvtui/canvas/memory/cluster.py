@@ -12,12 +12,11 @@ import numpy as np
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
 from kvtui.canvas.memory.layout import Rect
+from kvtui.canvas.memory.scene import Codes
 from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, Code
 from kvtui.engine.picture.banks import bank_counts
 from kvtui.engine.planning.parts import Parts
-
-Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 WARM, HOT = 0.7, 0.9
 LINK_WARM, LINK_HOT = 0.5, 0.8

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kvtui.canvas.braille import Dots, curve
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.memory.layout import Rect
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.palette import Ink
-
-if TYPE_CHECKING:
-    from kvtui.canvas.memory.board import Scene
 
 WAVES = (Ink.WAVE_1, Ink.WAVE_2, Ink.WAVE_3)
 WAVE_STEPS_PER_SECOND = 1.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from kvtui.canvas.memory.board import Scene
 from kvtui.canvas.memory.cluster import ClusterScene, Tile, inner, tile_codes, tile_rects
 from kvtui.canvas.memory.panels.numbers import figure
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.engine.basis.units import GIB, format_bytes
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe

@@ -18,8 +18,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line
 from kvtui.output.lines import Line
-from kvtui.report.compare import Cell, rows
+from kvtui.report.compare import rows
 from kvtui.report.compare_text import lines
+from kvtui.report.compared import Cell
 from kvtui.report.document import document
 from kvtui.screens import bindings
 from kvtui.screens.windows.window import Window

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit, single_width
-from kvtui.canvas.memory.board import Scene, bank_at, bank_place, paint
+from kvtui.canvas.memory.board import bank_at, bank_place, paint
 from kvtui.canvas.memory.cluster import ClusterScene, Tile, device_at, inner, paint_cluster, tile_rects
 from kvtui.canvas.memory.layout import arrange
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.palette import ASCII, Ink, hex_color, style
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from kvtui.canvas.cells import Row
-from kvtui.canvas.memory.board import Scene, paint
+from kvtui.canvas.memory.board import paint
 from kvtui.canvas.memory.layout import arrange
 from kvtui.canvas.memory.panels import (
     capacity_rows,
@@ -31,6 +31,7 @@ from kvtui.canvas.memory.panels import (
 from kvtui.canvas.memory.panels.info import efficiency
 from kvtui.canvas.memory.panels.numbers import NAMES, figure
 from kvtui.canvas.memory.panels.text import pair, squeeze, wrap
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.device.catalogue import find_device

@@ -1,0 +1,39 @@
+"""What the board shows at one moment: the bank map's codes, and what is written and moves around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the board shows at one moment.
+
+    ``codes`` has one entry per bank (see ``kvtui.engine.picture.bank_map``), ``fill`` is the used share of the device,
+    ``progress`` the share of the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now`` seconds.
+    ``selected`` and ``filling`` are banks. Of ``captions`` and ``saved_texts`` the first that fits is written under the
+    die. ``moving`` is False when nothing may move, ``plain`` when colour cannot carry meaning.
+    """
+
+    codes: Codes
+    die_name: str
+    memory_name: str
+    module_gib: float
+    fill: float
+    progress: float
+    traffic: float
+    now: float
+    flash_attention: bool
+    saved_texts: Sequence[str] = ()
+    captions: Sequence[str] = ()
+    selected: int | None = None
+    filling: int | None = None
+    moving: bool = True
+    plain: bool = False
+    ludicrous: bool = False
+    apocalypse: bool = False

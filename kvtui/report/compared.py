@@ -1,0 +1,15 @@
+"""One value of a comparison: its text, and how it differs from the first scenario's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
+
+    text: str
+    change: str = ""
