@@ -92,7 +92,7 @@ def measure(job: Job, emit: Emit) -> tuple[Record, Samples]:
         _measure(job, lambda name: emit(protocol.stage(job.id, name)), record, samples)
     except (InputError, NotImplementedError) as error:
         record.update(status="unsupported", message=described(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a case that fails is a result, whatever it fails of
         record.update(status="oom" if is_out_of_memory(error) else "error", message=described(error))
         _weights_of.clear()
     return record, samples

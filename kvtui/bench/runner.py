@@ -367,5 +367,5 @@ def _submit(executor: Executor, job: Job) -> Future[str]:
 def _answer(job: Job, future: Future[str]) -> Outcome:
     try:
         return _outcome(job, json.loads(future.result()))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever the executor, or the function that it ran, raises
         return _failed(job, "error", plain(f"{type(error).__name__}: {error}", limit=300))

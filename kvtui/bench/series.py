@@ -56,9 +56,7 @@ class State(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """One call: milliseconds (per token when decoding) of each series, the tokens in the cache when it began, and the
-    state after it.
-    """
+    """One call: milliseconds of each series (per token when decoding), tokens in the cache before, the state after."""
 
     ms: tuple[float, ...]
     at: int

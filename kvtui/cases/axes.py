@@ -57,7 +57,7 @@ def row_at(group: str, base: str, point: Mapping[str, Any]) -> Row:
     attention = str(point["attention"])
     words = [_word(axis, value) for axis, value in point.items() if axis != "attention"]
     words.append(case.shape.attention if attention.startswith("GQA") else attention)
-    return Row(group, " · ".join(words), attention.split("-")[0].split(" ")[0], case)
+    return Row(group, " · ".join(words), attention.partition("-")[0].partition(" ")[0], case)
 
 
 ORDER = (
@@ -163,7 +163,7 @@ def _windowed(case: Case, cache: CacheLayout) -> Case:
 
 def _experts(shape: Shape, name: str) -> dict[str, int]:
     """Fields of "experts/top-k", each as wide as the dense layer, or "matched": as many weights as it in all."""
-    count, top_k = (int(word) for word in name.split()[0].split("/"))
+    count, top_k = (int(word) for word in name.partition(" ")[0].split("/"))
     routed = {"experts": count, "experts_per_token": top_k}
     if not name.endswith("matched"):
         return routed

@@ -91,8 +91,10 @@ def windows_by_context(
         f"MHA + SWA {size}, {mix}": est.window_layers(dims, heads, window, ratio),
     }
     notes = [
-        "A window never holds more than the context: below it both curves are one, "
-        "where the plot this follows counts a whole window.",
+        (
+            "A window never holds more than the context: below it both curves are one, "
+            "where the plot this follows counts a whole window."
+        ),
     ]
     try:
         kv_heads = est.kv_heads_of(heads, None, queries)

@@ -213,8 +213,7 @@ def _mark(value: Any, where: str) -> Mark:
     if name not in MARKS:
         raise UnknownName(f"{where}: mark", name, MARKS)
     kind = MARKS[name]
-    found = kind(**{field.name: _field(kind, field.name, mark, where) for field in fields(kind)})
-    return found
+    return kind(**{field.name: _field(kind, field.name, mark, where) for field in fields(kind)})
 
 
 def _field(kind: type[Mark], name: str, mark: Mapping[str, Any], where: str) -> Any:

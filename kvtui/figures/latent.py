@@ -138,9 +138,7 @@ def work(
     Absorbed attention works on the latents themselves; expanded attention makes keys and values of all of them anew.
     """
     family = Family(blocks, head_dim, queries, latent, rope, dtype=dtype)
-    marks = []
-    for attention in REFERENCES:
-        marks.append(_worked(attention, member(family, dim, attention), context, 0))
+    marks = [_worked(attention, member(family, dim, attention), context, 0) for attention in REFERENCES]
     shape = member(family, dim, "MLA")
     ways = {
         "MLA, absorbed": 0,
@@ -156,8 +154,10 @@ def work(
             f"{base / 1e6:,.1f}."
             for name, extra in ways.items()
         ),
-        "Multiplying the weights with each other at each step, as a published figure has it, is what makes MLA nine "
-        "times as much work there; they can be left apart, or multiplied once.",
+        (
+            "Multiplying the weights with each other at each step, as a published figure has it, is what makes MLA "
+            "nine times as much work there; they can be left apart, or multiplied once."
+        ),
         "Two operations per multiply-accumulate, from the weights and the cache; not XLA's count.",
     )
     panel = Panel(
@@ -246,8 +246,10 @@ def decoupling(
         Panel("per token and layer", PARAMETERS, Axis(WIDTH.label, WIDTH.unit, "log2"), tuple(lines)),
     )
     note = (
-        "A latent is level because its size is chosen apart from the width; a model that widens it with the width "
-        "is not. Weights differ between variants of one width.",
+        (
+            "A latent is level because its size is chosen apart from the width; a model that widens it with the width "
+            "is not. Weights differ between variants of one width."
+        ),
     )
     return Figure(*DECOUPLING, panels, note)
 

@@ -272,9 +272,9 @@ def _bytes(value: float) -> str:
         return "0"
     count = round(value)
     written = [format_bytes(count, digits) for digits in range(4)]
-    exact = next((i for i in range(3) if float(written[i].split()[0].replace(",", "")) == _read(written[3])), 3)
+    exact = next((i for i in range(3) if _read(written[i]) == _read(written[3])), 3)
     return written[exact]
 
 
 def _read(written: str) -> float:
-    return float(written.split()[0].replace(",", ""))
+    return float(written.partition(" ")[0].replace(",", ""))

@@ -13,13 +13,18 @@ from kvtui.output.table import Column
 
 Rows = Sequence[Sequence[object]]
 
+
+def _size(count: int) -> str:
+    return format_bytes(count, 1) if count else "–"
+
+
 MODEL_COLUMNS = (
     Column("name", "model", priority=0),
     Column("layers", "layers", align="right", priority=4),
     Column("layer_kinds", "kinds", priority=6),
     Column("kv_bytes_per_token", "KV B/token", align="right", priority=1, format=lambda n: f"{n:,}"),
-    Column("bounded_bytes_per_sequence", "windows", align="right", priority=3, format=lambda n: _size(n)),
-    Column("state_bytes_per_sequence", "state", align="right", priority=3, format=lambda n: _size(n)),
+    Column("bounded_bytes_per_sequence", "windows", align="right", priority=3, format=_size),
+    Column("state_bytes_per_sequence", "state", align="right", priority=3, format=_size),
     Column("max_context_tokens", "context", align="right", priority=2, format=format_tokens),
     Column("parameters", "params", align="right", priority=1, format=format_count),
     Column("active_parameters", "active", align="right", priority=5, format=format_count),
@@ -98,7 +103,3 @@ def _found(search: str | None, name: str, aliases: Sequence[str]) -> bool:
         return True
     wanted = search.casefold()
     return any(wanted in known.casefold() for known in (name, *aliases))
-
-
-def _size(count: int) -> str:
-    return format_bytes(count, 1) if count else "–"

@@ -33,11 +33,10 @@ def render(document: Mapping[str, Any]) -> str:
 def _memory(document: Mapping[str, Any]) -> str:
     memory = document["memory"]
     usable, several = memory["usable_bytes_per_device"], memory["devices"] > 1
-    rows = []
-    for part in sections.parts(document):
-        rows.append(_row(part.label, part.total, part.fullest, part.estimate, usable, several))
-    for found in sections.sums(document):
-        rows.append(_row(found.label, found.total, found.fullest, found.estimate, usable, several))
+    rows = [
+        *(_row(p.label, p.total, p.fullest, p.estimate, usable, several) for p in sections.parts(document)),
+        *(_row(s.label, s.total, s.fullest, s.estimate, usable, several) for s in sections.sums(document)),
+    ]
     own = ["all devices, bytes", "all devices, GiB", "fullest, bytes", "fullest, GiB"] if several else ["bytes", "GiB"]
     return table(["part", *own, "% of usable"], rows) + "\n\n≈ estimated; the rest is exact arithmetic."
 

@@ -129,8 +129,10 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     log = found["log"]
     said = [f"the server did not start: {log['error']}"] if log["error"] else []
     meanings = dict.fromkeys(row["meaning"] for row in found["rows"] if row["meaning"])
-    for meaning in meanings:
-        said.append(f"{', '.join(row['label'] for row in found['rows'] if row['meaning'] == meaning)}: {meaning}")
+    said += [
+        f"{', '.join(row['label'] for row in found['rows'] if row['meaning'] == meaning)}: {meaning}"
+        for meaning in meanings
+    ]
     said += found["notes"]
     return said + [f"the log does not say {what}" for what in log["missing"]]
 

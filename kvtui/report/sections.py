@@ -337,8 +337,7 @@ def _engine(document: Document) -> Panel:
         kind = KINDS.get(share["kind"], share["kind"])
         value = f"{counted(share['groups'], 'group')} of {counted(share['blocks'], 'block')}"
         facts.append(Fact(kind, value, f"{counted(share['layers'], 'layer')}, {share['block_size']:,} tokens a block"))
-    for buffer in engine.get("buffers") or ():
-        facts.append(Fact(f"buffer {buffer['name']}", with_unit(buffer["bytes"])))
+    facts += [Fact(f"buffer {buffer['name']}", with_unit(buffer["bytes"])) for buffer in engine.get("buffers") or ()]
     return Panel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
 
 

@@ -80,7 +80,7 @@ class FigureView(Canvas, can_focus=True):
         def run() -> None:
             try:
                 figure = build()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  said in the figure's place, whatever it is
                 if not get_current_worker().is_cancelled:
                     self.app.call_from_thread(self.post_message, self.Failed(error))
                 return

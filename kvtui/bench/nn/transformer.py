@@ -108,8 +108,8 @@ def decode(
     """
     x = _embed(shape, weights, tokens, position)
     layers = []
-    for block, layer in zip(weights.blocks, cache, strict=True):
-        x, layer = _decode_block(shape, latent_mode, block, x, position, layer)
+    for block, held in zip(weights.blocks, cache, strict=True):
+        x, layer = _decode_block(shape, latent_mode, block, x, position, held)
         layers.append(layer)
     return _logits(weights, x), tuple(layers)
 

@@ -1,0 +1,1 @@
+"""What could be changed about a plan, and what each change buys."""

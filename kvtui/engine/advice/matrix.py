@@ -181,7 +181,8 @@ class Table:
         return tuple(device.name for device in self.devices)
 
     @property
-    def _lines(self) -> int:
+    def line_count(self) -> int:
+        """Rows of cells: one per model, or per format."""
         return len(self.models if self.view == "models" else self.formats)
 
     def _line_fields(self, line: int) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def pieces(table: Table) -> tuple[Piece, ...]:
     size = count if together else SLOW_PIECE
     starts = range(0, count, size)
     return tuple(
-        Piece(line, range(start, min(start + size, count))) for line in range(table._lines) for start in starts
+        Piece(line, range(start, min(start + size, count))) for line in range(table.line_count) for start in starts
     )
 
 

@@ -1,0 +1,1 @@
+"""What every other room stands on: units, errors, text from outside, tables, and where files are."""

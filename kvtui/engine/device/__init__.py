@@ -1,0 +1,1 @@
+"""Accelerators: what one has, and the catalogue of those known."""

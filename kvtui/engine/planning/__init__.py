@@ -1,0 +1,1 @@
+"""What a scenario needs, part by part, and whether, how long and how often it fits."""

@@ -237,6 +237,7 @@ def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[
 
 
 def all_layers(scenario: Scenario) -> LayerCounts:
+    """The model's layers by kind; those of multi-token prediction count where tokens are speculated with them."""
     return (
         count_layers(scenario.model.mtp) + scenario.model.counted
         if scenario.speculative_tokens
@@ -245,6 +246,7 @@ def all_layers(scenario: Scenario) -> LayerCounts:
 
 
 def sequences_cache(layers: LayerCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:
+    """Bytes that ``sequences`` cache in ``layers`` on one of ``tp`` ranks, each as far as it is used."""
     total = [0, 0, 0, 0]
     for slot in sequences:
         one = cache_bytes(layers, slot.used, scenario.kv, tp)

@@ -1,0 +1,1 @@
+"""The scenario: all that the user chose, frozen, and the options it is chosen with."""

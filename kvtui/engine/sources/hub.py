@@ -48,7 +48,7 @@ def _fetch(name: str) -> Path:
         why = "is not on the Hub, or not public"
     except EntryNotFoundError:
         why = f"has no {_FILE}"
-    except Exception as error:  # whatever the HTTP library in use raises
+    except Exception as error:  # noqa: BLE001  whatever the HTTP library in use raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         why = f"is not in the local cache and cannot be downloaded: {plain(reason, 160)}"
     raise InputError(f"model: {PREFIX}{plain(name)} {why}")

@@ -1,0 +1,1 @@
+"""The Explore screen: figures of the scenario."""

@@ -43,7 +43,7 @@ class FigureList(Options):
 
 
 def _text(entry: Entry) -> str:
-    return " ".join((entry.id, entry.title, entry.question, entry.group)).casefold()
+    return f"{entry.id} {entry.title} {entry.question} {entry.group}".casefold()
 
 
 def _prompt(entry: Entry) -> Content:

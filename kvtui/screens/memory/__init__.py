@@ -1,0 +1,1 @@
+"""The Memory screen: the picture of what fills a device."""

@@ -1,0 +1,1 @@
+"""The Plan screen: what fits where, and what to change."""

@@ -1,0 +1,1 @@
+"""Windows over a screen: pickers, explanations, exports, help and the palette."""

@@ -52,7 +52,8 @@ def wrap(text: str, width: int, indent: int = 0) -> list[str]:
     All lines but the first begin with ``indent`` blanks.
     """
     lines, line, margin = [], "", ""
-    for piece in _PIECE.findall(text):
+    for found in _PIECE.findall(text):
+        piece = found
         if len(line) + len(piece.rstrip(" ")) > width and line.strip():
             lines.append(line.rstrip())
             line = margin = " " * min(indent, width - 1)

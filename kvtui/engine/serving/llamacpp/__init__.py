@@ -1,0 +1,1 @@
+"""llama.cpp's cache and buffers, by release."""

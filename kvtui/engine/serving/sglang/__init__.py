@@ -1,0 +1,1 @@
+"""SGLang's memory pools, by release."""

@@ -1,0 +1,1 @@
+"""TensorRT-LLM's cache manager, by release."""

@@ -1,0 +1,1 @@
+"""vLLM's budget, block groups and block counts, by release."""
