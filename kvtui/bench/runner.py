@@ -1,4 +1,4 @@
-"""Running a sweep's jobs: in one worker process that outlives its cases, or on any ``concurrent.futures`` executor.
+"""Running a sweep's jobs in one worker process that outlives its cases.
 
 The worker leads its own process group, so that ending it is killing the group, whatever it is doing. It is replaced
 after a failure, since that may have left memory or device in a bad state. One listener is told everything, in the
@@ -16,7 +16,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from threading import Condition, Thread
 from typing import IO, Any, Literal, NamedTuple
@@ -27,7 +26,6 @@ from kvtui.engine.basis.untrusted import plain
 CASE_SECONDS = 300.0
 START_SECONDS = 120.0
 EXIT_SECONDS = 2.0
-POLL_SECONDS = 0.2
 LAST_LINES = 20
 NO_BACKEND = 3
 REPLACED_AFTER = {"error", "oom", "timeout"}
@@ -46,20 +44,17 @@ class Started(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """``done`` of ``total`` jobs, those under way, the stage that has been reached, and the seconds left if known."""
+    """``done`` of ``total`` jobs, the one under way, the stage that it has reached, and the seconds left if known."""
 
     done: int
     total: int
-    under_way: tuple[Job, ...]
+    under_way: Job | None
     stage: str
     seconds_left: float | None
 
 
 class Outcome(NamedTuple):
-    """A job has ended: its flat ``record``, and raw ``samples`` by series. A failure is a record with its status.
-
-    An executor may spread jobs over machines: its records have a ``host`` of their own.
-    """
+    """A job has ended: its flat ``record``, and raw ``samples`` by series. A failure is a record with its status."""
 
     job: Job
     record: Mapping[str, Any]
@@ -116,22 +111,17 @@ def run(
     listener: Listener,
     *,
     control: Control | None = None,
-    executor: Executor | None = None,
     device: str | None = None,
     case_seconds: float = CASE_SECONDS,
     command: Sequence[str] | None = None,
 ) -> End:
     """Measure ``jobs`` in order, telling ``listener`` of everything, until they are done or the run is cancelled.
 
-    A case that takes longer than ``case_seconds`` gets the status timeout. With ``executor``, each job is submitted to
-    it as a call of a function of a JSON string to a JSON string, and a time limit is the executor's own affair.
-    ``command`` starts a worker other than this interpreter's. Raises BackendError when no worker can start; whatever
-    ``listener`` raises ends the run.
+    A case that takes longer than ``case_seconds`` gets the status timeout. ``command`` starts a worker other
+    than this interpreter's. Raises BackendError when no worker can start; whatever ``listener`` raises ends the run.
     """
     pending, control = list(jobs), control or Control()
     tally = _Tally(len(pending), listener)
-    if executor is not None:
-        return _run_on(executor, pending, tally, control)
     words = list(command or worker_command(device))
     worker: _Worker | None = None
     try:
@@ -163,13 +153,6 @@ def worker_command(device: str | None) -> list[str]:
     return [sys.executable, "-m", "kvtui.bench.worker", *([] if device is None else ["--device", device])]
 
 
-def measure_elsewhere(job: str) -> str:
-    """What an executor is given to run: the worker's function, imported where it runs."""
-    from kvtui.bench.worker import run_job
-
-    return run_job(job)
-
-
 class _Tally:
     """Counts what is done, and how long that took without pauses."""
 
@@ -183,17 +166,17 @@ class _Tally:
         control.wait_while_paused()
         self._paused += time.monotonic() - since
 
-    def stage(self, under_way: Iterable[Job], name: str) -> None:
+    def stage(self, under_way: Job | None, name: str) -> None:
         """Tell how far the run is."""
         spent = time.monotonic() - self._start - self._paused
         left = spent / self._done * (self._total - self._done) if self._done else None
-        self._listener(Progress(self._done, self._total, tuple(under_way), name, left))
+        self._listener(Progress(self._done, self._total, under_way, name, left))
 
-    def ended(self, outcome: Outcome, under_way: Iterable[Job] = ()) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """Count a job and hand its outcome on."""
         self._done += 1
         self._listener(outcome)
-        self.stage(under_way, "done")
+        self.stage(None, "done")
 
 
 class _Dead(Exception):
@@ -225,10 +208,10 @@ class _Worker:
 
     def measure(self, job: Job, tally: _Tally, seconds: float) -> Outcome:
         """The outcome of ``job``, whatever becomes of the worker."""
-        tally.stage((job,), "start")
+        tally.stage(job, "start")
         try:
             self._send(json.dumps(job.to_json()))
-            event = self._wait_for("result", job.id, seconds, lambda name: tally.stage((job,), name))
+            event = self._wait_for("result", job.id, seconds, lambda name: tally.stage(job, name))
         except TimeoutError:
             return _failed(job, "timeout", f"took longer than {seconds:g} s")
         except _Dead as dead:
@@ -328,44 +311,6 @@ def _failed(job: Job, status: str, message: str) -> Outcome:
 
 def _outcome(job: Job, event: object) -> Outcome:
     match event:
-        case {"record": {"status": status} as record, "samples": dict() as samples, **rest} if status in STATUSES:
-            return Outcome(job, {**record, "host": rest["host"]} if "host" in rest else record, samples)
+        case {"record": {"status": status} as record, "samples": dict() as samples} if status in STATUSES:
+            return Outcome(job, record, samples)
     return _failed(job, "error", "the worker's answer is not a result")
-
-
-def _run_on(executor: Executor, jobs: Sequence[Job], tally: _Tally, control: Control) -> End:
-    """``run`` on an executor: all jobs are submitted; what has not begun is withdrawn while the run is paused."""
-    left = dict(enumerate(jobs))
-    futures: dict[Future[str], int] = {}
-    try:
-        while left and not control.cancelled:
-            if control.paused:
-                futures = {future: number for future, number in futures.items() if not future.cancel()}
-                if not futures:
-                    tally.hold(control)
-                    continue
-            else:
-                for number in sorted(left.keys() - futures.values()):
-                    futures[_submit(executor, jobs[number])] = number
-            done, _ = wait(futures, POLL_SECONDS, FIRST_COMPLETED)
-            for future in sorted(done, key=futures.__getitem__):
-                job = left.pop(futures.pop(future))
-                tally.ended(_answer(job, future), (jobs[number] for number in futures.values()))
-    finally:
-        for future in futures:
-            future.cancel()
-    return "cancelled" if control.cancelled else "finished"
-
-
-def _submit(executor: Executor, job: Job) -> Future[str]:
-    try:
-        return executor.submit(measure_elsewhere, json.dumps(job.to_json()))
-    except RuntimeError as error:
-        raise BackendError(f"executor: {plain(str(error))}") from None
-
-
-def _answer(job: Job, future: Future[str]) -> Outcome:
-    try:
-        return _outcome(job, json.loads(future.result()))
-    except Exception as error:  # noqa: BLE001  whatever the executor, or the function that it ran, raises
-        return _failed(job, "error", plain(f"{type(error).__name__}: {error}", limit=300))

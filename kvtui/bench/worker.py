@@ -54,17 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         send(_answer(jobs.get(), send))
 
 
-def run_job(text: str) -> str:
-    """Measure the job of a JSON text and give its result event as JSON, with the host it ran on as "host".
-
-    Depends on nothing but its argument and the machine, so any executor may run it anywhere.
-    """
-    from kvtui.bench import compiled, probe
-
-    compiled.enable_cache()
-    return _line({**_answer(text, lambda event: None), "host": probe.host()})
-
-
 def use_device(name: str | None) -> jax.Device:
     """Make the device called ``name`` (None: JAX's own choice) the one that programs run on.
 

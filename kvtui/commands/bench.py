@@ -222,8 +222,8 @@ def _narration(writer: store.Writer) -> Iterator[Callable[[Event], None]]:
 
         def listener(event: Event) -> None:
             match event:
-                case Progress(done, _, jobs, stage, left):
-                    what = f"{names[jobs[0].case.key]}: {stage}" if jobs else stage
+                case Progress(done, _, job, stage, left):
+                    what = stage if job is None else f"{names[job.case.key]}: {stage}"
                     bar.update(task, completed=done, left=_left(left), description=what)
                 case Outcome(job, record, _) if record["status"] != "ok":
                     bar.console.print(_failure(names[job.case.key], record), markup=False, highlight=False)

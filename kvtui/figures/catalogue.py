@@ -7,7 +7,7 @@ for ``reads`` "decode", results by variant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -163,11 +163,6 @@ def build(
     scenarios, notes = overlay(scenario, models)
     found = entry.function(scenarios, **chosen)
     return replace(found, notes=(*found.notes, *notes))
-
-
-def listed(source: Source | None = None) -> Sequence[Entry]:
-    """All entries, or those of one kind of source, in order."""
-    return [entry for entry in ENTRIES if source in (None, entry.source)]
 
 
 LONGEST = Parameter("longest", "longest context", "tokens")

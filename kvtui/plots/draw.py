@@ -13,7 +13,7 @@ from kvtui.canvas.braille import BLANK
 from kvtui.canvas.cells import SPACE, Cells, Row, fit
 from kvtui.canvas.cells import Span as Piece
 from kvtui.canvas.memory.layout import Rect
-from kvtui.canvas.palette import Depth, Ink, Look
+from kvtui.canvas.palette import Ink, Look
 from kvtui.figures.figure import Figure, HeatMap, Panel
 from kvtui.output.lines import wrap
 from kvtui.plots import cells_2d
@@ -22,11 +22,10 @@ from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Boxes, Shape, Side, Words, shapes
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import Frame, bar_rows, layout, least_width
-from kvtui.plots.terminal import to_rich, to_text
+from kvtui.plots.terminal import to_text
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
-    from rich.text import Text
 
     from kvtui.plots.camera import Camera
 
@@ -115,21 +114,6 @@ def render_text(
     """``figure`` as lines of text, with escape codes for ``system`` and none without one."""
     picture = draw(figure, width, height, painter=painter, shaded=ascii_only or system is None)
     return to_text(picture.cells, system, look, ascii_only)
-
-
-def render_rich(
-    figure: Figure,
-    width: int,
-    height: int | None = None,
-    *,
-    look: Look = "dark",
-    depth: Depth = "rgb",
-    ascii_only: bool = False,
-    painter: Painter = "plotext",
-) -> Text:
-    """``figure`` as Rich text, one line per row."""
-    picture = draw(figure, width, height, painter=painter, shaded=ascii_only or depth == "none")
-    return to_rich(picture.cells, look, depth, ascii_only)
 
 
 def _fitting(

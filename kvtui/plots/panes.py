@@ -12,13 +12,12 @@ import numpy as np
 from kvtui.canvas.cells import SPACE, Cells, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
-from kvtui.figures.figure import AxisName, Floats, floats
+from kvtui.figures.figure import Floats, floats
 from kvtui.plots.camera import SHAPE, Projection, inset
 from kvtui.plots.legend import clean
 from kvtui.plots.raster import Mask
 from kvtui.plots.ticks import Span, Tick, ticks
 
-AXES: tuple[AxisName, ...] = ("x", "y", "z")
 _SHORTEST_AXIS = 3.0
 _ALONG = (0.5, 0.35, 0.65, 0.2, 0.8, 0.0, 1.0)
 

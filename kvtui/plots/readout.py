@@ -22,15 +22,6 @@ class Reading(NamedTuple):
     text: str
 
 
-def value_at(frame: Frame, column: int, row: int) -> tuple[float, float] | None:
-    """The values of the lower and the left edge in the middle of a cell; None outside the plot area."""
-    if not frame.plot.holds(column, row):
-        return None
-    u, v = _unit(frame, column, row)
-    lower, left = (frame.place.y, frame.place.x) if frame.place.horizontal else (frame.place.x, frame.place.y)
-    return lower.value(u), left.value(v)
-
-
 def read_out(frame: Frame, column: int, row: int) -> tuple[Reading, ...]:
     """For every series its value nearest to a cell of the picture; empty outside the plot area.
 

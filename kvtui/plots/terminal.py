@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 from rich.color import ColorSystem
 from rich.style import Style
-from rich.text import Text
 
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import ASCII, Depth, Ink, Look, style
@@ -37,17 +36,6 @@ def to_text(cells: Cells, system: ColorSystem | None = None, look: Look = "dark"
                 "".join(_own(ink, under, look, depth).render(t, color_system=system) for t, ink, under in runs)
             )
     return "".join(f"{line}\n" for line in lines)
-
-
-def to_rich(cells: Cells, look: Look = "dark", depth: Depth = "rgb", ascii_only: bool = False) -> Text:
-    """``cells`` as Rich text, one line per row."""
-    text = Text(no_wrap=True, overflow="ignore", end="")
-    for y in range(cells.height):
-        for run, ink, under in _runs(cells, y, ascii_only):
-            text.append(run, style(ink, under, look, depth))
-        if y < cells.height - 1:
-            text.append("\n")
-    return text
 
 
 def _runs(cells: Cells, y: int, ascii_only: bool) -> Iterator[tuple[str, int, int]]:

@@ -1,22 +1,19 @@
-"""Running jobs: order, failures, time-outs, cancelling, pausing, executors, and no process left behind."""
+"""Running jobs: order, failures, time-outs, cancelling, pausing, and no process left behind."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from kvtui.bench import runner
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.cases.case import Case, Shape
 from kvtui.cases.protocol import Budget, Job
@@ -178,64 +175,6 @@ def test_what_the_listener_raises_ends_the_run():
     assert gone(heard[0].host["pid"])
 
 
-def pretend(text: str) -> str:
-    """What an executor may be given instead of the real measuring."""
-    from tests.bench import pretend_worker
-
-    values = json.loads(text)
-    time.sleep(0.05)
-    if values["case"]["batch"] == 17:
-        raise ValueError("no \x1b[31msuch thing")
-    record, samples = pretend_worker.figures(values["case"])
-    return json.dumps({"event": "result", "id": values["id"], "record": record, "samples": samples})
-
-
-@pytest.fixture
-def pretending(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(runner, "measure_elsewhere", pretend)
-
-
-def test_an_executor_measures_every_job(pretending):
-    heard = Heard()
-    with ThreadPoolExecutor(2) as executor:
-        assert run([job(n) for n in (1, 17, 3, 4)], heard, executor=executor) == "finished"
-    by_batch = {outcome.job.case.batch: outcome.record for outcome in heard.outcomes}
-    assert sorted(by_batch) == [1, 3, 4, 17]
-    assert by_batch[17]["message"] == "ValueError: no \N{REPLACEMENT CHARACTER}[31msuch thing"
-    assert {by_batch[n]["status"] for n in (1, 3, 4)} == {"ok"}
-    assert [event.done for event in heard.events if isinstance(event, Progress)] == [1, 2, 3, 4]
-
-
-def test_an_executor_can_be_paused_and_cancelled(pretending):
-    control = Control()
-    heard = Heard(lambda event: isinstance(event, Outcome), control.pause)
-    with ThreadPoolExecutor(1) as executor:
-        jobs = [job(n) for n in range(20, 40)]
-        thread = Thread(target=run, args=(jobs, heard), kwargs={"control": control, "executor": executor})
-        thread.start()
-        time.sleep(0.8)
-        paused_at = len(heard.outcomes)
-        assert paused_at < len(jobs)
-        time.sleep(0.3)
-        assert len(heard.outcomes) == paused_at
-        control.resume()
-        time.sleep(0.3)
-        assert len(heard.outcomes) > paused_at
-        started = time.monotonic()
-        control.cancel()
-        thread.join(5)
-        assert time.monotonic() - started < 1
-    assert len({outcome.job.id for outcome in heard.outcomes}) == len(heard.outcomes) < len(jobs)
-
-
-def test_a_shut_executor_is_a_backend_error():
-    executor = ThreadPoolExecutor(1)
-    executor.shutdown()
-    with pytest.raises(BackendError, match="executor: cannot schedule"):
-        run([job(1)], Heard(), executor=executor)
-
-
 def test_the_real_worker_measures_and_a_killed_case_is_reported():
     pytest.importorskip("jax")
     heard = Heard(
@@ -256,15 +195,6 @@ def child() -> int:
     task = Path(f"/proc/{os.getpid()}/task")
     found = [int(pid) for children in task.glob("*/children") for pid in children.read_text().split()]
     return next(pid for pid in found if b"kvtui.bench.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
-
-
-def test_the_real_worker_on_an_executor():
-    pytest.importorskip("jax")
-    heard = Heard()
-    with ThreadPoolExecutor(1) as executor:
-        run([job(1, TINY)], heard, executor=executor)
-    assert heard.outcomes[0].record["status"] == "ok"
-    assert heard.outcomes[0].record["host"]["jax"]
 
 
 def test_a_device_that_is_not_there_is_one_line():

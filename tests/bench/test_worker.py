@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import pytest
 
 from kvtui.bench import measure, worker
@@ -177,17 +176,3 @@ def test_a_device_that_is_not_there_is_one_line_and_exit_3(cache, name):
     finally:
         done.kill()
         done.communicate()
-
-
-def test_a_job_is_a_function_of_text(cache):
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        event = json.loads(worker.run_job(json.dumps(Job("text", CASE, SHORT).to_json())))
-        broken = json.loads(worker.run_job("{}"))
-    finally:
-        jax.config.update("jax_compilation_cache_dir", None)
-        jax.config.update("jax_disable_most_optimizations", False)
-    assert (event["event"], event["id"], event["record"]["status"]) == ("result", "text", "ok")
-    assert event["host"]["cores"] >= 1
-    assert broken["record"]["status"] == "error"

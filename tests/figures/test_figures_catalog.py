@@ -63,7 +63,7 @@ def test_ids_are_unique_and_everything_has_a_question():
     assert len(set(ids)) == len(ids)
     assert all(entry.question.endswith("?") and entry.title for entry in ENTRIES)
     assert {entry.source for entry in ENTRIES} == {"scenario", "models", "shape", "run"}
-    assert [entry.id for entry in catalog.listed("run")][:2] == ["01", "02"]
+    assert [entry.id for entry in ENTRIES if entry.source == "run"][:2] == ["01", "02"]
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.source == "run"], ids=lambda entry: entry.id)

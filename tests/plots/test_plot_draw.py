@@ -13,7 +13,7 @@ from rich.color import ColorSystem
 import kvtui.plots
 from kvtui.canvas.braille import BLANK
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
-from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_rich, render_text
+from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_text
 from kvtui.plots.style import styles
 from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
 
@@ -196,12 +196,6 @@ def test_series_differ_without_colour():
     text = render_text(CURVES, 100, 30)
     for name in HEADS:
         assert text.count(styles(CURVES)[name].point) >= 4
-
-
-def test_rich_text_has_the_same_characters_in_both_looks():
-    dark, light = (render_rich(CURVES, 90, 26, look=look) for look in ("dark", "light"))
-    assert dark.plain == light.plain == draw(CURVES, 90, 26, painter="plotext").cells.text()
-    assert dark.spans != light.spans
 
 
 def test_threads_may_draw_at_the_same_time():

@@ -13,7 +13,7 @@ from kvtui.figures.figure import Axis, Bars, Figure, HeatMap, Line, Panel, Scatt
 from kvtui.plots import cells_2d
 from kvtui.plots import plotext as plotext_
 from kvtui.plots.draw import draw
-from kvtui.plots.readout import read_out, value_at
+from kvtui.plots.readout import read_out
 from kvtui.plots.shapes import Stroke, clip, joined
 from kvtui.plots.style import ROLES, styles
 from tests.plots.gallery import BARS, GALLERY, HEAT, line_figure
@@ -203,9 +203,6 @@ def test_hover_reads_the_values_nearest_to_the_cell():
     assert read_out(frame, *last)[0].text == "100  3 ms"
     assert read_out(frame, frame.plot.x, frame.plot.y)[0].text == "0  1 ms"
     assert read_out(frame, frame.plot.x - 1, frame.plot.y) == ()
-    x, y = value_at(frame, frame.plot.x, frame.plot.y + frame.plot.height - 1)
-    assert 0 <= x <= 2
-    assert frame.place.y.low <= y <= frame.place.y.high
 
 
 def test_hover_reads_bars_and_heat_maps():

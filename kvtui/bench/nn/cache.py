@@ -96,11 +96,6 @@ def cache_bytes(cache: Cache) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for layer in cache for leaf in jax.tree.leaves(layer.stores))
 
 
-def table_bytes(cache: Cache) -> int:
-    """Bytes of the block tables, which a donated paged cache carries along."""
-    return sum(4 * layer.table.size for layer in cache if layer.table is not None)
-
-
 def slot_positions(length: int, position: Int[Array, ""]) -> Int[Array, " length"]:
     """The position of the token in each of ``length`` slots once ``position`` is written; negative in unused slots.
 

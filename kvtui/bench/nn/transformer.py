@@ -114,15 +114,10 @@ def decode(
     return _logits(weights, x), tuple(layers)
 
 
-def forward(shape: Shape, weights: Weights, tokens: Int[Array, "batch n"]) -> Float[Array, "batch n vocab"]:
-    """The logits after every token, without a cache; MLA expands its latents."""
-    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0])
-
-
 def logits_at(
     shape: Shape, weights: Weights, tokens: Int[Array, "batch n"], position: Int[Array, ""]
 ) -> Float[Array, "batch vocab"]:
-    """The logits after the token at ``position``, without a cache: a row of ``forward``."""
+    """The logits after the token at ``position``, without a cache; MLA expands its latents."""
     return _logits(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
 
 

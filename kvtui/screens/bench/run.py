@@ -14,7 +14,6 @@ from kvtui.bench.compare import host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.bench.table import ms
 from kvtui.cases.columns import Measured, Values, sharing, table_row
-from kvtui.cases.protocol import Job
 from kvtui.cases.sweep import Sweep, repeat_of
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -163,8 +162,8 @@ class LiveRun:
             case Started(host):
                 self._check_host(writer, host)
                 self._say(f"worker ready, JAX {host.get('jax') or 'unknown'} on {host.get('device') or 'its device'}")
-            case Progress(done, total, jobs, stage, left):
-                self._progress(done, total, jobs, stage, left)
+            case Progress():
+                self._progress(event)
             case Outcome(job, record, _):
                 rows = writer.add(event)
                 self._put(job.case.key, repeat_of(job), rows)
@@ -183,15 +182,16 @@ class LiveRun:
         if known is None:
             writer.host(host)
 
-    def _progress(self, done: int, total: int, jobs: Sequence[Job], stage: str, left: float | None) -> None:
-        paused = self._control.paused and not jobs
+    def _progress(self, event: Progress) -> None:
+        job = event.under_way
+        paused = self._control.paused and job is None
         self._change(
             state="paused" if paused else "running",
-            done=done,
-            total=total,
-            case=jobs[0].case.key if jobs else None,
-            stage=stage,
-            seconds_left=left,
+            done=event.done,
+            total=event.total,
+            case=None if job is None else job.case.key,
+            stage=event.stage,
+            seconds_left=event.seconds_left,
             pausing=self._control.paused and not paused,
         )
 

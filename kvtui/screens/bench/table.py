@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
@@ -236,8 +236,3 @@ def _band(low: Any, high: Any) -> Cell:
 
 def _spread(spread: Spread | None) -> Cell:
     return Cell(ABSENT, "text-muted") if spread is None else _band(spread.p20, spread.p80)
-
-
-def failures(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """The lines that say that something went wrong."""
-    return tuple(line for line in lines if line.bad)
