@@ -120,12 +120,14 @@ class Line(NamedTuple):
 class Reader(NamedTuple):
     """How to read one engine's log: its ``lines``, what is ``expected`` of a whole log by name, and in words.
 
-    ``rank_of`` finds the process that printed a line, and ``settle`` draws conclusions from several lines at the end.
+    ``looked_for`` are the words by which a person finds the lines that matter most. ``rank_of`` finds the process that
+    printed a line, and ``settle`` draws conclusions from several lines at the end.
     """
 
     engine: str
     lines: tuple[Line, ...]
     expected: Mapping[str, str]
+    looked_for: tuple[str, ...]
     rank_of: Callable[[str], str]
     settle: Callable[[Gathered], None]
 

@@ -20,19 +20,23 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """An engine that kvtui knows: its ``folder``, other names for it, and whether its boot log can be read."""
+    """An engine that kvtui knows: its ``name`` as an option, its maker's ``title`` for it, its ``folder``.
+
+    ``aliases`` are other names for it, and ``logs`` says whether its boot log can be read.
+    """
 
     name: str
+    title: str
     folder: str
     aliases: tuple[str, ...] = ()
     logs: bool = True
 
 
 KNOWN = (
-    Known("vllm", "vllm"),
-    Known("llama.cpp", "llamacpp", ("llamacpp", "llama-cpp")),
-    Known("sglang", "sglang"),
-    Known("tensorrt-llm", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
+    Known("vllm", "vLLM", "vllm"),
+    Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp")),
+    Known("sglang", "SGLang", "sglang"),
+    Known("tensorrt-llm", "TensorRT-LLM", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
 )
 ENGINES = ("none", *(known.name for known in KNOWN))
 

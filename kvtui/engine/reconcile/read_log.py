@@ -1,17 +1,14 @@
-"""Boot logs of vLLM, llama.cpp and SGLang: from a stream of bytes to what the server said of its memory."""
+"""Boot logs of all engines that write one: from a stream of bytes to what the server said of its memory."""
 
 from __future__ import annotations
 
 from typing import BinaryIO
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.bootlog import scan
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.bootlog.patterns import Gathered, Line, Reader
-
-LOOKED_FOR = (
-    "'Available KV cache memory' and 'GPU KV cache size' of vLLM, 'KV buffer size' of llama.cpp, "
-    "'KV Cache is allocated' of SGLang"
-)
+from kvtui.engine.engines.known import KNOWN, Known, part
 
 
 def read_log(stream: BinaryIO) -> BootLog:
@@ -20,12 +17,8 @@ def read_log(stream: BinaryIO) -> BootLog:
     The engine is the one most of whose lines are there. Memory is bounded whatever the stream holds. Raises InputError,
     which says what was looked for, when no line of any engine's start is there.
     """
-    from kvtui.engine.bootlog import scan
-    from kvtui.engine.serving.llamacpp import log as llamacpp
-    from kvtui.engine.serving.sglang import log as sglang
-    from kvtui.engine.serving.vllm import log as vllm
-
-    told = [(reader, Gathered()) for reader in (vllm.READER, llamacpp.READER, sglang.READER)]
+    readers = {known: _reader(known) for known in KNOWN if known.logs}
+    told = [(reader, Gathered()) for reader in readers.values()]
     by_marker: dict[str, list[tuple[Line, Reader, Gathered]]] = {}
     for reader, gathered in told:
         for line in reader.lines:
@@ -39,6 +32,16 @@ def read_log(stream: BinaryIO) -> BootLog:
                     line.take(gathered, match, reader.rank_of(text))
     reader, gathered = max(told, key=lambda both: both[1].recognised)
     if not gathered.recognised:
-        raise InputError(f"log: no line of a server's start is in it; looked for {LOOKED_FOR}")
+        wanted = ", ".join(f"{_quoted(reader)} of {known.title}" for known, reader in readers.items())
+        raise InputError(f"log: no line of a server's start is in it; looked for {wanted}")
     reader.settle(gathered)
     return gathered.log(reader.engine, reader.expected)
+
+
+def _reader(known: Known) -> Reader:
+    found: Reader = part(known.name, "log").READER
+    return found
+
+
+def _quoted(reader: Reader) -> str:
+    return " and ".join(f"'{words}'" for words in reader.looked_for)

@@ -15,15 +15,15 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import parse_engine, release, span
+from kvtui.engine.engines.known import parse_engine, part, release, span
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.engine.reconcile.components import SAME_MEMORY, Row, compare
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.comparison import SAME_MEMORY, Compared, Component
 from kvtui.engine.sources.load import load_model
 
 Values = Mapping[str, str | bool | None]
@@ -44,7 +44,7 @@ class Reconciliation:
     log: BootLog
     scenario: Scenario
     serving: Serving
-    rows: tuple[Row, ...]
+    rows: tuple[Component, ...]
     measured: Overheads
     known_device: bool
     notes: tuple[str, ...]
@@ -69,7 +69,7 @@ def reconcile(log: BootLog, given: Values) -> Reconciliation:
     if log.starts > 1:
         notes.append(f"the log holds {log.starts:,} starts; the last one is shown")
     known = device is not None
-    found = compare(log, scenario, known)
+    found: Compared = part(log.engine, "components").compare(log, scenario, known)
     return Reconciliation(log, scenario, found.serving, found.rows, found.measured, known, (*notes, *found.notes))
 
 

@@ -238,4 +238,4 @@ LINES = (
     line("free memory target", r"cannot meet free memory target of .{1,100}", error),
     line("failed to allocate", r"failed to allocate .{1,100}", error),
 )
-READER = Reader(ENGINE, LINES, EXPECTED, rank_of, settle)
+READER = Reader(ENGINE, LINES, EXPECTED, ("KV buffer size",), rank_of, settle)

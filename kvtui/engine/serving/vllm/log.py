@@ -282,4 +282,4 @@ def settle(gathered: Gathered) -> None:
         gathered.options.pop("block_size", None)
 
 
-READER = Reader(ENGINE, LINES, EXPECTED, rank_of, settle)
+READER = Reader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle)
