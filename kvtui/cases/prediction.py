@@ -13,8 +13,9 @@ from functools import lru_cache
 from kvtui.cases.case import Case, Shape
 from kvtui.engine.device.spec import DeviceSpec, Memory
 from kvtui.engine.model import parameters
+from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Latent
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import Attention, AttentionKind, Cache, Experts, Latent, Layer, ModelSpec, cache_bytes
+from kvtui.engine.model.spec import Experts, Layer, ModelSpec, cache_bytes
 from kvtui.engine.planning import roofline
 from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.scenario.scenario import BLOCK_TOKENS, Scenario
@@ -49,7 +50,7 @@ def model_spec(shape: Shape) -> ModelSpec:
     layer = Layer((_cache(shape),), _attention_weights(shape) + ffn_weights + 2 * shape.dim, experts, _width(shape))
     rows = shape.context if shape.positions == "learned" else 0
     total = shape.blocks * (layer.total_parameters or 0) + shape.dim * (shape.vocab + rows + 1)
-    idle = 0 if experts is None else shape.blocks * (experts.count - experts.active) * experts.parameters
+    idle = 0 if experts is None else shape.blocks * (experts.total - experts.active) * experts.parameters
     return ModelSpec(
         name=f"{shape.dim}x{shape.blocks} {shape.attention}",
         source="benchmark shape",
@@ -86,7 +87,7 @@ def kv_bytes(case: Case) -> int:
     tokens = case.cache_length
     if case.cache == "paged":
         tokens = -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
-    return case.batch * cache_bytes(model_spec(case.shape).counted, tokens, kv_format(case.shape)).kv
+    return case.batch * cache_bytes(model_spec(case.shape).caches, tokens, kv_format(case.shape)).kv
 
 
 def step_bytes(case: Case, position: int) -> int:

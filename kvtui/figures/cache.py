@@ -12,9 +12,10 @@ import numpy as np
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GB, MAX_TOKENS, format_bytes, format_tokens
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.caches import Attention, Cache, Latent, Recurrent, kept_bytes
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import FORMATS, KV_FORMATS
-from kvtui.engine.model.spec import Attention, Cache, Latent, ModelSpec, Recurrent
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.search import most
@@ -66,7 +67,7 @@ def sequence_by_context(scenarios: Scenarios, longest: int | None = None) -> Fig
     """Cache bytes of one sequence (KV and state, all ranks' shares once) against context, to ``longest`` tokens."""
     contexts = context_points(scenarios[0], longest)
     lines = tuple(
-        Line(name, floats(contexts), floats(grid.cache_bytes(one.model.counted, contexts, one.kv)))
+        Line(name, floats(contexts), floats(grid.cache_bytes(one.model.caches, contexts, one.kv)))
         for name, one in zip(names(scenarios), scenarios, strict=True)
     )
     notes = [
@@ -170,15 +171,14 @@ def speed_map(scenario: Scenario, longest: int | None = None, largest: int | Non
 def layer_kinds(scenario: Scenario, contexts: tuple[int, ...] = (8_192, 32_768, 131_072)) -> Figure:
     """Cache bytes of one sequence by kind of layer, at the scenario's context and at ``contexts``."""
     kinds: dict[str, list[tuple[Cache, int]]] = {}
-    for layer, count in scenario.model.counted:
-        for cache in layer.caches:
-            kinds.setdefault(cache.kind, []).append((cache, count))
+    for cache, count in scenario.model.caches:
+        kinds.setdefault(cache.kind, []).append((cache, count))
     held = {kind: sum(count for _, count in caches) for kind, caches in kinds.items()}
     wanted = sorted({*contexts, scenario.context})
     bars = tuple(
         Bars(
             f"{format_tokens(context)} tokens",
-            floats([sum(n * _one(cache, context, scenario) for cache, n in caches) for caches in kinds.values()]),
+            floats([sum(n * kept_bytes(one, context, scenario.kv) for one, n in caches) for caches in kinds.values()]),
         )
         for context in wanted
     )
@@ -344,13 +344,9 @@ def _by_layout() -> dict[str, list[str]]:
     return {same[0]: same for same in alike.values()}
 
 
-def _one(cache: Cache, context: int, scenario: Scenario) -> int:
-    return cache.entries(context) * cache.entry_bytes(scenario.kv, 1) + cache.fixed_bytes(1)
-
-
 def _family(model: ModelSpec) -> str:
     """What tells a model's cache apart: states, a latent, bounded layers, or K and V for all tokens and layers."""
-    caches = [cache for layer, _ in model.counted for cache in layer.caches]
+    caches = [cache for cache, _ in model.caches]
     if any(isinstance(cache, Recurrent) for cache in caches):
         return "hybrid (states)"
     if any(isinstance(cache, Latent) for cache in caches):

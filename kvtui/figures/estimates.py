@@ -13,7 +13,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.model import estimators as est
 from kvtui.engine.model.estimators import Dims
-from kvtui.engine.model.spec import LayerCounts
+from kvtui.engine.model.spec import CacheCounts
 from kvtui.figures.figure import Axis, Figure, Line, Panel, floats
 
 ESTIMATE_GQA = ("estimate-gqa", "KV cache by context, GQA", "What does sharing KV heads save?")
@@ -43,10 +43,10 @@ def groups_by_context(
     Raises InputError when one of them does not divide the heads.
     """
     dims = est.check(Dims(emb_dim, heads, layers, batch=batch, dtype=dtype))
-    kinds = {"MHA": est.softmax_layers(dims)}
+    kinds = {"MHA": est.softmax_caches(dims)}
     for shared in queries:
         kv_heads = est.kv_heads_of(heads, None, shared)
-        kinds[f"GQA, {_heads(kv_heads)}"] = est.softmax_layers(dims, kv_heads)
+        kinds[f"GQA, {_heads(kv_heads)}"] = est.softmax_caches(dims, kv_heads)
     shared_by = ", ".join(map(str, queries))
     notes = (f"GQA shares each KV head between query heads: {shared_by} here.",) if queries else ()
     return _by_context(ESTIMATE_GQA, dims, kinds, CONTEXTS, notes)
@@ -63,8 +63,8 @@ def latents_by_context(
 ) -> Figure:
     """KV bytes against context: MHA, and MLA with latents of ``latents`` elements."""
     dims = est.check(Dims(emb_dim, heads, layers, batch=batch, dtype=dtype, exact_width=exact_width))
-    kinds = {"MHA": est.softmax_layers(dims)}
-    kinds |= {f"MLA, latent {latent:,}": est.latent_layers(dims, latent) for latent in latents}
+    kinds = {"MHA": est.softmax_caches(dims)}
+    kinds |= {f"MLA, latent {latent:,}": est.latent_caches(dims, latent) for latent in latents}
     notes = ("These latents have no rotary part; DeepSeek's has 64 elements beside its 512.",)
     return _by_context(ESTIMATE_MLA, dims, kinds, CONTEXTS, notes)
 
@@ -87,8 +87,8 @@ def windows_by_context(
     dims = est.check(Dims(emb_dim, heads, layers, batch=batch, dtype=dtype, exact_width=exact_width))
     mix, size = f"{ratio[0]}:{ratio[1]}", format_tokens(window)
     kinds = {
-        "MHA": est.softmax_layers(dims),
-        f"MHA + SWA {size}, {mix}": est.window_layers(dims, heads, window, ratio),
+        "MHA": est.softmax_caches(dims),
+        f"MHA + SWA {size}, {mix}": est.window_caches(dims, heads, window, ratio),
     }
     notes = [
         (
@@ -101,8 +101,8 @@ def windows_by_context(
     except InputError as error:
         notes.append(f"GQA is left out: {error}.")
     else:
-        kinds["GQA"] = est.softmax_layers(dims, kv_heads)
-        kinds[f"GQA + SWA {size}, {mix}"] = est.window_layers(dims, kv_heads, window, ratio)
+        kinds["GQA"] = est.softmax_caches(dims, kv_heads)
+        kinds[f"GQA + SWA {size}, {mix}"] = est.window_caches(dims, kv_heads, window, ratio)
     return _by_context(ESTIMATE_SWA, dims, kinds, CONTEXTS, notes)
 
 
@@ -118,9 +118,9 @@ def states_by_context(
     dims = est.check(Dims(emb_dim, heads, layers, batch=batch, dtype=dtype))
     linear, full = est.split(layers, ratio)
     kinds = {
-        "MHA": est.softmax_layers(dims),
-        "DeltaNet": est.deltanet_layers(dims),
-        f"DeltaNet + attention {ratio[0]}:{ratio[1]}": est.deltanet_layers(dims, ratio),
+        "MHA": est.softmax_caches(dims),
+        "DeltaNet": est.deltanet_caches(dims),
+        f"DeltaNet + attention {ratio[0]}:{ratio[1]}": est.deltanet_caches(dims, ratio),
     }
     notes = [f"{linear} DeltaNet and {full} full-attention layers."]
     if layers % sum(ratio):
@@ -172,12 +172,12 @@ def experts_by_count(
 def _by_context(
     about: tuple[str, str, str],
     dims: Dims,
-    kinds: Mapping[str, LayerCounts],
+    kinds: Mapping[str, CacheCounts],
     contexts: tuple[int, ...],
     notes: Iterable[str],
 ) -> Figure:
     """A line for each of ``kinds``; its name says how much less than the first it is, at the longest context."""
-    sizes = {name: [_bytes(dims, layers, n) for n in contexts] for name, layers in kinds.items()}
+    sizes = {name: [_bytes(dims, caches, n) for n in contexts] for name, caches in kinds.items()}
     whole = next(iter(sizes.values()))[-1]
     at = floats(contexts)
     lines = tuple(
@@ -189,8 +189,8 @@ def _by_context(
     return Figure(*about, (Panel(shape, CONTEXT, CACHE, lines),), said)
 
 
-def _bytes(dims: Dims, layers: LayerCounts, context: int) -> int:
-    return est.total_bytes(dims._replace(context=context), layers)
+def _bytes(dims: Dims, caches: CacheCounts, context: int) -> int:
+    return est.total_bytes(dims._replace(context=context), caches)
 
 
 def _factor(value: float) -> str:

@@ -83,7 +83,7 @@ def millions(shape: Shape) -> float:
 
 def token_bytes(shape: Shape) -> int:
     """Cache bytes of one more token of one sequence."""
-    return cache_bytes(model_spec(shape).counted, 1, kv_format(shape)).kv
+    return cache_bytes(model_spec(shape).caches, 1, kv_format(shape)).kv
 
 
 def token_elements(shape: Shape) -> int:

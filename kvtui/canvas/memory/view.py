@@ -67,17 +67,17 @@ class MemoryView:
     @property
     def used_tokens(self) -> int:
         """Tokens stored for all sequences; a shared prefix counts once per replica."""
-        return sum(slot.count * slot.used for slot in self.sequences) - shared_tokens(self.scenario, self.sequences)
+        return sum(slot.sequences * slot.used for slot in self.sequences) - shared_tokens(self.scenario, self.sequences)
 
     @property
     def prefix_tokens(self) -> int:
         """Tokens of the common prefix that sequences have room for without storing them."""
-        return shared_tokens(self.scenario, tuple(Slot(s.reserved, s.reserved, s.count) for s in self.sequences))
+        return shared_tokens(self.scenario, tuple(Slot(s.reserved, s.reserved, s.sequences) for s in self.sequences))
 
     @property
     def reserved_tokens(self) -> int:
         """Tokens that room is set aside for; a shared prefix counts once per replica."""
-        return sum(slot.count * slot.reserved for slot in self.sequences) - self.prefix_tokens
+        return sum(slot.sequences * slot.reserved for slot in self.sequences) - self.prefix_tokens
 
     @property
     def used_share(self) -> float:

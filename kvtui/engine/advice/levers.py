@@ -18,8 +18,9 @@ from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import kv_formats, span
+from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import Attention, Latent, ModelSpec, Recurrent
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.capacity import most_sequences
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
@@ -391,8 +392,7 @@ def _windows(scenario: Scenario) -> Iterator[Candidate | Idle]:
     serving, engine = scenario.serving, scenario.engine
     windowed = any(
         isinstance(cache, Attention) and cache.growth == "bounded" and cache.kind != "cross_attention"
-        for layer, _ in scenario.model.counted
-        for cache in layer.caches
+        for cache, _ in scenario.model.caches
     )
     if windowed and engine in ("vllm", "sglang"):
         if serving.hybrid_manager is False:
@@ -453,7 +453,7 @@ def _split(scenario: Scenario, layout: Layout) -> str:
 
 
 def _has(model: ModelSpec, kind: type) -> bool:
-    return any(isinstance(cache, kind) for layer, _ in model.counted for cache in layer.caches)
+    return any(isinstance(cache, kind) for cache, _ in model.caches)
 
 
 def _alike(forms: Iterable[Format]) -> Iterator[list[Format]]:

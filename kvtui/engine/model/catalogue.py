@@ -17,16 +17,12 @@ from kvtui.engine.basis.tables import Catalog, Fields
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
-from kvtui.engine.model.formats import WEIGHT_FORMATS
-from kvtui.engine.model.spec import (
+from kvtui.engine.model.caches import (
     Attention,
     AttentionKind,
     Cache,
-    Experts,
     Indexer,
     Latent,
-    Layer,
-    ModelSpec,
     Shared,
     gated_deltanet,
     kda,
@@ -35,6 +31,8 @@ from kvtui.engine.model.spec import (
     mamba2,
     short_conv,
 )
+from kvtui.engine.model.formats import WEIGHT_FORMATS
+from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 
 MAX_LAYERS = 1024
 MAX_DIM = 2**24
@@ -180,7 +178,7 @@ def _total(spec: ModelSpec, outside: int, extra: int) -> ModelSpec:
     total = active + extra
     for layer in spec.layers:
         if layer.experts is not None:
-            total += layer.experts.count * layer.experts.parameters
+            total += layer.experts.total * layer.experts.parameters
             active += layer.experts.active * layer.experts.parameters
     return replace(spec, parameters=total, active_parameters=active, parameters_from="shape")
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Latent, lightning
 from kvtui.engine.model.formats import FORMATS, canonical
-from kvtui.engine.model.spec import Attention, AttentionKind, Cache, Latent, Layer, LayerCounts, cache_bytes, lightning
+from kvtui.engine.model.spec import CacheCounts, Layer, cache_bytes
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8")
 FFN_MATRICES = {"swiglu": 3, "gelu": 2}
@@ -106,53 +107,53 @@ def split(layers: int, ratio: tuple[int, int]) -> tuple[int, int]:
     return firsts, layers - firsts
 
 
-def softmax_layers(dims: Dims, kv_heads: int | None = None, window: int | None = None) -> LayerCounts:
+def softmax_caches(dims: Dims, kv_heads: int | None = None, window: int | None = None) -> CacheCounts:
     """All of the shape's layers with K and V of ``kv_heads`` (all heads when None), within ``window`` tokens."""
-    return ((_layer(_attention(dims, kv_heads or dims.heads, window)), dims.layers),)
+    return (((_attention(dims, kv_heads or dims.heads, window)), dims.layers),)
 
 
-def latent_layers(dims: Dims, latent: int) -> LayerCounts:
+def latent_caches(dims: Dims, latent: int) -> CacheCounts:
     """All layers with one latent of ``latent`` elements per token, without a rotary part as the reference has it."""
     if latent < 1:
         raise InputError(f"latent-dim: {latent} is below 1")
-    return ((_layer(Latent(dims.heads, latent, 0)), dims.layers),)
+    return (((Latent(dims.heads, latent, 0)), dims.layers),)
 
 
-def window_layers(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> LayerCounts:
+def window_caches(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> CacheCounts:
     """``ratio`` of sliding-window to full layers."""
     if window < 1:
         raise InputError(f"sliding-window-size: {window} is below 1")
     windowed, full = split(dims.layers, ratio)
     return (
-        (_layer(_attention(dims, kv_heads, window)), windowed),
-        (_layer(_attention(dims, kv_heads, None)), full),
+        ((_attention(dims, kv_heads, window)), windowed),
+        ((_attention(dims, kv_heads, None)), full),
     )
 
 
-def deltanet_layers(dims: Dims, ratio: tuple[int, int] = (1, 0)) -> LayerCounts:
+def deltanet_caches(dims: Dims, ratio: tuple[int, int] = (1, 0)) -> CacheCounts:
     """``ratio`` of DeltaNet layers, each with a head_dim × head_dim state per head, to full attention layers."""
     linear, full = split(dims.layers, ratio)
     state = lightning(dims.heads, dims.emb_dim // dims.heads, dims.dtype)
-    return ((_layer(state), linear), (_layer(_attention(dims, dims.heads, None)), full))
+    return ((state, linear), ((_attention(dims, dims.heads, None)), full))
 
 
-def total_bytes(dims: Dims, layers: LayerCounts) -> int:
-    """Bytes that ``layers`` cache for the whole batch at full context."""
-    one = cache_bytes(layers, dims.context, FORMATS[dims.dtype])
+def total_bytes(dims: Dims, caches: CacheCounts) -> int:
+    """Bytes that ``caches`` keep for the whole batch at full context."""
+    one = cache_bytes(caches, dims.context, FORMATS[dims.dtype])
     return dims.batch * (one.kv + one.state)
 
 
 def mha(dims: Dims) -> Estimated:
     """The KV cache with K and V for every head."""
     dims = check(dims)
-    return Estimated("mha", _shape_facts(dims), (Item("MHA", total_bytes(dims, softmax_layers(dims))),))
+    return Estimated("mha", _shape_facts(dims), (Item("MHA", total_bytes(dims, softmax_caches(dims))),))
 
 
 def gqa(dims: Dims, kv_heads: int) -> Estimated:
     """The KV cache with K and V for ``kv_heads`` heads, beside MHA."""
     dims = check(dims)
     facts = (*_shape_facts(dims), ("KV heads", f"{kv_heads}, each shared by {dims.heads // kv_heads} query heads"))
-    return Estimated("gqa", facts, (*mha(dims).items, Item("GQA", total_bytes(dims, softmax_layers(dims, kv_heads)))))
+    return Estimated("gqa", facts, (*mha(dims).items, Item("GQA", total_bytes(dims, softmax_caches(dims, kv_heads)))))
 
 
 def mla(dims: Dims, kv_heads: int, latent: int) -> Estimated:
@@ -160,7 +161,7 @@ def mla(dims: Dims, kv_heads: int, latent: int) -> Estimated:
     dims = check(dims)
     base = gqa(dims, kv_heads)
     facts = (*base.facts, ("latent", f"{latent} elements per token and layer"))
-    return Estimated("mla", facts, (*base.items, Item("MLA", total_bytes(dims, latent_layers(dims, latent)))))
+    return Estimated("mla", facts, (*base.items, Item("MLA", total_bytes(dims, latent_caches(dims, latent)))))
 
 
 def swa(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> Estimated:
@@ -170,8 +171,8 @@ def swa(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> Estim
     windowed, full = split(dims.layers, ratio)
     facts = (*base.facts, ("layers", f"{windowed} with a window of {window:,} tokens, {full} full"))
     items = (
-        Item("MHA + SWA", total_bytes(dims, window_layers(dims, dims.heads, window, ratio))),
-        Item("GQA + SWA", total_bytes(dims, window_layers(dims, kv_heads, window, ratio))),
+        Item("MHA + SWA", total_bytes(dims, window_caches(dims, dims.heads, window, ratio))),
+        Item("GQA + SWA", total_bytes(dims, window_caches(dims, kv_heads, window, ratio))),
     )
     return Estimated("swa", facts, (*base.items, *items))
 
@@ -183,8 +184,8 @@ def deltanet(dims: Dims, ratio: tuple[int, int] = (3, 1)) -> Estimated:
     facts = (*_shape_facts(dims), ("layers", f"{linear} DeltaNet, {full} full attention"))
     items = (
         *mha(dims).items,
-        Item("DeltaNet", total_bytes(dims, deltanet_layers(dims))),
-        Item(f"DeltaNet + attention {ratio[0]}:{ratio[1]}", total_bytes(dims, deltanet_layers(dims, ratio))),
+        Item("DeltaNet", total_bytes(dims, deltanet_caches(dims))),
+        Item(f"DeltaNet + attention {ratio[0]}:{ratio[1]}", total_bytes(dims, deltanet_caches(dims, ratio))),
     )
     return Estimated("deltanet", facts, items)
 

@@ -13,7 +13,6 @@ equal caches: beyond 128 sequences, equal ones are grouped.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ import numpy as np
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
-from kvtui.engine.model.spec import Cache, Layer, LayerCounts, cache_bytes
+from kvtui.engine.model.spec import CacheCounts, cache_bytes
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.allocation import Slot, busiest_share, grown, reserve, slots
 from kvtui.engine.planning.grid import Tokens
@@ -92,8 +91,7 @@ class Pool:
     @cached_property
     def bounded(self) -> bool:
         """Whether some layers keep the last tokens only."""
-        caches = [cache for layer, _ in self.stage.layers for cache in layer.caches]
-        return any(cache.growth == "bounded" and cache.entries(0) == 0 for cache in caches)
+        return any(cache.growth == "bounded" and cache.entries(0) == 0 for cache, _ in self.stage.caches)
 
     @cached_property
     def sequences(self) -> int:
@@ -107,7 +105,7 @@ class Pool:
 
     def bytes_at(self, tokens: int) -> int:
         """Own KV bytes of one sequence that holds ``tokens``: without the shared prefix and without state."""
-        size = cache_bytes(self.stage.layers, tokens, self.scenario.kv, self.scenario.layout.tp).kv
+        size = cache_bytes(self.stage.caches, tokens, self.scenario.kv, self.scenario.layout.tp).kv
         return size - self.prefix_bytes(tokens)
 
     def prefix_bytes(self, tokens: int) -> int:
@@ -115,7 +113,7 @@ class Pool:
         if not self.prefix:
             return 0
         shared = min(tokens, self.prefix)
-        size = cache_bytes(self.stage.layers, shared, self.scenario.kv, self.scenario.layout.tp)
+        size = cache_bytes(self.stage.caches, shared, self.scenario.kv, self.scenario.layout.tp)
         return size.growing + size.indexer
 
     def tokens_for(self, size: int) -> int:
@@ -151,9 +149,9 @@ class Pool:
         """``bytes_at`` for every element of ``tokens``, exact where all sequences together have fewer than 2**62."""
         kv, tp = self.scenario.kv, self.scenario.layout.tp
         capped = np.minimum(tokens, self._most_tokens)
-        total = grid.cache_bytes(_without_state(self.stage.layers), capped, kv, tp)
+        total = grid.cache_bytes(_without_state(self.stage.caches), capped, kv, tp)
         if self.prefix:
-            total = total - grid.cache_bytes(_shareable(self.stage.layers), np.minimum(capped, self.prefix), kv, tp)
+            total = total - grid.cache_bytes(_shareable(self.stage.caches), np.minimum(capped, self.prefix), kv, tp)
         return total
 
     def handed_out(self, offsets: Sequence[int]) -> Tokens:
@@ -175,7 +173,7 @@ class Pool:
     def _position_before(self, targets: Tokens) -> Tokens:
         """The last position at which no more than each of ``targets`` bytes is handed out."""
         lengths = np.array([slot.used for slot in self.share], dtype=np.int64)
-        counts = np.array([slot.count for slot in self.share], dtype=np.int64)
+        counts = np.array([slot.sequences for slot in self.share], dtype=np.int64)
         low, high = np.zeros_like(targets), np.full_like(targets, self.scenario.context)
         rows, tries = np.arange(len(targets)), np.arange(1, _TRIES + 1)
         while np.any(low < high):
@@ -239,9 +237,9 @@ def lay_out(scenario: Scenario) -> Pool:
     return Pool(
         scenario=scenario,
         policy=policy,
-        stage=Stage(_condensed(stage.layers), stage.held),
+        stage=stage,
         share=share,
-        owners=_owners([(slot.used, slot.count) for slot in share]),
+        owners=_owners([(slot.used, slot.sequences) for slot in share]),
         prefix=scenario.shared_prefix // scenario.block_size * scenario.block_size,
     )
 
@@ -321,18 +319,9 @@ def _owners(lengths: list[tuple[int, int]]) -> tuple[Owner, ...]:
     return tuple(owners)
 
 
-def _condensed(layers: LayerCounts) -> LayerCounts:
-    """The same caches with equal ones of different layers counted together."""
-    caches: Counter[Cache] = Counter()
-    for layer, count in layers:
-        for cache in layer.caches:
-            caches[cache] += count
-    return tuple((Layer((cache,)), count) for cache, count in caches.items())
+def _without_state(caches: CacheCounts) -> CacheCounts:
+    return tuple((cache, count) for cache, count in caches if cache.growth != "state")
 
 
-def _without_state(layers: LayerCounts) -> LayerCounts:
-    return tuple((layer, count) for layer, count in layers if layer.caches[0].growth != "state")
-
-
-def _shareable(layers: LayerCounts) -> LayerCounts:
-    return tuple((layer, count) for layer, count in layers if layer.caches[0].growth in ("growing", "indexer"))
+def _shareable(caches: CacheCounts) -> CacheCounts:
+    return tuple((cache, count) for cache, count in caches if cache.growth in ("growing", "indexer"))

@@ -17,11 +17,11 @@ _FILL_CYCLE = (10, 20, 30, 40, 15, 45, 25, 55, 35, 65, 5, 50, 18, 70, 12, 85)
 
 
 class Slot(NamedTuple):
-    """``count`` alike sequences that hold ``used`` tokens in room for ``reserved``."""
+    """``sequences`` alike sequences that hold ``used`` tokens in room for ``reserved``."""
 
     used: int
     reserved: int
-    count: int  # type: ignore[assignment]
+    sequences: int
 
 
 def fill_percent(batch: int) -> Counter[int]:
@@ -66,8 +66,8 @@ def replica_share(sequences: tuple[Slot, ...], replicas: int, replica: int) -> t
     """The part of ``sequences`` that ``replica`` (from 0) of ``replicas`` holds: every ``replicas``-th from its own."""
     share, dealt = [], -replica
     for slot in sequences:
-        count = -(-(dealt + slot.count) // replicas) - -(-dealt // replicas)
-        dealt += slot.count
+        count = -(-(dealt + slot.sequences) // replicas) - -(-dealt // replicas)
+        dealt += slot.sequences
         if count:
             share.append(Slot(slot.used, slot.reserved, count))
     return tuple(share)
@@ -80,7 +80,7 @@ def grown(sequences: tuple[Slot, ...], scenario: Scenario, position: int) -> tup
     """
     context = scenario.context
     return tuple(
-        Slot(held := slot.used * position // context, reserve(scenario, held, context), slot.count)
+        Slot(held := slot.used * position // context, reserve(scenario, held, context), slot.sequences)
         for slot in sequences
     )
 

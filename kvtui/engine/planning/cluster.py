@@ -211,7 +211,7 @@ def _groups(plan: Plan) -> Iterator[Group]:
                 for rank in range(layout.tp)
             )
             parts = stage_parts(scenario, stage, share, scenario.context)
-            sent = _sent(scenario, stage, number == layout.pp - 1, sum(slot.count for slot in share))
+            sent = _sent(scenario, stage, number == layout.pp - 1, sum(slot.sequences for slot in share))
             yield Group(number, first, replicas, members, share, parts, sent)
 
 
@@ -220,7 +220,7 @@ def _replica_shares(sequences: tuple[Slot, ...], replicas: int) -> Iterator[tupl
 
     Dealt in turn, a kind of sequence that does not come out even ends at one replica: shares change only there.
     """
-    cuts = sorted({0, *(dealt % replicas for dealt in accumulate(slot.count for slot in sequences))})
+    cuts = sorted({0, *(dealt % replicas for dealt in accumulate(slot.sequences for slot in sequences))})
     for first, end in zip(cuts, [*cuts[1:], replicas], strict=True):
         yield first, end - first, replica_share(sequences, replicas, first)
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MAX_TOKENS
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Layer, LayerCounts, Recurrent, Shared
+from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent, Shared
+from kvtui.engine.model.spec import CacheCounts, Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, fill_percent
 from kvtui.engine.planning.parts import (
     SCORE_CHUNK,
@@ -68,12 +69,11 @@ class Rates(NamedTuple):
     high_tokens: Numbers
 
 
-def cache_bytes(layers: LayerCounts, contexts: Tokens, kv: Format, tp: int = 1) -> Tokens:
-    """Bytes, KV and state together, that ``layers`` keep per sequence on one of ``tp`` ranks, for each context."""
+def cache_bytes(caches: CacheCounts, contexts: Tokens, kv: Format, tp: int = 1) -> Tokens:
+    """Bytes, KV and state together, that ``caches`` keep per sequence on one of ``tp`` ranks, for each context."""
     total: Tokens = np.zeros_like(contexts)
-    for layer, count in layers:
-        for cache in layer.caches:
-            total += count * (_entries(cache, contexts) * cache.entry_bytes(kv, tp) + cache.fixed_bytes(tp))
+    for cache, count in caches:
+        total += count * (_entries(cache, contexts) * cache.entry_bytes(kv, tp) + cache.fixed_bytes(tp))
     return total
 
 
@@ -92,7 +92,7 @@ def device_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Needs
     for stage in dict.fromkeys(stages(scenario)):
         cache = np.zeros_like(fixed)
         for room, sequences in shares:
-            cache = cache + sequences * cache_bytes(stage.layers, room, scenario.kv, layout.tp)
+            cache = cache + sequences * cache_bytes(stage.caches, room, scenario.kv, layout.tp)
         needs = Needs(held_weight_bytes(scenario, stage) + cache + fixed, cache)
         if fullest is None:
             fullest = needs
@@ -181,7 +181,7 @@ def _token_bytes(scenario: Scenario) -> int:
     """A bound on the bytes that one more token, or a whole sequence's state, takes on a device."""
     one = np.ones(1, np.int64)
     tp = scenario.layout.tp
-    sizes = (int(cache_bytes(stage.layers, one, scenario.kv, tp)[0]) for stage in stages(scenario))
+    sizes = (int(cache_bytes(stage.caches, one, scenario.kv, tp)[0]) for stage in stages(scenario))
     return max(1, *sizes, row_bytes(scenario) + logit_bytes(scenario.model))
 
 
@@ -208,7 +208,7 @@ def _shares(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Iterator[t
 def _busiest_fill(batch: int, dp: int) -> dict[int, int]:
     """Percent of the context, and how many sequences of the busiest replica are that full."""
     sequences = tuple(Slot(percent, percent, n) for percent, n in sorted(fill_percent(batch).items(), reverse=True))
-    return {slot.used: slot.count for slot in busiest_share(sequences, dp)}
+    return {slot.used: slot.sequences for slot in busiest_share(sequences, dp)}
 
 
 def _reserved(scenario: Scenario, used: Tokens, contexts: Tokens) -> Tokens:
@@ -297,6 +297,6 @@ def _weights_read(scenario: Scenario, replica: Tokens) -> Numbers | None:
         total += count * layer.parameters
         if layer.experts is not None:
             experts = layer.experts
-            touched = experts.count * (1 - (1 - experts.active / experts.count) ** replica)
+            touched = experts.total * (1 - (1 - experts.active / experts.total) ** replica)
             total += count * touched * experts.parameters
     return total * scale

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
-from kvtui.engine.model.spec import Attention, CacheBytes, Latent, LayerCounts, ModelSpec, cache_bytes, count_layers
+from kvtui.engine.model.caches import Attention, Cache, Latent
+from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
@@ -42,9 +43,9 @@ class Parts(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A pipeline stage: the ``layers`` that cache, and how many (``held``) of the model's layers' weights it has."""
+    """A pipeline stage: its ``caches``, and how many (``held``) of the model's layers' weights it has."""
 
-    layers: LayerCounts
+    caches: CacheCounts
     held: int
 
 
@@ -64,11 +65,11 @@ def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int |
 
     ``position`` is the context that they have reached; None means all of it.
     """
-    layout, layers = scenario.layout, all_layers(scenario)
-    useful = sequences_cache(layers, sequences, scenario, layout.tp)
-    roomy = sum(slot.count * cache_bytes(layers, slot.reserved, scenario.kv, layout.tp).kv for slot in sequences)
+    layout, caches = scenario.layout, all_caches(scenario)
+    useful = sequences_cache(caches, sequences, scenario, layout.tp)
+    roomy = sum(slot.sequences * cache_bytes(caches, slot.reserved, scenario.kv, layout.tp).kv for slot in sequences)
     shared = prefix_shared(scenario, sequences)
-    room_shared = prefix_shared(scenario, tuple(Slot(s.reserved, s.reserved, s.count) for s in sequences))
+    room_shared = prefix_shared(scenario, tuple(Slot(s.reserved, s.reserved, s.sequences) for s in sequences))
     busiest = -(-scenario.batch // layout.dp)
     return Parts(
         weights=weight_bytes(scenario) * layout.dp,
@@ -117,15 +118,15 @@ def stage_parts(
     None means all of it. Whole blocks of a common prefix are stored once.
     """
     layout = scenario.layout
-    useful = sequences_cache(stage.layers, share, scenario, layout.tp)
-    roomy = sum(slot.count * cache_bytes(stage.layers, slot.reserved, scenario.kv, layout.tp).kv for slot in share)
-    saved = _prefix_saved(scenario, stage.layers, [(slot.used, slot.count) for slot in share])
-    room_saved = _prefix_saved(scenario, stage.layers, [(slot.reserved, slot.count) for slot in share])
+    useful = sequences_cache(stage.caches, share, scenario, layout.tp)
+    roomy = sum(slot.sequences * cache_bytes(stage.caches, slot.reserved, scenario.kv, layout.tp).kv for slot in share)
+    saved = _prefix_saved(scenario, stage.caches, [(slot.used, slot.sequences) for slot in share])
+    room_saved = _prefix_saved(scenario, stage.caches, [(slot.reserved, slot.sequences) for slot in share])
     return Parts(
         weights=held_weight_bytes(scenario, stage),
         kv=useful.kv - saved,
         state=useful.state,
-        activation=activation_bytes(scenario, context, sum(slot.count for slot in share), position),
+        activation=activation_bytes(scenario, context, sum(slot.sequences for slot in share), position),
         overhead=overhead_bytes(layout.tp * layout.pp),
         reserved_unused=roomy - room_saved - (useful.kv - saved),
     )
@@ -174,8 +175,7 @@ def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:
 
 def query_heads(model: ModelSpec) -> int:
     """Query heads of the widest attention layer."""
-    caches = (cache for layer, _ in model.counted for cache in layer.caches)
-    return max((cache.q_heads for cache in caches if isinstance(cache, Attention | Latent)), default=0)
+    return max((cache.q_heads for cache, _ in model.caches), default=0)
 
 
 def activation_bytes(scenario: Scenario, context: int, batch: int, position: int | None = None) -> int:
@@ -232,26 +232,23 @@ def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[
         layers = model.layers[start : start + held]
         start += held
         extra = model.mtp if mtp and start == len(model.layers) else ()
-        found.append(Stage(count_layers(layers + extra), held))
+        found.append(Stage(count_caches(layers + extra), held))
     return tuple(found), tuple(dict.fromkeys(found))
 
 
-def all_layers(scenario: Scenario) -> LayerCounts:
-    """The model's layers by kind; those of multi-token prediction count where tokens are speculated with them."""
-    return (
-        count_layers(scenario.model.mtp) + scenario.model.counted
-        if scenario.speculative_tokens
-        else scenario.model.counted
-    )
+def all_caches(scenario: Scenario) -> CacheCounts:
+    """The caches of all layers, and with speculative tokens those of the MTP layers too."""
+    model = scenario.model
+    return count_caches(model.layers + model.mtp) if scenario.speculative_tokens else model.caches
 
 
-def sequences_cache(layers: LayerCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:
-    """Bytes that ``sequences`` cache in ``layers`` on one of ``tp`` ranks, each as far as it is used."""
+def sequences_cache(caches: CacheCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:
+    """Bytes that ``sequences`` keep in ``caches`` on one of ``tp`` ranks, each as far as it is used."""
     total = [0, 0, 0, 0]
     for slot in sequences:
-        one = cache_bytes(layers, slot.used, scenario.kv, tp)
+        one = cache_bytes(caches, slot.used, scenario.kv, tp)
         for i, size in enumerate((one.growing, one.indexer, one.bounded, one.state)):
-            total[i] += slot.count * size
+            total[i] += slot.sequences * size
     return CacheBytes(*total)
 
 
@@ -259,28 +256,28 @@ def prefix_shared(scenario: Scenario, sequences: tuple[Slot, ...]) -> int:
     """Bytes of all ranks together that ``sequences`` do not store because another of their replica holds the prefix."""
     if not scenario.shared_prefix:
         return 0
-    layout, layers = scenario.layout, all_layers(scenario)
+    layout, caches = scenario.layout, all_caches(scenario)
     shares = (replica_share(sequences, layout.dp, replica) for replica in range(layout.dp))
     return layout.tp * sum(
-        _prefix_saved(scenario, layers, [(slot.used, slot.count) for slot in share]) for share in shares
+        _prefix_saved(scenario, caches, [(slot.used, slot.sequences) for slot in share]) for share in shares
     )
 
 
-def _prefix_saved(scenario: Scenario, layers: LayerCounts, tokens: list[tuple[int, int]]) -> int:
+def _prefix_saved(scenario: Scenario, caches: CacheCounts, tokens: list[tuple[int, int]]) -> int:
     """Bytes that a common prefix saves among sequences of given (``tokens``, number), longest first.
 
     That is all they would hold of its whole blocks, less the one copy that the longest reaches.
     """
     if not scenario.shared_prefix:
         return 0
-    sizes = [_prefix_bytes(scenario, layers, length) for length, _ in tokens]
+    sizes = [_prefix_bytes(scenario, caches, length) for length, _ in tokens]
     return sum(size * count for size, (_, count) in zip(sizes, tokens, strict=True)) - sizes[0]
 
 
-def _prefix_bytes(scenario: Scenario, layers: LayerCounts, tokens: int) -> int:
+def _prefix_bytes(scenario: Scenario, caches: CacheCounts, tokens: int) -> int:
     """Bytes of one rank for at most ``tokens`` tokens of the prefix's whole blocks, in layers that keep every token."""
     whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
-    prefix = cache_bytes(layers, min(tokens, whole), scenario.kv, scenario.layout.tp)
+    prefix = cache_bytes(caches, min(tokens, whole), scenario.kv, scenario.layout.tp)
     return prefix.growing + prefix.indexer
 
 
@@ -289,19 +286,19 @@ def _total_bytes(parts: Parts) -> int:
 
 
 def _widest_rows(model: ModelSpec) -> tuple[int, int]:
-    attention = width = 0
-    for layer, _ in model.counted:
-        width = max(width, layer.width)
-        for cache in layer.caches:
-            match cache:
-                case Attention():
-                    rows = cache.q_heads * (cache.k_dim + cache.v_dim) + cache.kv_heads * (cache.k_dim + cache.v_dim)
-                case Latent():
-                    rows = 2 * cache.q_heads * cache.rank
-                case _:
-                    rows = 0
-            attention = max(attention, rows)
-    return attention, width
+    attention = max((_row_elements(cache) for cache, _ in model.caches), default=0)
+    return attention, max((layer.width for layer, _ in model.counted), default=0)
+
+
+def _row_elements(cache: Cache) -> int:
+    """Elements of q, k, v and the attention output of one token."""
+    match cache:
+        case Attention():
+            return (cache.q_heads + cache.kv_heads) * (cache.k_dim + cache.v_dim)
+        case Latent():
+            return 2 * cache.q_heads * cache.rank
+        case _:
+            return 0
 
 
 def holds(scenario: Scenario, parts: Parts) -> bool:

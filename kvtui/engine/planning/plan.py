@@ -11,7 +11,7 @@ from kvtui.engine.planning.allocation import Slot, slots
 from kvtui.engine.planning.parts import (
     CONTEXT_OVERHEAD_BYTES,
     Parts,
-    all_layers,
+    all_caches,
     budget,
     device_parts,
     fits,
@@ -94,7 +94,7 @@ def plan(scenario: Scenario) -> Plan:
     return Plan(
         scenario=scenario,
         sequences=sequences,
-        cache=sequences_cache(all_layers(scenario), sequences, scenario, 1),
+        cache=sequences_cache(all_caches(scenario), sequences, scenario, 1),
         per_device=per_device,
         total=total_parts(scenario, sequences),
         usable_per_device=scenario.device.usable_bytes,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Layer, Recurrent, Shared
+from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.scenario.scenario import Scenario
@@ -65,7 +66,7 @@ def estimate(plan: Plan) -> Estimate:
 def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
     """The decode step of ``sequences``, all those of the scenario."""
     share = busiest_share(sequences, scenario.layout.dp)
-    return Step(step_bytes(scenario, share), step_flops(scenario, share), sum(slot.count for slot in share))
+    return Step(step_bytes(scenario, share), step_flops(scenario, share), sum(slot.sequences for slot in share))
 
 
 def timed(scenario: Scenario, step: Step | None) -> Estimate:
@@ -98,7 +99,7 @@ def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
 
     None when the weights are unknown.
     """
-    batch = sum(slot.count for slot in share)
+    batch = sum(slot.sequences for slot in share)
     weights = _weights_read(scenario, batch)
     if weights is None:
         return None
@@ -106,7 +107,8 @@ def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     caches = 0
     for layer, count in scenario.model.counted:
         for slot in share:
-            caches += count * slot.count * sum(_cache_read(layer, cache, slot.used, scenario) for cache in layer.caches)
+            read = sum(_cache_read(layer, cache, slot.used, scenario) for cache in layer.caches)
+            caches += count * slot.sequences * read
     return weights + tp * caches
 
 
@@ -118,8 +120,8 @@ def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     attention = 0
     for layer, count in scenario.model.counted:
         for slot in share:
-            attention += count * slot.count * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
-    return 2 * active * sum(slot.count for slot in share) + 2 * attention
+            attention += count * slot.sequences * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
+    return 2 * active * sum(slot.sequences for slot in share) + 2 * attention
 
 
 def prefill_flops(scenario: Scenario) -> int | None:
@@ -134,8 +136,7 @@ def prefill_flops(scenario: Scenario) -> int | None:
     for layer, count in scenario.model.counted:
         for cache in layer.caches:
             last = _macs(layer, cache, tokens)
-            cap = getattr(cache, "cap", None) or tokens
-            seen = min(cap, tokens)
+            seen = tokens if cache.cap is None else min(cache.cap, tokens)
             attention += count * last * (tokens - seen // 2)
     return 2 * active * tokens + 2 * attention
 
@@ -173,7 +174,7 @@ def _macs(layer: Layer, cache: Cache, tokens: int) -> int:
             return cache.macs_per_entry() * cache.reads.entries(tokens)
         case Indexer():
             return cache.macs_per_entry() * cache.entries(tokens)
-        case Attention() | Latent():
+        case _:
             return cache.macs_per_entry() * min(cache.entries(tokens), top_k(layer))
 
 

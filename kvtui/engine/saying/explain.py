@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, Recurrent
 from kvtui.engine.planning.capacity import Capacity
-from kvtui.engine.planning.parts import overhead_bytes
+from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS
@@ -77,13 +77,9 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
 
 def _caches(plan: Plan) -> Iterator[Explanation]:
     """One entry per kind and shape of cache; their bytes add up to KV and state before prefix sharing."""
-    scenario, model = plan.scenario, plan.scenario.model
-    shapes: Counter[Cache] = Counter()
-    layers = model.layers + (model.mtp if scenario.speculative_tokens else ())
-    for layer in layers:
-        shapes.update(layer.caches)
+    scenario = plan.scenario
     seen: Counter[str] = Counter()
-    for cache, count in shapes.items():
+    for cache, count in all_caches(scenario):
         group = "state" if cache.growth == "state" else "kv"
         seen[cache.kind] += 1
         name = f"{group}.{cache.kind}" + (f".{seen[cache.kind]}" if seen[cache.kind] > 1 else "")
@@ -103,7 +99,7 @@ def _cache(plan: Plan, name: str, cache: Cache, layers: int) -> Explanation:
     scenario = plan.scenario
     tp, kv = scenario.layout.tp, scenario.kv
     size = cache.entry_bytes(kv, tp)
-    entries = sum(slot.count * cache.entries(slot.used) for slot in plan.sequences)
+    entries = sum(slot.sequences * cache.entries(slot.used) for slot in plan.sequences)
     total = layers * tp * (entries * size + scenario.batch * cache.fixed_bytes(tp))
     shape: Values
     common: Values = (("layers", layers), ("ranks", tp))
@@ -151,8 +147,8 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
         "bytes set aside for each sequence − bytes its tokens fill, over all sequences and ranks",
         (
             ("policy", policy(plan)),
-            ("reserved_tokens", sum(slot.count * slot.reserved for slot in plan.sequences)),
-            ("used_tokens", sum(slot.count * slot.used for slot in plan.sequences)),
+            ("reserved_tokens", sum(slot.sequences * slot.reserved for slot in plan.sequences)),
+            ("used_tokens", sum(slot.sequences * slot.used for slot in plan.sequences)),
         ),
         total.reserved_unused,
         ("Orca, OSDI 2022", "PagedAttention, arXiv:2309.06180"),

@@ -14,8 +14,8 @@ from kvtui.engine.basis.places import DATA
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, format_bytes, format_count
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Latent
 from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.planning.parts import weight_bytes
 from kvtui.engine.planning.plan import Plan
@@ -144,7 +144,7 @@ def windows_spare(plan: Plan, estimate: Estimate) -> str | None:
         cap = term.cache.cap if isinstance(term.cache, Attention | Latent) else None
         if cap is not None and term.cache.kind != "cross_attention":
             ratio = term.cache.ratio if isinstance(term.cache, Latent) else 1
-            every = sum(slot.count * (slot.used // ratio) for slot in plan.sequences)
+            every = sum(slot.sequences * (slot.used // ratio) for slot in plan.sequences)
             spared += term.layers * term.copies * term.entry_bytes * (every - term.entries)
             layers, widest = layers + term.layers, max(widest, cap)
     if not spared:
@@ -176,8 +176,7 @@ def shared_heads(plan: Plan, estimate: Estimate) -> str | None:
     """How many query heads share one K and V head."""
     heads = [
         (count, cache.q_heads, cache.kv_heads)
-        for layer, count in plan.scenario.model.counted
-        for cache in layer.caches
+        for cache, count in plan.scenario.model.caches
         if isinstance(cache, Attention) and cache.kind == "full" and cache.kv_heads < cache.q_heads
     ]
     if not heads:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.places import DATA
 from kvtui.engine.basis.tables import Fields
-from kvtui.engine.model.spec import Attention, Indexer, Latent, Layer, Recurrent, Shared
+from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent, Shared
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.scenario.scenario import Scenario
 
 TECHNIQUES = {

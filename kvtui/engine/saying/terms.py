@@ -6,13 +6,19 @@ every model of the catalogue.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, ModelSpec, Recurrent
+from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent
 from kvtui.engine.planning.allocation import Slot
-from kvtui.engine.planning.parts import SCORE_CHUNK, SCORE_TOKENS, SHORT_CONTEXT, score_matrix_bytes
+from kvtui.engine.planning.parts import (
+    SCORE_CHUNK,
+    SCORE_TOKENS,
+    SHORT_CONTEXT,
+    all_caches,
+    query_heads,
+    score_matrix_bytes,
+)
 from kvtui.engine.scenario.scenario import Scenario
 
 
@@ -52,10 +58,10 @@ class StateTerm(NamedTuple):
 def kv_terms(scenario: Scenario, sequences: tuple[Slot, ...]) -> tuple[Term, ...]:
     """The terms of everything that is indexed by token, for the tokens that ``sequences`` use."""
     tp, terms = scenario.layout.tp, []
-    for cache, layers in _shapes(scenario.model, bool(scenario.speculative_tokens)).items():
+    for cache, layers in all_caches(scenario):
         if isinstance(cache, Attention | Latent | Indexer):
             copies = _copies(cache, tp)
-            entries = sum(slot.count * cache.entries(slot.used) for slot in sequences)
+            entries = sum(slot.sequences * cache.entries(slot.used) for slot in sequences)
             terms.append(Term(cache, layers, copies, tp * cache.entry_bytes(scenario.kv, tp) // copies, entries))
     return tuple(terms)
 
@@ -65,7 +71,7 @@ def state_terms(scenario: Scenario) -> tuple[StateTerm, ...]:
     tp = scenario.layout.tp
     return tuple(
         StateTerm(cache, layers, tp * cache.fixed_bytes(tp), scenario.batch)
-        for cache, layers in _shapes(scenario.model, bool(scenario.speculative_tokens)).items()
+        for cache, layers in all_caches(scenario)
         if isinstance(cache, Recurrent)
     )
 
@@ -94,21 +100,10 @@ def _not_stored(scenario: Scenario, sequences: tuple[Slot, ...], entries: Callab
     whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
     spared, replicas = 0, scenario.layout.dp
     for slot in sequences:
-        longest = min(slot.count, replicas)
+        longest = min(slot.sequences, replicas)
         replicas -= longest
-        spared += (slot.count - longest) * entries(min(slot.used, whole))
+        spared += (slot.sequences - longest) * entries(min(slot.used, whole))
     return spared
-
-
-def _shapes(model: ModelSpec, mtp: bool) -> Counter[Cache]:
-    """The distinct caches of the layers (and of the MTP layers), with the number of layers that have each."""
-    shapes: Counter[Cache] = Counter()
-    for layer, count in model.counted:
-        for cache in layer.caches:
-            shapes[cache] += count
-    for layer in model.mtp if mtp else ():
-        shapes.update(layer.caches)
-    return shapes
 
 
 def _copies(cache: Attention | Latent | Indexer, tp: int) -> int:
@@ -144,14 +139,11 @@ class ScoreTerm(NamedTuple):
 def score_term(scenario: Scenario, tokens: int) -> ScoreTerm:
     """The scores of all sequences at ``tokens`` tokens, with the values that ``plan.score_matrix_bytes`` puts in."""
     keys = min(tokens, SCORE_TOKENS)
-    heads = (
-        c.q_heads for layer, _ in scenario.model.counted for c in layer.caches if isinstance(c, Attention | Latent)
-    )
     return ScoreTerm(
         queries=min(SCORE_CHUNK, keys),
         keys=keys,
         tile=scenario.device.tile,
-        heads=max(heads, default=0),
+        heads=query_heads(scenario.model),
         sequences=scenario.batch,
         tenth=tokens < SHORT_CONTEXT,
         bytes=score_matrix_bytes(scenario, tokens, scenario.batch),

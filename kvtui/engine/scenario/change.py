@@ -109,9 +109,8 @@ def _engine_has(engine: str, form: Format) -> bool:
 
 def _holds(model: ModelSpec, form: Format) -> bool:
     try:
-        for layer, _ in model.counted:
-            for cache in layer.caches:
-                cache.entry_bytes(form, 1)
+        for cache, _ in model.caches:
+            cache.entry_bytes(form, 1)
     except InputError:
         return False
     return True

@@ -124,9 +124,8 @@ class Scenario:
         if layout.dp > self.batch:
             raise InputError(f"dp: {layout.dp:,} replicas have no sequence each: the batch is {self.batch:,}")
         self.model.check_tp(layout.tp)
-        for layer, _ in self.model.counted:
-            for cache in layer.caches:
-                cache.entry_bytes(self.kv, layout.tp)
+        for cache, _ in self.model.caches:
+            cache.entry_bytes(self.kv, layout.tp)
         if self.engine != "none":
             check_format(self.engine, self.kv)
         if self.lengths is not None:

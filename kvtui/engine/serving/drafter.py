@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtui.engine.model.spec import Attention, Latent, Layer
+from kvtui.engine.model.caches import Attention, Latent
+from kvtui.engine.model.spec import Layer
 
 if TYPE_CHECKING:
     from kvtui.engine.scenario.scenario import Scenario

@@ -134,7 +134,7 @@ class Picture:
         banks = grid.width * grid.height
         drawn = {}
         for group, parts in zip(found.groups, parts_at(found, self.tokens), strict=True):
-            sequences = sum(slot.count for slot in group.share)
+            sequences = sum(slot.sequences for slot in group.share)
             drawn[group] = parts, tile_codes(parts, sequences, usable, banks)
         tiles = []
         for device in range(self.plan.devices):

@@ -14,8 +14,8 @@ from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.cases.case import Sampler, Shape
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Latent
 from tests.bench.nn import reference
 
 MHA = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)

@@ -105,13 +105,13 @@ def test_deltanet(context, attention, mixed):
 def test_gqa_groups_over_context(context, expected):
     dims = ROADMAP._replace(context=context)
     heads = [24, *(est.kv_heads_of(24, None, group) for group in (4, 8, 12, 24))]
-    assert tuple(est.total_bytes(dims, est.softmax_layers(dims, n)) for n in heads) == expected
+    assert tuple(est.total_bytes(dims, est.softmax_caches(dims, n)) for n in heads) == expected
 
 
 def test_latents_beside_an_exact_row():
     dims = ROADMAP._replace(context=131_072, exact_width=True)
-    assert est.total_bytes(dims, est.softmax_layers(dims)) == 51_539_607_552
-    latents = [est.total_bytes(dims, est.latent_layers(dims, latent)) for latent in (1024, 512, 256, 64)]
+    assert est.total_bytes(dims, est.softmax_caches(dims)) == 51_539_607_552
+    latents = [est.total_bytes(dims, est.latent_caches(dims, latent)) for latent in (1024, 512, 256, 64)]
     assert latents == [12_884_901_888, 6_442_450_944, 3_221_225_472, 805_306_368]
 
 
@@ -125,9 +125,9 @@ def test_latents_beside_an_exact_row():
 )
 def test_windows_stay_within_the_context(context, full, windowed):
     dims = Dims(4096, 48, 36, context, exact_width=True)
-    assert est.total_bytes(dims, est.softmax_layers(dims)) == full
-    assert est.total_bytes(dims, est.window_layers(dims, 48, 2048, (5, 1))) == windowed
-    assert est.total_bytes(dims, est.window_layers(dims, 12, 2048, (5, 1))) == windowed // 4
+    assert est.total_bytes(dims, est.softmax_caches(dims)) == full
+    assert est.total_bytes(dims, est.window_caches(dims, 48, 2048, (5, 1))) == windowed
+    assert est.total_bytes(dims, est.window_caches(dims, 12, 2048, (5, 1))) == windowed // 4
 
 
 @pytest.mark.parametrize(("dtype", "factor"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("int8", 1)])
@@ -140,8 +140,8 @@ def test_a_window_never_needs_more_than_full_attention(layers, context, window, 
     dims = Dims(64, 8, layers, context)
     if not first + second:
         second = 1
-    windowed = est.total_bytes(dims, est.window_layers(dims, 8, window, (first, second)))
-    assert windowed <= est.total_bytes(dims, est.softmax_layers(dims))
+    windowed = est.total_bytes(dims, est.window_caches(dims, 8, window, (first, second)))
+    assert windowed <= est.total_bytes(dims, est.softmax_caches(dims))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_window_never_needs_more_than_full_attention(layers, context, window, 
         (lambda: est.mha(Dims(64, 0, 2)), "heads: 0 is below 1"),
         (lambda: est.deltanet(Dims(15, 16, 2)), "emb-dim: 15 is not even one element for each of 16 heads"),
         (lambda: est.split(8, (0, 0)), "ratio"),
-        (lambda: est.latent_layers(ROADMAP, 0), "latent-dim"),
+        (lambda: est.latent_caches(ROADMAP, 0), "latent-dim"),
     ],
 )
 def test_bad_sizes_are_named(call, words):

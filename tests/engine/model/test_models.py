@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.model.caches import Attention, Latent, Recurrent, Shared
 from kvtui.engine.model.catalogue import all_models, find_model, model_names
 from kvtui.engine.model.formats import kv_format
-from kvtui.engine.model.spec import Attention, Latent, ModelSpec, Recurrent, Shared, cache_bytes
+from kvtui.engine.model.spec import ModelSpec, cache_bytes
 
 BF16 = kv_format("bf16")
 FP8 = kv_format("fp8")
@@ -498,7 +499,7 @@ def test_state_pools_as_sglang_logged_them() -> None:
 
 def test_deepseek_v4_compresses_its_growing_part_and_bounds_its_windows() -> None:
     model = find_model("DeepSeek-V4-Flash")
-    at, more = (cache_bytes(model.counted, tokens, DS_MLA) for tokens in (128_000, 256_000))
+    at, more = (cache_bytes(model.caches, tokens, DS_MLA) for tokens in (128_000, 256_000))
     assert more.growing + more.indexer - at.growing - at.indexer == 128_000 * 3850.25
     assert at.bounded == more.bounded == 43 * 128 * 584
     assert model.bounded_bytes(BF16) == 43 * 128 * 512 * 2

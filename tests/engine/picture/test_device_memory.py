@@ -191,13 +191,13 @@ def test_positions_outside_the_film():
 def handed_out_one_by_one(pool: Pool) -> list[tuple[int, int]]:
     """(owner, bytes) of every block in the order a free list gives them, walking the film token by token."""
     scenario, tp = pool.scenario, pool.scenario.layout.tp
-    layers = busiest_stage(scenario).layers
+    caches = busiest_stage(scenario).caches
 
     def own(tokens: int) -> int:
-        shared = cache_bytes(layers, min(tokens, pool.prefix), scenario.kv, tp)
-        return cache_bytes(layers, tokens, scenario.kv, tp).kv - (shared.growing + shared.indexer if pool.prefix else 0)
+        shared = cache_bytes(caches, min(tokens, pool.prefix), scenario.kv, tp)
+        return cache_bytes(caches, tokens, scenario.kv, tp).kv - (shared.growing + shared.indexer if pool.prefix else 0)
 
-    lengths = [length for slot in pool.share for length in [slot.used] * slot.count]
+    lengths = [length for slot in pool.share for length in [slot.used] * slot.sequences]
     free = list(range(sum(-(-length // scenario.block_size) for length in lengths)))
     tables: list[list[int]] = [[] for _ in lengths]
     order = []

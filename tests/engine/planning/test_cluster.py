@@ -42,7 +42,7 @@ def test_devices_together_hold_what_the_plan_says(scenario):
     assert found.total.weights <= weights < found.total.weights + scenario.layout.devices
     assert max(g.parts.total for g in seen.groups) == found.per_device.total
     held = [g for g in seen.groups if g.stage == 0]
-    assert sum(g.replicas * sum(slot.count for slot in g.share) for g in held) == scenario.batch
+    assert sum(g.replicas * sum(slot.sequences for slot in g.share) for g in held) == scenario.batch
 
 
 @given(scenarios(), st.data())

@@ -9,8 +9,9 @@ from __future__ import annotations
 import pytest
 
 from kvtui.engine.model import parameters
+from kvtui.engine.model.caches import Attention, Latent, Recurrent, lightning
 from kvtui.engine.model.formats import kv_format
-from kvtui.engine.model.spec import Attention, Latent, Layer, Recurrent, cache_bytes, count_layers, lightning
+from kvtui.engine.model.spec import Layer, cache_bytes, count_caches
 
 BF16 = kv_format("bf16")
 
@@ -21,7 +22,7 @@ def attention(heads: int, dim: int, window: int | None = None) -> Layer:
 
 
 def total(layers: list[Layer], tokens: int) -> int:
-    found = cache_bytes(count_layers(layers), tokens, BF16)
+    found = cache_bytes(count_caches(layers), tokens, BF16)
     return found.kv + found.state
 
 
@@ -109,7 +110,7 @@ def test_moe_estimator():
     routed, router = parameters.experts(7168, 8, 2, 1792)
     assert router == 57_344
     assert routed.parameters == 38_535_168
-    assert routed.count * routed.parameters + router == 308_338_688
+    assert routed.total * routed.parameters + router == 308_338_688
     assert routed.active * routed.parameters + router == 77_127_680
 
 

@@ -117,8 +117,8 @@ def test_tensor_parallelism_never_raises_a_ranks_bytes(model, context, form, dat
     few = data.draw(st.sampled_from(tps))
     many = data.draw(st.sampled_from([tp for tp in tps if tp % few == 0]))
     for growth in ("kv", "state"):
-        before = getattr(cache_bytes(model.counted, context, FORMATS[form], few), growth)
-        after = getattr(cache_bytes(model.counted, context, FORMATS[form], many), growth)
+        before = getattr(cache_bytes(model.caches, context, FORMATS[form], few), growth)
+        after = getattr(cache_bytes(model.caches, context, FORMATS[form], many), growth)
         assert after <= before
         assert many // few * after >= before
 
@@ -129,7 +129,7 @@ def test_allocated_is_never_less_than_useful(scenario):
     for slot in found.sequences:
         assert slot.reserved >= slot.used >= 1
     assert found.total.reserved_unused >= 0
-    assert sum(slot.count for slot in found.sequences) == scenario.batch
+    assert sum(slot.sequences for slot in found.sequences) == scenario.batch
 
 
 @given(scenarios(lengths=False))
@@ -158,9 +158,9 @@ def test_the_array_version_equals_the_scalar(model, tokens, form):
     kv = FORMATS[form]
     scalar = []
     for n in tokens:
-        one = cache_bytes(model.counted, n, kv)
+        one = cache_bytes(model.caches, n, kv)
         scalar.append(one.kv + one.state)
-    assert grid.cache_bytes(model.counted, np.array(tokens, dtype=np.int64), kv).tolist() == scalar
+    assert grid.cache_bytes(model.caches, np.array(tokens, dtype=np.int64), kv).tolist() == scalar
 
 
 @given(scenarios())

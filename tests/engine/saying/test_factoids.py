@@ -36,7 +36,7 @@ def per_token(model: str) -> int:
 
 
 def at(model: str, context: int) -> int:
-    return cache_bytes(find_model(model).counted, context, BF16).kv
+    return cache_bytes(find_model(model).caches, context, BF16).kv
 
 
 def test_there_are_enough_and_each_is_short_and_sourced():

@@ -12,8 +12,8 @@ from kvtui.canvas.memory.panels.text import Block, of_whole, packed, pair, perce
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.model.formats import Format
-from kvtui.engine.model.spec import Attention, Indexer, Latent
 from kvtui.engine.saying.terms import Term, kv_terms, score_term, shared_bytes, shared_tokens, state_terms
 
 _NAMES = {

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.engines.result import Buffer
+from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Latent, LayerCounts, ModelSpec, Recurrent, Shared
+from kvtui.engine.model.spec import LayerCounts, ModelSpec
 from kvtui.engine.serving.llamacpp.releases import Build
 
 STATE_FORMAT = FORMATS["fp32"]

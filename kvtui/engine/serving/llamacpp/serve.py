@@ -15,8 +15,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MIB, format_bytes
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Buffer, Serving
+from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Indexer, Latent, LayerCounts, count_layers
+from kvtui.engine.model.spec import LayerCounts, count_layers
 from kvtui.engine.planning.parts import budget, logit_bytes, overhead_bytes, query_heads, weight_bytes
 from kvtui.engine.planning.search import context_limit, longest, most
 from kvtui.engine.scenario.scenario import Scenario
@@ -86,7 +87,7 @@ def serve(scenario: Scenario) -> Serving:
     context = longest(lambda tokens: fits(tokens, parallel), scenario.context)
     whole = divided(scenario.context, 1).cells
     sequences = most(lambda slots: fits(slots * whole, slots), MAX_SLOTS)
-    recurrent = any(cache.growth == "state" for layer, _ in scenario.model.counted for cache in layer.caches)
+    recurrent = any(cache.growth == "state" for cache, _ in scenario.model.caches)
     memory = "kv pool" if scenario.kv_pool is not None else "device memory"
     return Serving(
         engine=scenario.engine,
@@ -192,7 +193,7 @@ def _bytes_per_token(part: Part, swa_full: bool) -> int:
             for cache in layer.caches:
                 match cache:
                     case Attention() | Latent() | Indexer() if swa_full or cache.growth != "bounded":
-                        total += Fraction(count * rows.cell(cache), getattr(cache, "ratio", 1))
+                        total += Fraction(count * rows.cell(cache), cache.ratio)
     return ceil(total)
 
 

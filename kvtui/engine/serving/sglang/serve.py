@@ -16,17 +16,9 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Buffer, Serving
+from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import (
-    CONV_FORMAT,
-    Attention,
-    Indexer,
-    Latent,
-    LayerCounts,
-    Recurrent,
-    count_layers,
-    heads_per_rank,
-)
+from kvtui.engine.model.spec import CacheCounts, count_caches
 from kvtui.engine.planning.parts import Stage, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.scenario.scenario import Layout, Scenario
@@ -119,7 +111,7 @@ def serve(scenario: Scenario) -> Serving:
     Raises InputError when the weights are unknown where they matter.
     """
     found = []
-    for stage, layers in zip(stages(scenario), _stage_layers(scenario), strict=True):
+    for stage, layers in zip(stages(scenario), _stage_caches(scenario), strict=True):
         rank, memory = Rank(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
         found.append((pools(rank, memory, scenario), rank, memory))
     sizes, rank, memory = min(found, key=lambda item: (not item[1].cell, item[0].tokens))
@@ -187,44 +179,43 @@ def _fraction(scenario: Scenario) -> Fraction:
     return chosen if chosen < 1 else mem_fraction_static(scenario.device, scenario.max_batched_tokens, scenario.layout)
 
 
-def _stage_layers(scenario: Scenario) -> list[LayerCounts]:
-    """The layers of each stage; a drafter's share the last one's pool."""
-    trunk = [stage.layers for stage in stages(scenario)]
+def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
+    """The caches of each stage; a drafter's share the last one's pool."""
+    trunk = [stage.caches for stage in stages(scenario)]
     if scenario.serving.draft_layers:
-        trunk[-1] += count_layers(draft_layers(scenario))
+        trunk[-1] += count_caches(draft_layers(scenario))
     return trunk
 
 
-def _tensors(layers: LayerCounts, scenario: Scenario) -> Iterator[Tensor]:
-    """What ``layers`` keep on one rank; without the hybrid manager windowed layers are full ones."""
+def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[Tensor]:
+    """What ``caches`` keep on one rank; without the hybrid manager windowed layers are full ones."""
     tp, kv, split = scenario.layout.tp, scenario.kv, scenario.serving.hybrid_manager is not False
     latent = _latent_format(scenario)
-    for layer, count in layers:
-        for cache in layer.caches:
-            cap = getattr(cache, "cap", None) if split else None
-            pool: Pool = "full" if cap is None else "windowed"
-            name = "KV pool" if cap is None else "SWA pool"
-            match cache:
-                case Attention(kind="cross_attention"):
-                    held = cache.entries(scenario.context) * cache.entry_bytes(kv, tp)
-                    yield Tensor("sequence", "cross-attention", held, count)
-                case Attention():
-                    heads = heads_per_rank(cache.kv_heads, tp)
-                    for side, dim in (("K", cache.k_dim), ("V", cache.v_dim)):
-                        yield Tensor(pool, f"{name} ({side})", kv.row_bytes(heads, dim), count, window=cap or 0)
-                case Latent():
-                    yield Tensor(pool, name, cache.entry_bytes(latent, tp), count, cache.ratio, cap or 0)
-                case Indexer():
-                    yield Tensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
-                case Recurrent():
-                    conv = CONV_FORMAT.bytes(cache.conv_elements(tp))
-                    yield Tensor("state", "mamba pool (conv)", conv, count)
-                    yield Tensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
+    for cache, count in caches:
+        cap = cache.cap if split else None
+        pool: Pool = "full" if cap is None else "windowed"
+        name = "KV pool" if cap is None else "SWA pool"
+        match cache:
+            case Attention(kind="cross_attention"):
+                held = cache.entries(scenario.context) * cache.entry_bytes(kv, tp)
+                yield Tensor("sequence", "cross-attention", held, count)
+            case Attention():
+                heads = heads_per_rank(cache.kv_heads, tp)
+                for side, dim in (("K", cache.k_dim), ("V", cache.v_dim)):
+                    yield Tensor(pool, f"{name} ({side})", kv.row_bytes(heads, dim), count, window=cap or 0)
+            case Latent():
+                yield Tensor(pool, name, cache.entry_bytes(latent, tp), count, cache.ratio, cap or 0)
+            case Indexer():
+                yield Tensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
+            case Recurrent():
+                conv = CONV_FORMAT.bytes(cache.conv_elements(tp))
+                yield Tensor("state", "mamba pool (conv)", conv, count)
+                yield Tensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
 
 
 def _latent_format(scenario: Scenario) -> Format:
     """The format of latents: where an index selects among them, fp8 ones are packed with scales and a 16-bit rope."""
-    caches = [cache for layer, _ in scenario.model.counted for cache in layer.caches]
+    caches = [cache for cache, _ in scenario.model.caches]
     indexed = any(isinstance(cache, Indexer) for cache in caches)
     packed = all(cache.packed_bytes for cache in caches if isinstance(cache, Latent))
     return FORMATS["fp8_ds_mla"] if scenario.kv.name == "fp8" and indexed and packed else scenario.kv
@@ -318,7 +309,7 @@ def _notes(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
         yield f"free memory is an estimate: mem_fraction_static {share:g}, and a prior for what is outside of torch"
     if rank.per("windowed") and rank.per("full"):
         yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(SWA_FULL_TOKENS_RATIO):g} of the full"
-    latents = any(isinstance(cache, Latent) for layer, _ in scenario.model.counted for cache in layer.caches)
+    latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
     if latents and layout.tp > 1:
         yield f"each of {layout.tp} ranks keeps every latent; DP attention would divide the sequences instead"
     if any(tensor.ratio > 1 for tensor in rank.tensors):

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Buffer, Serving
-from kvtui.engine.model.spec import Indexer, Latent, LayerCounts, count_layers
+from kvtui.engine.model.caches import Indexer, Latent
+from kvtui.engine.model.spec import CacheCounts, count_caches
 from kvtui.engine.planning.parts import Stage, activation_bytes, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.scenario.scenario import Scenario
@@ -61,7 +62,7 @@ def serve(scenario: Scenario) -> Serving:
     block, context = _block(scenario), scenario.context
     running = scenario.serving.max_seqs or scenario.batch
     found = []
-    for stage, layers in zip(stages(scenario), _stage_layers(scenario), strict=True):
+    for stage, layers in zip(stages(scenario), _stage_caches(scenario), strict=True):
         rank, memory = _rank(layers, scenario), _memory(scenario, stage)
         found.append((_longest(rank, memory, running, block, context), rank, memory))
     most_context, rank, memory = min(found, key=lambda item: MAX_TOKENS if item[0] is None else item[0])
@@ -105,7 +106,7 @@ def _longest(rank: Rank, memory: int, running: int, block: int, guess: int) -> i
 
 def _block(scenario: Scenario) -> int:
     """Tokens of a block; index keys need 64."""
-    indexed = any(isinstance(cache, Indexer) for layer, _ in scenario.model.counted for cache in layer.caches)
+    indexed = any(isinstance(cache, Indexer) for cache, _ in scenario.model.caches)
     return max(scenario.block_size, INDEXED_BLOCK) if indexed else scenario.block_size
 
 
@@ -123,26 +124,24 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
     return int(max(0, scenario.device.usable_bytes - used) * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
 
 
-def _stage_layers(scenario: Scenario) -> list[LayerCounts]:
-    """The layers of each stage; a drafter's are on the last."""
-    trunk = [stage.layers for stage in stages(scenario)]
+def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
+    """The caches of each stage; a drafter's are on the last."""
+    trunk = [stage.caches for stage in stages(scenario)]
     if scenario.serving.draft_layers:
-        trunk[-1] += count_layers(draft_layers(scenario))
+        trunk[-1] += count_caches(draft_layers(scenario))
     return trunk
 
 
-def _rank(layers: LayerCounts, scenario: Scenario) -> Rank:
+def _rank(caches: CacheCounts, scenario: Scenario) -> Rank:
     tp, kv = scenario.layout.tp, scenario.kv
     state = 0
     windows: dict[int | None, Window] = {}
-    for layer, count in layers:
-        for cache in layer.caches:
-            state += count * cache.fixed_bytes(tp)
-            size = Fraction(count * cache.entry_bytes(kv, tp), getattr(cache, "ratio", 1))
-            if size:
-                cap = getattr(cache, "cap", None)
-                before = windows.get(cap, Window(cap, Fraction(), 0))
-                windows[cap] = Window(cap, before.token + size, before.layers + count)
+    for cache, count in caches:
+        state += count * cache.fixed_bytes(tp)
+        size = Fraction(count * cache.entry_bytes(kv, tp), cache.ratio)
+        if size:
+            before = windows.get(cache.cap, Window(cache.cap, Fraction(), 0))
+            windows[cache.cap] = Window(cache.cap, before.token + size, before.layers + count)
     longest_first = sorted(windows.values(), key=lambda w: (w.cap is not None, -(w.cap or 0)))
     return Rank(tuple(w for w in longest_first if w.cap != 0), state)
 
@@ -182,6 +181,6 @@ def _notes(scenario: Scenario, rank: Rank) -> Iterator[str]:
         yield f"{len(rank.windows)} window sizes have a pool each"
     if rank.state:
         yield "recurrent states are set aside for the running sequences (--max-seqs, or the batch)"
-    latents = any(isinstance(cache, Latent) for layer, _ in scenario.model.counted for cache in layer.caches)
+    latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
     if latents and scenario.layout.tp > 1:
         yield f"each of {scenario.layout.tp} ranks keeps every latent"

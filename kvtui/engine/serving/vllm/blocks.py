@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from kvtui.engine.model.caches import CONV_FORMAT, Attention, Cache, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import CONV_FORMAT, Attention, Cache, Indexer, Latent, Layer, Recurrent, heads_per_rank
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.serving.vllm.releases import STATE_CHUNK_TOKENS, Rules, StateMode, hybrid_align, state_mode
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def state_bytes(cache: Recurrent, scenario: Scenario) -> int:
 
 def packs_latents(scenario: Scenario) -> bool:
     """Whether the scenario's fp8 means vLLM's packed layout for the model's latents."""
-    caches = (cache for layer, _ in scenario.model.counted for cache in layer.caches)
-    return scenario.kv != PACKED and any(isinstance(cache, Latent) and _packed(cache, scenario.kv) for cache in caches)
+    latents = (cache for cache, _ in scenario.model.caches if isinstance(cache, Latent))
+    return scenario.kv != PACKED and any(_packed(cache, scenario.kv) for cache in latents)
 
 
 def _attention_kind(cache: Attention, scenario: Scenario, found: Rules) -> Kind:
@@ -205,5 +206,4 @@ def _attention_kind(cache: Attention, scenario: Scenario, found: Rules) -> Kind:
 
 def _only_windows(scenario: Scenario) -> bool:
     """A model of nothing but windows of one size needs no hybrid manager."""
-    caches = {cache for layer, _ in scenario.model.counted for cache in layer.caches}
-    return len({cache.cap for cache in caches if isinstance(cache, Attention)}) == 1
+    return len({cache.cap for cache, _ in scenario.model.caches if isinstance(cache, Attention)}) == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.engines.known import Defaults, Span, release
-from kvtui.engine.model.spec import Latent, Recurrent
+from kvtui.engine.model.caches import Latent, Recurrent
 
 if TYPE_CHECKING:
     from kvtui.engine.device.spec import DeviceSpec
@@ -127,8 +127,7 @@ def graph_bytes(max_seqs: int) -> int:
 
 def _block_size(model: ModelSpec) -> int:
     """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; a model with state starts from 16."""
-    caches = [cache for layer, _ in model.counted for cache in layer.caches]
-    latents = [cache for cache in caches if isinstance(cache, Latent)]
+    latents = [cache for cache, _ in model.caches if isinstance(cache, Latent)]
     if any(cache.ratio > 1 for cache in latents):
         return COMPRESSED_BLOCK_TOKENS
     return LATENT_BLOCK_TOKENS if latents else BLOCK_TOKENS

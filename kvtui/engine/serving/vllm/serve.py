@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import GroupShare, Serving
-from kvtui.engine.model.spec import Attention, Latent, Layer, Recurrent
+from kvtui.engine.model.caches import Attention, Latent, Recurrent
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.parts import activation_bytes, budget, held_weight_bytes, overhead_bytes, partition, stages
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.serving.drafter import draft_layers

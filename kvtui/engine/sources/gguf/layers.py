@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.spec import (
+from kvtui.engine.model.caches import (
     Attention,
     AttentionKind,
     Cache,

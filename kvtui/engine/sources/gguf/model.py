@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.spec import Cache, Experts, Layer, ModelSpec
+from kvtui.engine.model.caches import Cache
+from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
 from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, Keys, Shape, layer_caches, read_shape
 
@@ -174,7 +175,7 @@ def _weights(shape: Shape, layers: tuple[Layer, ...], tensors: Iterable[Tensor])
     active = total - sum(layer.total_parameters or 0 for layer in layers[shape.trunk :])
     for layer in layers[: shape.trunk]:
         if layer.experts is not None:
-            active -= (layer.experts.count - layer.experts.active) * layer.experts.parameters
+            active -= (layer.experts.total - layer.experts.active) * layer.experts.parameters
     for tensor in tensors:
         if tensor.name == _PER_LAYER_EMBEDDING and tensor.shape:
             active -= tensor.elements - tensor.shape[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.spec import Attention, AttentionKind, Cache, Shared
+from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Shared
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
 from kvtui.engine.sources.hf.shape import Body, FeedForward, Kind, Mixer, Traits, own_cache

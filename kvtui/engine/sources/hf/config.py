@@ -181,7 +181,7 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
         fixed += (vocab or 0) * text.flag("lm_head_bias")
         fixed += sum(layer.parameters or 0 for layer in layers)
         routed = [layer.experts for layer in layers if layer.experts is not None]
-        total = fixed + body.encoder + sum(experts.count * experts.parameters for experts in routed)
+        total = fixed + body.encoder + sum(experts.total * experts.parameters for experts in routed)
         if body.mtp:
             text.notes.append("parameters leave out the multi-token-prediction layers")
         active = fixed + sum(experts.active * experts.parameters for experts in routed)

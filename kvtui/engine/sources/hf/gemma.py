@@ -113,7 +113,7 @@ def _gemma4_blocks(config: Config, hidden: int, layers: int, shared: int) -> tup
     if not config.flag("enable_moe_block"):
         return blocks
     moe = routed(config, hidden, QWEN)
-    scales = 3 * hidden + hidden + (moe.experts.count if moe.experts else 0)
+    scales = 3 * hidden + hidden + (moe.experts.total if moe.experts else 0)
     return tuple(
         FeedForward(block.parameters + moe.parameters + scales, moe.experts, block.width + moe.width)
         for block in blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.spec import Recurrent, gated_deltanet, kda, lightning, mamba1, mamba2, short_conv
+from kvtui.engine.model.caches import Recurrent, gated_deltanet, kda, lightning, mamba1, mamba2, short_conv
 from kvtui.engine.sources.hf.attention import (
     assemble,
     attention_weights,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.spec import Cache, Indexer, Latent
+from kvtui.engine.model.caches import Cache, Indexer, Latent
 from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, Config
@@ -164,7 +164,7 @@ def deepseek_v4(config: Config) -> Body:
 
 def _hash_routed(block: FeedForward) -> FeedForward:
     """``block`` without its router's bias: the first layers choose experts by token, not by score."""
-    return replace(block, parameters=block.parameters - (block.experts.count if block.experts else 0))
+    return replace(block, parameters=block.parameters - (block.experts.total if block.experts else 0))
 
 
 def _hyper_connections(hidden: int, streams: int) -> int:

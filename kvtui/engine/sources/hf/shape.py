@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.parameters import QkNorm
-from kvtui.engine.model.spec import Attention, Cache, Experts, Latent, Layer
+from kvtui.engine.model.spec import Experts, Layer
 from kvtui.engine.sources.hf.fields import Config, Flag
 
 Kind = Literal["full", "sliding", "chunked", "cross", "linear"]

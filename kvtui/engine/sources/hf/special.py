@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvtui.engine.model import parameters
+from kvtui.engine.model.caches import Attention, Cache, Indexer, Shared
 from kvtui.engine.model.parameters import QkNorm
-from kvtui.engine.model.spec import Attention, Cache, Indexer, Shared
 from kvtui.engine.sources.hf.attention import (
     Heads,
     assemble,

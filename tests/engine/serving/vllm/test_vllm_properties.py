@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.model.caches import Recurrent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Recurrent, cache_bytes
+from kvtui.engine.model.spec import cache_bytes
 from kvtui.engine.scenario.scenario import NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
 from kvtui.engine.serving.vllm.releases import rules
 from kvtui.engine.serving.vllm.serve import layered, serve
@@ -85,7 +86,7 @@ def test_a_request_holds_at_least_its_useful_bytes(scenario):
     assume(scenario.kv_dtype in ("bf16", "fp16", "fp32", "fp8_per_token_head"))
     caches = [cache for layer in scenario.model.layers for cache in layer.caches]
     assume(all(cache.declared for cache in caches if isinstance(cache, Recurrent)))
-    useful = cache_bytes(scenario.model.counted, scenario.context, scenario.kv, scenario.layout.tp)
+    useful = cache_bytes(scenario.model.caches, scenario.context, scenario.kv, scenario.layout.tp)
     assert serve(scenario).needed_bytes >= useful.kv + useful.state
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.model.caches import Attention, mamba2
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Layer, mamba2
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.vllm import serve as vllm

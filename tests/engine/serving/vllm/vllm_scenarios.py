@@ -25,9 +25,8 @@ def formats_of(model: ModelSpec) -> tuple[str, ...]:
 
 def _holds(model: ModelSpec, name: str) -> bool:
     try:
-        for layer, _ in model.counted:
-            for cache in layer.caches:
-                cache.entry_bytes(FORMATS[name], 1)
+        for cache, _ in model.caches:
+            cache.entry_bytes(FORMATS[name], 1)
     except InputError:
         return False
     return True

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MIB
+from kvtui.engine.model.caches import Recurrent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import ModelSpec, Recurrent, cache_bytes
+from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.sources.gguf.layers import ARCHITECTURES
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, stored_bytes, write_gguf
@@ -301,7 +302,7 @@ def test_sizes_that_llama_cpp_logged(tmp_path):
     assert logged("gpt-oss-20b", 131_072, "fp16") == 3072.0
     assert logged("llama-3.2-3b", 4096, "fp16") == 448.0
     assert logged("llama-3.2-3b", 4096, "q8_0") == 2 * 119.0
-    windowed = cache_bytes(load("gpt-oss-20b").counted, 128, FORMATS["fp16"]).bounded
+    windowed = cache_bytes(load("gpt-oss-20b").caches, 128, FORMATS["fp16"]).bounded
     assert windowed / 128 * 768 / MIB == 18.0
 
 
@@ -439,7 +440,7 @@ def test_experts_and_predicting_layers_are_not_active(tmp_path):
     expert = 3 * 512 * 256
     rest = 512 * 512 + 512 * 16 + 16 + 128 * 512
     layer = model.layers[1]
-    assert (layer.experts.count, layer.experts.active, layer.experts.parameters) == (16, 2, expert)
+    assert (layer.experts.total, layer.experts.active, layer.experts.parameters) == (16, 2, expert)
     assert (layer.parameters, layer.width) == (rest, 2 * 256 + 128)
     assert model.parameters == 2 * 512 * 1000 + 3 * (rest + 16 * expert)
     assert model.active_parameters == 2 * 512 * 1000 + 2 * (rest + 2 * expert)

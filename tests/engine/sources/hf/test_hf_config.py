@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import Attention, Indexer, Latent, ModelSpec, Recurrent, Shared
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
 from tests.engine.sources.hf.published import PUBLISHED
 
@@ -223,7 +224,7 @@ def test_the_sum_of_the_layers_is_the_total(name: str) -> None:
     assert spec.hidden is not None
     assert spec.vocab is not None
     layers = sum(
-        (layer.parameters or 0) + (layer.experts.count * layer.experts.parameters if layer.experts else 0)
+        (layer.parameters or 0) + (layer.experts.total * layer.experts.parameters if layer.experts else 0)
         for layer in spec.layers
     )
     embeddings = spec.hidden * spec.vocab

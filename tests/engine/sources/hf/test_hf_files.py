@@ -41,7 +41,7 @@ def check(spec: ModelSpec) -> None:
     """Everything that a plan asks of a specification is a whole number of bytes."""
     assert spec.layers
     for context in (0, 1, 4097, 1_000_003):
-        held = cache_bytes(spec.counted, context, BF16)
+        held = cache_bytes(spec.caches, context, BF16)
         for part in (held.growing, held.indexer, held.bounded, held.state):
             assert type(part) is int
             assert part >= 0
