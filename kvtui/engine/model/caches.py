@@ -44,7 +44,7 @@ class Cache(Protocol):
 
     @property
     def kind(self) -> str:
-        """The kind's name in reports: ``full``, ``sliding_window``, ``latent``, ``mamba2``, …"""
+        """The kind's name in reports, such as ``full``, ``sliding_window``, ``latent`` or ``mamba2``."""
 
     @property
     def growth(self) -> Growth:
