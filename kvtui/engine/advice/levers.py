@@ -17,46 +17,25 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import kv_formats, span
-from kvtui.engine.model.caches import Attention, Latent, Recurrent
+from kvtui.engine.engines.known import part
+from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.capacity import most_sequences
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Layout, Scenario, valid_tps
+from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, has, smaller_steps
 
-KV_CHOICES = {"none": ("fp8", "int8", "q8_0", "nvfp4", "q4_0"), "llama.cpp": ("q8_0", "q5_1", "q4_0")}
-WEIGHT_CHOICES = {"llama.cpp": ("q8_0", "q4_0")}
-USUAL_WEIGHTS = ("fp8", "int8", "nvfp4", "int4")
 SHORT_CONTEXT, LONG_CONTEXT, LEAST_CONTEXT = 16 * 2**10, 128 * 2**10, 4 * 2**10
 LARGER = 1.2
-LEAST_BATCHED_TOKENS, LEAST_UBATCH = 512, 64
-HIGH_UTILIZATION = 0.95
 DRAFTED, ACCEPTANCE, ACCEPTED = 3, 0.7, "70 %"
 LEAST_CHANGE, MANY_TIMES = 0.005, 10
-OWN_LIMITS = ("max_num_seqs", "running requests")
 QUALITY = "check the answers' quality"
 
 Measure = Literal["max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens"]
 MEASURES: tuple[Measure, ...] = ("max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens")
 RATES: dict[Measure, str] = {"tokens_per_second": "tokens/s", "usd_per_million_tokens": "$/M tokens"}
-
-
-class Candidate(NamedTuple):
-    """A change that may be worth making: ``fields`` of the scenario, and what to know before (``caveat``)."""
-
-    name: str
-    fields: Mapping[str, Any]
-    caveat: str = ""
-
-
-class Idle(NamedTuple):
-    """A change that gains nothing here, or cannot be had, and why."""
-
-    name: str
-    reason: str
 
 
 class Lever(NamedTuple):
@@ -166,18 +145,18 @@ def expected_tokens(acceptance: float, drafted: int) -> float:
 
 def candidates(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
     """What could be tried for ``scenario``, whose answer is ``found``."""
-    yield from _kv(scenario)
-    yield from _weights(scenario)
-    yield from _batching(scenario)
+    engine = WITHOUT_ENGINE if scenario.engine == "none" else part(scenario.engine, "levers").LEVERS
+    yield from _kv(scenario, engine)
+    yield from _weights(scenario, engine)
+    yield from engine.batching(scenario)
     yield from _flash(scenario)
     yield from _prefix(scenario)
-    yield from _ranks(scenario, found)
+    yield from _ranks(scenario, found, engine)
     yield from _larger(scenario)
     yield from _context(scenario)
     yield from _speculation(scenario)
-    yield from _windows(scenario)
-    yield from _working(scenario)
-    yield from _limits(scenario, found)
+    yield from engine.switches(scenario)
+    yield from _limits(scenario, found, engine)
 
 
 def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
@@ -255,11 +234,10 @@ def _middle(found: Answer, measure: str) -> float | None:
     return None if band is None else (band.low + band.high) / 2
 
 
-def _kv(scenario: Scenario) -> Iterator[Candidate | Idle]:
+def _kv(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """Formats of K and V with fewer bits; those that take the same bytes are one lever."""
-    offered = KV_CHOICES.get(scenario.engine) or kv_formats(scenario.engine) or ()
-    now, latent = scenario.kv.bits_per_element, _has(scenario.model, Latent)
-    smaller = [FORMATS[name] for name in offered if FORMATS[name].bits_per_element < now]
+    now, latent = scenario.kv.bits_per_element, has(scenario.model, Latent)
+    smaller = [FORMATS[name] for name in engine.kv if FORMATS[name].bits_per_element < now]
     smaller = [form for form in smaller if latent or not form.packed_latent]
     if scenario.device.peak("fp4") is None and FORMATS["nvfp4"] in smaller:
         smaller.remove(FORMATS["nvfp4"])
@@ -268,15 +246,14 @@ def _kv(scenario: Scenario) -> Iterator[Candidate | Idle]:
         yield Candidate(f"{_either(forms)} KV", {"kv_dtype": forms[0].name}, QUALITY)
 
 
-def _weights(scenario: Scenario) -> Iterator[Candidate | Idle]:
+def _weights(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     if scenario.skip_weights:
         return
     if scenario.weight_dtype == FILE_WEIGHTS:
         yield Idle("smaller weights", "they are those of the model's file")
         return
     published = scenario.model.published_weights
-    offered = WEIGHT_CHOICES.get(scenario.engine, USUAL_WEIGHTS)
-    smaller = [FORMATS[name] for name in offered if FORMATS[name].bits_per_element < scenario.weight_bits]
+    smaller = [FORMATS[name] for name in engine.weights if FORMATS[name].bits_per_element < scenario.weight_bits]
     for forms in _alike(form for form in smaller if form.name != published):
         yield Candidate(f"{_either(forms)} weights", {"weight_dtype": forms[0].name}, QUALITY)
     if published in FORMATS and FORMATS[published].bits_per_element < scenario.weight_bits:
@@ -285,19 +262,16 @@ def _weights(scenario: Scenario) -> Iterator[Candidate | Idle]:
 
 def _batching(scenario: Scenario) -> Iterator[Candidate | Idle]:
     """How cache memory is set aside, where no engine decides that."""
-    match scenario.engine:
-        case "none":
-            paged = {"paged_attention": True}
-            if not scenario.continuous_batching and scenario.lengths is None:
-                live = "counts a live mix of lengths, most of them far below the context"
-                name = "continuous batching" + ("" if scenario.paged_attention else ", paged")
-                yield Candidate(name, {"continuous_batching": True, **paged}, live)
-            elif not scenario.paged_attention:
-                yield Candidate("paged attention", paged)
-        case "llama.cpp":
-            yield Idle("paged attention", "llama.cpp has one cache that its slots share")
-        case engine:
-            yield Idle("paged attention, continuous batching", f"{engine} always works so")
+    paged = {"paged_attention": True}
+    if not scenario.continuous_batching and scenario.lengths is None:
+        live = "counts a live mix of lengths, most of them far below the context"
+        name = "continuous batching" + ("" if scenario.paged_attention else ", paged")
+        yield Candidate(name, {"continuous_batching": True, **paged}, live)
+    elif not scenario.paged_attention:
+        yield Candidate("paged attention", paged)
+
+
+WITHOUT_ENGINE = EngineLevers(("fp8", "int8", "q8_0", "nvfp4", "q4_0"), _batching, smaller_steps)
 
 
 def _flash(scenario: Scenario) -> Iterator[Candidate | Idle]:
@@ -321,7 +295,7 @@ def _prefix(scenario: Scenario) -> Iterator[Candidate | Idle]:
             yield Candidate("a shared prefix", {"paged_attention": True, "shared_prefix": tokens}, caveat)
 
 
-def _ranks(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+def _ranks(scenario: Scenario, found: Answer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """Twice the devices, or as many as the batch needs, and replicas where tensor parallelism copies the cache."""
     layout, model = scenario.layout, scenario.model
     wider = [layout._replace(tp=tp) for tp in valid_tps(model) if tp >= 2 * layout.tp]
@@ -329,8 +303,8 @@ def _ranks(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
         wider = [layout._replace(pp=2 * layout.pp)]
     enough = [] if found.fits else [changed for changed in wider if _fits_on(scenario, changed)]
     for changed in dict.fromkeys(wider[:1] + enough[:1]):
-        yield Candidate(_split(scenario, changed), {"layout": changed}, _devices(layout, changed))
-    if layout.tp > 1 and _has(model, Latent) and scenario.engine != "llama.cpp":
+        yield Candidate(_split(layout, changed, engine), {"layout": changed}, _devices(layout, changed))
+    if layout.tp > 1 and has(model, Latent) and not engine.whole_layers:
         changed = Layout(1, layout.pp, layout.dp * layout.tp)
         name = f"dp {changed.dp} instead of tp {layout.tp}"
         if changed.dp <= scenario.batch:
@@ -387,51 +361,10 @@ def _speculation(scenario: Scenario) -> Iterator[Candidate | Idle]:
         yield Candidate(f"{DRAFTED} speculative tokens", {"speculative_tokens": DRAFTED}, caveat)
 
 
-def _windows(scenario: Scenario) -> Iterator[Candidate | Idle]:
-    """What windowed layers keep, and states for prompts that may come back."""
-    serving, engine = scenario.serving, scenario.engine
-    windowed = any(
-        isinstance(cache, Attention) and cache.growth == "bounded" and cache.kind != "cross_attention"
-        for cache, _ in scenario.model.caches
-    )
-    if windowed and engine in ("vllm", "sglang"):
-        if serving.hybrid_manager is False:
-            yield Candidate("hybrid manager", {"serving": serving._replace(hybrid_manager=None)})
-        elif engine == "vllm" and serving.version:
-            newest = serving._replace(version=span(engine).newest)
-            yield Candidate(f"vllm {newest.version}", {"serving": newest}, "another release")
-        else:
-            yield Idle("hybrid manager", "on already")
-    if windowed and engine == "llama.cpp" and serving.swa_full:
-        caveat = "no context shift, and no reuse of prompts beyond the window"
-        yield Candidate("windows only, no --swa-full", {"serving": serving._replace(swa_full=False)}, caveat)
-    if _has(scenario.model, Recurrent) and engine in ("vllm", "sglang") and serving.prefix_caching is not False:
-        yield Candidate(
-            "no prefix caching", {"serving": serving._replace(prefix_caching=False)}, "no prompt is used again"
-        )
-
-
-def _working(scenario: Scenario) -> Iterator[Candidate | Idle]:
-    """Less memory for activations, and more of the rest."""
-    serving = scenario.serving
-    if scenario.engine == "llama.cpp":
-        if serving.ubatch // 4 >= LEAST_UBATCH:
-            smaller = serving._replace(ubatch=serving.ubatch // 4)
-            yield Candidate(f"ubatch {smaller.ubatch}", {"serving": smaller}, "prefill in smaller steps")
-        return
-    tokens = scenario.max_batched_tokens // 4
-    if tokens >= LEAST_BATCHED_TOKENS:
-        yield Candidate(f"{tokens:,} batched tokens", {"max_batched_tokens": tokens}, "prefill in smaller steps")
-    planned = scenario.memory_utilization
-    if scenario.engine in ("vllm", "tensorrt-llm") and planned < HIGH_UTILIZATION and scenario.kv_pool is None:
-        caveat = f"instead of {planned:g}; less is left for what is not counted"
-        yield Candidate(f"utilization {HIGH_UTILIZATION:g}", {"memory_utilization": HIGH_UTILIZATION}, caveat)
-
-
-def _limits(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+def _limits(scenario: Scenario, found: Answer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """More requests at once, where the engine's own limit binds."""
     served = serve(scenario)
-    if served is None or not found.sequences or served.max_sequences_limit not in OWN_LIMITS:
+    if served is None or not found.sequences or served.max_sequences_limit not in engine.limits:
         return
     more = 4 * -(-found.sequences // scenario.layout.dp)
     raised = scenario.serving._replace(max_seqs=more)
@@ -445,15 +378,11 @@ def _fits_on(scenario: Scenario, layout: Layout) -> bool:
         return False
 
 
-def _split(scenario: Scenario, layout: Layout) -> str:
-    """A layout by what it has more of; llama.cpp deals out layers and splits none."""
-    if scenario.engine == "llama.cpp":
+def _split(before: Layout, layout: Layout, engine: EngineLevers) -> str:
+    """A layout by what it has more of."""
+    if engine.whole_layers:
         return f"{layout.devices:,} devices"
-    return f"tp {layout.tp}" if layout.tp > scenario.layout.tp else f"pp {layout.pp}"
-
-
-def _has(model: ModelSpec, kind: type) -> bool:
-    return any(isinstance(cache, kind) for cache, _ in model.caches)
+    return f"tp {layout.tp}" if layout.tp > before.tp else f"pp {layout.pp}"
 
 
 def _alike(forms: Iterable[Format]) -> Iterator[list[Format]]:

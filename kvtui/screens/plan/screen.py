@@ -22,10 +22,11 @@ from textual.worker import Worker, get_current_worker
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.memory.panels.text import clean
 from kvtui.canvas.palette import Ink
-from kvtui.engine.advice.levers import MEASURES, Idle, Lever, Measure, levers, ranked
+from kvtui.engine.advice.levers import MEASURES, Lever, Measure, levers, ranked
 from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Place, View, answer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.candidates import Idle
 from kvtui.screens import bindings
 from kvtui.screens.plan.sheet import Sheet, Sorting
 from kvtui.screens.plan.side import MOST_MARKS, PlanSide

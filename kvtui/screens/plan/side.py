@@ -11,9 +11,10 @@ from textual.containers import Vertical
 from kvtui.canvas.cells import Span
 from kvtui.canvas.memory.panels.text import clean, cut
 from kvtui.canvas.palette import Ink
-from kvtui.engine.advice.levers import Idle, Lever
+from kvtui.engine.advice.levers import Lever
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.candidates import Idle
 from kvtui.figures.figure import Figure
 from kvtui.screens.plan.text import Detail, cell_rows, lever_rows, part_rows
 from kvtui.widgets.panels import PanelColumn, Section

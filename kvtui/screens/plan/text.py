@@ -10,7 +10,7 @@ from kvtui.canvas.memory.panels.info import dtypes
 from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
 from kvtui.canvas.palette import Ink
-from kvtui.engine.advice.levers import MEASURES, Gain, Idle, Lever, gains, known
+from kvtui.engine.advice.levers import MEASURES, Gain, Lever, gains, known
 from kvtui.engine.advice.matrix import Answer, Metric
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
@@ -21,6 +21,7 @@ from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.notices import unserved
 from kvtui.engine.scenario.change import layout_words
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.candidates import Idle
 
 PENDING, IMPOSSIBLE, NO_BOUND = "·", "–", "no bound"
 WIDTHS = {"used_share": 8, "max_sequences": 8}

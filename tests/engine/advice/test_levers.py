@@ -13,7 +13,6 @@ from kvtui.engine.advice.levers import (
     LONG_CONTEXT,
     MEASURES,
     SHORT_CONTEXT,
-    Idle,
     Lever,
     effect,
     expected_tokens,
@@ -28,6 +27,7 @@ from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.candidates import Idle
 
 SCENARIOS = (
     {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.cells import Span
-from kvtui.engine.advice.levers import Idle, Lever, levers
+from kvtui.engine.advice.levers import Lever, levers
 from kvtui.engine.advice.matrix import METRICS, Answer, answer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.planning.capacity import capacity
@@ -25,6 +25,7 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.scenario import Layout
 from kvtui.engine.scenario.values import command_line, scenario_from
+from kvtui.engine.serving.candidates import Idle
 from kvtui.screens.plan.compare import CompareScreen
 from kvtui.screens.plan.export import forms
 from kvtui.screens.plan.pickers import EnginePicker

@@ -1,0 +1,34 @@
+"""What vLLM can be told besides: another release, its hybrid manager, kept states, its steps and share of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.candidates import (
+    Candidate,
+    EngineLevers,
+    Idle,
+    always_paged,
+    higher_share,
+    hybrid_manager,
+    no_prefix_caching,
+    smaller_steps,
+    windowed,
+)
+from kvtui.engine.serving.vllm.releases import KV_FORMATS, SPAN
+
+
+def _switches(scenario: Scenario) -> Iterator[Candidate | Idle]:
+    serving = scenario.serving
+    if windowed(scenario.model) and serving.hybrid_manager is not False and serving.version:
+        newest = serving._replace(version=SPAN.newest)
+        yield Candidate(f"vllm {newest.version}", {"serving": newest}, "another release")
+    else:
+        yield from hybrid_manager(scenario)
+    yield from no_prefix_caching(scenario)
+    yield from smaller_steps(scenario)
+    yield from higher_share(scenario)
+
+
+LEVERS = EngineLevers(KV_FORMATS, always_paged, _switches, limits=("max_num_seqs",))
