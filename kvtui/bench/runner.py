@@ -28,6 +28,7 @@ START_SECONDS = 120.0
 EXIT_SECONDS = 2.0
 LAST_LINES = 20
 NO_BACKEND = 3
+INSTALL = "JAX is not installed; pip install jax"
 REPLACED_AFTER = {"error", "oom", "timeout"}
 
 End = Literal["finished", "cancelled"]

@@ -41,6 +41,9 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.output import csv as csv_
 
 SCHEMA = 1
+OUT = "results"
+"""The folder of runs where no other is named."""
+
 RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"
 MOST_CSV_BYTES = 2**28
 _WHOLE = re.compile(r"-?[0-9]+")

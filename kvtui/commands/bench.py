@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
-from kvtui.bench import store, table
+from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare, host_differences
-from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
+from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started
 from kvtui.bench.table import Look
 from kvtui.cases import groups
 from kvtui.cases.case import Row
 from kvtui.cases.columns import Values, is_number
 from kvtui.cases.protocol import Budget
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.commands.answer import Answer
+from kvtui.commands.narration import say
+from kvtui.commands.parser import add_output, choose
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import parse_count, parse_tokens
 from kvtui.engine.basis.untrusted import plain
 
@@ -32,22 +35,49 @@ if TYPE_CHECKING:
     import argparse
 
 FAILED, NO_BACKEND = 1, 3
-OUT, FIGURES, FIGURE_WIDTH = "results", "figures", 120
+FIGURES, FIGURE_WIDTH = "figures", 120
 MOST_TRIALS, MOST_REPEATS = 100_000, 1000
-INSTALL = "bench: JAX is not installed; pip install jax"
 SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
 
-def bench(args: argparse.Namespace, look: Look, write: Callable[[str], None]) -> int:
-    """Do what ``args`` ask, give tables to ``write`` and return the exit code.
+def add(parser: argparse.ArgumentParser) -> None:
+    """What to measure, how often, and what to do with what was measured."""
+    parser.description = "Measure attention variants on this machine, and store and print what was measured."
+    parser.add_argument(
+        "what", nargs="?", default="sweep", help="sweep (default), or decode: variants side by side, by position"
+    )
+    parser.add_argument("--groups", nargs="+", metavar="G", help="only these groups of the sweep")
+    parser.add_argument("--list-groups", action="store_true", help="print the groups with their axes and rows")
+    parser.add_argument("--size", metavar="SIZE", help="fast, default or full")
+    parser.add_argument("--n-warmup", metavar="N", help="calls before the first sample, at least")
+    parser.add_argument("--n-trials", metavar="N", help="samples of each series, at least")
+    parser.add_argument("--repeat", metavar="N", help="measure every case N times, in N shuffled passes")
+    parser.add_argument("--positions", metavar="N,N,...", help="bench decode: tokens in the cache to time a step at")
+    parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
+    parser.add_argument("--out", metavar="DIR", help=f"where runs are kept (default: {store.OUT})")
+    stages = parser.add_mutually_exclusive_group()
+    stages.add_argument("--sweep-only", action="store_true", help="measure, and keep no figures")
+    stages.add_argument("--plot-only", action="store_true", help="measure nothing: draw the newest run of --out")
+    parser.add_argument("--resume", nargs="?", const="", metavar="RUN", help="finish RUN, or the newest unfinished one")
+    parser.add_argument(
+        "--compare", nargs=2, metavar="RUN", help="what became faster or slower from one run to another"
+    )
+    parser.add_argument("--format", metavar="FORMAT", default="text", help="text, md, csv, json, jsonl")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, draw or compare what was asked for, and return the exit code.
 
     Raises InputError for options that are wrong or exclude each other, OSError when results cannot be stored.
     """
-    _choose("format", args.format, table.FORMATS)
+    answer = Answer(args)
+    write, look = answer.write, Look(answer.width, answer.color, answer.ascii_only)
+    choose("format", args.format, table.FORMATS)
     size = args.size or "default"
-    _choose("size", size, groups.SIZES)
-    _choose("benchmark", args.what, ("sweep", "decode"))
+    choose("size", size, groups.SIZES)
+    choose("benchmark", args.what, ("sweep", "decode"))
     if args.list_groups:
         write(table.group_table(groups.find_groups(args.groups), size, args.format, look))
         return 0
@@ -55,7 +85,7 @@ def bench(args: argparse.Namespace, look: Look, write: Callable[[str], None]) ->
         a, b = map(Path, args.compare)
         return _compare(a, b, args.format, look, write)
     if args.plot_only:
-        stored = store.read(store.find_run(Path(args.out or OUT)))
+        stored = store.read(store.find_run(Path(args.out or store.OUT)))
         write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
         return 0
     return _measure(args, size, look, write)
@@ -65,11 +95,11 @@ def _compare(a: Path, b: Path, form: str, look: Look, write: Callable[[str], Non
     runs = [store.read(store.find_run(path)) for path in (a, b)]
     found = compare(*runs)
     for name, first, second in found.hosts:
-        _say(f"different {name}: {plain(str(first))} and {plain(str(second))}")
+        say(f"different {name}: {plain(str(first))} and {plain(str(second))}")
     loads = [run.host.get("load_average") for run in runs]
     if all(map(is_number, loads)) and loads[0] != loads[1]:
-        _say(f"load average at the start: {loads[0]:.1f} and {loads[1]:.1f}; a busy machine is slower")
-    _say(f"{len(found.rows)} rows compared, {len(found.changed)} differ beyond noise or stand in one run only")
+        say(f"load average at the start: {loads[0]:.1f} and {loads[1]:.1f}; a busy machine is slower")
+    say(f"{len(found.rows)} rows compared, {len(found.changed)} differ beyond noise or stand in one run only")
     if found.changed or form not in {"text", "md"}:
         write(table.compare_table(found, form, look))
     return 0
@@ -83,11 +113,11 @@ def _measure(args: argparse.Namespace, size: str, look: Look, write: Callable[[s
     finished = False
     try:
         with _signals(control, interrupted):
-            _say(f"{len(jobs)} cases, {len(writer.sweep.rows)} rows, results in {plain(str(writer.folder), limit=400)}")
+            say(f"{len(jobs)} cases, {len(writer.sweep.rows)} rows, results in {plain(str(writer.folder), limit=400)}")
             with _narration(writer) as listener:
-                finished = run(jobs, listener, control=control, device=device) == "finished"
+                finished = runner.run(jobs, listener, control=control, device=device) == "finished"
     except BackendError as error:
-        _say(str(error))
+        say(str(error))
         return NO_BACKEND
     finally:
         writer.close(finished)
@@ -97,7 +127,7 @@ def _measure(args: argparse.Namespace, size: str, look: Look, write: Callable[[s
             _keep_figures(writer.folder)
     if interrupted:
         again = f"kvtui bench --resume {plain(str(writer.folder), limit=400)} measures the rest"
-        _say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
+        say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
         return SIGNAL_CODES[signal.Signals(interrupted[0])]
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
 
@@ -124,7 +154,7 @@ def _begin(args: argparse.Namespace, size: str) -> store.Writer:
         "device": args.device,
         "arguments": [plain(word) for word in sys.argv[1:]],
     }
-    return store.Writer.begin(Path(args.out or OUT), sweep(rows, budget, repeat, positions=positions), about)
+    return store.Writer.begin(Path(args.out or store.OUT), sweep(rows, budget, repeat, positions=positions), about)
 
 
 def _again(args: argparse.Namespace) -> store.Writer:
@@ -133,12 +163,12 @@ def _again(args: argparse.Namespace) -> store.Writer:
             option = name.replace("_", "-")
             raise InputError(f"--{option}: a resumed run goes on as it was begun; leave the option out")
     _need_jax()
-    return store.Writer.again(store.find_run(Path(args.resume or args.out or OUT), unfinished=True))
+    return store.Writer.again(store.find_run(Path(args.resume or args.out or store.OUT), unfinished=True))
 
 
 def _need_jax() -> None:
     if find_spec("jax") is None:
-        _say(INSTALL)
+        say(f"bench: {runner.INSTALL}")
         raise SystemExit(NO_BACKEND)
 
 
@@ -186,7 +216,7 @@ def _keep_figures(folder: Path) -> None:
             write_whole(target / f"{figure.id}.svg", image.render(figure, "svg"))
         except image.NotInstalled:
             write_whole(target / f"{figure.id}.txt", render_text(figure, FIGURE_WIDTH))
-    _say(f"figures in {plain(str(target), limit=400)}")
+    say(f"figures in {plain(str(target), limit=400)}")
 
 
 @contextmanager
@@ -236,13 +266,11 @@ def _narrate(writer: store.Writer, event: Event) -> None:
     rows = _keep(writer, event)
     match event:
         case Outcome(_, record, _) if record["status"] != "ok":
-            _say(_failure(f"{rows[0]['group']}, {rows[0]['label']}", record))
+            say(_failure(f"{rows[0]['group']}, {rows[0]['label']}", record))
         case Outcome():
             shared = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
             step = rows[0]["decode_step_ms_p50"]
-            _say(
-                f"{rows[0]['group']}, {rows[0]['label']}{shared}: {'' if step is None else table.ms(step)} ms per step"
-            )
+            say(f"{rows[0]['group']}, {rows[0]['label']}{shared}: {'' if step is None else table.ms(step)} ms per step")
 
 
 def _keep(writer: store.Writer, event: Event) -> Sequence[Values]:
@@ -269,12 +297,3 @@ def _failure(name: str, record: Any) -> str:
 
 def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
-
-
-def _say(text: str) -> None:
-    print(f"kvtui: {text}", file=sys.stderr, flush=True)
-
-
-def _choose(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UnknownName(what, value, allowed)

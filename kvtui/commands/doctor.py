@@ -10,12 +10,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kvtui import __version__
+from kvtui.commands.answer import Answer
+from kvtui.commands.parser import TABLE_FORMATS, add_table, choose
 from kvtui.engine.basis.places import config_dir, state_dir
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.sources.machines import profile_names
+from kvtui.output import table
 from kvtui.output.table import Column
+
+if TYPE_CHECKING:
+    import argparse
 
 COLUMNS = (
     Column("topic", "topic", priority=0),
@@ -25,6 +32,20 @@ COLUMNS = (
 PACKAGES = ("textual", "rich", "plotext", "numpy", "pandas", "jax", "gguf", "huggingface_hub", "matplotlib")
 PROBE_SECONDS = 20
 JAX_PROBE = "import jax; print(', '.join(f'{d.platform} {d.device_kind}' for d in jax.devices()))"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of the table."""
+    add_table(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is worth knowing. Raises UnknownName for a wrong format, OSError when it cannot be written."""
+    answer = Answer(args)
+    choose("format", args.format, TABLE_FORMATS)
+    columns, rows = doctor()
+    answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))
+    return 0
 
 
 def doctor() -> tuple[Sequence[Column], Sequence[Sequence[object]]]:

@@ -7,11 +7,14 @@ Their ``n_kv_groups``, which is the number of KV heads in one script and of quer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
+from kvtui.commands.answer import Answer
+from kvtui.commands.parser import add_table, choose
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GB, GIB, format_bytes, parse_count, parse_tokens
 from kvtui.engine.model import estimators as est
@@ -22,8 +25,6 @@ from kvtui.output.lines import to_ascii
 from kvtui.output.table import Column
 
 if TYPE_CHECKING:
-    import argparse
-
     from kvtui.figures.figure import Figure
 
 SCHEMA = 1
@@ -52,19 +53,56 @@ NAMES = {"ratio": "--swa-ratio", "n_kv_groups": "--n-kv-groups"}
 Values = dict[str, Any]
 
 
-def estimate(args: argparse.Namespace, width: int, color: bool, ascii_only: bool, write: Callable[[str], None]) -> int:
-    """Do what ``args`` ask, give the result to ``write`` and return the exit code.
+def add(parser: argparse.ArgumentParser) -> None:
+    """The kind of estimate, and the shape."""
+    parser.description = (
+        "Cache bytes of a shape as MHA, GQA, MLA, with sliding windows or DeltaNet states, and the weights of experts."
+    )
+    parser.add_argument("kind", metavar="KIND", help="mha, gqa, mla, swa, deltanet or moe")
+    for name, metavar, what in (
+        ("emb-dim", "N", "width"),
+        ("n-heads", "N", "attention heads"),
+        ("n-layers", "N", "layers"),
+        ("kv-heads", "N", "KV heads"),
+        ("queries-per-kv-head", "N", "query heads that share a KV head, instead of --kv-heads"),
+        ("context-length", "TOKENS", "tokens of a sequence (default 1024)"),
+        ("batch-size", "N", "sequences (default 1)"),
+        ("dtype", "F", "fp32, bf16 (default), fp16, fp8 or int8"),
+        ("latent-dim", "N", "mla: elements of the latent"),
+        ("sliding-window-size", "TOKENS", "swa: tokens of a window"),
+        ("hidden-dim", "N", "moe: width of the dense layer"),
+        ("ffn-type", "KIND", "moe: swiglu (default) or gelu"),
+        ("num-experts", "N", "moe: experts (default 8)"),
+        ("top-k", "N", "moe: experts that run for a token (default 2)"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=what)
+    parser.add_argument(
+        "--swa-ratio",
+        "--ratio",
+        dest="ratio",
+        metavar="A:B",
+        help="swa: windowed to full layers (default 1:0); deltanet: DeltaNet to full ones (default 3:1)",
+    )
+    parser.add_argument("--match-dense", action="store_true", help="moe: experts that weigh what the dense layer does")
+    parser.add_argument("--n-kv-groups", help=argparse.SUPPRESS)
+    parser.add_argument("--plot", action="store_true", help="draw it over context too, or into -o FILE")
+    add_table(parser)
 
-    Raises InputError for options that are wrong, missing, or of another kind of estimate.
+
+def run(args: argparse.Namespace) -> int:
+    """Print the estimate, or draw it with ``--plot``, and return the exit code.
+
+    Raises InputError for options that are wrong, missing, or of another kind of estimate, and OSError when the answer
+    cannot be written.
     """
-    if args.format not in table.FORMATS:
-        raise UnknownName("format", args.format, table.FORMATS)
+    answer = Answer(args)
+    choose("format", args.format, table.FORMATS)
     values = read_options(args.kind, vars(args))
     found = estimated(args.kind, values)
-    if not args.plot:
-        write(render(found, args.format, width, color, ascii_only))
-        return 0
-    return _plot(found, figure(args.kind, values), args, width, color, ascii_only, write)
+    if args.plot:
+        return _plot(found, figure(args.kind, values), args.format, answer)
+    answer.write(render(found, args.format, answer.width, answer.color, answer.ascii_only))
+    return 0
 
 
 def read_options(kind: str, given: Mapping[str, Any]) -> Values:
@@ -160,26 +198,17 @@ def render(found: Estimated, format: str, width: int = 80, color: bool = False, 
     return shown
 
 
-def _plot(
-    found: Estimated,
-    drawn: Figure,
-    args: argparse.Namespace,
-    width: int,
-    color: bool,
-    ascii_only: bool,
-    write: Callable[[str], None],
-) -> int:
-    from kvtui.commands.plot import FORMATS, put
+def _plot(found: Estimated, drawn: Figure, form: str, answer: Answer) -> int:
+    from kvtui.commands.plot import FORMATS, draw, put
 
-    ending = "" if args.output is None else Path(args.output).suffix.lstrip(".").casefold()
+    ending = "" if answer.output is None else Path(answer.output).suffix.lstrip(".").casefold()
     if ending in FORMATS and ending != "txt":
-        return put([drawn], args.output, write, width)
-    if args.format != "text":
-        raise InputError(f"--plot: goes with text, or with -o FILE.svg and the like, not with {args.format}")
-    shown = [render(found, "text", width, color, ascii_only)]
-    code = put([drawn], None, shown.append, width, color=color, ascii_only=ascii_only)
-    write("\n".join(shown))
-    return code
+        return put([drawn], answer)
+    if form != "text":
+        raise InputError(f"--plot: goes with text, or with -o FILE.svg and the like, not with {form}")
+    look = answer.width, answer.color, answer.ascii_only
+    answer.write(f"{render(found, 'text', *look)}\n{draw([drawn], *look)}")
+    return 0
 
 
 def _document(found: Estimated, columns: tuple[Column, ...], rows: list[list[Any]]) -> dict[str, Any]:

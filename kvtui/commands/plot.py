@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtui.canvas.palette import Look
+from kvtui.commands.answer import Answer
+from kvtui.commands.narration import say
+from kvtui.commands.parser import add_output, add_scenario
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.units import parse_count
@@ -30,14 +32,32 @@ _WRITERS: dict[str, Callable[[Figure], str]] = {"csv": to_csv, "json": to_json}
 FORMATS = ("txt", *_WRITERS, *image.FORMATS)
 
 
-def plot(args: argparse.Namespace, width: int, color: bool, ascii_only: bool, write: Callable[[str], None]) -> int:
-    """Do what ``args`` ask and return the exit code; text goes to ``write``.
+def add(parser: argparse.ArgumentParser) -> None:
+    """What to draw, of which scenario, and where."""
+    parser.description = (
+        "Draw what a file holds: a benchmark's results, a figure exported as JSON or CSV, or any CSV with columns of "
+        "numbers, the first of them x. Without a file, draw a scenario's figures (--list names them)."
+    )
+    parser.add_argument("source", metavar="DIR|FILE", nargs="?", help="a results folder, or a CSV or JSON file")
+    parser.add_argument("--figure", nargs="+", metavar="ID", help="these figures; without DIR|FILE those of a scenario")
+    parser.add_argument("--set", nargs="+", metavar="NAME=VALUE", help="parameters of a scenario's figure")
+    parser.add_argument("--beside", nargs="+", metavar="MODEL", help="up to three more models in a scenario's figure")
+    parser.add_argument("--list", action="store_true", help="print the figures with what they ask")
+    parser.add_argument("--width", metavar="N", help="cells across (default: the terminal's)")
+    parser.add_argument("--height", metavar="N", help="rows (default: as many as the figure needs)")
+    add_scenario(parser)
+    add_output(parser, "write to FILE: .txt, .csv, .json, .png, .svg or .pdf")
 
-    ``width`` is the terminal's. Raises InputError for what cannot be read or drawn, OSError for what cannot be written.
+
+def run(args: argparse.Namespace) -> int:
+    """Draw what was asked for, or list it, and return the exit code.
+
+    Raises InputError for what cannot be read or drawn, OSError for what cannot be written.
     """
-    width = width if args.width is None else parse_count(args.width, "--width", MOST_SIZE)
+    answer = Answer(args)
+    width = None if args.width is None else parse_count(args.width, "--width", MOST_SIZE)
     height = None if args.height is None else parse_count(args.height, "--height", MOST_SIZE)
-    _form(args.output)
+    _form(answer.output)
     if args.source is None:
         figures = _planned(args)
     else:
@@ -45,9 +65,9 @@ def plot(args: argparse.Namespace, width: int, color: bool, ascii_only: bool, wr
             raise InputError("plot: --set and --beside are for the figures of a scenario, which need no file")
         figures = _chosen(read(Path(args.source)), args.figure)
     if args.list:
-        write("".join(f"{figure.id:<24}{figure.question or figure.title}\n" for figure in figures.values()))
+        answer.write("".join(f"{figure.id:<24}{figure.question or figure.title}\n" for figure in figures.values()))
         return 0
-    return put(list(figures.values()), args.output, write, width, height, color=color, ascii_only=ascii_only)
+    return put(list(figures.values()), answer, width, height)
 
 
 def _planned(args: argparse.Namespace) -> dict[str, Figure]:
@@ -85,43 +105,40 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def put(
-    figures: Sequence[Figure],
-    output: str | None,
-    write: Callable[[str], None],
-    width: int,
-    height: int | None = None,
-    *,
-    color: bool = False,
-    ascii_only: bool = False,
-) -> int:
-    """Give ``figures`` as text to ``write``, or write them to the file ``output`` by its ending; the exit code.
+def put(figures: Sequence[Figure], answer: Answer, width: int | None = None, height: int | None = None) -> int:
+    """Write ``figures`` where ``answer`` goes: as text to stdout, or to its file by the file's ending; the exit code.
 
-    Raises InputError for an ending that none of FORMATS has, OSError for what cannot be written.
+    ``width`` is the answer's unless it is given. Raises InputError for an ending that none of FORMATS has, OSError for
+    what cannot be written.
     """
-    form = _form(output)
-    if output is None or output == "-":
-        system = _system() if color else None
-        look = _look()
-        drawn = (render_text(f, width, height, system=system, look=look, ascii_only=ascii_only) for f in figures)
-        write("\n".join(drawn))
+    form, width = _form(answer.output), width or answer.width
+    if answer.output is None:
+        answer.write(draw(figures, width, answer.color, answer.ascii_only, height))
         return 0
-    target = Path(output)
+    target = Path(answer.output)
     try:
         for figure in figures:
             path = target if len(figures) == 1 else target.with_stem(f"{target.stem}-{_file_name(figure.id)}")
-            write_whole(path, _content(figure, form, width, height, ascii_only))
+            write_whole(path, _content(figure, form, width, height, answer.ascii_only))
             if len(figures) > 1:
-                print(f"kvtui: wrote {plain(str(path))}", file=sys.stderr)
+                say(f"wrote {path}")
     except image.NotInstalled as error:
-        print(f"kvtui: {error}", file=sys.stderr)
+        say(str(error))
         return NO_BACKEND
     return 0
 
 
+def draw(
+    figures: Sequence[Figure], width: int, color: bool = False, ascii_only: bool = False, height: int | None = None
+) -> str:
+    """``figures`` as text, one under the other."""
+    system, look = _system() if color else None, _look()
+    return "\n".join(render_text(f, width, height, system=system, look=look, ascii_only=ascii_only) for f in figures)
+
+
 def _form(output: str | None) -> str:
     """The file format of ``output``; txt for the terminal."""
-    if output is None or output == "-":
+    if output is None:
         return "txt"
     form = Path(output).suffix.lstrip(".").casefold()
     if form not in FORMATS:

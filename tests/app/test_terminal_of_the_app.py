@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from kvtui.cli import _first, build_parser, main
+from kvtui.cli import main
+from kvtui.commands.app import of_the_device
+from kvtui.commands.known import Line
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
@@ -47,8 +49,8 @@ def test_the_screen_is_given_back_after_a_failure():
 
 @pytest.mark.parametrize("device", ["H100 SXM", "RTX 4090", "T4", "WSE-2"])
 def test_without_choices_the_devices_class_decides(device):
-    values = vars(build_parser().parse_args(["--gpu", device]))
-    scenario, expected = scenario_from(_first(values)), defaults_for(find_device(device))
+    values = vars(Line().read(["--gpu", device]))
+    scenario, expected = scenario_from(of_the_device(values)), defaults_for(find_device(device))
     assert (scenario.model_ref, scenario.context, scenario.batch) == (expected.model, expected.context, expected.batch)
     assert scenario.continuous_batching == expected.continuous_batching
     assert scenario.paged_attention == expected.paged_attention

@@ -208,7 +208,7 @@ def test_a_config_file_is_a_model(capsys, tmp_path):
 
 
 def test_interrupt_is_130(tmp_path: Path):
-    script = "import kvtui.cli as c\ndef stop(words): raise KeyboardInterrupt\nc._dispatch = stop\nc.run()"
+    script = "import kvtui.cli as c\ndef stop(words): raise KeyboardInterrupt\nc.do = stop\nc.run()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130
     assert done.stderr == ""

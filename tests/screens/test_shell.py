@@ -357,12 +357,12 @@ def test_copy_shows_and_copies_a_command_that_gives_the_scenario():
         await press(app, pilot, "n", "k", "y")
         import shlex
 
-        from kvtui.cli import build_parser
+        from kvtui.commands.known import Line
 
         assert app.clipboard in said(app)
         program, *words = shlex.split(app.clipboard)
         assert program == "kvtui"
-        assert scenario_from(vars(build_parser().parse_args(words))) == app.session.scenario
+        assert scenario_from(vars(Line().read(words))) == app.session.scenario
 
     drive(script, batch="3", context="100000", model="Qwen3-8B")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui import cli
 from kvtui.app.app import KvtuiApp
-from kvtui.commands.parser import build_parser
+from kvtui.commands.app import opened, reopened
+from kvtui.commands.known import Line
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.scenario.values import scenario_from
@@ -28,7 +28,7 @@ def state(tmp_path, monkeypatch) -> Path:
 
 
 def values(*words: str) -> dict[str, object]:
-    return vars(build_parser().parse_args(list(words)))
+    return vars(Line().read(words))
 
 
 SCENARIOS = (
@@ -104,11 +104,11 @@ def test_no_file_is_anything_but_options_or_an_input_error(data):
 
 def test_only_bare_kvtui_opens_it_again(state):
     remembered.write({"model": "Qwen3-8B", "context": "4096", "gpu": "T4"})
-    scenario, follows, note = cli._reopened(values(), remember=True)
+    scenario, follows, note = reopened(values(), remember=True)
     assert (scenario.model.name, scenario.context, scenario.device.name) == ("Qwen3-8B", 4096, "T4")
     assert (follows, note) == (False, "")
-    assert cli._reopened(values(), remember=False)[0].model.name != "Qwen3-8B"
-    explicit = cli._opened(values("--gpu", "T4"))[0]
+    assert reopened(values(), remember=False)[0].model.name != "Qwen3-8B"
+    explicit = opened(values("--gpu", "T4"))[0]
     assert explicit.model.name != "Qwen3-8B"
 
 
@@ -116,17 +116,17 @@ def test_only_bare_kvtui_opens_it_again(state):
 def test_what_cannot_be_opened_is_left_out_with_a_note(state, text):
     state.mkdir(parents=True)
     (state / remembered.FILE).write_text(text)
-    scenario, follows, note = cli._reopened(values(), remember=True)
-    assert scenario == cli._opened(values())[0]
+    scenario, follows, note = reopened(values(), remember=True)
+    assert scenario == opened(values())[0]
     assert follows
     assert note.startswith("the last scenario is left out: ")
     assert note.isprintable()
 
 
 def test_what_followed_its_device_goes_on_following(state):
-    scenario = cli._opened(values("--gpu", "T4"))[0]
+    scenario = opened(values("--gpu", "T4"))[0]
     remembered.write(remembered.options_of(scenario, follows_device=True))
-    again, follows, _ = cli._reopened(values(), remember=True)
+    again, follows, _ = reopened(values(), remember=True)
     assert (again, follows) == (scenario, True)
 
 

@@ -25,12 +25,12 @@ from kvtui import __version__
 from kvtui.bench import store
 from kvtui.bench.compare import Comparison, compare
 from kvtui.bench.rate import offered
+from kvtui.bench.runner import INSTALL
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.memory.panels.text import wrapped
 from kvtui.canvas.palette import Ink
 from kvtui.cases.columns import Values, is_number
 from kvtui.cases.groups import NAMES
-from kvtui.commands.bench import INSTALL, OUT
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Figure
@@ -93,7 +93,7 @@ class BenchScreen(Screen[None]):
         self.session, self.settings = session, settings
         self.choice = Choice()
         self.view: View = "both"
-        self._out, self._worker = out or Path(OUT), worker
+        self._out, self._worker = out or Path(store.OUT), worker
         self._source: Source = "predicted"
         self._stored: store.Stored | None = None
         self._live: LiveRun | None = None
@@ -188,7 +188,7 @@ class BenchScreen(Screen[None]):
             self._tell("a benchmark is going on: p pauses it, c cancels it")
             return
         if find_spec("jax") is None:
-            self.app.notify(INSTALL, severity="error", markup=False)
+            self.app.notify(f"bench: {INSTALL}", severity="error", markup=False)
             return
         run = self._stored if self._source == "stored" else None
         if run is not None and run.about and run.about.get("finished") is None:
@@ -561,7 +561,7 @@ class BenchScreen(Screen[None]):
             pace = seconds_per_case(self.choice, (about for _, about in self._runs))
             found.append(choice_section(self.choice, pace, first_key(app, "bench-size")))
         if find_spec("jax") is None:
-            found.append(Section("JAX", wrapped(INSTALL.removeprefix("bench: "), width, Ink.WARN), rank=0))
+            found.append(Section("JAX", wrapped(INSTALL, width, Ink.WARN), rank=0))
         if run is not None:
             found.append(machine_section(run, self.session.scenario, width, first_key(app, "bench-bandwidth")))
         return found

@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from kvtui.commands.parser import FASTEST, SLOWEST
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import parse_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
+from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
 from kvtui.engine.scenario.options import Option
 from kvtui.engine.scenario.scenario import Scenario
@@ -160,7 +160,7 @@ class Commands(Provider):
             speed = float(text)
         except ValueError:
             return None
-        if not SLOWEST <= speed <= FASTEST:
+        if not SPEEDS[0] <= speed <= SPEEDS[-1]:
             return None
         return Command(f"speed {text}", "how fast the film plays", partial(screen.set_speed, speed))
 

@@ -1,0 +1,131 @@
+"""``kvtui`` without a command: the app, on the scenario that the options describe or on the one it was left with."""
+
+from __future__ import annotations
+
+import os
+
+from kvtui.commands.narration import fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from kvtui.engine.scenario.scenario import Scenario
+    from kvtui.engine.scenario.values import Values
+
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of the app."""
+    group = parser.add_argument_group("app")
+    group.add_argument("--play", action="store_true", help="begin to play at once")
+    group.add_argument("--speed", metavar="X", help="speed of the film, 0.5 to 100")
+    group.add_argument("--theme", metavar="NAME", help="kvtui-dark, kvtui-light or another theme of Textual")
+    group.add_argument("--motion", metavar="HOW", help="full, reduced or none")
+    group.add_argument("--fps", metavar="N", help="frames per second while playing, 0 for steps by key only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the app, and return its exit code when it is left.
+
+    Raises InputError for options that are wrong. Where there is no terminal, one line names the report.
+    """
+    from kvtui.app.terminal import is_terminal, own_screen
+    from kvtui.commands.parser import COLORS, choose
+    from kvtui.engine.scenario.options import OPTIONS
+
+    choose("color", args.color, COLORS)
+    if is_terminal():
+        numpy_beside()
+    values = vars(args)
+    chosen = opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
+    speed = None if args.speed is None else _speed(args.speed)
+    if not is_terminal():
+        fail("not a terminal; --report prints the plan without one")
+    from kvtui.app.app import KvtuiApp
+    from kvtui.state.session import Session
+    from kvtui.state.settings import load
+    from kvtui.state.themes import theme_names
+
+    settings = load(values, theme_names())
+    scenario, follows, note = chosen or reopened(values, settings.remember)
+    session = Session(scenario, follows_device=follows)
+    _ = session.plan
+    app = KvtuiApp(session, settings, play=args.play, speed=speed, note=note)
+    with own_screen():
+        app.run()
+    return app.return_code or 0
+
+
+def opened(values: Values) -> tuple[Scenario, bool, str]:
+    """The scenario of ``values``, whether it follows its device, and nothing to say about it. Raises InputError."""
+    from kvtui.engine.scenario.values import scenario_from
+    from kvtui.state.remembered import FOLLOWING_THE_DEVICE
+
+    follows = all(values[key] is None for key in FOLLOWING_THE_DEVICE)
+    return scenario_from(of_the_device(values) if follows else values), follows, ""
+
+
+def reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
+    """The scenario that the app was left with, or else the first one, with the reason if there should be another."""
+    from kvtui.engine.basis.errors import InputError
+    from kvtui.state.remembered import read
+
+    if not remember:
+        return opened(values)
+    try:
+        return opened({**values, **read()})
+    except InputError as error:
+        return *opened(values)[:2], f"the last scenario is left out: {error}"
+
+
+def of_the_device(values: Values) -> Values:
+    """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
+    from kvtui.engine.device.catalogue import find_device
+    from kvtui.engine.scenario.starting import defaults_for
+    from kvtui.engine.scenario.values import DEFAULT_DEVICE
+
+    found = defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE)))
+    return {
+        **values,
+        "model": found.model,
+        "context": str(found.context),
+        "batch": str(found.batch),
+        "cb": found.continuous_batching,
+        "pa": found.paged_attention,
+        "fa": found.flash_attention,
+    }
+
+
+def numpy_beside() -> None:
+    """Import numpy in a thread, so that its libraries load while the terminal's own modules do.
+
+    The app multiplies no matrices: OpenBLAS is asked not to start a thread for each core, and only here, so that
+    programs that the app starts are free to.
+    """
+    from threading import Thread
+
+    def load() -> None:
+        import numpy  # noqa: F401
+
+        if alone:
+            del os.environ[BLAS_THREADS]
+
+    alone = BLAS_THREADS not in os.environ
+    os.environ.setdefault(BLAS_THREADS, "1")
+    Thread(target=load, daemon=True).start()
+
+
+def _speed(text: str) -> float:
+    from kvtui.engine.basis.errors import InputError
+    from kvtui.engine.basis.untrusted import plain
+    from kvtui.engine.picture.film import SPEEDS
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not SPEEDS[0] <= value <= SPEEDS[-1]:
+        raise InputError(f"--speed: '{plain(text)}' is not a number from {SPEEDS[0]:g} to {SPEEDS[-1]:g}")
+    return value
