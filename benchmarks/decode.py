@@ -35,7 +35,7 @@ from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import Cache, cache_bytes
 from kvtui.bench.series import Advance, State, Timed
 from kvtui.cases import prediction as predict
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget
 from kvtui.cases.statistics import median
 from kvtui.engine.basis.units import KIB, MIB
@@ -46,9 +46,9 @@ try:
 except ImportError:
     peers = None
 
-MEDIUM = Shape(dim=512, blocks=8, heads=8, head_dim=64, kv_heads=8, hidden=1408, vocab=8192, context=8192)
-LARGE = Shape(dim=768, blocks=12, heads=12, head_dim=64, kv_heads=12, hidden=2048, vocab=32000, context=8192)
-TINY = Shape()
+MEDIUM = TransformerShape(dim=512, blocks=8, heads=8, head_dim=64, kv_heads=8, hidden=1408, vocab=8192, context=8192)
+LARGE = TransformerShape(dim=768, blocks=12, heads=12, head_dim=64, kv_heads=12, hidden=2048, vocab=32000, context=8192)
+TINY = TransformerShape()
 MODELS = {
     "MHA": MEDIUM,
     "GQA 2": replace(MEDIUM, kv_heads=2),
@@ -196,7 +196,7 @@ def main(words: Sequence[str]) -> int:
     return 1 if chosen.gate and any(goal.missed_by > SLACK for goal in goals) else 0
 
 
-def decode(model: str, shape: Shape, tokens: int, dtypes: Sequence[str], rounds: int) -> list[Cell]:
+def decode(model: str, shape: TransformerShape, tokens: int, dtypes: Sequence[str], rounds: int) -> list[Cell]:
     """Decode ``shape`` with a cache of ``tokens`` in each of ``dtypes``, in turn, there and back in every round."""
     _say(f"{model}, {tokens:,} tokens")
     lanes = [_lane(replace(shape, dtype=dtype, kv_dtype=dtype, context=tokens)) for dtype in dtypes]
@@ -236,7 +236,7 @@ def prefill(rounds: int) -> list[Goal]:
     ]
 
 
-def _lane(shape: Shape) -> Lane:
+def _lane(shape: TransformerShape) -> Lane:
     """Decoding of the last tokens of a full cache, by JAX and, where it is there, PyTorch."""
     prompt = shape.context - series.SCAN_STEPS
     weights = series.init_weights(shape)
@@ -294,7 +294,7 @@ def _check_twin() -> None:
                 )
 
 
-def _differences(shape: Shape, run: Callable[..., Any]) -> list[float]:
+def _differences(shape: TransformerShape, run: Callable[..., Any]) -> list[float]:
     """How far apart the logits of the last tokens of a short cache are, for each way of attention."""
     weights = series.init_weights(shape)
     cache = _filled(*series.init_cache(Case(shape)))

@@ -22,7 +22,7 @@ from kvtui.bench.nn.attention import scoring
 from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
-from kvtui.cases.case import Shape
+from kvtui.cases.case import TransformerShape
 
 Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """Queries, keys and values [heads, rows, width], and a scale, to attention outputs [heads, group, value]."""
@@ -61,7 +61,7 @@ class Layer(NamedTuple):
 class Twin(NamedTuple):
     """The model of ``shape``; ``cos`` and ``sin`` are [context, pairs]."""
 
-    shape: Shape
+    shape: TransformerShape
     embedding: Tensor
     layers: tuple[Layer, ...]
     norm: Tensor
@@ -75,7 +75,7 @@ def version() -> str:
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
 
 
-def twin(shape: Shape, weights: transformer.Weights, cache: Cache) -> Twin:
+def twin(shape: TransformerShape, weights: transformer.Weights, cache: Cache) -> Twin:
     """The model with the same weights and a copy of ``cache``, one contiguous sequence."""
     pairs = (shape.rope_dim or shape.head_dim) // 2
     angles = np.asarray(positions.angles(jnp.arange(shape.context), pairs))

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import Values
+from kvtui.cases.columns import ColumnValues
 
 SERIES = ("prefill", "decode_step")
 DEVIATIONS = 3
@@ -110,15 +110,15 @@ def joined(spreads: Sequence[Spread]) -> Spread:
     )
 
 
-def _rows(rows: Iterable[Values]) -> dict[tuple[str, str], list[Values]]:
+def _rows(rows: Iterable[ColumnValues]) -> dict[tuple[str, str], list[ColumnValues]]:
     """Repeats of each row under its group and label."""
-    found: dict[tuple[str, str], list[Values]] = {}
+    found: dict[tuple[str, str], list[ColumnValues]] = {}
     for row in rows:
         found.setdefault((str(row["group"]), str(row["label"])), []).append(row)
     return found
 
 
-def _row(key: tuple[str, str], a: list[Values], b: list[Values]) -> list[Difference]:
+def _row(key: tuple[str, str], a: list[ColumnValues], b: list[ColumnValues]) -> list[Difference]:
     cases = {row["case"] for row in (*a, *b) if row["case"] is not None}
     if len(cases) > 1:
         return [Difference(*key, "", None, None, None, "other case", "the label stands for different cases")]
@@ -136,11 +136,11 @@ def _row(key: tuple[str, str], a: list[Values], b: list[Values]) -> list[Differe
     return found
 
 
-def _status(rows: Sequence[Values]) -> str:
+def _status(rows: Sequence[ColumnValues]) -> str:
     return ", ".join(dict.fromkeys(str(row["status"]) for row in rows))
 
 
-def _spread(rows: Sequence[Values], series: str) -> Spread | None:
+def _spread(rows: Sequence[ColumnValues], series: str) -> Spread | None:
     spreads = [
         Spread(*(row[f"{series}_ms_{name}"] for name in ("p50", "p20", "p80", "mad")))
         for row in rows

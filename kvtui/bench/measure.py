@@ -54,7 +54,7 @@ from kvtui.bench.series import (
 )
 from kvtui.cases import prediction as predict
 from kvtui.cases import protocol
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget, Job, Status
 from kvtui.cases.statistics import Summary, entropy_bits, summary
 from kvtui.engine.basis.errors import InputError
@@ -78,7 +78,7 @@ Stage = Callable[[str], None]
 Record = dict[str, Any]
 Samples = dict[str, list[float]]
 
-_weights_of: dict[Shape, Weights] = {}
+_weights_of: dict[TransformerShape, Weights] = {}
 
 
 def measure(job: Job, emit: Emit) -> tuple[Record, Samples]:
@@ -174,7 +174,7 @@ def _check_memory(case: Case, device: jax.Device) -> None:
         raise MemoryError(f"weights and cache need {format_bytes(needed)}, the machine has {format_bytes(there)}")
 
 
-def _weights(shape: Shape) -> Weights:
+def _weights(shape: TransformerShape) -> Weights:
     """Weights of ``shape``, kept until another shape's are asked for."""
     if shape not in _weights_of:
         _weights_of.clear()
@@ -196,7 +196,7 @@ def _step_checks(step: Program, state: State) -> Record:
     }
 
 
-def _routing_entropy(shape: Shape, given: Inputs) -> float | None:
+def _routing_entropy(shape: TransformerShape, given: Inputs) -> float | None:
     if not shape.experts:
         return None
     counts = jax.jit(functools.partial(transformer.routing, shape))(given.weights, given.prompt)

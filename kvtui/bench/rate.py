@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import Values
+from kvtui.cases.columns import ColumnValues
 
 LEAST_BYTES = 2**25
 """A step that moves less is the cost of starting programs, not of moving bytes."""
@@ -35,7 +35,7 @@ def probed(host: Mapping[str, Any]) -> Rate | None:
     return max(found, key=lambda rate: rate.bytes, default=None)
 
 
-def reached(rows: Iterable[Values]) -> Rate | None:
+def reached(rows: Iterable[ColumnValues]) -> Rate | None:
     """Bytes that the largest cached decode step had to move, over its median time; None without one."""
     found = [
         Rate(row["floor_bytes"] / row["decode_step_ms_p50"] / 1e6, int(row["floor_bytes"]), str(row["label"]))

@@ -28,7 +28,7 @@ from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.init import array_shape
 from kvtui.bench.nn.transformer import Weights
 from kvtui.cases import prediction as predict
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget
 from kvtui.cases.statistics import settled
 from kvtui.engine.basis.units import MIB
@@ -86,7 +86,7 @@ def scan_steps(case: Case) -> int:
     return min(LARGE_SCAN_STEPS if large else SCAN_STEPS, case.cache_length - case.prompt)
 
 
-def init_weights(shape: Shape) -> Weights:
+def init_weights(shape: TransformerShape) -> Weights:
     """Random weights, always the same."""
     return transformer.init_weights(shape, SEED)
 

@@ -26,8 +26,8 @@ from kvtui.cases.columns import (
     COLUMNS,
     REFERENCE_COLUMNS,
     TEXT_COLUMNS,
+    ColumnValues,
     Measured,
-    Values,
     is_number,
     sharing,
     table_row,
@@ -54,8 +54,8 @@ class Stored:
     """A run as it was read: its ``folder`` or file, ``about`` (run.json), table ``rows``, and what was ``measured``."""
 
     folder: Path
-    about: Values
-    rows: list[Values]
+    about: ColumnValues
+    rows: list[ColumnValues]
     measured: list[Measured]
 
     @property
@@ -68,7 +68,7 @@ class Stored:
 class Writer:
     """Appends to a run's folder, one case at a time; each is on the disk before ``add`` returns."""
 
-    def __init__(self, folder: Path, about: Values) -> None:
+    def __init__(self, folder: Path, about: ColumnValues) -> None:
         self.folder, self.about, self.sweep = folder, about, _sweep_of(about)
         self._shared = sharing(self.sweep)
         self._samples = (folder / SAMPLES).open("a", encoding="utf-8", newline="\n")
@@ -104,7 +104,7 @@ class Writer:
         self.about["host"] = dict(host)
         self._write_about()
 
-    def add(self, outcome: Outcome) -> list[Values]:
+    def add(self, outcome: Outcome) -> list[ColumnValues]:
         """Store what a job measured; gives the table lines that came of it."""
         one = Measured(outcome.job.case.key, repeat_of(outcome.job), outcome.record, outcome.samples)
         _append(self._samples, json.dumps(one._asdict(), ensure_ascii=False, separators=(",", ":")) + "\n")
@@ -189,7 +189,7 @@ def newest_of_each_kind(path: Path) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def csv_text(rows: Iterable[Values]) -> str:
+def csv_text(rows: Iterable[ColumnValues]) -> str:
     """``rows`` as CSV lines under COLUMNS, without a heading."""
     return csv_.table([row[name] for name in COLUMNS] for row in rows)
 
@@ -247,7 +247,7 @@ def _cut_torn_line(path: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _read_about(folder: Path) -> Values:
+def _read_about(folder: Path) -> ColumnValues:
     path = folder / RUN
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
@@ -260,11 +260,11 @@ def _read_about(folder: Path) -> Values:
     return about
 
 
-def _sweep_of(about: Values) -> Sweep:
+def _sweep_of(about: ColumnValues) -> Sweep:
     return Sweep.from_json(about.get("sweep") or {})
 
 
-def _read_measured(path: Path, about: Values) -> list[Measured]:
+def _read_measured(path: Path, about: ColumnValues) -> list[Measured]:
     """The whole lines of ``path``; of a case that stands twice, the last.
 
     Cases are named by the keys they have today, whatever keys the version that measured them gave.
@@ -293,7 +293,7 @@ def _read_measured(path: Path, about: Values) -> list[Measured]:
     return list(found.values())
 
 
-def _read_table(path: Path) -> list[Values]:
+def _read_table(path: Path) -> list[ColumnValues]:
     if path.stat().st_size > MOST_CSV_BYTES:
         raise InputError(f"{plain(str(path))}: too large for a sweep")
     try:
@@ -307,8 +307,8 @@ def _read_table(path: Path) -> list[Values]:
     return [_table_row(dict(zip(heads, line, strict=True))) for line in lines[1:] if len(line) == len(heads)]
 
 
-def _table_row(texts: Mapping[str, str]) -> Values:
-    row: Values = dict.fromkeys(COLUMNS)
+def _table_row(texts: Mapping[str, str]) -> ColumnValues:
+    row: ColumnValues = dict.fromkeys(COLUMNS)
     row |= {name: _value(name, text) for name, text in texts.items()}
     row["attn_variant"] = row["attn_variant"] or str(row["attn_type"] or "").partition("(")[0] or None
     row["status"] = row["status"] or ("oom" if row["oom"] else "ok")

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
 from kvtui.bench.store import Stored, csv_text
-from kvtui.cases.columns import COLUMNS, Values
-from kvtui.cases.groups import Group
+from kvtui.cases.columns import COLUMNS, ColumnValues
+from kvtui.cases.groups import SweepGroup
 from kvtui.engine.basis.units import format_bytes, format_count, format_tokens
 from kvtui.output import csv as csv_
 from kvtui.output import json as json_
@@ -28,7 +28,7 @@ class Look(NamedTuple):
     ascii_only: bool = False
 
 
-def sweep_table(rows: Sequence[Values], form: str, look: Look) -> str:
+def sweep_table(rows: Sequence[ColumnValues], form: str, look: Look) -> str:
     """Table lines of a run in one of FORMATS; text and Markdown show the main figures, the others all columns."""
     match form:
         case "csv":
@@ -51,7 +51,7 @@ def decode_table(run: Stored, form: str, look: Look) -> str:
     return _table(_DECODE, _cells(_DECODE, rows), form, look)
 
 
-def decode_rows(run: Stored) -> Iterator[Values]:
+def decode_rows(run: Stored) -> Iterator[ColumnValues]:
     """One flat line for each variant, repeat and position of a decode run."""
     curves = {(one.case, one.repeat): one.curve for one in run.measured}
     for row in run.rows:
@@ -65,9 +65,9 @@ def decode_rows(run: Stored) -> Iterator[Values]:
             }
 
 
-def group_table(groups: Iterable[Group], size: str, form: str, look: Look) -> str:
+def group_table(groups: Iterable[SweepGroup], size: str, form: str, look: Look) -> str:
     """What each group asks, its axes at ``size``, its rows, its different cases, and those that no group before has."""
-    found: list[Values] = []
+    found: list[ColumnValues] = []
     seen: set[str] = set()
     for group in groups:
         rows = group.rows(size)
@@ -109,15 +109,15 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[object]], form: st
     return render(columns, rows, "markdown" if form == "md" else form, look.width, look.color, look.ascii_only)
 
 
-def _json_line(values: Values) -> str:
+def _json_line(values: ColumnValues) -> str:
     return json.dumps(clean(values), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _cells(columns: Sequence[Column], rows: Iterable[Values]) -> list[list[object]]:
+def _cells(columns: Sequence[Column], rows: Iterable[ColumnValues]) -> list[list[object]]:
     return [[_cell(row, column.key) for column in columns] for row in rows]
 
 
-def _cell(row: Values, key: str) -> object:
+def _cell(row: ColumnValues, key: str) -> object:
     """A value of ``row``; keys of the kind "<series>_band" and "kv_ratio" are made of others."""
     if key.endswith("_band"):
         series = key.removesuffix("_band")
@@ -129,7 +129,7 @@ def _cell(row: Values, key: str) -> object:
     return row[key]
 
 
-def _varies(rows: Iterable[Values], key: str) -> bool:
+def _varies(rows: Iterable[ColumnValues], key: str) -> bool:
     """Whether a column that is mostly the same says anything in ``rows``."""
     usual = _SOMETIMES[key]
     return any(row[key] not in usual for row in rows)
@@ -156,11 +156,11 @@ def _difference(row: Difference) -> tuple[object, ...]:
     )
 
 
-def _groups_text(groups: Sequence[Values], size: str, cases: int, look: Look) -> str:
-    from kvtui.output.lines import Line, to_ascii, wrap, write
+def _groups_text(groups: Sequence[ColumnValues], size: str, cases: int, look: Look) -> str:
+    from kvtui.output.lines import StyledLine, to_ascii, wrap, write
 
     say = to_ascii if look.ascii_only else str
-    lines: list[Line] = []
+    lines: list[StyledLine] = []
     for group in groups:
         counts = f"{group['rows']} rows, {group['cases']} cases"
         lines.append(((f"{group['group']:<16}", "strong"), (counts, "dim")))

@@ -8,7 +8,7 @@ _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype
 BLANK = 0x2800
 
 Dots = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def curve(width: int, height: int, y: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Dots:
@@ -28,7 +28,7 @@ def curve(width: int, height: int, y: np.ndarray[tuple[int], np.dtype[np.float64
     return from_dots(width, height, columns, dots)
 
 
-def from_dots(width: int, height: int, columns: Places, rows: Places) -> Dots:
+def from_dots(width: int, height: int, columns: Indices, rows: Indices) -> Dots:
     """Code points of single dots in ``height`` × ``width`` cells; 0 where there is none.
 
     ``columns`` count dots from the left (two per cell), ``rows`` from the top (four per cell); all lie inside.

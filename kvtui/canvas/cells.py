@@ -25,7 +25,7 @@ class Span(NamedTuple):
     under: int = Ink.NONE
 
 
-Row = Sequence[Span]
+InkRow = Sequence[Span]
 
 
 class Cells:
@@ -60,7 +60,7 @@ class Cells:
         if under is not None:
             self.under[y, x:end] = under
 
-    def put_row(self, x: int, y: int, row: Row) -> None:
+    def put_row(self, x: int, y: int, row: InkRow) -> None:
         """Write the spans of ``row`` one after another."""
         for span in row:
             self.put(x, y, span.text, span.ink, None if span.under == Ink.NONE else span.under)

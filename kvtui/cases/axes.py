@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kvtui.cases.case import CacheLayout, Case, Row, Sampler, Shape
+from kvtui.cases.case import CacheLayout, Case, Sampler, SweepRow, TransformerShape
 from kvtui.engine.model import parameters
 
 WINDOW = 32
 
 
-class Scale(NamedTuple):
+class ModelSize(NamedTuple):
     """A model size: width, heads, elements per head, blocks."""
 
     dim: int
@@ -28,12 +28,12 @@ class Scale(NamedTuple):
 SCALES = {
     f"{scale.dim}x{scale.blocks}": scale
     for scale in (
-        Scale(64, 4, 16, 2),
-        Scale(128, 4, 32, 3),
-        Scale(256, 8, 32, 6),
-        Scale(512, 16, 32, 8),
-        Scale(512, 16, 32, 16),
-        Scale(768, 12, 64, 12),
+        ModelSize(64, 4, 16, 2),
+        ModelSize(128, 4, 32, 3),
+        ModelSize(256, 8, 32, 6),
+        ModelSize(512, 16, 32, 8),
+        ModelSize(512, 16, 32, 16),
+        ModelSize(768, 12, 64, 12),
     )
 }
 SAMPLERS = {
@@ -49,7 +49,7 @@ SAMPLERS = {
 }
 
 
-def row_at(group: str, base: str, point: Mapping[str, Any]) -> Row:
+def row_at(group: str, base: str, point: Mapping[str, Any]) -> SweepRow:
     """The row of ``group`` where the base case, of the model ``base``, has the axis values of ``point``."""
     case = _set(Case(), "model", base)
     for axis in sorted(point, key=ORDER.index):
@@ -57,7 +57,7 @@ def row_at(group: str, base: str, point: Mapping[str, Any]) -> Row:
     attention = str(point["attention"])
     words = [_word(axis, value) for axis, value in point.items() if axis != "attention"]
     words.append(case.shape.attention if attention.startswith("GQA") else attention)
-    return Row(group, " · ".join(words), attention.partition("-")[0].partition(" ")[0], case)
+    return SweepRow(group, " · ".join(words), attention.partition("-")[0].partition(" ")[0], case)
 
 
 ORDER = (
@@ -161,7 +161,7 @@ def _windowed(case: Case, cache: CacheLayout) -> Case:
     return replace(case, shape=replace(case.shape, window=WINDOW), cache=cache)
 
 
-def _experts(shape: Shape, name: str) -> dict[str, int]:
+def _experts(shape: TransformerShape, name: str) -> dict[str, int]:
     """Fields of "experts/top-k", each as wide as the dense layer, or "matched": as many weights as it in all."""
     count, top_k = (int(word) for word in name.partition(" ")[0].split("/"))
     routed = {"experts": count, "experts_per_token": top_k}

@@ -32,7 +32,7 @@ def _known(field: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TransformerShape:
     """A decoder-only transformer.
 
     ``latent`` > 0 means MLA with a latent of that many elements, ``rope_dim`` rotary elements beside it and queries
@@ -114,7 +114,7 @@ class Case:
     for (a ring holds at most the window); None means the shape's context.
     """
 
-    shape: Shape = Shape()
+    shape: TransformerShape = TransformerShape()
     batch: int = 1
     prompt: int = 64
     cache: CacheLayout = "contiguous"
@@ -153,14 +153,16 @@ class Case:
         """The case of ``to_json``. Raises InputError for anything else."""
         try:
             rest = {key: value for key, value in values.items() if key not in {"shape", "sampler"}}
-            return cls(shape=Shape(**values.get("shape", {})), sampler=Sampler(**values.get("sampler", {})), **rest)
+            return cls(
+                shape=TransformerShape(**values.get("shape", {})), sampler=Sampler(**values.get("sampler", {})), **rest
+            )
         except (TypeError, AttributeError) as error:
             known = ", ".join(field.name for field in fields(cls))
             raise InputError(f"case: not a benchmark case ({known}): {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SweepRow:
     """A line of the sweep's table: its group, its label and attention variant within the group, and its case."""
 
     group: str

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvtui.cases.case import Row
+from kvtui.cases.case import SweepRow
 from kvtui.cases.prediction import kv_bytes, parameter_count, weight_bytes
 from kvtui.cases.sweep import Sweep
 from kvtui.engine.basis.untrusted import plain
@@ -105,7 +105,7 @@ TEXT_COLUMNS = {
     *("latent_mode", "status", "message", "device", "platform"),
 }
 
-Values = dict[str, Any]
+ColumnValues = dict[str, Any]
 
 
 class Measured(NamedTuple):
@@ -128,7 +128,7 @@ class Measured(NamedTuple):
         ]
 
 
-def table_row(row: Row, repeat: int, record: Mapping[str, Any], shared_by: int = 1) -> Values:
+def table_row(row: SweepRow, repeat: int, record: Mapping[str, Any], shared_by: int = 1) -> ColumnValues:
     """The line of ``row`` under COLUMNS; None where there is nothing to say.
 
     ``record`` is what was measured, ``shared_by`` the number of rows that this measurement stands for. A case that
@@ -184,7 +184,7 @@ def table_row(row: Row, repeat: int, record: Mapping[str, Any], shared_by: int =
     }
 
 
-def table_rows(sweep: Sweep, measured: Iterable[Measured]) -> list[Values]:
+def table_rows(sweep: Sweep, measured: Iterable[Measured]) -> list[ColumnValues]:
     """A line for every row of ``sweep`` whose case is in ``measured``, in the sweep's order, by repeat."""
     by_case: dict[str, list[Measured]] = {}
     for one in measured:

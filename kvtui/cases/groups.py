@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from kvtui.cases.axes import SAMPLERS, SCALES, row_at
-from kvtui.cases.case import Row
+from kvtui.cases.case import SweepRow
 from kvtui.engine.basis.errors import InputError, UnknownName
 
 SIZES = ("fast", "default", "full")
@@ -25,16 +25,16 @@ SOME_SAMPLERS = ("greedy", "T 1", "top-k 50", "top-p 0.9")
 THREE = ("MHA", "GQA", "MLA")
 FIVE = ("MHA", "GQA 1/2", "GQA", "MQA", "MLA")
 
-Grid = Mapping[str, Sequence[Any]]
+AxisGrid = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SweepGroup:
     """One comparison: its ``name``, what it asks, and its grids (axis → values) for each size."""
 
     name: str
     question: str
-    grids: Mapping[str, tuple[Grid, ...]]
+    grids: Mapping[str, tuple[AxisGrid, ...]]
 
     def axes(self, size: str) -> dict[str, tuple[Any, ...]]:
         """Every axis of the group with all of its values, in order of first appearance."""
@@ -44,9 +44,9 @@ class Group:
                 found.setdefault(axis, {}).update(dict.fromkeys(values))
         return {axis: tuple(values) for axis, values in found.items()}
 
-    def rows(self, size: str) -> tuple[Row, ...]:
+    def rows(self, size: str) -> tuple[SweepRow, ...]:
         """The rows of ``size``; where grids overlap, each case stands once."""
-        found: dict[str, Row] = {}
+        found: dict[str, SweepRow] = {}
         for grid in self.grids[size]:
             for values in product(*grid.values()):
                 row = row_at(self.name, BASES[size], dict(zip(grid, values, strict=True)))
@@ -55,7 +55,7 @@ class Group:
 
 
 GROUPS = (
-    Group(
+    SweepGroup(
         "attention_type",
         "which attention, all else equal",
         {
@@ -64,7 +64,7 @@ GROUPS = (
             "full": ({"attention": (*FIVE, "MLA-32", "MLA-128", "MLA naive")},),
         },
     ),
-    Group(
+    SweepGroup(
         "scale",
         "how cost grows with the model",
         {
@@ -76,7 +76,7 @@ GROUPS = (
             "full": ({"model": ALL_SCALES, "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "batch_size",
         "throughput against batch",
         {
@@ -85,7 +85,7 @@ GROUPS = (
             "full": ({"batch": (1, 4, 8, 16, 32, 64, 128), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "context_len",
         "cost of a longer context; the prompt is half of it",
         {
@@ -97,7 +97,7 @@ GROUPS = (
             "full": ({"context": (64, 128, 256, 512, 1024, 2048), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "dtype",
         "16-bit weights and cache, and an 8-bit cache",
         {
@@ -117,7 +117,7 @@ GROUPS = (
             ),
         },
     ),
-    Group(
+    SweepGroup(
         "sampling",
         "what choosing the next token costs",
         {
@@ -126,7 +126,7 @@ GROUPS = (
             "full": ({"vocab": (256, 32_768), "sampler": tuple(SAMPLERS), "attention": ("MHA",)},),
         },
     ),
-    Group(
+    SweepGroup(
         "kv_cache",
         "with a cache, without, and its other layouts; its size by model",
         {
@@ -146,7 +146,7 @@ GROUPS = (
             ),
         },
     ),
-    Group(
+    SweepGroup(
         "moe",
         "experts: as wide as the dense layer, and of the same total size",
         {
@@ -155,7 +155,7 @@ GROUPS = (
             "full": ({"experts": ("dense", *EXPERTS, *(f"{one} matched" for one in EXPERTS)), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "activation",
         "SwiGLU against GELU, also with as many weights",
         {
@@ -164,7 +164,7 @@ GROUPS = (
             "full": ({"activation": ("SwiGLU", "GELU", "GELU matched"), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "pos_encoding",
         "how tokens know their place",
         {
@@ -175,7 +175,7 @@ GROUPS = (
             "full": ({"positions": ("RoPE", "ALiBi", "learned", "sinusoidal", "RoPE window"), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "gqa_vs_cache",
         "KV heads against cache size and speed; the prompt is half of the context",
         {
@@ -184,7 +184,7 @@ GROUPS = (
             "full": ({"context": (128, 256, 512, 1024, 2048), "attention": FIVE},),
         },
     ),
-    Group(
+    SweepGroup(
         "scale_dtype",
         "what 16 bits buy, by model size",
         {
@@ -196,7 +196,7 @@ GROUPS = (
             "full": ({"model": FOUR_SCALES, "dtype": ("fp32", "bf16"), "attention": THREE},),
         },
     ),
-    Group(
+    SweepGroup(
         "batch_attn",
         "attention against batch: where one overtakes the other",
         {
@@ -209,7 +209,7 @@ GROUPS = (
 NAMES = tuple(group.name for group in GROUPS)
 
 
-def find_groups(names: Iterable[str] | None) -> tuple[Group, ...]:
+def find_groups(names: Iterable[str] | None) -> tuple[SweepGroup, ...]:
     """The groups called ``names``, in the sweep's order; all of them for None.
 
     Raises InputError that lists the valid names when one is not among them.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.engine.device.spec import DeviceSpec, Memory
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Latent
@@ -44,7 +44,7 @@ HOST = DeviceSpec(
 
 
 @lru_cache(maxsize=1024)
-def model_spec(shape: Shape) -> ModelSpec:
+def model_spec(shape: TransformerShape) -> ModelSpec:
     """The planner's description of ``shape``: tied embeddings, two norms per block and one at the end, no biases."""
     ffn_weights, experts = _feed_forward(shape)
     layer = Layer((_cache(shape),), _attention_weights(shape) + ffn_weights + 2 * shape.dim, experts, _width(shape))
@@ -65,17 +65,17 @@ def model_spec(shape: Shape) -> ModelSpec:
     )
 
 
-def kv_format(shape: Shape) -> Format:
+def kv_format(shape: TransformerShape) -> Format:
     """The format of K and V; int8 has one fp32 scale per head and position."""
     return FORMATS[KV_FORMATS[shape.kv_dtype]]
 
 
-def parameter_count(shape: Shape) -> int:
+def parameter_count(shape: TransformerShape) -> int:
     """Trainable weights: every expert, tied embeddings once, learned positions, and nothing that no token uses."""
     return model_spec(shape).parameters or 0
 
 
-def weight_bytes(shape: Shape) -> int:
+def weight_bytes(shape: TransformerShape) -> int:
     """Bytes of all weights."""
     return FORMATS[shape.dtype].bytes(parameter_count(shape))
 
@@ -143,30 +143,30 @@ def _scenario(case: Case, tokens: int) -> Scenario:
     )
 
 
-def _cache(shape: Shape) -> Cache:
+def _cache(shape: TransformerShape) -> Cache:
     if shape.latent:
         return Latent(shape.heads, shape.latent, shape.rope_dim, cap=shape.window)
     return _softmax(shape, shape.kv_heads, shape.head_dim)
 
 
-def _expanded(shape: Shape) -> Cache:
+def _expanded(shape: TransformerShape) -> Cache:
     """What prefill attends to: a latent's keys and values as full heads."""
     return _softmax(shape, shape.heads, shape.head_dim + shape.rope_dim) if shape.latent else _cache(shape)
 
 
-def _softmax(shape: Shape, kv_heads: int, k_dim: int) -> Attention:
+def _softmax(shape: TransformerShape, kv_heads: int, k_dim: int) -> Attention:
     kind: AttentionKind = "full" if shape.window is None else "sliding_window"
     return Attention(kind, shape.heads, kv_heads, k_dim, shape.head_dim, shape.window)
 
 
-def _attention_weights(shape: Shape) -> int:
+def _attention_weights(shape: TransformerShape) -> int:
     dim, heads, head = shape.dim, shape.heads, shape.head_dim
     if shape.latent:
         return parameters.latent(dim, heads, shape.latent, shape.rope_dim, head, head, shape.query_latent)
     return parameters.attention(dim, heads, shape.kv_heads, head, head)
 
 
-def _feed_forward(shape: Shape) -> tuple[int, Experts | None]:
+def _feed_forward(shape: TransformerShape) -> tuple[int, Experts | None]:
     gated = shape.activation == "swiglu"
     if not shape.experts:
         return parameters.mlp(shape.dim, shape.hidden, gated=gated), None
@@ -174,5 +174,5 @@ def _feed_forward(shape: Shape) -> tuple[int, Experts | None]:
     return router, routed
 
 
-def _width(shape: Shape) -> int:
+def _width(shape: TransformerShape) -> int:
     return shape.hidden * max(1, shape.experts_per_token)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from kvtui.cases.axes import row_at
-from kvtui.cases.case import Case, Row
+from kvtui.cases.case import Case, SweepRow
 from kvtui.cases.protocol import Budget, Job
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -33,7 +33,7 @@ DECODE_ROOM = 64
 class Sweep:
     """What a run measures: its ``rows``, and one of the ``jobs`` for each different case and repeat, in order."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SweepRow, ...]
     jobs: tuple[Job, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Sweep:
         try:
             cases = {key: Case.from_json(case) for key, case in values["cases"].items()}
             rows = tuple(
-                Row(str(row["group"]), str(row["label"]), str(row["variant"]), cases[row["case"]])
+                SweepRow(str(row["group"]), str(row["label"]), str(row["variant"]), cases[row["case"]])
                 for row in values["rows"]
             )
             jobs = tuple(Job.from_json({**job, "case": cases[job["case"]].to_json()}) for job in values["jobs"])
@@ -68,7 +68,7 @@ class Sweep:
 
 
 def sweep(
-    rows: Sequence[Row], budget: Budget, repeat: int = 1, seed: int = SEED, positions: Collection[int] = ()
+    rows: Sequence[SweepRow], budget: Budget, repeat: int = 1, seed: int = SEED, positions: Collection[int] = ()
 ) -> Sweep:
     """Jobs for every different case of ``rows``, each once per repeat.
 
@@ -90,7 +90,7 @@ def repeat_of(job: Job) -> int:
     return int(job.id.rpartition("-")[2])
 
 
-def decode_rows(size: str, positions: Sequence[int] | None = None) -> tuple[tuple[Row, ...], tuple[int, ...]]:
+def decode_rows(size: str, positions: Sequence[int] | None = None) -> tuple[tuple[SweepRow, ...], tuple[int, ...]]:
     """Rows that compare attention variants side by side, and the ``positions`` (or the size's own) for their curves.
 
     The prompt is as long as the first position, and the context has room behind the last. Raises InputError for a

@@ -20,8 +20,8 @@ from kvtui.bench.compare import compare, host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started
 from kvtui.bench.table import Look
 from kvtui.cases import groups
-from kvtui.cases.case import Row
-from kvtui.cases.columns import Values, is_number
+from kvtui.cases.case import SweepRow
+from kvtui.cases.columns import ColumnValues, is_number
 from kvtui.cases.protocol import Budget
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
 from kvtui.commands.answer import Answer
@@ -273,7 +273,7 @@ def _narrate(writer: store.Writer, event: Event) -> None:
             say(f"{rows[0]['group']}, {rows[0]['label']}{shared}: {'' if step is None else table.ms(step)} ms per step")
 
 
-def _keep(writer: store.Writer, event: Event) -> Sequence[Values]:
+def _keep(writer: store.Writer, event: Event) -> Sequence[ColumnValues]:
     """Store what came of ``event``; the table lines of an outcome. Raises InputError on another machine than before."""
     match event:
         case Started(host):
@@ -287,7 +287,7 @@ def _keep(writer: store.Writer, event: Event) -> Sequence[Values]:
     return ()
 
 
-def _names(rows: Sequence[Row]) -> dict[str, str]:
+def _names(rows: Sequence[SweepRow]) -> dict[str, str]:
     return {row.case.key: f"{row.group}, {row.label}" for row in reversed(rows)}
 
 

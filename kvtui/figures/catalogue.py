@@ -1,8 +1,8 @@
 """Every figure there is: its question, what it is drawn from, its parameters, and how it is built.
 
-An ``Entry`` is drawn from one of four kinds of source. "scenario" is the current scenario alone, "models" the same with
-up to four models in its place, "shape" nothing but the parameters, and "run" what was measured: the rows of a table or,
-for ``reads`` "decode", results by variant.
+A ``CatalogueFigure`` is drawn from one of four kinds of source. "scenario" is the current scenario alone, "models" the
+same with up to four models in its place, "shape" nothing but the parameters, and "run" what was measured: the rows of a
+table or, for ``reads`` "decode", results by variant.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
 from kvtui.figures.overlay import overlay
 
-Source = Literal["scenario", "models", "shape", "run"]
-Table = Literal["", "sweep", "decode", "trained", "batches"]
-Kind = Literal["count", "counts", "tokens", "token counts", "gigabytes", "ratio", "choice"]
-Values = Mapping[str, Any]
+FigureSource = Literal["scenario", "models", "shape", "run"]
+RunTable = Literal["", "sweep", "decode", "trained", "batches"]
+ParameterKind = Literal["count", "counts", "tokens", "token counts", "gigabytes", "ratio", "choice"]
+ParameterValues = Mapping[str, Any]
 
 MOST_COUNT, MOST_COUNTS, MOST_GB = 1_000_000, 16, 1_000_000.0
 
@@ -38,7 +38,7 @@ class Parameter(NamedTuple):
 
     name: str
     means: str
-    kind: Kind
+    kind: ParameterKind
     default: Any = None
     choices: tuple[str, ...] = ()
 
@@ -101,7 +101,7 @@ class Parameter(NamedTuple):
         return found
 
 
-class Entry(NamedTuple):
+class CatalogueFigure(NamedTuple):
     """A figure of the catalogue. ``function`` takes its source (none for a "shape") and ``parameters`` by name.
 
     ``group`` is the heading it stands under; ``reads`` is what a "run" must be.
@@ -111,10 +111,10 @@ class Entry(NamedTuple):
     title: str
     question: str
     group: str
-    source: Source
+    source: FigureSource
     function: Callable[..., Figure]
     parameters: tuple[Parameter, ...] = ()
-    reads: Table = ""
+    reads: RunTable = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Entry(NamedTuple):
         return {one.name: one.default for one in self.parameters}
 
 
-def parse_values(entry: Entry, texts: Mapping[str, str]) -> dict[str, Any]:
+def parse_values(entry: CatalogueFigure, texts: Mapping[str, str]) -> dict[str, Any]:
     """The entry's parameters with those of ``texts`` read. Raises InputError, for an unknown name too."""
     known = {one.name: one for one in entry.parameters}
     for name in texts:
@@ -131,7 +131,7 @@ def parse_values(entry: Entry, texts: Mapping[str, str]) -> dict[str, Any]:
     return {**entry.defaults, **{name: known[name].parse(text) for name, text in texts.items()}}
 
 
-def find_entry(id: str) -> Entry:
+def find_entry(id: str) -> CatalogueFigure:
     """The entry called ``id``. Raises UnknownName."""
     found = next((entry for entry in ENTRIES if entry.id == id), None)
     if found is None:
@@ -140,11 +140,11 @@ def find_entry(id: str) -> Entry:
 
 
 def build(
-    entry: Entry,
+    entry: CatalogueFigure,
     scenario: Scenario | None = None,
     models: Iterable[ModelSpec] = (),
     measured: Any = (),
-    values: Values | None = None,
+    values: ParameterValues | None = None,
 ) -> Figure:
     """The figure of ``entry`` with the parameter ``values``, of ``scenario`` (and ``models``) or of what was measured.
 
@@ -189,42 +189,42 @@ def _default(parameter: Parameter, value: Any) -> Parameter:
 
 
 _PLANNED = (
-    Entry(
+    CatalogueFigure(
         *cache.KV_CONTEXT,
         "memory",
         "models",
         cache.sequence_by_context,
         (LONGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.MEMORY_CONTEXT,
         "memory",
         "models",
         cache.memory_by_context,
         (LONGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.MEMORY_BATCH,
         "memory",
         "models",
         cache.memory_by_batch,
         (LARGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.MEMORY_MAP,
         "memory",
         "scenario",
         cache.memory_map,
         (LONGEST, LARGEST),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.FRONTIER,
         "memory",
         "models",
         cache.frontier,
         (LONGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.CONTEXT_MEMORY,
         "memory",
         "models",
@@ -234,60 +234,60 @@ _PLANNED = (
             Parameter("most_gb", "most memory of a device in GB", "gigabytes", 640.0),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.PARTS,
         "memory",
         "models",
         cache.parts,
     ),
-    Entry(
+    CatalogueFigure(
         *cache.LAYER_KINDS,
         "memory",
         "scenario",
         cache.layer_kinds,
         (Parameter("contexts", "contexts to compare", "token counts", (8192, 32_768, 131_072)),),
     ),
-    Entry(
+    CatalogueFigure(
         *cache.FORMAT_SIZES,
         "memory",
         "scenario",
         cache.formats,
     ),
-    Entry(
+    CatalogueFigure(
         *cache.CATALOGUE,
         "memory",
         "scenario",
         cache.catalogue,
     ),
-    Entry(
+    CatalogueFigure(
         *cache.SPEED_MAP,
         "speed",
         "scenario",
         cache.speed_map,
         (LONGEST, LARGEST),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.SPEED_CONTEXT,
         "speed",
         "models",
         serving.speed_by_context,
         (LONGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.SPEED_BATCH,
         "speed",
         "models",
         serving.speed_by_batch,
         (LARGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *roofline_plot.DEVICE_ROOFLINE,
         "speed",
         "models",
         roofline_plot.device,
         (LARGEST,),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.THROUGHPUT_MEMORY,
         "speed",
         "models",
@@ -297,7 +297,7 @@ _PLANNED = (
             Parameter("most_gb", "most memory of a device in GB", "gigabytes"),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.VARIANTS_MEMORY,
         "speed",
         "scenario",
@@ -310,7 +310,7 @@ _PLANNED = (
             _default(ROPE, 64),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.SERVING_SURFACE,
         "speed",
         "scenario",
@@ -324,7 +324,7 @@ _PLANNED = (
 )
 
 _SHAPES = (
-    Entry(
+    CatalogueFigure(
         *estimates.ESTIMATE_GQA,
         "estimates",
         "shape",
@@ -338,7 +338,7 @@ _SHAPES = (
             Parameter("queries", "query heads of a KV head", "counts", (4, 8, 12, 24)),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *estimates.ESTIMATE_MLA,
         "estimates",
         "shape",
@@ -352,7 +352,7 @@ _SHAPES = (
             Parameter("latents", "elements of the latents", "counts", (1024, 512, 256, 64)),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *estimates.ESTIMATE_SWA,
         "estimates",
         "shape",
@@ -368,7 +368,7 @@ _SHAPES = (
             QUERIES,
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *estimates.ESTIMATE_DELTANET,
         "estimates",
         "shape",
@@ -382,7 +382,7 @@ _SHAPES = (
             Parameter("ratio", "DeltaNet to full attention layers", "ratio", (3, 1)),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *estimates.ESTIMATE_MOE,
         "estimates",
         "shape",
@@ -395,21 +395,21 @@ _SHAPES = (
             DTYPE,
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.EXTRAPOLATION,
         "shapes",
         "shape",
         serving.extrapolation,
         (DIM, BLOCKS, HEAD_DIM, LATENT, ROPE, SEQUENCES, FAMILY_DTYPE, _default(LONGEST, 131_072)),
     ),
-    Entry(
+    CatalogueFigure(
         *serving.CACHE_SURFACE,
         "shapes",
         "shape",
         serving.cache_surface,
         (BLOCKS, HEAD_DIM, QUERIES, LATENT, ROPE, SEQUENCES, FAMILY_DTYPE),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.CACHE_DEPTH,
         "shapes",
         "shape",
@@ -425,14 +425,14 @@ _SHAPES = (
             _default(DIM, 256),
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.LATENT_DIAL,
         "latent",
         "shape",
         latent.dial,
         (_default(DIM, 256), BLOCKS, HEAD_DIM, QUERIES, ROPE, CONTEXT, FAMILY_DTYPE, LATENTS),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.LATENT_WORK,
         "latent",
         "shape",
@@ -448,21 +448,21 @@ _SHAPES = (
             FAMILY_DTYPE,
         ),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.LATENT_SURFACE,
         "latent",
         "shape",
         latent.by_context,
         (DIM, BLOCKS, HEAD_DIM, QUERIES, ROPE, SEQUENCES, FAMILY_DTYPE, _default(LONGEST, 131_072), LATENTS),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.DECOUPLING,
         "latent",
         "shape",
         latent.decoupling,
         (BLOCKS, HEAD_DIM, QUERIES, ROPE, CONTEXT, FAMILY_DTYPE, _default(LATENTS, (32, 64, 128, 256))),
     ),
-    Entry(
+    CatalogueFigure(
         *latent.LATENT_DEPTH,
         "latent",
         "shape",
@@ -481,16 +481,18 @@ _SHAPES = (
 )
 
 
-def _measured(functions: Mapping[str, Callable[..., Figure]], group: str, reads: Table) -> tuple[Entry, ...]:
+def _measured(
+    functions: Mapping[str, Callable[..., Figure]], group: str, reads: RunTable
+) -> tuple[CatalogueFigure, ...]:
     """An entry for each function of measured rows; title and question are those it gives without rows."""
     empty = {id: function({} if reads == "decode" else []) for id, function in functions.items()}
     return tuple(
-        Entry(id, empty[id].title, empty[id].question, group, "run", function, reads=reads)
+        CatalogueFigure(id, empty[id].title, empty[id].question, group, "run", function, reads=reads)
         for id, function in functions.items()
     )
 
 
-ENTRIES: tuple[Entry, ...] = (
+ENTRIES: tuple[CatalogueFigure, ...] = (
     *_PLANNED,
     *_SHAPES,
     *_measured(sweep.FIGURES, "sweep", "sweep"),

@@ -17,9 +17,9 @@ from kvtui.engine.model.formats import canonical
 from kvtui.figures.family import MOST_BLOCKS
 from kvtui.figures.figure import Axis, Figure, Mark, Panel
 from kvtui.figures.measured import (
-    Row,
-    Rows,
-    Value,
+    ResultRow,
+    ResultRows,
+    ValueOf,
     cloud_marks,
     failures,
     figure,
@@ -40,10 +40,10 @@ class Quantity(NamedTuple):
     """What is drawn along ``axis``, and how a row gives it."""
 
     axis: Axis
-    of: Value
+    of: ValueOf
 
 
-def case_of(row: Row) -> Case | None:
+def case_of(row: ResultRow) -> Case | None:
     """The benchmark case that ``row`` describes; None where its columns contradict each other or are missing.
 
     A row of the published sweep lacks some columns: heads divide the width, the feed-forward layer is four times as
@@ -90,7 +90,7 @@ def case_of(row: Row) -> Case | None:
         return None
 
 
-def prefill_work(row: Row) -> float | None:
+def prefill_work(row: ResultRow) -> float | None:
     """Operations of the row's prefill, all sequences together; None where the row is no case that could be run."""
     case = case_of(row)
     try:
@@ -99,8 +99,8 @@ def prefill_work(row: Row) -> float | None:
         return None
 
 
-def _column(name: str, scale: float = 1.0) -> Value:
-    def of(row: Row) -> float | None:
+def _column(name: str, scale: float = 1.0) -> ValueOf:
+    def of(row: ResultRow) -> float | None:
         found = number(row, name)
         return None if found is None else scale * found
 
@@ -116,10 +116,10 @@ PREFILL = Quantity(Axis("prefill, median", "ms", "log10"), _column("prefill_ms_p
 SPEED = Quantity(Axis("throughput", "tokens/s", "log10"), _column("decode_tok_s"))
 CACHE = Quantity(Axis("KV cache", scale="log2", ticks="bytes"), _column("kv_cache_mb", MILLION))
 
-Space = tuple[Quantity, Quantity, Quantity, Quantity]
+Quantities = tuple[Quantity, Quantity, Quantity, Quantity]
 """What is drawn along x, y and z, and as the points' size."""
 
-SPACES: Mapping[str, tuple[str, str, tuple[Space, ...]]] = {
+SPACES: Mapping[str, tuple[str, str, tuple[Quantities, ...]]] = {
     "14": (
         "Prefill in space",
         "What makes prefill slow?",
@@ -161,7 +161,7 @@ PAIRS: Mapping[str, tuple[str, str, tuple[tuple[Quantity, Quantity], ...]]] = {
 }
 
 
-def _in_space(id: str, rows: Rows) -> Figure:
+def _in_space(id: str, rows: ResultRows) -> Figure:
     title, question, spaces = SPACES[id]
     panels = []
     for x, y, z, size in spaces:
@@ -173,7 +173,7 @@ def _in_space(id: str, rows: Rows) -> Figure:
     return _drawn(id, title, question, rows, panels)
 
 
-def _in_pairs(id: str, rows: Rows) -> Figure:
+def _in_pairs(id: str, rows: ResultRows) -> Figure:
     title, question, pairs = PAIRS[id]
     panels = [_panel(scatter_marks(rows, x.of, y.of, _variant), x.axis, y.axis) for x, y in pairs]
     return _drawn(id, title, question, rows, panels)
@@ -185,7 +185,7 @@ def _panel(marks: tuple[Mark, ...], x: Axis, y: Axis, z: Axis | None = None) -> 
     return Panel(f"{upward.label} by {across}{linear}", x, y, marks, z=z)
 
 
-def _drawn(id: str, title: str, question: str, rows: Rows, panels: list[Panel]) -> Figure:
+def _drawn(id: str, title: str, question: str, rows: ResultRows, panels: list[Panel]) -> Figure:
     why = missing_columns(rows, ("decode_tok_s",), "the sweep")
     if why:
         return nothing(id, title, question, why)
@@ -197,7 +197,7 @@ def _drawn(id: str, title: str, question: str, rows: Rows, panels: list[Panel]) 
     return figure(id, title, question, panels, notes)
 
 
-def _whole(row: Row, column: str, default: int | None = None) -> int:
+def _whole(row: ResultRow, column: str, default: int | None = None) -> int:
     found = number(row, column)
     if found is None or not found:
         if default is None:
@@ -206,17 +206,17 @@ def _whole(row: Row, column: str, default: int | None = None) -> int:
     return int(found)
 
 
-def _variant(row: Row) -> str:
+def _variant(row: ResultRow) -> str:
     return word(row, "attn_variant") or word(row, "attn_type") or "all"
 
 
-def _entry(id: str) -> Callable[[Rows], Figure]:
+def _entry(id: str) -> Callable[[ResultRows], Figure]:
     draw = _in_space if id in SPACES else _in_pairs
 
-    def drawn(rows: Rows) -> Figure:
+    def drawn(rows: ResultRows) -> Figure:
         return draw(id, once(rows))
 
     return drawn
 
 
-FIGURES: dict[str, Callable[[Rows], Figure]] = {id: _entry(id) for id in (*SPACES, *PAIRS)}
+FIGURES: dict[str, Callable[[ResultRows], Figure]] = {id: _entry(id) for id in (*SPACES, *PAIRS)}

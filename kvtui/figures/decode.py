@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kvtui.cases.statistics import percentile, without_outliers
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Axis, Figure, Histogram, Line, Panel, floats
-from kvtui.figures.measured import Rows, figure, number, word
+from kvtui.figures.measured import ResultRows, figure, number, word
 
 if TYPE_CHECKING:
     from kvtui.cases.columns import Measured
@@ -48,7 +48,7 @@ def panels(results: Results) -> Figure:
     return figure(*ABOUT, shown, notes)
 
 
-def results_of(rows: Rows, measured: Iterable[Measured]) -> Results:
+def results_of(rows: ResultRows, measured: Iterable[Measured]) -> Results:
     """A run of ``kvtui bench decode`` as results: its table ``rows`` name the variants that were ``measured``."""
     samples: dict[tuple[object, object], Measured] = {(one.case, one.repeat): one for one in measured}
     named = {(word(row, "label"), row.get("case"), row.get("repeat")): row for row in rows}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from kvtui.cases.case import Shape
+from kvtui.cases.case import TransformerShape
 from kvtui.cases.prediction import kv_format, model_spec, parameter_count
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
@@ -18,7 +18,7 @@ MOST_BLOCKS = 4096
 ATTENTIONS = ("MHA", "GQA", "MLA")
 
 
-class Family(NamedTuple):
+class ShapeFamily(NamedTuple):
     """``blocks`` layers with heads of ``head_dim``; GQA shares each KV head between ``queries`` query heads.
 
     MLA caches ``latent`` + ``rope`` elements per token and layer. Weights and cache are in ``dtype`` (fp32 or bf16).
@@ -33,7 +33,7 @@ class Family(NamedTuple):
     dtype: str = "fp32"
 
 
-def member(family: Family, dim: int, attention: str, latent: int | None = None) -> Shape:
+def member(family: ShapeFamily, dim: int, attention: str, latent: int | None = None) -> TransformerShape:
     """The family's model of width ``dim``, with a latent of another size if ``latent`` is given.
 
     Raises InputError when the heads do not divide the width, the KV heads the heads, or there are too many layers.
@@ -43,7 +43,7 @@ def member(family: Family, dim: int, attention: str, latent: int | None = None) 
     heads, rest = divmod(dim, family.head_dim)
     if rest or not heads:
         raise InputError(f"dim: {dim} is not a multiple of the head's {family.head_dim} elements")
-    common = Shape(
+    common = TransformerShape(
         dim=dim,
         heads=heads,
         head_dim=family.head_dim,
@@ -66,26 +66,26 @@ def member(family: Family, dim: int, attention: str, latent: int | None = None) 
             return common
 
 
-def widths(family: Family) -> list[int]:
+def widths(family: ShapeFamily) -> list[int]:
     """Eight widths of the family, at which GQA shares evenly: 128 to 1,024 for the family's own heads."""
     return [n * family.head_dim * family.queries for n in range(1, 9)]
 
 
-def spec(shape: Shape) -> ModelSpec:
+def spec(shape: TransformerShape) -> ModelSpec:
     """The planner's model of ``shape``."""
     return model_spec(shape)
 
 
-def millions(shape: Shape) -> float:
+def millions(shape: TransformerShape) -> float:
     """All weights of ``shape``, in millions."""
     return parameter_count(shape) / 1e6
 
 
-def token_bytes(shape: Shape) -> int:
+def token_bytes(shape: TransformerShape) -> int:
     """Cache bytes of one more token of one sequence."""
     return cache_bytes(model_spec(shape).caches, 1, kv_format(shape)).kv
 
 
-def token_elements(shape: Shape) -> int:
+def token_elements(shape: TransformerShape) -> int:
     """Cached elements of one token in one layer: 2 × KV heads × head, or latent + rotary part."""
     return shape.latent + shape.rope_dim if shape.latent else 2 * shape.kv_heads * shape.head_dim

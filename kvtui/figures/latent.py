@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.prediction import kv_format, step_flops
 from kvtui.engine.basis.units import format_tokens
-from kvtui.figures.family import ATTENTIONS, Family, member, millions, spec, token_bytes, token_elements, widths
+from kvtui.figures.family import ATTENTIONS, ShapeFamily, member, millions, spec, token_bytes, token_elements, widths
 from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, Surface, floats
 from kvtui.figures.overlay import CONTEXT, doublings, size_rules
 
@@ -43,7 +43,7 @@ def dial(
     latents: tuple[int, ...] = LATENTS,
 ) -> Figure:
     """Cache bytes of one sequence against the latent's size, and where it caches as much as MHA, GQA and MQA do."""
-    family = Family(blocks, head_dim, queries, rope=rope, dtype=dtype)
+    family = ShapeFamily(blocks, head_dim, queries, rope=rope, dtype=dtype)
     references = {name: member(family, dim, name) for name in REFERENCES}
     crossings = {name: token_elements(shape) - rope for name, shape in references.items()}
     sizes = floats([token_bytes(member(family, dim, "MLA", latent)) for latent in latents])
@@ -82,7 +82,7 @@ def depths(
     dim: int = 256,
 ) -> Figure:
     """Cache bytes of one sequence against weights over the family's widths, and by depth at width ``dim``."""
-    middle = Family(blocks[len(blocks) // 2], head_dim, queries, latent, rope, dtype=dtype)
+    middle = ShapeFamily(blocks[len(blocks) // 2], head_dim, queries, latent, rope, dtype=dtype)
     lines = []
     for attention in ATTENTIONS:
         shapes = [member(middle, width, attention) for width in widths(middle)]
@@ -137,7 +137,7 @@ def work(
 
     Absorbed attention works on the latents themselves; expanded attention makes keys and values of all of them anew.
     """
-    family = Family(blocks, head_dim, queries, latent, rope, dtype=dtype)
+    family = ShapeFamily(blocks, head_dim, queries, latent, rope, dtype=dtype)
     marks = [_worked(attention, member(family, dim, attention), context, 0) for attention in REFERENCES]
     shape = member(family, dim, "MLA")
     ways = {
@@ -181,7 +181,7 @@ def by_context(
     latents: tuple[int, ...] = LATENTS,
 ) -> Figure:
     """Cache bytes of ``batch`` sequences over the latent's size and context, with GQA and MHA of the same shape."""
-    family = Family(blocks, head_dim, queries, rope=rope, dtype=dtype)
+    family = ShapeFamily(blocks, head_dim, queries, rope=rope, dtype=dtype)
     contexts = doublings(512, longest)
     across = floats(latents)
     rows = {"MLA": floats([token_bytes(member(family, dim, "MLA", latent)) for latent in latents])}
@@ -228,8 +228,8 @@ def decoupling(
     latents: tuple[int, ...] = (32, 64, 128, 256),
 ) -> Figure:
     """What is cached per token and layer against weights: grows with the width for heads, is the same for a latent."""
-    family = Family(blocks, head_dim, queries, rope=rope, dtype=dtype)
-    kinds: dict[str, list[Shape]] = {
+    family = ShapeFamily(blocks, head_dim, queries, rope=rope, dtype=dtype)
+    kinds: dict[str, list[TransformerShape]] = {
         name: [member(family, width, name) for width in widths(family)] for name in ("MHA", "GQA")
     }
     kinds |= {f"MLA {latent}": [member(family, width, "MLA", latent) for width in widths(family)] for latent in latents}
@@ -265,7 +265,7 @@ def by_depth(
     latents: tuple[int, ...] = LATENTS,
 ) -> Figure:
     """Cache bytes over the latent's size and the number of layers, one panel for each of ``contexts``."""
-    family = Family(1, head_dim, queries, rope=rope, dtype=dtype)
+    family = ShapeFamily(1, head_dim, queries, rope=rope, dtype=dtype)
     layers = floats(DEPTHS)
     sizes = floats([token_bytes(member(family, dim, "MLA", latent)) for latent in latents])
     shared = floats([token_bytes(member(family, dim, "GQA"))] * len(latents))
@@ -288,7 +288,7 @@ def by_depth(
     return Figure(*LATENT_DEPTH, tuple(panels), (note,))
 
 
-def absorbed_flops(shape: Shape, context: int) -> int:
+def absorbed_flops(shape: TransformerShape, context: int) -> int:
     """Operations of one step's attention over ``context`` cached latents, all layers, on the latents themselves.
 
     Queries go into the latent's space and outputs come back: 2·heads·latent·(head + head); scores and sums over the
@@ -298,7 +298,7 @@ def absorbed_flops(shape: Shape, context: int) -> int:
     return shape.blocks * (around + 2 * context * spec(shape).layers[0].caches[0].macs_per_entry())
 
 
-def expanded_flops(shape: Shape, context: int) -> int:
+def expanded_flops(shape: TransformerShape, context: int) -> int:
     """The same with keys and values of every head made from all ``context`` latents at this step.
 
     Making them: 2·context·latent·heads·(head + head); scores and sums: 2·heads·context·(2·head + rope).
@@ -308,7 +308,7 @@ def expanded_flops(shape: Shape, context: int) -> int:
     return shape.blocks * (making + scores)
 
 
-def absorbing_flops(shape: Shape) -> int:
+def absorbing_flops(shape: TransformerShape) -> int:
     """Operations to multiply the up-projections into the query and output weights, all layers: no step needs to.
 
     2·heads·query latent·latent·head for the queries, 2·heads·head·latent·dim for the output.
@@ -317,15 +317,15 @@ def absorbing_flops(shape: Shape) -> int:
     return shape.blocks * 2 * shape.heads * per_head
 
 
-def _step_flops(shape: Shape, context: int) -> int:
+def _step_flops(shape: TransformerShape, context: int) -> int:
     """Operations of a whole decode step whose token is the ``context``-th."""
     return step_flops(Case(replace(shape, context=context + 1), prompt=1), context - 1)
 
 
-def _worked(name: str, shape: Shape, context: int, extra: int) -> Scatter:
+def _worked(name: str, shape: TransformerShape, context: int, extra: int) -> Scatter:
     held = context * token_bytes(shape)
     return Scatter(name, floats([held]), floats([_step_flops(shape, context) + extra]), labels=(name,))
 
 
-def _words(dim: int, family: Family) -> str:
+def _words(dim: int, family: ShapeFamily) -> str:
     return f"{dim} wide, {family.blocks} layers, {kv_format(member(family, dim, 'MHA')).name}"

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, floats
 
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
+ResultRow = Mapping[str, Any]
+ResultRows = Sequence[ResultRow]
 PART = " · "
 """What stands between the parts of a row's label."""
 
 
-class Spread(NamedTuple):
+class ValueBand(NamedTuple):
     """A measured value with its p20–p80 band, where there is one."""
 
     middle: float
@@ -30,17 +30,17 @@ class Spread(NamedTuple):
     high: float | None = None
 
 
-Value = Callable[[Row], float | None]
+ValueOf = Callable[[ResultRow], float | None]
 
 
-class Measure(NamedTuple):
+class MeasuredValue(NamedTuple):
     """What is drawn along ``axis``, and how a row gives it."""
 
     axis: Axis
-    of: Callable[[Row], Spread | None]
+    of: Callable[[ResultRow], ValueBand | None]
 
 
-def number(row: Row, column: str) -> float | None:
+def number(row: ResultRow, column: str) -> float | None:
     """The finite number in ``column``; None if there is none, and for truth values."""
     value = row.get(column)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -51,33 +51,33 @@ def number(row: Row, column: str) -> float | None:
         return None
 
 
-def word(row: Row, column: str) -> str:
+def word(row: ResultRow, column: str) -> str:
     """The text in ``column``, harmless; empty if there is none."""
     value = row.get(column)
     return "" if value is None else plain(str(value), limit=60)
 
 
-def value(column: str) -> Value:
+def value(column: str) -> ValueOf:
     """How a row gives ``column``."""
     return lambda row: number(row, column)
 
 
-def measure(axis: Axis, column: str, scale: float = 1.0) -> Measure:
+def measure(axis: Axis, column: str, scale: float = 1.0) -> MeasuredValue:
     """``scale`` × what stands in ``column``, without a band."""
 
-    def of(row: Row) -> Spread | None:
+    def of(row: ResultRow) -> ValueBand | None:
         found = number(row, column)
-        return None if found is None else Spread(scale * found)
+        return None if found is None else ValueBand(scale * found)
 
-    return Measure(axis, of)
+    return MeasuredValue(axis, of)
 
 
-def of_group(rows: Rows, group: str) -> list[Row]:
+def of_group(rows: ResultRows, group: str) -> list[ResultRow]:
     """The rows of the sweep's ``group``."""
     return [row for row in rows if row.get("group") == group]
 
 
-def once(rows: Rows) -> list[Row]:
+def once(rows: ResultRows) -> list[ResultRow]:
     """Every measurement once: groups share those of equal cases."""
     seen = set()
     found = []
@@ -89,22 +89,22 @@ def once(rows: Rows) -> list[Row]:
     return found
 
 
-def joined(spreads: Sequence[Spread]) -> Spread:
+def joined(spreads: Sequence[ValueBand]) -> ValueBand:
     """Several measurements of one thing: the median, in the widest band."""
     lows = [one.low for one in spreads if one.low is not None]
     highs = [one.high for one in spreads if one.high is not None]
-    return Spread(median(one.middle for one in spreads), min(lows) if lows else None, max(highs) if highs else None)
+    return ValueBand(median(one.middle for one in spreads), min(lows) if lows else None, max(highs) if highs else None)
 
 
 def line_marks(
-    rows: Rows,
-    x: Value,
-    y: Measure,
-    series: Callable[[Row], str],
-    dashed: Callable[[Row], bool] = lambda row: False,
+    rows: ResultRows,
+    x: ValueOf,
+    y: MeasuredValue,
+    series: Callable[[ResultRow], str],
+    dashed: Callable[[ResultRow], bool] = lambda row: False,
 ) -> tuple[Line, ...]:
     """A line for each of the ``series``, over ascending ``x``; rows of one place are joined."""
-    found: dict[str, dict[float, list[Spread]]] = {}
+    found: dict[str, dict[float, list[ValueBand]]] = {}
     broken: dict[str, bool] = {}
     for row in rows:
         at, spread = x(row), y.of(row)
@@ -132,14 +132,14 @@ def line_marks(
 
 def bar_panel(
     title: str,
-    rows: Rows,
-    y: Measure,
-    category: Callable[[Row], str],
-    series: Callable[[Row], str],
+    rows: ResultRows,
+    y: MeasuredValue,
+    category: Callable[[ResultRow], str],
+    series: Callable[[ResultRow], str],
     rules: tuple[Rule, ...] = (),
 ) -> Panel:
     """Bars of the ``series`` side by side for each ``category``, in order of first appearance."""
-    found: dict[str, dict[str, list[Spread]]] = {}
+    found: dict[str, dict[str, list[ValueBand]]] = {}
     for row in rows:
         spread = y.of(row)
         if spread is not None:
@@ -161,7 +161,12 @@ def bar_panel(
 
 
 def cloud_marks(
-    rows: Rows, x: Value, y: Value, z: Value, series: Callable[[Row], str], size: Value | None = None
+    rows: ResultRows,
+    x: ValueOf,
+    y: ValueOf,
+    z: ValueOf,
+    series: Callable[[ResultRow], str],
+    size: ValueOf | None = None,
 ) -> tuple[Cloud, ...]:
     """Points in space by ``series``, as large as ``size``."""
     clouds = []
@@ -172,7 +177,7 @@ def cloud_marks(
 
 
 def scatter_marks(
-    rows: Rows, x: Value, y: Value, series: Callable[[Row], str], size: Value | None = None
+    rows: ResultRows, x: ValueOf, y: ValueOf, series: Callable[[ResultRow], str], size: ValueOf | None = None
 ) -> tuple[Scatter, ...]:
     """Points by ``series``, as large as ``size``, labelled with the rows' labels."""
     marks = []
@@ -207,7 +212,7 @@ def nothing(id: str, title: str, question: str, why: str) -> Figure:
     return Figure(id, title, question, (), (why,))
 
 
-def missing_columns(rows: Rows, columns: Iterable[str], table: str) -> str:
+def missing_columns(rows: ResultRows, columns: Iterable[str], table: str) -> str:
     """Why ``rows`` of ``table`` cannot be drawn: there are none, or ``columns`` without a number; empty if they can."""
     if not rows:
         return f"No rows of {table}."
@@ -215,7 +220,7 @@ def missing_columns(rows: Rows, columns: Iterable[str], table: str) -> str:
     return f"No column {', '.join(absent)} with numbers in {table}." if absent else ""
 
 
-def failures(rows: Rows) -> tuple[str, ...]:
+def failures(rows: ResultRows) -> tuple[str, ...]:
     """A note on rows that were not measured, with their reasons; none if all were."""
     reasons = Counter(_reason(row) for row in rows if number(row, "decode_step_ms_p50") is None)
     if not reasons:
@@ -224,14 +229,14 @@ def failures(rows: Rows) -> tuple[str, ...]:
     return (f"{reasons.total()} of {len(rows)} rows were not measured: {said}.",)
 
 
-def _reason(row: Row) -> str:
+def _reason(row: ResultRow) -> str:
     status = word(row, "status") or ("oom" if row.get("oom") is True else "without a value")
     message = word(row, "message")
     return f"{status} ({message})" if message and status not in {"oom", "ok"} else status
 
 
 def _points(
-    rows: Rows, values: Sequence[Value], series: Callable[[Row], str]
+    rows: ResultRows, values: Sequence[ValueOf], series: Callable[[ResultRow], str]
 ) -> dict[str, list[tuple[tuple[float, ...], str]]]:
     found: dict[str, list[tuple[tuple[float, ...], str]]] = {}
     for row in rows:

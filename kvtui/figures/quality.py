@@ -13,11 +13,11 @@ import numpy as np
 
 from kvtui.figures.figure import Axis, Figure, Floats, HeatMap, Line, Mark, Panel, Rule, Surface, floats
 from kvtui.figures.measured import (
-    Measure,
-    Row,
-    Rows,
-    Spread,
-    Value,
+    MeasuredValue,
+    ResultRow,
+    ResultRows,
+    ValueBand,
+    ValueOf,
     bar_panel,
     cloud_marks,
     figure,
@@ -48,7 +48,7 @@ SPEED_NOTE = (
 )
 
 
-def pareto(rows: Rows) -> Figure:
+def pareto(rows: ResultRows) -> Figure:
     """Validation loss against cache, with the front of what nothing beats in both; dense and MoE apart."""
     about = ("quality-cache", "Quality against cache", "What does a smaller cache cost in quality?")
     why = missing_columns(rows, ("theoretical_cache_mb", "val_loss"), TABLE)
@@ -83,7 +83,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(front)
 
 
-def quality_cube(rows: Rows) -> Figure:
+def quality_cube(rows: ResultRows) -> Figure:
     """Weights × cache × validation loss; dense and MoE apart."""
     about = ("quality-cube", "Size, cache and quality", "Is it the size or the cache that quality needs?")
     why = missing_columns(rows, ("params_m", "theoretical_cache_mb", "val_loss"), TABLE)
@@ -96,7 +96,7 @@ def quality_cube(rows: Rows) -> Figure:
     return figure(*about, panels, (LOSS_NOTE,))
 
 
-def efficiency_cube(rows: Rows) -> Figure:
+def efficiency_cube(rows: ResultRows) -> Figure:
     """Throughput × throughput per byte of cache × 1 / validation loss, as large as the weights: up is better in all."""
     about = ("efficiency-cube", "Efficiency", "Which model is good in every way at once?")
     why = missing_columns(rows, ("theoretical_cache_mb", "val_loss", "params_m"), TABLE)
@@ -113,7 +113,7 @@ def efficiency_cube(rows: Rows) -> Figure:
     return figure(*about, (panel,), (SPEED_NOTE, LOSS_NOTE))
 
 
-def latent_quality(rows: Rows) -> Figure:
+def latent_quality(rows: ResultRows) -> Figure:
     """Validation loss of MLA over weights and latent, between what was trained; beside the best MHA and GQA."""
     about = ("latent-quality", "Quality by latent", "How small may a latent be?")
     latents = [row for row in rows if _type(row) == "MLA"]
@@ -144,13 +144,13 @@ def latent_quality(rows: Rows) -> Figure:
     return figure(*about, panels, notes)
 
 
-def overview(rows: Rows) -> Figure:
+def overview(rows: ResultRows) -> Figure:
     """Every family of models: throughput, cache, loss, prefill and work by attention."""
     about = ("trained-overview", "Trained models by family", "How do the attentions compare, family by family?")
     if not rows:
         return nothing(*about, f"No rows of {TABLE}.")
     wanted = {
-        "throughput": Measure(Axis("throughput", "tokens/s"), _as_spread(_throughput)),
+        "throughput": MeasuredValue(Axis("throughput", "tokens/s"), _as_spread(_throughput)),
         "cache": measure(Axis("KV cache", ticks="bytes"), "theoretical_cache_mb", MILLION),
         "validation loss": measure(LOSS, "val_loss"),
         "prefill": measure(Axis("prefill", "ms"), "prefill_ms"),
@@ -161,7 +161,7 @@ def overview(rows: Rows) -> Figure:
     return figure(*about, [*drawn, *_lengths_panel(rows)], (SPEED_NOTE, LOSS_NOTE))
 
 
-def by_length(rows: Rows) -> Figure:
+def by_length(rows: ResultRows) -> Figure:
     """Throughput against sequence length, medians with p20–p80 over the models of a kind; and beside MLA's."""
     about = ("trained-length", "Throughput by length", "Does a longer sequence slow one attention more?")
     why = missing_columns(rows, (f"tps_{LENGTHS[-1]}",), TABLE)
@@ -186,7 +186,7 @@ def by_length(rows: Rows) -> Figure:
     return figure(*about, panels, (SPEED_NOTE,))
 
 
-def prefill(rows: Rows) -> Figure:
+def prefill(rows: ResultRows) -> Figure:
     """Prefill against weights with a power law through each attention's points."""
     about = ("trained-prefill", "Prefill by size", "How does prefill grow with the model?")
     why = missing_columns(rows, ("params_m", "prefill_ms"), TABLE)
@@ -205,7 +205,7 @@ def prefill(rows: Rows) -> Figure:
     return figure(*about, (panel,), notes)
 
 
-def by_batch(rows: Rows) -> Figure:
+def by_batch(rows: ResultRows) -> Figure:
     """Throughput against batch for each width, from the batch sweep's table, with the best batch of each attention."""
     about = ("trained-batch", "Throughput by batch", "From what batch on is there nothing to gain?")
     why = missing_columns(rows, ("batch_size", "tps"), BATCH_TABLE)
@@ -226,7 +226,7 @@ def by_batch(rows: Rows) -> Figure:
     return figure(*about, panels, notes)
 
 
-TRAINED: dict[str, Callable[[Rows], Figure]] = {
+TRAINED: dict[str, Callable[[ResultRows], Figure]] = {
     "quality-cache": pareto,
     "quality-cube": quality_cube,
     "efficiency-cube": efficiency_cube,
@@ -235,15 +235,15 @@ TRAINED: dict[str, Callable[[Rows], Figure]] = {
     "trained-length": by_length,
     "trained-prefill": prefill,
 }
-BATCHES: dict[str, Callable[[Rows], Figure]] = {"trained-batch": by_batch}
+BATCHES: dict[str, Callable[[ResultRows], Figure]] = {"trained-batch": by_batch}
 
 
-def _type(row: Row) -> str:
+def _type(row: ResultRow) -> str:
     """MHA, GQA or MLA, without the heads in brackets."""
     return word(row, "type").partition("(")[0].strip() or "all"
 
 
-def _family(row: Row) -> str:
+def _family(row: ResultRow) -> str:
     given = word(row, "family")
     if given:
         return given
@@ -251,40 +251,40 @@ def _family(row: Row) -> str:
     return f"L{word(row, 'num_blocks')}_D{word(row, 'dim')}_H{word(row, 'n_heads')}_C{word(row, 'max_context')}_{kind}"
 
 
-def _kinds(rows: Rows) -> list[tuple[str, list[Row]]]:
+def _kinds(rows: ResultRows) -> list[tuple[str, list[ResultRow]]]:
     """The dense models, and those with experts, if there are any."""
-    apart: dict[str, list[Row]] = {"dense": [], "MoE": []}
+    apart: dict[str, list[ResultRow]] = {"dense": [], "MoE": []}
     for row in rows:
         apart["MoE" if _family(row).endswith("MoE") else "dense"].append(row)
     return [(title, members) for title, members in apart.items() if members]
 
 
-def _cache(row: Row) -> float | None:
+def _cache(row: ResultRow) -> float | None:
     """Cache bytes at the model's own context."""
     held = number(row, "theoretical_cache_mb")
     return None if held is None else MILLION * held
 
 
-def _throughput(row: Row) -> float | None:
+def _throughput(row: ResultRow) -> float | None:
     """Tokens per second at the longest length that was measured."""
     return next((found for n in reversed(LENGTHS) if (found := number(row, f"tps_{n}"))), None)
 
 
-def _per_cache(row: Row) -> float | None:
+def _per_cache(row: ResultRow) -> float | None:
     rate, held = _throughput(row), number(row, "theoretical_cache_mb")
     return rate / held if rate and held else None
 
 
-def _goodness(row: Row) -> float | None:
+def _goodness(row: ResultRow) -> float | None:
     loss = number(row, "val_loss")
     return 1 / loss if loss else None
 
 
-def _as_spread(of: Value) -> Callable[[Row], Spread | None]:
-    return lambda row: None if (found := of(row)) is None else Spread(found)
+def _as_spread(of: ValueOf) -> Callable[[ResultRow], ValueBand | None]:
+    return lambda row: None if (found := of(row)) is None else ValueBand(found)
 
 
-def _known(rows: Rows, of: Value, kind: str) -> list[float]:
+def _known(rows: ResultRows, of: ValueOf, kind: str) -> list[float]:
     return [found for row in rows if _type(row) == kind and (found := of(row)) is not None]
 
 
@@ -297,7 +297,7 @@ def _steps(xs: Sequence[float], ys: Sequence[float]) -> Line:
     return Line("front", floats(across), floats(down), dash="dashed")
 
 
-def _lengths_panel(rows: Rows) -> Iterable[Panel]:
+def _lengths_panel(rows: ResultRows) -> Iterable[Panel]:
     """Tokens per second by length, where there are any: the median of a kind's models, from their p20 to their p80."""
     lines = []
     for kind in dict.fromkeys(map(_type, rows)):
@@ -315,7 +315,7 @@ def _pairs(line: Line) -> Iterable[tuple[float, float]]:
     return zip(line.x.tolist(), line.y.tolist(), strict=True)
 
 
-def _between(rows: Rows) -> tuple[Floats, Floats, Floats]:
+def _between(rows: ResultRows) -> tuple[Floats, Floats, Floats]:
     """Weights by width, latents, and the loss over both: interpolated along the latents that a width has."""
     widths: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:

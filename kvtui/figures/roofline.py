@@ -18,7 +18,7 @@ from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.roofline import decode_step, peak_flops, timed
 from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
-from kvtui.figures.measured import Rows, number, once, word
+from kvtui.figures.measured import ResultRows, number, once, word
 from kvtui.figures.overlay import Scenarios, caveats, doublings, each
 
 DEVICE_ROOFLINE = ("device-roofline", "Roofline of the device", "Bandwidth or arithmetic?")
@@ -65,7 +65,7 @@ def device(scenarios: Scenarios, largest: int | None = None) -> Figure:
     return Figure(*DEVICE_ROOFLINE, (panel,), (*said, *caveats(first)))
 
 
-def measured(rows: Rows) -> Figure:
+def measured(rows: ResultRows) -> Figure:
     """The measured machine as a roofline with the decode steps of a run's ``rows`` on it.
 
     Bandwidth is the best that was measured beside a case's own working set, arithmetic the measured matrix rate; both
@@ -122,7 +122,7 @@ def _roof(name: str, bandwidth: float, peak: float | None, intensities: Sequence
     return Line(name, floats(x), floats(rates if peak is None else np.minimum(rates, peak)))
 
 
-def _machine(rows: Rows) -> tuple[list[float], dict[str, float]]:
+def _machine(rows: ResultRows) -> tuple[list[float], dict[str, float]]:
     """Every row's better bandwidth in B/s, and the median matrix rate in FLOP/s by number format."""
     bandwidths: list[float] = []
     rates: dict[str, list[float]] = {}

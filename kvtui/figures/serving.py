@@ -19,7 +19,7 @@ from kvtui.engine.planning.parts import device_parts
 from kvtui.engine.planning.roofline import Step, timed
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures.family import ATTENTIONS, Family, member, millions, spec, token_bytes, widths
+from kvtui.figures.family import ATTENTIONS, ShapeFamily, member, millions, spec, token_bytes, widths
 from kvtui.figures.figure import Axis, Figure, Floats, Line, Panel, Rule, Surface, floats
 from kvtui.figures.overlay import (
     BATCH,
@@ -97,7 +97,7 @@ def variants_by_memory(
     scenario: Scenario, dim: int = 4096, blocks: int = 32, head_dim: int = 128, latent: int = 512, rope: int = 64
 ) -> Figure:
     """``throughput_by_memory`` of one shape with MHA, GQA and MLA, on the scenario's device at its workload."""
-    family = Family(blocks, head_dim, latent=latent, rope=rope, vocab=32_768, dtype="bf16")
+    family = ShapeFamily(blocks, head_dim, latent=latent, rope=rope, vocab=32_768, dtype="bf16")
     chosen = {"model_ref": "", "weight_dtype": "bf16", "kv_dtype": "bf16", "kv_pool": None}
     variants: list[Scenario] = []
     gave_way: dict[str, None] = {}
@@ -214,7 +214,7 @@ def extrapolation(
     longest: int = FAMILY_CONTEXTS[-1],
 ) -> Figure:
     """Cache bytes of ``batch`` sequences against context to ``longest`` tokens, beside 24 and 80 GB."""
-    family = Family(blocks, head_dim, latent=latent, rope=rope, dtype=dtype)
+    family = ShapeFamily(blocks, head_dim, latent=latent, rope=rope, dtype=dtype)
     contexts = doublings(512, longest)
     lines = tuple(
         Line(attention, floats(contexts), float(batch * size) * floats(contexts), points=True)
@@ -245,7 +245,7 @@ def cache_surface(
     dtype: str = "fp32",
 ) -> Figure:
     """Cache bytes of ``batch`` sequences over weights and context: all variants together, then each alone."""
-    family = Family(blocks, head_dim, queries, latent, rope, dtype=dtype)
+    family = ShapeFamily(blocks, head_dim, queries, latent, rope, dtype=dtype)
     contexts = np.array(FAMILY_CONTEXTS)
     sheets = []
     for attention in ATTENTIONS:

@@ -16,10 +16,10 @@ from kvtui.figures import clouds
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Axis, Figure, HeatMap, Line, Panel, Rule, floats
 from kvtui.figures.measured import (
-    Measure,
-    Row,
-    Rows,
-    Spread,
+    MeasuredValue,
+    ResultRow,
+    ResultRows,
+    ValueBand,
     bar_panel,
     distinct,
     failures,
@@ -44,44 +44,44 @@ BATCH_X = Axis("batch", "sequences", "log2")
 CONTEXT_X = Axis("context", "tokens", "log2", "tokens")
 
 
-def _timed(axis: Axis, series: str) -> Measure:
+def _timed(axis: Axis, series: str) -> MeasuredValue:
     """The median of a series in ms, from p20 to p80."""
 
-    def of(row: Row) -> Spread | None:
+    def of(row: ResultRow) -> ValueBand | None:
         middle = number(row, f"{series}_ms_p50")
         if middle is None:
             return None
-        return Spread(middle, number(row, f"{series}_ms_p20"), number(row, f"{series}_ms_p80"))
+        return ValueBand(middle, number(row, f"{series}_ms_p20"), number(row, f"{series}_ms_p80"))
 
-    return Measure(axis, of)
+    return MeasuredValue(axis, of)
 
 
-def _speed(row: Row) -> Spread | None:
+def _speed(row: ResultRow) -> ValueBand | None:
     """Tokens per second of the whole batch; the band is that of the step."""
     middle, batch = number(row, "decode_tok_s"), number(row, "batch_size")
     if middle is None:
         return None
     slow, fast = (number(row, f"decode_step_ms_{end}") for end in ("p80", "p20"))
     if not slow or not fast or batch is None:
-        return Spread(middle)
-    return Spread(middle, 1e3 * batch / slow, 1e3 * batch / fast)
+        return ValueBand(middle)
+    return ValueBand(middle, 1e3 * batch / slow, 1e3 * batch / fast)
 
 
 PREFILL = _timed(Axis("prefill, median", "ms"), "prefill")
 FIRST_TOKEN = _timed(Axis("time to first token, median", "ms"), "ttft")
 STEP = _timed(Axis("decode step, median", "ms"), "decode_step")
-SPEED = Measure(Axis("throughput", "tokens/s"), _speed)
+SPEED = MeasuredValue(Axis("throughput", "tokens/s"), _speed)
 CACHE = measure(Axis("KV cache", ticks="bytes"), "kv_cache_mb", MILLION)
 PARAMS = measure(Axis("weights", "million parameters"), "params_m")
 
 
-def attention_type(rows: Rows) -> Figure:
+def attention_type(rows: ResultRows) -> Figure:
     """01: prefill and throughput of each attention."""
     about = ("01", "Attention variants", "Which attention, all else equal?")
     return _bars(rows, about, "attention_type", {"prefill": PREFILL, "decode": SPEED, "cache": CACHE})
 
 
-def scale(rows: Rows) -> Figure:
+def scale(rows: ResultRows) -> Figure:
     """02: prefill, decode step and throughput against weights."""
     return _lines(
         rows,
@@ -92,7 +92,7 @@ def scale(rows: Rows) -> Figure:
     )
 
 
-def batch_size(rows: Rows) -> Figure:
+def batch_size(rows: ResultRows) -> Figure:
     """03: throughput against batch, beside growth in proportion, and prefill."""
     found = _lines(
         rows,
@@ -104,7 +104,7 @@ def batch_size(rows: Rows) -> Figure:
     return _with_ideal(found)
 
 
-def context_len(rows: Rows) -> Figure:
+def context_len(rows: ResultRows) -> Figure:
     """04: prefill, cache and throughput against context."""
     return _lines(
         rows,
@@ -115,14 +115,14 @@ def context_len(rows: Rows) -> Figure:
     )
 
 
-def dtype(rows: Rows) -> Figure:
+def dtype(rows: ResultRows) -> Figure:
     """05: prefill, throughput and cache by number format."""
     about = ("05", "Number formats", "What do 16-bit weights, and an 8-bit cache, buy?")
     panels = {"prefill": PREFILL, "decode": SPEED, "cache": CACHE}
     return _bars(rows, about, "dtype", panels, category=_shape, series=_formats)
 
 
-def kv_cache(rows: Rows) -> Figure:
+def kv_cache(rows: ResultRows) -> Figure:
     """06: throughput and prefill against batch with a cache and without; and the cache by model size."""
     about = ("06", "With and without a cache", "What does the cache itself buy, and what does it weigh?")
     group, why = _group(rows, "kv_cache")
@@ -162,25 +162,25 @@ def kv_cache(rows: Rows) -> Figure:
     return figure(*about, panels, failures(group))
 
 
-def moe(rows: Rows) -> Figure:
+def moe(rows: ResultRows) -> Figure:
     """07: weights, prefill and throughput of experts."""
     about = ("07", "Experts", "What do experts cost that do not run?")
     return _bars(rows, about, "moe", {"weights": PARAMS, "prefill": PREFILL, "decode": SPEED})
 
 
-def activation(rows: Rows) -> Figure:
+def activation(rows: ResultRows) -> Figure:
     """08: weights, prefill and throughput by activation."""
     about = ("08", "Activations", "SwiGLU or GELU?")
     return _bars(rows, about, "activation", {"weights": PARAMS, "prefill": PREFILL, "decode": SPEED})
 
 
-def pos_encoding(rows: Rows) -> Figure:
+def pos_encoding(rows: ResultRows) -> Figure:
     """09: prefill and throughput by position encoding."""
     about = ("09", "Positions", "What does it cost that tokens know their place?")
     return _bars(rows, about, "pos_encoding", {"prefill": PREFILL, "decode": SPEED})
 
 
-def gqa_vs_cache(rows: Rows) -> Figure:
+def gqa_vs_cache(rows: ResultRows) -> Figure:
     """10: cache and throughput against context, by attention."""
     return _lines(
         rows,
@@ -192,7 +192,7 @@ def gqa_vs_cache(rows: Rows) -> Figure:
     )
 
 
-def scale_dtype(rows: Rows) -> Figure:
+def scale_dtype(rows: ResultRows) -> Figure:
     """11: how many times as fast bf16 is as fp32, against weights, in prefill and decode."""
     about = ("11", "16 bits by size", "From what size on do 16 bits pay?")
     group, why = _group(rows, "scale_dtype")
@@ -206,7 +206,7 @@ def scale_dtype(rows: Rows) -> Figure:
     return figure(*about, panels, failures(group))
 
 
-def batch_attn(rows: Rows) -> Figure:
+def batch_attn(rows: ResultRows) -> Figure:
     """12: throughput and cache against batch by attention, and throughput over both; with crossings in the notes."""
     found = _lines(
         rows,
@@ -223,7 +223,7 @@ def batch_attn(rows: Rows) -> Figure:
     return Figure(found.id, found.title, found.question, panels, notes)
 
 
-def sampling(rows: Rows) -> Figure:
+def sampling(rows: ResultRows) -> Figure:
     """13: time to the first token and throughput by sampler."""
     about = ("13", "Sampling", "What does choosing the next token cost?")
     group = of_group(rows, "sampling")
@@ -233,7 +233,7 @@ def sampling(rows: Rows) -> Figure:
     return _bars(rows, about, "sampling", {"prefill": PREFILL, "decode": SPEED}, notes=note)
 
 
-def predicted(rows: Rows) -> Figure:
+def predicted(rows: ResultRows) -> Figure:
     """Cache bytes as the planner predicts them against those of the arrays that the benchmark held."""
     about = ("bytes", "Predicted and measured cache", "Is the cache as large as planned?")
     columns = ("kv_predicted_bytes", "kv_measured_bytes")
@@ -260,7 +260,7 @@ def predicted(rows: Rows) -> Figure:
     return figure(*about, (panel,), (note,))
 
 
-FIGURES: dict[str, Callable[[Rows], Figure]] = {
+FIGURES: dict[str, Callable[[ResultRows], Figure]] = {
     "01": attention_type,
     "02": scale,
     "03": batch_size,
@@ -280,25 +280,25 @@ FIGURES: dict[str, Callable[[Rows], Figure]] = {
 }
 
 
-def _log(drawn: Measure, scale: str = "log10") -> Measure:
+def _log(drawn: MeasuredValue, scale: str = "log10") -> MeasuredValue:
     """``drawn`` on a logarithmic axis."""
     axis = drawn.axis
     return drawn._replace(axis=Axis(axis.label, axis.unit, "log2" if scale == "log2" else "log10", axis.ticks))
 
 
-def _group(rows: Rows, name: str) -> tuple[list[Row], str]:
+def _group(rows: ResultRows, name: str) -> tuple[list[ResultRow], str]:
     """The rows of a group, and why there is nothing to draw; empty if there is."""
     group = of_group(rows, name)
     return group, missing_columns(group, ("decode_tok_s",), f"group {name}")
 
 
 def _bars(
-    rows: Rows,
+    rows: ResultRows,
     about: tuple[str, str, str],
     group_name: str,
-    panels: dict[str, Measure],
-    category: Callable[[Row], str] = lambda row: word(row, "label"),
-    series: Callable[[Row], str] | None = None,
+    panels: dict[str, MeasuredValue],
+    category: Callable[[ResultRow], str] = lambda row: word(row, "label"),
+    series: Callable[[ResultRow], str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Figure:
     group, why = _group(rows, group_name)
@@ -313,18 +313,18 @@ def _bars(
     return figure(*about, drawn, (*notes, *shared, *failures(group)))
 
 
-def _same(name: str) -> Callable[[Row], str]:
+def _same(name: str) -> Callable[[ResultRow], str]:
     """One series for all rows."""
     return lambda row: name
 
 
 def _lines(
-    rows: Rows,
+    rows: ResultRows,
     about: tuple[str, str, str],
     group_name: str,
-    x: tuple[Axis, Callable[[Row], float | None]],
-    panels: dict[str, Measure],
-    series: Callable[[Row], str] = lambda row: word(row, "attn_variant"),
+    x: tuple[Axis, Callable[[ResultRow], float | None]],
+    panels: dict[str, MeasuredValue],
+    series: Callable[[ResultRow], str] = lambda row: word(row, "attn_variant"),
 ) -> Figure:
     group, why = _group(rows, group_name)
     if why:
@@ -344,9 +344,9 @@ def _with_ideal(found: Figure) -> Figure:
     return Figure(found.id, found.title, found.question, (first, *found.panels[1:]), found.notes)
 
 
-def _ratios(group: Rows, drawn: Measure) -> tuple[Line, ...]:
+def _ratios(group: ResultRows, drawn: MeasuredValue) -> tuple[Line, ...]:
     """fp32 over bf16 against weights, for each attention."""
-    found: dict[str, dict[float, dict[str, list[Spread]]]] = {}
+    found: dict[str, dict[float, dict[str, list[ValueBand]]]] = {}
     for row in group:
         at, spread = number(row, "params_m"), drawn.of(row)
         if at is not None and spread is not None:
@@ -365,9 +365,9 @@ def _ratios(group: Rows, drawn: Measure) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _speed_map(group: Rows) -> tuple[Panel, ...]:
+def _speed_map(group: ResultRows) -> tuple[Panel, ...]:
     """Throughput over batch and cache size of a sequence, where every attention was measured at every batch."""
-    cells: dict[tuple[float, float], list[Spread]] = {}
+    cells: dict[tuple[float, float], list[ValueBand]] = {}
     for row in group:
         batch, held, spread = number(row, "batch_size"), number(row, "kv_cache_mb"), _speed(row)
         if batch and held and spread is not None:
@@ -402,20 +402,20 @@ def _crossings(lines: list[Line]) -> list[str]:
     return [f"No attention changes places with {lines[0].name} at these batches."]
 
 
-def _size(row: Row) -> tuple[str, str]:
+def _size(row: ResultRow) -> tuple[str, str]:
     return word(row, "dim"), word(row, "num_blocks")
 
 
-def _shape(row: Row) -> str:
+def _shape(row: ResultRow) -> str:
     return f"{'x'.join(_size(row))} {word(row, 'attn_type')}"
 
 
-def _formats(row: Row) -> str:
+def _formats(row: ResultRow) -> str:
     weights, kv = canonical(word(row, "dtype")), canonical(word(row, "kv_dtype"))
     return weights if kv in {"", weights} else f"{weights}, KV {kv}"
 
 
-def _cache_layout(row: Row) -> str:
+def _cache_layout(row: ResultRow) -> str:
     """on, off, or the cache's own layout where it is another than contiguous."""
     layout = word(row, "cache")
     if row.get("use_cache") is False or layout == "none":

@@ -11,8 +11,8 @@ from io import StringIO
 
 from rich.cells import cell_len, chop_cells
 
-Span = tuple[str, str]
-Line = tuple[Span, ...]
+StyledText = tuple[str, str]
+StyledLine = tuple[StyledText, ...]
 
 STYLES = {
     "": "none",
@@ -75,12 +75,12 @@ def to_ascii(text: str) -> str:
     return "".join(c if c.isascii() else "?" for c in found if not "\u0300" <= c <= "\u036f")
 
 
-def width_of(line: Line) -> int:
+def width_of(line: StyledLine) -> int:
     """Terminal cells that ``line`` takes."""
     return sum(cell_len(text) for text, _ in line)
 
 
-def fill(line: Line, cells: int) -> Line:
+def fill(line: StyledLine, cells: int) -> StyledLine:
     """``line`` with spaces to the right, up to ``cells``."""
     return (*line, (" " * max(0, cells - width_of(line)), ""))
 
@@ -107,16 +107,16 @@ def wrap(text: str, cells: int, indent: int = 0) -> list[str]:
     return [line if not i else " " * indent + line for i, line in enumerate(lines)]
 
 
-def rule(title: str, cells: int, right: str = "") -> Line:
+def rule(title: str, cells: int, right: str = "") -> StyledLine:
     """A heading with a thin line to the end, and words at the end of it."""
     tail = f" {right}" if right else ""
     dashes = cells - cell_len(title) - 1 - cell_len(tail)
     return (title, "heading"), (" ", ""), ("─" * max(0, dashes), "dim"), (tail, "dim")
 
 
-def stack(blocks: Iterable[Sequence[Line]]) -> list[Line]:
+def stack(blocks: Iterable[Sequence[StyledLine]]) -> list[StyledLine]:
     """Blocks under each other, an empty line between; empty blocks vanish."""
-    stacked: list[Line] = []
+    stacked: list[StyledLine] = []
     for block in blocks:
         if block and stacked:
             stacked.append(())
@@ -124,11 +124,11 @@ def stack(blocks: Iterable[Sequence[Line]]) -> list[Line]:
     return stacked
 
 
-def beside(blocks: Sequence[tuple[Sequence[Line], int]], gap: int) -> list[Line]:
+def beside(blocks: Sequence[tuple[Sequence[StyledLine], int]], gap: int) -> list[StyledLine]:
     """Blocks next to each other, each with its width in cells, ``gap`` cells between."""
     lines = []
     for row in range(max(len(block) for block, _ in blocks)):
-        line: Line = ()
+        line: StyledLine = ()
         for i, (block, cells) in enumerate(blocks):
             part = block[row] if row < len(block) else ()
             line += fill(part, cells + (gap if i < len(blocks) - 1 else 0))
@@ -136,7 +136,7 @@ def beside(blocks: Sequence[tuple[Sequence[Line], int]], gap: int) -> list[Line]
     return lines
 
 
-def write(lines: Iterable[Line], color: bool) -> str:
+def write(lines: Iterable[StyledLine], color: bool) -> str:
     """``lines`` as text that ends in a newline, without trailing spaces; with escape codes only if ``color``."""
     trimmed = [_trim(line) for line in lines]
     if not color:
@@ -154,7 +154,7 @@ def write(lines: Iterable[Line], color: bool) -> str:
     return out.getvalue()
 
 
-def _trim(line: Line) -> Line:
+def _trim(line: StyledLine) -> StyledLine:
     spans = list(line)
     while spans and not spans[-1][0].rstrip(" "):
         spans.pop()

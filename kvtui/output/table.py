@@ -13,7 +13,7 @@ FORMATS = ("text", "csv", "markdown", "json")
 GAP = 2
 NONE = "–"
 
-Rows = Sequence[Sequence[object]]
+TableRows = Sequence[Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,12 @@ class Column:
 
 
 def render(
-    columns: Sequence[Column], rows: Rows, format: str, width: int = 80, color: bool = False, ascii_only: bool = False
+    columns: Sequence[Column],
+    rows: TableRows,
+    format: str,
+    width: int = 80,
+    color: bool = False,
+    ascii_only: bool = False,
 ) -> str:
     """``rows`` in one of FORMATS, each value under the column of its place.
 
@@ -64,10 +69,10 @@ def render(
     raise UnknownName("format", format, FORMATS)
 
 
-def _text(columns: Sequence[Column], rows: Rows, width: int, color: bool, ascii_only: bool) -> str:
+def _text(columns: Sequence[Column], rows: TableRows, width: int, color: bool, ascii_only: bool) -> str:
     from rich.cells import cell_len
 
-    from kvtui.output.lines import Line, to_ascii, write
+    from kvtui.output.lines import StyledLine, to_ascii, write
 
     say = to_ascii if ascii_only else str
     heads = [say(column.title) for column in columns]
@@ -75,7 +80,7 @@ def _text(columns: Sequence[Column], rows: Rows, width: int, color: bool, ascii_
     sizes = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
     kept = _kept(columns, sizes, width)
 
-    def line(texts: Sequence[str], style: str | None) -> Line:
+    def line(texts: Sequence[str], style: str | None) -> StyledLine:
         spans = []
         for place, i in enumerate(kept):
             blank = " " * (sizes[i] - cell_len(texts[i]))

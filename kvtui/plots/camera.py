@@ -27,7 +27,7 @@ NEAR_EYE, FAR_EYE = 3.6, 1e6
 _INSET = 0.999
 _CORNERS = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 
-View = Literal["x", "y", "z"]
+CameraAxis = Literal["x", "y", "z"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Camera:
         """The picture enlarged by ``steps``, or made smaller by a negative number of them."""
         return replace(self, zoom=self.zoom * ZOOM_STEP**steps)
 
-    def along(self, view: View) -> Camera:
+    def along(self, view: CameraAxis) -> Camera:
         """The eye on the axis ``view``: z shows x to the right and y upward, x and y show z upward."""
         match view:
             case "x":

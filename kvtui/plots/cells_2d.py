@@ -10,21 +10,20 @@ from kvtui.canvas.braille import BLANK, from_dots
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
 from kvtui.figures.figure import Floats, HeatMap
-from kvtui.plots.shapes import DOTS_ACROSS, DOTS_DOWN, Band, Boxes, Points, Shape, Stroke
-from kvtui.plots.ticks import Span, short_text
+from kvtui.plots.raster import Mask, Places
+from kvtui.plots.shapes import DOTS_ACROSS, DOTS_DOWN, Boxes, PanelShape, Points, Stroke, Wash
+from kvtui.plots.ticks import AxisSpan, short_text
 
 BAND = "░"
 SHADES = "·░▒▓█"
 _UP, _RIGHT = "▁▂▃▄▅▆▇", "▏▎▍▌▋▊▉"
 _UPPER, _LOWER = ord("▀"), ord("▄")
 
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float64]]
-Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
-Codes = np.ndarray[tuple[int], np.dtype[np.uint32]]
+Glyphs = np.ndarray[tuple[int], np.dtype[np.uint32]]
 
 
-def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
+def paint(shapes: Sequence[PanelShape], width: int, height: int) -> Cells:
     """The shapes in a plot area of ``width`` × ``height`` cells; spaces where there is nothing."""
     cells = bands(shapes, width, height)
     for shape in shapes:
@@ -41,16 +40,16 @@ def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
     return cells
 
 
-def bands(shapes: Sequence[Shape], width: int, height: int) -> Cells:
+def bands(shapes: Sequence[PanelShape], width: int, height: int) -> Cells:
     """The bands among ``shapes``, over which everything else is drawn."""
     cells = Cells(width, height)
     for shape in shapes:
-        if isinstance(shape, Band):
+        if isinstance(shape, Wash):
             _band(cells, shape)
     return cells
 
 
-def _band(cells: Cells, band: Band) -> None:
+def _band(cells: Cells, band: Wash) -> None:
     """Every cell that the band touches: a wash of its ink, or its character where a wash does not show."""
     columns = np.flatnonzero(np.isfinite(band.low) & np.isfinite(band.high))
     low, high = (np.fmin(band.low, band.high)[columns], np.fmax(band.low, band.high)[columns])
@@ -104,7 +103,7 @@ def _stroke(cells: Cells, stroke: Stroke) -> None:
 def heat(
     heat_map: HeatMap,
     levels: Sequence[float],
-    axes: tuple[Span, Span, Span],
+    axes: tuple[AxisSpan, AxisSpan, AxisSpan],
     width: int,
     height: int,
     shaded: bool = False,
@@ -203,7 +202,7 @@ def _contour_label(cells: Cells, crossed: Mask, text: str, share: float) -> None
     _over(cells, here, np.array([ord(c) for c in text], dtype=np.uint32))
 
 
-def _over(cells: Cells, where: Mask, glyphs: Codes) -> None:
+def _over(cells: Cells, where: Mask, glyphs: Glyphs) -> None:
     """Put characters over tiles, in the end of the ramp that is farther from the tile's own colour."""
     tiles = where & (cells.glyph == _UPPER)
     cells.under[tiles] = cells.ink[tiles]
@@ -226,7 +225,7 @@ def _bilinear(us: Floats, vs: Floats, field: Pixels, across: Floats, down: Float
     return np.where(inside, smooth, np.nan)
 
 
-def sorted_tiles(heat_map: HeatMap, x: Span, y: Span, z: Span) -> tuple[Floats, Floats, Pixels]:
+def sorted_tiles(heat_map: HeatMap, x: AxisSpan, y: AxisSpan, z: AxisSpan) -> tuple[Floats, Floats, Pixels]:
     """Places and values in units of their axes, in rising order, each place once, without places off the axes."""
     us, columns = np.unique(x.unit(heat_map.x), return_index=True)
     vs, rows = np.unique(y.unit(heat_map.y), return_index=True)

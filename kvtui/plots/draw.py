@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from kvtui.canvas.braille import BLANK
-from kvtui.canvas.cells import SPACE, Cells, Row, fit
-from kvtui.canvas.cells import Span as Piece
+from kvtui.canvas.cells import SPACE, Cells, InkRow, Span, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink, Look
 from kvtui.figures.figure import Figure, HeatMap, Panel
@@ -19,7 +18,7 @@ from kvtui.output.lines import wrap
 from kvtui.plots import cells_2d
 from kvtui.plots import surroundings as frame
 from kvtui.plots.legend import clean, entries, wrapped
-from kvtui.plots.shapes import Boxes, Shape, Side, Words, shapes
+from kvtui.plots.shapes import Boxes, PanelShape, Side, Words, shapes
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import Frame, bar_rows, layout, least_width
 from kvtui.plots.terminal import to_text
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from kvtui.plots.camera import Camera
 
 Painter = Literal["plotext", "cells"]
-Paint = Callable[[Sequence[Shape], int, int], Cells]
+Paint = Callable[[Sequence[PanelShape], int, int], Cells]
 
 PANEL_WIDTH, PANEL_HEIGHT = 36, 13
 """A panel that would be smaller than this stands alone in the picture."""
@@ -44,7 +43,7 @@ _NOTHING, _TOO_SMALL = "no values to show", f"needs {frame.LEAST_WIDTH}×{frame.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DrawnFigure:
     """A drawn figure: the frames of its two-dimensional panels, and the others with their places.
 
     ``shown`` are the numbers of the panels that are in the picture.
@@ -56,8 +55,8 @@ class Picture:
     shown: tuple[int, ...]
 
 
-class _Plan(NamedTuple):
-    heading: tuple[Row, ...]
+class _Arrangement(NamedTuple):
+    heading: tuple[InkRow, ...]
     rects: tuple[Rect, ...]
     notes: tuple[str, ...]
     height: int
@@ -74,7 +73,7 @@ def draw(
     shaded: bool = False,
     panel: int | None = None,
     camera: Camera | None = None,
-) -> Picture:
+) -> DrawnFigure:
     """``figure`` in ``width`` × ``height`` cells, or as tall as it needs without ``height``.
 
     With ``panel`` only that one is drawn; where not all have room beside each other, the first. ``shaded`` shows values
@@ -98,7 +97,7 @@ def draw(
         _draw_space(cells, space, rect, camera, shaded, looks)
     for y, line in enumerate(plan.notes, plan.height - len(plan.notes)):
         cells.put(0, y, line, Ink.DIM)
-    return Picture(cells, frames, spaces, shown)
+    return DrawnFigure(cells, frames, spaces, shown)
 
 
 def render_text(
@@ -123,7 +122,7 @@ def _fitting(
     height: int | None,
     looks: Mapping[str, Style],
     notes: Sequence[str],
-) -> tuple[tuple[int, ...], _Plan]:
+) -> tuple[tuple[int, ...], _Arrangement]:
     """The panels that are shown, and where: only ``panel``, all of them, or the first where they have no room."""
     count = len(figure.panels)
     shown = tuple(range(count)) if panel is None or not count else (min(max(panel, 0), count - 1),)
@@ -140,13 +139,13 @@ def _plan(
     height: int | None,
     looks: Mapping[str, Style],
     notes: Sequence[str],
-) -> _Plan:
+) -> _Arrangement:
     panels = [figure.panels[i] for i in shown]
-    heading: list[Row] = [(Piece(fit(clean(figure.title), width).rstrip(), Ink.BRIGHT),)]
+    heading: list[InkRow] = [(Span(fit(clean(figure.title), width).rstrip(), Ink.BRIGHT),)]
     if figure.question and (height is None or height >= _LEAST_QUESTION_HEIGHT):
-        heading += [(Piece(line, Ink.DIM),) for line in _wrapped([figure.question], width)[:2]]
+        heading += [(Span(line, Ink.DIM),) for line in _wrapped([figure.question], width)[:2]]
     if len(shown) < len(figure.panels):
-        heading.append((Piece(f"panel {shown[0] + 1} of {len(figure.panels)}", Ink.DIM),))
+        heading.append((Span(f"panel {shown[0] + 1} of {len(figure.panels)}", Ink.DIM),))
     if height is None or height >= _LEAST_AIRY_HEIGHT:
         heading.append(())
     shared = _shared_legend(panels, looks)
@@ -154,14 +153,14 @@ def _plan(
     lines = _wrapped(notes, width)
     if height is None:
         rects, bottom = _natural(panels, width, len(heading))
-        return _Plan(tuple(heading), rects, tuple(lines), bottom + len(lines), not shared)
+        return _Arrangement(tuple(heading), rects, tuple(lines), bottom + len(lines), not shared)
     most = max(1, height // _NOTE_SHARE)
     if len(lines) > most:
         lines = [*lines[: most - 1], f"{lines[most - 1][: width - 1]}…"]
     room = height - len(heading) - len(lines)
     grid = _grid(panels, width, room)
     rects = _rects(Rect(0, len(heading), width, room), len(panels), *(grid or (1, max(1, len(panels)))))
-    return _Plan(tuple(heading), rects, tuple(lines), height, not shared, grid is not None or len(panels) < 2)
+    return _Arrangement(tuple(heading), rects, tuple(lines), height, not shared, grid is not None or len(panels) < 2)
 
 
 def _grid(panels: Sequence[Panel], width: int, height: int) -> tuple[int, int] | None:
@@ -212,7 +211,7 @@ def _natural_height(panel: Panel, width: int) -> int:
 
 
 def _frames(
-    figure: Figure, shown: Sequence[int], plan: _Plan, looks: Mapping[str, Style]
+    figure: Figure, shown: Sequence[int], plan: _Arrangement, looks: Mapping[str, Style]
 ) -> tuple[tuple[Frame, ...], tuple[tuple[Panel, Rect], ...]]:
     frames: list[Frame] = []
     spaces: list[tuple[Panel, Rect]] = []
@@ -226,7 +225,7 @@ def _frames(
     return tuple(frames), tuple(spaces)
 
 
-def _shared_legend(panels: Sequence[Panel], looks: Mapping[str, Style]) -> tuple[Row, ...]:
+def _shared_legend(panels: Sequence[Panel], looks: Mapping[str, Style]) -> tuple[InkRow, ...]:
     """The legend that all of several panels have; empty where they differ."""
     found = {entries(panel, looks) for panel in panels} if not any(panel.spatial for panel in panels) else set()
     return next(iter(found)) if len(panels) > 1 and len(found) == 1 else ()

@@ -36,7 +36,7 @@ from kvtui.plots.density import distribution
 from kvtui.plots.shapes import LARGEST_RADIUS, radii, thin
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import spans
-from kvtui.plots.ticks import Span, short_text, span, ticks
+from kvtui.plots.ticks import AxisSpan, short_text, span, ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
@@ -143,7 +143,7 @@ def _draw(
     axes: Any,
     mark: Mark,
     panel: Panel,
-    around: tuple[Span, Span, Span | None],
+    around: tuple[AxisSpan, AxisSpan, AxisSpan | None],
     color: str,
     style: Style,
     bars: Sequence[str],
@@ -182,7 +182,7 @@ def _draw(
 
 
 def _bars(
-    axes: Any, mark: Bars, panel: Panel, y: Span, color: str, style: Style, bars: Sequence[str], lying: bool
+    axes: Any, mark: Bars, panel: Panel, y: AxisSpan, color: str, style: Style, bars: Sequence[str], lying: bool
 ) -> None:
     count = max(1, len(panel.categories))
     each = _GROUP / len(bars) / count
@@ -209,7 +209,7 @@ def _bars(
         axes.errorbar(*place, fmt="none", ecolor=axes.xaxis.label.get_color(), capsize=2, **where)
 
 
-def _heat(axes: Any, mark: HeatMap, panel: Panel, around: tuple[Span, Span, Span]) -> None:
+def _heat(axes: Any, mark: HeatMap, panel: Panel, around: tuple[AxisSpan, AxisSpan, AxisSpan]) -> None:
     x, y, z = around
     us, vs, field = sorted_tiles(mark, x, y, z)
     if not field.size:
@@ -261,7 +261,7 @@ def _space(axes: Any, panel: Panel, looks: Mapping[str, Style], look: Look) -> l
     return notes
 
 
-def _surface(axes: Any, mark: Surface, around: tuple[Span, Span, Span], color: str) -> None:
+def _surface(axes: Any, mark: Surface, around: tuple[AxisSpan, AxisSpan, AxisSpan], color: str) -> None:
     x, y, z = around
     across, up = np.meshgrid(x.unit(mark.x), y.unit(mark.y))
     heights = z.unit(mark.z.ravel()).reshape(mark.z.shape)
@@ -279,7 +279,7 @@ def _ticks(
     set_ticks: Callable[..., Any],
     set_label: Callable[[str], Any],
     set_ends: Callable[[float, float], Any],
-    axis: Span,
+    axis: AxisSpan,
     named: Axis,
     panel: Panel,
     most: int = _TICKS,
@@ -294,7 +294,7 @@ def _ticks(
     set_ends(0.0, 1.0)
 
 
-def _units(axis: Span, values: Sequence[float]) -> Floats:
+def _units(axis: AxisSpan, values: Sequence[float]) -> Floats:
     return axis.unit(np.array(values, dtype=np.float64))
 
 

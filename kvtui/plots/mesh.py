@@ -15,7 +15,7 @@ import numpy as np
 from kvtui.figures.figure import Axis, AxisName, Cloud, Floats, Panel, Surface
 from kvtui.plots.camera import SHAPE
 from kvtui.plots.raster import Mask, Places
-from kvtui.plots.ticks import Span, span
+from kvtui.plots.ticks import AxisSpan, span
 
 MOST = 64
 """Rows and columns of a mesh at most; larger surfaces are drawn through this many of their own points."""
@@ -33,16 +33,16 @@ _LIGHT = np.array([-0.42, -0.35, 0.84])
 _DARK, _BRIGHT = 0.25, 1.0
 _FACE_LIGHTS = (0.45, 0.62, 0.95)
 
-Kind = Literal["surface", "cloud"]
+MeshKind = Literal["surface", "cloud"]
 
 
 class Space(NamedTuple):
     """The axes of a panel and its marks in the box."""
 
-    axes: tuple[Span, Span, Span]
+    axes: tuple[AxisSpan, AxisSpan, AxisSpan]
     meshes: tuple[Mesh, ...]
 
-    def axis(self, name: AxisName) -> Span:
+    def axis(self, name: AxisName) -> AxisSpan:
         """The axis called ``name``."""
         return self.axes["xyz".index(name)]
 
@@ -59,7 +59,7 @@ class Mesh:
     """
 
     mark: int
-    kind: Kind
+    kind: MeshKind
     rows: Places
     columns: Places
     points: Floats
@@ -103,7 +103,7 @@ def cubes(points: Floats, edges: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def _sheet(number: int, mark: Surface, axes: Sequence[Span]) -> Mesh:
+def _sheet(number: int, mark: Surface, axes: Sequence[AxisSpan]) -> Mesh:
     rows, columns = _reduced(mark.y.size), _reduced(mark.x.size)
     x, y, z = axes[0].unit(mark.x[columns]), axes[1].unit(mark.y[rows]), axes[2].unit(mark.z[np.ix_(rows, columns)])
     points = np.clip(np.stack((*np.meshgrid(x, y), z), axis=-1), *_REACH)
@@ -146,7 +146,7 @@ def _edges(first: Places, second: Places, known: Mask, faces: Places, axis: int)
     return _Edges(np.stack((first[known], second[known]), axis=1), np.nonzero(known)[axis], faces[known] < 2)
 
 
-def _cloud(number: int, mark: Cloud, axes: Sequence[Span]) -> Mesh:
+def _cloud(number: int, mark: Cloud, axes: Sequence[AxisSpan]) -> Mesh:
     points = np.stack([axis.unit(values) for axis, values in zip(axes, (mark.x, mark.y, mark.z), strict=True)], axis=-1)
     outside = ((points < 0) | (points > 1)).any(axis=1)
     points[outside | ~np.isfinite(points).all(axis=1)] = np.nan

@@ -16,7 +16,7 @@ from kvtui.figures.figure import Floats, floats
 from kvtui.plots.camera import SHAPE, Projection, inset
 from kvtui.plots.legend import clean
 from kvtui.plots.raster import Mask
-from kvtui.plots.ticks import Span, Tick, ticks
+from kvtui.plots.ticks import AxisSpan, Tick, ticks
 
 _SHORTEST_AXIS = 3.0
 _ALONG = (0.5, 0.35, 0.65, 0.2, 0.8, 0.0, 1.0)
@@ -91,7 +91,7 @@ def outline(rear: Sequence[Pane], inner: bool) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def axis_ticks(span: Span, axis: int, area: Rect) -> tuple[Tick, ...]:
+def axis_ticks(span: AxisSpan, axis: int, area: Rect) -> tuple[Tick, ...]:
     """Ticks for a picture of the size of ``area``: the same from all sides, so that they stay while it is turned."""
     return ticks(span, max(2, min(7, area.height // 4 if axis == 2 else area.width // 15)))
 
@@ -146,7 +146,13 @@ class Labels:
 
 
 def label_axis(
-    labels: Labels, projection: Projection, edge: Edge, span: Span, marks: Sequence[Tick], pixels: float, origin: Rect
+    labels: Labels,
+    projection: Projection,
+    edge: Edge,
+    span: AxisSpan,
+    marks: Sequence[Tick],
+    pixels: float,
+    origin: Rect,
 ) -> bool:
     """Write the ticks ``marks`` and the title of an axis beside ``edge``; False if the title found no room.
 

@@ -16,13 +16,13 @@ import plotext
 
 from kvtui.canvas.cells import SPACE, Cells
 from kvtui.plots.cells_2d import bands
-from kvtui.plots.shapes import Boxes, Points, Shape, Stroke
+from kvtui.plots.shapes import Boxes, PanelShape, Points, Stroke
 
 _PIECE = re.compile(r"\x1b\[38;5;(\d+)m|\x1b\[0m|([^\x1b]+)")
 _KERNEL = Lock()
 
 
-def paint(shapes: Sequence[Shape], width: int, height: int) -> Cells:
+def paint(shapes: Sequence[PanelShape], width: int, height: int) -> Cells:
     """The shapes in a plot area of ``width`` × ``height`` cells; spaces where there is nothing.
 
     Safe to call from several threads: each call has its own figure, and plotext's kernel is used by one at a time.
@@ -49,7 +49,7 @@ def _figure(width: int, height: int) -> Any:
     return figure
 
 
-def _signals(figure: Any, shape: Shape, width: int, height: int) -> list[Any]:
+def _signals(figure: Any, shape: PanelShape, width: int, height: int) -> list[Any]:
     match shape:
         case Stroke():
             return [_polyline(figure, shape)] if len(shape.pieces) else []

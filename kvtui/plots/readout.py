@@ -10,7 +10,7 @@ from kvtui.figures.figure import Bars, Floats, HeatMap, Histogram, Line, Mark, S
 from kvtui.plots.density import distribution
 from kvtui.plots.shapes import bar_places
 from kvtui.plots.surroundings import Frame
-from kvtui.plots.ticks import Span, value_text
+from kvtui.plots.ticks import AxisSpan, value_text
 
 _CELL_ASPECT = 2.0
 
@@ -75,11 +75,11 @@ def _category(frame: Frame, u: float, v: float) -> int:
     return int(np.abs(starts + thickness / 2 - share * length).argmin()) if count else -1
 
 
-def _pair(x: Span, at: float, y: Span, value: float) -> str:
+def _pair(x: AxisSpan, at: float, y: AxisSpan, value: float) -> str:
     return f"{value_text(x.axis, float(at))}  {value_text(y.axis, float(value))}"
 
 
-def _band(y: Span, low: Floats | None, high: Floats | None, i: int) -> str:
+def _band(y: AxisSpan, low: Floats | None, high: Floats | None, i: int) -> str:
     if low is None or high is None or not (np.isfinite(low[i]) and np.isfinite(high[i])):
         return ""
     return f" ({value_text(y.axis, float(low[i]))} to {value_text(y.axis, float(high[i]))})"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kvtui.canvas.cells import Row
+from kvtui.canvas.cells import InkRow
 from kvtui.canvas.memory.layout import Rect
 from kvtui.figures.figure import Figure, Floats, Panel, Rule, Surface
 from kvtui.plots import panes as box
@@ -37,7 +37,7 @@ _WIRE_PIXELS = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class SeenPanel:
     """A panel seen by a camera: the pixels of its marks in ``area``, each a cell or half of one high."""
 
     panel: Panel
@@ -56,7 +56,7 @@ class Scene:
 
 
 @lru_cache(maxsize=4)
-def scene_of(panel: Panel, width: int, height: int, camera: Camera, shaded: bool) -> Scene:
+def scene_of(panel: Panel, width: int, height: int, camera: Camera, shaded: bool) -> SeenPanel:
     """``panel`` as ``camera`` sees it in ``width`` × ``height`` cells; ``shaded`` pixels are whole cells."""
     found = space(panel)
     area, inner = _areas(panel, found, width, height)
@@ -71,7 +71,7 @@ def scene_of(panel: Panel, width: int, height: int, camera: Camera, shaded: bool
     )
     image = Image(area.width, area.height * pixels)
     _draw_meshes(image, found, seen)
-    return Scene(panel, found, area, pixels, camera, seen, box.rear_panes(seen), image)
+    return SeenPanel(panel, found, area, pixels, camera, seen, box.rear_panes(seen), image)
 
 
 def _areas(panel: Panel, found: Space, width: int, height: int) -> tuple[Rect, Rect]:
@@ -89,7 +89,7 @@ def _areas(panel: Panel, found: Space, width: int, height: int) -> tuple[Rect, R
     return area, Rect(left, top + _TOP, area.width - left - right, area.height - _TOP - bottom)
 
 
-def legend(panel: Panel, looks: Mapping[str, Style], width: int, height: int) -> tuple[Row, ...]:
+def legend(panel: Panel, looks: Mapping[str, Style], width: int, height: int) -> tuple[InkRow, ...]:
     """The legend of a picture of ``width`` × ``height`` cells; none where colours are heights."""
     if _by_height(panel):
         return ()
@@ -156,13 +156,13 @@ def unit_of(found: Space, rule: Rule) -> float | None:
     return at if 0 <= at <= 1 else None
 
 
-def plane_corners(scene: Scene, planes: list[Rule]) -> list[Floats]:
+def plane_corners(scene: SeenPanel, planes: list[Rule]) -> list[Floats]:
     """The corners (4, 3) of those of ``planes`` that cut the box."""
     units = [unit_of(scene.space, rule) for rule in planes]
     return [box.plane("xyz".index(rule.axis), at) for rule, at in zip(planes, units, strict=True) if at is not None]
 
 
-def in_sight(scene: Scene, mesh: Mesh, numbers: Places) -> tuple[Places, Floats]:
+def in_sight(scene: SeenPanel, mesh: Mesh, numbers: Places) -> tuple[Places, Floats]:
     """Which of the points ``numbers`` of ``mesh`` are in the picture and not hidden, and where they are placed."""
     image, points = scene.image, mesh.flat[numbers]
     inside = ((points >= 0) & (points <= 1)).all(axis=1)
@@ -174,7 +174,7 @@ def in_sight(scene: Scene, mesh: Mesh, numbers: Places) -> tuple[Places, Floats]
     return numbers[seen], placed[seen]
 
 
-def in_cells(scene: Scene, placed: Floats) -> list[tuple[int, int]]:
+def in_cells(scene: SeenPanel, placed: Floats) -> list[tuple[int, int]]:
     """The cells of the picture that hold places."""
     columns, rows = np.floor(placed[:, 0]), np.floor(placed[:, 1] / scene.pixels)
     return [(scene.area.x + int(x), scene.area.y + int(y)) for x, y in zip(columns, rows, strict=True)]

@@ -27,7 +27,7 @@ from kvtui.figures.figure import (
 )
 from kvtui.plots.density import distribution
 from kvtui.plots.style import Style
-from kvtui.plots.ticks import Span, short_text
+from kvtui.plots.ticks import AxisSpan, short_text
 
 Side = Literal["right", "left", "above", "below"]
 
@@ -44,7 +44,7 @@ class Stroke(NamedTuple):
     ink: int
 
 
-class Band(NamedTuple):
+class Wash(NamedTuple):
     """What lies between ``low`` and ``high``, for each column of cells; NaN where there is none."""
 
     low: Floats
@@ -88,27 +88,27 @@ class Words(NamedTuple):
 
 
 ALL_SIDES: tuple[Side, ...] = ("right", "left", "above", "below")
-_ORDER = (Band, Boxes, Stroke, Points)
-Shape = Stroke | Band | Boxes | Points | Words
+_ORDER = (Wash, Boxes, Stroke, Points)
+PanelShape = Stroke | Wash | Boxes | Points | Words
 
 
-class Place(NamedTuple):
+class PlotArea(NamedTuple):
     """The plot area that a panel is drawn in: its axes and its size in cells."""
 
-    x: Span
-    y: Span
+    x: AxisSpan
+    y: AxisSpan
     width: int
     height: int
     horizontal: bool = False
 
 
-def shapes(panel: Panel, place: Place, styles: Mapping[str, Style]) -> list[Shape]:
+def shapes(panel: Panel, place: PlotArea, styles: Mapping[str, Style]) -> list[PanelShape]:
     """What to paint for the two-dimensional marks of ``panel``, the lowest first; heat maps are not among them."""
     found = [shape for mark in panel.marks for shape in _shapes(panel, mark, place, styles)]
     return [shape for kind in _ORDER for shape in found if isinstance(shape, kind)] + list(_words(found))
 
 
-def _words(found: Sequence[Shape]) -> Iterator[Words]:
+def _words(found: Sequence[PanelShape]) -> Iterator[Words]:
     """The words among ``found``; those of all bars as one, so that all of them are written or none."""
     words = [shape for shape in found if isinstance(shape, Words)]
     yield from (one for one in words if not one.together)
@@ -118,7 +118,7 @@ def _words(found: Sequence[Shape]) -> Iterator[Words]:
         yield together[0]._replace(u=u, v=v, texts=tuple(text for one in together for text in one.texts))
 
 
-def _shapes(panel: Panel, mark: Mark, place: Place, styles: Mapping[str, Style]) -> Iterator[Shape]:
+def _shapes(panel: Panel, mark: Mark, place: PlotArea, styles: Mapping[str, Style]) -> Iterator[PanelShape]:
     style = styles[mark.name]
     match mark:
         case Line():
@@ -133,11 +133,11 @@ def _shapes(panel: Panel, mark: Mark, place: Place, styles: Mapping[str, Style])
             return
 
 
-def _line(panel: Panel, line: Line, place: Place, style: Style) -> Iterator[Shape]:
+def _line(panel: Panel, line: Line, place: PlotArea, style: Style) -> Iterator[PanelShape]:
     u, v = place.x.unit(line.x), place.y.unit(line.y)
     if line.low is not None and line.high is not None:
         low, high = place.y.unit(line.low), place.y.unit(line.high)
-        yield Band(*_columns(u, low, high, place.width), style.ink)
+        yield Wash(*_columns(u, low, high, place.width), style.ink)
     kept_u, kept_v = thin(*_moving(u, v, place.width, place.height), place.width * DOTS_ACROSS)
     pieces = _each_dot_once(clip(joined(kept_u, kept_v)), place.width, place.height)
     yield Stroke(dashed(pieces, line.dash, place.width, place.height), style.ink)
@@ -161,7 +161,7 @@ def _spread(u: Floats, v: Floats, number: int, series: int, every: bool) -> np.n
     return np.unique(order[nearest])
 
 
-def _scatter(scatter: Scatter, place: Place, style: Style) -> Iterator[Shape]:
+def _scatter(scatter: Scatter, place: PlotArea, style: Style) -> Iterator[PanelShape]:
     u, v = place.x.unit(scatter.x), place.y.unit(scatter.y)
     shown = np.flatnonzero(_inside(u) & _inside(v))
     cells = np.floor(u[shown] * place.width) * place.height + np.floor(v[shown] * place.height)
@@ -193,13 +193,13 @@ def _discs(u: Floats, v: Floats, radii: Floats, width: int, height: int) -> Floa
     return clip(pieces[drawn])
 
 
-def _histogram(mark: Histogram, place: Place, style: Style) -> Iterator[Shape]:
+def _histogram(mark: Histogram, place: PlotArea, style: Style) -> Iterator[PanelShape]:
     edges, density, at, smooth = distribution(mark)
     if density.size:
         u, v = place.x.unit(edges), place.y.unit(density)
         outline_u = np.repeat(u, 2)
         outline_v = np.concatenate(([0.0], np.repeat(v, 2), [0.0]))
-        yield Band(*_steps(u, v, place.width), style.ink)
+        yield Wash(*_steps(u, v, place.width), style.ink)
         yield Stroke(clip(joined(outline_u, outline_v)), style.ink)
     if smooth.size:
         u, v = place.x.unit(at), place.y.unit(smooth)
@@ -218,7 +218,7 @@ def _steps(edges: Floats, heights: Floats, width: int) -> tuple[Floats, Floats]:
     return np.where(np.isfinite(high), 0.0, np.nan), high
 
 
-def _bars(panel: Panel, bars: Bars, place: Place, style: Style) -> Iterator[Shape]:
+def _bars(panel: Panel, bars: Bars, place: PlotArea, style: Style) -> Iterator[PanelShape]:
     group = [mark.name for mark in panel.marks if isinstance(mark, Bars)]
     length = place.height if place.horizontal else place.width
     at, thickness = bar_places(len(panel.categories), len(group), group.index(bars.name), length)

@@ -26,7 +26,7 @@ from kvtui.plots.scene import (
     IN_SIGHT,
     LEAST_HEIGHT,
     LEAST_WIDTH,
-    Scene,
+    SeenPanel,
     bar_ticks,
     in_cells,
     in_sight,
@@ -48,7 +48,7 @@ _CURSOR, _HIDDEN_CURSOR, _RULE_LINE, _HATCH = "◉", "○", ord("┄"), ord("╱
 _PANES = np.array([Ink.BAR_REST, Ink.WAVE_1, Ink.DIE], dtype=np.uint16)
 _NOTHING = "no values to show"
 
-Inks = npt.NDArray[np.uint16]
+PixelInks = npt.NDArray[np.uint16]
 
 
 def render(
@@ -92,7 +92,7 @@ def render(
     return cells
 
 
-def _inks(scene: Scene, looks: Mapping[str, Style]) -> Inks:
+def _inks(scene: SeenPanel, looks: Mapping[str, Style]) -> PixelInks:
     """The ink of every pixel before planes and the cursor: panes, floor contours, then marks by colour and light."""
     image = scene.image
     inks = np.zeros((image.height, image.width), dtype=np.uint16)
@@ -109,7 +109,7 @@ def _inks(scene: Scene, looks: Mapping[str, Style]) -> Inks:
     return inks
 
 
-def _levels(scene: Scene, solid: Mask, on_sheet: Mask) -> Places:
+def _levels(scene: SeenPanel, solid: Mask, on_sheet: Mask) -> Places:
     """How light the ``solid`` pixels are, from 0 to SHADES - 1: surfaces by their light and a little by their height.
 
     Lines on surfaces are darker. Where heights are read as colours of a plot, all are as light as the colour bar.
@@ -126,7 +126,7 @@ def _levels(scene: Scene, solid: Mask, on_sheet: Mask) -> Places:
     return levels
 
 
-def _colors(scene: Scene, looks: Mapping[str, Style], owner: Places, value: Floats) -> Places:
+def _colors(scene: SeenPanel, looks: Mapping[str, Style], owner: Places, value: Floats) -> Places:
     """The darkest ink of the colour of each pixel."""
     if scene.by_height:
         return SHADED_RAMP + np.clip(value * RAMP_STEPS, 0, RAMP_STEPS - 1).astype(np.int64) * SHADES
@@ -134,7 +134,7 @@ def _colors(scene: Scene, looks: Mapping[str, Style], owner: Places, value: Floa
     return SHADED + places[owner] * SHADES
 
 
-def _contours(scene: Scene) -> Floats:
+def _contours(scene: SeenPanel) -> Floats:
     """Where lines of equal height run, between 0 and 1: at the ticks of z, and where the surfaces want them."""
     span = scene.space.axes[2]
     values = [tick.value for tick in box.axis_ticks(span, 2, scene.area)]
@@ -143,12 +143,12 @@ def _contours(scene: Scene) -> Floats:
     return np.unique(levels[np.isfinite(levels)])
 
 
-def _rule_levels(scene: Scene) -> Floats:
+def _rule_levels(scene: SeenPanel) -> Floats:
     levels = [unit_of(scene.space, rule) for rule in scene.panel.rules if rule.axis == "z"]
     return np.unique(np.array([level for level in levels if level is not None], dtype=np.float64))
 
 
-def _floors(scene: Scene, inks: Inks, looks: Mapping[str, Style]) -> None:
+def _floors(scene: SeenPanel, inks: PixelInks, looks: Mapping[str, Style]) -> None:
     """The contours of surfaces that want them on the floor, if the eye is above it."""
     if Pane(2, 0) not in scene.rear:
         return
@@ -170,7 +170,7 @@ def _floors(scene: Scene, inks: Inks, looks: Mapping[str, Style]) -> None:
             inks[line] = _colors(scene, looks, owner, value) + SHADES - 3
 
 
-def _veil(scene: Scene, planes: list[Rule]) -> Mask:
+def _veil(scene: SeenPanel, planes: list[Rule]) -> Mask:
     """The pixels that are seen through one of the reference planes; none where one is seen face-on."""
     near = scene.image.near.reshape(scene.image.height, scene.image.width)
     veil = np.zeros(near.shape, dtype=bool)
@@ -180,7 +180,7 @@ def _veil(scene: Scene, planes: list[Rule]) -> Mask:
     return veil
 
 
-def _draw_blocks(cells: Cells, scene: Scene, inks: Inks) -> None:
+def _draw_blocks(cells: Cells, scene: SeenPanel, inks: PixelInks) -> None:
     """Two pixels in each cell."""
     area = scene.area
     here = slice(area.y, area.y + area.height), slice(area.x, area.right)
@@ -191,7 +191,7 @@ def _draw_blocks(cells: Cells, scene: Scene, inks: Inks) -> None:
     cells.under[here] = np.where(blank & (lower != Ink.NONE), Ink.NONE, lower)
 
 
-def _draw_shaded(cells: Cells, scene: Scene, inks: Inks, veil: Mask, lines_of_cursor: Mask | None) -> None:
+def _draw_shaded(cells: Cells, scene: SeenPanel, inks: PixelInks, veil: Mask, lines_of_cursor: Mask | None) -> None:
     """One pixel in each cell, its density the height of a single surface and otherwise the light."""
     area, image = scene.area, scene.image
     solid = image.owner.reshape(inks.shape) != NONE
@@ -216,7 +216,7 @@ def _density(height: Floats) -> npt.NDArray[np.uint32]:
     return _DENSITIES[np.clip(height * len(_DENSITIES), 0, len(_DENSITIES) - 1).astype(np.int64)]
 
 
-def _draw_frame(cells: Cells, scene: Scene, inks: Inks, planes: list[Rule], shaded: bool) -> None:
+def _draw_frame(cells: Cells, scene: SeenPanel, inks: PixelInks, planes: list[Rule], shaded: bool) -> None:
     """The grid on the panes behind, their edges and the edges of planes, where no mark is in front."""
     area = scene.area
     units = [
@@ -237,7 +237,7 @@ def _draw_frame(cells: Cells, scene: Scene, inks: Inks, planes: list[Rule], shad
         cells.under[here][shown] = np.maximum(inks[0::2], inks[1::2])[shown]
 
 
-def _marked(scene: Scene, inks: Inks) -> Mask:
+def _marked(scene: SeenPanel, inks: PixelInks) -> Mask:
     """The cells with a pixel of a mark or of a contour on the floor."""
     color = np.where(inks >= VEILED, inks - VEILED, inks)
     marked = (scene.image.owner.reshape(inks.shape) != NONE) | (color >= SHADED)
@@ -245,14 +245,14 @@ def _marked(scene: Scene, inks: Inks) -> Mask:
     return cells
 
 
-def _pieces(scene: Scene, ends: Floats) -> Floats:
+def _pieces(scene: SeenPanel, ends: Floats) -> Floats:
     """Lines (n, 2, 3) of the box as pieces of the picture, both from 0 to 1, upward."""
     placed = scene.projection.place(inset(ends))[..., :2] / (scene.image.width, scene.image.height)
     placed[..., 1] = 1 - placed[..., 1]
     return clip(placed.reshape(-1, 4))
 
 
-def _cursor_lines(scene: Scene, cursor: Cursor) -> Mask | None:
+def _cursor_lines(scene: SeenPanel, cursor: Cursor) -> Mask | None:
     """The pixels of the mesh's two lines through ``cursor``, where they are seen."""
     found = mesh_at(scene.space, cursor)
     if found is None:
@@ -268,7 +268,7 @@ def _cursor_lines(scene: Scene, cursor: Cursor) -> Mask | None:
     return mask.reshape(image.height, image.width)
 
 
-def _stamp(cells: Cells, scene: Scene, looks: Mapping[str, Style]) -> None:
+def _stamp(cells: Cells, scene: SeenPanel, looks: Mapping[str, Style]) -> None:
     """The character of its series on each surface in a few places, where there are several."""
     surfaces = [mesh for mesh in scene.space.meshes if mesh.kind == "surface"]
     for mesh in surfaces if len(scene.panel.marks) > 1 else ():
@@ -279,7 +279,7 @@ def _stamp(cells: Cells, scene: Scene, looks: Mapping[str, Style]) -> None:
             cells.put(x, y, point, Ink.PULSE)
 
 
-def _draw_cursor(cells: Cells, scene: Scene, cursor: Cursor) -> None:
+def _draw_cursor(cells: Cells, scene: SeenPanel, cursor: Cursor) -> None:
     found = mesh_at(scene.space, cursor)
     if found is None:
         return
@@ -292,7 +292,7 @@ def _draw_cursor(cells: Cells, scene: Scene, cursor: Cursor) -> None:
             cells.put(x, y, _CURSOR if seen.size else _HIDDEN_CURSOR, Ink.BRIGHT)
 
 
-def _draw_around(cells: Cells, scene: Scene, looks: Mapping[str, Style], planes: list[Rule], shaded: bool) -> None:
+def _draw_around(cells: Cells, scene: SeenPanel, looks: Mapping[str, Style], planes: list[Rule], shaded: bool) -> None:
     """The legend, the colour bar, the labels of axes and planes, and a note on what is not shown."""
     area, panel = scene.area, scene.panel
     for y, row in enumerate(legend(panel, looks, cells.width, cells.height)):
@@ -318,7 +318,7 @@ def _draw_around(cells: Cells, scene: Scene, looks: Mapping[str, Style], planes:
         labels.anywhere(text, Ink.DIM)
 
 
-def _draw_bar(cells: Cells, scene: Scene, shaded: bool) -> None:
+def _draw_bar(cells: Cells, scene: SeenPanel, shaded: bool) -> None:
     """The colours of heights at the right edge, with the ticks of z."""
     area, span = scene.area, scene.space.axes[2]
     x, top, height = area.right + 1, area.y + 1, area.height - 2

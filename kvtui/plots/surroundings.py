@@ -13,17 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kvtui.canvas.cells import SPACE, Cells, Row, fit
-from kvtui.canvas.cells import Span as Piece
+from kvtui.canvas.cells import SPACE, Cells, InkRow, Span, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Bars, Floats, HeatMap, Histogram, Line, Panel, Rule, Scatter, floats
 from kvtui.plots.cells_2d import ramp, shade, tile_ends
 from kvtui.plots.density import distribution
 from kvtui.plots.legend import clean, entries, wrapped
-from kvtui.plots.shapes import Place, bar_places
+from kvtui.plots.shapes import PlotArea, bar_places
 from kvtui.plots.style import Style
-from kvtui.plots.ticks import Span, Tick, short_text, span, ticks
+from kvtui.plots.ticks import AxisSpan, Tick, short_text, span, ticks
 
 LEAST_WIDTH, LEAST_HEIGHT, MOST_TITLE = 24, 9, 60
 _AROUND_ROWS = 4
@@ -61,9 +60,9 @@ class Frame:
     panel: Panel
     rect: Rect
     plot: Rect
-    place: Place
-    z: Span | None
-    legend: tuple[tuple[int, Row], ...]
+    place: PlotArea
+    z: AxisSpan | None
+    legend: tuple[tuple[int, InkRow], ...]
     columns: tuple[int, ...]
     rows: tuple[int, ...]
     labels: tuple[Label, ...]
@@ -93,7 +92,7 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
     contours |= {rule.value: rule.label for rule in inside if rule.axis == "z"}
     listed = list(entries(panel, styles)) if legend else []
     listed += [_contour_entry(panel, value, name) for value, name in contours.items()]
-    listed += [(Piece(2 * _LEVEL + " ", Ink.WARN), Piece(clean(rule.label))) for rule in ([] if beside else level)]
+    listed += [(Span(2 * _LEVEL + " ", Ink.WARN), Span(clean(rule.label))) for rule in ([] if beside else level)]
     above = int(bool(upright))
     room = rect.height - int(bool(title)) - above - _AROUND_ROWS
     rows = wrapped(listed, rect.width, max(1, min(room // _MOST_LEGEND, room - _AROUND_ROWS)))
@@ -117,7 +116,7 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
         left_rows = [_row(top, height, unit) for unit in y.unit(floats([tick.value for tick in found]))]
     left = min(max(map(len, left_labels), default=0), int(rect.width * _MOST_GUTTER))
     width = max(1, rect.width - left - 2 - right)
-    place = Place(x, y, width, height, horizontal)
+    place = PlotArea(x, y, width, height, horizontal)
     if any(isinstance(mark, Bars) for mark in panel.marks):
         place = _with_room_for_values(panel, place)
     plot = Rect(rect.x + left + 2, top, width, height)
@@ -171,7 +170,7 @@ def draw(cells: Cells, frame: Frame, shaded: bool = False) -> None:
         _draw_bar(cells, plot, shaded)
 
 
-def spans(panel: Panel) -> tuple[Span, Span, Span | None, list[str]]:
+def spans(panel: Panel) -> tuple[AxisSpan, AxisSpan, AxisSpan | None, list[str]]:
     """The spans of the axes, and notes on values that have no place on them."""
     xs, ys, zs = _values(panel)
     bars = any(isinstance(mark, Bars | Histogram) for mark in panel.marks)
@@ -179,7 +178,7 @@ def spans(panel: Panel) -> tuple[Span, Span, Span | None, list[str]]:
     scatter = any(isinstance(mark, Scatter) for mark in panel.marks)
     rules = {axis: [rule for rule in panel.rules if rule.axis == axis] for axis in ("x", "y", "z")}
     if panel.categories:
-        x = Span(replace(panel.x, scale="linear", ticks="number"), -0.5, len(panel.categories) - 0.5)
+        x = AxisSpan(replace(panel.x, scale="linear", ticks="number"), -0.5, len(panel.categories) - 0.5)
     else:
         x = span(panel.x, xs, rules=rules["x"], pad=scatter and not heat)
     y = span(panel.y, ys, rules=rules["y"], zero=bars, pad=not heat)
@@ -222,14 +221,14 @@ def _values(panel: Panel) -> tuple[list[Floats], list[Floats], list[Floats]]:
     return xs, ys, zs
 
 
-def _whole_tiles(found: Span, arrays: Sequence[Floats]) -> Span:
+def _whole_tiles(found: AxisSpan, arrays: Sequence[Floats]) -> AxisSpan:
     """``found`` widened to the outer edges of the tiles around the values, unless the axis has ends of its own."""
     units = np.unique(found.unit(np.concatenate(arrays)))
     units = units[np.isfinite(units)]
     if units.size < 2:
         return found
     first, last = tile_ends(units)
-    return Span(
+    return AxisSpan(
         found.axis,
         found.value(first) if found.axis.low is None else found.low,
         found.value(last) if found.axis.high is None else found.high,
@@ -279,7 +278,7 @@ def _first(values: Floats | None, most: int) -> Floats | None:
     return None if values is None else values[:most]
 
 
-def _with_room_for_values(panel: Panel, place: Place) -> Place:
+def _with_room_for_values(panel: Panel, place: PlotArea) -> PlotArea:
     """``place`` with its y axis stretched so that the values can stand at the ends of the bars."""
     if panel.y.high is not None:
         return place
@@ -367,7 +366,7 @@ def _titles(frame: Frame, title: str) -> list[Label]:
     return labels
 
 
-def _sides(panel: Panel, spans: Mapping[str, Span]) -> tuple[list[Rule], list[Rule]]:
+def _sides(panel: Panel, spans: Mapping[str, AxisSpan]) -> tuple[list[Rule], list[Rule]]:
     """Rules within the spans, and those without."""
     inside: list[Rule] = []
     outside: list[Rule] = []
@@ -418,10 +417,10 @@ def _rule_labels(
     return labels, unplaced
 
 
-def _contour_entry(panel: Panel, value: float, name: str) -> Row:
+def _contour_entry(panel: Panel, value: float, name: str) -> InkRow:
     axis = panel.z or Axis("")
     text = short_text(axis, value) if axis.ticks == "bytes" else f"{short_text(axis, value)} {axis.unit}".rstrip()
-    return Piece("⠒⠒ ", Ink.PULSE), Piece(clean(name) or text)
+    return Span("⠒⠒ ", Ink.PULSE), Span(clean(name) or text)
 
 
 def _bar_labels(frame: Frame, bar: Sequence[Tick]) -> list[Label]:

@@ -32,7 +32,7 @@ class Tick(NamedTuple):
     label: str
 
 
-class Span(NamedTuple):
+class AxisSpan(NamedTuple):
     """An axis from ``low`` to ``high``, both values, ``low < high``; both above 0 on a logarithmic axis."""
 
     axis: Axis
@@ -73,7 +73,7 @@ def position(scale: Scale, values: Floats) -> Floats:
 
 def span(
     axis: Axis, arrays: Iterable[Floats], *, rules: Sequence[Rule] = (), zero: bool = False, pad: bool = False
-) -> Span:
+) -> AxisSpan:
     """The part of ``axis`` that shows ``arrays``; its own ends win where it has them.
 
     ``zero`` puts 0 on a linear axis, ``pad`` leaves air around the data, and a rule that lies near is taken in.
@@ -95,7 +95,7 @@ def span(
     return _ends(axis, first, last)
 
 
-def ticks(span: Span, most: int) -> tuple[Tick, ...]:
+def ticks(span: AxisSpan, most: int) -> tuple[Tick, ...]:
     """At most ``most`` ticks on round values within ``span``, least first; fewer where they would be alike."""
     most = max(1, most)
     values = _linear(span, most) if span.axis.scale == "linear" else _logarithmic(span, most)
@@ -142,7 +142,7 @@ def _with_rules(scale: Scale, first: float, last: float, length: float, rules: S
     return (min(first, float(near.min())), max(last, float(near.max()))) if near.size else (first, last)
 
 
-def _ends(axis: Axis, first: float, last: float) -> Span:
+def _ends(axis: Axis, first: float, last: float) -> AxisSpan:
     """The span between two positions, with the axis's own ends in their place where they make sense."""
     most = _LARGEST.get(axis.scale)
     if most is not None:
@@ -153,11 +153,11 @@ def _ends(axis: Axis, first: float, last: float) -> Span:
     first, last = max(first, -largest), min(last, largest)
     low, high = _chosen(axis, axis.low, first), _chosen(axis, axis.high, last)
     if low < high and high / 2 - low / 2 > 0:
-        return Span(axis, low, high)
+        return AxisSpan(axis, low, high)
     if axis.scale != "linear":
-        return Span(axis, low / 2, low * 2)
+        return AxisSpan(axis, low / 2, low * 2)
     step = max(abs(low) * 0.1, 0.5)
-    return Span(axis, low - step, low + step)
+    return AxisSpan(axis, low - step, low + step)
 
 
 def _chosen(axis: Axis, end: float | None, found: float) -> float:
@@ -165,7 +165,7 @@ def _chosen(axis: Axis, end: float | None, found: float) -> float:
     return float(end) if end is not None and stands else found
 
 
-def _linear(span: Span, most: int) -> list[float]:
+def _linear(span: AxisSpan, most: int) -> list[float]:
     """Multiples of the least round step that gives at most ``most`` of them."""
     length = span.high / 2 - span.low / 2
     for step in _steps(span, length / max(1.0, most / 2)):
@@ -182,7 +182,7 @@ def _multiple(k: int, step: float) -> float:
     return round(k * step, 2 - floor(log10(step))) if step > 1e-300 else k * step
 
 
-def _steps(span: Span, least: float) -> Iterable[float]:
+def _steps(span: AxisSpan, least: float) -> Iterable[float]:
     """Round steps from about ``least`` upward.
 
     Powers of two for tokens and for parts of the largest unit of bytes, else 1, 2 and 5 times a power of ten.
@@ -203,7 +203,7 @@ def _steps(span: Span, least: float) -> Iterable[float]:
                 yield step * unit
 
 
-def _logarithmic(span: Span, most: int) -> list[float]:
+def _logarithmic(span: AxisSpan, most: int) -> list[float]:
     """Powers of the base, every so many of them; between few of them round values too.
 
     The base is 2 for tokens and bytes and on a ``log2`` axis, otherwise 10.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kvtui.engine.picture.banks import FREE, bank_counts, interleave, span_bytes
 from kvtui.output.markup import Markup, tag
-from kvtui.report.sections import Picture
+from kvtui.report.sections import BankPicture
 
 BANKS, WIDTH = 1600, 980
 PITCH, SIDE, GAP, HEAD = 10, 8, 24, 20
@@ -24,7 +24,7 @@ PATTERNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ModuleGrid:
     """Modules in rows of ``per_row``, each of ``columns`` × ``rows`` banks."""
 
     modules: int
@@ -50,15 +50,15 @@ class Layout:
         return column * (self.columns * PITCH + GAP), row * (self.rows * PITCH + HEAD + GAP)
 
 
-def layout(modules: int) -> Layout:
+def layout(modules: int) -> ModuleGrid:
     """A layout of about BANKS banks for that many modules, near WIDTH wide."""
     per_row = next((columns for most, columns in MODULES_PER_ROW if modules <= most), MANY_PER_ROW)
     per_row = min(modules, per_row)
     columns = max(4, ((WIDTH + GAP) // per_row - GAP) // PITCH)
-    return Layout(modules, per_row, columns, max(3, round(BANKS / modules / columns)))
+    return ModuleGrid(modules, per_row, columns, max(3, round(BANKS / modules / columns)))
 
 
-def picture(drawn: Picture, modules: int, kind: str, title: str, description: str) -> Markup:
+def picture(drawn: BankPicture, modules: int, kind: str, title: str, description: str) -> Markup:
     """The picture of ``drawn`` over ``modules`` of memory ``kind``; banks beyond the room are hatched red."""
     plan = layout(modules)
     span = span_bytes(drawn.parts, drawn.capacity)
@@ -116,7 +116,7 @@ def _patterns() -> Iterator[Markup]:
     )
 
 
-def _module(plan: Layout, names: list[str], held: int) -> Iterator[Markup]:
+def _module(plan: ModuleGrid, names: list[str], held: int) -> Iterator[Markup]:
     """One path per part, and one over the banks from ``held`` on."""
     for key in dict.fromkeys(names):
         path = _path(plan, [i for i, name in enumerate(names) if name == key])
@@ -129,7 +129,7 @@ def _module(plan: Layout, names: list[str], held: int) -> Iterator[Markup]:
         yield tag("path", d=beyond, fill="url(#p-over)", class_="edge")
 
 
-def _path(plan: Layout, banks: list[int]) -> str:
+def _path(plan: ModuleGrid, banks: list[int]) -> str:
     squares = []
     for bank in banks:
         row, column = divmod(bank, plan.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,15 @@ from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import format_tokens
 from kvtui.output.harmless import clean
 from kvtui.report import sections
-from kvtui.report.compared import NONE, Cell
+from kvtui.report.compared import NONE, ComparedValue
 from kvtui.report.document import SCHEMA
+from kvtui.report.sections import Document
 
 FORMATS = ("text", "json", "csv", "markdown")
 
-Document = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ComparedField:
     """One row: dotted ``keys`` of the document (several for a band), its label, and its values as text.
 
     ``compared`` values get their difference to the first scenario in percent.
@@ -75,34 +74,34 @@ DECODE, SPEED = "performance.decode_ms_per_token", "performance.tokens_per_secon
 DOLLARS = "cost.usd_per_million_tokens"
 
 FIELDS = (
-    Field("model", ("model.name",), lambda d: d["model"]["name"], compared=False),
-    Field("device", ("scenario.gpu", "scenario.gpus"), sections.devices, compared=False),
-    Field("formats", ("scenario.weight_dtype", "scenario.kv_dtype"), sections.formats, compared=False),
-    Field("context", ("scenario.context_tokens",), lambda d: format_tokens(d["scenario"]["context_tokens"])),
-    Field("batch", ("scenario.batch",), _count("scenario.batch", "")),
-    Field("allocation", ("scenario.policy",), lambda d: d["scenario"]["policy"], compared=False),
-    Field("fits", ("memory.fits",), lambda d: "yes" if d["memory"]["fits"] else "no", compared=False),
-    Field("devices needed", ("memory.devices_needed",), _count("memory.devices_needed", "none found")),
-    Field("weights, GiB", ("memory.weights_bytes",), _gib("weights_bytes")),
-    Field("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
-    Field("state, GiB", ("memory.state_bytes",), _gib("state_bytes")),
-    Field("reserved, GiB", ("memory.reserved_unused_bytes",), _gib("reserved_unused_bytes")),
-    Field("total, GiB ≈", ("memory.total_bytes",), _gib("total_bytes")),
-    Field("usable, GiB", ("memory.usable_bytes_per_device",), _gib("usable_bytes_per_device")),
-    Field("KV bytes/token", ("model.kv_bytes_per_token",), _count("model.kv_bytes_per_token", NONE)),
-    Field("max context", ("capacity.max_context_tokens",), _count("capacity.max_context_tokens", "no bound")),
-    Field("max sequences", ("capacity.max_sequences",), _count("capacity.max_sequences", "no bound")),
-    Field("decode ≈", _band_keys(DECODE), _band(DECODE, "ms")),
-    Field("tokens/s ≈", _band_keys(SPEED), _band(SPEED, "")),
-    Field("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$")),
+    ComparedField("model", ("model.name",), lambda d: d["model"]["name"], compared=False),
+    ComparedField("device", ("scenario.gpu", "scenario.gpus"), sections.devices, compared=False),
+    ComparedField("formats", ("scenario.weight_dtype", "scenario.kv_dtype"), sections.formats, compared=False),
+    ComparedField("context", ("scenario.context_tokens",), lambda d: format_tokens(d["scenario"]["context_tokens"])),
+    ComparedField("batch", ("scenario.batch",), _count("scenario.batch", "")),
+    ComparedField("allocation", ("scenario.policy",), lambda d: d["scenario"]["policy"], compared=False),
+    ComparedField("fits", ("memory.fits",), lambda d: "yes" if d["memory"]["fits"] else "no", compared=False),
+    ComparedField("devices needed", ("memory.devices_needed",), _count("memory.devices_needed", "none found")),
+    ComparedField("weights, GiB", ("memory.weights_bytes",), _gib("weights_bytes")),
+    ComparedField("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
+    ComparedField("state, GiB", ("memory.state_bytes",), _gib("state_bytes")),
+    ComparedField("reserved, GiB", ("memory.reserved_unused_bytes",), _gib("reserved_unused_bytes")),
+    ComparedField("total, GiB ≈", ("memory.total_bytes",), _gib("total_bytes")),
+    ComparedField("usable, GiB", ("memory.usable_bytes_per_device",), _gib("usable_bytes_per_device")),
+    ComparedField("KV bytes/token", ("model.kv_bytes_per_token",), _count("model.kv_bytes_per_token", NONE)),
+    ComparedField("max context", ("capacity.max_context_tokens",), _count("capacity.max_context_tokens", "no bound")),
+    ComparedField("max sequences", ("capacity.max_sequences",), _count("capacity.max_sequences", "no bound")),
+    ComparedField("decode ≈", _band_keys(DECODE), _band(DECODE, "ms")),
+    ComparedField("tokens/s ≈", _band_keys(SPEED), _band(SPEED, "")),
+    ComparedField("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$")),
 )
 ENGINE_FIELDS = (
-    Field("engine", ("engine.name", "engine.version"), _engine, compared=False),
-    Field("logged tokens", ("engine.kv_cache_tokens",), _count("engine.kv_cache_tokens", NONE)),
-    Field("concurrency", ("engine.max_concurrency",), _times),
-    Field("blocks", ("engine.blocks",), _count("engine.blocks", NONE)),
-    Field("blocks/request", ("engine.blocks_per_request",), _count("engine.blocks_per_request", NONE)),
-    Field("block, tokens", ("engine.block_size_tokens",), _count("engine.block_size_tokens", NONE)),
+    ComparedField("engine", ("engine.name", "engine.version"), _engine, compared=False),
+    ComparedField("logged tokens", ("engine.kv_cache_tokens",), _count("engine.kv_cache_tokens", NONE)),
+    ComparedField("concurrency", ("engine.max_concurrency",), _times),
+    ComparedField("blocks", ("engine.blocks",), _count("engine.blocks", NONE)),
+    ComparedField("blocks/request", ("engine.blocks_per_request",), _count("engine.blocks_per_request", NONE)),
+    ComparedField("block, tokens", ("engine.block_size_tokens",), _count("engine.block_size_tokens", NONE)),
 )
 
 
@@ -144,16 +143,16 @@ def look_up(document: Document, key: str) -> Any:
     return value
 
 
-def rows(documents: Sequence[Document]) -> list[tuple[str, list[Cell]]]:
+def rows(documents: Sequence[Document]) -> list[tuple[str, list[ComparedValue]]]:
     """Label and cells of each field; those of an engine only where a scenario has one."""
     first = documents[0]
     return [
-        (f.label, [Cell(f.show(d), "" if d is first else _change(f, first, d)) for d in documents])
+        (f.label, [ComparedValue(f.show(d), "" if d is first else _change(f, first, d)) for d in documents])
         for f in fields(documents)
     ]
 
 
-def fields(documents: Sequence[Document]) -> tuple[Field, ...]:
+def fields(documents: Sequence[Document]) -> tuple[ComparedField, ...]:
     """What ``documents`` are compared by: an engine's figures only where one of them has an engine."""
     return FIELDS + ENGINE_FIELDS if any(d["engine"]["name"] != "none" for d in documents) else FIELDS
 
@@ -165,7 +164,7 @@ def change(before: float | None, after: float | None) -> float | None:
     return 100 * (after - before) / before
 
 
-def _change(field: Field, first: Document, other: Document) -> str:
+def _change(field: ComparedField, first: Document, other: Document) -> str:
     """In words; of a band, the change of its middle."""
     if not field.compared:
         return ""

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from kvtui.output.lines import Line, Span, fill, rule, stack, to_ascii, width_of, wrap, write
-from kvtui.report.compared import NONE, Cell
+from kvtui.output.lines import StyledLine, StyledText, fill, rule, stack, to_ascii, width_of, wrap, write
+from kvtui.report.compared import NONE, ComparedValue
 
 NARROWEST, READABLE, WIDEST_COLUMN = 40, 18, 32
 GAP = 3
 STRONG = {"model", "total, GiB ≈"}
 
-Rows = Sequence[tuple[str, Sequence[Cell]]]
+ComparedRows = Sequence[tuple[str, Sequence[ComparedValue]]]
 
 
-def text(rows: Rows, fits: Sequence[bool], width: int, color: bool, ascii_only: bool) -> str:
+def text(rows: ComparedRows, fits: Sequence[bool], width: int, color: bool, ascii_only: bool) -> str:
     """``lines`` as text, with escape codes only if ``color``."""
     say = to_ascii if ascii_only else str
     return write([tuple((say(part), style) for part, style in line) for line in lines(rows, fits, width)], color)
 
 
-def lines(rows: Rows, fits: Sequence[bool], width: int) -> list[Line]:
+def lines(rows: ComparedRows, fits: Sequence[bool], width: int) -> list[StyledLine]:
     """Label and cells of each field in at most ``width`` cells (no less than 40 are used)."""
     cells = max(NARROWEST, width)
     label = max(cell_len(name) for name, _ in rows)
@@ -33,14 +33,16 @@ def lines(rows: Rows, fits: Sequence[bool], width: int) -> list[Line]:
     return found + [line for name, shown in rows for line in _row(name, shown, fits, label, column)]
 
 
-def _heads(count: int, label: int, column: int) -> Line:
-    line: Line = ((" " * label, ""),)
+def _heads(count: int, label: int, column: int) -> StyledLine:
+    line: StyledLine = ((" " * label, ""),)
     for i in range(1, count + 1):
         line += ((" " * GAP, ""), *rule(f"scenario {i}", column))
     return line
 
 
-def _row(name: str, cells: Sequence[Cell], fits: Sequence[bool], label: int, column: int) -> Iterator[Line]:
+def _row(
+    name: str, cells: Sequence[ComparedValue], fits: Sequence[bool], label: int, column: int
+) -> Iterator[StyledLine]:
     parts = [_block(name, cell, holds, column) for cell, holds in zip(cells, fits, strict=True)]
     for i in range(max(map(len, parts))):
         line = fill(((name if not i else "", "dim"),), label)
@@ -49,26 +51,29 @@ def _row(name: str, cells: Sequence[Cell], fits: Sequence[bool], label: int, col
         yield line
 
 
-def _block(name: str, cell: Cell, fits: bool, column: int) -> list[Line]:
+def _block(name: str, cell: ComparedValue, fits: bool, column: int) -> list[StyledLine]:
     """The value to the left and its change to the right of a column; below each other where they do not fit."""
-    value: Span = cell.text, _style(name, cell, fits)
+    value: StyledText = cell.text, _style(name, cell, fits)
     blank = column - cell_len(cell.text) - cell_len(cell.change)
     if blank >= 1:
         return [(value, (" " * blank, ""), (cell.change, "dim"))]
-    lines: list[Line] = [((words, value[1]),) for words in wrap(cell.text, column)]
+    lines: list[StyledLine] = [((words, value[1]),) for words in wrap(cell.text, column)]
     if cell.change:
         lines.append(((" " * (column - cell_len(cell.change)), ""), (cell.change, "dim")))
     return lines
 
 
-def _scenario(rows: Rows, i: int, fits: bool, label: int, width: int) -> list[Line]:
-    lines: list[Line] = [rule(f"scenario {i + 1}", width)]
+def _scenario(rows: ComparedRows, i: int, fits: bool, label: int, width: int) -> list[StyledLine]:
+    lines: list[StyledLine] = [rule(f"scenario {i + 1}", width)]
     for name, cells in rows:
         cell = cells[i]
         style = _style(name, cell, fits)
         first, *rest = wrap(cell.text, width - label - GAP)
         head = fill(((name, "dim"),), label + GAP)
-        found: list[Line] = [(*head, (first, style)), *((*fill((), label + GAP), (words, style)) for words in rest)]
+        found: list[StyledLine] = [
+            (*head, (first, style)),
+            *((*fill((), label + GAP), (words, style)) for words in rest),
+        ]
         change = (f"  {cell.change}" if cell.change else "", "dim")
         if width_of((*found[-1], change)) <= width:
             found[-1] += (change,)
@@ -78,7 +83,7 @@ def _scenario(rows: Rows, i: int, fits: bool, label: int, width: int) -> list[Li
     return lines
 
 
-def _style(name: str, cell: Cell, fits: bool) -> str:
+def _style(name: str, cell: ComparedValue, fits: bool) -> str:
     if cell.text == NONE:
         return "dim"
     if name == "fits":

@@ -8,7 +8,7 @@ NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ComparedValue:
     """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
 
     text: str

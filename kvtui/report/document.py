@@ -45,10 +45,8 @@ ENGINE_KEYS = (
     "notes",
 )
 
-Document = dict[str, Any]
 
-
-def document(scenario: Scenario) -> Document:
+def document(scenario: Scenario) -> dict[str, Any]:
     """The whole report of ``scenario``. Raises InputError where the plan does."""
     planned = plan(scenario)
     limits = capacity(planned)
@@ -72,7 +70,7 @@ def document(scenario: Scenario) -> Document:
     }
 
 
-def _scenario(scenario: Scenario, planned: Plan) -> Document:
+def _scenario(scenario: Scenario, planned: Plan) -> dict[str, Any]:
     from kvtui.engine.scenario.values import command_line
 
     layout, serving = scenario.layout, scenario.serving
@@ -113,7 +111,7 @@ def _scenario(scenario: Scenario, planned: Plan) -> Document:
     }
 
 
-def _model(scenario: Scenario) -> Document:
+def _model(scenario: Scenario) -> dict[str, Any]:
     model, kv = scenario.model, scenario.kv
     return {
         "name": model.name,
@@ -133,7 +131,7 @@ def _model(scenario: Scenario) -> Document:
     }
 
 
-def _device(scenario: Scenario) -> Document:
+def _device(scenario: Scenario) -> dict[str, Any]:
     device = scenario.device
     return {
         "name": device.name,
@@ -148,7 +146,7 @@ def _device(scenario: Scenario) -> Document:
     }
 
 
-def _parts(parts: Parts) -> Document:
+def _parts(parts: Parts) -> dict[str, Any]:
     return {
         "weights_bytes": parts.weights,
         "kv_bytes": parts.kv,
@@ -160,7 +158,7 @@ def _parts(parts: Parts) -> Document:
     }
 
 
-def _memory(planned: Plan) -> Document:
+def _memory(planned: Plan) -> dict[str, Any]:
     return {
         **_parts(planned.total),
         "usable_bytes_per_device": planned.usable_per_device,
@@ -176,7 +174,7 @@ def _memory(planned: Plan) -> Document:
     }
 
 
-def _capacity(limits: Capacity) -> Document:
+def _capacity(limits: Capacity) -> dict[str, Any]:
     return {
         "max_context_tokens": limits.context,
         "max_context_limit": limits.context_limit,
@@ -185,7 +183,7 @@ def _capacity(limits: Capacity) -> Document:
     }
 
 
-def _engine(planned: Plan) -> Document:
+def _engine(planned: Plan) -> dict[str, Any]:
     """What the engine allocates, in its own units, each figure for one device; all of them None without an engine."""
     served = planned.serving
     if served is None:
@@ -219,7 +217,7 @@ def _engine(planned: Plan) -> Document:
     return {"name": served.engine, **dict(zip(ENGINE_KEYS, figures, strict=True))}
 
 
-def _performance(times: Estimate) -> Document:
+def _performance(times: Estimate) -> dict[str, Any]:
     return {
         "prefill_ms": _band(times.prefill_ms),
         "decode_ms_per_token": _band(times.decode_ms),
@@ -230,7 +228,7 @@ def _performance(times: Estimate) -> Document:
     }
 
 
-def _cost(times: Estimate) -> Document:
+def _cost(times: Estimate) -> dict[str, Any]:
     hourly = times.usd_per_hour
     return {
         "usd_per_hour": None if hourly is None else round((hourly.low + hourly.high) / 2, 4),

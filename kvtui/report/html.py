@@ -121,7 +121,7 @@ def _memory(document: Mapping[str, Any]) -> Markup:
     )
 
 
-def _panel(panel: sections.Panel) -> Markup:
+def _panel(panel: sections.FactPanel) -> Markup:
     facts: list[Markup] = []
     for fact in panel.facts:
         note = tag("small", fact.note) if fact.note else ""

@@ -9,9 +9,7 @@ from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tok
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import FORMATS
-from kvtui.output.table import Column
-
-Rows = Sequence[Sequence[object]]
+from kvtui.output.table import Column, TableRows
 
 
 def _size(count: int) -> str:
@@ -45,7 +43,7 @@ DEVICE_COLUMNS = (
 )
 
 
-def listing(kind: str, search: str | None) -> tuple[Sequence[Column], Rows]:
+def listing(kind: str, search: str | None) -> tuple[Sequence[Column], TableRows]:
     """Columns and rows of the ``models`` or ``devices`` whose name or alias contains ``search``.
 
     Raises UnknownName when none does.
@@ -55,7 +53,7 @@ def listing(kind: str, search: str | None) -> tuple[Sequence[Column], Rows]:
     return DEVICE_COLUMNS, _devices(search)
 
 
-def _models(search: str | None) -> Rows:
+def _models(search: str | None) -> TableRows:
     kv = FORMATS["bf16"]
     models = [m for m in all_models() if _found(search, m.name, m.aliases)]
     if not models:
@@ -77,7 +75,7 @@ def _models(search: str | None) -> Rows:
     ]
 
 
-def _devices(search: str | None) -> Rows:
+def _devices(search: str | None) -> TableRows:
     devices = [d for d in all_devices() if _found(search, d.name, d.aliases)]
     if not devices:
         raise UnknownName("device", search or "", [d.name for d in all_devices()])

@@ -48,7 +48,7 @@ def _row(label: str, total: int | None, fullest: int, estimate: bool, usable: in
     return [name, *shown, percent(fullest, usable)]
 
 
-def _panel(panel: sections.Panel) -> Iterator[str]:
+def _panel(panel: sections.FactPanel) -> Iterator[str]:
     yield f"## {escape(panel.title[0].upper() + panel.title[1:])}"
     noted = 3 if any(fact.note for fact in panel.facts) else 2
     facts = [(fact.label, fact.value, fact.note)[:noted] for fact in panel.facts]

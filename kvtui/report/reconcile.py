@@ -25,10 +25,8 @@ MEASURED = {
 }
 ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 
-Document = dict[str, Any]
 
-
-def document(found: Reconciliation) -> Document:
+def document(found: Reconciliation) -> dict[str, Any]:
     """The whole comparison as plain values: bytes are exact integers, decimals have at most six digits."""
     log, scenario = found.log, found.scenario
     return {
@@ -191,12 +189,12 @@ def _signed(value: float | None, unit: str, size: int) -> str:
 
 def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -> str:
     from kvtui.output import table
-    from kvtui.output.lines import Line, rule, to_ascii, wrap, write
+    from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
 
     say = to_ascii if ascii_only else str
     style = "ok" if found["agrees"] else "bad"
-    head: list[Line] = [(("  ".join(title(found)), "heading"),), ((verdict(found), style),), ()]
-    tail: list[Line] = []
+    head: list[StyledLine] = [(("  ".join(title(found)), "heading"),), ((verdict(found), style),), ()]
+    tail: list[StyledLine] = []
     solid = measured(found)
     if solid:
         tail += [(), rule("measured on one device", width)]
@@ -208,7 +206,7 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
     columns, rows = _columns(found)
     body = table.render(columns, rows, "text", width, color, ascii_only) if rows else ""
 
-    def shown(lines: list[Line]) -> str:
+    def shown(lines: list[StyledLine]) -> str:
         return write([tuple((say(text), style) for text, style in line) for line in lines], color)
 
     return shown(head) + body + shown(tail)

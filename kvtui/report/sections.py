@@ -57,7 +57,7 @@ ENGINE_FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MemoryPart:
     """One part of the memory: ``total`` bytes over all devices, ``fullest`` on the most loaded one."""
 
     key: str
@@ -79,7 +79,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class BankPicture:
     """The parts to draw (bytes by key), the room they are drawn in, and that room's name.
 
     ``whole`` says that the room is all of the usable memory.
@@ -107,7 +107,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class FactPanel:
     """Facts under a heading; ``note`` holds for all of them."""
 
     title: str
@@ -209,7 +209,7 @@ def _engine_verdict(document: Document) -> str:
     return f"{text}, and {engine['max_sequences']:,} run at once"
 
 
-def parts(document: Document) -> tuple[Part, ...]:
+def parts(document: Document) -> tuple[MemoryPart, ...]:
     """The parts of the memory in the order of the picture."""
     memory = document["memory"]
     fullest = memory["fullest_device"]
@@ -222,7 +222,8 @@ def parts(document: Document) -> tuple[Part, ...]:
         ("reserved_unused", "reserved, unused", False),
     )
     return tuple(
-        Part(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate) for key, label, estimate in named
+        MemoryPart(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate)
+        for key, label, estimate in named
     )
 
 
@@ -250,18 +251,18 @@ def _left(fullest: int, total: int | None, label: str, estimate: bool) -> Sum:
     )
 
 
-def picture(document: Document) -> Picture:
+def picture(document: Document) -> BankPicture:
     """What to draw of the fullest device: all parts in its budget, or the cache in its pool."""
     memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
     sizes = {part.key: part.fullest for part in parts(document)}
     if pool is not None:
-        return Picture({key: sizes[key] for key in ("kv", "state", "reserved_unused")}, pool, "KV pool", False)
+        return BankPicture({key: sizes[key] for key in ("kv", "state", "reserved_unused")}, pool, "KV pool", False)
     budget = memory["budget_bytes_per_device"]
     whole = budget == memory["usable_bytes_per_device"]
-    return Picture(sizes, budget, "usable memory" if whole else "budget", whole)
+    return BankPicture(sizes, budget, "usable memory" if whole else "budget", whole)
 
 
-def panels(document: Document) -> tuple[Panel, ...]:
+def panels(document: Document) -> tuple[FactPanel, ...]:
     """The facts beside the memory table; empty panels are left out."""
     found = (
         _cache(document),
@@ -273,7 +274,7 @@ def panels(document: Document) -> tuple[Panel, ...]:
     return tuple(panel for panel in found if panel.facts)
 
 
-def _cache(document: Document) -> Panel:
+def _cache(document: Document) -> FactPanel:
     model, scenario = document["model"], document["scenario"]
     kinds = [f"{count} {KINDS.get(kind, kind.replace('_', ' '))}" for kind, count in model["layer_kinds"].items()]
     facts = [Fact("layers" if not i else "", kind) for i, kind in enumerate(kinds)]
@@ -287,10 +288,10 @@ def _cache(document: Document) -> Panel:
         if model[key]:
             facts.append(Fact(label, f"{model[key]:,} B", style=style))
     facts.append(Fact("allocation", scenario["policy"]))
-    return Panel("KV cache", tuple(facts))
+    return FactPanel("KV cache", tuple(facts))
 
 
-def _capacity(document: Document) -> Panel:
+def _capacity(document: Document) -> FactPanel:
     found, scenario, memory = document["capacity"], document["scenario"], document["memory"]
     served = document["engine"]["name"] != "none"
     longest, most, trained = (
@@ -317,7 +318,7 @@ def _capacity(document: Document) -> Panel:
         facts.append(
             Fact("devices needed", f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}")
         )
-    return Panel("capacity", tuple(facts))
+    return FactPanel("capacity", tuple(facts))
 
 
 def _limit(limit: str) -> str:
@@ -326,7 +327,7 @@ def _limit(limit: str) -> str:
     return f"more than the {limit}" if limit.startswith("model's") else f"limit: {limit}"
 
 
-def _engine(document: Document) -> Panel:
+def _engine(document: Document) -> FactPanel:
     engine = document["engine"]
     facts = [
         Fact(label, f"{round(engine[key], 2):,} {unit}".rstrip())
@@ -338,10 +339,10 @@ def _engine(document: Document) -> Panel:
         value = f"{counted(share['groups'], 'group')} of {counted(share['blocks'], 'block')}"
         facts.append(Fact(kind, value, f"{counted(share['layers'], 'layer')}, {share['block_size']:,} tokens a block"))
     facts += [Fact(f"buffer {buffer['name']}", with_unit(buffer["bytes"])) for buffer in engine.get("buffers") or ()]
-    return Panel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
+    return FactPanel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
 
 
-def _estimates(document: Document) -> Panel:
+def _estimates(document: Document) -> FactPanel:
     performance, cost = document["performance"], document["cost"]
     facts = []
     for label, band, unit in (
@@ -366,10 +367,10 @@ def _estimates(document: Document) -> Panel:
         notes.append(f"decode at {performance['measured_bandwidth_gbs']:g} GB/s per device, as measured")
     if cost["usd_per_hour_span"] is not None:
         notes.append(f"market prices of {cost['priced_on']}")
-    return Panel("time and cost", tuple(facts), "; ".join(notes))
+    return FactPanel("time and cost", tuple(facts), "; ".join(notes))
 
 
-def _savings(document: Document) -> Panel:
+def _savings(document: Document) -> FactPanel:
     memory, facts = document["memory"], []
     saved = memory["flash_attention_saved_bytes"]
     if saved and document["scenario"]["flash_attention"]:
@@ -381,7 +382,7 @@ def _savings(document: Document) -> Panel:
     if memory["prefix_shared_bytes"]:
         note = "whole blocks of the common prefix are stored once"
         facts.append(Fact("by prefix sharing", with_unit(memory["prefix_shared_bytes"]), note, "saved"))
-    return Panel("saved, in no total", tuple(facts))
+    return FactPanel("saved, in no total", tuple(facts))
 
 
 def remarks(document: Document) -> tuple[Remark, ...]:

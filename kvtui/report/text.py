@@ -11,10 +11,10 @@ from rich.cells import cell_len
 
 from kvtui.engine.picture.banks import bank_counts, span_bytes
 from kvtui.output.harmless import clean
-from kvtui.output.lines import Line, Span, beside, rule, stack, to_ascii, width_of, wrap, write
+from kvtui.output.lines import StyledLine, StyledText, beside, rule, stack, to_ascii, width_of, wrap, write
 from kvtui.output.shell import shell_lines
 from kvtui.report import sections
-from kvtui.report.sections import Fact, Panel, Part, Remark, Sum, gib, with_unit
+from kvtui.report.sections import Fact, FactPanel, MemoryPart, Remark, Sum, gib, with_unit
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
 FACTS, TABLE = 44, 62
@@ -94,7 +94,7 @@ class _Page:
     def say(self, text: str) -> str:
         return to_ascii(text) if self.ascii_only else text
 
-    def lines(self, explain: bool) -> list[Line]:
+    def lines(self, explain: bool) -> list[StyledLine]:
         panels = sections.panels(self.document)
         heads = [self.header(), self.picture()]
         tails = [self.remarks(self.width), self.command()]
@@ -110,10 +110,10 @@ class _Page:
             return stack([*heads, beside([(left, first), (self.panels(panels, FACTS), FACTS)], GAP), *tails])
         return stack([*heads, self.memory(self.width), self.facts(panels), derived(self.width), *tails])
 
-    def panels(self, panels: Sequence[Panel], cells: int) -> list[Line]:
+    def panels(self, panels: Sequence[FactPanel], cells: int) -> list[StyledLine]:
         return stack(self.panel(panel, cells) for panel in panels)
 
-    def facts(self, panels: Sequence[Panel]) -> list[Line]:
+    def facts(self, panels: Sequence[FactPanel]) -> list[StyledLine]:
         """All panels, in two columns of about the same height where there is room for two."""
         if self.width < PAIRED_FACTS:
             return self.panels(panels, self.width)
@@ -125,15 +125,15 @@ class _Page:
         right = self.panels(panels[cut:], second)
         return beside([(stack(blocks[:cut]), first), (right, second)], GAP)
 
-    def header(self) -> list[Line]:
+    def header(self) -> list[StyledLine]:
         fits, sentence = sections.verdict(self.document)
         mark = "ok" if fits else "bad"
-        lines: list[Line] = [((line, "strong"),) for line in _join(sections.title(self.document), self.width)]
+        lines: list[StyledLine] = [((line, "strong"),) for line in _join(sections.title(self.document), self.width)]
         for i, line in enumerate(wrap(sentence, self.width - 2)):
             lines.append(((f"{self.glyphs[mark]} " if not i else "  ", mark), (line, mark)))
         return lines
 
-    def picture(self) -> list[Line]:
+    def picture(self) -> list[StyledLine]:
         """A bar of cells, each the same number of bytes; what exceeds the room is red and has its own ruler."""
         drawn = sections.picture(self.document)
         banks = self.width * PICTURE_ROWS
@@ -147,17 +147,17 @@ class _Page:
             lines.append(tuple((self.glyphs[key] * len(list(run)), style) for (key, style), run in groupby(styled)))
         return [*lines, *self.ruler(drawn, held), *self.caption(drawn, span, banks)]
 
-    def ruler(self, drawn: sections.Picture, held: int) -> list[Line]:
+    def ruler(self, drawn: sections.BankPicture, held: int) -> list[StyledLine]:
         if not drawn.excess:
             return []
         room, missing = f"{with_unit(drawn.capacity)} {drawn.room}", f"{with_unit(drawn.excess)} too much"
         measures = _measure(room, held), _measure(missing, self.width - held)
-        lines: list[Line] = [((measures[0], "dim"), (measures[1], "over"))]
+        lines: list[StyledLine] = [((measures[0], "dim"), (measures[1], "over"))]
         if room not in measures[0] or missing not in measures[1]:
             lines.append(((f"{room}, then ", "dim"), (missing, "over")))
         return lines
 
-    def caption(self, drawn: sections.Picture, span: int, banks: int) -> list[Line]:
+    def caption(self, drawn: sections.BankPicture, span: int, banks: int) -> list[StyledLine]:
         kind, count = self.document["device"]["memory_type"], self.document["memory"]["devices"]
         words = (
             sections.bank_label(span, banks),
@@ -166,12 +166,12 @@ class _Page:
         )
         return [((line, "dim"),) for line in _join(words, self.width)]
 
-    def memory(self, cells: int) -> list[Line]:
+    def memory(self, cells: int) -> list[StyledLine]:
         """Parts, sums, and for the parts a bar on the scale of the memory or what exceeds it."""
         memory = self.document["memory"]
         count, usable = memory["devices"], memory["usable_bytes_per_device"]
         heads = (["GiB"] if count == 1 else ["all, GiB", "fullest, GiB"]) + ["% usable"]
-        found: tuple[Part | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
+        found: tuple[MemoryPart | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
         rows = [(line.key, line.label, _figures(line, count > 1, usable)) for line in found]
         widths = [max(cell_len(head), *(cell_len(row[2][i]) for row in rows)) for i, head in enumerate(heads)]
         label = max(cell_len(row[1]) for row in rows) + 2
@@ -186,14 +186,14 @@ class _Page:
             lines.append(self.row(key, name, label, shown, widths, self.bar(key, sizes.get(key, 0), scale, bar)))
         return [*lines, (("≈ estimated; the rest is exact arithmetic", "dim"),)]
 
-    def table_head(self, cells: int, label: int, heads: list[str], widths: list[int]) -> Line:
+    def table_head(self, cells: int, label: int, heads: list[str], widths: list[int]) -> StyledLine:
         columns = "".join(f"  {head:>{size}}" for head, size in zip(heads, widths, strict=True))
         dashes = label - len("memory ") + len(columns) - len(columns.lstrip())
         rest = cells - label - len(columns) - 1
-        line: list[Span] = [("memory ", "heading"), ("─" * (dashes - 1) + " ", "dim"), (columns.lstrip(), "dim")]
+        line: list[StyledText] = [("memory ", "heading"), ("─" * (dashes - 1) + " ", "dim"), (columns.lstrip(), "dim")]
         return (*line, (" " + "─" * max(0, rest), "dim"))
 
-    def row(self, key: str, name: str, label: int, shown: list[str], widths: list[int], bar: Span) -> Line:
+    def row(self, key: str, name: str, label: int, shown: list[str], widths: list[int], bar: StyledText) -> StyledLine:
         glyph = self.glyphs.get(key, " ")
         style = {"total": "strong", "over": "bad"}.get(key, "dim" if shown[-1] == NONE else "")
         figures = "".join(f"  {text:>{size}}" for text, size in zip(shown, widths, strict=True))
@@ -205,7 +205,7 @@ class _Page:
             bar,
         )
 
-    def bar(self, key: str, size: int, scale: int, cells: int) -> Span:
+    def bar(self, key: str, size: int, scale: int, cells: int) -> StyledText:
         blocks = self.glyphs["bar"]
         if not size:
             return "", ""
@@ -215,20 +215,20 @@ class _Page:
         whole, part = divmod(steps, len(blocks))
         return blocks[0] * whole + (blocks[len(blocks) - part] if part else ""), key
 
-    def panel(self, panel: Panel, cells: int) -> list[Line]:
-        lines: list[Line] = [rule(panel.title, cells)]
+    def panel(self, panel: FactPanel, cells: int) -> list[StyledLine]:
+        lines: list[StyledLine] = [rule(panel.title, cells)]
         for fact in panel.facts:
             lines.extend(_fact(fact, cells))
         lines.extend(((line, "dim"),) for line in wrap(panel.note, cells) if line)
         return lines
 
-    def derivations(self, cells: int) -> list[Line]:
+    def derivations(self, cells: int) -> list[StyledLine]:
         """The memory parts' formulas with their values, and numbered sources below."""
         found = tuple(d for d in sections.derivations(self.document) if d.result and d.id in self.shown())
         if not found:
             return []
         numbers = sections.source_numbers(found)
-        lines: list[Line] = [rule("where the numbers come from", cells)]
+        lines: list[StyledLine] = [rule("where the numbers come from", cells)]
         for derivation in found:
             refs = "".join(f"[{numbers[source]}]" for source in derivation.sources)
             head = ((derivation.id, "strong"), (f" {refs}", "dim"))
@@ -244,21 +244,21 @@ class _Page:
         skipped = {"total", "flash_attention_saved"}
         return {entry["id"] for entry in self.document["explain"]} - skipped
 
-    def remarks(self, cells: int) -> list[Line]:
+    def remarks(self, cells: int) -> list[StyledLine]:
         found = sections.remarks(self.document)
         return [line for remark in found for line in self.remark(remark, cells)]
 
-    def remark(self, remark: Remark, cells: int) -> Iterator[Line]:
+    def remark(self, remark: Remark, cells: int) -> Iterator[StyledLine]:
         style = REMARK_STYLES[remark.severity]
         for i, line in enumerate(wrap(remark.text, cells - 2)):
             yield (f"{self.glyphs[remark.severity]} " if not i else "  ", style), (line, "")
 
-    def command(self) -> list[Line]:
+    def command(self) -> list[StyledLine]:
         command = self.document["scenario"]["command_line"]
         return [rule("reproduce", self.width), *(((line, "dim"),) for line in shell_lines(command, self.width))]
 
 
-def _nothing(cells: int) -> list[Line]:
+def _nothing(cells: int) -> list[StyledLine]:
     return []
 
 
@@ -277,7 +277,7 @@ def _join(words: Sequence[str], cells: int) -> Iterator[str]:
     yield current
 
 
-def _figures(line: Part | Sum, several: bool, usable: int) -> list[str]:
+def _figures(line: MemoryPart | Sum, several: bool, usable: int) -> list[str]:
     """The cells of a table row: GiB of all devices if there are several, of the fullest, and its share of usable."""
     sizes = [line.total, line.fullest] if several else [line.fullest]
     share = sections.percent(line.fullest, usable) if line.fullest else NONE
@@ -299,13 +299,13 @@ def _measure(words: str, cells: int) -> str:
     return f"├{'─' * left}{inside}{'─' * (cells - 2 - left - cell_len(inside))}┤"
 
 
-def _fact(fact: Fact, cells: int) -> Iterator[Line]:
+def _fact(fact: Fact, cells: int) -> Iterator[StyledLine]:
     yield from _ends(((fact.label, ""),), (fact.value, fact.style or "strong"), cells)
     for line in wrap(fact.note, cells) if fact.note else ():
         yield (" " * (cells - cell_len(line)), ""), (line, "dim")
 
 
-def _ends(left: Line, right: Span, cells: int) -> Iterator[Line]:
+def _ends(left: StyledLine, right: StyledText, cells: int) -> Iterator[StyledLine]:
     """Words at the two ends of a line, or on lines of their own where one is too short for both."""
     blank = cells - width_of(left) - cell_len(right[0])
     if blank >= 1:

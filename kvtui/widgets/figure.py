@@ -20,7 +20,7 @@ from kvtui.widgets.key_bindings import bindings
 from kvtui.widgets.plot import LEAST_HEIGHT, LEAST_WIDTH, words_of
 
 if TYPE_CHECKING:
-    from kvtui.plots.draw import Picture
+    from kvtui.plots.draw import DrawnFigure
     from kvtui.plots.readout import Reading
     from kvtui.plots.surroundings import Frame
 
@@ -70,7 +70,7 @@ class FigureView(Canvas, can_focus=True):
         self.panel: int | None = None
         self.hidden_panels = 0
         self.cursor: tuple[int, int] | None = None
-        self._picture: Picture | None = None
+        self._picture: DrawnFigure | None = None
         self._drawn: Figure | None = None
         self._parts: dict[int, Part] = {}
 
@@ -212,7 +212,7 @@ class FigureView(Canvas, can_focus=True):
             self.cursor = x, y
             self._paint_picture()
 
-    def _show(self, picture: Picture, figure: Figure) -> None:
+    def _show(self, picture: DrawnFigure, figure: Figure) -> None:
         if not self.is_attached or picture.cells.glyph.shape != (self.size.height, self.size.width):
             return
         self._picture, self._drawn = picture, figure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual import events
 from textual.message import Message
 
-from kvtui.canvas.cells import Cells, Row, Span, fit
+from kvtui.canvas.cells import Cells, InkRow, Span, fit
 from kvtui.canvas.memory.panels.text import cut, wrap
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
@@ -130,7 +130,7 @@ def _head_ink(under_cursor: bool, own: bool) -> Ink:
     return Ink.BRIGHT if under_cursor else Ink.ACCENT if own else Ink.DIM
 
 
-def _cell(grid: Grid, row: int, column: int) -> Row:
+def _cell(grid: Grid, row: int, column: int) -> InkRow:
     place = row, column
     span = grid.cell(row, column)
     text = cut(span.text, grid.width).rjust(grid.width)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from kvtui.canvas.cells import Cells, Row, Span
+from kvtui.canvas.cells import Cells, InkRow, Span
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
 
@@ -17,7 +17,7 @@ class Section(NamedTuple):
     """A framed panel; ``actions`` says what a click on each row does. A lower ``rank`` stays longer when cramped."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[InkRow]
     rank: int = 0
     actions: Sequence[str | None] = ()
 
@@ -92,7 +92,7 @@ class Line(Canvas):
 
     DEFAULT_CSS = "Line { height: 1; width: 1fr; }"
 
-    def show(self, row: Row, under: Ink = Ink.NONE) -> None:
+    def show(self, row: InkRow, under: Ink = Ink.NONE) -> None:
         """Paint ``row`` over the whole width."""
         width = self.size.width
         if width:

@@ -15,7 +15,7 @@ from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
 from kvtui.figures.figure import Panel
 from kvtui.plots import pointer, surface
-from kvtui.plots.camera import STEP, Camera, View
+from kvtui.plots.camera import STEP, Camera, CameraAxis
 from kvtui.plots.pointer import Cursor
 from kvtui.plots.style import Style
 from kvtui.state import keys
@@ -107,7 +107,7 @@ class SurfaceView(Canvas, can_focus=True):
         self._stop()
         self.look_from(self.camera.zoomed(steps))
 
-    def action_view(self, axis: View) -> None:
+    def action_view(self, axis: CameraAxis) -> None:
         """Look along an axis."""
         self._stop()
         self.look_from(self.camera.along(axis))

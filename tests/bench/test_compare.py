@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from kvtui.bench.compare import Spread, compare, host_differences, joined, verdict
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import Values, table_row
+from kvtui.cases.columns import ColumnValues, table_row
 from kvtui.cases.groups import find_groups
 
 ROWS = find_groups(["attention_type"])[0].rows("default")
 
 
-def row(index: int, factor: float = 1.0, repeat: int = 1, **changes: object) -> Values:
+def row(index: int, factor: float = 1.0, repeat: int = 1, **changes: object) -> ColumnValues:
     record = {"status": "ok"}
     for series in ("prefill", "decode_step"):
         middle = factor * (1 + index)
@@ -25,7 +25,7 @@ def row(index: int, factor: float = 1.0, repeat: int = 1, **changes: object) -> 
     return {**table_row(ROWS[index], repeat, record), **changes}
 
 
-def run_of(*rows: Values, **host: object) -> Stored:
+def run_of(*rows: ColumnValues, **host: object) -> Stored:
     return Stored(Path("run"), {"host": host}, list(rows), [])
 
 

@@ -16,11 +16,11 @@ from kvtui.bench import measure, series
 from kvtui.bench.compiled import Source, build
 from kvtui.bench.nn import generate
 from kvtui.cases import prediction as predict
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import STATUSES, Budget, Job
 from kvtui.cases.statistics import Summary
 
-TINY = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=32, vocab=32, context=32)
+TINY = TransformerShape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=32, vocab=32, context=32)
 BUDGET = Budget(warmup=2, trials=4, most=60, seconds=0.02)
 POSITIONS = {"mha": (8, 32), "none": (16,)}
 CASES = {

@@ -15,19 +15,19 @@ from threading import Thread
 import pytest
 
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget, Job
 from tests.paths import ROOT
 
 PRETEND = [sys.executable, str(Path(__file__).with_name("pretend_worker.py"))]
-TINY = Shape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
+TINY = TransformerShape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
 QUICK = Budget(warmup=1, trials=2, most=5, seconds=0.01)
 
 
-BASE = Shape()
+BASE = TransformerShape()
 
 
-def job(batch: int, shape: Shape = BASE) -> Job:
+def job(batch: int, shape: TransformerShape = BASE) -> Job:
     return Job(f"{batch}-1", Case(shape, batch=batch, prompt=8), QUICK)
 
 

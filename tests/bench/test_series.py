@@ -14,10 +14,10 @@ from kvtui.bench import series
 from kvtui.bench.compiled import build
 from kvtui.bench.nn import transformer
 from kvtui.bench.series import State, Timed
-from kvtui.cases.case import Case, Sampler, Shape
+from kvtui.cases.case import Case, Sampler, TransformerShape
 from kvtui.cases.protocol import Budget
 
-SHAPE = Shape(dim=32, heads=2, head_dim=16, kv_heads=1, blocks=2, hidden=32, vocab=32, context=24)
+SHAPE = TransformerShape(dim=32, heads=2, head_dim=16, kv_heads=1, blocks=2, hidden=32, vocab=32, context=24)
 CASE = Case(SHAPE, batch=2, prompt=5, sampler=Sampler(temperature=0.8, top_k=8))
 
 

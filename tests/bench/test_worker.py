@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from kvtui.bench import measure, worker
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget, Job
 from tests.paths import ROOT
 
 COMMAND = [sys.executable, "-m", "kvtui.bench.worker", "--device", "cpu"]
-CASE = Case(Shape(dim=16, heads=1, head_dim=16, kv_heads=1, blocks=1, hidden=16, vocab=16, context=16), prompt=4)
+CASE = Case(
+    TransformerShape(dim=16, heads=1, head_dim=16, kv_heads=1, blocks=1, hidden=16, vocab=16, context=16), prompt=4
+)
 SHORT = Budget(warmup=1, trials=2, most=10, seconds=0.01)
 
 

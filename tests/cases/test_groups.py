@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.cases import groups
-from kvtui.cases.case import Case, Row, Shape
+from kvtui.cases.case import Case, SweepRow, TransformerShape
 from kvtui.cases.groups import GROUPS, NAMES, SIZES, find_groups
 from kvtui.cases.prediction import parameter_count
 from kvtui.cases.protocol import Budget
@@ -36,7 +36,7 @@ PUBLISHED = {
 }
 
 
-def rows_of(name: str, size: str = "full") -> tuple[Row, ...]:
+def rows_of(name: str, size: str = "full") -> tuple[SweepRow, ...]:
     (group,) = find_groups([name])
     return group.rows(size)
 
@@ -109,7 +109,9 @@ def test_dtypes_of_weights_and_cache():
 def test_cache_on_off_and_its_layouts():
     cases = cases_of("kv_cache")
     assert {case.cache for case in cases} == {"contiguous", "none", "paged", "ring"}
-    on = {replace(case, cache="none") for case in cases if case.cache == "contiguous" and case.shape == Shape()}
+    on = {
+        replace(case, cache="none") for case in cases if case.cache == "contiguous" and case.shape == TransformerShape()
+    }
     assert on <= cases
     assert any(case.cache == "none" and case.shape.window for case in cases)
     assert len({parameter_count(case.shape) for case in cases if case.cache == "contiguous"}) >= 18

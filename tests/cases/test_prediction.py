@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.cases.case import Case, Shape
+from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.groups import GROUPS
 from kvtui.cases.prediction import kv_bytes, parameter_count, prefill_flops, step_bytes, step_flops, weight_bytes
 
-MLA = Shape(latent=64, query_latent=64, rope_dim=16)
-MEDIUM = Shape(dim=512, heads=8, head_dim=64, kv_heads=8, blocks=8, hidden=1408, vocab=8192, context=8192)
+MLA = TransformerShape(latent=64, query_latent=64, rope_dim=16)
+MEDIUM = TransformerShape(dim=512, heads=8, head_dim=64, kv_heads=8, blocks=8, hidden=1408, vocab=8192, context=8192)
 
 
 @pytest.mark.parametrize(
     ("shape", "megabytes"),
     [
-        (Shape(), 3.146),
-        (Shape(kv_heads=4), 1.573),
-        (Shape(kv_heads=2), 0.786),
-        (Shape(kv_heads=1), 0.393),
+        (TransformerShape(), 3.146),
+        (TransformerShape(kv_heads=4), 1.573),
+        (TransformerShape(kv_heads=2), 0.786),
+        (TransformerShape(kv_heads=1), 0.393),
         (MLA, 0.492),
-        (Shape(latent=32, query_latent=32, rope_dim=16), 0.295),
-        (Shape(latent=128, query_latent=128, rope_dim=16), 0.885),
-        (Shape(blocks=12, context=512, latent=96, query_latent=96, rope_dim=16), 2.753),
+        (TransformerShape(latent=32, query_latent=32, rope_dim=16), 0.295),
+        (TransformerShape(latent=128, query_latent=128, rope_dim=16), 0.885),
+        (TransformerShape(blocks=12, context=512, latent=96, query_latent=96, rope_dim=16), 2.753),
     ],
 )
 def test_the_published_cache_sizes(shape, megabytes):
@@ -32,13 +32,17 @@ def test_the_published_cache_sizes(shape, megabytes):
 
 
 def test_pages_rings_scales_and_no_cache():
-    assert kv_bytes(Case(Shape(), length=100, cache="paged")) == kv_bytes(Case(Shape(), length=112))
-    ringed = Case(Shape(window=32), cache="ring")
-    assert kv_bytes(ringed) == kv_bytes(Case(Shape(context=256), length=65)) * 32 // 65
-    assert kv_bytes(Case(Shape(), cache="none")) == 0
+    assert kv_bytes(Case(TransformerShape(), length=100, cache="paged")) == kv_bytes(
+        Case(TransformerShape(), length=112)
+    )
+    ringed = Case(TransformerShape(window=32), cache="ring")
+    assert kv_bytes(ringed) == kv_bytes(Case(TransformerShape(context=256), length=65)) * 32 // 65
+    assert kv_bytes(Case(TransformerShape(), cache="none")) == 0
     heads, head = 8, 32
-    assert kv_bytes(Case(Shape(kv_dtype="int8"))) == 6 * 256 * 2 * heads * (head + 4)
-    assert kv_bytes(Case(Shape(latent=64, query_latent=64, rope_dim=16, kv_dtype="int8"))) == 6 * 256 * (64 + 16 + 4)
+    assert kv_bytes(Case(TransformerShape(kv_dtype="int8"))) == 6 * 256 * 2 * heads * (head + 4)
+    assert kv_bytes(Case(TransformerShape(latent=64, query_latent=64, rope_dim=16, kv_dtype="int8"))) == 6 * 256 * (
+        64 + 16 + 4
+    )
 
 
 def test_weights_of_the_medium_model():
@@ -60,20 +64,20 @@ def test_a_step_reads_each_weight_once_and_the_filled_cache():
     cached = 8 * 2 * 512 * 4
     assert step_bytes(case, 1000) == weight_bytes(MEDIUM) + 4 * 1001 * cached
     assert step_bytes(Case(MEDIUM, cache="none"), 1000) == weight_bytes(MEDIUM)
-    windowed = Case(Shape(window=32), cache="ring")
+    windowed = Case(TransformerShape(window=32), cache="ring")
     assert step_bytes(windowed, 200) == step_bytes(windowed, 31) > step_bytes(windowed, 30)
 
 
 def test_a_learned_position_is_one_row():
-    rope, learned = Case(), Case(Shape(positions="learned"))
+    rope, learned = Case(), Case(TransformerShape(positions="learned"))
     assert parameter_count(learned.shape) - parameter_count(rope.shape) == 256 * 256
     assert step_bytes(learned, 64) - step_bytes(rope, 64) == 4 * 256
-    assert parameter_count(Shape(context=512)) == parameter_count(rope.shape)
+    assert parameter_count(TransformerShape(context=512)) == parameter_count(rope.shape)
 
 
 def test_a_step_reads_only_the_experts_it_needs():
     dense = Case()
-    sparse = Case(Shape(experts=8, experts_per_token=2))
+    sparse = Case(TransformerShape(experts=8, experts_per_token=2))
     router = 6 * 256 * 8
     expert = 6 * 3 * 256 * 1024
     assert step_bytes(sparse, 64) - step_bytes(dense, 64) == 4 * (router + expert)
@@ -87,7 +91,15 @@ def test_absorbed_attention_is_over_the_latents():
 
 
 @given(
-    st.sampled_from([Shape(), Shape(kv_heads=2), MLA, Shape(kv_dtype="bf16"), Shape(experts=4, experts_per_token=2)]),
+    st.sampled_from(
+        [
+            TransformerShape(),
+            TransformerShape(kv_heads=2),
+            MLA,
+            TransformerShape(kv_dtype="bf16"),
+            TransformerShape(experts=4, experts_per_token=2),
+        ]
+    ),
     st.integers(1, 40),
     st.integers(0, 254),
 )

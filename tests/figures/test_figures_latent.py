@@ -7,7 +7,7 @@ import pytest
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures import latent
-from kvtui.figures.family import Family, member, millions, token_bytes
+from kvtui.figures.family import ShapeFamily, member, millions, token_bytes
 from tests.figures.sample_rows import marks, said
 
 THEORETICAL = {32: 1_179_648, 64: 1_966_080, 96: 2_752_512, 128: 3_538_944, 256: 6_684_672}
@@ -106,11 +106,11 @@ def test_four_contexts_are_four_panels():
 
 
 def test_members_of_the_family():
-    shape = member(Family(), 256, "MLA")
+    shape = member(ShapeFamily(), 256, "MLA")
     assert (shape.latent, shape.rope_dim, shape.query_latent) == (64, 16, 128)
     assert token_bytes(shape) == 12 * 80 * 4
-    assert millions(member(Family(), 256, "MHA")) == pytest.approx(12.6, abs=0.1)
+    assert millions(member(ShapeFamily(), 256, "MHA")) == pytest.approx(12.6, abs=0.1)
     with pytest.raises(InputError, match="dim: 100 is not a multiple"):
-        member(Family(), 100, "MHA")
+        member(ShapeFamily(), 100, "MHA")
     with pytest.raises(InputError, match="kv-heads"):
-        member(Family(), 448, "GQA")
+        member(ShapeFamily(), 448, "GQA")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.units import parse_bytes, parse_tokens
 from kvtui.figures.figure import Axis, Rule, floats
-from kvtui.plots.ticks import Span, position, short_text, span, ticks, value_text
+from kvtui.plots.ticks import AxisSpan, position, short_text, span, ticks, value_text
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 scales = st.sampled_from(["linear", "log2", "log10"])
@@ -46,14 +46,14 @@ def test_every_value_lies_on_the_axis_in_order(values, scale):
 
 @given(st.floats(0, 1), scales)
 def test_a_value_is_found_again_from_its_place(unit, scale):
-    axis = Span(Axis("x", "", scale), 3.0, 3e6)
+    axis = AxisSpan(Axis("x", "", scale), 3.0, 3e6)
     assert axis.unit(np.array([axis.value(unit)]))[0] == pytest.approx(unit, abs=1e-9)
 
 
 def test_places_are_those_of_the_scale():
-    assert Span(Axis("x"), 10, 30).unit(floats([10, 15, 30])).tolist() == [0, 0.25, 1]
-    assert Span(Axis("x", "", "log2"), 2, 32).unit(floats([2, 4, 32])).tolist() == [0, 0.25, 1]
-    assert Span(Axis("x", "", "log10"), 1, 1e4).unit(floats([10, 1e4])).tolist() == pytest.approx([0.25, 1])
+    assert AxisSpan(Axis("x"), 10, 30).unit(floats([10, 15, 30])).tolist() == [0, 0.25, 1]
+    assert AxisSpan(Axis("x", "", "log2"), 2, 32).unit(floats([2, 4, 32])).tolist() == [0, 0.25, 1]
+    assert AxisSpan(Axis("x", "", "log10"), 1, 1e4).unit(floats([10, 1e4])).tolist() == pytest.approx([0.25, 1])
     assert np.isnan(position("log2", floats([0, -1, None]))).all()
 
 
@@ -73,13 +73,13 @@ def test_places_are_those_of_the_scale():
     ],
 )
 def test_ticks_are_round_and_carry_their_unit(axis, low, high, most, labels):
-    assert [tick.label for tick in ticks(Span(axis, float(low), float(high)), most)] == labels
+    assert [tick.label for tick in ticks(AxisSpan(axis, float(low), float(high)), most)] == labels
 
 
 @given(st.integers(1, 2**40), st.integers(1, 20))
 def test_byte_and_token_ticks_say_exactly_their_value(high, most):
     for kind, parse in (("bytes", lambda text: parse_bytes(text, "x")), ("tokens", lambda text: parse_tokens(text))):
-        for tick in ticks(Span(Axis("x", ticks=kind), 0.0, float(high)), most):
+        for tick in ticks(AxisSpan(Axis("x", ticks=kind), 0.0, float(high)), most):
             if tick.value > 0:
                 written = parse(tick.label.replace(",", "").replace(" ", ""))
                 assert written == pytest.approx(tick.value, rel=6e-4 if kind == "bytes" else 1e-12)
@@ -89,7 +89,7 @@ def test_byte_and_token_ticks_say_exactly_their_value(high, most):
 def test_logarithmic_ticks_are_powers_or_round(low, factor, most):
     high = low * factor
     for scale, base in (("log2", log2), ("log10", log10)):
-        shown = ticks(Span(Axis("x", "", scale), low, high), most)
+        shown = ticks(AxisSpan(Axis("x", "", scale), low, high), most)
         if base(high) - base(low) > 3:
             assert len(shown) >= 2
             mantissas = {round(10 ** (log10(tick.value) % 1), 6) for tick in shown}

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.cache import Store, quantized, slot_positions
 from kvtui.bench.nn.positions import alibi_slopes
-from kvtui.cases.case import Shape
+from kvtui.cases.case import TransformerShape
 
 ROWS = 256
 """Query rows of a block of causal attention; a prompt of more than ``BLOCKS`` such blocks has larger ones."""
@@ -33,7 +33,7 @@ class Scoring(NamedTuple):
     window: int | None
 
 
-def scoring(shape: Shape) -> Scoring:
+def scoring(shape: TransformerShape) -> Scoring:
     """The scoring of ``shape``: scaled by one over the square root of the width of a head's key."""
     width = shape.head_dim + shape.rope_dim if shape.latent else shape.head_dim
     return Scoring(width**-0.5, alibi_slopes(shape.heads) if shape.positions == "alibi" else None, shape.window)

@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Int8, Num
 
-from kvtui.cases.case import CacheLayout, Shape
+from kvtui.cases.case import CacheLayout, TransformerShape
 from kvtui.engine.basis.errors import InputError
 
 PAGE = 16
@@ -58,12 +58,12 @@ def lead(count: int) -> tuple[int, ...]:
     return (count,) if count > 1 else ()
 
 
-def widths(shape: Shape) -> tuple[int, ...]:
+def widths(shape: TransformerShape) -> tuple[int, ...]:
     """Elements of one row of each store of a layer: K and V, or the latent with its rotary elements."""
     return (shape.latent + shape.rope_dim,) if shape.latent else (shape.head_dim, shape.head_dim)
 
 
-def init_layer(shape: Shape, batch: int, length: int, layout: CacheLayout) -> LayerCache:
+def init_layer(shape: TransformerShape, batch: int, length: int, layout: CacheLayout) -> LayerCache:
     """An empty layer for ``batch`` sequences of ``length`` tokens. Raises InputError for a layout without a cache."""
     heads = 1 if shape.latent else shape.kv_heads
     match layout:

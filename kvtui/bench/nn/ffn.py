@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.init import matrix
-from kvtui.cases.case import Activation, Shape
+from kvtui.cases.case import Activation, TransformerShape
 
 LARGEST_TILE = 128
 """Tokens of an expert's tile at most: more of them no longer make its products faster."""
@@ -46,7 +46,7 @@ class Choice(NamedTuple):
     weights: Float[Array, "tokens chosen"]
 
 
-def blanks(shape: Shape) -> Dense | Experts:
+def blanks(shape: TransformerShape) -> Dense | Experts:
     """One layer's arrays, to be filled."""
     up = matrix(shape.hidden * (2 if shape.activation == "swiglu" else 1), shape.dim)
     network = Dense(up, matrix(shape.dim, shape.hidden))
@@ -54,7 +54,7 @@ def blanks(shape: Shape) -> Dense | Experts:
 
 
 def feed_forward(
-    shape: Shape, weights: Dense | Experts, x: Float[Array, "tokens dim"]
+    shape: TransformerShape, weights: Dense | Experts, x: Float[Array, "tokens dim"]
 ) -> tuple[Float[Array, "tokens dim"], Int[Array, " experts"]]:
     """The layer's output for each token, and how many tokens chose each expert."""
     match weights:
@@ -78,20 +78,20 @@ def dense(activation: Activation, weights: Dense, x: Float[Array, "tokens dim"])
     return platform.project(hidden, weights.down)
 
 
-def route(shape: Shape, weights: Experts, x: Float[Array, "tokens dim"]) -> Choice:
+def route(shape: TransformerShape, weights: Experts, x: Float[Array, "tokens dim"]) -> Choice:
     """The router's choice: softmax over all experts, the largest ``experts_per_token``, renormalised."""
     likely = jax.nn.softmax(platform.project(x, weights.router).astype(jnp.float32), axis=-1)
     share, experts = lax.top_k(likely, shape.experts_per_token)
     return Choice(experts, share / jnp.sum(share, axis=-1, keepdims=True))
 
 
-def counts(shape: Shape, choice: Choice) -> Int[Array, " experts"]:
+def counts(shape: TransformerShape, choice: Choice) -> Int[Array, " experts"]:
     """How many tokens chose each expert."""
     return jnp.bincount(choice.experts.reshape(-1), length=shape.experts)
 
 
 def _run(
-    shape: Shape, weights: Experts, expert_of_tile: Int[Array, " tiles"], x: Float[Array, "tiles rows dim"]
+    shape: TransformerShape, weights: Experts, expert_of_tile: Int[Array, " tiles"], x: Float[Array, "tiles rows dim"]
 ) -> Float[Array, "tiles rows dim"]:
     """Each tile through its expert, one after the other; past the last expert lies one that gives zeros at no cost."""
     runs: list[Callable[[Array], Array]] = [partial(dense, shape.activation, expert) for expert in weights.experts]
@@ -102,7 +102,9 @@ def _run(
     return outputs
 
 
-def _one_token(shape: Shape, weights: Experts, x: Float[Array, "1 dim"], choice: Choice) -> Float[Array, "1 dim"]:
+def _one_token(
+    shape: TransformerShape, weights: Experts, x: Float[Array, "1 dim"], choice: Choice
+) -> Float[Array, "1 dim"]:
     drawn = _run(shape, weights, choice.experts[0], jnp.broadcast_to(x, (choice.experts.size, *x.shape)))
     return jnp.sum(choice.weights[0][:, None, None] * drawn, axis=0).astype(x.dtype)
 
@@ -113,7 +115,7 @@ def tile_rows(pairs: int, experts: int) -> int:
 
 
 def _by_expert(
-    shape: Shape, weights: Experts, x: Float[Array, "tokens dim"], choice: Choice
+    shape: TransformerShape, weights: Experts, x: Float[Array, "tokens dim"], choice: Choice
 ) -> Float[Array, "tokens dim"]:
     pairs = choice.experts.size
     rows = tile_rows(pairs, shape.experts)

@@ -17,7 +17,7 @@ from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import Cache
 from kvtui.bench.nn.sampling import sample
 from kvtui.bench.nn.transformer import Weights
-from kvtui.cases.case import LatentMode, Sampler, Shape
+from kvtui.cases.case import LatentMode, Sampler, TransformerShape
 
 State = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache]
 """The newest token of each sequence, its position, the random key and the cache, to which it is not added yet."""
@@ -34,7 +34,7 @@ def choose(
 
 
 def step(
-    shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
+    shape: TransformerShape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
 ) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
     """One token per sequence: (weights, tokens, position, key, cache) to the next state."""
 
@@ -49,7 +49,7 @@ def step(
 
 
 def steps(
-    n: int, shape: Shape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
+    n: int, shape: TransformerShape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
 ) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
     """``n`` of ``step`` in one program, without returning to Python in between."""
     once = step(shape, sampler, latent_mode)
@@ -66,7 +66,7 @@ def steps(
 
 
 def uncached_step(
-    shape: Shape, sampler: Sampler
+    shape: TransformerShape, sampler: Sampler
 ) -> Callable[[Weights, Int[Array, "batch length"], Int[Array, ""], Key[Array, ""]], tuple[Any, ...]]:
     """One token per sequence without a cache: (weights, history, position, key) to (history, position + 1, key).
 

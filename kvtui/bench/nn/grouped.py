@@ -12,7 +12,7 @@ from kvtui.bench.nn.attention import attend, causal, scoring
 from kvtui.bench.nn.cache import LayerCache, Rows, append, read
 from kvtui.bench.nn.init import matrix
 from kvtui.bench.nn.positions import rotate
-from kvtui.cases.case import Shape
+from kvtui.cases.case import TransformerShape
 
 
 class GroupedWeights(NamedTuple):
@@ -22,14 +22,14 @@ class GroupedWeights(NamedTuple):
     out: Float[Array, "dim query_rows"]
 
 
-def blanks(shape: Shape) -> GroupedWeights:
+def blanks(shape: TransformerShape) -> GroupedWeights:
     """One layer's arrays, to be filled."""
     queries, rows = shape.heads * shape.head_dim, 2 * shape.kv_heads * shape.head_dim
     return GroupedWeights(qkv=matrix(queries + rows, shape.dim), out=matrix(shape.dim, queries))
 
 
 def over_sequence(
-    shape: Shape, weights: GroupedWeights, x: Float[Array, "batch tokens dim"]
+    shape: TransformerShape, weights: GroupedWeights, x: Float[Array, "batch tokens dim"]
 ) -> tuple[Float[Array, "batch tokens dim"], Rows]:
     """Causal attention of sequences that begin at position 0, and the keys and values that they leave in a cache."""
     batch, length, _ = x.shape
@@ -43,7 +43,7 @@ def over_sequence(
 
 
 def over_cache(
-    shape: Shape,
+    shape: TransformerShape,
     weights: GroupedWeights,
     x: Float[Array, "batch dim"],
     position: Int[Array, ""],
@@ -59,7 +59,7 @@ def over_cache(
 
 
 def _heads(
-    shape: Shape, weights: GroupedWeights, x: Float[Array, "*n dim"], positions: Int[Array, "*tokens"]
+    shape: TransformerShape, weights: GroupedWeights, x: Float[Array, "*n dim"], positions: Int[Array, "*tokens"]
 ) -> tuple[
     Float[Array, "*n heads head_dim"], Float[Array, "*n kv_heads head_dim"], Float[Array, "*n kv_heads head_dim"]
 ]:

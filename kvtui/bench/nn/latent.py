@@ -18,7 +18,7 @@ from kvtui.bench.nn.cache import LayerCache, Rows, Store, append, dequantized, l
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import rotate
-from kvtui.cases.case import LatentMode, Shape
+from kvtui.cases.case import LatentMode, TransformerShape
 
 
 class LatentWeights(NamedTuple):
@@ -36,7 +36,7 @@ class LatentWeights(NamedTuple):
     out: Float[Array, "dim rows"]
 
 
-def blanks(shape: Shape) -> LatentWeights:
+def blanks(shape: TransformerShape) -> LatentWeights:
     """One layer's arrays, to be filled."""
     rows = shape.heads * shape.head_dim
     return LatentWeights(
@@ -51,7 +51,7 @@ def blanks(shape: Shape) -> LatentWeights:
 
 
 def over_sequence(
-    shape: Shape, weights: LatentWeights, x: Float[Array, "batch tokens dim"], mode: LatentMode
+    shape: TransformerShape, weights: LatentWeights, x: Float[Array, "batch tokens dim"], mode: LatentMode
 ) -> tuple[Float[Array, "batch tokens dim"], Rows]:
     """Causal attention of sequences that begin at position 0, and the latents that they leave in a cache."""
     batch, length, _ = x.shape
@@ -71,7 +71,7 @@ def over_sequence(
 
 
 def over_cache(
-    shape: Shape,
+    shape: TransformerShape,
     weights: LatentWeights,
     x: Float[Array, "batch dim"],
     position: Int[Array, ""],
@@ -97,7 +97,7 @@ def over_cache(
 
 
 def _query_and_latent(
-    shape: Shape, weights: LatentWeights, x: Float[Array, "*n dim"], positions: Int[Array, "*tokens"]
+    shape: TransformerShape, weights: LatentWeights, x: Float[Array, "*n dim"], positions: Int[Array, "*tokens"]
 ) -> tuple[Float[Array, "*n heads key"], Float[Array, "*n entry"]]:
     compressed, latent, shared = jnp.split(
         platform.project(x, weights.down), [shape.query_latent, shape.query_latent + shape.latent], axis=-1
@@ -112,14 +112,14 @@ def _query_and_latent(
 
 
 def _absorbed_query(
-    shape: Shape, weights: LatentWeights, query: Float[Array, "rows heads key"]
+    shape: TransformerShape, weights: LatentWeights, query: Float[Array, "rows heads key"]
 ) -> Float[Array, "rows heads entry"]:
     own, shared = jnp.split(query, [shape.head_dim], axis=-1)
     return jnp.concatenate([platform.per_head(own, weights.key_up), shared], axis=-1)
 
 
 def _expanded(
-    shape: Shape, weights: LatentWeights, entries: Float[Array, "batch tokens entry"]
+    shape: TransformerShape, weights: LatentWeights, entries: Float[Array, "batch tokens entry"]
 ) -> tuple[Float[Array, "batch heads tokens key"], Float[Array, "batch heads tokens head_dim"]]:
     latents, shared = jnp.split(entries, [shape.latent], axis=-1)
     own = platform.contract("bsl,hdl->bhsd", latents, weights.key_up).astype(entries.dtype)

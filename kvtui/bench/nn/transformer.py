@@ -20,7 +20,7 @@ from kvtui.bench.nn.cache import DTYPES, Cache, LayerCache, Rows, fill, init_lay
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import sinusoids
-from kvtui.cases.case import CacheLayout, LatentMode, Shape
+from kvtui.cases.case import CacheLayout, LatentMode, TransformerShape
 
 
 class Block(NamedTuple):
@@ -41,24 +41,24 @@ class Weights(NamedTuple):
     norm: Float[Array, " dim"]
 
 
-def init_weights(shape: Shape, seed: int) -> Weights:
+def init_weights(shape: TransformerShape, seed: int) -> Weights:
     """Random weights of ``shape``; there are no arrays that it does not use."""
     weights: Weights = init.fill(_blanks(shape), seed, DTYPES[shape.dtype])
     return weights
 
 
-def abstract_weights(shape: Shape) -> Weights:
+def abstract_weights(shape: TransformerShape) -> Weights:
     """What ``init_weights`` makes, as shapes and types alone."""
     weights: Weights = init.abstract(_blanks(shape), DTYPES[shape.dtype])
     return weights
 
 
-def parameter_count(shape: Shape) -> int:
+def parameter_count(shape: TransformerShape) -> int:
     """Elements of all arrays that ``init_weights`` makes."""
     return sum(blank.size for blank in jax.tree.leaves(_blanks(shape)))
 
 
-def _blanks(shape: Shape) -> Weights:
+def _blanks(shape: TransformerShape) -> Weights:
     block = Block(
         attention_norm=gain(shape.dim),
         attention=latent.blanks(shape) if shape.latent else grouped.blanks(shape),
@@ -73,7 +73,7 @@ def _blanks(shape: Shape) -> Weights:
     )
 
 
-def init_cache(shape: Shape, batch: int, length: int, layout: CacheLayout) -> Cache:
+def init_cache(shape: TransformerShape, batch: int, length: int, layout: CacheLayout) -> Cache:
     """An empty cache for ``batch`` sequences of up to ``length`` tokens, a layer for each block.
 
     A ring holds no more than the window. Raises InputError for the layout "none".
@@ -82,7 +82,7 @@ def init_cache(shape: Shape, batch: int, length: int, layout: CacheLayout) -> Ca
 
 
 def prefill(
-    shape: Shape,
+    shape: TransformerShape,
     weights: Weights,
     tokens: Int[Array, "batch prompt"],
     cache: Cache,
@@ -95,7 +95,7 @@ def prefill(
 
 
 def decode(
-    shape: Shape,
+    shape: TransformerShape,
     weights: Weights,
     tokens: Int[Array, " batch"],
     position: Int[Array, ""],
@@ -115,19 +115,19 @@ def decode(
 
 
 def logits_at(
-    shape: Shape, weights: Weights, tokens: Int[Array, "batch n"], position: Int[Array, ""]
+    shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"], position: Int[Array, ""]
 ) -> Float[Array, "batch vocab"]:
     """The logits after the token at ``position``, without a cache; MLA expands its latents."""
     return _logits(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
 
 
-def routing(shape: Shape, weights: Weights, tokens: Int[Array, "batch n"]) -> Int[Array, "blocks experts"]:
+def routing(shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"]) -> Int[Array, "blocks experts"]:
     """How many of ``tokens`` each layer sends to each expert; no experts give no columns."""
     return jnp.stack(_sequence(shape, weights, tokens, "naive")[2])
 
 
 def _sequence(
-    shape: Shape, weights: Weights, tokens: Int[Array, "batch n"], mode: LatentMode
+    shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"], mode: LatentMode
 ) -> tuple[Float[Array, "batch n dim"], list[Rows], list[Int[Array, " experts"]]]:
     x = _embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
     left, chosen = [], []
@@ -140,7 +140,7 @@ def _sequence(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _decode_block(
-    shape: Shape,
+    shape: TransformerShape,
     mode: LatentMode,
     block: Block,
     x: Float[Array, "batch dim"],
@@ -158,7 +158,7 @@ def _decode_block(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _sequence_block(
-    shape: Shape, mode: LatentMode, block: Block, x: Float[Array, "batch n dim"]
+    shape: TransformerShape, mode: LatentMode, block: Block, x: Float[Array, "batch n dim"]
 ) -> tuple[Float[Array, "batch n dim"], Rows, Int[Array, " experts"]]:
     normed = rms_norm(x, block.attention_norm)
     match block.attention:
@@ -171,7 +171,7 @@ def _sequence_block(
 
 
 def _embed(
-    shape: Shape, weights: Weights, tokens: Int[Array, "*n"], positions: Int[Array, "*places"]
+    shape: TransformerShape, weights: Weights, tokens: Int[Array, "*n"], positions: Int[Array, "*places"]
 ) -> Float[Array, "*n dim"]:
     x = weights.embedding[tokens] * jnp.asarray(shape.dim**0.5, weights.embedding.dtype)
     if weights.positions is not None:
@@ -182,7 +182,7 @@ def _embed(
 
 
 def _feed_forward(
-    shape: Shape, block: Block, x: Float[Array, "*n dim"]
+    shape: TransformerShape, block: Block, x: Float[Array, "*n dim"]
 ) -> tuple[Float[Array, "*n dim"], Int[Array, " experts"]]:
     out, counts = ffn.feed_forward(shape, block.ffn, rms_norm(x, block.ffn_norm).reshape(-1, shape.dim))
     return x + out.reshape(x.shape), counts

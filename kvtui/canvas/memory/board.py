@@ -9,9 +9,9 @@ import numpy as np
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.memory import motion
 from kvtui.canvas.memory.layout import GAP, Board, Rect
-from kvtui.canvas.memory.scene import Codes, Scene
+from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.palette import Ink
-from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code, place
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankCodes, Code, place
 
 _INKS = np.full(256, Ink.FREE, dtype=np.uint8)
 _UNDERS = np.full(256, Ink.NONE, dtype=np.uint8)
@@ -36,7 +36,7 @@ _PLAIN[FIRST_SEQUENCE:] = np.array([ord(c) for c in "0123456789abcdef"], dtype=n
     np.arange(256 - FIRST_SEQUENCE) % 16
 ]
 
-Grid = np.ndarray[tuple[int, ...], np.dtype[Any]]
+CellArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
@@ -55,17 +55,17 @@ def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
     return cells
 
 
-def glyphs_of(codes: Grid, plain: bool) -> Grid:
+def glyphs_of(codes: CellArray, plain: bool) -> CellArray:
     """The character of each bank; without colour, sequences are hexadecimal digits."""
     return (_PLAIN if plain else _GLYPHS)[codes]
 
 
-def inks_of(codes: Grid) -> Grid:
+def inks_of(codes: CellArray) -> CellArray:
     """The ink of each bank."""
     return _INKS[codes]
 
 
-def unders_of(codes: Grid) -> Grid:
+def unders_of(codes: CellArray) -> CellArray:
     """The ink behind each bank."""
     return _UNDERS[codes]
 
@@ -87,10 +87,10 @@ def bank_place(board: Board, bank: int) -> tuple[int, int]:
     return rect.x + cell % rect.width, rect.y + cell // rect.width
 
 
-def _codes_of(codes: Codes, number: int, modules: int) -> Codes:
+def _codes_of(codes: BankCodes, number: int, modules: int) -> BankCodes:
     """The codes of one module's cells, in the order of ``bank_place``."""
     cells = np.arange(len(codes) // modules)
-    found: Codes = codes[cells * modules + (number - cells) % modules]
+    found: BankCodes = codes[cells * modules + (number - cells) % modules]
     return found
 
 

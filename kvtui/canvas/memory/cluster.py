@@ -12,9 +12,8 @@ import numpy as np
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
 from kvtui.canvas.memory.layout import Rect
-from kvtui.canvas.memory.scene import Codes
 from kvtui.canvas.palette import Ink
-from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, Code
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, BankCodes, Code
 from kvtui.engine.picture.banks import bank_counts
 from kvtui.engine.planning.parts import Parts
 
@@ -30,7 +29,7 @@ class Tile(NamedTuple):
     name: str
     amount: str
     fill: float
-    codes: Codes
+    codes: BankCodes
 
 
 class ClusterScene(NamedTuple):
@@ -49,7 +48,7 @@ class ClusterScene(NamedTuple):
     selected: int | None = None
 
 
-def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> Codes:
+def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> BankCodes:
     """The banks of a small board, in order: weights, state, KV of each of ``sequences``, reserved, free, working."""
     sizes = {
         "weights": parts.weights,
@@ -69,7 +68,7 @@ def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> Codes
         (Code.WORKING, counts["working"]),
     )
     weights, state, *rest = (np.full(count, code, dtype=np.uint8) for code, count in runs)
-    codes: Codes = np.concatenate((weights, state, kv.astype(np.uint8), *rest))
+    codes: BankCodes = np.concatenate((weights, state, kv.astype(np.uint8), *rest))
     return codes
 
 

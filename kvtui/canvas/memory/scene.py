@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+from kvtui.engine.picture.bank_map import BankCodes
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class Scene:
     die. ``moving`` is False when nothing may move, ``plain`` when colour cannot carry meaning.
     """
 
-    codes: Codes
+    codes: BankCodes
     die_name: str
     memory_name: str
     module_gib: float

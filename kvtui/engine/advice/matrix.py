@@ -31,8 +31,8 @@ from kvtui.engine.scenario.scenario import FILE_WEIGHTS, MAX_BATCH, Scenario
 if TYPE_CHECKING:
     from kvtui.engine.planning.parts import Parts
 
-View = Literal["models", "kv", "weights"]
-VIEWS: dict[View, str] = {
+MatrixSubject = Literal["models", "kv", "weights"]
+VIEWS: dict[MatrixSubject, str] = {
     "models": "models × devices",
     "kv": "devices × KV formats",
     "weights": "devices × weight formats",
@@ -42,7 +42,7 @@ LEFT_TO_ENGINE = {"block_size", "max_batched_tokens", "memory_utilization"}
 
 UNKNOWN = 2
 
-Place = tuple[int, int]
+MatrixPlace = tuple[int, int]
 
 
 class Answer(NamedTuple):
@@ -115,11 +115,11 @@ def sort_key(metric: Metric, answer: Answer | None) -> tuple[int, float]:
 
 
 @dataclass(frozen=True)
-class Table:
+class Matrix:
     """The scenario's ``view``: a cell for each of ``rows`` and ``columns`` (names of models, devices or formats)."""
 
     scenario: Scenario
-    view: View
+    view: MatrixSubject
     models: tuple[ModelSpec, ...]
     devices: tuple[DeviceSpec, ...]
     formats: tuple[str, ...]
@@ -134,7 +134,7 @@ class Table:
         """The names of the columns."""
         return self._device_names if self.view == "models" else self.formats
 
-    def place(self, scenario: Scenario) -> Place | None:
+    def place(self, scenario: Scenario) -> MatrixPlace | None:
         """The cell whose scenario is ``scenario``; None if there is none."""
         try:
             device = self.devices.index(scenario.device)
@@ -208,7 +208,7 @@ class Piece(NamedTuple):
     devices: range
 
 
-def table(scenario: Scenario, view: View) -> Table:
+def table(scenario: Scenario, view: MatrixSubject) -> Matrix:
     """The table of ``scenario``, with a model or device of its own first if no catalogue has it.
 
     Raises InputError if the user's catalogues are wrong.
@@ -218,10 +218,10 @@ def table(scenario: Scenario, view: View) -> Table:
         models = (scenario.model, *(model for model in models if model.name != scenario.model.name))
     if scenario.device not in devices:
         devices = (scenario.device, *devices)
-    return Table(scenario, view, models, devices, _formats(scenario, view))
+    return Matrix(scenario, view, models, devices, _formats(scenario, view))
 
 
-def pieces(table: Table) -> tuple[Piece, ...]:
+def pieces(table: Matrix) -> tuple[Piece, ...]:
     """All of the table in pieces that take some hundredths of a second each."""
     count = len(table.devices)
     together = table.scenario.engine == "none" and table.scenario.flash_attention
@@ -232,14 +232,14 @@ def pieces(table: Table) -> tuple[Piece, ...]:
     )
 
 
-def places(table: Table, piece: Piece) -> tuple[Place, ...]:
+def places(table: Matrix, piece: Piece) -> tuple[MatrixPlace, ...]:
     """Row and column of each cell of ``piece``."""
     if table.view == "models":
         return tuple((piece.line, device) for device in piece.devices)
     return tuple((device, piece.line) for device in piece.devices)
 
 
-def evaluate(table: Table, piece: Piece) -> tuple[Answer, ...]:
+def evaluate(table: Matrix, piece: Piece) -> tuple[Answer, ...]:
     """The answers of the cells of ``piece``, in the order of ``places``."""
     found: list[Scenario | str] = []
     for place in places(table, piece):
@@ -332,7 +332,7 @@ def _changed(scenario: Scenario, chosen: dict[str, Any]) -> Scenario:
     return adapted(scenario, kept | chosen)[0]
 
 
-def _formats(scenario: Scenario, view: View) -> tuple[str, ...]:
+def _formats(scenario: Scenario, view: MatrixSubject) -> tuple[str, ...]:
     if view == "weights":
         stored = (FILE_WEIGHTS,) if scenario.model.weight_bytes is not None else ()
         return stored + WEIGHT_FORMATS

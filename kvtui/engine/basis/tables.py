@@ -207,7 +207,7 @@ class Fields:
         return self.error(key, "is not a known field" + (f"; did you mean {near}?" if near else ""))
 
 
-class _Entry(NamedTuple, Generic[T]):
+class _Named(NamedTuple, Generic[T]):
     """One thing: its names, the chief one first, and how to get it."""
 
     names: tuple[str, ...]
@@ -252,11 +252,11 @@ class Catalog(Generic[T]):
             raise UnknownName(self._what, name, self.names())
         return entry.load()
 
-    def _shelf(self) -> tuple[tuple[_Entry[T], ...], dict[str, _Entry[T]]]:
+    def _shelf(self) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
         path = os.path.join(config_dir(), self._file)
         return self._entries(path, _stamp(path))
 
-    def _merge(self, path: str, stamp: object) -> tuple[tuple[_Entry[T], ...], dict[str, _Entry[T]]]:
+    def _merge(self, path: str, stamp: object) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
         """Entries in order, and by key; ``stamp`` tells one state of the file at ``path`` from another."""
         packaged = self._packaged()
         if stamp is None:
@@ -265,7 +265,7 @@ class Catalog(Generic[T]):
         own_index = self._index(own, _shown(path))
         replaced = {look_up_key(entry.names[0]): entry for entry in own}
         kept = tuple(replaced.pop(look_up_key(entry.names[0]), entry) for entry in packaged)
-        index: dict[str, _Entry[T]] = {}
+        index: dict[str, _Named[T]] = {}
         for before, now in zip(packaged, kept, strict=True):
             index |= {look_up_key(name): now for name in before.names}
         return kept + tuple(replaced.values()), index | own_index
@@ -291,15 +291,15 @@ class Catalog(Generic[T]):
         """The names of all keys in the packaged file."""
         return frozenset(key for chunk, _ in self._chunks() for key in re.findall(_KEY, chunk))
 
-    def _read_packaged(self) -> tuple[_Entry[T], ...]:
-        return tuple(_Entry(_names_in(chunk), load) for chunk, load in self._chunks())
+    def _read_packaged(self) -> tuple[_Named[T], ...]:
+        return tuple(_Named(_names_in(chunk), load) for chunk, load in self._chunks())
 
     def _loader(self, chunk: str) -> Callable[[], T]:
         return lambda: self._parse(chunk, self._file)[0][1]
 
-    def _read_own(self, path: str) -> tuple[_Entry[T], ...]:
+    def _read_own(self, path: str) -> tuple[_Named[T], ...]:
         read = self._parse(_read_limited(path), _shown(path))
-        return tuple(_Entry(names, partial(_same, thing)) for names, thing in read)
+        return tuple(_Named(names, partial(_same, thing)) for names, thing in read)
 
     def _parse(self, text: str, where: str) -> list[tuple[tuple[str, ...], T]]:
         """The things in TOML ``text``, each with its names. ``where`` is the file's name, fit to be shown."""
@@ -316,9 +316,9 @@ class Catalog(Generic[T]):
         document.finish()
         return found
 
-    def _index(self, entries: Iterable[_Entry[T]], where: str) -> dict[str, _Entry[T]]:
+    def _index(self, entries: Iterable[_Named[T]], where: str) -> dict[str, _Named[T]]:
         """Entries by the key of each of their names. Raises InputError for a name that two of them have."""
-        index: dict[str, _Entry[T]] = {}
+        index: dict[str, _Named[T]] = {}
         for entry in entries:
             for name in entry.names:
                 key = look_up_key(name)
@@ -329,7 +329,7 @@ class Catalog(Generic[T]):
         return index
 
 
-def _only_beginning(name: str, entries: Iterable[_Entry[T]]) -> _Entry[T] | None:
+def _only_beginning(name: str, entries: Iterable[_Named[T]]) -> _Named[T] | None:
     wanted = _words(name)
     found = [entry for entry in entries if any(_words(known).startswith(wanted) for known in entry.names)]
     return found[0] if len(found) == 1 else None

@@ -106,7 +106,7 @@ def _put(by_rank: dict[str, T], rank: str, value: T) -> None:
 Take = Callable[[Gathered, re.Match[str], str], None]
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line worth reading: the ``marker`` that it must contain, its ``pattern``, and what to ``take`` from a match.
 
     ``take`` also gets the rank that printed the line.
@@ -125,16 +125,16 @@ class Reader(NamedTuple):
     """
 
     engine: str
-    lines: tuple[Line, ...]
+    lines: tuple[LogLine, ...]
     expected: Mapping[str, str]
     looked_for: tuple[str, ...]
     rank_of: Callable[[str], str]
     settle: Callable[[Gathered], None]
 
 
-def line(marker: str, pattern: str, take: Take) -> Line:
-    """A ``Line`` whose pattern is searched for anywhere in a line, with any blanks where ``pattern`` has one."""
-    return Line(marker, re.compile(pattern), take)
+def line(marker: str, pattern: str, take: Take) -> LogLine:
+    """A ``LogLine`` whose pattern is searched for anywhere in a line, with any blanks where ``pattern`` has one."""
+    return LogLine(marker, re.compile(pattern), take)
 
 
 def sizes(unit: int, *keys: str) -> Take:

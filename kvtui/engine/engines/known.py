@@ -55,7 +55,7 @@ class Engine(NamedTuple):
         return f"{self.name}@{self.version}" if self.version else self.name
 
 
-class Span(NamedTuple):
+class ReleaseSpan(NamedTuple):
     """The ``oldest`` and ``newest`` release whose rules are known; empty where all are taken. ``example`` is one."""
 
     oldest: str
@@ -63,7 +63,7 @@ class Span(NamedTuple):
     example: str
 
 
-class Defaults(NamedTuple):
+class EngineDefaults(NamedTuple):
     """An engine's own choices: tokens of a block, tokens of one step, and share of usable memory."""
 
     block_size: int
@@ -76,9 +76,9 @@ def part(engine: str, name: str) -> Any:
     return import_module(f"kvtui.engine.serving.{_ROWS[engine].folder}.{name}")
 
 
-def span(engine: str) -> Span:
+def span(engine: str) -> ReleaseSpan:
     """The releases of ``engine`` that are known."""
-    found: Span = part(engine, "releases").SPAN
+    found: ReleaseSpan = part(engine, "releases").SPAN
     return found
 
 
@@ -114,9 +114,9 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, match[1].split(".")))
 
 
-def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """What ``engine`` chooses for ``model`` on ``device``."""
-    found: Defaults = part(engine.name, "releases").defaults(engine.version, model, device)
+    found: EngineDefaults = part(engine.name, "releases").defaults(engine.version, model, device)
     return found
 
 

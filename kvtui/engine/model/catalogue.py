@@ -90,14 +90,14 @@ def find_model(name: str) -> ModelSpec:
             raise unknown from None
 
 
-class _Mixer(NamedTuple):
+class _MixerLetter(NamedTuple):
     """What a letter of ``layers`` stands for; ``parameters`` is None in a model whose weights are not counted."""
 
     caches: tuple[Cache, ...]
     parameters: int | None
 
 
-class _FeedForward(NamedTuple):
+class _BlockLetter(NamedTuple):
     """What a letter of ``feed_forward`` stands for; ``parameters`` are those outside the routed experts."""
 
     parameters: int
@@ -119,8 +119,8 @@ class _Rest(NamedTuple):
         return (mixer != "-") + (block != "-")
 
 
-_NO_MIXER = _Mixer((), 0)
-_NO_FEED_FORWARD = _FeedForward(0, None, 0)
+_NO_MIXER = _MixerLetter((), 0)
+_NO_FEED_FORWARD = _BlockLetter(0, None, 0)
 
 
 def _build(fields: Fields) -> ModelSpec:
@@ -183,7 +183,7 @@ def _total(spec: ModelSpec, outside: int, extra: int) -> ModelSpec:
     return replace(spec, parameters=total, active_parameters=active, parameters_from="shape")
 
 
-def _layer(mixer: _Mixer, block: _FeedForward, norms: int) -> Layer:
+def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: int) -> Layer:
     return Layer(mixer.caches, (mixer.parameters or 0) + block.parameters + norms, block.experts, block.width)
 
 
@@ -218,7 +218,7 @@ def _letters(tables: Fields) -> tuple[str, ...]:
     return letters
 
 
-def _mixers(fields: Fields, hidden: int | None) -> dict[str, _Mixer]:
+def _mixers(fields: Fields, hidden: int | None) -> dict[str, _MixerLetter]:
     """The mixer of each letter, "-" included; weights are counted when ``hidden`` is given."""
     tables = fields.table("mixer")
     parts = {letter: tables.one_or_more(letter) for letter in _letters(tables)}
@@ -228,14 +228,14 @@ def _mixers(fields: Fields, hidden: int | None) -> dict[str, _Mixer]:
         if kinds[letter] != ("shared",):
             made = [_mixer(part, kind, hidden) for part, kind in zip(several, kinds[letter], strict=True)]
             caches = tuple(cache for one in made for cache in one.caches)
-            mixers[letter] = _Mixer(caches, sum(one.parameters or 0 for one in made))
+            mixers[letter] = _MixerLetter(caches, sum(one.parameters or 0 for one in made))
     for letter, several in parts.items():
         if kinds[letter] == ("shared",):
             mixers[letter] = _shared(several[0], mixers, hidden)
     return mixers
 
 
-def _mixer(part: Fields, kind: str, hidden: int | None) -> _Mixer:
+def _mixer(part: Fields, kind: str, hidden: int | None) -> _MixerLetter:
     match kind:
         case "full" | "sliding_window" | "chunked_local" | "cross_attention":
             return _attention(part, kind, hidden)
@@ -247,7 +247,7 @@ def _mixer(part: Fields, kind: str, hidden: int | None) -> _Mixer:
             return _recurrent(part, kind, hidden)
 
 
-def _attention(part: Fields, kind: AttentionKind, hidden: int | None) -> _Mixer:
+def _attention(part: Fields, kind: AttentionKind, hidden: int | None) -> _MixerLetter:
     q_heads, kv_heads = _dim(part, "q_heads"), _dim(part, "kv_heads")
     if q_heads % kv_heads:
         raise part.error("q_heads", f"{q_heads} is not a multiple of kv_heads ({kv_heads})")
@@ -278,10 +278,10 @@ def _attention(part: Fields, kind: AttentionKind, hidden: int | None) -> _Mixer:
     for cache in caches:
         if isinstance(cache, Indexer):
             weights += parameters.block_indexer(hidden or 0, cache.heads, cache.key_dim)
-    return _Mixer(caches, None if hidden is None else weights)
+    return _MixerLetter(caches, None if hidden is None else weights)
 
 
-def _latent(part: Fields, hidden: int | None) -> _Mixer:
+def _latent(part: Fields, hidden: int | None) -> _MixerLetter:
     counted = hidden is not None
     main = Latent(
         q_heads=_dim(part, "q_heads"),
@@ -296,13 +296,13 @@ def _latent(part: Fields, hidden: int | None) -> _Mixer:
     indexer = None if table is None else _indexer(table, main.ratio)
     caches = (main,) if indexer is None else (main, indexer)
     if hidden is None or nope is None or v_dim is None:
-        return _Mixer(caches, None)
+        return _MixerLetter(caches, None)
     if main.ratio > 1 or main.cap is not None:
         raise part.error("kind", "weights of a compressed or windowed latent are not counted: leave feed_forward out")
     weights = parameters.latent(hidden, main.q_heads, main.rank, main.rope, nope, v_dim, q_rank)
     if indexer is not None:
         weights += parameters.indexer(hidden, q_rank or hidden, indexer.heads, indexer.key_dim)
-    return _Mixer(caches, weights)
+    return _MixerLetter(caches, weights)
 
 
 def _indexer(table: Fields, ratio: int = 1) -> Indexer:
@@ -315,7 +315,7 @@ def _indexer(table: Fields, ratio: int = 1) -> Indexer:
     )
 
 
-def _recurrent(part: Fields, kind: str, hidden: int | None) -> _Mixer:
+def _recurrent(part: Fields, kind: str, hidden: int | None) -> _MixerLetter:
     known = hidden or 0
     match kind:
         case "gated_deltanet":
@@ -344,10 +344,10 @@ def _recurrent(part: Fields, kind: str, hidden: int | None) -> _Mixer:
         case _:
             channels, conv = _dim(part, "channels"), _dim(part, "conv")
             cache, weights = short_conv(channels, conv), parameters.short_conv(known, conv)
-    return _Mixer((cache,), None if hidden is None else weights)
+    return _MixerLetter((cache,), None if hidden is None else weights)
 
 
-def _shared(part: Fields, mixers: Mapping[str, _Mixer], hidden: int | None) -> _Mixer:
+def _shared(part: Fields, mixers: Mapping[str, _MixerLetter], hidden: int | None) -> _MixerLetter:
     letter = part.text("reads")
     read = [cache for cache in mixers.get(letter, _NO_MIXER).caches if isinstance(cache, Attention | Latent)]
     if not read:
@@ -355,13 +355,13 @@ def _shared(part: Fields, mixers: Mapping[str, _Mixer], hidden: int | None) -> _
     owner = read[0]
     norm = _qk_norm(part)
     if hidden is None:
-        return _Mixer((Shared(owner),), None)
+        return _MixerLetter((Shared(owner),), None)
     if isinstance(owner, Latent):
         raise part.error("reads", "weights of a layer that reads a latent are not counted: leave feed_forward out")
-    return _Mixer((Shared(owner),), parameters.reader(hidden, owner.q_heads, owner.k_dim, owner.v_dim, norm))
+    return _MixerLetter((Shared(owner),), parameters.reader(hidden, owner.q_heads, owner.k_dim, owner.v_dim, norm))
 
 
-def _feed_forwards(fields: Fields, hidden: int) -> dict[str, _FeedForward]:
+def _feed_forwards(fields: Fields, hidden: int) -> dict[str, _BlockLetter]:
     """The feed-forward block of each letter, "-" included."""
     tables = fields.table("ffn")
     return {"-": _NO_FEED_FORWARD} | {
@@ -369,12 +369,12 @@ def _feed_forwards(fields: Fields, hidden: int) -> dict[str, _FeedForward]:
     }
 
 
-def _feed_forward(part: Fields, hidden: int) -> _FeedForward:
+def _feed_forward(part: Fields, hidden: int) -> _BlockLetter:
     width = _dim(part, "width")
     gated, bias = part.maybe(part.flag, "gated") is not False, part.flag("bias")
     count = _size(part, "experts")
     if count is None:
-        return _FeedForward(parameters.mlp(hidden, width, gated=gated, bias=bias), None, width)
+        return _BlockLetter(parameters.mlp(hidden, width, gated=gated, bias=bias), None, width)
     active = part.integer("active", most=count)
     shared = _size(part, "shared") or 0
     routed, weights = parameters.experts(
@@ -390,7 +390,7 @@ def _feed_forward(part: Fields, hidden: int) -> _FeedForward:
     if shared:
         weights += parameters.mlp(hidden, shared, gated=gated, bias=bias)
     weights += hidden * part.flag("shared_gate")
-    return _FeedForward(weights, routed, active * width + shared)
+    return _BlockLetter(weights, routed, active * width + shared)
 
 
 def _dim(fields: Fields, key: str) -> int:

@@ -35,7 +35,7 @@ FIRST_SEQUENCE = 32
 SEQUENCE_CODES = 128
 MAX_BANKS = 1_000_000
 
-Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+BankCodes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 class Code(IntEnum):
@@ -95,7 +95,7 @@ class BankMap:
     that the next token of the longest sequence, or the next block of a paged pool, comes next to; None without KV.
     """
 
-    codes: Codes
+    codes: BankCodes
     owners: Tokens
     counts: BankCounts
     bytes_per_bank: Fraction
@@ -207,7 +207,7 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
     return f"bank {bank:,}: {text}"
 
 
-class _Drawn(NamedTuple):
+class _DrawnBytes(NamedTuple):
     """The bytes that are drawn: an allocation, or as much of it as does not lie under its overflow.
 
     ``used`` and ``spare`` are by owner; ``spare`` is reserved room or padding.
@@ -231,7 +231,7 @@ class _Drawn(NamedTuple):
         return self.prefix_spare + sum(self.spare)
 
 
-def _drawn(allocation: Allocation) -> _Drawn:
+def _drawn(allocation: Allocation) -> _DrawnBytes:
     parts = allocation.parts
     overflow = min(allocation.overflow, allocation.capacity // 2)
     left = allocation.capacity - overflow if overflow else parts.total
@@ -249,7 +249,7 @@ def _drawn(allocation: Allocation) -> _Drawn:
         else:
             cut = _cut([size for pair in zip(used, spare, strict=True) for size in pair], rest)
             used, spare = tuple(cut[::2]), tuple(cut[1::2])
-    return _Drawn(weights, state, prefix, prefix_spare, used, spare, working, overflow)
+    return _DrawnBytes(weights, state, prefix, prefix_spare, used, spare, working, overflow)
 
 
 def _cut(sizes: Iterable[int], left: int) -> list[int]:
@@ -270,7 +270,7 @@ def _given_first(pool: Pool, size: int) -> tuple[int, ...]:
     return tuple(rest + blocks for rest, blocks in zip(at_rest, handed, strict=True))
 
 
-def _count(allocation: Allocation, drawn: _Drawn, banks: int) -> tuple[BankCounts, list[int]]:
+def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[BankCounts, list[int]]:
     """The banks of everything, and for pools that lie one sequence after the other those of each, used or reserved."""
     capacity = allocation.capacity
     cells = bank_counts(
@@ -331,7 +331,7 @@ def _sequence_codes(owners: Tokens) -> np.ndarray[tuple[int, ...], np.dtype[np.u
     return (FIRST_SEQUENCE + owners % SEQUENCE_CODES).astype(np.uint8)
 
 
-class _Order(NamedTuple):
+class _BankOrder(NamedTuple):
     """Banks of a paged pool in physical order: whose each is, and its ``number`` (from 0) among its owner's."""
 
     owner: Tokens
@@ -339,7 +339,7 @@ class _Order(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _order(pool: Pool, banks: int) -> _Order:
+def _order(pool: Pool, banks: int) -> _BankOrder:
     """The order of all banks that sequences of the paged ``pool`` may fill before the device is full.
 
     A bank comes when half of it is handed out; banks that come at the same position, in the order of their owners.
@@ -354,7 +354,7 @@ def _order(pool: Pool, banks: int) -> _Order:
     size = (halves * whole + halves * rest // (2 * banks)) // pool.counts[owner]
     token = np.clip((_blocks_for(pool, size) - 1) * pool.block_tokens + 1, 0, pool.lengths[owner])
     order = np.lexsort((number, owner, first_position(token, pool.lengths[owner], pool.scenario.context)))
-    return _Order(owner[order], number[order])
+    return _BankOrder(owner[order], number[order])
 
 
 def _blocks_for(pool: Pool, sizes: Tokens) -> Tokens:

@@ -34,7 +34,7 @@ ALL_REDUCES_PER_LAYER = 2
 _GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (4, 2), 16: (4, 4), 32: (8, 4), 64: (8, 8), 128: (16, 8)}
 
 
-class Place(NamedTuple):
+class DevicePlace(NamedTuple):
     """Where a device stands in a layout, each number from 0."""
 
     replica: int
@@ -50,7 +50,7 @@ class Link(NamedTuple):
     fast: bool
 
 
-class Group(NamedTuple):
+class DeviceGroup(NamedTuple):
     """Alike devices: all ranks of one ``stage`` in ``replicas`` replicas from ``first_replica`` on.
 
     ``share`` are the sequences of one replica at full context. ``sent`` bytes leave each device over its link in one
@@ -74,7 +74,7 @@ class Cluster(NamedTuple):
     """
 
     scenario: Scenario
-    groups: tuple[Group, ...]
+    groups: tuple[DeviceGroup, ...]
     columns: int
     rows: int
     link: Link | None
@@ -82,7 +82,7 @@ class Cluster(NamedTuple):
     utilization: Band | None
     bottleneck: str | None
 
-    def group_of(self, device: int) -> Group:
+    def group_of(self, device: int) -> DeviceGroup:
         """The group of a device. Raises InputError for a number that no device has."""
         at = place_of(self.scenario.layout, device)
         return next(
@@ -169,12 +169,12 @@ def link_of(device: DeviceSpec, fast: bool = True) -> Link | None:
     return None
 
 
-def place_of(layout: Layout, device: int) -> Place:
+def place_of(layout: Layout, device: int) -> DevicePlace:
     """Where device number ``device`` stands. Raises InputError for a number that no device has."""
     if not 0 <= device < layout.devices:
         raise InputError(f"device: {device:,} is out of range (0 to {layout.devices - 1:,})")
     replica, inside = divmod(device, layout.tp * layout.pp)
-    return Place(replica, *divmod(inside, layout.tp))
+    return DevicePlace(replica, *divmod(inside, layout.tp))
 
 
 def grid(devices: int) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def preset_fields(preset: ClusterPreset, batch: int) -> dict[str, object]:
     }
 
 
-def _groups(plan: Plan) -> Iterator[Group]:
+def _groups(plan: Plan) -> Iterator[DeviceGroup]:
     scenario, layout = plan.scenario, plan.scenario.layout
     for first, replicas, share in _replica_shares(plan.sequences, layout.dp):
         for number, stage in enumerate(stages(scenario)):
@@ -212,7 +212,7 @@ def _groups(plan: Plan) -> Iterator[Group]:
             )
             parts = stage_parts(scenario, stage, share, scenario.context)
             sent = _sent(scenario, stage, number == layout.pp - 1, sum(slot.sequences for slot in share))
-            yield Group(number, first, replicas, members, share, parts, sent)
+            yield DeviceGroup(number, first, replicas, members, share, parts, sent)
 
 
 def _replica_shares(sequences: tuple[Slot, ...], replicas: int) -> Iterator[tuple[int, int, tuple[Slot, ...]]]:
@@ -234,7 +234,7 @@ def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> int |
     return reduced + (0 if last else activations)
 
 
-def _gbs(plan: Plan, groups: tuple[Group, ...]) -> Band | None:
+def _gbs(plan: Plan, groups: tuple[DeviceGroup, ...]) -> Band | None:
     """GB/s that the busiest device sends: bytes of a step × steps per second, slow and fast."""
     rate = estimate(plan).tokens_per_second
     sent = [group.sent for group in groups if group.sent is not None]

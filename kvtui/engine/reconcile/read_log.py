@@ -7,7 +7,7 @@ from typing import BinaryIO
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.bootlog import scan
 from kvtui.engine.bootlog.observed import BootLog
-from kvtui.engine.bootlog.patterns import Gathered, Line, Reader
+from kvtui.engine.bootlog.patterns import Gathered, LogLine, Reader
 from kvtui.engine.engines.known import KNOWN, Known, part
 
 
@@ -19,7 +19,7 @@ def read_log(stream: BinaryIO) -> BootLog:
     """
     readers = {known: _reader(known) for known in KNOWN if known.logs}
     told = [(reader, Gathered()) for reader in readers.values()]
-    by_marker: dict[str, list[tuple[Line, Reader, Gathered]]] = {}
+    by_marker: dict[str, list[tuple[LogLine, Reader, Gathered]]] = {}
     for reader, gathered in told:
         for line in reader.lines:
             by_marker.setdefault(line.marker, []).append((line, reader, gathered))

@@ -22,11 +22,9 @@ from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.scenario.values import Values, scenario_from
 from kvtui.engine.serving.comparison import SAME_MEMORY, Compared, Component
 from kvtui.engine.sources.load import load_model
-
-Values = Mapping[str, str | bool | None]
 
 LIKELIEST_VENDOR = "NVIDIA"
 LAYOUT = ("gpus", "tp", "pp", "dp")

@@ -14,8 +14,8 @@ from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS
 
-Value = int | float | str
-Values = tuple[tuple[str, Value], ...]
+ExplainedValue = int | float | str
+ExplainedValues = tuple[tuple[str, ExplainedValue], ...]
 
 ENTRY_SOURCE = "vLLM KV-cache specs: page size per layer kind"
 STATE_SOURCE = "vLLM state shapes: conv in 16-bit, recurrent state in its own format"
@@ -27,7 +27,7 @@ class Explanation(NamedTuple):
 
     id: str
     formula: str
-    values: Values
+    values: ExplainedValues
     bytes: int | None
     sources: tuple[str, ...]
 
@@ -54,7 +54,7 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
     if scenario.skip_weights:
         yield Explanation("weights", "weights are skipped", (), 0, ("--skip-weights",))
     elif scenario.weight_dtype == FILE_WEIGHTS:
-        values: Values = (("file_bytes", model.weight_bytes or 0), replicas)
+        values: ExplainedValues = (("file_bytes", model.weight_bytes or 0), replicas)
         yield Explanation("weights", "file_bytes × replicas", values, plan.total.weights, (_model_source(plan),))
     else:
         form = scenario.weights
@@ -101,12 +101,12 @@ def _cache(plan: Plan, name: str, cache: Cache, layers: int) -> Explanation:
     size = cache.entry_bytes(kv, tp)
     entries = sum(slot.sequences * cache.entries(slot.used) for slot in plan.sequences)
     total = layers * tp * (entries * size + scenario.batch * cache.fixed_bytes(tp))
-    shape: Values
-    common: Values = (("layers", layers), ("ranks", tp))
-    per_entry: Values = (("entries", entries), ("entry_bytes", size))
+    shape: ExplainedValues
+    common: ExplainedValues = (("layers", layers), ("ranks", tp))
+    per_entry: ExplainedValues = (("entries", entries), ("entry_bytes", size))
     match cache:
         case Attention():
-            cap: Values = () if cache.cap is None else (("cap_tokens", cache.cap),)
+            cap: ExplainedValues = () if cache.cap is None else (("cap_tokens", cache.cap),)
             heads = -(-cache.kv_heads // tp)
             shape = (("kv_heads_per_rank", heads), ("k_dim", cache.k_dim), ("v_dim", cache.v_dim), ("format", kv.name))
             formula = "layers × ranks × entries × entry_bytes; entry = kv_heads_per_rank × (k_dim + v_dim) elements"
@@ -227,7 +227,7 @@ def _engine(plan: Plan) -> Iterator[Explanation]:
     else:
         yield Explanation("engine.pool", "the pool as given", (), served.pool_bytes, ("--kv-pool",))
     for buffer in served.buffers:
-        values: Values = (("cells", buffer.cells), ("layers", buffer.layers))
+        values: ExplainedValues = (("cells", buffer.cells), ("layers", buffer.layers))
         yield Explanation(
             f"engine.buffer.{buffer.name}", "the entries of cells × layers", values, buffer.bytes, (allocation,)
         )

@@ -28,7 +28,7 @@ _LARGE_SRAM_GB = 10
 _BATCHING_GB, _FLASH_GB = 24, 16
 
 
-class Defaults(NamedTuple):
+class FirstChoice(NamedTuple):
     """A device's first scenario: ``context`` in tokens, and the catalogue's name of the ``model``.
 
     The film begins at ``start`` tokens: 1 % of the context, and at most ``start_fraction`` of it.
@@ -48,13 +48,13 @@ class Defaults(NamedTuple):
         return int(self.context * min(START_SHARE, self.start_fraction))
 
 
-def defaults_for(device: DeviceSpec) -> Defaults:
+def defaults_for(device: DeviceSpec) -> FirstChoice:
     """The defaults of ``device``'s class."""
     size, kind = device.nominal_gb, device.memory.kind.upper()
     sram, stacked = kind.startswith("SRAM"), kind.startswith("HBM")
     thousands, model, fraction = next(row[1:] for row in _BY_SIZE if size >= row[0])
     by_size = next(batch for least, batch in _BATCH_BY_SIZE if size >= least)
-    return Defaults(
+    return FirstChoice(
         context=thousands * 2**10,
         batch=(2 if size > _LARGE_SRAM_GB else 1) if sram else by_size,
         model=model,

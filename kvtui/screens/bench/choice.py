@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from kvtui.cases.case import Row
-from kvtui.cases.columns import Values
+from kvtui.cases.case import SweepRow
+from kvtui.cases.columns import ColumnValues
 from kvtui.cases.groups import GROUPS, NAMES, SIZES
 from kvtui.cases.sweep import BUDGETS, Sweep, decode_rows, sweep
 
@@ -77,7 +77,7 @@ class Choice:
         """The next more thorough size, and around."""
         return replace(self, size=SIZES[(SIZES.index(self.size) + 1) % len(SIZES)])
 
-    def about(self) -> Values:
+    def about(self) -> ColumnValues:
         """What ``run.json`` says of the choice."""
         return {
             "what": self.what,
@@ -89,7 +89,7 @@ class Choice:
         }
 
 
-def seconds_per_case(choice: Choice, runs: Iterable[Values]) -> tuple[float, bool]:
+def seconds_per_case(choice: Choice, runs: Iterable[ColumnValues]) -> tuple[float, bool]:
     """Seconds that a case takes, and whether that was seen in one of ``runs`` (run.json, newest first) or is a guess.
 
     Only runs that went through at once say how long their cases took.
@@ -103,7 +103,7 @@ def seconds_per_case(choice: Choice, runs: Iterable[Values]) -> tuple[float, boo
     return SECONDS_PER_CASE[choice.what, choice.size], False
 
 
-def _spent(about: Values) -> float | None:
+def _spent(about: ColumnValues) -> float | None:
     try:
         begun, ended = (datetime.fromisoformat(str(about.get(name))) for name in ("started", "finished"))
         seconds = (ended - begun).total_seconds()
@@ -113,7 +113,7 @@ def _spent(about: Values) -> float | None:
 
 
 @lru_cache(maxsize=64)
-def _rows(name: str, size: str) -> tuple[Row, ...]:
+def _rows(name: str, size: str) -> tuple[SweepRow, ...]:
     return next(group for group in GROUPS if group.name == name).rows(size)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvtui.bench.rate import Rate, offered, probed, reached
 from kvtui.bench.store import Stored
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes
@@ -37,7 +37,7 @@ LEAST_LOG_ROWS = 3
 def choice_section(choice: Choice, pace: tuple[float, bool], key: str) -> Section:
     """What ``choice`` comes to, at ``pace`` seconds per case (seen, or else a guess); ``key`` changes the size."""
     sweep, (seconds, seen) = choice.sweep, pace
-    rows: list[Row] = [
+    rows: list[InkRow] = [
         (Span(key, Ink.ACCENT), *_sizes(choice)),
         (Span(f"{len(sweep.rows)} rows, {len(sweep.jobs)} different cases", Ink.TEXT),),
         (
@@ -56,7 +56,7 @@ def progress_section(now: Snapshot, name: str, width: int) -> Section:
     share = now.done / now.total if now.total else 0.0
     full = round(share * width)
     left = "" if now.seconds_left is None or now.over else f"≈ {duration(now.seconds_left)} left"
-    rows: list[Row] = [
+    rows: list[InkRow] = [
         (Span("━" * full, Ink.BAR), Span("─" * (width - full), Ink.BAR_REST)),
         _ends(f"{now.done} of {now.total} cases", left, width),
         (Span(word, ink),),
@@ -74,7 +74,7 @@ def progress_section(now: Snapshot, name: str, width: int) -> Section:
 def machine_section(run: Stored, scenario: Scenario, width: int, key: str) -> Section:
     """What the machine of ``run`` does, and what that means for ``scenario``; ``key`` takes the measured rate."""
     host = run.host
-    rows: list[Row] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)
+    rows: list[InkRow] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)
     read, step = probed(host), reached(run.rows)
     if read is not None:
         rows.append(
@@ -112,9 +112,9 @@ def log_section(lines: Sequence[str], width: int, height: int) -> Section | None
     return Section("log", log_rows(lines, width, room), rank=3)
 
 
-def log_rows(lines: Sequence[str], width: int, height: int) -> list[Row]:
+def log_rows(lines: Sequence[str], width: int, height: int) -> list[InkRow]:
     """The newest ``lines``, wrapped to ``width``, at most ``height`` rows; failures stand out."""
-    rows: list[Row] = []
+    rows: list[InkRow] = []
     for line in lines[-height:]:
         bad = any(
             f": {word}: " in line for word in ("error", "oom", "timeout", "unsupported", "not_in_place", "failed")
@@ -141,7 +141,7 @@ def _sizes(choice: Choice) -> Iterator[Span]:
         yield Span(f" {'●' if chosen else '○'} {name}", Ink.BRIGHT if chosen else Ink.DIM)
 
 
-def _use(found: Rate | None, scenario: Scenario, width: int, key: str) -> Iterator[Row]:
+def _use(found: Rate | None, scenario: Scenario, width: int, key: str) -> Iterator[InkRow]:
     if scenario.bandwidth_gbs is not None:
         yield from wrapped(
             f"in use for {plain(scenario.device.name)}: {scenario.bandwidth_gbs:g} GB/s", width, Ink.GOOD
@@ -161,7 +161,7 @@ def _matmul(host: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield plain(str(dtype), 8), rate
 
 
-def _ends(left: str, right: str, width: int) -> Row:
+def _ends(left: str, right: str, width: int) -> InkRow:
     """Two texts at the ends of a row, the right one only where there is room."""
     gap = width - len(left) - len(right)
     if not right or gap < 1:

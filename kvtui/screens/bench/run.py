@@ -13,7 +13,7 @@ from kvtui.bench import store
 from kvtui.bench.compare import host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.bench.table import ms
-from kvtui.cases.columns import Measured, Values, sharing, table_row
+from kvtui.cases.columns import ColumnValues, Measured, sharing, table_row
 from kvtui.cases.sweep import Sweep, repeat_of
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -63,7 +63,7 @@ class LiveRun:
         self._lines: deque[str] = deque(maxlen=LINES)
         self._names: dict[str, str] = {}
         self._writer: store.Writer | None = None
-        self._rows: list[Values] = []
+        self._rows: list[ColumnValues] = []
         self._places: dict[tuple[str, int], list[int]] = {}
         self._thread = Thread(target=self._run, name="kvtui-bench", daemon=True)
 
@@ -89,7 +89,7 @@ class LiveRun:
         return None if self._writer is None else self._writer.folder
 
     @property
-    def rows(self) -> list[Values]:
+    def rows(self) -> list[ColumnValues]:
         """A table line for every row of the sweep; those that wait have a prediction and no status."""
         return list(self._rows)
 
@@ -171,7 +171,7 @@ class LiveRun:
                 self._say(f"{self._names[job.case.key]}: {said}")
                 self._change(last=said)
 
-    def _put(self, case: str, repeat: int, rows: Sequence[Values]) -> None:
+    def _put(self, case: str, repeat: int, rows: Sequence[ColumnValues]) -> None:
         for place, row in zip(self._places.get((case, repeat), ()), rows, strict=False):
             self._rows[place] = row
 
@@ -205,13 +205,13 @@ class LiveRun:
             self._lines.append(f"{time.strftime('%H:%M:%S')} {plain(text, limit=400)}")
 
 
-def waiting(sweep: Sweep) -> tuple[list[Values], dict[tuple[str, int], list[int]]]:
+def waiting(sweep: Sweep) -> tuple[list[ColumnValues], dict[tuple[str, int], list[int]]]:
     """A table line without a status for every row and repeat, and the places of each case and repeat in that list."""
     repeats: dict[str, list[int]] = {}
     for job in sweep.jobs:
         repeats.setdefault(job.case.key, []).append(repeat_of(job))
     shared = sharing(sweep)
-    rows: list[Values] = []
+    rows: list[ColumnValues] = []
     places: dict[tuple[str, int], list[int]] = {}
     for row in sweep.rows:
         for repeat in sorted(repeats.get(row.case.key, ())):
@@ -220,12 +220,12 @@ def waiting(sweep: Sweep) -> tuple[list[Values], dict[tuple[str, int], list[int]
     return rows, places
 
 
-def _rows_of(sweep: Sweep, one: Measured) -> list[Values]:
+def _rows_of(sweep: Sweep, one: Measured) -> list[ColumnValues]:
     shared = sharing(sweep)[one.case]
     return [table_row(row, one.repeat, one.record, shared) for row in sweep.rows if row.case.key == one.case]
 
 
-def _outcome(rows: Sequence[Values], record: Any) -> str:
+def _outcome(rows: Sequence[ColumnValues], record: Any) -> str:
     if record["status"] != "ok":
         return plain(f"{record['status']}: {record.get('message')}", limit=300)
     row = rows[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvtui.bench import store
 from kvtui.canvas.cells import fit
-from kvtui.cases.columns import Values
+from kvtui.cases.columns import ColumnValues
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens.bench.panels import machine_name
@@ -25,7 +25,7 @@ COLUMNS = (
 )
 
 
-def stored_runs(out: Path) -> tuple[tuple[Path, Values], ...]:
+def stored_runs(out: Path) -> tuple[tuple[Path, ColumnValues], ...]:
     """The folders of runs in ``out`` with their run.json, newest first; what cannot be read is left out."""
     found = []
     for path in out.glob(f"*/{store.RUN}"):
@@ -68,7 +68,7 @@ class RunPicker(Picker):
         )
 
 
-def _entries(runs: dict[str, tuple[Path, Values]]) -> Iterator[Entry]:
+def _entries(runs: dict[str, tuple[Path, ColumnValues]]) -> Iterator[Entry]:
     for name, (path, about) in runs.items():
         host = about.get("host") if isinstance(about.get("host"), dict) else {}
         assert isinstance(host, dict)
@@ -86,6 +86,6 @@ def _entries(runs: dict[str, tuple[Path, Values]]) -> Iterator[Entry]:
         )
 
 
-def _state(about: Values) -> Fit:
+def _state(about: ColumnValues) -> Fit:
     done = about.get("finished") is not None
     return Fit(done, "complete" if done else "unfinished")

@@ -29,7 +29,7 @@ from kvtui.bench.runner import INSTALL
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.memory.panels.text import wrapped
 from kvtui.canvas.palette import Ink
-from kvtui.cases.columns import Values, is_number
+from kvtui.cases.columns import ColumnValues, is_number
 from kvtui.cases.groups import NAMES
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -99,7 +99,7 @@ class BenchScreen(Screen[None]):
         self._live: LiveRun | None = None
         self._other: store.Stored | None = None
         self._comparison: Comparison | None = None
-        self._runs: tuple[tuple[Path, Values], ...] = ()
+        self._runs: tuple[tuple[Path, ColumnValues], ...] = ()
         self._seen: Snapshot | None = None
         self._figure, self._panel = "", 0
         self._figure_names: tuple[str, ...] = ()
@@ -439,7 +439,7 @@ class BenchScreen(Screen[None]):
                 continue
         self.app.call_from_thread(self._take_runs, runs, newest)
 
-    def _take_runs(self, runs: tuple[tuple[Path, Values], ...], newest: store.Stored | None) -> None:
+    def _take_runs(self, runs: tuple[tuple[Path, ColumnValues], ...], newest: store.Stored | None) -> None:
         self._runs = runs
         if newest is not None and self._source == "predicted" and self._stored is None:
             self._stored, self._source = newest, "stored"

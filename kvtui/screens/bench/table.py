@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
 from kvtui.bench.table import ms
-from kvtui.cases.columns import Values
+from kvtui.cases.columns import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.basis.untrusted import plain
 
@@ -103,7 +103,7 @@ COMPARED = (
 )
 
 
-def results(rows: Sequence[Values]) -> Table:
+def results(rows: Sequence[ColumnValues]) -> Table:
     """Table lines of a run, or of cases that are only predicted (status None), as a table."""
     repeated = any((row["repeat"] or 1) > 1 for row in rows)
     lines, seen = [], dict[tuple[object, object, object], int]()
@@ -120,7 +120,7 @@ def comparison(found: Comparison) -> Table:
     return Table(COMPARED, tuple(_compared(row, f"{number}") for number, row in enumerate(rows)))
 
 
-def _result(row: Values, key: str, repeated: bool) -> Line:
+def _result(row: ColumnValues, key: str, repeated: bool) -> Line:
     status = row["status"] or "waiting"
     mark, ink = MARKS.get(status, FAILED)
     label = plain(str(row["label"]), limit=80) + (f" #{row['repeat']}" if repeated and row["repeat"] else "")
@@ -145,7 +145,7 @@ def _result(row: Values, key: str, repeated: bool) -> Line:
     return Line(key, cells, _about(row, status, message), str(row["case"] or ""), bad=status not in MARKS)
 
 
-def _about(row: Values, status: str, message: str) -> str:
+def _about(row: ColumnValues, status: str, message: str) -> str:
     """One line about a row for below the table: why it failed, else what it is."""
     name = f"{row['group']}, {row['label']}"
     if status not in MARKS:
@@ -189,11 +189,11 @@ def _compared(row: Difference, key: str) -> Line:
     return Line(key, cells, said, bad=row.verdict == "slower")
 
 
-def _shape(row: Values) -> str:
+def _shape(row: ColumnValues) -> str:
     return f"{row['dim']}x{row['num_blocks']}"
 
 
-def _kv(row: Values) -> Cell:
+def _kv(row: ColumnValues) -> Cell:
     """The predicted cache, and whether the real arrays are as large."""
     predicted, measured = row["kv_predicted_bytes"], row["kv_measured_bytes"]
     if predicted is None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from textual.content import Content
 from textual.widgets.option_list import Option
 
-from kvtui.figures.catalogue import ENTRIES, Entry
+from kvtui.figures.catalogue import ENTRIES, CatalogueFigure
 from kvtui.widgets.options import Options
 
 HEADINGS = {
@@ -28,7 +28,7 @@ class FigureList(Options):
         super().__init__(id=id, markup=False)
         self.border_title = "figures"
 
-    def fill(self, query: str, current: Entry | None = None) -> None:
+    def fill(self, query: str, current: CatalogueFigure | None = None) -> None:
         """List the figures that have all words of ``query``, and go to ``current`` if it is among them."""
         words = query.casefold().split()
         found = [entry for entry in ENTRIES if all(word in _text(entry) for word in words)]
@@ -42,10 +42,10 @@ class FigureList(Options):
             self.highlighted = self.get_option_index(chosen.id)
 
 
-def _text(entry: Entry) -> str:
+def _text(entry: CatalogueFigure) -> str:
     return f"{entry.id} {entry.title} {entry.question} {entry.group}".casefold()
 
 
-def _prompt(entry: Entry) -> Content:
+def _prompt(entry: CatalogueFigure) -> Content:
     mark = "+ " if entry.source == "models" else "  "
     return Content.assemble((mark, "$accent"), entry.title)

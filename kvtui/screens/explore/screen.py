@@ -15,13 +15,13 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Input, OptionList
 
-from kvtui.canvas.cells import Row, Span, fit
+from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.figures.catalogue import ENTRIES, Entry, build
+from kvtui.figures.catalogue import ENTRIES, CatalogueFigure, build
 from kvtui.figures.figure import Figure
 from kvtui.screens import bindings
 from kvtui.screens.explore.list import FigureList
@@ -136,7 +136,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
             words += ["--beside", *(shlex.quote(model.name) for model in self._models)]
         return " ".join(words)
 
-    def choose(self, entry: Entry) -> None:
+    def choose(self, entry: CatalogueFigure) -> None:
         """Show the figure of ``entry``."""
         if entry != self.entry or self._stale:
             self.entry = entry
@@ -336,7 +336,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
     def _draw_form(self) -> None:
         column = self.query_one("#form", PanelColumn)
         width = column.inner_width
-        rows: list[Row] = []
+        rows: list[InkRow] = []
         for one in self.entry.parameters:
             shown = one.show(self.values[one.name]) or "by the scenario"
             name = one.means
@@ -345,7 +345,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
         sections = [Section("parameters", rows, 0, ("parameters",) * len(rows))] if rows else []
         if self.entry.source == "models":
             names = [self.session.scenario.model, *self._models]
-            models: list[Row] = [(Span(fit(plain(model.name, 60), width), Ink.TEXT),) for model in names]
+            models: list[InkRow] = [(Span(fit(plain(model.name, 60), width), Ink.TEXT),) for model in names]
             sections.append(Section("models", models, 1, ("overlay",) * len(models)))
         column.show(sections)
 
@@ -364,7 +364,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
         line.show((Span(fit(" " + "  ·  ".join(hints), line.size.width), Ink.DIM),))
 
 
-def _measured(entry: Entry, run: Path | None) -> Any:
+def _measured(entry: CatalogueFigure, run: Path | None) -> Any:
     """What the figure reads, of ``run`` or of the newest run in the results folder; nothing where there is none.
 
     Raises InputError for a run that cannot be read.

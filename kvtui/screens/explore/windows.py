@@ -20,7 +20,7 @@ from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.sources.load import load_model
-from kvtui.figures.catalogue import Entry, parse_values
+from kvtui.figures.catalogue import CatalogueFigure, parse_values
 from kvtui.figures.figure import Axis, Figure, Panel
 from kvtui.plots.image import NotInstalled
 from kvtui.screens import bindings
@@ -41,7 +41,9 @@ SOURCES = {
 class ParametersScreen(Window):
     """One line per parameter; enter draws the figure with them, escape leaves it as it was."""
 
-    def __init__(self, entry: Entry, values: Mapping[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, entry: CatalogueFigure, values: Mapping[str, Any], take: Callable[[dict[str, Any]], None]
+    ) -> None:
         super().__init__()
         self._entry, self._take = entry, take
         self._fields = {one.name: Input(one.show(values[one.name])) for one in entry.parameters}
@@ -99,7 +101,7 @@ class AboutScreen(Window):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings.closing("explain", "quit")
 
-    def __init__(self, entry: Entry, figure: Figure | None) -> None:
+    def __init__(self, entry: CatalogueFigure, figure: Figure | None) -> None:
         super().__init__()
         self._entry, self._figure = entry, figure
 

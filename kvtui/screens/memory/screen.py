@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
 
-from kvtui.canvas.cells import Row, Span, fit
+from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory import panels
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
@@ -462,7 +462,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         width = status.size.width
         status.show(self._status_row(width))
 
-    def _status_row(self, width: int) -> Row:
+    def _status_row(self, width: int) -> InkRow:
         if self._debug:
             return (Span(fit(self._debug_words(), width), Ink.WARN),)
         place = self._selected if self._hovered is None else self._hovered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kvtui.canvas.cells import Row
+from kvtui.canvas.cells import InkRow
 from kvtui.canvas.memory import panels
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
@@ -117,7 +117,7 @@ def topic_of(code: int) -> str | None:
     return "kv" if code >= FIRST_SEQUENCE else TOPICS.get(code)
 
 
-def _explained(rows: Sequence[Row]) -> list[str | None]:
+def _explained(rows: Sequence[InkRow]) -> list[str | None]:
     """What a click on each row of numbers explains."""
     topics = [EXPLANATIONS.get(row[0].text.strip()) for row in rows]
     return [None if topic is None else f"explain('{topic}')" for topic in topics]

@@ -17,10 +17,10 @@ from textual.worker import get_current_worker
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line
-from kvtui.output.lines import Line
+from kvtui.output.lines import StyledLine
 from kvtui.report.compare import rows
 from kvtui.report.compare_text import lines
-from kvtui.report.compared import Cell
+from kvtui.report.compared import ComparedValue
 from kvtui.report.document import document
 from kvtui.screens import bindings
 from kvtui.screens.windows.window import Window
@@ -35,7 +35,7 @@ STYLES = {
 }
 MARGINS = 6
 
-Rows = Sequence[tuple[str, list[Cell]]]
+Rows = Sequence[tuple[str, list[ComparedValue]]]
 
 
 class CompareScreen(Window):
@@ -101,5 +101,5 @@ class CompareScreen(Window):
             self._text.update(Content("\n").join(map(_line, lines(self._rows, self._fits, width))))
 
 
-def _line(line: Line) -> Content:
+def _line(line: StyledLine) -> Content:
     return Content.assemble(*((text, STYLES.get(style, "")) for text, style in line))

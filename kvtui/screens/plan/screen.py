@@ -23,7 +23,7 @@ from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.memory.panels.text import clean
 from kvtui.canvas.palette import Ink
 from kvtui.engine.advice.levers import MEASURES, Lever, Measure, levers, ranked
-from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Place, View, answer, table
+from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, MatrixPlace, MatrixSubject, answer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
@@ -81,13 +81,13 @@ class PlanScreen(ScenarioActions, Screen[None]):
     def __init__(self, session: Session) -> None:
         super().__init__(id="plan")
         self.session = session
-        self._sheets: dict[View, Sheet] = {}
-        self._view: View = "models"
+        self._sheets: dict[MatrixSubject, Sheet] = {}
+        self._view: MatrixSubject = "models"
         self._metric = METRICS[2]
         self._sorting: Sorting | None = None
         self._wanted = ""
-        self._cursor: Place = 0, 0
-        self._own: Place = 0, 0
+        self._cursor: MatrixPlace = 0, 0
+        self._own: MatrixPlace = 0, 0
         self._levers: Levers = []
         self._levers_of: Scenario | None = None
         self._lever_at: int | None = None
@@ -531,7 +531,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
         sheet = self.sheet
         return sheet.rows(self._wanted, self._metric, self._sorting), sheet.columns(self._wanted)
 
-    def _places(self, rows: list[int], columns: list[int]) -> Place:
+    def _places(self, rows: list[int], columns: list[int]) -> MatrixPlace:
         """Where the cursor stands among what is shown."""
         row, column = self._cursor
         return rows.index(row) if row in rows else 0, columns.index(column) if column in columns else 0
@@ -580,8 +580,8 @@ class PlanScreen(ScenarioActions, Screen[None]):
     def _draw_levers(self) -> None:
         self._side.show_levers(self._levers, self._lever_at, self._levers_of != self.session.scenario)
 
-    def _marked_places(self, rows: list[int], columns: list[int]) -> dict[Place, str]:
-        found: dict[Place, str] = {}
+    def _marked_places(self, rows: list[int], columns: list[int]) -> dict[MatrixPlace, str]:
+        found: dict[MatrixPlace, str] = {}
         for number, scenario in enumerate(self._marks, 1):
             place = self.sheet.table.place(scenario)
             if place is not None and place[0] in rows and place[1] in columns:

@@ -6,7 +6,18 @@ from collections.abc import Collection, Sequence
 from threading import Lock
 from typing import Literal, NamedTuple
 
-from kvtui.engine.advice.matrix import UNKNOWN, Answer, Metric, Piece, Place, Table, evaluate, pieces, places, sort_key
+from kvtui.engine.advice.matrix import (
+    UNKNOWN,
+    Answer,
+    Matrix,
+    MatrixPlace,
+    Metric,
+    Piece,
+    evaluate,
+    pieces,
+    places,
+    sort_key,
+)
 
 Order = Literal["best first", "worst first"]
 
@@ -21,9 +32,9 @@ class Sorting(NamedTuple):
 class Sheet:
     """A table with the answers that are known so far."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Matrix) -> None:
         self.table = table
-        self.answers: dict[Place, Answer] = {}
+        self.answers: dict[MatrixPlace, Answer] = {}
         self._left = list(pieces(table))
         self._lock = Lock()
         self._first: tuple[Collection[int], Collection[int], int | None] | None = None

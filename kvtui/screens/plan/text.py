@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kvtui.canvas.cells import Row, Span, fit
+from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.info import dtypes
 from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
@@ -71,7 +71,7 @@ def metric_title(metric: Metric, scenario: Scenario) -> str:
     return f"{metric.title} at {context} × {batch}"
 
 
-def title_row(scenario: Scenario, answer: Answer | None, width: int) -> Row:
+def title_row(scenario: Scenario, answer: Answer | None, width: int) -> InkRow:
     """The scenario, and at the right whether it fits."""
     verdict, ink = verdict_words(answer)
     fields = [
@@ -132,12 +132,14 @@ def why(detail: Detail) -> str:
     return f"the fullest device needs {format_bytes(parts.total)} of {whole}"
 
 
-def cell_rows(detail: Detail, width: int) -> list[Row]:
+def cell_rows(detail: Detail, width: int) -> list[InkRow]:
     """The selected cell: what it is, whether it fits and why not, how far it goes, and at which rate."""
     scenario, answer = detail.scenario, detail.answer
     verdict, ink = verdict_words(answer)
     model, device = cut(detail.model, width - len(verdict) - 1), detail.device
-    rows: list[Row] = [(Span(model, Ink.BRIGHT), Span(" " * (width - len(model) - len(verdict))), Span(verdict, ink))]
+    rows: list[InkRow] = [
+        (Span(model, Ink.BRIGHT), Span(" " * (width - len(model) - len(verdict))), Span(verdict, ink))
+    ]
     if scenario is not None:
         device = f"{device}{_layout(scenario)} · {dtypes(scenario)}"
     rows.append((Span(cut(device, width), Ink.DIM),))
@@ -154,7 +156,7 @@ def cell_rows(detail: Detail, width: int) -> list[Row]:
     return rows
 
 
-def part_rows(detail: Detail, width: int) -> list[Row]:
+def part_rows(detail: Detail, width: int) -> list[InkRow]:
     """What the fullest device holds, or with an engine what it allocates, in the order of what matters most."""
     scenario = detail.scenario
     if scenario is None or detail.answer.reason:
@@ -193,7 +195,9 @@ def status_words(detail: Detail, metric: Metric) -> str:
     return f"{words}{metric.title} {cell_text(metric, detail.answer).text if metric.key == 'used_share' else text}"
 
 
-def lever_rows(levers: Sequence[Lever | Idle], cursor: int | None, width: int, height: int) -> tuple[list[Row], range]:
+def lever_rows(
+    levers: Sequence[Lever | Idle], cursor: int | None, width: int, height: int
+) -> tuple[list[InkRow], range]:
     """The levers around ``cursor`` (None: the list is not being used) in ``height`` rows, and which ones they are.
 
     Under a head with the figures, a row for each; below, all that the lever under the cursor changes.
@@ -204,13 +208,13 @@ def lever_rows(levers: Sequence[Lever | Idle], cursor: int | None, width: int, h
     first = max(0, min(at - room // 2, len(levers) - room))
     shown = range(first, min(first + room, len(levers)))
     head = "".join(f"{name:>{GAIN_WIDTH}}" for name in GAINS)
-    rows: list[Row] = [(Span(fit("change", max(0, width - len(head))), Ink.FAINT), Span(head, Ink.FAINT))]
+    rows: list[InkRow] = [(Span(fit("change", max(0, width - len(head))), Ink.FAINT), Span(head, Ink.FAINT))]
     rows += [_lever_row(levers[i], i == at and cursor is not None, width) for i in shown]
     rows += [()] * (height - len(rows) - len(detail)) + detail
     return rows[:height], shown
 
 
-def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> Row:
+def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
     under = Ink.SELECT if selected else Ink.NONE
     room = width - GAIN_WIDTH * len(GAINS)
     sign = Span("▶ " if selected else "  ", Ink.ACCENT, under)
@@ -235,10 +239,10 @@ def _gain_span(gain: Gain | None, otherwise: str, under: Ink) -> Span:
     return Span(f"{text:>{GAIN_WIDTH}}", Ink.GOOD if gain.better else Ink.BAD, under)
 
 
-def _detail(lever: Lever | Idle, width: int) -> list[Row]:
+def _detail(lever: Lever | Idle, width: int) -> list[InkRow]:
     if isinstance(lever, Idle):
         return wrapped(clean(f"{lever.name}: {lever.reason}", 300), width, Ink.DIM)[:4]
-    rows: list[Row] = [(Span(cut(lever.name, width), Ink.BRIGHT),)]
+    rows: list[InkRow] = [(Span(cut(lever.name, width), Ink.BRIGHT),)]
     words = ", ".join(gain.words for gain in gains(lever)) or "costs nothing"
     rows += [(Span(line, Ink.TEXT),) for line in wrap(words, width)[:3]]
     if lever.caveat:
@@ -250,7 +254,7 @@ def _layout(scenario: Scenario) -> str:
     return "" if scenario.layout.devices == 1 else f" × {scenario.layout.devices:,} ({layout_words(scenario.layout)})"
 
 
-def _hourly(answer: Answer, width: int) -> Row:
+def _hourly(answer: Answer, width: int) -> InkRow:
     """The price of the devices, which is known even where nothing fits."""
     price = None if answer.times is None else answer.times.usd_per_hour
     return pair("price", ("–" if price is None else f"${figure(price.low)}–{figure(price.high)}/h",), width)

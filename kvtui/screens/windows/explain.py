@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.saying.explain import Explanation, Value
+from kvtui.engine.saying.explain import ExplainedValue, Explanation
 from kvtui.screens import bindings
 from kvtui.screens.windows.window import Window
 from kvtui.state.session import Session
@@ -70,7 +70,7 @@ def body(explanation: Explanation) -> Content:
     return Content("\n").join(lines)
 
 
-def _value(name: str, value: Value) -> str:
+def _value(name: str, value: ExplainedValue) -> str:
     match value:
         case int() if name.endswith("bytes") and value >= 1024:
             return f"{value:,} ({format_bytes(value)})"

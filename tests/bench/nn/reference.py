@@ -8,18 +8,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from kvtui.cases.case import Shape
+from kvtui.cases.case import TransformerShape
 
 ALIBI_SLOPES = {4: [1 / 4, 1 / 16, 1 / 64, 1 / 256], 6: [1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 2, 1 / 8]}
 
 
-def forward(shape: Shape, weights: Any, tokens: np.ndarray) -> np.ndarray:
+def forward(shape: TransformerShape, weights: Any, tokens: np.ndarray) -> np.ndarray:
     """Logits [batch, n, vocab] of ``tokens`` [batch, n]."""
     weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), weights)
     return np.stack([_one(shape, weights, sequence) for sequence in np.asarray(tokens)])
 
 
-def _one(shape: Shape, weights: Any, tokens: np.ndarray) -> np.ndarray:
+def _one(shape: TransformerShape, weights: Any, tokens: np.ndarray) -> np.ndarray:
     x = weights.embedding[tokens] * math.sqrt(shape.dim)
     if shape.positions == "learned":
         x = x + weights.positions[: len(tokens)]
@@ -48,7 +48,9 @@ def rope(x: np.ndarray) -> np.ndarray:
     return np.concatenate([turned.real, turned.imag], axis=-1)
 
 
-def head_output(shape: Shape, head: int, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+def head_output(
+    shape: TransformerShape, head: int, query: np.ndarray, key: np.ndarray, value: np.ndarray
+) -> np.ndarray:
     distance = np.arange(len(query))[:, None] - np.arange(len(query))
     scores = query @ key.T / math.sqrt(query.shape[1])
     if shape.positions == "alibi":
@@ -58,7 +60,7 @@ def head_output(shape: Shape, head: int, query: np.ndarray, key: np.ndarray, val
     return weights / weights.sum(axis=1, keepdims=True) @ value
 
 
-def grouped_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+def grouped_attention(shape: TransformerShape, weights: Any, x: np.ndarray) -> np.ndarray:
     heads = np.split(x @ weights.qkv.T, shape.heads + 2 * shape.kv_heads, axis=1)
     queries, keys = heads[: shape.heads], heads[shape.heads : shape.heads + shape.kv_heads]
     values = heads[shape.heads + shape.kv_heads :]
@@ -69,7 +71,7 @@ def grouped_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
     return np.concatenate(drawn, axis=1) @ weights.out.T
 
 
-def latent_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+def latent_attention(shape: TransformerShape, weights: Any, x: np.ndarray) -> np.ndarray:
     query_latent, latent, shared = np.split(
         x @ weights.down.T, [shape.query_latent, shape.query_latent + shape.latent], axis=1
     )
@@ -83,7 +85,7 @@ def latent_attention(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
     return np.concatenate(drawn, axis=1) @ weights.out.T
 
 
-def dense(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+def dense(shape: TransformerShape, weights: Any, x: np.ndarray) -> np.ndarray:
     hidden = x @ weights.up.T
     if shape.activation == "swiglu":
         gate, values = np.split(hidden, 2, axis=-1)
@@ -92,7 +94,7 @@ def dense(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
     return hidden * (1 + tanh) / 2 @ weights.down.T
 
 
-def feed_forward(shape: Shape, weights: Any, x: np.ndarray) -> np.ndarray:
+def feed_forward(shape: TransformerShape, weights: Any, x: np.ndarray) -> np.ndarray:
     """Experts as a dense mask: every expert runs on every token, and what was not chosen counts for nothing."""
     if not shape.experts:
         return dense(shape, weights, x)

@@ -12,13 +12,13 @@ import pytest
 
 from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import cache_bytes
-from kvtui.cases.case import Sampler, Shape
+from kvtui.cases.case import Sampler, TransformerShape
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.formats import FORMATS
 from tests.bench.nn import reference
 
-MHA = Shape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)
+MHA = TransformerShape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)
 GQA = replace(MHA, kv_heads=2)
 MQA = replace(MHA, kv_heads=1)
 MLA = replace(MHA, latent=12, query_latent=10, rope_dim=4)
@@ -30,7 +30,7 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 
 @lru_cache
-def weights_of(shape: Shape) -> transformer.Weights:
+def weights_of(shape: TransformerShape) -> transformer.Weights:
     """Random weights as ``init_weights`` scales them, gains that are not one; the cache is no part of them."""
     plain = replace(shape, window=None, kv_dtype="fp32", context=40)
     if plain != shape:
@@ -51,7 +51,7 @@ def tokens_of(vocab: int, batch: int, length: int) -> np.ndarray:
 
 
 @lru_cache
-def oracle(shape: Shape, batch: int, length: int) -> np.ndarray:
+def oracle(shape: TransformerShape, batch: int, length: int) -> np.ndarray:
     """The logits after every token; ``kv_dtype`` does not matter to them."""
     if shape.kv_dtype != "fp32":
         return oracle(replace(shape, kv_dtype="fp32"), batch, length)
@@ -59,7 +59,7 @@ def oracle(shape: Shape, batch: int, length: int) -> np.ndarray:
 
 
 def error(
-    shape: Shape,
+    shape: TransformerShape,
     layout: str = "contiguous",
     mode: str = "absorbed",
     batch: int = 2,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from kvtui.canvas.cells import Row
+from kvtui.canvas.cells import InkRow
 from kvtui.canvas.memory.board import paint
 from kvtui.canvas.memory.layout import arrange
 from kvtui.canvas.memory.panels import (
@@ -100,26 +100,26 @@ def view(name: str, tokens: int | None = None) -> MemoryView:
     return make(scenario_from(SCENARIOS[name]), tokens)
 
 
-def row_text(row: Row) -> str:
+def row_text(row: InkRow) -> str:
     return "".join(span.text for span in row)
 
 
-def text(rows: Sequence[Row]) -> list[str]:
+def text(rows: Sequence[InkRow]) -> list[str]:
     return [row_text(row).rstrip() for row in rows]
 
 
-def inks(rows: Sequence[Row]) -> dict[str, Ink]:
+def inks(rows: Sequence[InkRow]) -> dict[str, Ink]:
     """The ink of each row's last span, by the row's first words."""
     return {row_text(row)[:12].strip(): row[-1].ink for row in rows}
 
 
-def lookup(rows: Sequence[Row]) -> dict[str, str]:
+def lookup(rows: Sequence[InkRow]) -> dict[str, str]:
     """Value by label of rows that are pairs."""
     return {row[0].text.strip(): row[-1].text for row in rows}
 
 
 COUNTS = tuple(Count(code, 1234, 5_678_901_234, 8 if code == FIRST_SEQUENCE else 0) for code in NAMES)
-PANELS: dict[str, Callable[[MemoryView, int], Sequence[Row]]] = {
+PANELS: dict[str, Callable[[MemoryView, int], Sequence[InkRow]]] = {
     "info": info_rows,
     "formula": formula_rows,
     "papers": lambda view, width: paper_rows(papers_for(view.scenario), width),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvtui.engine.advice import matrix
-from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Table, table
+from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Matrix, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.model.catalogue import find_model
@@ -23,7 +23,7 @@ from tests.engine.planning.test_properties import scenarios
 ENGINES = ("vllm", "vllm@0.11", "llama.cpp", "sglang", "tensorrt-llm")
 
 
-def expected(found: Table, row: int, column: int) -> Answer:
+def expected(found: Matrix, row: int, column: int) -> Answer:
     """What the slow way says about a cell: one plan, and what follows from it."""
     try:
         planned = plan(found.at(row, column))
@@ -39,7 +39,7 @@ def expected(found: Table, row: int, column: int) -> Answer:
     return Answer(planned.fits, used, room.context, room.sequences, estimate(planned))
 
 
-def check(scenario: Scenario, view: matrix.View, data: st.DataObject) -> None:
+def check(scenario: Scenario, view: matrix.MatrixSubject, data: st.DataObject) -> None:
     """Two cells of one random piece."""
     found = table(scenario, view)
     piece = data.draw(st.sampled_from(matrix.pieces(found)))

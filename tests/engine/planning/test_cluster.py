@@ -13,8 +13,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.planning.cluster import (
     ClusterPreset,
+    DevicePlace,
     Link,
-    Place,
     all_clusters,
     cluster,
     grid,
@@ -177,7 +177,7 @@ def test_a_grid_holds_all_and_no_row_is_empty(devices):
 
 
 def test_places_outside():
-    assert place_of(Layout(2, 3, 2), 11) == Place(1, 2, 1)
+    assert place_of(Layout(2, 3, 2), 11) == DevicePlace(1, 2, 1)
     with pytest.raises(InputError, match=r"^device: 12 is out of range \(0 to 11\)$"):
         place_of(Layout(2, 3, 2), 12)
     with pytest.raises(InputError, match=r"^tokens: 9 is out of range \(0 to 8\)$"):

@@ -8,7 +8,7 @@ from kvtui.engine.basis.units import parse_tokens
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec, Memory
 from kvtui.engine.model.catalogue import find_model
-from kvtui.engine.scenario.starting import Defaults, defaults_for
+from kvtui.engine.scenario.starting import FirstChoice, defaults_for
 
 # at least GB | context | start at most | model
 TABLE = """
@@ -53,17 +53,17 @@ K = 1024
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("T4", Defaults(64 * K, 2, "Llama-3.2-1B", False, False, True, 0.15)),
-        ("RTX 3060 12GB", Defaults(32 * K, 1, "Llama-3.2-1B", False, False, False, 0.10)),
-        ("RTX 4090", Defaults(128 * K, 2, "Phi-3.5-mini", True, False, True, 0.20)),
-        ("A100 40GB SXM", Defaults(256 * K, 4, "Llama-3.1-8B", True, False, True, 0.25)),
-        ("H100 SXM", Defaults(512 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.30)),
-        ("H200 SXM", Defaults(750 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.40)),
-        ("Instinct MI300X", Defaults(1024 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.50)),
-        ("Apple M3 Ultra", Defaults(2048 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.50)),
-        ("WSE-2", Defaults(256 * K, 2, "Llama-3.1-8B", True, True, True, 0.25)),
-        ("GC200", Defaults(32 * K, 1, "Llama-3.2-1B", True, True, True, 0.10)),
-        ("TPU v5e", Defaults(64 * K, 2, "Llama-3.2-1B", True, False, True, 0.15)),
+        ("T4", FirstChoice(64 * K, 2, "Llama-3.2-1B", False, False, True, 0.15)),
+        ("RTX 3060 12GB", FirstChoice(32 * K, 1, "Llama-3.2-1B", False, False, False, 0.10)),
+        ("RTX 4090", FirstChoice(128 * K, 2, "Phi-3.5-mini", True, False, True, 0.20)),
+        ("A100 40GB SXM", FirstChoice(256 * K, 4, "Llama-3.1-8B", True, False, True, 0.25)),
+        ("H100 SXM", FirstChoice(512 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.30)),
+        ("H200 SXM", FirstChoice(750 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.40)),
+        ("Instinct MI300X", FirstChoice(1024 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.50)),
+        ("Apple M3 Ultra", FirstChoice(2048 * K, 8, "Qwen3-Next-80B-A3B", True, False, True, 0.50)),
+        ("WSE-2", FirstChoice(256 * K, 2, "Llama-3.1-8B", True, True, True, 0.25)),
+        ("GC200", FirstChoice(32 * K, 1, "Llama-3.2-1B", True, True, True, 0.10)),
+        ("TPU v5e", FirstChoice(64 * K, 2, "Llama-3.2-1B", True, False, True, 0.15)),
     ],
 )
 def test_one_device_of_each_class(name, expected):

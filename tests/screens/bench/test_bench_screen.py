@@ -21,7 +21,7 @@ from textual.screen import Screen
 from kvtui.app.app import KvtuiApp
 from kvtui.bench import store
 from kvtui.bench.runner import Outcome
-from kvtui.cases.case import Case, Row, Shape
+from kvtui.cases.case import Case, SweepRow, TransformerShape
 from kvtui.cases.protocol import Budget
 from kvtui.cases.sweep import Sweep, sweep
 from kvtui.engine.planning.plan import plan
@@ -46,7 +46,7 @@ LOOKS = [
     Settings(palette="mono"),
     Settings(ascii=True),
 ]
-TINY = Shape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
+TINY = TransformerShape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
 QUICK = Budget(warmup=1, trials=2, most=5, seconds=0.01)
 ABOUT = {"what": "sweep", "size": "fast", "groups": ["attention_type"]}
 HOST = {
@@ -57,8 +57,8 @@ HOST = {
 }
 
 
-def rows_of(batches: tuple[int, ...]) -> list[Row]:
-    return [Row("attention_type", f"batch {n} · MHA", "MHA", Case(TINY, batch=n, prompt=8)) for n in batches]
+def rows_of(batches: tuple[int, ...]) -> list[SweepRow]:
+    return [SweepRow("attention_type", f"batch {n} · MHA", "MHA", Case(TINY, batch=n, prompt=8)) for n in batches]
 
 
 def sweep_of(*batches: int) -> Sweep:

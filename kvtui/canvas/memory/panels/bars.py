@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.controls import speed_text
 from kvtui.canvas.memory.panels.info import dtypes, efficiency
 from kvtui.canvas.memory.panels.text import clean, cut, of_whole, percent
@@ -15,10 +15,10 @@ from kvtui.engine.basis.units import format_bytes, format_tokens
 SEPARATOR = " · "
 WIDE_GAP = "   "
 
-Field = tuple[int, str, Ink]
+BarField = tuple[int, str, Ink]
 
 
-def title_bar(view: MemoryView, width: int) -> Row:
+def title_bar(view: MemoryView, width: int) -> InkRow:
     """Model, device, formats, batch and tokens on the left; speed, verdict and devices on the right; ``width`` cells.
 
     Where not all fit, the fields of highest rank go first; the model and the verdict stay, the model's name cut.
@@ -26,14 +26,14 @@ def title_bar(view: MemoryView, width: int) -> Row:
     scenario, plan = view.scenario, view.plan
     tokens = f"{view.tokens:,} / {format_tokens(scenario.context)}"
     count = f"{plan.devices:,} device{'s' if plan.devices > 1 else ''}"
-    left: list[Field] = [
+    left: list[BarField] = [
         (0, clean(scenario.model.name), Ink.BRIGHT),
         (3, clean(scenario.device.name), Ink.TEXT),
         (6, dtypes(scenario), Ink.DIM),
         (5, f"batch {scenario.batch:,}", Ink.DIM),
         (2, f"{tokens} tokens", Ink.ACCENT),
     ]
-    right: list[Field] = [
+    right: list[BarField] = [
         (4, f"▶ {speed_text(view.speed)}" if view.playing else f"paused {speed_text(view.speed)}", Ink.ACCENT),
         (1, *_verdict(view)),
         (7, count, Ink.DIM),
@@ -49,11 +49,11 @@ def title_bar(view: MemoryView, width: int) -> Row:
     return _cut_row((*_joined(left), Span(" " * gap), *_joined(right)), width)
 
 
-def one_line_info(view: MemoryView, width: int) -> Row:
+def one_line_info(view: MemoryView, width: int) -> InkRow:
     """Total of all usable bytes, the share, and the parts, as many as fit ``width`` cells."""
     parts = view.total_parts
     words, ink = efficiency(view.utilization)
-    fields: list[Field] = [
+    fields: list[BarField] = [
         (0, of_whole(parts.total, view.capacity, "of"), Ink.BRIGHT),
         (1, f"{percent(view.utilization)} {words}", ink),
         (2, f"KV {format_bytes(parts.kv)}", Ink.KV),
@@ -76,18 +76,18 @@ def _verdict(view: MemoryView) -> tuple[str, Ink]:
     return "✗ does not fit", Ink.BAD
 
 
-def _length(fields: Sequence[Field]) -> int:
+def _length(fields: Sequence[BarField]) -> int:
     return sum(len(text) for _, text, _ in fields) + len(SEPARATOR) * max(0, len(fields) - 1)
 
 
-def _joined(fields: Sequence[Field]) -> tuple[Span, ...]:
+def _joined(fields: Sequence[BarField]) -> tuple[Span, ...]:
     spans: list[Span] = []
     for _, text, ink in fields:
         spans += [*([Span(SEPARATOR, Ink.FAINT)] if spans else []), Span(text, ink)]
     return tuple(spans)
 
 
-def _cut_row(row: Sequence[Span], width: int) -> Row:
+def _cut_row(row: Sequence[Span], width: int) -> InkRow:
     spans, room = [], width
     for span in row:
         if room <= 0:

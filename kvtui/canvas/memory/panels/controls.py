@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.text import clean, cut, first_fit, pair
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_tokens
@@ -28,7 +28,7 @@ KEYS = {
 }
 SWITCH = {True: "━●", False: "●━"}
 
-ActionRow = tuple[Row, str | None]
+ActionRow = tuple[InkRow, str | None]
 
 
 def scenario_rows(
@@ -89,11 +89,11 @@ def _key(text: str) -> tuple[Span, Span]:
     return Span(cut(text, KEY_WIDTH).rjust(KEY_WIDTH), Ink.WARN), Span(" ")
 
 
-def _value(key: str, label: str, texts: tuple[str, ...], width: int) -> Row:
+def _value(key: str, label: str, texts: tuple[str, ...], width: int) -> InkRow:
     return *_key(key), *pair(label, texts, width - KEY_WIDTH - 1)
 
 
-def _switch(key: str, labels: tuple[str, ...], on: bool, width: int) -> Row:
+def _switch(key: str, labels: tuple[str, ...], on: bool, width: int) -> InkRow:
     room = width - KEY_WIDTH - 1
     label = first_fit(labels, room - len(SWITCH[on]) - 1)
     ink, label_ink = (Ink.GOOD, Ink.TEXT) if on else (Ink.DIM, Ink.DIM)

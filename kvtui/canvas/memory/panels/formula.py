@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.info import efficiency
-from kvtui.canvas.memory.panels.text import Block, of_whole, packed, pair, percent, squeeze, wrapped
+from kvtui.canvas.memory.panels.text import TextBlock, of_whole, packed, pair, percent, squeeze, wrapped
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes
@@ -60,7 +60,7 @@ class _Product(NamedTuple):
     used: str
 
 
-def formula_rows(view: MemoryView, width: int, height: int | None = None) -> list[Row]:
+def formula_rows(view: MemoryView, width: int, height: int | None = None) -> list[InkRow]:
     """The live formula in at least 24 cells; where only ``height`` rows are free, less important parts are left out.
 
     Its KV is that of the view's ``total_parts`` and follows the model's layer kinds, batching, paging and formats.
@@ -68,7 +68,7 @@ def formula_rows(view: MemoryView, width: int, height: int | None = None) -> lis
     return squeeze(_blocks(view, width), height)
 
 
-def _blocks(view: MemoryView, width: int) -> Iterator[Block]:
+def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
     used = Counter[str]()
     terms = kv_terms(view.scenario, view.sequences)
     names = _named([_NAMES[term.cache.kind] for term in terms])
@@ -93,12 +93,12 @@ def _blocks(view: MemoryView, width: int) -> Iterator[Block]:
 
 def _kv(
     view: MemoryView, terms: Sequence[Term], names: Sequence[str], products: Sequence[_Product], width: int
-) -> list[Row]:
+) -> list[InkRow]:
     shared = shared_bytes(view.scenario, view.sequences)
     total = sum(term.bytes for term in terms) - shared
     if len(terms) == 1 and not shared:
         return _equation("KV", products[0].symbols, products[0].values, total, Ink.KV, width)
-    rows: list[Row] = []
+    rows: list[InkRow] = []
     for term, name, product in zip(terms, names, products, strict=True):
         rows += _equation(name, product.symbols, product.values, term.bytes, Ink.TEXT, width)
     if shared:
@@ -110,14 +110,14 @@ def _kv(
     return rows + _result(total, Ink.KV, width)
 
 
-def _state(view: MemoryView, width: int) -> Iterator[Row]:
+def _state(view: MemoryView, width: int) -> Iterator[InkRow]:
     terms = state_terms(view.scenario)
     for term, name in zip(terms, _named(["state"] * len(terms)), strict=True):
         values = f"{term.layers:,}·{term.sequence_bytes:,}·{term.sequences:,}"
         yield from _equation(name, "L·S·B", values, term.bytes, Ink.STATE, width)
 
 
-def _held(view: MemoryView, width: int) -> tuple[str, list[Row]]:
+def _held(view: MemoryView, width: int) -> tuple[str, list[InkRow]]:
     """What the allocation policy sets aside, in tokens; and the symbols used."""
     scenario, block = view.scenario, view.scenario.block_size
     reserved, prefix = view.reserved_tokens, view.prefix_tokens
@@ -141,7 +141,7 @@ def _several(view: MemoryView) -> str:
     return "B·" if view.uniform else "Σ"
 
 
-def _scores(view: MemoryView, width: int) -> list[Row]:
+def _scores(view: MemoryView, width: int) -> list[InkRow]:
     term, on = score_term(view.scenario, view.tokens), view.scenario.flash_attention
     if not term.bytes:
         return []
@@ -152,7 +152,7 @@ def _scores(view: MemoryView, width: int) -> list[Row]:
     return _equation(name, symbols, values, term.bytes, ink, width, "at most ½ of memory" if term.capped else "")
 
 
-def _efficiency(view: MemoryView, width: int) -> list[Row]:
+def _efficiency(view: MemoryView, width: int) -> list[InkRow]:
     words, ink = efficiency(view.utilization)
     return [
         *wrapped("η = total ÷ usable", width, Ink.TEXT, indent=2),
@@ -161,7 +161,7 @@ def _efficiency(view: MemoryView, width: int) -> list[Row]:
     ]
 
 
-def _equation(name: str, symbols: str, values: str, size: int, ink: Ink, width: int, note: str = "") -> list[Row]:
+def _equation(name: str, symbols: str, values: str, size: int, ink: Ink, width: int, note: str = "") -> list[InkRow]:
     return [
         *wrapped(f"{name} = {symbols}", width, Ink.TEXT, indent=5),
         *wrapped(f"   = {values}", width, Ink.DIM, indent=5),
@@ -170,7 +170,7 @@ def _equation(name: str, symbols: str, values: str, size: int, ink: Ink, width: 
     ]
 
 
-def _result(size: int, ink: Ink, width: int) -> list[Row]:
+def _result(size: int, ink: Ink, width: int) -> list[InkRow]:
     exact, short = f"   = {size:,} B", format_bytes(size)
     if abs(size) < 1024:
         return [(Span(exact, ink),)]

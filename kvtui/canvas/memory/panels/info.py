@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvtui.canvas.cells import Row
-from kvtui.canvas.memory.panels.text import Block, clean, cut, named, pair, percent, squeeze
+from kvtui.canvas.cells import InkRow
+from kvtui.canvas.memory.panels.text import TextBlock, clean, cut, named, pair, percent, squeeze
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
@@ -15,7 +15,7 @@ NONE = "—"
 GOOD_USE, FAIR_USE = 0.8, 0.5
 
 
-def info_rows(view: MemoryView, width: int, height: int | None = None) -> list[Row]:
+def info_rows(view: MemoryView, width: int, height: int | None = None) -> list[InkRow]:
     """Labels and values, the more important ones first to stay where only ``height`` rows are free."""
     return squeeze(_blocks(view, width), height)
 
@@ -53,7 +53,7 @@ def dtypes(scenario: Scenario) -> str:
     return kv if weights == kv else f"{weights} · KV {kv}"
 
 
-def _blocks(view: MemoryView, width: int) -> Iterator[Block]:
+def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
     scenario, parts, plan = view.scenario, view.total_parts, view.plan
     limit = (f"{scenario.context:,}", format_tokens(scenario.context))
     yield 1, [named("model", scenario.model.name, width)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.text import clean, cut, marked, pair, wrapped
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
@@ -18,9 +18,9 @@ TAG_WIDTH = 3
 SEVERITY = {"critical": ("✗", Ink.BAD), "warning": ("⚠", Ink.WARN), "info": ("•", Ink.DIM)}
 
 
-def paper_rows(papers: Sequence[Paper], width: int) -> list[Row]:
+def paper_rows(papers: Sequence[Paper], width: int) -> list[InkRow]:
     """Technique, short name and reference of each paper: on one row where all fit, else the reference below."""
-    rows: list[Row] = []
+    rows: list[InkRow] = []
     before = ""
     for paper in papers:
         tag = "" if paper.tag == before else paper.tag
@@ -43,21 +43,21 @@ def _references(paper: Paper) -> tuple[str, str]:
     return f"{paper.venue} {paper.year}", f"{paper.venue} {paper.year}"
 
 
-def factoid_rows(factoid: Factoid, width: int) -> list[Row]:
+def factoid_rows(factoid: Factoid, width: int) -> list[InkRow]:
     """The fact, wrapped, and below it where it is from."""
     return [*wrapped(clean(factoid.text, 400), width, Ink.TEXT), *wrapped(clean(factoid.source, 200), width, Ink.FAINT)]
 
 
-def warning_rows(notices: Sequence[Notice], width: int) -> list[Row]:
+def warning_rows(notices: Sequence[Notice], width: int) -> list[InkRow]:
     """The notices, wrapped, each behind the glyph of its severity."""
-    rows: list[Row] = []
+    rows: list[InkRow] = []
     for notice in notices:
         glyph, ink = SEVERITY[notice.severity]
         rows += marked(glyph, ink, clean(notice.text, 400), width, Ink.DIM if notice.severity == "info" else Ink.TEXT)
     return rows
 
 
-def datacentre_note_rows(view: MemoryView, width: int) -> list[Row]:
+def datacentre_note_rows(view: MemoryView, width: int) -> list[InkRow]:
     """What several devices mean for the plan; empty for plans that need one device and at most 1 TiB."""
     plan = view.plan
     devices = max(plan.devices_needed or 0, plan.devices)

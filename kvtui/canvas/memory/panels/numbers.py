@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from kvtui.canvas.cells import Row, Span
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
 from kvtui.canvas.memory.panels.info import NONE
 from kvtui.canvas.memory.panels.text import pair, wrapped
@@ -37,7 +37,7 @@ SWATCH = 2
 MAX_SWATCHES = 8
 
 
-def legend_rows(counts: Sequence[Count], width: int, plain: bool = False) -> list[Row]:
+def legend_rows(counts: Sequence[Count], width: int, plain: bool = False) -> list[InkRow]:
     """Glyph, name, cells and bytes of every category that has bytes, in the picture's glyphs and inks.
 
     Cells are left out of all rows where they do not fit every one. Each sequence has its own ink; up to eight of them
@@ -61,7 +61,7 @@ def _name(count: Count) -> str:
     return f"{count.owners:,} {NAMES[count.code]}s" if count.owners > 1 else NAMES[count.code]
 
 
-def _legend(count: Count, detail: str, width: int, plain: bool) -> Row:
+def _legend(count: Count, detail: str, width: int, plain: bool) -> InkRow:
     name, codes = _name(count), (count.code,) * SWATCH
     if count.owners > 1:
         codes = tuple(count.code + number for number in range(min(count.owners, MAX_SWATCHES)))
@@ -80,7 +80,7 @@ def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
     return tuple(Span(chr(glyph), cast("Ink", int(ink)), Ink(under)) for glyph, ink, under in looks)
 
 
-def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[Row]:
+def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[InkRow]:
     """The longest context at the scenario's batch, and the largest batch at its context."""
     context = NO_BOUND if found.context is None else f"{found.context:,} tokens"
     short = NO_BOUND if found.context is None else f"{found.context:,}"
@@ -95,7 +95,7 @@ def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[Row]:
     return rows
 
 
-def estimate_rows(estimate: Estimate, width: int) -> list[Row]:
+def estimate_rows(estimate: Estimate, width: int) -> list[InkRow]:
     """Decode, prefill, throughput, cost and energy as approximate bands; a dash where the data is not known."""
     rows = [
         pair("decode", _band(estimate.decode_ms, "ms/token"), width),

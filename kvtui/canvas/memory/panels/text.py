@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from kvtui.canvas.cells import Row, Span, single_width
+from kvtui.canvas.cells import InkRow, Span, single_width
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.basis.untrusted import plain
 
 _PIECE = re.compile(r"[^ ·]+·?|·| +")
 
-Block = tuple[int, Sequence[Row]]
+TextBlock = tuple[int, Sequence[InkRow]]
 
 
 def clean(text: str, limit: int = 80) -> str:
@@ -30,7 +30,7 @@ def first_fit(texts: Sequence[str], width: int) -> str:
     return next((text for text in texts if len(text) <= width), cut(min(texts, key=len), width))
 
 
-def pair(label: str, values: Sequence[str], width: int, ink: Ink = Ink.BRIGHT, label_ink: Ink = Ink.DIM) -> Row:
+def pair(label: str, values: Sequence[str], width: int, ink: Ink = Ink.BRIGHT, label_ink: Ink = Ink.DIM) -> InkRow:
     """``label`` on the left and, right-aligned, the first of ``values`` that fits; a cramped label gives way."""
     value = first_fit(values, width - len(label) - 1)
     shortest = min(values, key=len)
@@ -41,7 +41,7 @@ def pair(label: str, values: Sequence[str], width: int, ink: Ink = Ink.BRIGHT, l
     return Span(label, label_ink), Span(gap), Span(value, ink)
 
 
-def named(label: str, name: str, width: int, ink: Ink = Ink.BRIGHT, label_ink: Ink = Ink.DIM) -> Row:
+def named(label: str, name: str, width: int, ink: Ink = Ink.BRIGHT, label_ink: Ink = Ink.DIM) -> InkRow:
     """``label`` and, right-aligned, an untrusted ``name``, which is cut where it does not fit."""
     return pair(label, (cut(clean(name), width - len(label) - 1),), width, ink, label_ink)
 
@@ -68,12 +68,12 @@ def wrap(text: str, width: int, indent: int = 0) -> list[str]:
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 
-def wrapped(text: str, width: int, ink: Ink = Ink.TEXT, indent: int = 0) -> list[Row]:
+def wrapped(text: str, width: int, ink: Ink = Ink.TEXT, indent: int = 0) -> list[InkRow]:
     """``text`` as wrapped rows in one ink."""
     return [(Span(line, ink),) for line in wrap(text, width, indent)]
 
 
-def packed(items: Sequence[str], width: int, ink: Ink = Ink.FAINT) -> list[Row]:
+def packed(items: Sequence[str], width: int, ink: Ink = Ink.FAINT) -> list[InkRow]:
     """Short ``items`` in rows, two blanks apart; none is broken, one that is too long is cut."""
     lines: list[str] = []
     for item in (cut(item, width) for item in items):
@@ -84,7 +84,7 @@ def packed(items: Sequence[str], width: int, ink: Ink = Ink.FAINT) -> list[Row]:
     return [(Span(line, ink),) for line in lines]
 
 
-def marked(glyph: str, glyph_ink: Ink, text: str, width: int, ink: Ink = Ink.TEXT) -> list[Row]:
+def marked(glyph: str, glyph_ink: Ink, text: str, width: int, ink: Ink = Ink.TEXT) -> list[InkRow]:
     """``text`` as wrapped rows behind a ``glyph`` that hangs in a margin of its own."""
     margin = len(glyph) + 1
     lines = wrap(text, max(1, width - margin))
@@ -94,7 +94,7 @@ def marked(glyph: str, glyph_ink: Ink, text: str, width: int, ink: Ink = Ink.TEX
     ]
 
 
-def squeeze(blocks: Iterable[Block], height: int | None) -> list[Row]:
+def squeeze(blocks: Iterable[TextBlock], height: int | None) -> list[InkRow]:
     """The rows of ``blocks`` in order; where ``height`` rows cannot hold all, those of lowest rank come first.
 
     A block (rank and rows) is kept whole or left out; the one that comes first is cut where even it does not fit.

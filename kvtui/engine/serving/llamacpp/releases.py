@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import Defaults, Span, release
+from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan, release
 from kvtui.engine.model.spec import ModelSpec
 
-SPAN = Span(oldest="", newest="", example="b6200")
+SPAN = ReleaseSpan(oldest="", newest="", example="b6200")
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """A cache grows in steps of 256 cells; a logical batch (``-b``) is 2,048 tokens; all free memory is used."""
-    return Defaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
+    return EngineDefaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
 
 
 class Build(NamedTuple):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import Defaults, Span
+from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan
 from kvtui.engine.model.spec import ModelSpec
 
-SPAN = Span(oldest="", newest="0.5.23", example="0.5.23")
+SPAN = ReleaseSpan(oldest="", newest="0.5.23", example="0.5.23")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "nvfp4", "fp8_ds_mla")
 
 _BY_MIB = ((20 * 1024, 2048, 8, 8), (35 * 1024, 2048, 24, 80), (60 * 1024, 4096, 32, 160), (160 * 1024, 8192, 256, 512))
 _LARGE = (16_384, 512, 512)
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """SGLang's choices on ``device``: pages of one token, and a prefill chunk by the size of the memory.
 
     A share of 1 stands for its own rule, ``mem_fraction_static``.
     """
-    return Defaults(block_size=1, max_batched_tokens=by_size(device)[0], memory_utilization=1.0)
+    return EngineDefaults(block_size=1, max_batched_tokens=by_size(device)[0], memory_utilization=1.0)
 
 
 def by_size(device: DeviceSpec) -> tuple[int, int, int]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import Defaults, Span
+from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan
 from kvtui.engine.model.spec import ModelSpec
 
-SPAN = Span(oldest="", newest="", example="1.0")
+SPAN = ReleaseSpan(oldest="", newest="", example="1.0")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "int8", "nvfp4")
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """``tokens_per_block`` and ``max_num_tokens`` of the LLM API.
 
     A share of 1 stands for the API's own share of free memory.
     """
-    return Defaults(block_size=32, max_batched_tokens=8192, memory_utilization=1.0)
+    return EngineDefaults(block_size=32, max_batched_tokens=8192, memory_utilization=1.0)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB, MIB
-from kvtui.engine.engines.known import Defaults, Span, release
+from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan, release
 from kvtui.engine.model.caches import Latent, Recurrent
 
 if TYPE_CHECKING:
     from kvtui.engine.device.spec import DeviceSpec
     from kvtui.engine.model.spec import ModelSpec
 
-SPAN = Span(oldest="0.8", newest="0.33", example="0.33")
+SPAN = ReleaseSpan(oldest="0.8", newest="0.33", example="0.33")
 KV_FORMATS = (
     "bf16",
     "fp16",
@@ -91,10 +91,10 @@ def rules(version: str) -> Rules:
     )
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """Block size, tokens of a step and memory share of a server that is told none of them."""
     found = rules(version)
-    return Defaults(_block_size(model), _batched_tokens(found, device), found.utilization)
+    return EngineDefaults(_block_size(model), _batched_tokens(found, device), found.utilization)
 
 
 def default_max_seqs(device: DeviceSpec, max_batched_tokens: int) -> int:

@@ -41,7 +41,7 @@ class Skipped:
 
 
 Scalar = int | float | bool
-Value = Scalar | bytes | tuple[Scalar, ...] | Skipped
+MetadataValue = Scalar | bytes | tuple[Scalar, ...] | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Tensor:
 class Header:
     """What stands before the tensor data. ``absent_bytes`` of that data are not in the file (0 in a whole file)."""
 
-    metadata: dict[str, Value]
+    metadata: dict[str, MetadataValue]
     tensors: tuple[Tensor, ...]
     absent_bytes: int
 
@@ -76,7 +76,7 @@ def read_header(path: Path) -> Header:
     """
     try:
         with _open_regular(path) as file:
-            return _parse(_Cursor(file, os.fstat(file.fileno()).st_size))
+            return _parse(_HeaderReader(file, os.fstat(file.fileno()).st_size))
     except MalformedError as error:
         raise InputError(f"{plain(str(path))}: not a readable GGUF file: {plain(str(error), 200)}") from None
     except (OSError, ValueError) as error:
@@ -96,7 +96,7 @@ def _open_regular(path: Path) -> BinaryIO:
         raise
 
 
-class _Cursor:
+class _HeaderReader:
     """A place in the header, of which so much is in memory as has been asked for."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -159,7 +159,7 @@ class _Cursor:
         self.position = position
         self.skip(0)
 
-    def value(self, key: str) -> Value:
+    def value(self, key: str) -> MetadataValue:
         kind = self.unsigned("I")
         if kind == _STRING:
             length = self.unsigned("Q")
@@ -183,7 +183,7 @@ class _Cursor:
         raise MalformedError(f"the value of {key} is of the unknown type {kind}")
 
 
-def _parse(cursor: _Cursor) -> Header:
+def _parse(cursor: _HeaderReader) -> Header:
     from gguf.constants import GGUF_DEFAULT_ALIGNMENT, GGUF_MAGIC
     from gguf.gguf_reader import READER_SUPPORTED_VERSIONS
 
@@ -201,7 +201,7 @@ def _parse(cursor: _Cursor) -> Header:
         raise MalformedError(f"it claims {tensor_count:,} tensors (at most {MAX_TENSORS:,})")
     if key_count > MAX_KEYS:
         raise MalformedError(f"it claims {key_count:,} metadata keys (at most {MAX_KEYS:,})")
-    metadata: dict[str, Value] = {}
+    metadata: dict[str, MetadataValue] = {}
     for _ in range(key_count):
         key = cursor.name("a metadata key")
         if key in metadata:
@@ -218,7 +218,7 @@ def _parse(cursor: _Cursor) -> Header:
     return Header(metadata, tensors, absent)
 
 
-def _tensors(cursor: _Cursor, count: int, alignment: int) -> tuple[Tensor, ...]:
+def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[Tensor, ...]:
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     sizes = {int(kind): (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType}

@@ -29,7 +29,7 @@ from kvtui.engine.model.caches import (
     mamba2,
     short_conv,
 )
-from kvtui.engine.sources.gguf.container import Skipped, Value
+from kvtui.engine.sources.gguf.container import MetadataValue, Skipped
 
 MAX_LAYERS = 1024
 MAX_COUNT = 2**16
@@ -41,7 +41,7 @@ INDEXER_NOTE = "index keys count as fp8 with scales, as vLLM and SGLang keep the
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowPattern:
     """How an architecture mixes windowed and full attention where its file does not say.
 
     Every ``period``-th layer is full, the last of each period or the first with ``full_first``; None means that the
@@ -58,21 +58,21 @@ class Window:
 
 
 WINDOWS = {
-    "afmoe": Window(4, optional=True),
-    "cohere2": Window(4),
-    "cohere2moe": Window(4, full_first=True),
-    "exaone-moe": Window(4),
-    "gemma2": Window(2, tokens=4096),
-    "gemma3": Window(6, optional=True),
-    "gemma3n": Window(5),
-    "gemma4": Window(None),
-    "gpt-oss": Window(2),
-    "granite_swa": Window(None),
-    "llama4": Window(4, fixed=8192, kind="chunked_local"),
-    "mimo2": Window(None),
-    "olmo2": Window(4, optional=True),
-    "smallthinker": Window(4, full_first=True, fixed=4096, optional=True),
-    "step35": Window(None),
+    "afmoe": WindowPattern(4, optional=True),
+    "cohere2": WindowPattern(4),
+    "cohere2moe": WindowPattern(4, full_first=True),
+    "exaone-moe": WindowPattern(4),
+    "gemma2": WindowPattern(2, tokens=4096),
+    "gemma3": WindowPattern(6, optional=True),
+    "gemma3n": WindowPattern(5),
+    "gemma4": WindowPattern(None),
+    "gpt-oss": WindowPattern(2),
+    "granite_swa": WindowPattern(None),
+    "llama4": WindowPattern(4, fixed=8192, kind="chunked_local"),
+    "mimo2": WindowPattern(None),
+    "olmo2": WindowPattern(4, optional=True),
+    "smallthinker": WindowPattern(4, full_first=True, fixed=4096, optional=True),
+    "step35": WindowPattern(None),
 }
 
 LATENT = frozenset({"bailingmoe3", "deepseek2", "deepseek32", "glm-dsa", "kimi-k3", "kimi-linear", "mistral4"})
@@ -115,7 +115,7 @@ class Keys:
     """The metadata of one file, read by key. ``arch`` is put before a key that begins with a dot."""
 
     path: Path
-    metadata: dict[str, Value]
+    metadata: dict[str, MetadataValue]
     arch: str = ""
 
     def wrong(self, key: str, why: str) -> InputError:
@@ -126,7 +126,7 @@ class Keys:
         """``key`` as it stands in the file."""
         return self.arch + key if key.startswith(".") else key
 
-    def get(self, key: str) -> Value | None:
+    def get(self, key: str) -> MetadataValue | None:
         """The value as stored, None when the file does not have the key."""
         return self.metadata.get(self.full(key))
 
@@ -167,7 +167,7 @@ class Keys:
             raise self.wrong(key, f"has {len(value)} entries for {layers} layers")
         return tuple(self._whole(key, int(one) if isinstance(one, bool) else one, 0, most) for one in value)
 
-    def _whole(self, key: str, value: Value, least: int, most: int) -> int:
+    def _whole(self, key: str, value: MetadataValue, least: int, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             shown = "an array" if isinstance(value, tuple | Skipped) else plain(str(value), 40)
             raise self.wrong(key, f"must be a whole number from {least:,} to {most:,}, not {shown}")
@@ -175,7 +175,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FileShape:
     """Layers of a file: ``total`` blocks, of which the last ``mtp`` predict further tokens; heads of each block."""
 
     keys: Keys
@@ -196,7 +196,7 @@ class Shape:
             self.notes.append(text)
 
 
-def read_shape(keys: Keys) -> Shape:
+def read_shape(keys: Keys) -> FileShape:
     """Number of layers and heads.
 
     Raises InputError for an unknown architecture, and for a key that is missing or contradicts another.
@@ -206,7 +206,7 @@ def read_shape(keys: Keys) -> Shape:
     return _shape(keys)
 
 
-def _shape(keys: Keys) -> Shape:
+def _shape(keys: Keys) -> FileShape:
     total = keys.integer(".block_count", most=MAX_LAYERS)
     mtp = keys.maybe(".nextn_predict_layers", least=0, most=MAX_LAYERS) or 0
     if mtp >= total:
@@ -217,10 +217,10 @@ def _shape(keys: Keys) -> Shape:
         if stored and (not queries or queries % stored):
             why = f"{stored} in layer {index} does not divide attention.head_count, {queries}"
             raise keys.wrong(".attention.head_count_kv", why)
-    return Shape(keys, total, mtp, heads, kv_heads)
+    return FileShape(keys, total, mtp, heads, kv_heads)
 
 
-def layer_caches(shape: Shape) -> tuple[tuple[Cache, ...], ...]:
+def layer_caches(shape: FileShape) -> tuple[tuple[Cache, ...], ...]:
     """What each of ``shape.total`` blocks caches. Raises InputError for keys that are missing or contradict others."""
     windows = _windows(shape)
     recurrent = _recurrent_layers(shape)
@@ -244,13 +244,13 @@ def layer_caches(shape: Shape) -> tuple[tuple[Cache, ...], ...]:
     return tuple(_share(shape, layers))
 
 
-def _windows(shape: Shape) -> tuple[int | None, ...]:
+def _windows(shape: FileShape) -> tuple[int | None, ...]:
     keys = shape.keys
     rule = WINDOWS.get(keys.arch)
     stated = keys.maybe(".attention.sliding_window", least=0, most=MAX_WINDOW)
     full = (None,) * shape.total
     if keys.arch == EXAONE4 and shape.trunk == 64:
-        rule = Window(4, tokens=4096)
+        rule = WindowPattern(4, tokens=4096)
     if keys.arch == "lfm2" and stated:
         return (stated,) * shape.trunk + (None,) * shape.mtp
     if rule is None:
@@ -266,7 +266,7 @@ def _windows(shape: Shape) -> tuple[int | None, ...]:
     return tuple(tokens if windowed else None for windowed in _pattern(shape, rule))
 
 
-def _pattern(shape: Shape, rule: Window) -> tuple[bool, ...]:
+def _pattern(shape: FileShape, rule: WindowPattern) -> tuple[bool, ...]:
     key = ".attention.sliding_window_pattern"
     stated = shape.keys.get(key)
     if isinstance(stated, tuple | Skipped):
@@ -281,7 +281,7 @@ def _pattern(shape: Shape, rule: Window) -> tuple[bool, ...]:
     return tuple(index < shape.trunk and (period == 0 or index % period != full_at) for index in range(shape.total))
 
 
-def _recurrent_layers(shape: Shape) -> tuple[bool, ...]:
+def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
     keys, arch = shape.keys, shape.keys.arch
     if arch not in RECURRENT:
         return (False,) * shape.total
@@ -300,7 +300,7 @@ def _recurrent_layers(shape: Shape) -> tuple[bool, ...]:
     return tuple(index < shape.trunk and not stored and not width for index, (stored, width) in enumerate(rows))
 
 
-def _recurrent(shape: Shape) -> Recurrent:
+def _recurrent(shape: FileShape) -> Recurrent:
     keys = shape.keys
     kind = RECURRENT[keys.arch]
     if kind != "short_conv":
@@ -329,7 +329,7 @@ def _recurrent(shape: Shape) -> Recurrent:
     return mamba2(heads, inner // heads, state, groups, conv, "fp32")
 
 
-def _attention(shape: Shape, windows: tuple[int | None, ...]) -> Callable[[int], list[Cache]]:
+def _attention(shape: FileShape, windows: tuple[int | None, ...]) -> Callable[[int], list[Cache]]:
     keys, arch = shape.keys, shape.keys.arch
     if not any(shape.kv_heads):
         return lambda index: []
@@ -357,7 +357,7 @@ def _attention(shape: Shape, windows: tuple[int | None, ...]) -> Callable[[int],
     return attend
 
 
-def _latent(shape: Shape) -> Callable[[int], list[Cache]]:
+def _latent(shape: FileShape) -> Callable[[int], list[Cache]]:
     keys = shape.keys
     rank = keys.integer(".attention.kv_lora_rank", most=MAX_COUNT)
     entry = keys.integer(".attention.key_length", most=MAX_COUNT)
@@ -379,7 +379,7 @@ def _latent(shape: Shape) -> Callable[[int], list[Cache]]:
     return attend
 
 
-def _indexers(shape: Shape) -> tuple[Indexer | None, ...]:
+def _indexers(shape: FileShape) -> tuple[Indexer | None, ...]:
     keys, arch = shape.keys, shape.keys.arch
     if arch not in INDEXED:
         return (None,) * shape.total
@@ -398,7 +398,7 @@ def _indexers(shape: Shape) -> tuple[Indexer | None, ...]:
     return tuple(indexer if owns else None for owns in owners) + (None,) * shape.mtp
 
 
-def _index_owners(shape: Shape) -> tuple[bool, ...]:
+def _index_owners(shape: FileShape) -> tuple[bool, ...]:
     """Layers with an indexer of their own: all, but in GLM-5.2 (1M positions) the first two and every fourth."""
     keys = shape.keys
     if keys.arch != "glm-dsa":
@@ -411,7 +411,7 @@ def _index_owners(shape: Shape) -> tuple[bool, ...]:
     return tuple(index < 2 or index % 4 == 2 for index in range(shape.trunk))
 
 
-def _share(shape: Shape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cache, ...]]:
+def _share(shape: FileShape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cache, ...]]:
     """Gemma 3n and 4: the last layers read the last windowed or full layer that has K and V of its own."""
     keys = shape.keys
     if keys.arch not in SHARING:
@@ -433,7 +433,7 @@ def _share(shape: Shape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cache, .
     return layers
 
 
-def _head_size(shape: Shape, part: str) -> int:
+def _head_size(shape: FileShape, part: str) -> int:
     keys = shape.keys
     stated = keys.maybe(f".attention.{part}_length", most=MAX_COUNT)
     if stated is not None:
@@ -445,7 +445,7 @@ def _head_size(shape: Shape, part: str) -> int:
     return hidden // heads
 
 
-def _some_heads(shape: Shape) -> int:
+def _some_heads(shape: FileShape) -> int:
     if not shape.heads[0]:
         raise shape.keys.wrong(".attention.head_count", "is missing or 0 in the first layer")
     return shape.heads[0]

@@ -13,7 +13,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Cache
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
-from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, Keys, Shape, layer_caches, read_shape
+from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
 
 _BLOCK = re.compile(r"blk\.([0-9]{1,4})\.(.+)")
 _ROUTED = re.compile(r"ffn_(?:gate|up|down|gate_up)(?:_exps\.|\.[0-9]+\.).*")
@@ -70,7 +70,7 @@ def read_gguf(path: Path) -> ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
+class _TensorSums:
     total: int
     active: int
     bytes: int
@@ -120,7 +120,7 @@ def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | N
     return name[1], tensors, None
 
 
-def _blocks(shape: Shape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str, Tensor]]]:
+def _blocks(shape: FileShape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str, Tensor]]]:
     blocks: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
     for tensor in tensors:
         found = _BLOCK.fullmatch(tensor.name)
@@ -133,7 +133,7 @@ def _blocks(shape: Shape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str
     return blocks
 
 
-def _layer(shape: Shape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, Tensor]]) -> Layer:
+def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, Tensor]]) -> Layer:
     routed = sum(tensor.elements for part, tensor in tensors if _ROUTED.fullmatch(part))
     experts = _experts(shape, index, routed) if routed else None
     width = 0
@@ -145,7 +145,7 @@ def _layer(shape: Shape, index: int, caches: tuple[Cache, ...], tensors: list[tu
     return Layer(caches, parameters, experts, width)
 
 
-def _experts(shape: Shape, index: int, routed: int) -> Experts:
+def _experts(shape: FileShape, index: int, routed: int) -> Experts:
     keys = shape.keys
     count = keys.integer(".expert_count", most=MAX_COUNT)
     active = _active_experts(shape)[index]
@@ -156,11 +156,11 @@ def _experts(shape: Shape, index: int, routed: int) -> Experts:
     return Experts(count, active, routed // count)
 
 
-def _active_experts(shape: Shape) -> tuple[int, ...]:
+def _active_experts(shape: FileShape) -> tuple[int, ...]:
     return shape.keys.per_layer(".expert_used_count", shape.total, most=MAX_COUNT) or (0,) * shape.total
 
 
-def _stated_width(shape: Shape, index: int) -> int:
+def _stated_width(shape: FileShape, index: int) -> int:
     """FFN elements of one token as the metadata give them, for a file whose tensors are not all here."""
     keys = shape.keys
     active = _active_experts(shape)[index]
@@ -169,7 +169,7 @@ def _stated_width(shape: Shape, index: int) -> int:
     return max(dense, active * expert)
 
 
-def _weights(shape: Shape, layers: tuple[Layer, ...], tensors: Iterable[Tensor]) -> _Weights:
+def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[Tensor]) -> _TensorSums:
     """All weights, and those one token uses: no layer of ``mtp``, no idle expert, one row of per-layer embeddings."""
     total = sum(tensor.elements for tensor in tensors)
     active = total - sum(layer.total_parameters or 0 for layer in layers[shape.trunk :])
@@ -179,7 +179,7 @@ def _weights(shape: Shape, layers: tuple[Layer, ...], tensors: Iterable[Tensor])
     for tensor in tensors:
         if tensor.name == _PER_LAYER_EMBEDDING and tensor.shape:
             active -= tensor.elements - tensor.shape[0]
-    return _Weights(total, active, sum(tensor.bytes for tensor in tensors))
+    return _TensorSums(total, active, sum(tensor.bytes for tensor in tensors))
 
 
 def _vocabulary(keys: Keys, tensors: Iterable[Tensor]) -> int | None:

@@ -9,18 +9,18 @@ from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Shared
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
-from kvtui.engine.sources.hf.shape import Body, FeedForward, Kind, Mixer, Traits, own_cache
+from kvtui.engine.sources.hf.shape import Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
 
-LAYER_TYPES: dict[str, Kind] = {
+LAYER_TYPES: dict[str, ConfigLayerKind] = {
     "full_attention": "full",
     "attention": "full",
     "sliding_attention": "sliding",
     "chunked_attention": "chunked",
     "linear_attention": "linear",
 }
-_SELF: dict[Kind, AttentionKind] = {"full": "full", "sliding": "sliding_window", "chunked": "chunked_local"}
+_SELF: dict[ConfigLayerKind, AttentionKind] = {"full": "full", "sliding": "sliding_window", "chunked": "chunked_local"}
 
-Kinds = Callable[[Config, int], tuple[Kind, ...]]
+Kinds = Callable[[Config, int], tuple[ConfigLayerKind, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Heads:
     k: int
     v: int
 
-    def attention(self, kind: Kind = "full", cap: int | None = None) -> Attention:
+    def attention(self, kind: ConfigLayerKind = "full", cap: int | None = None) -> Attention:
         """The cache of a layer of ``kind``; ``cap`` is its window or chunk."""
         return Attention(_SELF[kind], self.q, self.kv, self.k, self.v, None if kind == "full" else cap)
 
@@ -96,18 +96,18 @@ def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits,
     )
 
 
-def uniform(kind: Kind, layers: int) -> tuple[Kind, ...]:
+def uniform(kind: ConfigLayerKind, layers: int) -> tuple[ConfigLayerKind, ...]:
     """``layers`` layers of one kind."""
     return (kind,) * layers
 
 
-def full(config: Config, layers: int) -> tuple[Kind, ...]:
+def full(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Full attention everywhere; a stated layer_types must say so too."""
     config.choices("layer_types", {"full_attention": "full", "attention": "full"}, layers)
     return uniform("full", layers)
 
 
-def windowed(config: Config, layers: int) -> tuple[Kind, ...]:
+def windowed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """The same window in every layer, or none (``null``)."""
     if config.raw("layer_types") is not None:
         return typed(config, layers)
@@ -115,14 +115,14 @@ def windowed(config: Config, layers: int) -> tuple[Kind, ...]:
     return uniform("full" if window is None else "sliding", layers)
 
 
-def mistral(config: Config, layers: int) -> tuple[Kind, ...]:
+def mistral(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Mistral: every file says whether there is a window (the class default is one of 4,096)."""
     if not config.stated("sliding_window"):
         raise config.error("sliding_window", "is missing; null means full attention")
     return windowed(config, layers)
 
 
-def optional_window(config: Config, layers: int) -> tuple[Kind, ...]:
+def optional_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """A window that most engines ignore: full attention, and a note."""
     window, context = config.maybe("sliding_window", most=CONTEXT), context_of(config)
     if window is not None and (context is None or window < context):
@@ -130,7 +130,7 @@ def optional_window(config: Config, layers: int) -> tuple[Kind, ...]:
     return full(config, layers)
 
 
-def qwen(config: Config, layers: int) -> tuple[Kind, ...]:
+def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window."""
     slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
     first = config.maybe("max_window_layers", least=0, most=LAYERS)
@@ -143,7 +143,7 @@ def qwen(config: Config, layers: int) -> tuple[Kind, ...]:
     return tuple("sliding" if layer >= first else "full" for layer in range(layers))
 
 
-def no_window(config: Config, layers: int) -> tuple[Kind, ...]:
+def no_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Types whose window engines read differently: only their files without one, or with layer_types, are read."""
     if config.flag("use_sliding_window") and config.raw("layer_types") is None:
         raise config.error("use_sliding_window", "is true, but layer_types is missing: which layers slide is unknown")
@@ -154,7 +154,7 @@ def no_window(config: Config, layers: int) -> tuple[Kind, ...]:
     return typed(config, layers)
 
 
-def typed(config: Config, layers: int) -> tuple[Kind, ...]:
+def typed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """The layer kinds that layer_types lists."""
     kinds = config.choices("layer_types", LAYER_TYPES, layers)
     if kinds is None:
@@ -168,7 +168,7 @@ def every(period: int) -> Kinds:
     A sliding_window of null means that there is none.
     """
 
-    def kinds(config: Config, layers: int) -> tuple[Kind, ...]:
+    def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
         if config.raw("layer_types") is not None:
             config.ignore("sliding_window_pattern")
             return typed(config, layers)
@@ -180,7 +180,7 @@ def every(period: int) -> Kinds:
     return kinds
 
 
-def llama4(config: Config, layers: int) -> tuple[Kind, ...]:
+def llama4(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full."""
     interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
     ropes = config.numbers("no_rope_layers", most=1)
@@ -192,7 +192,7 @@ def llama4(config: Config, layers: int) -> tuple[Kind, ...]:
     return tuple("chunked" if rope else "full" for rope in ropes)
 
 
-def cap_of(config: Config, kind: Kind) -> int | None:
+def cap_of(config: Config, kind: ConfigLayerKind) -> int | None:
     """Tokens that a layer of ``kind`` keeps, None if all. Raises InputError when the file does not say."""
     match kind:
         case "full":
@@ -208,7 +208,7 @@ def cap_of(config: Config, kind: Kind) -> int | None:
     raise config.error("layer_types", f"{kind} layers are not known for this model type")
 
 
-def cache_of(config: Config, heads: Heads, kind: Kind) -> Attention:
+def cache_of(config: Config, heads: Heads, kind: ConfigLayerKind) -> Attention:
     """The cache of a self-attention layer; a window that is no shorter than the context makes it a full one."""
     cap, context = cap_of(config, kind), context_of(config)
     if cap is None or (context is not None and cap >= context):
@@ -252,7 +252,9 @@ def mtp_layers(config: Config) -> int:
     return config.maybe(*fields, least=0, most=LAYERS) or 0
 
 
-def share_last(config: Config, field: str, mixers: list[Mixer], order: tuple[Kind, ...], shared: int) -> None:
+def share_last(
+    config: Config, field: str, mixers: list[Mixer], order: tuple[ConfigLayerKind, ...], shared: int
+) -> None:
     """Lets the last ``shared`` layers read K and V of the last layer of their kind before them."""
     first = len(mixers) - shared
     if first <= 0:

@@ -22,7 +22,7 @@ from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
-from kvtui.engine.sources.hf.shape import Body, Family
+from kvtui.engine.sources.hf.shape import Body, ConfigFamily
 
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
@@ -100,7 +100,7 @@ def _unwrapped(outer: Config) -> list[Config]:
     return parts
 
 
-def _by_architecture(parts: list[Config]) -> Family | None:
+def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
     """The family of the first architecture that the file names, for released files with a model_type of their own."""
     for part in reversed(parts):
         names = part.words("architectures") or ()
@@ -109,7 +109,7 @@ def _by_architecture(parts: list[Config]) -> Family | None:
     return None
 
 
-def _read_known(text: Config, family: Family, model_type: str) -> Body:
+def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
     body = family.read(text)
     text.ignore("lm_head_bias", "use_parallel_residual")
     hints = text.cache_hints()

@@ -20,16 +20,16 @@ from kvtui.engine.sources.hf.shape import (
     MIXTRAL,
     QWEN_SHARED,
     Body,
+    ConfigLayerKind,
     FeedForward,
     Ffn,
-    Kind,
     Mixer,
     Traits,
 )
 
 STATE_FIELDS = "mamba_ssm_dtype", "mamba_ssm_cache_dtype"
 _STATE_FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-_SSM_LAYERS: dict[str, Kind] = {
+_SSM_LAYERS: dict[str, ConfigLayerKind] = {
     "mamba": "linear",
     "linear_attention": "linear",
     "attention": "full",
@@ -88,7 +88,7 @@ def _deltanet(config: Config, hidden: int) -> Mixer:
     return Mixer((cache,), parameters.gated_deltanet(hidden, *shape))
 
 
-def _by_kind(config: Config, order: tuple[Kind, ...], **mixers: Mixer) -> tuple[Mixer, ...]:
+def _by_kind(config: Config, order: tuple[ConfigLayerKind, ...], **mixers: Mixer) -> tuple[Mixer, ...]:
     for kind in order:
         if kind not in mixers:
             raise config.error("layer_types", f"{kind} layers are not known for this model type")
@@ -114,10 +114,10 @@ def kimi_linear(config: Config) -> Body:
     return assemble(config, hidden, Traits(), mixers, blocks, attention.caches)
 
 
-def _one_based(linear: Config, layers: int) -> tuple[Kind, ...]:
+def _one_based(linear: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Layer kinds from the lists full_attn_layers and kda_layers, which count from 1 and cover every layer once."""
-    kinds: dict[int, Kind] = {}
-    lists: tuple[tuple[str, Kind], ...] = (("full_attn_layers", "full"), ("kda_layers", "linear"))
+    kinds: dict[int, ConfigLayerKind] = {}
+    lists: tuple[tuple[str, ConfigLayerKind], ...] = (("full_attn_layers", "full"), ("kda_layers", "linear"))
     for field, kind in lists:
         numbers = linear.indices(field, layers, first=1)
         if numbers is None:
@@ -337,7 +337,7 @@ def granite_hybrid(config: Config) -> Body:
 def lfm2(config: Config) -> Body:
     """LFM2: short convolutions, and attention in the layers that layer_types or full_attn_idxs (from 0) name."""
     hidden, layers = config.count("hidden_size"), layer_count(config)
-    kinds: dict[str, Kind] = {"conv": "linear", "full_attention": "full"}
+    kinds: dict[str, ConfigLayerKind] = {"conv": "linear", "full_attention": "full"}
     order = config.choices("layer_types", kinds, layers)
     chosen = config.indices("full_attn_idxs", layers)
     listed = None if chosen is None else tuple("full" if i in chosen else "linear" for i in range(layers))

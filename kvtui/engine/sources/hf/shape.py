@@ -11,7 +11,7 @@ from kvtui.engine.model.parameters import QkNorm
 from kvtui.engine.model.spec import Experts, Layer
 from kvtui.engine.sources.hf.fields import Config, Flag
 
-Kind = Literal["full", "sliding", "chunked", "cross", "linear"]
+ConfigLayerKind = Literal["full", "sliding", "chunked", "cross", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ConfigFamily:
     """How configs of a model type are read. ``tied`` is the class default of tie_word_embeddings.
 
     ``defaults`` are class defaults which the published files of the type leave out.

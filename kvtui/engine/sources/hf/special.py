@@ -27,9 +27,9 @@ from kvtui.engine.sources.hf.shape import (
     DENSE,
     MIXTRAL,
     Body,
+    ConfigLayerKind,
     FeedForward,
     Ffn,
-    Kind,
     Mixer,
     Traits,
 )
@@ -89,7 +89,7 @@ def mimo_v2(config: Config) -> Body:
     return assemble(config, hidden, Traits(), mixers, blocks, full.caches)
 
 
-def _mimo_layer(config: Config, hidden: int, kind: Kind, prefix: str, sink: str) -> Mixer:
+def _mimo_layer(config: Config, hidden: int, kind: ConfigLayerKind, prefix: str, sink: str) -> Mixer:
     q = config.count(f"{prefix}num_attention_heads")
     kv = kv_heads(config, q, f"{prefix}num_key_value_heads")
     heads = Heads(q, kv, config.count(f"{prefix}head_dim"), config.count(f"{prefix}v_head_dim"))
@@ -106,7 +106,7 @@ def step3(config: Config) -> Body:
     q = config.count("num_attention_heads")
     kv = kv_heads(config, q, "num_key_value_heads", "num_attention_groups")
     dim = config.count("head_dim")
-    heads: dict[Kind, Heads] = {"full": Heads(q, kv, dim, dim)}
+    heads: dict[ConfigLayerKind, Heads] = {"full": Heads(q, kv, dim, dim)}
     other = config.inner("attention_other_setting")
     heads["sliding"] = heads["full"] if other is None else _other_heads(other, heads["full"])
     gated = config.flag("use_head_wise_attn_gate", True)
