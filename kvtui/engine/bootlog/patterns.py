@@ -12,12 +12,15 @@ from kvtui.engine.bootlog.observed import BootLog, LoggedBuffer, Size, size
 from kvtui.engine.model.formats import canonical
 
 NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)"
-COUNT = r"([0-9][0-9,]{0,19})"
+COUNT = r"([0-9]{1,3}(?:,[0-9]{3}){1,6}|[0-9]{1,19})"
 COMMAND, ARGUMENTS, CONFIG, LINE = 1, 2, 3, 4
 MOST_RANKS = 4096
 MOST_BUFFERS = 4096
 MOST_WORD = 400
 UNSAID = ("", "None", "null", "auto")
+
+_WHOLE = re.compile(COUNT)
+_DECIMAL = re.compile(NUMBER)
 
 T = TypeVar("T")
 
@@ -51,6 +54,16 @@ class Gathered:
         if value is not None and value not in UNSAID and weight > self.options.get(key, (0, ""))[0]:
             self.options[key] = weight, value
 
+    def whole_option(self, key: str, text: str | None, weight: int) -> None:
+        """An option that is a whole number; other text is as if it had not been there."""
+        if text is not None and whole(text) is not None:
+            self.option(key, text.replace(",", ""), weight)
+
+    def decimal_option(self, key: str, text: str | None, weight: int) -> None:
+        """An option that is a decimal; other text is as if it had not been there."""
+        if text is not None and _DECIMAL.fullmatch(text):
+            self.option(key, text, weight)
+
     def word(self, key: str, text: str | None, weight: int = LINE) -> None:
         """Text, made harmless; the weightiest statement wins, and of equals the first."""
         if text is not None and text not in UNSAID and weight > self.words.get(key, (0, ""))[0]:
@@ -65,9 +78,11 @@ class Gathered:
         before = self.sizes.get(key, {}).get(rank, Size(0, 0))
         self.size(key, rank, before + size)
 
-    def count(self, key: str, rank: str, count: int) -> None:
-        """A whole number that ``rank`` printed; a later one replaces it."""
-        _put(self.counts.setdefault(key, {}), rank, count)
+    def count(self, key: str, rank: str, text: str) -> None:
+        """A whole number that ``rank`` printed; a later one replaces it, and other text is none."""
+        count = whole(text)
+        if count is not None:
+            _put(self.counts.setdefault(key, {}), rank, count)
 
     def ratio(self, key: str, rank: str, text: str) -> None:
         """A decimal that ``rank`` printed; a later one replaces it."""
@@ -154,7 +169,7 @@ def counts(*keys: str) -> Take:
     def take(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         for key, text in zip(keys, match.groups(), strict=True):
             if text:
-                gathered.count(key, rank, whole(text))
+                gathered.count(key, rank, text)
 
     return take
 
@@ -199,9 +214,9 @@ def word(key: str, weight: int = LINE) -> Take:
     return take
 
 
-def whole(text: str) -> int:
-    """A whole number with or without separators."""
-    return int(text.replace(",", ""))
+def whole(text: str) -> int | None:
+    """The whole number that ``text`` is, as 300220 or 300,220; None for other text, such as 0.0, auto or 16,32."""
+    return int(text.replace(",", "")) if _WHOLE.fullmatch(text) else None
 
 
 def keywords(text: str, pattern: re.Pattern[str]) -> dict[str, str]:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.bootlog.observed import size
+from kvtui.engine.bootlog.patterns import Gathered
+from kvtui.engine.engines.known import KNOWN, part
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.reconcile.names import spellings, stored_format
 from tests.engine.reconcile.log_files import told
@@ -266,5 +268,82 @@ def test_stored_formats():
 
 
 def test_what_is_no_log_says_what_was_looked_for():
-    with pytest.raises(InputError, match="Available KV cache memory"):
+    with pytest.raises(InputError) as caught:
         told("nothing of the kind\n" * 100)
+    assert str(caught.value) == (
+        "log: no line of a server's start is in it; looked for 'Available KV cache memory' and 'GPU KV cache size' of "
+        "vLLM, 'KV buffer size' of llama.cpp, 'KV Cache is allocated' of SGLang"
+    )
+
+
+SGLANG = "[2026-09-22 19:53:22] "
+
+
+@pytest.mark.parametrize(
+    ("line", "counts", "options"),
+    [
+        (
+            f"{SGLANG}max_total_num_tokens=330323, max_running_requests=0.0, context_len=1e9",
+            {"kv_cache_tokens": 330_323},
+            {},
+        ),
+        (
+            f"{SGLANG}server_args=ServerArgs(model_path='m', tp_size=0.0, page_size=64, mem_fraction_static=none)",
+            {},
+            {"block_size": "64"},
+        ),
+        (
+            f"{P}non-default args: {{'max_model_len': 3.5, 'max_num_seqs': 8, 'gpu_memory_utilization': x}}",
+            {},
+            {"max_seqs": "8"},
+        ),
+        (f"{P}GPU KV cache size: 1,,2 tokens\n{P}# GPU blocks: 1,381", {"blocks": 1381}, {}),
+        ("llama_context: n_ctx = auto\nllama_context: n_ubatch = 512", {}, {"ubatch": "512"}),
+        ("llama-server -m m.gguf -c 1e5 -ub 256 -np x", {}, {"ubatch": "256"}),
+    ],
+)
+def test_a_number_that_cannot_be_read_is_as_if_it_were_not_there(line, counts, options):
+    log = told(line)
+    assert (log.counts, log.options) == (counts, options)
+
+
+READERS = [part(known.name, "log").READER for known in KNOWN if known.logs]
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.engine)
+@given(data=st.data())
+def test_whatever_a_pattern_matches_can_be_taken(reader, data):
+    gathered = Gathered()
+    for line in data.draw(st.lists(st.sampled_from(reader.lines), min_size=1, max_size=6)):
+        match = line.pattern.search(data.draw(st.from_regex(line.pattern, fullmatch=True)))
+        line.take(gathered, match, data.draw(st.sampled_from(["", "TP0"])))
+    reader.settle(gathered)
+    log = gathered.log(reader.engine, reader.expected)
+    assert all(size.low <= size.high for by_rank in log.sizes.values() for size in by_rank.values())
+    assert all(count >= 0 for count in log.counts.values())
+
+
+ARGUMENTS = (
+    *("tensor_parallel_size", "max_model_len", "gpu_memory_utilization", "block_size", "num_speculative_tokens"),
+    *("tp_size", "context_length", "page_size", "mem_fraction_static", "context_len", "max_running_requests"),
+    *("n_ctx", "n_ubatch", "n_seq_max", "n_rs_seq", "ctx_size", "parallel", "ubatch_size"),
+)
+VALUES = ("0", "0.0", "-1", "1e9", "nan", "auto", "None", "True", "16,32", "٣", "9" * 18, "''", "x")
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_arguments_of_any_value_can_be_taken(value):
+    for name in ARGUMENTS:
+        for line in (
+            f"{SGLANG}server_args=ServerArgs({name}={value})",
+            f"{SGLANG}max_total_num_tokens=1, {name}={value}",
+            f"{P}LLM engine (v0.11.0) with config: {name}={value}",
+            f"{P}non-default args: {{'{name}': {value}}}",
+            f"vllm serve m --{name.replace('_', '-')} {value}",
+            f"python -m sglang.launch_server --{name.replace('_', '-')} {value}",
+            f"llama-server --{name.replace('_', '-')} {value}",
+            f"llama_context: {name} = {value}\nbuild: 6123 (abcdef12)",
+        ):
+            log = told(line)
+            numbers = {key: text for key, text in log.options.items() if key != "gpu_memory_utilization"}
+            assert all(str(text).isdecimal() and str(text).isascii() for text in numbers.values()), line

@@ -76,8 +76,10 @@ def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         key = _FLAGS.get(flag)
         if key == "model":
             gathered.word("model", value, COMMAND)
-        elif key and value and value != "0":
+        elif key == "kv_dtype":
             gathered.option(key, value, COMMAND)
+        elif key and value != "0":
+            gathered.whole_option(key, value, COMMAND)
         elif flag == "--swa-full":
             gathered.option("swa_full", True, COMMAND)
 
@@ -94,11 +96,11 @@ def _parameter(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         return
     match name:
         case "n_ctx":
-            gathered.option("context", text, LINE)
+            gathered.whole_option("context", text, LINE)
         case "n_ubatch":
-            gathered.option("ubatch", text, LINE)
-        case "n_seq_max" | "n_ctx_seq" | "n_ctx_per_seq" | "n_batch" | "n_rs_seq" if text.isdecimal():
-            gathered.count(name, rank, int(text))
+            gathered.whole_option("ubatch", text, LINE)
+        case "n_seq_max" | "n_ctx_seq" | "n_ctx_per_seq" | "n_batch" | "n_rs_seq":
+            gathered.count(name, rank, text)
         case "kv_unified":
             gathered.word("kv_unified", text)
         case "flash_attn" if text != "auto":
@@ -122,7 +124,7 @@ def _kv(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         gathered.option("kv_dtype", canonical(k_format), LINE)
         gathered.word("v_dtype", canonical(v_format))
     if streams:
-        gathered.count("streams", rank, int(streams))
+        gathered.count("streams", rank, streams)
     gathered.buffer(LoggedBuffer(gathered.next_kind, size(total, MIB), int(cells), int(layers), _context(gathered)))
 
 
@@ -135,9 +137,9 @@ def _kv_of_old(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 def _recurrent(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     cells, layers, seqs, rollback, r, s = match.groups()
     if gathered.contexts < 2:
-        gathered.count("n_seq_max", rank, int(seqs))
+        gathered.count("n_seq_max", rank, seqs)
         if rollback:
-            gathered.count("n_rs_seq", rank, int(rollback))
+            gathered.count("n_rs_seq", rank, rollback)
     for kind, text in (("R", r), ("S", s)):
         gathered.buffer(LoggedBuffer(kind, size(text, MIB), int(cells), int(layers), _context(gathered)))
 

@@ -39,7 +39,7 @@ EXPECTED = {
     "kv_cache_tokens": "the tokens (max_total_num_tokens)",
 }
 
-_TEXTS = {
+_WHOLE_OPTIONS = {
     "tp_size": "tp",
     "pp_size": "pp",
     "dp_size": "dp",
@@ -47,7 +47,6 @@ _TEXTS = {
     "page_size": "block_size",
     "chunked_prefill_size": "max_batched_tokens",
     "max_running_requests": "max_seqs",
-    "mem_fraction_static": "gpu_memory_utilization",
 }
 _SAID = (
     "speculative_algorithm",
@@ -60,7 +59,7 @@ _SAID = (
     "max_total_tokens",
     "max_mamba_cache_size",
 )
-_KEYWORDS = keyword_pattern(("model_path", "kv_cache_dtype", *_TEXTS, *_SAID))
+_KEYWORDS = keyword_pattern(("model_path", "kv_cache_dtype", "mem_fraction_static", *_WHOLE_OPTIONS, *_SAID))
 _FLAG_NAMES = {
     "--model": "model_path",
     "--tp": "tp_size",
@@ -69,7 +68,6 @@ _FLAG_NAMES = {
     "--dp": "dp_size",
     "--data-parallel-size": "dp_size",
 }
-_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _QUANTIZED = re.compile(r" quant=(\w{1,40}),")
 _RANK = re.compile(r"\[[0-9:., T-]{8,30}((?: (?:DP|PP|TP|EP|ATTN|MOE)\w{0,12}){1,6})\]")
 
@@ -82,9 +80,9 @@ def rank_of(text: str) -> str:
 
 def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
     gathered.word("model", found.get("model_path"), weight)
-    for name, key in _TEXTS.items():
-        if _NUMBER.fullmatch(found.get(name, "")):
-            gathered.option(key, found[name], weight)
+    for name, key in _WHOLE_OPTIONS.items():
+        gathered.whole_option(key, found.get(name), weight)
+    gathered.decimal_option("gpu_memory_utilization", found.get("mem_fraction_static"), weight)
     kv = found.get("kv_cache_dtype")
     gathered.option("kv_dtype", None if kv in (None, "auto") else torch_format(str(kv)), weight)
     for name in _SAID:
@@ -120,8 +118,8 @@ def _begins(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _mamba(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.count("state_slots", rank, match[1])
     slots = int(match[1])
-    gathered.count("state_slots", rank, slots)
     for kind, text in (("conv", match[2]), ("ssm", match[3])):
         gathered.buffer(LoggedBuffer(kind, size(text, GIB), slots, None, rank))
 
@@ -143,12 +141,10 @@ def _captured(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _scheduler(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    gathered.count("kv_cache_tokens", rank, int(match[1]))
+    gathered.count("kv_cache_tokens", rank, match[1])
     found = keywords(match[0], _SCHEDULER)
-    if _NUMBER.fullmatch(found.get("context_len", "")):
-        gathered.option("context", found["context_len"], LINE)
-    if _NUMBER.fullmatch(found.get("max_running_requests", "")):
-        gathered.count("max_running_requests", rank, int(found["max_running_requests"]))
+    gathered.whole_option("context", found.get("context_len"), LINE)
+    gathered.count("max_running_requests", rank, found.get("max_running_requests", ""))
 
 
 def settle(gathered: Gathered) -> None:

@@ -29,6 +29,7 @@ from kvtui.engine.bootlog.patterns import (
     option,
     ratio,
     sizes,
+    whole,
     word,
 )
 
@@ -59,21 +60,20 @@ WEIGHT_FORMATS = {
 }
 DRAFTING_LAYERS = "mtp"
 
-_TEXTS = {
+_WHOLE_OPTIONS = {
     "tensor_parallel_size": "tp",
     "pipeline_parallel_size": "pp",
     "data_parallel_size": "dp",
     "max_model_len": "context",
     "max_seq_len": "context",
-    "gpu_memory_utilization": "gpu_memory_utilization",
-    "kv_cache_dtype": "kv_dtype",
     "block_size": "block_size",
     "max_num_batched_tokens": "max_batched_tokens",
     "max_num_seqs": "max_seqs",
     "kv_cache_memory_bytes": "kv_pool",
-    "pp_partition": "pp_partition",
 }
 _OTHERS = (
+    "gpu_memory_utilization",
+    "kv_cache_dtype",
     "model",
     "model_tag",
     "dtype",
@@ -85,11 +85,10 @@ _OTHERS = (
     "num_spec_tokens",
     "enforce_eager",
 )
-_KEYWORDS = keyword_pattern((*_TEXTS, *_OTHERS))
+_KEYWORDS = keyword_pattern((*_WHOLE_OPTIONS, *_OTHERS))
 _SHORT_FLAGS = {"-tp": "tensor_parallel_size", "-pp": "pipeline_parallel_size", "-dp": "data_parallel_size"}
 _SPECULATIVE = keyword_pattern(("method", "num_speculative_tokens"))
 _SERVED = re.compile(r"vllm serve ['\"]?([^\s'\"-][^\s'\"]{0,400})")
-_WHOLE = re.compile(r"[0-9]{1,15}")
 _RANK = re.compile(
     r"\(((?:Vllm|Ray)?Worker\w{0,60}|EngineCore\w{0,40})( rank=[0-9]{1,6})?( pid=[0-9]{1,9})?[^()]{0,60}\)"
 )
@@ -106,10 +105,10 @@ def rank_of(text: str) -> str:
 
 def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
     """Options and words from the ``found`` arguments of an engine or its configuration."""
-    for name, key in _TEXTS.items():
-        text = found.get(name, "")
-        if key == "kv_dtype" or name == "gpu_memory_utilization" or _WHOLE.fullmatch(text):
-            gathered.option(key, text.removeprefix("torch."), weight)
+    for name, key in _WHOLE_OPTIONS.items():
+        gathered.whole_option(key, found.get(name), weight)
+    gathered.decimal_option("gpu_memory_utilization", found.get("gpu_memory_utilization"), weight)
+    gathered.option("kv_dtype", found.get("kv_cache_dtype", "").removeprefix("torch."), weight)
     gathered.word("model", found.get("model") or found.get("model_tag"), weight)
     dtype = found.get("dtype", "").removeprefix("torch.")
     gathered.word("dtype", dtype, weight)
@@ -128,7 +127,7 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
 
 
 def _speculate(gathered: Gathered, method: str | None, tokens: str | None, weight: int) -> None:
-    if tokens is None or not _WHOLE.fullmatch(tokens):
+    if tokens is None or whole(tokens) is None:
         return
     gathered.word("speculative_method", method or "unknown", weight)
     gathered.word("speculative_tokens", tokens, weight)
@@ -166,7 +165,7 @@ def _start(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _concurrency(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    gathered.option("context", match[1].replace(",", ""), LINE)
+    gathered.whole_option("context", match[1], LINE)
     gathered.ratio("max_concurrency", rank, match[2])
 
 
@@ -180,19 +179,19 @@ def _refused(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.size("needed", rank, size(match[2], GIB))
     gathered.size("pool", rank, size(match[3], GIB))
     if match[4]:
-        gathered.count("max_context", rank, int(match[4]))
+        gathered.count("max_context", rank, match[4])
 
 
 def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
     gathered.option("context", match[1], LINE)
-    gathered.count("kv_cache_tokens", rank, int(match[2]))
+    gathered.count("kv_cache_tokens", rank, match[2])
 
 
 def _refused_slots(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
     gathered.option("max_seqs", match[1], CONFIG)
-    gathered.count("state_slots", rank, int(match[2]))
+    gathered.count("state_slots", rank, match[2])
 
 
 def _pool_in_use(gathered: Gathered, match: re.Match[str], rank: str) -> None:
