@@ -72,9 +72,13 @@ class Writer:
         self.folder, self.about, self.sweep = folder, about, _sweep_of(about)
         self._shared = sharing(self.sweep)
         self._samples = (folder / SAMPLES).open("a", encoding="utf-8", newline="\n")
-        _lock(self._samples, folder)
-        _cut_torn_line(folder / SAMPLES)
-        self.measured = _read_measured(folder / SAMPLES, about)
+        try:
+            _lock(self._samples, folder)
+            _cut_torn_line(folder / SAMPLES)
+            self.measured = _read_measured(folder / SAMPLES, about)
+        except BaseException:
+            self._samples.close()
+            raise
         self._write_about()
         self._write_table()
         self._table = (folder / CSV).open("a", encoding="utf-8", newline="")

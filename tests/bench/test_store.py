@@ -97,11 +97,14 @@ def test_run_folders_are_numbered_by_day(tmp_path):
 
 
 def test_the_newest_run_of_each_kind_is_found_newer_first(tmp_path):
-    runs = [Writer.begin(tmp_path, small(), {"what": what}).folder for what in ("sweep", "sweep", "decode")]
+    writers = [Writer.begin(tmp_path, small(), {"what": what}) for what in ("sweep", "sweep", "decode")]
+    runs = [writer.folder for writer in writers]
     assert newest_of_each_kind(tmp_path) == (runs[2], runs[1])
     assert newest_of_each_kind(runs[0]) == (runs[0],)
     with pytest.raises(InputError, match="no run is there"):
         newest_of_each_kind(tmp_path / "none")
+    for writer in writers:
+        writer.close(False)
 
 
 def test_rows_read_back_are_the_rows_written(tmp_path):
@@ -278,4 +281,6 @@ def test_cases_are_found_again_under_keys_of_another_version(tmp_path):
             text = text.replace(key, f"old{key}")
         (folder / name).write_text(text)
     assert read(folder).rows == before
-    assert len(Writer.again(folder).jobs_left) == len(small().jobs) - 2
+    writer = Writer.again(folder)
+    assert len(writer.jobs_left) == len(small().jobs) - 2
+    writer.close(False)
