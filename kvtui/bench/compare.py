@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import ColumnValues
+from kvtui.cases.table import ColumnValues
 
 SERIES = ("prefill", "decode_step")
 DEVIATIONS = 3

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import ColumnValues
+from kvtui.cases.table import ColumnValues
 
 LEAST_BYTES = 2**25
 """A step that moves less is the cost of starting programs, not of moving bytes."""

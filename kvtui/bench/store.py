@@ -7,46 +7,31 @@ line per row of the sweep: the 28 columns of a published sweep of attention vari
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, Self
 
 from kvtui.bench.runner import Outcome
+from kvtui.cases import table_csv
 from kvtui.cases.case import Case
-from kvtui.cases.columns import (
-    COLUMNS,
-    REFERENCE_COLUMNS,
-    TEXT_COLUMNS,
-    ColumnValues,
-    Measured,
-    is_number,
-    sharing,
-    table_row,
-    table_rows,
-)
 from kvtui.cases.protocol import Job
 from kvtui.cases.sweep import Sweep, repeat_of
+from kvtui.cases.table import ColumnValues, Measured, sharing, table_row, table_rows
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.untrusted import plain
-from kvtui.output import csv as csv_
 
 SCHEMA = 1
 OUT = "results"
 """The folder of runs where no other is named."""
 
 RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"
-MOST_CSV_BYTES = 2**28
-_WHOLE = re.compile(r"-?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,7 @@ class Writer:
             for row in self.sweep.rows
             if row.case.key == one.case
         ]
-        _append(self._table, csv_text(rows))
+        _append(self._table, table_csv.write(rows, heading=False))
         return rows
 
     def close(self, finished: bool) -> None:
@@ -146,7 +131,7 @@ class Writer:
 
     def _write_table(self) -> None:
         rows = table_rows(self.sweep, self.measured)
-        write_whole(self.folder / CSV, csv_.table([COLUMNS]) + csv_text(rows))
+        write_whole(self.folder / CSV, table_csv.write(rows))
 
 
 def read(path: Path) -> Stored:
@@ -162,7 +147,7 @@ def read(path: Path) -> Stored:
     table = path / CSV if path.is_dir() else path
     if path.is_dir() and not table.is_file():
         raise InputError(f"{plain(str(path))}: neither {RUN} nor {CSV} is there")
-    return Stored(path, {}, _read_table(table), [])
+    return Stored(path, {}, table_csv.read(table), [])
 
 
 def find_run(path: Path, unfinished: bool = False) -> Path:
@@ -191,11 +176,6 @@ def newest_of_each_kind(path: Path) -> tuple[Path, ...]:
     if not found:
         raise InputError(f"{plain(str(path))}: no run is there")
     return tuple(found.values())
-
-
-def csv_text(rows: Iterable[ColumnValues]) -> str:
-    """``rows`` as CSV lines under COLUMNS, without a heading."""
-    return csv_.table([row[name] for name in COLUMNS] for row in rows)
 
 
 def now() -> str:
@@ -295,37 +275,3 @@ def _read_measured(path: Path, about: ColumnValues) -> list[Measured]:
             case _:
                 raise InputError(f"{plain(str(path))}: line {number} is not a measured case")
     return list(found.values())
-
-
-def _read_table(path: Path) -> list[ColumnValues]:
-    if path.stat().st_size > MOST_CSV_BYTES:
-        raise InputError(f"{plain(str(path))}: too large for a sweep")
-    try:
-        lines = list(csv.reader(StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{plain(str(path))}: not a CSV file: {plain(str(error))}") from None
-    heads = lines[0] if lines else []
-    for name in REFERENCE_COLUMNS:
-        if name not in heads and name != "attn_variant":
-            raise InputError(f"{plain(str(path))}: not a sweep, column {name} is missing")
-    return [_table_row(dict(zip(heads, line, strict=True))) for line in lines[1:] if len(line) == len(heads)]
-
-
-def _table_row(texts: Mapping[str, str]) -> ColumnValues:
-    row: ColumnValues = dict.fromkeys(COLUMNS)
-    row |= {name: _value(name, text) for name, text in texts.items()}
-    row["attn_variant"] = row["attn_variant"] or str(row["attn_type"] or "").partition("(")[0] or None
-    row["status"] = row["status"] or ("oom" if row["oom"] else "ok")
-    return row
-
-
-def _value(name: str, text: str) -> Any:
-    """A cell as a number, a truth value or text; None for an empty one and for what is no number where one belongs."""
-    if name in TEXT_COLUMNS:
-        return plain(text) or None
-    if text.lower() in {"true", "false"}:
-        return text.lower() == "true"
-    with suppress(ValueError):
-        number = float(text)
-        return None if not is_number(number) else int(text) if _WHOLE.fullmatch(text) else number
-    return None if name in COLUMNS else plain(text) or None

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
-from kvtui.bench.store import Stored, csv_text
-from kvtui.cases.columns import COLUMNS, ColumnValues
+from kvtui.bench.store import Stored
+from kvtui.cases import table_csv
 from kvtui.cases.groups import SweepGroup
+from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_count, format_tokens
-from kvtui.output import csv as csv_
 from kvtui.output import json as json_
 from kvtui.output.harmless import clean
 from kvtui.output.table import Column, render
@@ -32,7 +32,7 @@ def sweep_table(rows: Sequence[ColumnValues], form: str, look: Look) -> str:
     """Table lines of a run in one of FORMATS; text and Markdown show the main figures, the others all columns."""
     match form:
         case "csv":
-            return csv_.table([COLUMNS]) + csv_text(rows)
+            return table_csv.write(rows)
         case "json":
             return json_.dump(rows)
         case "jsonl":

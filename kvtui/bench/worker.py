@@ -1,6 +1,6 @@
 """The measuring process: ``python -m kvtui.bench.worker [--device NAME]``.
 
-Jobs come in as one JSON object per line on stdin, and events go out the same way on stdout (``bench.protocol``): hello
+Jobs come in as one JSON object per line on stdin, and events go out the same way on stdout (``cases.protocol``): hello
 when the machine has been probed, stages while a job runs, its result at the end. Nothing else ever reaches stdout; what
 JAX prints goes to stderr. Jobs run one after another, and a job that fails is a result as well.
 

@@ -21,9 +21,9 @@ from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, 
 from kvtui.bench.table import Look
 from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
-from kvtui.cases.columns import ColumnValues, is_number
 from kvtui.cases.protocol import Budget
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
+from kvtui.cases.table import ColumnValues, is_number
 from kvtui.commands.answer import Answer
 from kvtui.commands.narration import say
 from kvtui.commands.parser import add_output, choose
@@ -192,8 +192,8 @@ def _drawn(folder: Path, look: Look) -> str:
     """The run's figures as text, one under the other."""
     from rich.color import ColorSystem
 
+    from kvtui.bench.figures import read
     from kvtui.plots.draw import render_text
-    from kvtui.plots.read import read
 
     system = ColorSystem.EIGHT_BIT if look.color else None
     figures = [figure for figure in read(folder).values() if figure.panels]
@@ -202,10 +202,10 @@ def _drawn(folder: Path, look: Look) -> str:
 
 def _keep_figures(folder: Path) -> None:
     """Put the run's figures beside its tables: as SVG with matplotlib, as text without it."""
+    from kvtui.bench.figures import read
     from kvtui.engine.basis.files import write_whole
     from kvtui.plots import image
     from kvtui.plots.draw import render_text
-    from kvtui.plots.read import read
 
     target = folder / FIGURES
     target.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvtui.bench import figures as runs
 from kvtui.canvas.palette import Look
 from kvtui.commands.answer import Answer
 from kvtui.commands.narration import say
@@ -15,11 +16,12 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.units import parse_count
 from kvtui.engine.basis.untrusted import plain
+from kvtui.figures import files
+from kvtui.figures.csv import to_csv
 from kvtui.figures.figure import Figure
-from kvtui.figures.files import to_csv, to_json
+from kvtui.figures.json import to_json
 from kvtui.plots import image
 from kvtui.plots.draw import render_text
-from kvtui.plots.read import read
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         if args.set or args.beside:
             raise InputError("plot: --set and --beside are for the figures of a scenario, which need no file")
-        figures = _chosen(read(Path(args.source)), args.figure)
+        source = Path(args.source)
+        figures = _chosen(runs.read(source) if source.is_dir() else files.read(source), args.figure)
     if args.list:
         answer.write("".join(f"{figure.id:<24}{figure.question or figure.title}\n" for figure in figures.values()))
         return 0

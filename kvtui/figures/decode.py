@@ -17,7 +17,7 @@ from kvtui.figures.figure import Axis, Figure, Histogram, Line, Panel, floats
 from kvtui.figures.measured import ResultRows, figure, number, word
 
 if TYPE_CHECKING:
-    from kvtui.cases.columns import Measured
+    from kvtui.cases.table import Measured
 
 Results = Mapping[str, Any]
 

@@ -126,6 +126,19 @@ class Rule:
 
 Mark = Line | Bars | Scatter | Histogram | HeatMap | Surface | Cloud
 
+MARKS: dict[str, type[Mark]] = {
+    "line": Line,
+    "bars": Bars,
+    "scatter": Scatter,
+    "histogram": Histogram,
+    "heat_map": HeatMap,
+    "surface": Surface,
+    "cloud": Cloud,
+}
+"""Every kind of mark by its name in files."""
+
+MARK_NAMES = {kind: name for name, kind in MARKS.items()}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:

@@ -1,295 +1,71 @@
-"""A figure as a file of data: JSON that reads back as the same figure, and CSV in long form for other programs."""
+"""The figures in a file: an exported figure, a measured table that has figures of its own, or any table of numbers."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from math import isfinite
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.cases import table_csv
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures.figure import (
-    Axis,
-    AxisName,
-    Bars,
-    Cloud,
-    Dash,
-    Figure,
-    Floats,
-    HeatMap,
-    Histogram,
-    Line,
-    Mark,
-    Panel,
-    Rule,
-    Scale,
-    Scatter,
-    Surface,
-    Ticks,
-    floats,
-)
+from kvtui.figures import quality, sweep
+from kvtui.figures.csv import from_csv, is_figure
+from kvtui.figures.figure import Figure
+from kvtui.figures.json import from_json
+from kvtui.figures.tables import from_table, number, split
 
-SCHEMA = 1
-MARKS: dict[str, type[Mark]] = {
-    "line": Line,
-    "bars": Bars,
-    "scatter": Scatter,
-    "histogram": Histogram,
-    "heat_map": HeatMap,
-    "surface": Surface,
-    "cloud": Cloud,
-}
-CSV_COLUMNS = ("panel", "mark", "series", "category", "x", "y", "z", "low", "high", "size")
-MOST_TEXT = 2000
-_NAMES = {kind: name for name, kind in MARKS.items()}
-_ARRAYS = {"x", "y", "z", "low", "high", "values", "samples", "sizes"}
-_GRIDS = (HeatMap, Surface)
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "scale": get_args(Scale),
-    "ticks": get_args(Ticks),
-    "dash": get_args(Dash),
-    "axis": get_args(AxisName),
-}
-_MOST_BINS = 100_000
+MOST_BYTES = 2**28
+
+Tables = Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Figure]]
 
 
-def to_json(figure: Figure) -> str:
-    """``figure`` as JSON of schema SCHEMA in one line; NaN and infinities are null."""
-    values = {"schema": SCHEMA, "kind": "figure", **_plain(figure)}
-    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+def read(path: Path) -> dict[str, Figure]:
+    """The figures in the file ``path``, by id.
 
-
-def from_json(text: str, where: str) -> Figure:
-    """The figure that ``to_json`` wrote. Raises InputError, naming ``where`` and the first field that is wrong."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {plain(str(error))}") from None
-    if not isinstance(found, dict) or found.get("kind") != "figure" or found.get("schema") != SCHEMA:
-        raise InputError(f"{where}: not a figure of schema {SCHEMA}")
-    panels = _list(found, "panels", where)
-    return Figure(
-        id=_text(found, "id", where),
-        title=_text(found, "title", where),
-        question=_text(found, "question", where),
-        panels=tuple(_panel(panel, f"{where}: panels[{i}]") for i, panel in enumerate(panels)),
-        notes=_texts(found, "notes", where),
-    )
-
-
-def to_csv(figure: Figure) -> str:
-    """``figure`` as CSV: one line for each value, with the axes and their units in the heading.
-
-    Histograms give their samples as x, bars their categories; what a mark does not have is empty, NaN too.
+    It is a figure's JSON or CSV, the table of a sweep or of a trained-checkpoint benchmark, or any CSV with numbers.
+    Raises InputError when it cannot be read, or there is nothing in it to draw.
     """
-    from kvtui.output import csv as csv_
-
-    names = _panel_names(figure)
-    rows = (row for panel, name in zip(figure.panels, names, strict=True) for row in _panel_rows(panel, name))
-    return csv_.table([_heading(figure), *rows])
-
-
-def _panel_names(figure: Figure) -> list[str]:
-    """The panels' titles, with their numbers where they do not tell the panels apart."""
-    titles = [plain(panel.title) for panel in figure.panels]
-    if len(set(titles)) == len(titles):
-        return titles
-    return [f"{number} {title}".rstrip() for number, title in enumerate(titles, 1)]
-
-
-def _heading(figure: Figure) -> list[str]:
-    names = []
-    for column in CSV_COLUMNS:
-        axes = [getattr(panel, column, None) for panel in figure.panels] if column in get_args(AxisName) else []
-        titles = dict.fromkeys(_titled(axis) for axis in axes if axis is not None)
-        names.append(f"{column}: {' / '.join(titles)}" if titles else column)
-    return names
+    shown = plain(str(path))
+    text = _text(path, shown)
+    if path.suffix.casefold() == ".json" or text.lstrip()[:1] == "{":
+        figure = from_json(text, shown)
+        return {figure.id: figure}
+    heads, rows = split(text, shown)
+    if set(heads) >= set(table_csv.NEEDED):
+        measured = table_csv.parse(text, shown)
+        if not measured:
+            raise InputError(f"{shown}: no measured rows yet")
+        return sweep.every(measured)
+    makers = _trained(heads)
+    if makers:
+        values = [{head: _value(cell) for head, cell in zip(heads, row, strict=False)} for row in rows]
+        return {name: make(values) for name, make in makers.items()}
+    figure = from_csv(heads, rows, path) if is_figure(heads) else from_table(heads, rows, path)
+    return {figure.id: figure}
 
 
-def _titled(axis: Axis) -> str:
-    unit = axis.unit or (axis.ticks if axis.ticks != "number" else "")
-    return plain(f"{axis.label} ({unit})" if unit else axis.label)
-
-
-def _panel_rows(panel: Panel, name: str) -> Iterator[list[Any]]:
-    for mark in panel.marks:
-        start = [name, _NAMES[type(mark)], plain(mark.name)]
-        for category, *values in _mark_rows(panel, mark):
-            yield [*start, category, *(value if value is not None and isfinite(value) else None for value in values)]
-
-
-def _mark_rows(panel: Panel, mark: Mark) -> Iterator[tuple[Any, ...]]:
-    """Category, x, y, z, low, high and size of every value of ``mark``."""
-    none: list[None] = []
-    match mark:
-        case Line():
-            low, high = (none if ends is None else ends.tolist() for ends in (mark.low, mark.high))
-            yield from _aligned(none, mark.x.tolist(), mark.y.tolist(), none, low, high, none)
-        case Bars():
-            low, high = (none if ends is None else ends.tolist() for ends in (mark.low, mark.high))
-            names = [plain(name) for name in panel.categories]
-            yield from _aligned(names, none, mark.values.tolist(), none, low, high, none)
-        case Scatter():
-            sizes = none if mark.sizes is None else mark.sizes.tolist()
-            labels = [plain(label) for label in mark.labels]
-            yield from _aligned(labels, mark.x.tolist(), mark.y.tolist(), none, none, none, sizes)
-        case Histogram():
-            yield from _aligned(none, mark.samples.tolist(), none, none, none, none, none)
-        case HeatMap() | Surface():
-            x, y = np.meshgrid(mark.x, mark.y)
-            yield from _aligned(none, *(grid.ravel().tolist() for grid in (x, y, mark.z)), none, none, none)
-        case Cloud():
-            sizes = none if mark.sizes is None else mark.sizes.tolist()
-            yield from _aligned(none, mark.x.tolist(), mark.y.tolist(), mark.z.tolist(), none, none, sizes)
-
-
-def _aligned(*columns: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    for i in range(max(map(len, columns))):
-        yield tuple(column[i] if i < len(column) else None for column in columns)
-
-
-def _plain(value: Any) -> Any:
-    """A figure or a part of it as plain values."""
-    match value:
-        case np.ndarray():
-            return _numbers(value.tolist())
-        case tuple():
-            return [_plain(item) for item in value]
-        case float():
-            return value if isfinite(value) else None
-        case str():
-            return plain(value, MOST_TEXT)
-        case Figure() | Panel() | Axis() | Rule() | Line() | Bars() | Scatter() | Histogram() | HeatMap() | Surface():
-            return _fields(value)
-        case Cloud():
-            return _fields(value)
-    return value
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    kind = {"mark": _NAMES[type(value)]} if type(value) in _NAMES else {}
-    return {**kind, **{field.name: _plain(getattr(value, field.name)) for field in fields(value)}}
-
-
-def _numbers(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_numbers(value) for value in values]
-    return values if isfinite(values) else None
-
-
-def _panel(value: Any, where: str) -> Panel:
-    panel = _object(value, where)
-    z = panel.get("z")
-    return Panel(
-        title=_text(panel, "title", where),
-        x=_axis(panel.get("x"), f"{where}.x"),
-        y=_axis(panel.get("y"), f"{where}.y"),
-        marks=tuple(_mark(m, f"{where}.marks[{i}]") for i, m in enumerate(_list(panel, "marks", where))),
-        z=None if z is None else _axis(z, f"{where}.z"),
-        rules=tuple(_rule(r, f"{where}.rules[{i}]") for i, r in enumerate(_list(panel, "rules", where))),
-        categories=_texts(panel, "categories", where),
-    )
-
-
-def _axis(value: Any, where: str) -> Axis:
-    axis = _object(value, where)
-    low, high = (None if axis.get(end) is None else _number(axis[end], f"{where}.{end}") for end in ("low", "high"))
-    scale, ticks = _choice(axis, "scale", where), _choice(axis, "ticks", where)
-    return Axis(_text(axis, "label", where), _text(axis, "unit", where), scale, ticks, low, high)
-
-
-def _rule(value: Any, where: str) -> Rule:
-    rule = _object(value, where)
-    return Rule(_choice(rule, "axis", where), _number(rule.get("value"), f"{where}.value"), _text(rule, "label", where))
-
-
-def _mark(value: Any, where: str) -> Mark:
-    mark = _object(value, where)
-    name = str(mark.get("mark"))
-    if name not in MARKS:
-        raise UnknownName(f"{where}: mark", name, MARKS)
-    kind = MARKS[name]
-    return kind(**{field.name: _field(kind, field.name, mark, where) for field in fields(kind)})
-
-
-def _field(kind: type[Mark], name: str, mark: Mapping[str, Any], where: str) -> Any:
-    value, here = mark.get(name), f"{where}.{name}"
-    optional = name in {"low", "high", "sizes"}
-    if name in _ARRAYS:
-        return None if value is None and optional else _array(value, here, 2 if name == "z" and kind in _GRIDS else 1)
-    match name:
-        case "dash":
-            return _choice(mark, name, where)
-        case "bins":
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_BINS:
-                raise InputError(f"{here}: not a whole number from 1 to {_MOST_BINS:,}")
-            return value
-        case "points" | "floor":
-            if not isinstance(value, bool):
-                raise InputError(f"{here}: not true or false")
-            return value
-        case "labels":
-            return _texts(mark, name, where)
-        case "contours":
-            return tuple(_number(v, f"{here}[{i}]") for i, v in enumerate(_list(mark, name, where)))
-    return _text(mark, name, where)
-
-
-def _array(value: Any, where: str, dimensions: int) -> Floats:
-    rows = value if dimensions == 2 else [value]
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise InputError(f"{where}: not a list of numbers")
-    if any(not (v is None or (isinstance(v, int | float) and not isinstance(v, bool))) for row in rows for v in row):
-        raise InputError(f"{where}: holds something else than numbers and null")
-    if len({len(row) for row in rows}) > 1:
-        raise InputError(f"{where}: its rows are not equally long")
+def _text(path: Path, shown: str) -> str:
     try:
-        found = [floats(row) for row in rows]
-    except OverflowError:
-        raise InputError(f"{where}: holds a number that is too large") from None
-    return found[0] if dimensions == 1 else np.array(found).reshape(len(rows), len(rows[0]) if rows else 0)
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{shown}: larger than {MOST_BYTES // 2**20} MiB")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{shown}: not a text file") from None
+    except OSError as error:
+        raise InputError(f"{shown}: {error.strerror or 'cannot be read'}") from None
 
 
-def _object(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: missing, or not an object")
-    return value
+def _trained(heads: Sequence[str]) -> Tables:
+    """The figures of a trained-checkpoint benchmark's tables, by the columns that only they have."""
+    if {"val_loss", "theoretical_cache_mb"} <= set(heads):
+        return quality.TRAINED
+    return quality.BATCHES if {"batch_size", "tps", "theoretical_cache_mb"} <= set(heads) else {}
 
 
-def _list(values: Mapping[str, Any], name: str, where: str) -> list[Any]:
-    value = values.get(name)
-    if not isinstance(value, list):
-        raise InputError(f"{where}.{name}: missing, or not a list")
-    return value
-
-
-def _text(values: Mapping[str, Any], name: str, where: str) -> str:
-    value = values.get(name)
-    if not isinstance(value, str):
-        raise InputError(f"{where}.{name}: missing, or not text")
-    return plain(value, MOST_TEXT)
-
-
-def _texts(values: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
-    found = _list(values, name, where)
-    return tuple(_text({f"{name}[{i}]": value}, f"{name}[{i}]", where) for i, value in enumerate(found))
-
-
-def _number(value: Any, where: str) -> float:
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
-    raise InputError(f"{where}: not a number")
-
-
-def _choice(values: Mapping[str, Any], name: str, where: str) -> Any:
-    value = _text(values, name, where)
-    if value not in _CHOICES[name]:
-        raise UnknownName(f"{where}.{name}", value, _CHOICES[name])
-    return value
+def _value(text: str) -> Any:
+    """A cell as a truth value, a number or text; None for an empty one."""
+    if text.casefold() in {"true", "false"}:
+        return text.casefold() == "true"
+    found = number(text)
+    return found if found is not None else plain(text) or None

@@ -260,7 +260,9 @@ def predicted(rows: ResultRows) -> Figure:
     return figure(*about, (panel,), (note,))
 
 
-FIGURES: dict[str, Callable[[ResultRows], Figure]] = {
+Makers = dict[str, Callable[[ResultRows], Figure]]
+
+GROUPS: Makers = {
     "01": attention_type,
     "02": scale,
     "03": batch_size,
@@ -274,10 +276,18 @@ FIGURES: dict[str, Callable[[ResultRows], Figure]] = {
     "11": scale_dtype,
     "12": batch_attn,
     "13": sampling,
-    **clouds.FIGURES,
-    "bytes": predicted,
-    "roofline": roofline_plot.measured,
 }
+"""The figure of each group of the sweep."""
+
+MACHINE: Makers = {"bytes": predicted, "roofline": roofline_plot.measured}
+"""What the rows say of predictions, and of the machine."""
+
+FIGURES: Makers = {**GROUPS, **clouds.FIGURES, **MACHINE}
+
+
+def every(rows: ResultRows) -> dict[str, Figure]:
+    """Every figure of a sweep's ``rows``, by id; those that have no rows have no panels."""
+    return {id: make(rows) for id, make in FIGURES.items()}
 
 
 def _log(drawn: MeasuredValue, scale: str = "log10") -> MeasuredValue:

@@ -31,9 +31,10 @@ from kvtui.figures.figure import (
     Scatter,
     Surface,
 )
+from kvtui.figures.polyline import thin
 from kvtui.plots.cells_2d import edges, sorted_tiles
 from kvtui.plots.density import distribution
-from kvtui.plots.shapes import LARGEST_RADIUS, radii, thin
+from kvtui.plots.shapes import LARGEST_RADIUS, radii
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import spans
 from kvtui.plots.ticks import AxisSpan, short_text, span, ticks

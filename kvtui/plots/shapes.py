@@ -25,6 +25,7 @@ from kvtui.figures.figure import (
     Scatter,
     Surface,
 )
+from kvtui.figures.polyline import thin
 from kvtui.plots.density import distribution
 from kvtui.plots.style import Style
 from kvtui.plots.ticks import AxisSpan, short_text
@@ -255,20 +256,6 @@ def bar_places(
     margin = (length - slot * categories) // 2
     start = margin + (slot - each * series) // 2 + slot * np.arange(categories)
     return start + number * each, np.full(categories, each, dtype=np.int64)
-
-
-def thin(u: Floats, v: Floats, columns: int) -> tuple[Floats, Floats]:
-    """The polyline with no more than its dots can show: of neighbours in one column the first, extremes and last."""
-    if u.size <= 4 * columns:
-        return u, v
-    with np.errstate(invalid="ignore"):
-        column = np.where(np.isfinite(u) & np.isfinite(v), np.floor(u * columns), -np.inf)
-    starts = np.flatnonzero(np.concatenate(([True], column[1:] != column[:-1])))
-    if 4 * starts.size >= u.size:
-        return u, v
-    ends = np.concatenate((starts[1:], [u.size])) - 1
-    heights = v[starts], np.minimum.reduceat(v, starts), np.maximum.reduceat(v, starts), v[ends]
-    return np.stack([u[starts], u[starts], u[starts], u[ends]], axis=-1).ravel(), np.stack(heights, axis=-1).ravel()
 
 
 def _moving(u: Floats, v: Floats, width: int, height: int) -> tuple[Floats, Floats]:

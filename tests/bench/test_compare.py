@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kvtui.bench.compare import Spread, compare, host_differences, joined, verdict
 from kvtui.bench.store import Stored
-from kvtui.cases.columns import ColumnValues, table_row
 from kvtui.cases.groups import find_groups
+from kvtui.cases.table import ColumnValues, table_row
 
 ROWS = find_groups(["attention_type"])[0].rows("default")
 

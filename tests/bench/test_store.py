@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench import store
 from kvtui.bench.runner import Outcome
 from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, newest_of_each_kind, read
-from kvtui.cases.columns import COLUMNS, REFERENCE_COLUMNS
+from kvtui.cases import table_csv
 from kvtui.cases.groups import find_groups
 from kvtui.cases.protocol import Budget, Job
 from kvtui.cases.sweep import Sweep, sweep
+from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.engine.basis.errors import InputError
 from tests.bench.pretend_worker import figures
 from tests.paths import ROOT
@@ -198,7 +198,7 @@ def test_every_line_is_there_as_soon_as_it_is_added(tmp_path):
     for number, job in enumerate(writer.sweep.jobs, 1):
         added = writer.add(outcome(job))
         assert len((writer.folder / SAMPLES).read_bytes().splitlines()) == number
-        assert (writer.folder / CSV).read_text().endswith(store.csv_text(added))
+        assert (writer.folder / CSV).read_text().endswith(table_csv.write(added, heading=False))
     writer.close(True)
     assert len(read(writer.folder).rows) == 2 * len(small().rows)
 

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.bench.store import read
-from kvtui.cases.columns import COLUMNS, REFERENCE_COLUMNS
 from kvtui.cases.groups import NAMES
+from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.cli import main
 from tests.bench.test_runner import PRETEND, gone
 

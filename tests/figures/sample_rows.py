@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kvtui.cases.columns import REFERENCE_COLUMNS, table_row
 from kvtui.cases.groups import GROUPS
 from kvtui.cases.prediction import kv_bytes, step_bytes, step_flops
+from kvtui.cases.table import REFERENCE_COLUMNS, table_row
 from kvtui.figures.figure import Bars, HeatMap, Histogram, Line
 
 

@@ -15,7 +15,7 @@ from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures import catalogue as catalog
 from kvtui.figures.catalogue import ENTRIES, Parameter
-from kvtui.figures.files import to_json
+from kvtui.figures.json import to_json
 from tests.figures.sample_rows import said, values
 
 SECONDS = 0.3

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.cases.columns import Measured, table_row
 from kvtui.cases.sweep import decode_rows
+from kvtui.cases.table import Measured, table_row
 from kvtui.figures.decode import panels, results_of
-from kvtui.figures.files import to_json
+from kvtui.figures.json import to_json
 from kvtui.plots.density import kernel_density
 from tests.figures.sample_rows import marks, said
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.figures.files import to_json
+from kvtui.figures.json import to_json
 from kvtui.figures.quality import BATCHES, TRAINED, pareto_front
 from tests.figures.sample_rows import marks, said
 

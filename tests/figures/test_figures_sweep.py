@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.cases.columns import COLUMNS, table_row
 from kvtui.cases.groups import GROUPS
 from kvtui.cases.prediction import prefill_flops
+from kvtui.cases.table import COLUMNS, table_row
 from kvtui.figures.clouds import case_of
-from kvtui.figures.files import to_json
+from kvtui.figures.json import to_json
 from kvtui.figures.measured import distinct, number
 from kvtui.figures.sweep import FIGURES
 from tests.figures.sample_rows import foreign_rows, marks, record, said, sweep_rows

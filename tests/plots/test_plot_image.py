@@ -11,7 +11,7 @@ import pytest
 from kvtui.cli import main
 from kvtui.commands.plot import NO_BACKEND
 from kvtui.engine.basis.errors import UnknownName
-from kvtui.figures.files import to_json
+from kvtui.figures.json import to_json
 from kvtui.plots import image
 from kvtui.plots.style import styles
 from tests.plots.gallery import CURVES, GALLERY, HOSTILE, MANY, SURFACE

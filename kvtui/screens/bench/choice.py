@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.cases.case import SweepRow
-from kvtui.cases.columns import ColumnValues
 from kvtui.cases.groups import GROUPS, NAMES, SIZES
 from kvtui.cases.sweep import BUDGETS, Sweep, decode_rows, sweep
+from kvtui.cases.table import ColumnValues
 
 SECONDS_PER_CASE = {
     ("sweep", "fast"): 1.0,

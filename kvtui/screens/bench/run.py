@@ -13,8 +13,8 @@ from kvtui.bench import store
 from kvtui.bench.compare import host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.bench.table import ms
-from kvtui.cases.columns import ColumnValues, Measured, sharing, table_row
 from kvtui.cases.sweep import Sweep, repeat_of
+from kvtui.cases.table import ColumnValues, Measured, sharing, table_row
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvtui.bench import store
 from kvtui.canvas.cells import fit
-from kvtui.cases.columns import ColumnValues
+from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens.bench.panels import machine_name

@@ -29,8 +29,8 @@ from kvtui.bench.runner import INSTALL
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.memory.panels.text import wrapped
 from kvtui.canvas.palette import Ink
-from kvtui.cases.columns import ColumnValues, is_number
 from kvtui.cases.groups import NAMES
+from kvtui.cases.table import ColumnValues, is_number
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Figure
@@ -590,8 +590,8 @@ class BenchScreen(Screen[None]):
     def _build(self, run: store.Stored, name: str) -> Figure:
         """In a thread: the figure called ``name``, or the first one."""
         found = worth_showing(run)
-        self._figure_names = tuple(entry.name for entry in found)
-        return next((entry for entry in found if entry.name == name), found[0]).build(run)
+        self._figure_names = tuple(found)
+        return found.get(name) or next(iter(found.values()))
 
 
 def _read(path: Path) -> store.Stored:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
 from kvtui.bench.table import ms
-from kvtui.cases.columns import ColumnValues
+from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.basis.untrusted import plain
 

@@ -135,7 +135,8 @@ def overlay_picker(scenario: Scenario, take: Callable[[ModelSpec], None]) -> Pic
 
 def forms(figure: Figure) -> tuple[Form, ...]:
     """The kinds of file that ``figure`` can become."""
-    from kvtui.figures import files as export
+    from kvtui.figures.csv import to_csv
+    from kvtui.figures.json import to_json
     from kvtui.plots import draw, image
 
     def picture(form: str) -> bytes:
@@ -145,8 +146,8 @@ def forms(figure: Figure) -> tuple[Form, ...]:
             raise ValueError(str(error)) from None
 
     return (
-        Form("csv", None, "the figure's values", lambda: export.to_csv(figure)),
-        Form("json", None, "the figure as data, which kvtui plot draws", lambda: export.to_json(figure)),
+        Form("csv", None, "the figure's values", lambda: to_csv(figure)),
+        Form("json", None, "the figure as data, which kvtui plot draws", lambda: to_json(figure)),
         Form("txt", None, "the figure as text", lambda: draw.render_text(figure, TEXT_WIDTH) + "\n"),
         *(
             Form(form, None, f"the figure as {form.upper()}, by matplotlib", partial(picture, form))

@@ -14,14 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.cases.columns import REFERENCE_COLUMNS
+from kvtui.cases.table import REFERENCE_COLUMNS
 from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures import sweep
+from kvtui.figures.csv import COLUMNS, to_csv
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, Scatter, floats
-from kvtui.figures.files import CSV_COLUMNS, from_json, to_csv, to_json
+from kvtui.figures.files import read
+from kvtui.figures.json import from_json, to_json
+from kvtui.figures.tables import MOST_POINTS
 from kvtui.plots.draw import render_text
-from kvtui.plots.read import MOST_POINTS, read
 from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEAT, HOSTILE, SURFACE
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Co", "Zl", "Zp"]), max_size=12)
@@ -111,7 +113,7 @@ def test_a_broken_json_is_drawn_or_is_one_clear_line(seed, figure):
 @pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
 def test_csv_has_every_value_and_the_units(figure):
     lines = list(csv.reader(StringIO(to_csv(figure))))
-    assert [head.partition(":")[0] for head in lines[0]] == list(CSV_COLUMNS)
+    assert [head.partition(":")[0] for head in lines[0]] == list(COLUMNS)
     for number, panel in enumerate(figure.panels, 1):
         title = panel.title if len(figure.panels) == 1 else f"{number}"
         assert panel.x.label in lines[0][4]
