@@ -1,16 +1,30 @@
-"""The import contract, checked in fresh processes: who may load what, and what stays unloaded on the fast paths."""
+"""Who loads what, in fresh processes: what stays unloaded on the fast paths, and what the app never loads.
+
+Which module may import which is told by the contracts in pyproject.toml; ``lint-imports`` checks them.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
 
 HEAVY = {"textual", "pandas", "jax", "matplotlib", "plotext"}
-ENGINE_BANNED = HEAVY | {"rich"}
+ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.device_memory", "kvtui.engine.picture.bank_map"}
+
+
+def name_of(path: Path) -> str:
+    """The module in the file at ``path``."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted((ROOT / "kvtui").rglob("*.py"))}
+ENGINE_ROOMS = sorted({".".join(name.split(".")[:3]) for name in MODULES if name.startswith("kvtui.engine.")})
 
 
 def loaded(code: str) -> set[str]:
@@ -20,36 +34,53 @@ def loaded(code: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.split()}
 
 
-ENGINE_MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in (ROOT / "kvtui" / "engine").rglob("*.py")
-    if path.name != "__init__.py"
-)
+@pytest.mark.parametrize("room", ENGINE_ROOMS)
+def test_the_engine_loads_no_user_interface_and_numpy_only_for_arrays(room: str) -> None:
+    names = [name for name in MODULES if name == room or name.startswith(f"{room}.")]
+    found = loaded("\n".join(f"import {name}" for name in names if name not in ARRAYS))
+    assert not found & (HEAVY | {"rich", "numpy"})
 
 
-def test_no_engine_module_loads_a_user_interface():
-    assert len(ENGINE_MODULES) > 15
-    found = loaded("\n".join(f"import {name}" for name in ENGINE_MODULES))
-    assert not found & ENGINE_BANNED
+@pytest.mark.parametrize("name", sorted(ARRAYS))
+def test_the_engines_arrays_need_numpy_and_nothing_more(name: str) -> None:
+    found = loaded(f"import {name}")
+    assert "numpy" in found
+    assert not found & (HEAVY | {"rich"})
 
 
-ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.device_memory", "kvtui.engine.picture.bank_map"}
-
-
-@pytest.mark.parametrize("name", sorted(set(ENGINE_MODULES) - ARRAYS))
-def test_engine_modules_load_without_numpy(name):
-    assert "numpy" not in loaded(f"import {name}")
-
-
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["--report", "json"]])
-def test_fast_paths_load_nothing_heavy(words):
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["--report", "json"], ["bench", "--help"]])
+def test_fast_paths_load_nothing_heavy(words: list[str]) -> None:
     code = f"from kvtui.cli import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
     found = loaded(code)
     assert "kvtui" in found
     assert not found & (HEAVY | {"numpy", "rich"})
 
 
-def test_reports_load_no_textual():
+def test_reports_load_no_textual() -> None:
     forms = "['text', 'csv', 'markdown', 'html']"
     found = loaded(f"from kvtui.cli import main\nfor form in {forms}:\n    main(['--report', form])")
     assert not found & HEAVY
+
+
+EVERY_SCREEN = """
+import asyncio
+from kvtui.app.app import KvtuiApp
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.state.keys import MODES
+from kvtui.state.session import Session
+
+async def visit():
+    app = KvtuiApp(Session(scenario_from({})))
+    async with app.run_test(size=(120, 36)) as pilot:
+        for mode in MODES:
+            app.action_mode(mode.name)
+            await pilot.pause()
+
+asyncio.run(visit())
+"""
+
+
+def test_the_app_never_loads_jax() -> None:
+    found = loaded(EVERY_SCREEN)
+    assert "textual" in found
+    assert not found & {"jax", "jaxlib", "jaxtyping", "pandas", "matplotlib"}
