@@ -32,8 +32,8 @@ import numpy as np
 from kvtui.bench import probe, series
 from kvtui.bench.compiled import Program, build, enable_cache
 from kvtui.bench.nn import transformer
-from kvtui.bench.nn.cache import Cache, cache_bytes
-from kvtui.bench.series import Advance, State, Timed
+from kvtui.bench.nn.cache import ModelCache, cache_bytes
+from kvtui.bench.series import Advance, GenerationState, Timed
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget
@@ -100,8 +100,8 @@ class Lane:
     case: Case
     programs: dict[str, Program]
     advances: dict[str, Advance]
-    states: dict[str, State]
-    shared: State
+    states: dict[str, GenerationState]
+    shared: GenerationState
     kv_bytes: int
 
     def sample(self, name: str) -> list[float]:
@@ -115,7 +115,7 @@ class Lane:
         state, _ = series.warm_up(self.advances[name], self.states.get(name, self.shared), BUDGET)
         self._keep(name, state)
 
-    def _keep(self, name: str, state: State) -> None:
+    def _keep(self, name: str, state: GenerationState) -> None:
         if name in self.states:
             self.states[name] = state
         else:
@@ -243,7 +243,7 @@ def _lane(shape: TransformerShape) -> Lane:
     lane = _jax_lane(Case(shape, prompt=prompt), weights, ("decode_step", "decode_scan"))
     if peers is None:
         return lane
-    opening = State(prompt, (peers.torch.zeros(1, dtype=peers.torch.int64),), ())
+    opening = GenerationState(prompt, (peers.torch.zeros(1, dtype=peers.torch.int64),), ())
     model = peers.twin(shape, weights, *lane.shared.cache)
     for name, attend in peers.ATTENDS.items():
         lane.advances[name] = _twin_advance(model, attend, opening)
@@ -255,12 +255,12 @@ def _jax_lane(case: Case, weights: transformer.Weights, names: Sequence[str]) ->
     programs = build(series.sources(case, names)).programs
     given = series.inputs(case, weights)
     cache = _filled(*series.init_cache(case))
-    opening = State(case.prompt, (jnp.zeros(1, jnp.int32), jnp.int32(case.prompt), given.key), (cache,))
+    opening = GenerationState(case.prompt, (jnp.zeros(1, jnp.int32), jnp.int32(case.prompt), given.key), (cache,))
     advances = series.advances(case, programs, given, opening)
     return Lane(case.shape.dtype, case, programs, advances, {}, opening, cache_bytes(cache))
 
 
-def _filled(cache: Cache) -> Cache:
+def _filled(cache: ModelCache) -> ModelCache:
     """A cache of random rows: as fast to read as real ones, and there without a prefill of thousands of tokens."""
     leaves, tree = jax.tree.flatten(cache)
     keys = jax.random.split(jax.random.key(series.SEED), len(leaves))
@@ -269,14 +269,14 @@ def _filled(cache: Cache) -> Cache:
     )
 
 
-def _twin_advance(model: Any, attend: Any, opening: State) -> Advance:
-    def advance(state: State) -> Timed:
+def _twin_advance(model: Any, attend: Any, opening: GenerationState) -> Advance:
+    def advance(state: GenerationState) -> Timed:
         if state.at == model.shape.context:
             state = opening
         started = time.perf_counter_ns()
         token = peers.step(model, *state.rest, state.at, attend)
         ms = (time.perf_counter_ns() - started) / 1e6
-        return Timed((ms,), state.at, State(state.at + 1, (token,), ()))
+        return Timed((ms,), state.at, GenerationState(state.at + 1, (token,), ()))
 
     return advance
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from kvtui.bench.host import usable_cores
 from kvtui.bench.nn import positions, transformer
 from kvtui.bench.nn.attention import scoring
-from kvtui.bench.nn.cache import Cache
+from kvtui.bench.nn.cache import ModelCache
 from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
 from kvtui.cases.case import TransformerShape
@@ -75,7 +75,7 @@ def version() -> str:
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
 
 
-def twin(shape: TransformerShape, weights: transformer.Weights, cache: Cache) -> Twin:
+def twin(shape: TransformerShape, weights: transformer.Weights, cache: ModelCache) -> Twin:
     """The model with the same weights and a copy of ``cache``, one contiguous sequence."""
     pairs = (shape.rope_dim or shape.head_dim) // 2
     angles = np.asarray(positions.angles(jnp.arange(shape.context), pairs))

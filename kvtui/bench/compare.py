@@ -35,7 +35,7 @@ HOST_FIELDS = (
 )
 """What must agree for two runs to be of one machine in one state."""
 
-Verdict = Literal["same", "faster", "slower", "unjudged", "other case", "status", "only in A", "only in B"]
+RowVerdict = Literal["same", "faster", "slower", "unjudged", "other case", "status", "only in A", "only in B"]
 
 
 class Spread(NamedTuple):
@@ -56,7 +56,7 @@ class Difference(NamedTuple):
     a: Spread | None
     b: Spread | None
     ratio: float | None
-    verdict: Verdict
+    verdict: RowVerdict
     note: str = ""
 
 
@@ -86,7 +86,7 @@ def host_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[
     return tuple((name, a.get(name), b.get(name)) for name in HOST_FIELDS if a.get(name) != b.get(name))
 
 
-def verdict(a: Spread, b: Spread) -> Verdict:
+def verdict(a: Spread, b: Spread) -> RowVerdict:
     """Whether ``b`` is faster or slower than ``a`` beyond noise; unjudged without both bands."""
     if a.p20 is None or a.p80 is None or b.p20 is None or b.p80 is None:
         return "unjudged"

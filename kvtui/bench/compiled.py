@@ -24,7 +24,7 @@ Name = TypeVar("Name")
 HIT = "/jax/compilation_cache/cache_hits"
 
 
-class Source(NamedTuple):
+class ProgramSource(NamedTuple):
     """A function, the shapes of its arguments, and the places of those that may be overwritten."""
 
     function: Callable[..., Any]
@@ -46,7 +46,7 @@ class Program(NamedTuple):
     bytes_accessed: int | None
 
 
-class Build(NamedTuple, Generic[Name]):
+class BuiltPrograms(NamedTuple, Generic[Name]):
     """Programs by the names of their sources, and the seconds that it took to lower and to compile all of them.
 
     ``cache_hit`` says whether the persistent cache had every one of them, None where there is no such cache.
@@ -87,7 +87,7 @@ def cached_programs() -> int | None:
     return None if folder is None else sum(1 for _ in Path(folder).glob("*-cache"))
 
 
-def build(sources: Mapping[Name, Source]) -> Build[Name]:
+def build(sources: Mapping[Name, ProgramSource]) -> BuiltPrograms[Name]:
     """The program of each of ``sources``."""
     started = time.perf_counter()
     lowered = [
@@ -96,7 +96,7 @@ def build(sources: Mapping[Name, Source]) -> Build[Name]:
     lowered_at = time.perf_counter()
     with _cache_hits() as hits, ThreadPoolExecutor(usable_cores()) as threads:
         programs = dict(zip(sources, threads.map(_compiled, lowered), strict=True))
-    return Build(
+    return BuiltPrograms(
         programs=programs,
         lower_s=lowered_at - started,
         compile_s=time.perf_counter() - lowered_at,

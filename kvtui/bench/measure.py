@@ -34,15 +34,15 @@ from typing import Any
 import jax
 
 from kvtui.bench import probe
-from kvtui.bench.compiled import Program, Source, build
+from kvtui.bench.compiled import Program, ProgramSource, build
 from kvtui.bench.host import memory_bytes
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.bench.nn.transformer import Weights
 from kvtui.bench.series import (
     SERIES,
+    GenerationState,
     Inputs,
-    State,
     advances,
     collect,
     init_weights,
@@ -74,7 +74,7 @@ KEYS = (
 )
 
 Emit = Callable[[Mapping[str, Any]], None]
-Stage = Callable[[str], None]
+StageListener = Callable[[str], None]
 Record = dict[str, Any]
 Samples = dict[str, list[float]]
 
@@ -117,7 +117,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def _measure(job: Job, stage: Stage, record: Record, samples: Samples) -> None:
+def _measure(job: Job, stage: StageListener, record: Record, samples: Samples) -> None:
     case, device = job.case, probe.default_device()
     record.update(
         device=device.device_kind,
@@ -129,7 +129,7 @@ def _measure(job: Job, stage: Stage, record: Record, samples: Samples) -> None:
     buckets = {tokens: _bucket(case, tokens) for tokens in job.positions}
 
     stage("compile")
-    wanted: dict[int | None, dict[str, Source]] = {None: sources(case, names(case))}
+    wanted: dict[int | None, dict[str, ProgramSource]] = {None: sources(case, names(case))}
     wanted.update((tokens, sources(bucket, CURVE)) for tokens, bucket in buckets.items())
     built, *compiling = build({(of, name): source for of, some in wanted.items() for name, source in some.items()})
     record.update(zip(("lower_s", "compile_s", "cache_hit"), compiling, strict=True))
@@ -182,7 +182,7 @@ def _weights(shape: TransformerShape) -> Weights:
     return _weights_of[shape]
 
 
-def _step_checks(step: Program, state: State) -> Record:
+def _step_checks(step: Program, state: GenerationState) -> Record:
     """What XLA says of the decode step, and whether it writes all of the cache where it is."""
     measured = sum(cache_bytes(cache) for cache in state.cache)
     in_place = step.alias_bytes >= measured if state.cache else None
@@ -207,11 +207,11 @@ def _sample_all(
     case: Case,
     ready: Mapping[str, Program],
     given: Inputs,
-    state: State,
+    state: GenerationState,
     budget: Budget,
-    stage: Stage,
+    stage: StageListener,
     samples: Samples,
-) -> tuple[State, bool]:
+) -> tuple[GenerationState, bool]:
     """Warm every series up, then sample them in turn, there and back, so that a drift meets all of them alike."""
     ways = advances(case, ready, given, state)
     steady = []

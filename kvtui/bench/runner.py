@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
 
 
 Event = Started | Progress | Outcome
-Listener = Callable[[Event], None]
+RunListener = Callable[[Event], None]
 
 
 class Control:
@@ -109,7 +109,7 @@ class Control:
 
 def run(
     jobs: Iterable[Job],
-    listener: Listener,
+    listener: RunListener,
     *,
     control: Control | None = None,
     device: str | None = None,
@@ -157,7 +157,7 @@ def worker_command(device: str | None) -> list[str]:
 class _Tally:
     """Counts what is done, and how long that took without pauses."""
 
-    def __init__(self, total: int, listener: Listener) -> None:
+    def __init__(self, total: int, listener: RunListener) -> None:
         self._total, self._listener = total, listener
         self._done, self._paused, self._start = 0, 0.0, time.monotonic()
 

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kvtui.bench.compiled import Program, Source
+from kvtui.bench.compiled import Program, ProgramSource
 from kvtui.bench.nn import generate, transformer
-from kvtui.bench.nn.cache import Cache
+from kvtui.bench.nn.cache import ModelCache
 from kvtui.bench.nn.init import array_shape
 from kvtui.bench.nn.transformer import Weights
 from kvtui.cases import prediction as predict
@@ -43,7 +43,7 @@ SERIES = {"prefill": ("prefill", "ttft"), "decode_step": ("decode_step",), "deco
 """What each kind of call is a sample of."""
 
 
-class State(NamedTuple):
+class GenerationState(NamedTuple):
     """Where generation stands.
 
     ``at`` tokens are in the cache; ``rest`` is what a step takes between weights and cache: the newest tokens (without
@@ -52,7 +52,7 @@ class State(NamedTuple):
 
     at: int
     rest: tuple[Any, ...]
-    cache: tuple[Cache, ...]
+    cache: tuple[ModelCache, ...]
 
 
 class Timed(NamedTuple):
@@ -60,10 +60,10 @@ class Timed(NamedTuple):
 
     ms: tuple[float, ...]
     at: int
-    state: State
+    state: GenerationState
 
 
-Advance = Callable[[State], Timed]
+Advance = Callable[[GenerationState], Timed]
 Run = Callable[..., Any]
 
 
@@ -96,14 +96,14 @@ def inputs(case: Case, weights: Weights) -> Inputs:
     return Inputs(weights, jnp.asarray(_random_tokens(case)[:, : case.prompt]), jax.random.key(SEED))
 
 
-def init_cache(case: Case) -> tuple[Cache, ...]:
+def init_cache(case: Case) -> tuple[ModelCache, ...]:
     """The empty cache of ``case``, or nothing for a case without one."""
     if case.cache == "none":
         return ()
     return (transformer.init_cache(case.shape, case.batch, case.cache_length, case.cache),)
 
 
-def sources(case: Case, wanted: Sequence[str]) -> dict[str, Source]:
+def sources(case: Case, wanted: Sequence[str]) -> dict[str, ProgramSource]:
     """What each ``wanted`` program is compiled from, without allocating anything; the cache is donated."""
     weights, key = transformer.abstract_weights(case.shape), jax.eval_shape(lambda: jax.random.key(SEED))
     cache = jax.eval_shape(lambda: init_cache(case))
@@ -116,34 +116,36 @@ def sources(case: Case, wanted: Sequence[str]) -> dict[str, Source]:
     for name in wanted:
         given = arguments.get(name, decoding)
         donated = (len(given) - 1,) if cache and name != "first" else ()
-        found[name] = Source(_function(case, name), given, donated)
+        found[name] = ProgramSource(_function(case, name), given, donated)
     return found
 
 
-def start(case: Case, programs: Mapping[str, Program], given: Inputs) -> State:
+def start(case: Case, programs: Mapping[str, Program], given: Inputs) -> GenerationState:
     """The state behind the prompt, which the "prefill" program has written into a new cache."""
     cache = init_cache(case)
     if not cache:
-        return State(_first_position(case), _history(case), ())
+        return GenerationState(_first_position(case), _history(case), ())
     _, (logits, filled) = timed(programs["prefill"].run, given.weights, given.prompt, *cache)
     _, (token, key) = timed(programs["first"].run, logits, given.key)
-    return State(_first_position(case), (token, jnp.int32(case.prompt), key), (filled,))
+    return GenerationState(_first_position(case), (token, jnp.int32(case.prompt), key), (filled,))
 
 
-def advances(case: Case, programs: Mapping[str, Program], given: Inputs, opening: State) -> dict[str, Advance]:
+def advances(
+    case: Case, programs: Mapping[str, Program], given: Inputs, opening: GenerationState
+) -> dict[str, Advance]:
     """For each kind of call that the programs allow, how one is made; ``opening`` is the state behind the prompt."""
 
-    def prompt(state: State) -> Timed:
+    def prompt(state: GenerationState) -> Timed:
         prefill, (logits, *cache) = timed(programs["prefill"].run, given.weights, given.prompt, *state.cache)
         first, _ = timed(programs["first"].run, logits, given.key)
         return Timed((prefill, prefill + first), 0, opening._replace(cache=tuple(cache)))
 
-    def decode(name: str, tokens: int, state: State) -> Timed:
+    def decode(name: str, tokens: int, state: GenerationState) -> Timed:
         if state.at + tokens > _room(case):
             state = opening._replace(cache=state.cache)
         ms, outputs = timed(programs[name].run, given.weights, *state.rest, *state.cache)
         ahead = len(state.rest)
-        return Timed((ms / tokens,), state.at, State(state.at + tokens, outputs[:ahead], outputs[ahead:]))
+        return Timed((ms / tokens,), state.at, GenerationState(state.at + tokens, outputs[:ahead], outputs[ahead:]))
 
     ways: dict[str, Advance] = {
         "prefill": prompt,
@@ -160,7 +162,7 @@ def timed(run: Run, *arguments: Any) -> tuple[float, tuple[Any, ...]]:
     return (time.perf_counter_ns() - started) / 1e6, outputs
 
 
-def warm_up(advance: Advance, state: State, budget: Budget) -> tuple[State, bool]:
+def warm_up(advance: Advance, state: GenerationState, budget: Budget) -> tuple[GenerationState, bool]:
     """Call until two successive windows of three agree within 5 %; say whether they did.
 
     There are ``budget.warmup`` calls at least, none at all if that is 0, and no more once ``budget.seconds`` are over.
@@ -176,8 +178,8 @@ def warm_up(advance: Advance, state: State, budget: Budget) -> tuple[State, bool
 
 
 def collect(
-    advance: Advance, state: State, budget: Budget, share: int = 1
-) -> tuple[State, list[tuple[float, ...]], list[int]]:
+    advance: Advance, state: GenerationState, budget: Budget, share: int = 1
+) -> tuple[GenerationState, list[tuple[float, ...]], list[int]]:
     """Milliseconds and positions of the calls that the ``share``-th part of the budget allows.
 
     There are at least ``budget.trials`` and at most ``budget.most`` of them in all, unless the former are more. The

@@ -20,7 +20,7 @@ FORMATS = ("text", "md", "csv", "json", "jsonl")
 FAILED = {"error", "timeout"}
 
 
-class Look(NamedTuple):
+class TableStyle(NamedTuple):
     """How text is written: at most ``width`` cells, in ``color``, in ``ascii_only``."""
 
     width: int = 80
@@ -28,7 +28,7 @@ class Look(NamedTuple):
     ascii_only: bool = False
 
 
-def sweep_table(rows: Sequence[ColumnValues], form: str, look: Look) -> str:
+def sweep_table(rows: Sequence[ColumnValues], form: str, look: TableStyle) -> str:
     """Table lines of a run in one of FORMATS; text and Markdown show the main figures, the others all columns."""
     match form:
         case "csv":
@@ -41,7 +41,7 @@ def sweep_table(rows: Sequence[ColumnValues], form: str, look: Look) -> str:
     return _table(columns, _cells(columns, rows), form, look)
 
 
-def decode_table(run: Stored, form: str, look: Look) -> str:
+def decode_table(run: Stored, form: str, look: TableStyle) -> str:
     """Attention variants side by side: the time to the first token, then a step's latency by position in the cache."""
     rows = list(decode_rows(run))
     if form in {"text", "md"}:
@@ -65,7 +65,7 @@ def decode_rows(run: Stored) -> Iterator[ColumnValues]:
             }
 
 
-def group_table(groups: Iterable[SweepGroup], size: str, form: str, look: Look) -> str:
+def group_table(groups: Iterable[SweepGroup], size: str, form: str, look: TableStyle) -> str:
     """What each group asks, its axes at ``size``, its rows, its different cases, and those that no group before has."""
     found: list[ColumnValues] = []
     seen: set[str] = set()
@@ -91,7 +91,7 @@ def group_table(groups: Iterable[SweepGroup], size: str, form: str, look: Look) 
     return _table(_GROUPS, lines, form, look)
 
 
-def compare_table(found: Comparison, form: str, look: Look) -> str:
+def compare_table(found: Comparison, form: str, look: TableStyle) -> str:
     """How two runs differ; text and Markdown leave out the rows that stayed the same."""
     shown = found.changed if form in {"text", "md"} else found.rows
     return _table(_COMPARE, [_difference(row) for row in shown], form, look)
@@ -102,7 +102,7 @@ def ms(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[object]], form: str, look: Look) -> str:
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[object]], form: str, look: TableStyle) -> str:
     if form == "jsonl":
         keys = [column.key for column in columns]
         return "".join(_json_line(dict(zip(keys, row, strict=True))) for row in rows)
@@ -156,7 +156,7 @@ def _difference(row: Difference) -> tuple[object, ...]:
     )
 
 
-def _groups_text(groups: Sequence[ColumnValues], size: str, cases: int, look: Look) -> str:
+def _groups_text(groups: Sequence[ColumnValues], size: str, cases: int, look: TableStyle) -> str:
     from kvtui.output.lines import StyledLine, to_ascii, wrap, write
 
     say = to_ascii if look.ascii_only else str

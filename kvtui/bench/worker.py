@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NO_BACKEND = 3
 PR_SET_PDEATHSIG = 1
 
-Event = Mapping[str, Any]
+WorkerMessage = Mapping[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,7 +99,7 @@ def _host(device: jax.Device) -> dict[str, Any]:
     }
 
 
-def _answer(text: str | bytes, emit: Callable[[Event], None]) -> dict[str, Any]:
+def _answer(text: str | bytes, emit: Callable[[WorkerMessage], None]) -> dict[str, Any]:
     from kvtui.bench import measure
 
     name = ""
@@ -113,12 +113,12 @@ def _answer(text: str | bytes, emit: Callable[[Event], None]) -> dict[str, Any]:
     return protocol.result(job.id, record, samples)
 
 
-def _line(event: Event) -> str:
+def _line(event: WorkerMessage) -> str:
     return json.dumps(event, allow_nan=False, separators=(",", ":"))
 
 
-def _sender(out: BinaryIO) -> Callable[[Event], None]:
-    def send(event: Event) -> None:
+def _sender(out: BinaryIO) -> Callable[[WorkerMessage], None]:
+    def send(event: WorkerMessage) -> None:
         try:
             out.write(_line(event).encode() + b"\n")
             out.flush()

@@ -18,7 +18,7 @@ from kvtui import __version__
 from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare, host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started
-from kvtui.bench.table import Look
+from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
 from kvtui.cases.protocol import Budget
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError for options that are wrong or exclude each other, OSError when results cannot be stored.
     """
     answer = Answer(args)
-    write, look = answer.write, Look(answer.width, answer.color, answer.ascii_only)
+    write, look = answer.write, TableStyle(answer.width, answer.color, answer.ascii_only)
     choose("format", args.format, table.FORMATS)
     size = args.size or "default"
     choose("size", size, groups.SIZES)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     return _measure(args, size, look, write)
 
 
-def _compare(a: Path, b: Path, form: str, look: Look, write: Callable[[str], None]) -> int:
+def _compare(a: Path, b: Path, form: str, look: TableStyle, write: Callable[[str], None]) -> int:
     runs = [store.read(store.find_run(path)) for path in (a, b)]
     found = compare(*runs)
     for name, first, second in found.hosts:
@@ -105,7 +105,7 @@ def _compare(a: Path, b: Path, form: str, look: Look, write: Callable[[str], Non
     return 0
 
 
-def _measure(args: argparse.Namespace, size: str, look: Look, write: Callable[[str], None]) -> int:
+def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Callable[[str], None]) -> int:
     writer = _again(args) if args.resume is not None else _begin(args, size)
     jobs, control, device = writer.jobs_left, Control(), writer.about.get("device")
     device = device if isinstance(device, str) else None
@@ -182,13 +182,13 @@ def _positions(text: str) -> tuple[int, ...]:
     return tuple(sorted({parse_tokens(word, "--positions") for word in text.split(",")}))
 
 
-def _shown(run: store.Stored, form: str, look: Look) -> str:
+def _shown(run: store.Stored, form: str, look: TableStyle) -> str:
     if run.about.get("what") == "decode":
         return table.decode_table(run, form, look)
     return table.sweep_table(run.rows, form, look)
 
 
-def _drawn(folder: Path, look: Look) -> str:
+def _drawn(folder: Path, look: TableStyle) -> str:
     """The run's figures as text, one under the other."""
     from rich.color import ColorSystem
 

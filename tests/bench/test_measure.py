@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kvtui.bench import measure, series
-from kvtui.bench.compiled import Source, build
+from kvtui.bench.compiled import ProgramSource, build
 from kvtui.bench.nn import generate
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
@@ -195,7 +195,7 @@ def test_a_step_that_copies_its_cache_is_found_out():
     (cache,) = series.init_cache(case)
     step = generate.step(case.shape, case.sampler)
     shapes = (given.weights, given.prompt[:, 0], jnp.int32(8), given.key, cache)
-    program = build({"step": Source(step, shapes)}).programs["step"]
-    found = measure._step_checks(program, series.State(8, (), (cache,)))
+    program = build({"step": ProgramSource(step, shapes)}).programs["step"]
+    found = measure._step_checks(program, series.GenerationState(8, (), (cache,)))
     assert (found["status"], found["donated"]) == ("not_in_place", False)
     assert found["kv_measured_bytes"] == predict.kv_bytes(case)

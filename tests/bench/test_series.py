@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kvtui.bench import series
 from kvtui.bench.compiled import build
 from kvtui.bench.nn import transformer
-from kvtui.bench.series import State, Timed
+from kvtui.bench.series import GenerationState, Timed
 from kvtui.cases.case import Case, Sampler, TransformerShape
 from kvtui.cases.protocol import Budget
 
@@ -107,10 +107,10 @@ def test_a_scan_never_needs_more_room_than_there_is(prompt):
 def clock(times):
     """A series whose samples take the given milliseconds, without taking any time."""
     left = iter(times)
-    return lambda state: Timed((next(left),), state.at, State(state.at + 1, (), ()))
+    return lambda state: Timed((next(left),), state.at, GenerationState(state.at + 1, (), ()))
 
 
-START = State(0, (), ())
+START = GenerationState(0, (), ())
 
 
 @pytest.mark.parametrize(

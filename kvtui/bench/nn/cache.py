@@ -47,9 +47,9 @@ class LayerCache(NamedTuple):
     table: Int[Array, "batch pages"] | None = None
 
 
-Cache = tuple[LayerCache, ...]
+ModelCache = tuple[LayerCache, ...]
 
-Rows = tuple[Float[Array, "batch heads *tokens width"], ...]
+CachedRows = tuple[Float[Array, "batch heads *tokens width"], ...]
 """New rows for each store of a layer."""
 
 
@@ -91,7 +91,7 @@ def block_table(batch: int, pages: int) -> Int[Array, "batch pages"]:
     return jnp.asarray(order.reshape(batch, pages), jnp.int32)
 
 
-def cache_bytes(cache: Cache) -> int:
+def cache_bytes(cache: ModelCache) -> int:
     """Bytes of all keys, values, latents and scales; the block tables of a paged cache are not part of it."""
     return sum(leaf.size * leaf.dtype.itemsize for layer in cache for leaf in jax.tree.leaves(layer.stores))
 
@@ -118,7 +118,7 @@ def dequantized(store: Store) -> Float[Array, "*n width"]:
     return store.values if store.scales is None else store.values * store.scales[..., None]
 
 
-def append(layer: LayerCache, rows: Rows, position: Int[Array, ""]) -> LayerCache:
+def append(layer: LayerCache, rows: CachedRows, position: Int[Array, ""]) -> LayerCache:
     """``layer`` with the rows [batch, heads, width] of one new token per sequence, at ``position``."""
 
     def put(array: Num[Array, "*any"], new: Num[Array, "batch heads *width"]) -> Num[Array, "*any"]:
@@ -134,7 +134,7 @@ def append(layer: LayerCache, rows: Rows, position: Int[Array, ""]) -> LayerCach
     return _updated(layer, rows, put)
 
 
-def fill(layer: LayerCache, rows: Rows) -> LayerCache:
+def fill(layer: LayerCache, rows: CachedRows) -> LayerCache:
     """``layer`` with the rows [batch, heads, prompt, width] of whole prompts from position 0 on.
 
     A ring keeps the last of them.
@@ -176,7 +176,7 @@ def _encoded(store: Store, rows: Float[Array, "*n width"]) -> Store:
     return Store(rows.astype(store.values.dtype)) if store.scales is None else Store(*quantized(rows))
 
 
-def _updated(layer: LayerCache, rows: Rows, put: Callable[[Array, Array], Array]) -> LayerCache:
+def _updated(layer: LayerCache, rows: CachedRows, put: Callable[[Array, Array], Array]) -> LayerCache:
     stores = tuple(
         jax.tree.map(put, store, _encoded(store, new)) for store, new in zip(layer.stores, rows, strict=True)
     )

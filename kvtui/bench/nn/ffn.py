@@ -32,35 +32,35 @@ class Dense(NamedTuple):
     down: Float[Array, "dim hidden"]
 
 
-class Experts(NamedTuple):
+class RoutedExperts(NamedTuple):
     """A router and its experts."""
 
     router: Float[Array, "experts dim"]
     experts: tuple[Dense, ...]
 
 
-class Choice(NamedTuple):
+class Routing(NamedTuple):
     """Each token's experts, most likely first, and their weights, which sum to one."""
 
     experts: Int[Array, "tokens chosen"]
     weights: Float[Array, "tokens chosen"]
 
 
-def blanks(shape: TransformerShape) -> Dense | Experts:
+def blanks(shape: TransformerShape) -> Dense | RoutedExperts:
     """One layer's arrays, to be filled."""
     up = matrix(shape.hidden * (2 if shape.activation == "swiglu" else 1), shape.dim)
     network = Dense(up, matrix(shape.dim, shape.hidden))
-    return Experts(matrix(shape.experts, shape.dim), (network,) * shape.experts) if shape.experts else network
+    return RoutedExperts(matrix(shape.experts, shape.dim), (network,) * shape.experts) if shape.experts else network
 
 
 def feed_forward(
-    shape: TransformerShape, weights: Dense | Experts, x: Float[Array, "tokens dim"]
+    shape: TransformerShape, weights: Dense | RoutedExperts, x: Float[Array, "tokens dim"]
 ) -> tuple[Float[Array, "tokens dim"], Int[Array, " experts"]]:
     """The layer's output for each token, and how many tokens chose each expert."""
     match weights:
         case Dense():
             return dense(shape.activation, weights, x), jnp.zeros(0, jnp.int32)
-        case Experts():
+        case RoutedExperts():
             choice = route(shape, weights, x)
             run = _one_token if len(x) == 1 else _by_expert
             return run(shape, weights, x, choice), counts(shape, choice)
@@ -78,20 +78,23 @@ def dense(activation: Activation, weights: Dense, x: Float[Array, "tokens dim"])
     return platform.project(hidden, weights.down)
 
 
-def route(shape: TransformerShape, weights: Experts, x: Float[Array, "tokens dim"]) -> Choice:
+def route(shape: TransformerShape, weights: RoutedExperts, x: Float[Array, "tokens dim"]) -> Routing:
     """The router's choice: softmax over all experts, the largest ``experts_per_token``, renormalised."""
     likely = jax.nn.softmax(platform.project(x, weights.router).astype(jnp.float32), axis=-1)
     share, experts = lax.top_k(likely, shape.experts_per_token)
-    return Choice(experts, share / jnp.sum(share, axis=-1, keepdims=True))
+    return Routing(experts, share / jnp.sum(share, axis=-1, keepdims=True))
 
 
-def counts(shape: TransformerShape, choice: Choice) -> Int[Array, " experts"]:
+def counts(shape: TransformerShape, choice: Routing) -> Int[Array, " experts"]:
     """How many tokens chose each expert."""
     return jnp.bincount(choice.experts.reshape(-1), length=shape.experts)
 
 
 def _run(
-    shape: TransformerShape, weights: Experts, expert_of_tile: Int[Array, " tiles"], x: Float[Array, "tiles rows dim"]
+    shape: TransformerShape,
+    weights: RoutedExperts,
+    expert_of_tile: Int[Array, " tiles"],
+    x: Float[Array, "tiles rows dim"],
 ) -> Float[Array, "tiles rows dim"]:
     """Each tile through its expert, one after the other; past the last expert lies one that gives zeros at no cost."""
     runs: list[Callable[[Array], Array]] = [partial(dense, shape.activation, expert) for expert in weights.experts]
@@ -103,7 +106,7 @@ def _run(
 
 
 def _one_token(
-    shape: TransformerShape, weights: Experts, x: Float[Array, "1 dim"], choice: Choice
+    shape: TransformerShape, weights: RoutedExperts, x: Float[Array, "1 dim"], choice: Routing
 ) -> Float[Array, "1 dim"]:
     drawn = _run(shape, weights, choice.experts[0], jnp.broadcast_to(x, (choice.experts.size, *x.shape)))
     return jnp.sum(choice.weights[0][:, None, None] * drawn, axis=0).astype(x.dtype)
@@ -115,7 +118,7 @@ def tile_rows(pairs: int, experts: int) -> int:
 
 
 def _by_expert(
-    shape: TransformerShape, weights: Experts, x: Float[Array, "tokens dim"], choice: Choice
+    shape: TransformerShape, weights: RoutedExperts, x: Float[Array, "tokens dim"], choice: Routing
 ) -> Float[Array, "tokens dim"]:
     pairs = choice.experts.size
     rows = tile_rows(pairs, shape.experts)

@@ -14,12 +14,12 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
 from kvtui.bench.nn import transformer
-from kvtui.bench.nn.cache import Cache
+from kvtui.bench.nn.cache import ModelCache
 from kvtui.bench.nn.sampling import sample
 from kvtui.bench.nn.transformer import Weights
 from kvtui.cases.case import LatentMode, Sampler, TransformerShape
 
-State = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache]
+LoopState = tuple[Int[Array, " batch"], Int[Array, ""], Key[Array, ""], ModelCache]
 """The newest token of each sequence, its position, the random key and the cache, to which it is not added yet."""
 
 
@@ -35,12 +35,12 @@ def choose(
 
 def step(
     shape: TransformerShape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
-) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
+) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], ModelCache], LoopState]:
     """One token per sequence: (weights, tokens, position, key, cache) to the next state."""
 
     def program(
-        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: Cache
-    ) -> State:
+        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: ModelCache
+    ) -> LoopState:
         logits, cache = transformer.decode(shape, weights, tokens, position, cache, latent_mode)
         chosen, later = choose(sampler, logits, key)
         return chosen, position + 1, later, cache
@@ -50,14 +50,14 @@ def step(
 
 def steps(
     n: int, shape: TransformerShape, sampler: Sampler, latent_mode: LatentMode = "absorbed"
-) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], Cache], State]:
+) -> Callable[[Weights, Int[Array, " batch"], Int[Array, ""], Key[Array, ""], ModelCache], LoopState]:
     """``n`` of ``step`` in one program, without returning to Python in between."""
     once = step(shape, sampler, latent_mode)
 
     def program(
-        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: Cache
-    ) -> State:
-        def again(state: State, _: None) -> tuple[State, None]:
+        weights: Weights, tokens: Int[Array, " batch"], position: Int[Array, ""], key: Key[Array, ""], cache: ModelCache
+    ) -> LoopState:
+        def again(state: LoopState, _: None) -> tuple[LoopState, None]:
             return once(weights, *state), None
 
         return lax.scan(again, (tokens, position, key, cache), length=n)[0]

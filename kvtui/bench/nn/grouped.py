@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.attention import attend, causal, scoring
-from kvtui.bench.nn.cache import LayerCache, Rows, append, read
+from kvtui.bench.nn.cache import CachedRows, LayerCache, append, read
 from kvtui.bench.nn.init import matrix
 from kvtui.bench.nn.positions import rotate
 from kvtui.cases.case import TransformerShape
@@ -30,7 +30,7 @@ def blanks(shape: TransformerShape) -> GroupedWeights:
 
 def over_sequence(
     shape: TransformerShape, weights: GroupedWeights, x: Float[Array, "batch tokens dim"]
-) -> tuple[Float[Array, "batch tokens dim"], Rows]:
+) -> tuple[Float[Array, "batch tokens dim"], CachedRows]:
     """Causal attention of sequences that begin at position 0, and the keys and values that they leave in a cache."""
     batch, length, _ = x.shape
     query, key, value = _heads(shape, weights, x, jnp.arange(length)[:, None])

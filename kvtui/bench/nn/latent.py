@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.attention import attend, causal, scoring
-from kvtui.bench.nn.cache import LayerCache, Rows, Store, append, dequantized, lead, read
+from kvtui.bench.nn.cache import CachedRows, LayerCache, Store, append, dequantized, lead, read
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import rotate
@@ -52,7 +52,7 @@ def blanks(shape: TransformerShape) -> LatentWeights:
 
 def over_sequence(
     shape: TransformerShape, weights: LatentWeights, x: Float[Array, "batch tokens dim"], mode: LatentMode
-) -> tuple[Float[Array, "batch tokens dim"], Rows]:
+) -> tuple[Float[Array, "batch tokens dim"], CachedRows]:
     """Causal attention of sequences that begin at position 0, and the latents that they leave in a cache."""
     batch, length, _ = x.shape
     query, latents = _query_and_latent(shape, weights, x, jnp.arange(length))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import ffn, grouped, init, latent, platform
-from kvtui.bench.nn.cache import DTYPES, Cache, LayerCache, Rows, fill, init_layer
+from kvtui.bench.nn.cache import DTYPES, CachedRows, LayerCache, ModelCache, fill, init_layer
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import sinusoids
@@ -29,7 +29,7 @@ class Block(NamedTuple):
     attention_norm: Float[Array, " dim"]
     attention: grouped.GroupedWeights | latent.LatentWeights
     ffn_norm: Float[Array, " dim"]
-    ffn: ffn.Dense | ffn.Experts
+    ffn: ffn.Dense | ffn.RoutedExperts
 
 
 class Weights(NamedTuple):
@@ -73,7 +73,7 @@ def _blanks(shape: TransformerShape) -> Weights:
     )
 
 
-def init_cache(shape: TransformerShape, batch: int, length: int, layout: CacheLayout) -> Cache:
+def init_cache(shape: TransformerShape, batch: int, length: int, layout: CacheLayout) -> ModelCache:
     """An empty cache for ``batch`` sequences of up to ``length`` tokens, a layer for each block.
 
     A ring holds no more than the window. Raises InputError for the layout "none".
@@ -85,9 +85,9 @@ def prefill(
     shape: TransformerShape,
     weights: Weights,
     tokens: Int[Array, "batch prompt"],
-    cache: Cache,
+    cache: ModelCache,
     latent_mode: LatentMode = "absorbed",
-) -> tuple[Float[Array, "batch vocab"], Cache]:
+) -> tuple[Float[Array, "batch vocab"], ModelCache]:
     """Run whole prompts from position 0 on and write them into ``cache``; the logits are those of the last token."""
     x, rows, _ = _sequence(shape, weights, tokens, latent_mode)
     filled = tuple(fill(layer, new) for layer, new in zip(cache, rows, strict=True))
@@ -99,9 +99,9 @@ def decode(
     weights: Weights,
     tokens: Int[Array, " batch"],
     position: Int[Array, ""],
-    cache: Cache,
+    cache: ModelCache,
     latent_mode: LatentMode = "absorbed",
-) -> tuple[Float[Array, "batch vocab"], Cache]:
+) -> tuple[Float[Array, "batch vocab"], ModelCache]:
     """Run one token per sequence, the one at ``position`` (0 is the first), over the tokens in ``cache``.
 
     The logits are those of the token after it. ``position`` must lie within the cache, or wrap around in a ring.
@@ -128,7 +128,7 @@ def routing(shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch
 
 def _sequence(
     shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"], mode: LatentMode
-) -> tuple[Float[Array, "batch n dim"], list[Rows], list[Int[Array, " experts"]]]:
+) -> tuple[Float[Array, "batch n dim"], list[CachedRows], list[Int[Array, " experts"]]]:
     x = _embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
     left, chosen = [], []
     for block in weights.blocks:
@@ -159,7 +159,7 @@ def _decode_block(
 @partial(jax.jit, static_argnums=(0, 1))
 def _sequence_block(
     shape: TransformerShape, mode: LatentMode, block: Block, x: Float[Array, "batch n dim"]
-) -> tuple[Float[Array, "batch n dim"], Rows, Int[Array, " experts"]]:
+) -> tuple[Float[Array, "batch n dim"], CachedRows, Int[Array, " experts"]]:
     normed = rms_norm(x, block.attention_norm)
     match block.attention:
         case grouped.GroupedWeights() as attention:

@@ -18,7 +18,7 @@ SHAPE = replace(MHA, dim=16, hidden=12, experts=5, experts_per_token=2)
 
 
 @pytest.fixture(scope="module")
-def weights() -> ffn.Experts:
+def weights() -> ffn.RoutedExperts:
     return weights_of(SHAPE).blocks[0].ffn
 
 

@@ -66,7 +66,7 @@ def split(context: int, slots: int, unified: bool, build: Build, ubatch: int, sw
     return Split(slots, cells, 1 if unified else slots, build.padding, ubatch, swa_full)
 
 
-class Rows(NamedTuple):
+class EntryStorage(NamedTuple):
     """How entries are stored: in ``kv``, V not narrower than ``widest_v`` elements, ``states`` kept of each slot.
 
     Without FlashAttention V is stored transposed, which takes the widest layer's V in every layer. Speculative decoding
@@ -96,7 +96,7 @@ def widest_value(model: ModelSpec) -> int:
     return max((cache.kv_heads * cache.v_dim for cache in read if isinstance(cache, Attention)), default=0)
 
 
-def buffers(layers: LayerCounts, split: Split, rows: Rows, prefix: str = "") -> tuple[Buffer, ...]:
+def buffers(layers: LayerCounts, split: Split, rows: EntryStorage, prefix: str = "") -> tuple[Buffer, ...]:
     """The buffers of ``layers``, alike ones together, named ``prefix`` and then as llama.cpp does.
 
     ``cells`` is the number that its log prints, of one stream; ``bytes`` are those of all streams and layers. Raises
@@ -130,7 +130,7 @@ def check_heads(model: ModelSpec, kv: Format) -> None:
             )
 
 
-def _tensors(cache: Cache, indexed: bool, split: Split, rows: Rows) -> Iterator[tuple[str, int, int]]:
+def _tensors(cache: Cache, indexed: bool, split: Split, rows: EntryStorage) -> Iterator[tuple[str, int, int]]:
     """Name, cells of one stream and bytes of each tensor of ``cache``; a compressed cache may be ``indexed``.
 
     DeepSeek-V4's caches have a stream for each slot even when the others are unified.

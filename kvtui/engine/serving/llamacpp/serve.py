@@ -23,7 +23,7 @@ from kvtui.engine.planning.search import context_limit, longest, most
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.drafter import draft_layers
 from kvtui.engine.serving.llamacpp.buffers import (
-    Rows,
+    EntryStorage,
     Split,
     buffers,
     check_heads,
@@ -42,11 +42,11 @@ class Stretch(NamedTuple):
     """Layers of one context on one device, how their entries are stored, and how the log names their buffers."""
 
     layers: LayerCounts
-    rows: Rows
+    rows: EntryStorage
     prefix: str = ""
 
 
-class Part(NamedTuple):
+class DevicePart(NamedTuple):
     """What one device has of the model and its MTP layers, and its share of all blocks with the output layer."""
 
     stretches: tuple[Stretch, ...]
@@ -118,7 +118,7 @@ def _check(scenario: Scenario) -> None:
     check_heads(scenario.model, kv)
 
 
-def _parts(scenario: Scenario) -> tuple[Part, ...]:
+def _parts(scenario: Scenario) -> tuple[DevicePart, ...]:
     """The scenario's devices, in order: device k of n has the layers i with ⌊i · n / layers⌋ = k.
 
     The output layer counts as one more behind the last, as in llama.cpp's ``load_tensors`` when all devices have the
@@ -135,7 +135,7 @@ def _parts(scenario: Scenario) -> tuple[Part, ...]:
     else:
         owner = [i * devices // (len(blocks) + 1) for i in range(len(blocks) + 1)]
     widest = 0 if scenario.flash_attention else widest_value(model)
-    own, other = Rows(scenario.kv, widest, 1 + scenario.speculative_tokens), Rows(DRAFT_FORMAT, widest)
+    own, other = EntryStorage(scenario.kv, widest, 1 + scenario.speculative_tokens), EntryStorage(DRAFT_FORMAT, widest)
     trunk = len(model.layers)
     parts = []
     for device in dict.fromkeys(owner):
@@ -143,11 +143,11 @@ def _parts(scenario: Scenario) -> tuple[Part, ...]:
         layers = count_layers(blocks[i] for i in held if i < trunk)
         extra = count_layers(blocks[i] for i in held if trunk <= i < len(blocks))
         stretches = (Stretch(layers, own), Stretch(extra, other, "MTP "))
-        parts.append(Part(stretches, Fraction(len(held), len(owner))))
+        parts.append(DevicePart(stretches, Fraction(len(held), len(owner))))
     return tuple(parts)
 
 
-def _pool(scenario: Scenario, part: Part) -> int:
+def _pool(scenario: Scenario, part: DevicePart) -> int:
     """Bytes left for the caches of a device, if ``--kv-pool`` does not say: all but weights, compute buffer and margin.
 
     The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB). Compute buffer and driver context are
@@ -174,7 +174,7 @@ def compute_bytes(scenario: Scenario) -> int:
     return ubatch * (logit_bytes(model) + 4 * (model.hidden or 0) + 4 * scores)
 
 
-def _listed(parts: tuple[Part, ...], cells: Split) -> tuple[Buffer, ...]:
+def _listed(parts: tuple[DevicePart, ...], cells: Split) -> tuple[Buffer, ...]:
     """The buffers of all devices; with several of them each name says which."""
     if len(parts) == 1:
         return parts[0].buffers(cells)
@@ -185,7 +185,7 @@ def _listed(parts: tuple[Part, ...], cells: Split) -> tuple[Buffer, ...]:
     )
 
 
-def _bytes_per_token(part: Part, swa_full: bool) -> int:
+def _bytes_per_token(part: DevicePart, swa_full: bool) -> int:
     """Bytes that one more cell takes on a device, in layers that keep every token; compressed entries rounded up."""
     total = Fraction()
     for layers, rows, _ in part.stretches:
@@ -197,7 +197,7 @@ def _bytes_per_token(part: Part, swa_full: bool) -> int:
     return ceil(total)
 
 
-def _state_per_slot(part: Part) -> int:
+def _state_per_slot(part: DevicePart) -> int:
     return sum(state_bytes(layers, rows.states) for layers, rows, _ in part.stretches)
 
 

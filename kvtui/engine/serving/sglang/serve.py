@@ -52,17 +52,17 @@ def mem_fraction_static(device: DeviceSpec, chunk: int, layout: Layout) -> Fract
     return max(Fraction(0), Fraction(round((memory - reserved) / memory * 1000), 1000))
 
 
-Pool = Literal["full", "windowed", "state", "sequence"]
+PoolName = Literal["full", "windowed", "state", "sequence"]
 
 
-class Tensor(NamedTuple):
+class PoolTensor(NamedTuple):
     """What ``layers`` alike layers keep on a rank: ``entry`` bytes for every ``ratio`` tokens of ``pool``.
 
     In pool "state" an entry is that of one slot, in "sequence" (cross-attention) that of one sequence. ``window`` is
     how many tokens of a sequence are kept; ``name`` is for the list of buffers.
     """
 
-    pool: Pool
+    pool: PoolName
     name: str
     entry: int
     layers: int
@@ -70,12 +70,12 @@ class Tensor(NamedTuple):
     window: int = 0
 
 
-class Rank(NamedTuple):
+class RankTensors(NamedTuple):
     """The ``tensors`` of one rank."""
 
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[PoolTensor, ...]
 
-    def per(self, pool: Pool) -> Fraction:
+    def per(self, pool: PoolName) -> Fraction:
         """Bytes of one token in ``pool``, or of one slot or sequence."""
         return sum((Fraction(t.entry * t.layers, t.ratio) for t in self.tensors if t.pool == pool), Fraction())
 
@@ -112,7 +112,7 @@ def serve(scenario: Scenario) -> Serving:
     """
     found = []
     for stage, layers in zip(stages(scenario), _stage_caches(scenario), strict=True):
-        rank, memory = Rank(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
+        rank, memory = RankTensors(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
         found.append((pools(rank, memory, scenario), rank, memory))
     sizes, rank, memory = min(found, key=lambda item: (not item[1].cell, item[0].tokens))
     page, context = scenario.block_size, scenario.context
@@ -147,7 +147,7 @@ def serve(scenario: Scenario) -> Serving:
     )
 
 
-def pools(rank: Rank, memory: int, scenario: Scenario) -> Pools:
+def pools(rank: RankTensors, memory: int, scenario: Scenario) -> Pools:
     """How ``memory`` bytes of a rank become pools: state slots first, then as many pages of tokens as fit.
 
     With automatic slots the states take ``mamba_full_memory_ratio`` times what the tokens take. Drafting keeps an
@@ -187,30 +187,30 @@ def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
     return trunk
 
 
-def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[Tensor]:
+def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[PoolTensor]:
     """What ``caches`` keep on one rank; without the hybrid manager windowed layers are full ones."""
     tp, kv, split = scenario.layout.tp, scenario.kv, scenario.serving.hybrid_manager is not False
     latent = _latent_format(scenario)
     for cache, count in caches:
         cap = cache.cap if split else None
-        pool: Pool = "full" if cap is None else "windowed"
+        pool: PoolName = "full" if cap is None else "windowed"
         name = "KV pool" if cap is None else "SWA pool"
         match cache:
             case Attention(kind="cross_attention"):
                 held = cache.entries(scenario.context) * cache.entry_bytes(kv, tp)
-                yield Tensor("sequence", "cross-attention", held, count)
+                yield PoolTensor("sequence", "cross-attention", held, count)
             case Attention():
                 heads = heads_per_rank(cache.kv_heads, tp)
                 for side, dim in (("K", cache.k_dim), ("V", cache.v_dim)):
-                    yield Tensor(pool, f"{name} ({side})", kv.row_bytes(heads, dim), count, window=cap or 0)
+                    yield PoolTensor(pool, f"{name} ({side})", kv.row_bytes(heads, dim), count, window=cap or 0)
             case Latent():
-                yield Tensor(pool, name, cache.entry_bytes(latent, tp), count, cache.ratio, cap or 0)
+                yield PoolTensor(pool, name, cache.entry_bytes(latent, tp), count, cache.ratio, cap or 0)
             case Indexer():
-                yield Tensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
+                yield PoolTensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
             case Recurrent():
                 conv = CONV_FORMAT.bytes(cache.conv_elements(tp))
-                yield Tensor("state", "mamba pool (conv)", conv, count)
-                yield Tensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
+                yield PoolTensor("state", "mamba pool (conv)", conv, count)
+                yield PoolTensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
 
 
 def _latent_format(scenario: Scenario) -> Format:
@@ -221,7 +221,7 @@ def _latent_format(scenario: Scenario) -> Format:
     return FORMATS["fp8_ds_mla"] if scenario.kv.name == "fp8" and indexed and packed else scenario.kv
 
 
-def _slots(rank: Rank, memory: int, scenario: Scenario) -> tuple[int, int]:
+def _slots(rank: RankTensors, memory: int, scenario: Scenario) -> tuple[int, int]:
     """State slots, and the bytes that they and the intermediate states of drafting take from the token pool."""
     serving, drafted = scenario.serving, scenario.speculative_tokens
     per_request = _slots_per_request(scenario)
@@ -240,7 +240,7 @@ def _slots_per_request(scenario: Scenario) -> int:
     return 1 if scenario.serving.prefix_caching is False else SLOTS_PER_REQUEST
 
 
-def _running(tokens: int, rank: Rank, sizes: Pools, scenario: Scenario) -> int:
+def _running(tokens: int, rank: RankTensors, sizes: Pools, scenario: Scenario) -> int:
     """The most requests that ``tokens`` and the state slots of a rank let run at once (``max_running_requests``)."""
     by_tokens = tokens * REQUESTS_PER_CONTEXT // scenario.context
     chosen = scenario.serving.max_seqs or min(max(by_tokens, LEAST_REQUESTS), MOST_REQUESTS)
@@ -248,7 +248,7 @@ def _running(tokens: int, rank: Rank, sizes: Pools, scenario: Scenario) -> int:
     return min(chosen, tokens // 2, by_slots)
 
 
-def _at_once(rank: Rank, sizes: Pools, scenario: Scenario) -> int:
+def _at_once(rank: RankTensors, sizes: Pools, scenario: Scenario) -> int:
     """Requests of the full context that the token pools hold."""
     page = scenario.block_size
     tokens = _paged(scenario.context, page)
@@ -257,14 +257,14 @@ def _at_once(rank: Rank, sizes: Pools, scenario: Scenario) -> int:
     return min(sizes.tokens // tokens, sizes.windowed // min(tokens, rank.window + page))
 
 
-def _request(rank: Rank, context: int, page: int) -> int:
+def _request(rank: RankTensors, context: int, page: int) -> int:
     """Bytes that one request of ``context`` tokens takes: whole pages, a window of the windowed layers, its states."""
     tokens = _paged(context, page)
     kept = min(tokens, rank.window + page) if rank.window else tokens
     return ceil(tokens * rank.per("full") + kept * rank.per("windowed") + rank.per("sequence") + rank.slot)
 
 
-def _reserved(rank: Rank, sizes: Pools, context: int, page: int) -> int:
+def _reserved(rank: RankTensors, sizes: Pools, context: int, page: int) -> int:
     """Bytes that the pools must have so that the token pool holds ``context``: all states, and the windowed share."""
     return sizes.set_aside + ceil(_paged(context, page) * rank.cell)
 
@@ -273,7 +273,7 @@ def _paged(tokens: int, page: int) -> int:
     return -(-tokens // page) * page
 
 
-def _buffers(rank: Rank, sizes: Pools) -> tuple[Buffer, ...]:
+def _buffers(rank: RankTensors, sizes: Pools) -> tuple[Buffer, ...]:
     """The pools as the log lists them; the state pool has one slot more than it hands out."""
     found: dict[str, Buffer] = {}
     for tensor in rank.tensors:
@@ -292,7 +292,7 @@ def _buffers(rank: Rank, sizes: Pools) -> tuple[Buffer, ...]:
     return tuple(found.values())
 
 
-def _refusals(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
+def _refusals(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[str]:
     """Why SGLang ends at its start, whatever the context."""
     if rank.slot and sizes.slots < _slots_per_request(scenario):
         yield f"the state cache has {sizes.slots:,} slots, and one request needs {_slots_per_request(scenario)}"
@@ -302,7 +302,7 @@ def _refusals(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
         yield f"the pool of {sizes.windowed:,} windowed tokens cannot hold one window of {rank.window:,} and a page"
 
 
-def _notes(rank: Rank, sizes: Pools, scenario: Scenario) -> Iterator[str]:
+def _notes(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[str]:
     tokens, layout = sizes.tokens, scenario.layout
     if scenario.kv_pool is None:
         share = float(_fraction(scenario))

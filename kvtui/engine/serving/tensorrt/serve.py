@@ -29,7 +29,7 @@ FREE_MEMORY_FRACTION = Fraction(9, 10)
 INDEXED_BLOCK = 64
 
 
-class Window(NamedTuple):
+class WindowPool(NamedTuple):
     """Layers of one window on one rank: ``token`` bytes for each of at most ``cap`` tokens; None is no bound."""
 
     cap: int | None
@@ -41,10 +41,10 @@ class Window(NamedTuple):
         return context if self.cap is None else min(context, self.cap)
 
 
-class Rank(NamedTuple):
+class RankWindows(NamedTuple):
     """The windows of one rank, the longest first, and bytes of one sequence's ``state``."""
 
-    windows: tuple[Window, ...]
+    windows: tuple[WindowPool, ...]
     state: int
 
     def request(self, context: int, block: int) -> int:
@@ -94,12 +94,12 @@ def serve(scenario: Scenario) -> Serving:
     )
 
 
-def _needed(rank: Rank, running: int, block: int, context: int) -> int:
+def _needed(rank: RankWindows, running: int, block: int, context: int) -> int:
     """Bytes of one sequence of ``context`` tokens and of the states of all ``running`` ones."""
     return (running - 1) * rank.state + rank.request(context, block)
 
 
-def _longest(rank: Rank, memory: int, running: int, block: int, guess: int) -> int | None:
+def _longest(rank: RankWindows, memory: int, running: int, block: int, guess: int) -> int | None:
     """The longest context that a rank holds; None if no length is too long."""
     return longest(lambda tokens: _needed(rank, running, block, tokens) <= memory, guess)
 
@@ -132,21 +132,21 @@ def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
     return trunk
 
 
-def _rank(caches: CacheCounts, scenario: Scenario) -> Rank:
+def _rank(caches: CacheCounts, scenario: Scenario) -> RankWindows:
     tp, kv = scenario.layout.tp, scenario.kv
     state = 0
-    windows: dict[int | None, Window] = {}
+    windows: dict[int | None, WindowPool] = {}
     for cache, count in caches:
         state += count * cache.fixed_bytes(tp)
         size = Fraction(count * cache.entry_bytes(kv, tp), cache.ratio)
         if size:
-            before = windows.get(cache.cap, Window(cache.cap, Fraction(), 0))
-            windows[cache.cap] = Window(cache.cap, before.token + size, before.layers + count)
+            before = windows.get(cache.cap, WindowPool(cache.cap, Fraction(), 0))
+            windows[cache.cap] = WindowPool(cache.cap, before.token + size, before.layers + count)
     longest_first = sorted(windows.values(), key=lambda w: (w.cap is not None, -(w.cap or 0)))
-    return Rank(tuple(w for w in longest_first if w.cap != 0), state)
+    return RankWindows(tuple(w for w in longest_first if w.cap != 0), state)
 
 
-def _pool_blocks(rank: Rank, memory: int, context: int, block: int) -> tuple[int, ...]:
+def _pool_blocks(rank: RankWindows, memory: int, context: int, block: int) -> tuple[int, ...]:
     """Blocks of each window's pool in ``memory`` bytes, rounded up; a pool's share is what one sequence keeps in it."""
     sequence = sum((w.tokens(context) * w.token for w in rank.windows), Fraction())
     tokens = (max(0, memory) * w.tokens(context) // sequence for w in rank.windows)
@@ -157,7 +157,7 @@ def _blocks(tokens: int, block: int) -> int:
     return -(-tokens // block)
 
 
-def _buffers(rank: Rank, held: tuple[int, ...], block: int, running: int) -> tuple[Buffer, ...]:
+def _buffers(rank: RankWindows, held: tuple[int, ...], block: int, running: int) -> tuple[Buffer, ...]:
     """One pool per window, and the states."""
     pools = [
         Buffer(
@@ -173,7 +173,7 @@ def _buffers(rank: Rank, held: tuple[int, ...], block: int, running: int) -> tup
     return tuple(pools)
 
 
-def _notes(scenario: Scenario, rank: Rank) -> Iterator[str]:
+def _notes(scenario: Scenario, rank: RankWindows) -> Iterator[str]:
     yield "TensorRT-LLM figures are approximate: plain attention alone was compared with its logs"
     if scenario.kv_pool is None:
         yield "free memory is an estimate: activations and what the driver keeps are priors"
