@@ -94,15 +94,19 @@ def _one_type(specs: Sequence[Spec]) -> bool:
 
 
 def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
-    """Pages of different sizes side by side in a block: what grows sets its size, and the rest is split to fit.
+    """Pages of different sizes side by side in a block, whose width what keeps every token sets; the rest must fit it.
 
     Latent pages cannot be padded to another size, so newer releases pack such models (0.27 and later). An approximation
-    of those layouts: a block is as wide as the caches that keep every token.
+    of those layouts. Example: 2 full layers of 36,864 bytes a page and 5 windows of 20,480. A block is 73,728 bytes
+    wide and takes 3 windows at most, so there are a group of the 2 full layers and two of 3 and 2 windows. Where
+    nothing keeps every token, the narrowest kind of layers sets the width.
     """
     buckets: dict[tuple[str, int, int], list[Placed]] = {}
     for each in placed:
         buckets.setdefault((each.spec.kind, each.spec.block, each.spec.cap), []).append(each)
-    width = max(sum(e.spec.page for e in bucket) for (kind, _, _), bucket in buckets.items() if kind == "full")
+    widths = {key: sum(each.spec.page for each in bucket) for key, bucket in buckets.items()}
+    growing = [width for (kind, _, _), width in widths.items() if kind == "full"]
+    width = max(growing) if growing else min(widths.values())
     groups = []
     for (kind, _, _), bucket in buckets.items():
         fitting = max(1, width // max(each.spec.page for each in bucket))
