@@ -149,8 +149,7 @@ def weight_bytes(scenario: Scenario) -> int:
         return model.weight_bytes
     if model.parameters is None:
         raise InputError(f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone")
-    drafting = sum(layer.total_parameters or 0 for layer in model.mtp) if scenario.speculative_tokens else 0
-    return scenario.weights.bytes(model.parameters + drafting)
+    return scenario.weights.bytes(model.parameters)
 
 
 def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:

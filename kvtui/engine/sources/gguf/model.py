@@ -11,6 +11,7 @@ from pathlib import Path
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Cache
+from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
 from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
@@ -142,7 +143,7 @@ def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: lis
         if down is not None and tensor.shape:
             width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
     parameters = sum(tensor.elements for _, tensor in tensors) - routed
-    return Layer(caches, parameters, experts, width)
+    return Layer(caches, lump("other", parameters), experts, width)
 
 
 def _experts(shape: FileShape, index: int, routed: int) -> Experts:
@@ -153,7 +154,7 @@ def _experts(shape: FileShape, index: int, routed: int) -> Experts:
         raise keys.wrong(".expert_used_count", f"is {active} in layer {index}, of expert_count, {count}")
     if routed % count:
         raise keys.wrong(".expert_count", f"{count} does not divide the {routed:,} expert weights of layer {index}")
-    return Experts(count, active, routed // count)
+    return Experts(count, active, lump("other", routed // count))
 
 
 def _active_experts(shape: FileShape) -> tuple[int, ...]:

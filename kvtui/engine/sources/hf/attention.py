@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Shared
+from kvtui.engine.model.caches import Attention, AttentionKind, Shared
+from kvtui.engine.model.spec import Layer
+from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
-from kvtui.engine.sources.hf.shape import Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config
+from kvtui.engine.sources.hf.shape import NO_MIXER, Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
 
 LAYER_TYPES: dict[str, ConfigLayerKind] = {
     "full_attention": "full",
@@ -79,7 +81,7 @@ def read_heads(config: Config, hidden: int, traits: Traits) -> Heads:
     return Heads(q, kv, dim, dim)
 
 
-def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> int:
+def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> Tensors:
     """Weights of an attention layer as ``traits`` build it."""
     return parameters.attention(
         hidden,
@@ -226,7 +228,7 @@ def plain(traits: Traits, kinds: Kinds = full) -> Callable[[Config], Body]:
         order = kinds(config, layers)
         mixers = {kind: Mixer((cache_of(config, heads, kind),), weights) for kind in dict.fromkeys(order)}
         blocks = feed_forwards(config, hidden, layers, traits.ffn)
-        mtp = (heads.attention(),)
+        mtp = Mixer((heads.attention(),), weights)
         return assemble(config, hidden, traits, tuple(mixers[kind] for kind in order), blocks, mtp)
 
     return read
@@ -238,12 +240,22 @@ def assemble(
     traits: Traits,
     mixers: tuple[Mixer, ...],
     blocks: tuple[FeedForward, ...],
-    mtp: tuple[Cache, ...],
-    outside: int = 0,
+    mtp: Mixer = NO_MIXER,
+    outside: Tensors = (),
 ) -> Body:
-    """A body with the norms of ``traits``; ``mtp`` is what one extra prediction layer caches."""
-    norm = hidden * (2 if traits.norm_bias else 1)
-    return Body(mixers, blocks, traits.norms * norm, norm, (mtp,) * mtp_layers(config), outside)
+    """A body with the norms of ``traits``; ``mtp`` is the mixer of an extra prediction layer."""
+    norms = parameters.norms(hidden, traits.norms, bias=traits.norm_bias)
+    outside = (*parameters.norms(hidden, bias=traits.norm_bias), *outside)
+    own: Tensors = ()
+    if config.raw("num_nextn_predict_layers") is not None:
+        own = parameters.embeddings(config.maybe("vocab_size", most=VOCAB) or 0, hidden, tied=False)
+    predict = predicting(mtp, blocks[-1], (*norms, *parameters.prediction(hidden, own)))
+    return Body(mixers, blocks, norms, outside, (predict,) * mtp_layers(config))
+
+
+def predicting(mixer: Mixer, block: FeedForward, around: Tensors) -> Layer:
+    """A multi-token-prediction layer of ``mixer`` and ``block``, with the weights ``around`` them."""
+    return Layer(mixer.caches, (*mixer.tensors, *block.tensors, *around), block.experts, block.width)
 
 
 def mtp_layers(config: Config) -> int:
@@ -264,4 +276,4 @@ def share_last(
         cache = None if owner is None else own_cache(owner.caches)
         if cache is None:
             raise config.error(field, f"layer {layer} reads a {order[layer]} layer, but none stores K and V")
-        mixers[layer] = Mixer((Shared(cache),), mixers[layer].parameters)
+        mixers[layer] = Mixer((Shared(cache),), mixers[layer].tensors)

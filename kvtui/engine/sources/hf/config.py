@@ -18,11 +18,12 @@ from pathlib import Path
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model import parameters
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
-from kvtui.engine.sources.hf.shape import Body, ConfigFamily
+from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
@@ -173,33 +174,27 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
     vocab = text.maybe("vocab_size", most=VOCAB)
     if vocab is None or hidden is None:
         text.uncounted.append(f"{text.prefix}vocab_size is missing")
-    counted = not text.uncounted
-    layers = body.layers(counted)
-    total = active = None
-    if counted:
-        fixed = (vocab or 0) * (hidden or 0) * (1 if tied else 2) + body.final_norm + body.outside
-        fixed += (vocab or 0) * text.flag("lm_head_bias")
-        fixed += sum(layer.parameters or 0 for layer in layers)
-        routed = [layer.experts for layer in layers if layer.experts is not None]
-        total = fixed + body.encoder + sum(experts.total * experts.parameters for experts in routed)
-        if body.mtp:
-            text.notes.append("parameters leave out the multi-token-prediction layers")
-        active = fixed + sum(experts.active * experts.parameters for experts in routed)
-    else:
-        text.notes.append(f"parameters unknown: {text.uncounted[0]}")
-    return ModelSpec(
+    layers, mtp = body.layers(), tuple(layer for layer in body.mtp if layer.caches)
+    model = ModelSpec(
         name="",
         source="",
         confidence="",
-        layers=layers,
+        layers=uncounted(layers),
         hidden=hidden,
         vocab=vocab,
         max_context=context_of(text) or text.maybe("max_target_positions", most=CONTEXT),
-        parameters=total,
-        active_parameters=active,
-        parameters_from="shape" if counted else "unknown",
-        mtp=tuple(Layer(caches) for caches in body.mtp if caches),
+        parameters=None,
+        active_parameters=None,
+        parameters_from="unknown",
+        mtp=uncounted(mtp),
     )
+    if text.uncounted:
+        text.notes.append(f"parameters unknown: {text.uncounted[0]}")
+        return model
+    if body.mtp:
+        text.notes.append("parameters leave out the multi-token-prediction layers")
+    head = parameters.embeddings(vocab or 0, hidden or 0, tied=tied, bias=text.flag("lm_head_bias"))
+    return parameters.counted(replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside)))
 
 
 def _tied(parts: list[Config], default: bool) -> bool:

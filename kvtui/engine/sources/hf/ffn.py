@@ -66,7 +66,9 @@ def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> 
     if ffn.shared_count:
         shared = width * (config.maybe(*ffn.shared_count, least=0) or 0)
     if shared:
-        weights += parameters.mlp(hidden, shared, gated=ffn.gated, bias=bias) + hidden * ffn.shared_gate
+        weights = (*weights, *parameters.shared_experts(hidden, shared, gated=ffn.gated, bias=bias))
+        if ffn.shared_gate:
+            weights = (*weights, *parameters.shared_router(hidden))
     return FeedForward(weights, experts, active * width + shared)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.parameters import QkNorm
 from kvtui.engine.model.spec import Experts, Layer
+from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.fields import Config, Flag
 
 ConfigLayerKind = Literal["full", "sliding", "chunked", "cross", "linear"]
@@ -19,14 +20,17 @@ class Mixer:
     """What a layer's sequence mixing caches, and its weights with the norms that only it has."""
 
     caches: tuple[Cache, ...] = ()
-    parameters: int = 0
+    tensors: Tensors = ()
+
+
+NO_MIXER = Mixer()
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """A layer's feed-forward block: weights outside the routed experts, the experts, the width a token produces."""
 
-    parameters: int = 0
+    tensors: Tensors = ()
     experts: Experts | None = None
     width: int = 0
 
@@ -83,27 +87,29 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A model without its embeddings: per layer a mixer, a feed-forward block and ``norms`` weights of norms.
+    """A model without its embeddings: per layer a mixer, a feed-forward block and its ``norms``.
 
-    ``mtp`` is what each extra prediction layer caches; ``outside`` counts weights that are in no layer, embeddings and
-    output left out, and ``encoder`` those that a decoded token does not use; ``final_norm`` is the last norm's size.
+    ``mtp`` are the extra prediction layers; ``outside`` the weights that are in no layer, embeddings and output left
+    out.
     """
 
     mixers: tuple[Mixer, ...]
     blocks: tuple[FeedForward, ...]
-    norms: int
-    final_norm: int
-    mtp: tuple[tuple[Cache, ...], ...] = ()
-    outside: int = 0
-    encoder: int = 0
+    norms: Tensors
+    outside: Tensors
+    mtp: tuple[Layer, ...] = ()
 
-    def layers(self, counted: bool) -> tuple[Layer, ...]:
-        """The layers in order, without weights unless they are ``counted``."""
-        made = (
-            Layer(mixer.caches, mixer.parameters + block.parameters + self.norms, block.experts, block.width)
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return tuple(
+            Layer(mixer.caches, (*mixer.tensors, *block.tensors, *self.norms), block.experts, block.width)
             for mixer, block in zip(self.mixers, self.blocks, strict=True)
         )
-        return tuple(made) if counted else tuple(layer._replace(parameters=None, experts=None) for layer in made)
+
+
+def uncounted(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """``layers`` without their weights, where these are not known."""
+    return tuple(layer._replace(tensors=None, experts=None) for layer in layers)
 
 
 @dataclass(frozen=True, slots=True)
