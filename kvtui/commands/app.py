@@ -83,8 +83,8 @@ def reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
 def of_the_device(values: Values) -> Values:
     """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
     from kvtui.engine.device.catalogue import find_device
+    from kvtui.engine.scenario.options import DEFAULT_DEVICE
     from kvtui.engine.scenario.starting import defaults_for
-    from kvtui.engine.scenario.values import DEFAULT_DEVICE
 
     found = defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE)))
     return {

@@ -22,7 +22,7 @@ from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
-from kvtui.engine.scenario.setting import find_option, typed_fields
+from kvtui.engine.scenario.setting import typed_fields
 from kvtui.engine.scenario.starting import defaults_for
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
@@ -133,10 +133,11 @@ class Session:
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
-        if find_option(key).key == "gpu":
-            self.set_device(find_device(text.strip()))
+        fields = typed_fields(self.scenario, key, text)
+        if "device" in fields:
+            self.set_device(fields["device"])
         else:
-            self.change(**typed_fields(self.scenario, key, text))
+            self.change(**fields)
 
     def preview(self, key: str, text: str) -> Change:
         """What ``set_text`` would do. Raises InputError as that would."""

@@ -26,7 +26,8 @@ from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
 if TYPE_CHECKING:
     from kvtui.engine.planning.parts import Parts

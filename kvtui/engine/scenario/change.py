@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.engines.known import check_format
+from kvtui.engine.engines.known import Engine, check_format
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
@@ -57,8 +57,8 @@ def fit_layout(model: ModelSpec, devices: int, batch: int) -> Layout:
 def _engine_choices(scenario: Scenario, values: Mapping[str, Any]) -> Iterable[tuple[str, int | float]]:
     if scenario.engine == values["engine"] == "none":
         return ()
-    wanted = values["engine"], values["serving"].version, values["model"], values["device"]
-    return left_to_engine(scenario, *wanted).items()
+    engine = Engine(values["engine"], values["serving"].version)
+    return left_to_engine(scenario, engine, values["model"], values["device"]).items()
 
 
 def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str, Any, str]]:

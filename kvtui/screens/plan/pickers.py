@@ -12,9 +12,8 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.engines.known import ENGINES, parse_engine, span
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.values import to_values
 from kvtui.engine.serving.vllm.releases import rules
 from kvtui.screens.windows.palette import difference, option_of
@@ -119,8 +118,7 @@ def option_prompt(session: Session) -> PromptScreen:
 
 
 def _with_value(scenario: Scenario, name: str) -> str:
-    key = next(option.key for option in OPTIONS if option.name == name)
-    match to_values(scenario).get(key, "default"):
+    match to_values(scenario).get(find_option(name).key, "default"):
         case bool(on):
             return f"{name} {'on' if on else 'off'}"
         case value:

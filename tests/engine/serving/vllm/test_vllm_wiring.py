@@ -167,10 +167,10 @@ def test_a_partition_is_the_pipeline():
 
 def test_typing_an_engine_brings_its_defaults_but_keeps_choices():
     scenario = scenario_from({"max_batched_tokens": "4096"})
-    after = replace(scenario, **typed_fields(scenario, "engine", "vllm@0.20"))
+    after = adapted(scenario, typed_fields(scenario, "engine", "vllm@0.20"))[0]
     assert (after.engine, after.serving.version, after.memory_utilization) == ("vllm", "0.20", 0.9)
     assert after.max_batched_tokens == 4096
-    back = replace(after, **typed_fields(after, "engine", "none"))
+    back = adapted(after, typed_fields(after, "engine", "none"))[0]
     assert back == scenario
 
 
