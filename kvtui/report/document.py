@@ -48,15 +48,8 @@ def document(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
 def _scenario(scenario: Scenario, planned: Plan) -> dict[str, Any]:
-    from kvtui.engine.scenario.values import command_line
-
-    layout, serving = scenario.layout, scenario.serving
-=======
-def _scenario(scenario: Scenario, planned: Plan) -> Document:
     shown = {key: _plain(value_at(scenario, field)) for option in OPTIONS for key, field in option.shown.items()}
->>>>>>> 2ef575f (One table of options: help, command lines, typing, the remembered file and the report are derived from it)
     return {
         **shown,
         "policy": policy(planned),
@@ -64,9 +57,6 @@ def _scenario(scenario: Scenario, planned: Plan) -> Document:
     }
 
 
-<<<<<<< HEAD
-def _model(scenario: Scenario) -> dict[str, Any]:
-=======
 def _plain(value: Any) -> Any:
     """A field of the scenario as JSON has it: a list for a tuple, and None where nothing was said."""
     if value == "":
@@ -74,8 +64,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _model(scenario: Scenario) -> Document:
->>>>>>> 2ef575f (One table of options: help, command lines, typing, the remembered file and the report are derived from it)
+def _model(scenario: Scenario) -> dict[str, Any]:
     model, kv = scenario.model, scenario.kv
     return {
         "name": model.name,

@@ -26,6 +26,7 @@ scenario: model gpu gpus tp pp dp weight_dtype kv_dtype context_tokens batch len
 scenario: paged_attention flash_attention skip_weights shared_prefix_tokens block_size_tokens max_batched_tokens
 scenario: speculative_tokens kv_pool_bytes gpu_memory_utilization engine policy command_line max_seqs
 scenario: prefix_caching draft_layers hybrid_manager pp_partition parallel ubatch_tokens swa_full bandwidth_gbs
+scenario: engine_version profile
 model: name source confidence layers layer_kinds parameters parameters_from active_parameters kv_bytes_per_token
 model: indexer_bytes_per_token bounded_bytes_per_sequence state_bytes_per_sequence max_context_tokens published_weights
 device: name vendor nominal_gb usable_bytes memory_type modules bandwidth_gbs source confidence

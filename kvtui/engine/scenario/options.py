@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from kvtui.engine.engines.known import Defaults
+    from kvtui.engine.engines.known import EngineDefaults
     from kvtui.engine.model.spec import ModelSpec
     from kvtui.engine.scenario.notation import Notation
 
-    Rule = Callable[[ModelSpec, Defaults], Any]
+    Rule = Callable[[ModelSpec, EngineDefaults], Any]
 
 DEFAULT_MODEL = "Llama-3.1-8B"
 DEFAULT_DEVICE = "H100 SXM"
@@ -60,7 +60,7 @@ class Option(
     ``serving.max_seqs``; empty for an option that does nothing but imply others. ``report`` is the value's key in the
     report where that is not the field's name, or, where the report shows something else, keys with fields.
     ``default`` is the value of an option that is not given: a text, or a rule over the model and the engine's own
-    choices; None leaves it to the field. Only what differs from the default is written into a command line, unless
+    defaults; None leaves it to the field. Only what differs from the default is written into a command line, unless
     ``always``. ``implies`` are keys of options that this one gives a value while they have none of their own.
     A switch takes no value and has a ``--no-`` form unless it is ``one_way``. ``aliases`` are other keys to type.
     """
@@ -100,11 +100,11 @@ def _as_given(value: str) -> str:
     return value
 
 
-def _first_context(model: ModelSpec, engine: Defaults) -> int:
+def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
     return min(DEFAULT_CONTEXT, model.max_context or DEFAULT_CONTEXT)
 
 
-def _stored_format(model: ModelSpec, engine: Defaults) -> str:
+def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
     from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
     return Scenario.weight_dtype if model.weight_bytes is None else FILE_WEIGHTS

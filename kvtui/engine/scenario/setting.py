@@ -7,7 +7,7 @@ from typing import Any
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.values import BY_KEY, choices_of, default_of, fields_of, read_values, value_at
+from kvtui.engine.scenario.values import BY_KEY, default_of, engine_defaults_of, fields_of, read_values, value_at
 from kvtui.engine.sources.load import load_model
 
 UNSET = ("", "default")
@@ -45,5 +45,5 @@ def _typed(scenario: Scenario, option: Option, text: str) -> dict[str, Any]:
     if text.casefold() not in UNSET:
         return read_values({option.key: text})
     keys = (option.key,) if option.field else tuple(option.implies)
-    choices = choices_of(scenario)
-    return {key: default_of(BY_KEY[key], scenario.model, choices) for key in keys}
+    engine = engine_defaults_of(scenario)
+    return {key: default_of(BY_KEY[key], scenario.model, engine) for key in keys}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kvtui.engine.engines.known import Defaults, Engine, defaults
+from kvtui.engine.engines.known import Engine, EngineDefaults, defaults
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import (
     NO_SERVING_OPTIONS,
@@ -43,9 +43,9 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     said = {**_FIRST, **{key: value for key, value in values.items() if value is not None}}
     model = model or load_model(str(said["model"]))
     given = read_values(said)
-    choices = engine_choices(given["engine"], model, given["gpu"])
+    engine = engine_defaults(given["engine"], model, given["gpu"])
     unsaid = {
-        option.key: default_of(option, model, choices)
+        option.key: default_of(option, model, engine)
         for option in OPTIONS
         if option.default is not None and option.key not in given
     }
@@ -72,15 +72,15 @@ def read_values(values: Values) -> dict[str, Any]:
     return given
 
 
-def default_of(option: Option, model: ModelSpec, choices: Defaults) -> Any:
-    """The value of an ``option`` that is not given, with an engine that makes ``choices`` of its own."""
+def default_of(option: Option, model: ModelSpec, engine: EngineDefaults) -> Any:
+    """The value of an ``option`` that is not given, when its ``engine`` has these defaults."""
     match option.default:
         case None:
             return value_at(Scenario, option.field)
         case str(text):
             return option.notation.read(text, option.name)
         case rule:
-            return rule(model, choices)
+            return rule(model, engine)
 
 
 def fields_of(
@@ -118,13 +118,13 @@ def fields_of(
 
 def to_values(scenario: Scenario) -> dict[str, str | bool]:
     """The option values that give ``scenario`` again; what would be so without them is left out."""
-    choices = choices_of(scenario)
+    engine = engine_defaults_of(scenario)
     values: dict[str, str | bool] = {}
     for option in OPTIONS:
         shown = [value_at(scenario, field) for field in option.shown.values()]
         if not shown or None in shown:
             continue
-        if option.always or value_at(scenario, option.field) != default_of(option, scenario.model, choices):
+        if option.always or value_at(scenario, option.field) != default_of(option, scenario.model, engine):
             text = option.notation.write(*shown)
             if text is not None:
                 values[option.key] = text
@@ -156,23 +156,23 @@ def command_line(scenario: Scenario) -> str:
     return " ".join(words)
 
 
-def engine_choices(engine: Engine, model: ModelSpec, device: DeviceSpec) -> Defaults:
+def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """What a scenario has that says nothing of blocks, batched tokens and its share of memory."""
     if engine.name == "none":
-        return Defaults(Scenario.block_size, Scenario.max_batched_tokens, Scenario.memory_utilization)
+        return EngineDefaults(Scenario.block_size, Scenario.max_batched_tokens, Scenario.memory_utilization)
     return defaults(engine, model, device)
 
 
 def left_to_engine(scenario: Scenario, engine: Engine, model: ModelSpec, device: DeviceSpec) -> dict[str, int | float]:
     """The fields that ``scenario`` leaves to its engine, as ``engine`` chooses them for ``model`` on ``device``."""
-    before, after = choices_of(scenario)._asdict(), engine_choices(engine, model, device)._asdict()
+    before, after = engine_defaults_of(scenario)._asdict(), engine_defaults(engine, model, device)._asdict()
     return {field: after[field] for field in after if getattr(scenario, field) == before[field]}
 
 
-def choices_of(scenario: Scenario) -> Defaults:
+def engine_defaults_of(scenario: Scenario) -> EngineDefaults:
     """What the engine of ``scenario`` chooses where it is told nothing."""
     engine = Engine(scenario.engine, scenario.serving.version)
-    return engine_choices(engine, scenario.model, scenario.device)
+    return engine_defaults(engine, scenario.model, scenario.device)
 
 
 def _measured(profile: str, engine: str) -> Overheads:

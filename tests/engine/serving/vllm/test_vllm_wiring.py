@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.engines.known import parse_engine, release
+from kvtui.engine.engines.known import Engine, parse_engine, release
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import partition, stages
@@ -274,5 +274,5 @@ def test_without_an_engine_nothing_of_it_is_loaded():
 
 def test_defaults_of_no_engine_are_the_plain_ones():
     scenario = scenario_from({})
-    assert engine_defaults("none", "", scenario.model, scenario.device) == (16, 8192, 1.0)
+    assert engine_defaults(Engine("none"), scenario.model, scenario.device) == (16, 8192, 1.0)
     assert plan(scenario).serving is None
