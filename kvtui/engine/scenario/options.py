@@ -6,8 +6,6 @@ derived from it. A new option is a field of the Scenario and a row here.
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from kvtui.engine.scenario.limits import (
     MAX_BATCH,
     MAX_BLOCK_TOKENS,
@@ -47,14 +45,11 @@ DEFAULT_DEVICE = "H100 SXM"
 DEFAULT_CONTEXT = 8192
 
 
-class Option(
-    namedtuple(
-        "Option",
-        "name metavar notation field help report default implies always one_way aliases",
-        defaults=("", None, {}, False, False, ()),
-    )
-):
-    """One option of a scenario.
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Option:
+    """One option of a scenario; it never changes. A plain class, as a tuple's names would take long to make at a start.
 
     ``notation`` is how its value is spelt, and ``field`` where that is put, in the Scenario or a part of it: ``batch``,
     ``serving.max_seqs``; empty for an option that does nothing but imply others. ``report`` is the value's key in the
@@ -65,18 +60,32 @@ class Option(
     A switch takes no value and has a ``--no-`` form unless it is ``one_way``. ``aliases`` are other keys to type.
     """
 
-    __slots__ = ()
-    name: str
-    metavar: str
-    notation: Notation
-    field: str
-    help: str
-    report: str | Mapping[str, str]
-    default: str | Rule | None
-    implies: Mapping[str, Callable[[Any], Any]]
-    always: bool
-    one_way: bool
-    aliases: tuple[str, ...]
+    def __init__(
+        self,
+        name: str,
+        metavar: str,
+        notation: Notation,
+        field: str,
+        help: str,
+        *,
+        report: str | Mapping[str, str] = "",
+        default: str | Rule | None = None,
+        implies: Mapping[str, Callable[[Any], Any]] = _NOTHING,
+        always: bool = False,
+        one_way: bool = False,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.metavar = metavar
+        self.notation = notation
+        self.field = field
+        self.help = help
+        self.report = report
+        self.default = default
+        self.implies = implies
+        self.always = always
+        self.one_way = one_way
+        self.aliases = aliases
 
     @property
     def key(self) -> str:
