@@ -12,8 +12,8 @@ from textual.widgets import Static
 
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens import bindings
-from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.windows.window import Window
+from kvtui.state.host import Benchmark
 
 
 class LeaveScreen(Window):
@@ -24,7 +24,7 @@ class LeaveScreen(Window):
         Binding("enter", "leave", "leave", show=False),
     ]
 
-    def __init__(self, run: LiveRun) -> None:
+    def __init__(self, run: Benchmark) -> None:
         super().__init__()
         self._run = run
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -52,6 +52,7 @@ from kvtui.screens.bench.results import ResultTable
 from kvtui.screens.bench.run import LiveRun, Snapshot, waiting
 from kvtui.screens.bench.runs import RunPicker, stored_runs
 from kvtui.screens.bench.table import Table, comparison, results
+from kvtui.state.host import Host, host_of
 from kvtui.state.session import Change, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.key_line import KeyLine
@@ -59,9 +60,6 @@ from kvtui.widgets.key_name import first_key
 from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import Line, PanelColumn, Section, choose
 from kvtui.widgets.plot import PlotView
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
 
 LOOKS_PER_SECOND = 4
 FIGURE_SECONDS = 0.5
@@ -234,9 +232,7 @@ class BenchScreen(Screen[None]):
     def action_open_run(self) -> None:
         """Ask which run to show."""
         current = self.shown
-        self.app.push_screen(
-            RunPicker("show which run", self._out, None if current is None else current.folder, self._open)
-        )
+        self.host.open(RunPicker("show which run", self._out, None if current is None else current.folder, self._open))
 
     def action_compare_runs(self) -> None:
         """Ask which run to compare the one shown with."""
@@ -244,7 +240,7 @@ class BenchScreen(Screen[None]):
         if run is None:
             self._tell("open a run first, then another to compare it with")
             return
-        self.app.push_screen(RunPicker(f"compare {plain(run.folder.name)} with", self._out, None, self._compare))
+        self.host.open(RunPicker(f"compare {plain(run.folder.name)} with", self._out, None, self._compare))
 
     def action_back(self) -> None:
         """From a comparison to the run, from another run to the one that is going on."""
@@ -312,7 +308,7 @@ class BenchScreen(Screen[None]):
                 self.session.change(bandwidth_gbs=rounded(rate))
                 self._tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); b undoes it")
         except InputError as error:
-            self._app.tell_error(error)
+            self.host.tell_error(error)
 
     @on(OptionList.OptionSelected, "#groups")
     def choose_group(self, event: OptionList.OptionSelected) -> None:
@@ -351,7 +347,7 @@ class BenchScreen(Screen[None]):
         names, width = self._figure_names, line.size.width
         if not names or not width:
             return
-        app = self._app
+        app = self.host
         keys = f"{first_key(app, 'figure-previous')} {first_key(app, 'figure-next')} other figures"
         if self.query_one(PlotView).hidden_panels:
             keys += f"  {first_key(app, 'figure-panel')} next panel"
@@ -359,8 +355,9 @@ class BenchScreen(Screen[None]):
         line.show((Span("─" * 2, Ink.FRAME), Span(f" {words} ", Ink.DIM), Span(fit(f" {keys} ", width), Ink.FAINT)))
 
     @property
-    def _app(self) -> KvtuiApp:
-        return cast("KvtuiApp", self.app)
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self.app)
 
     @property
     def _going(self) -> LiveRun | None:
@@ -385,7 +382,7 @@ class BenchScreen(Screen[None]):
 
     def _start(self, begin: object) -> None:
         self._live = LiveRun(begin, self._worker)  # type: ignore[arg-type]
-        self._app.benchmark = self._live
+        self.host.benchmark = self._live
         self._source, self._comparison, self._seen = "live", None, None
         self._live.start()
         assert self._timer is not None
@@ -519,7 +516,7 @@ class BenchScreen(Screen[None]):
         parts += [machine] if machine else []
         parts += [plain(f"JAX {host['jax']}", 20)] if host.get("jax") else []
         if about and about.get("finished") is None and self._going is None:
-            parts.append(f"unfinished, {first_key(self._app, 'bench-run')} goes on")
+            parts.append(f"unfinished, {first_key(self.host, 'bench-run')} goes on")
         return " · ".join(parts)
 
     def _draw_table(self) -> None:
@@ -553,7 +550,7 @@ class BenchScreen(Screen[None]):
         column.show([*sections, found] if found is not None else sections)
 
     def _sections(self, width: int) -> list[Section]:
-        app, live, run = self._app, self._live, self.shown
+        app, live, run = self.host, self._live, self.shown
         found = []
         if live is not None and live.now.state != "finished":
             found.append(progress_section(live.now, self._case_name(live.now.case), width))

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.css.query import NoMatches
-from textual.events import Resize
-from textual.screen import Screen
 from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
@@ -28,6 +26,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
 from kvtui.screens import bindings
+from kvtui.screens.mode import ModeScreen
 from kvtui.screens.plan.sheet import Sheet, Sorting
 from kvtui.screens.plan.side import MOST_MARKS, PlanSide
 from kvtui.screens.plan.text import (
@@ -40,16 +39,12 @@ from kvtui.screens.plan.text import (
 )
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
-from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.matrix import Grid, MatrixView
-from kvtui.widgets.mode_bar import ModeBar
-from kvtui.widgets.panels import Line, PanelColumn
+from kvtui.widgets.panels import Line
 
 if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
     from kvtui.screens.windows.export import Form
 
-LEAST_COLUMNS, LEAST_ROWS = 60, 18
 SHOW_SECONDS, BREATH_SECONDS, GIVE_WAY_SECONDS = 0.15, 0.001, 0.12
 TOPICS = {
     "used_share": "total",
@@ -68,19 +63,19 @@ TABLE_ACTIONS = {
 Levers = list[Lever | Idle]
 
 
-class PlanScreen(ScenarioActions, Screen[None]):
+class PlanScreen(ScenarioActions, ModeScreen):
     """The table at the left; at the right the cell under the cursor, the frontier, and the levers.
 
     Tables are worked out in a thread, what is in sight first, and only while the screen is shown.
     """
 
+    MODE = "plan"
     AUTO_FOCUS = ""
     CSS_PATH = Path(__file__).with_name("plan.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings.PLAN
 
     def __init__(self, session: Session) -> None:
-        super().__init__(id="plan")
-        self.session = session
+        super().__init__(session)
         self._sheets: dict[MatrixSubject, Sheet] = {}
         self._view: MatrixSubject = "models"
         self._metric = METRICS[2]
@@ -98,36 +93,21 @@ class PlanScreen(ScenarioActions, Screen[None]):
         self._stale = True
         self._drawer = False
 
-    def compose(self) -> ComposeResult:
-        """Title, table and side, a line of words that a filter is typed into, and the keys."""
-        yield ModeBar("plan")
-        yield Line(id="too-small")
+    def body(self) -> ComposeResult:
+        """Title, table and side, and a line of words that a filter is typed into."""
         yield Line(id="title")
         with Horizontal(id="body"):
             yield MatrixView(id="matrix")
             yield PlanSide(id="side")
         yield Line(id="status")
         yield Input(id="wanted", placeholder="rows / columns, such as: qwen3 moe, gemma / h100, b200")
-        yield KeyLine()
 
     def on_mount(self) -> None:
-        """Follow the session and the theme."""
-        self._unsubscribe = self.session.subscribe(self._scenario_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
-        self.call_later(self.query_one(KeyLine).fill)
+        """Without a filter at first."""
         self.query_one("#wanted", Input).display = False
 
-    def on_unmount(self) -> None:
-        """Let go of the session."""
-        self._unsubscribe()
-
-    def on_resize(self, event: Resize) -> None:
+    def resized(self) -> None:
         """Share the height out anew, and draw."""
-        width, height = event.size
-        small = width < LEAST_COLUMNS or height < LEAST_ROWS
-        self.set_class(small, "-too-small")
-        words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
-        self.call_after_refresh(self.query_one("#too-small", Line).show, (Span(words),))
         self._share_out()
         self.call_after_refresh(self.redraw)
 
@@ -147,7 +127,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
     def redraw(self) -> None:
         """Draw everything as it is now."""
-        if not self._sheets or self.has_class("-too-small"):
+        if not self._sheets or self.too_small:
             return
         self._draw_title()
         self._draw_table()
@@ -201,7 +181,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
     def action_switch(self) -> None:
         """Let the cursor keys move in the levers, or in the table again."""
         if self._lever_at is None and not self._levers:
-            self._app.tell("no levers yet")
+            self.host.tell("no levers yet")
             return
         self._use_levers(0 if self._lever_at is None else None)
         if self._lever_at is not None and not self._side.display:
@@ -264,7 +244,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
             return
         row, column = self._cursor
         if self.selected.scenario is None:
-            self._app.tell(self.selected.answer.reason)
+            self.host.tell(self.selected.answer.reason)
             return
         fields = self.sheet.table.fields(row, column)
         self._attempt(lambda session: session.change(**fields))
@@ -273,11 +253,11 @@ class PlanScreen(ScenarioActions, Screen[None]):
         """Mark the cell under the cursor for comparison, or take its mark away."""
         scenario = self.selected.scenario
         if scenario is None:
-            self._app.tell(self.selected.answer.reason)
+            self.host.tell(self.selected.answer.reason)
         elif scenario in self._marks:
             self._marks.remove(scenario)
         elif len(self._marks) == MOST_MARKS:
-            self._app.tell(f"{MOST_MARKS} are marked already: take one away first")
+            self.host.tell(f"{MOST_MARKS} are marked already: take one away first")
         else:
             self._marks.append(scenario)
         self._draw_table()
@@ -290,11 +270,11 @@ class PlanScreen(ScenarioActions, Screen[None]):
             others = marked or [scenario for scenario in (self.selected.scenario,) if scenario is not None]
             marked = [own, *(scenario for scenario in others if scenario != own)]
         if len(marked) < 2:
-            self._app.tell("mark cells to compare, or go to another one")
+            self.host.tell("mark cells to compare, or go to another one")
             return
         from kvtui.screens.plan.compare import CompareScreen
 
-        self._app.push_screen(CompareScreen(tuple(marked)))
+        self.host.open(CompareScreen(tuple(marked)))
 
     def action_explain(self, about: str | None = None) -> None:
         """Explain the figure of the cell under the cursor."""
@@ -302,27 +282,27 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
         scenario = self.selected.scenario
         if scenario is None:
-            self._app.tell(self.selected.answer.reason)
+            self.host.tell(self.selected.answer.reason)
             return
         try:
             shown = Session(scenario)
             _ = shown.plan
         except InputError as error:
-            self._app.tell_error(error)
+            self.host.tell_error(error)
         else:
-            self._app.push_screen(ExplainScreen(shown, about or TOPICS[self._metric.key]))
+            self.host.open(ExplainScreen(shown, about or TOPICS[self._metric.key]))
 
     def action_pick_engine(self) -> None:
         """Choose an engine and its release."""
         from kvtui.screens.plan.pickers import EnginePicker
 
-        self._app.push_screen(EnginePicker(self.session))
+        self.host.open(EnginePicker(self.session))
 
     def action_set_option(self) -> None:
         """Type any option with its value."""
         from kvtui.screens.plan.pickers import option_prompt
 
-        self._app.push_screen(option_prompt(self.session))
+        self.host.open(option_prompt(self.session))
 
     def action_lever(self, at: int) -> None:
         """Go to a lever; the one under the cursor is applied."""
@@ -384,10 +364,6 @@ class PlanScreen(ScenarioActions, Screen[None]):
         self._use_levers(None)
         self.action_move(message.rows, message.columns)
 
-    def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
-        """Do what the clicked row says."""
-        self.run_worker(self.run_action(message.action), exclusive=False)
-
     def _use_levers(self, at: int | None) -> None:
         """Let the cursor be on a lever, or with None in the table."""
         before, self._lever_at = self._lever_at, at
@@ -401,7 +377,8 @@ class PlanScreen(ScenarioActions, Screen[None]):
         width, height = self.size
         self._side.share_out(width, height - AROUND_ROWS, self._lever_at is not None)
 
-    def _scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: Change) -> None:
+        """Begin anew; a hidden screen does when it is shown."""
         self._stale = True
         if self.is_current and self._sheets:
             self._begin()
@@ -436,7 +413,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
                 self._sheets[self._view] = Sheet(table(scenario, self._view))
                 self._own = -1, -1
         except InputError as error:
-            self._app.tell_error(error)
+            self.host.tell_error(error)
             return
         own = self.sheet.table.place(scenario) or (0, 0)
         if own != self._own:
@@ -510,7 +487,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
     def _apply(self, lever: Lever | Idle) -> None:
         if isinstance(lever, Idle):
-            self._app.tell(f"{lever.name}: {lever.reason}")
+            self.host.tell(f"{lever.name}: {lever.reason}")
         else:
             self._attempt(lambda session: session.change(**lever.fields))
 
@@ -543,7 +520,7 @@ class PlanScreen(ScenarioActions, Screen[None]):
 
     def _draw_table(self) -> None:
         """The table, and with it the cell under the cursor."""
-        if not self._sheets or self.has_class("-too-small"):
+        if not self._sheets or self.too_small:
             return
         sheet, found = self.sheet, self.sheet.table
         rows, columns = self._shown()
@@ -606,7 +583,3 @@ class PlanScreen(ScenarioActions, Screen[None]):
     @property
     def _side(self) -> PlanSide:
         return self.query_one(PlanSide)
-
-    @property
-    def _app(self) -> KvtuiApp:
-        return cast("KvtuiApp", self.app)
