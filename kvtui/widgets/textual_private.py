@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from textual import messages
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
@@ -100,7 +101,8 @@ class ClosesOnce(Screen[None]):
             self.dismiss()
 
     async def _on_message(self, message: Message) -> None:
-        if isinstance(message, Event) or not self._asked_to_close:
+        of_textual = isinstance(message, Event) or type(message).__module__ == messages.__name__
+        if of_textual or not self._asked_to_close:
             await super()._on_message(message)
 
 

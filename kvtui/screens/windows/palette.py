@@ -31,7 +31,7 @@ from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 TITLE_CELLS = 34
 
 
-class Palette(ClosesOnce, PagedPalette, inherit_bindings=False):
+class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
     """The command palette with the keys of all windows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,7 +14,7 @@ from kvtui.widgets.key_name import first_key
 from kvtui.widgets.textual_private import ClosesOnce
 
 
-class Window(ClosesOnce, ModalScreen[None]):
+class Window(ModalScreen[None], ClosesOnce):
     """A modal screen with the keys of ``kvtui.state.keys.WINDOW``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings.WINDOW
