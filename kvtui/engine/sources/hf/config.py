@@ -149,7 +149,8 @@ def _read_unknown(text: Config, model_type: str) -> Body:
 def _hints_of_unknown(text: Config) -> list[str]:
     """Fields of an unknown model that speak of another cache; a layer_types of full attention only is none."""
     if set(text.words("layer_types") or ()) - {"full_attention"}:
-        return [f"{text.prefix}layer_types={shown(text.raw('layer_types'))}", *text.cache_hints()]
+        kinds = f"{text.prefix}layer_types={shown(text.raw('layer_types'))} (layers of several kinds)"
+        return [kinds, *text.cache_hints()]
     return text.cache_hints()
 
 
