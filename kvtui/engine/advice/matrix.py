@@ -22,7 +22,7 @@ from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.capacity import room
-from kvtui.engine.planning.parts import budget, device_parts, fits
+from kvtui.engine.planning.parts import budget, device_parts, holds
 from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
@@ -271,7 +271,7 @@ def answer(scenario: Scenario) -> Answer:
         if scenario.engine != "none":
             return _served(scenario)
         parts = device_parts(scenario, scenario.context, scenario.batch)
-        held = fits(scenario, scenario.context, scenario.batch)
+        held = holds(scenario, parts)
         found = room(scenario, None)
         return _answer(scenario, parts, held, found.context, found.sequences, _step(scenario))
     except InputError as error:

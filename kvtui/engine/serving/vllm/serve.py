@@ -8,10 +8,11 @@ changed between releases are in ``vllm_rules``, what a block holds in ``vllm_blo
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes
-from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import GroupShare, Serving
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.spec import Layer
@@ -128,14 +129,13 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
 
 def _pools(scenario: Scenario, found: Rules) -> list[int]:
     """Bytes left for the cache on a device of each stage, never below zero."""
-    measured, prior = scenario.measured, priors(scenario)
-    used = _known(measured, "activation", prior.activation)
-    used += _known(measured, "non_torch", prior.non_torch)
-    used += _known(measured, "graphs", prior.graphs) if found.graphs_counted else 0
-    return [
-        max(0, budget(scenario) - used - _known(measured, "weights", held_weight_bytes(scenario, stage)))
-        for stage in stages(scenario)
-    ]
+    prior = priors(scenario)
+    pools = []
+    for stage in stages(scenario):
+        used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
+        uncounted = 0 if found.graphs_counted else used.graphs
+        pools.append(max(0, budget(scenario) - used.total + uncounted))
+    return pools
 
 
 def priors(scenario: Scenario) -> Overheads:
@@ -147,11 +147,6 @@ def priors(scenario: Scenario) -> Overheads:
         graphs=graph_bytes(max_seqs),
         non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
     )
-
-
-def _known(measured: Overheads | None, field: str, prior: int | None) -> int:
-    value: int | None = None if measured is None else getattr(measured, field)
-    return (prior or 0) if value is None else value
 
 
 def _growth(found: Grouping, block_bytes: int) -> int:
