@@ -23,6 +23,7 @@ LAYER_TYPES: dict[str, ConfigLayerKind] = {
 _SELF: dict[ConfigLayerKind, AttentionKind] = {"full": "full", "sliding": "sliding_window", "chunked": "chunked_local"}
 
 Kinds = Callable[[Config, int], tuple[ConfigLayerKind, ...]]
+"""Gives the kind of each of so many layers of a config, by the rules of a model type. Raises InputError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,10 @@ def optional_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
 
 def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window."""
+    """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window.
+
+    Released files state a window and set use_sliding_window to false: all their layers are full.
+    """
     slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
     first = config.maybe("max_window_layers", least=0, most=LAYERS)
     if config.raw("layer_types") is not None:
@@ -167,7 +171,7 @@ def typed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 def every(period: int) -> Kinds:
     """Each ``period``-th layer full, the others sliding, unless layer_types or sliding_window_pattern say otherwise.
 
-    A sliding_window of null means that there is none.
+    Of 12 layers of a Gemma 3, ``every(6)`` has layers 5 and 11 full. A sliding_window of null means that there is none.
     """
 
     def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -183,7 +187,11 @@ def every(period: int) -> Kinds:
 
 
 def llama4(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full."""
+    """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full.
+
+    no_rope_layers lists a 1 for every layer *with* rotary positions, despite its name: 1, 1, 1, 0 is three chunked
+    layers and a full one.
+    """
     interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
     ropes = config.numbers("no_rope_layers", most=1)
     if config.raw("layer_types") is not None:
@@ -267,7 +275,11 @@ def mtp_layers(config: Config) -> int:
 def share_last(
     config: Config, field: str, mixers: list[Mixer], order: tuple[ConfigLayerKind, ...], shared: int
 ) -> None:
-    """Lets the last ``shared`` layers read K and V of the last layer of their kind before them."""
+    """Lets the last ``shared`` layers of ``mixers`` read K and V of the last layer of their kind before them.
+
+    Of 35 layers of a Gemma 3n, every fifth full, 15 share: a sliding one of them reads layer 18, a full one layer 19.
+    Raises InputError, about ``field``, where there is no such layer.
+    """
     first = len(mixers) - shared
     if first <= 0:
         raise config.error(field, f"{shared} of {len(mixers)} layers leave none that stores K and V")

@@ -1,5 +1,11 @@
 """A Hugging Face config.json, alone or in a model's folder → ModelSpec.
 
+The steps: the JSON object is read; the part of it that describes the language model is found; its ``model_type`` says
+which family reads it (``families.FAMILIES``); the reader gives what each layer caches and weighs (``shape.Body``); and
+what the reader did not look at is held against the tables of ``hints``. For example, a config of model_type qwen3 is
+read by ``plain(_QWEN3, qwen)``, which asks for heads, window and widths; were there a ``kv_lora_rank`` besides, the
+file would be refused with the words "a latent cache".
+
 The file is untrusted: it may be anything, and says nothing that is believed before it is checked. A model type that is
 not known is read only as a plain decoder, and only if no field of it speaks of another kind of cache.
 """
@@ -88,7 +94,11 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
 
 
 def _unwrapped(outer: Config) -> list[Config]:
-    """``outer`` and, inside it, the part that describes the language model."""
+    """``outer`` and, inside it, the part that describes the language model, the innermost last.
+
+    A vision-language model has it under ``text_config``, an omni model under ``thinker_config.text_config``; a plain
+    one is itself that part. Raises InputError where two fields could be it.
+    """
     parts = [outer]
     while len(parts) <= 3:
         found = [field for field in _NESTED if isinstance(parts[-1].raw(field), dict) and parts[-1].raw(field)]
@@ -111,6 +121,7 @@ def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
 
 
 def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
+    """The body as ``family`` reads it. Raises InputError where a field that it did not read speaks of another cache."""
     body = family.read(text)
     text.ignore("lm_head_bias", "use_parallel_residual")
     hints = text.cache_hints()
@@ -123,6 +134,11 @@ def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
 
 
 def _read_unknown(text: Config, model_type: str) -> Body:
+    """The body of a model type that no family reads: a plain decoder's, with a note.
+
+    Its weights are counted only where nothing but a Llama-like decoder can be meant. Raises InputError, with the bounds
+    of what it may cache, where a field speaks of another cache or a size is missing.
+    """
     kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
     if text.raw("use_sliding_window") is False:
         text.ignore("sliding_window", "max_window_layers")
@@ -155,7 +171,11 @@ def _hints_of_unknown(text: Config) -> list[str]:
 
 
 def _bounds(text: Config) -> str:
-    """Least and most bytes per token, from what can be read of ``text``; empty if too little can."""
+    """Least and most bytes per token, from what can be read of ``text``; empty if too little can.
+
+    The least is no cache at all, the most is full attention in every layer: 20 layers with 4 KV heads of 128 elements
+    keep 20 · 2 · 4 · 128 elements of 2 bytes, or 40,960 bytes.
+    """
     try:
         layers = text.maybe("num_hidden_layers", most=LAYERS)
         q, hidden = text.maybe("num_attention_heads"), text.maybe("hidden_size")
@@ -219,6 +239,11 @@ def _published(parts: list[Config]) -> str | None:
 
 
 def _quantization(config: Config) -> str | None:
+    """The weight format of a quantization_config, None where the file leaves it open or it is none of ours.
+
+    quant_method names it (fp8, mxfp4) or the method, whose bits it depends on: awq with 4 bits are int4 weights, and so
+    are compressed-tensors whose first group has the type int and 4 bits.
+    """
     method = (config.text("quant_method") or "").lower()
     algorithm = (config.text("quant_algo") or "").lower()
     if method in _QUANTIZED:

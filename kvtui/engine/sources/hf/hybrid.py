@@ -80,6 +80,7 @@ def qwen_next(config: Config) -> Body:
 
 
 def _deltanet(config: Config, hidden: int) -> Mixer:
+    """A gated DeltaNet layer. Its state is fp32 where the file declares no format; some engines then have 16 bits."""
     keys, values = config.count("linear_num_key_heads"), config.count("linear_num_value_heads")
     if values % keys:
         raise config.error("linear_num_value_heads", f"{values} is not a multiple of linear_num_key_heads {keys}")
@@ -91,6 +92,7 @@ def _deltanet(config: Config, hidden: int) -> Mixer:
 
 
 def _by_kind(config: Config, order: tuple[ConfigLayerKind, ...], **mixers: Mixer) -> tuple[Mixer, ...]:
+    """The mixer of each layer, by the kind in ``order``. Raises InputError for a kind that ``mixers`` has not."""
     for kind in order:
         if kind not in mixers:
             raise config.error("layer_types", f"{kind} layers are not known for this model type")
@@ -174,7 +176,10 @@ def minimax(config: Config) -> Body:
 
 
 def jamba(config: Config) -> Body:
-    """Jamba: Mamba-1, attention and experts each in one layer of a period."""
+    """Jamba: Mamba-1, but attention in one layer of each attn_layer_period; experts in one of each expert_layer_period.
+
+    The offset says which one: a period of 8 with an offset of 4 is layers 4, 12, 20, …
+    """
     hidden, layers = config.count("hidden_size"), layer_count(config)
     attends, routes = _periodic(config, "attn_layer", layers), _periodic(config, "expert_layer", layers)
     traits = Traits(ffn=MIXTRAL)
@@ -197,6 +202,7 @@ def jamba(config: Config) -> Body:
 
 
 def _periodic(config: Config, what: str, layers: int) -> tuple[bool, ...]:
+    """Whether each layer is the one of its period that the fields of ``what`` pick. Raises InputError."""
     period = config.count(f"{what}_period", most=LAYERS)
     offset = config.count(f"{what}_offset", least=0, most=LAYERS)
     if offset >= period:
@@ -205,12 +211,17 @@ def _periodic(config: Config, what: str, layers: int) -> tuple[bool, ...]:
 
 
 def _plain_ssm_bias(config: Config, conv: str, projections: str) -> None:
+    """Leaves the weights uncounted unless convolutions have a bias and projections none, as in all released models."""
     if not config.flag(conv, True) or config.flag(projections):
         config.uncounted.append(f"{config.prefix}{conv} or {projections} is not what released models have")
 
 
 def nemotron_h(config: Config) -> Body:
-    """Nemotron-H and Nemotron-3: each layer is one of Mamba-2 (M), attention (*), MLP (-) or experts (E)."""
+    """Nemotron-H and Nemotron-3: each layer is one of Mamba-2 (M), attention (*), MLP (-) or experts (E).
+
+    "M-M*-" is two Mamba-2 layers, an attention layer and two MLPs. Other models have a mixer and an MLP in every layer;
+    here each counts as one, with one norm.
+    """
     hidden = config.count("hidden_size")
     order = _letters(config, "hybrid_override_pattern", "layers_block_type")
     if order is None:

@@ -107,7 +107,12 @@ def all_indexed(config: Config, layers: int) -> tuple[bool, ...]:
 
 
 def shared_indexers(config: Config, layers: int) -> tuple[bool, ...]:
-    """GLM-5: layers with an indexer of their own, from indexer_types, a pattern, or frequency and offset."""
+    """GLM-5: layers with an indexer of their own, from indexer_types, a pattern, or frequency and offset.
+
+    With index_topk_freq f and index_skip_topk_offset o (2), layers up to o - 1 and every f-th behind have one: f = 4
+    and o = 3 is layers 0, 1, 2, 6, 10, … The others attend to the tokens that the last one before them chose. Raises
+    InputError where the fields contradict each other.
+    """
     stated = config.choices("indexer_types", _INDEXER_TYPES, layers)
     pattern = config.text("index_topk_pattern")
     frequency, offset = config.maybe("index_topk_freq"), config.maybe("index_skip_topk_offset", least=0)
@@ -129,7 +134,11 @@ def shared_indexers(config: Config, layers: int) -> tuple[bool, ...]:
 
 
 def deepseek_v4(config: Config) -> Body:
-    """DeepSeek-V4: a window in every layer, and per layer entries of 4 (with an indexer) or 128 compressed tokens."""
+    """DeepSeek-V4: every layer keeps a window of latents, and most keep compressed ones of older tokens besides.
+
+    compress_ratios has a number per layer (and may have one per MTP layer): 0 is the window alone, 4 an entry for every
+    4 tokens and an indexer that chooses among them, 128 an entry for every 128 tokens. Raises InputError for another.
+    """
     hidden, layers = config.count("hidden_size"), layer_count(config)
     q, dim, rope = config.count("num_attention_heads"), config.count("head_dim"), config.count("qk_rope_head_dim")
     window = config.count("sliding_window", most=CONTEXT)
