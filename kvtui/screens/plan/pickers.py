@@ -15,7 +15,7 @@ from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.values import to_values
-from kvtui.engine.serving.vllm.releases import rules
+from kvtui.engine.serving.vllm.releases import changes
 from kvtui.screens.windows.palette import difference, option_of
 from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
 from kvtui.screens.windows.prompt import PromptScreen
@@ -29,21 +29,6 @@ COLUMNS = (
     Column("at once", 9),
     Column("fits?", 14),
 )
-CHANGES = {
-    "windows": "windowed layers free what they no longer need",
-    "near_equal": "unequal layer kinds are padded into one group",
-    "whole_model_check": "with pipeline stages, the start-up check compares the whole model with one rank",
-    "layer_check": "the start-up check adds up layers without padding",
-    "graphs_counted": "CUDA graphs are subtracted from the pool",
-    "tokens_from_concurrency": "the logged tokens are concurrency × context",
-    "utilization": "another default share of memory",
-    "chunks": "chunked-local layers free what they no longer need",
-    "slots_checked": "more sequences than state blocks are refused",
-    "batches": "two batches are in flight behind a window",
-    "hybrid_caching": "prefix caching is on by default for models with state",
-    "large_tier": "devices of 160 GiB batch 16,384 tokens",
-    "null_block": "the check reserves the block that is never handed out",
-}
 PROMPTED = (
     "kv-pool",
     "gpu-memory-utilization",
@@ -130,18 +115,12 @@ def _releases() -> tuple[str, ...]:
     """vLLM's releases in which what it allocates changed, the newest known first."""
     oldest, newest = (_minor(version) for version in span("vllm")[:2])
     names = [f"0.{minor}" for minor in range(newest, oldest - 1, -1)]
-    first = (newer for newer, older in pairwise(names) if _changed(newer, older))
+    first = (newer for newer, older in pairwise(names) if changes(newer, older))
     return tuple(dict.fromkeys((names[0], *first, names[-1])))
 
 
 def _minor(version: str) -> int:
     return int(version.partition(".")[2])
-
-
-def _changed(newer: str, older: str) -> list[str]:
-    """What release ``newer`` does that ``older`` did not."""
-    one, other = rules(newer), rules(older)
-    return [words for field, words in CHANGES.items() if getattr(one, field) != getattr(other, field)]
 
 
 def _entries(scenario: Scenario) -> Iterator[Entry]:
@@ -177,7 +156,7 @@ def _about(name: str) -> str:
         return "plain arithmetic: no engine's rounding, blocks or reserves"
     if engine != "vllm":
         return f"as {engine} allocates"
-    changed = _changed(version, f"0.{_minor(version) - 1}") if version != span("vllm").oldest else []
+    changed = changes(version, f"0.{_minor(version) - 1}") if version != span("vllm").oldest else []
     if changed:
         return f"new in {version}: {'; '.join(changed)}"
     return "the newest release known" if version == span("vllm").newest else "the oldest release known"

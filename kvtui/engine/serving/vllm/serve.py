@@ -50,7 +50,11 @@ class Layered(NamedTuple):
 
 def serve(scenario: Scenario) -> Serving:
     """The cache of vLLM for ``scenario``. Raises InputError when the weights are unknown and there is no pool."""
-    found = rules(scenario.serving.version)
+    return serve_under(rules(scenario.serving.version), scenario)
+
+
+def serve_under(found: Rules, scenario: Scenario) -> Serving:
+    """``serve`` of a release with the rules ``found``."""
     laid = layered(scenario, found)
     pools = [scenario.kv_pool] * laid.stages if scenario.kv_pool is not None else _pools(scenario, found)
     sizes = [laid.grouping.block_bytes(stage) for stage in range(laid.stages)]
