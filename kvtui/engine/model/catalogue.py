@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from kvtui.engine.basis.catalogue import Catalogue
 from kvtui.engine.basis.errors import UnknownName
-from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
@@ -416,4 +417,4 @@ def _state(part: Fields) -> str:
     return part.choice("state", STATE_FORMATS)
 
 
-_MODELS = Catalog("model", "models.toml", _build)
+_MODELS = Catalogue("model", "models.toml", _build)
