@@ -24,6 +24,7 @@ from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 from kvtui.engine.scenario.setting import typed_fields
 from kvtui.engine.scenario.starting import defaults_for
+from kvtui.engine.scenario.values import fields_of, read_values
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
 KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
@@ -155,17 +156,11 @@ class Session:
             return
         found = defaults_for(device)
         model = find_model(found.model)
-        chosen = {
-            "device": device,
-            "model": model,
-            "model_ref": model.name,
-            "context": found.context,
-            "batch": found.batch,
-            "continuous_batching": found.continuous_batching,
-            "paged_attention": found.paged_attention,
-            "flash_attention": found.flash_attention,
-        }
-        self._put(chosen, (f"defaults of the {device.name}; they stay put once you choose something",))
+        fields = fields_of(read_values(found.values), model, self.scenario.engine)
+        self._put(
+            {"device": device, "model": model, **fields},
+            (f"defaults of the {device.name}; they stay put once you choose something",),
+        )
 
     def step_model(self, by: int) -> None:
         """The next (``by`` 1) or previous (-1) model of the catalogue that works with the rest."""
