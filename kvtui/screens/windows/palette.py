@@ -1,4 +1,4 @@
-"""The command palette: every key's action, every model and device by name, and any option typed with its value."""
+"""The command palette: every key's action, every model and device by name, and any option, named or with its value."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import parse_tokens
@@ -19,7 +20,7 @@ from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
 from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
-from kvtui.engine.scenario.options import Option
+from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option
 from kvtui.state import keys
@@ -32,7 +33,7 @@ TITLE_CELLS = 34
 
 
 class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
-    """The command palette with the keys of all windows."""
+    """The command palette with the keys of all windows; it opens with ``text`` typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -49,8 +50,13 @@ class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
         Binding("ctrl+end", "command_list('last')", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
+        self._text = text
+
+    def on_mount(self) -> None:
+        """Begin with the text."""
+        self.query_one(Input).value = self._text
 
 
 @runtime_checkable
@@ -87,7 +93,7 @@ class Commands(Provider):
         if typed is not None:
             yield Hit(1.0, _line(Content(typed.title), typed), typed.run, text=typed.title)
         matcher = self.matcher(query)
-        for command in (*self._actions(), *self._preferences(), *self._catalogues()):
+        for command in (*self._actions(), *self._options(typed), *self._preferences(), *self._catalogues()):
             score = matcher.match(command.title)
             if score > 0:
                 line = _line(matcher.highlight(command.title), command)
@@ -107,6 +113,15 @@ class Commands(Provider):
                     names = keys.keys_of(key, self._host.settings.keymap)
                     shown = "  ".join(key_name(self._host, name) for name in names)
                     yield Command(key.text, shown, partial(owner.run_action, key.action))
+
+    def _options(self, typed: Command | None) -> Iterator[Command]:
+        """Every option with what it is for: a switch is turned over, any other begins a line for its value."""
+        for option in OPTIONS:
+            if option.switch:
+                if typed is None or typed.title != option.name:
+                    yield Command(option.name, option.help, partial(self._set, option.key, ""))
+            else:
+                yield Command(f"{option.name} {option.metavar}", option.help, partial(self._begin, option))
 
     def _preferences(self) -> Iterator[Command]:
         for name in self.app.available_themes:
@@ -162,6 +177,10 @@ class Commands(Provider):
             session.change(**preset_fields(preset, session.scenario.batch))
         except InputError as error:
             self._host.tell_error(error)
+
+    def _begin(self, option: Option) -> None:
+        """Open the palette again, for the option's value."""
+        self.app.push_screen(Palette(f"{option.name} "))
 
     def _set(self, key: str, text: str) -> None:
         try:
