@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.engines.known import larger_stages
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
@@ -94,16 +95,17 @@ def stages(scenario: Scenario) -> tuple[Stage, ...]:
 def partition(scenario: Scenario) -> tuple[int, ...]:
     """Layers of each pipeline stage: as chosen, or as even as they go.
 
-    Left-over layers are on the first stages, with vLLM on those before the last one (``get_pp_indices``, since 0.8).
+    Left-over layers are on the first stages or on those before the last one, as the engine has it. Example: 26 layers
+    on four stages are 7, 7, 6 and 6 without an engine, and 6, 7, 7 and 6 with vLLM.
     """
     chosen = scenario.serving.partition
     if chosen is not None:
         return chosen
     held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
-    if scenario.engine != "vllm":
-        return held
     larger = len(scenario.model.layers) % scenario.layout.pp
-    return (*held[larger:-1], *held[:larger], held[-1]) if larger else held
+    if not larger or larger_stages(scenario.engine) == "first":
+        return held
+    return (*held[larger:-1], *held[:larger], held[-1])
 
 
 def stage_parts(

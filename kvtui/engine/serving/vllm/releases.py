@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB, MIB
-from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan, release
+from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
 from kvtui.engine.model.caches import Latent, Recurrent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kvtui.engine.device.spec import DeviceSpec
     from kvtui.engine.model.spec import ModelSpec
 
@@ -131,6 +133,10 @@ CHANGES = {
 """What a change of each rule is called; a rule that ends is named as no longer holding."""
 
 
+LARGER_STAGES: LargerStages = "before the last"
+"""``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
+
+
 def changes(newer: str, older: str) -> list[str]:
     """What release ``newer`` does that ``older`` did not, in words; no words where it plans alike."""
     one, other = rules(newer), rules(older)
@@ -157,6 +163,21 @@ def rules(version: str) -> Rules:
         hybrid_caching=at >= (0, 28),
         large_tier=at >= (0, 28),
     )
+
+
+def _milestones() -> Iterator[Milestone]:
+    """Releases that do something new, the newest known and the oldest, newest first."""
+    first, last = (release(version)[1] for version in SPAN[:2])
+    for minor in range(last, first - 1, -1):
+        version = f"0.{minor}"
+        changed = changes(version, f"0.{minor - 1}") if minor > first else []
+        if changed:
+            yield Milestone(version, f"new in {version}: {'; '.join(changed)}")
+        elif minor in (first, last):
+            yield Milestone(version, f"the {'newest' if minor == last else 'oldest'} release known")
+
+
+MILESTONES = tuple(_milestones())
 
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:

@@ -1,8 +1,8 @@
 """vLLM: from a scenario to the blocks, tokens and concurrency of its boot log, without a device.
 
 The pool of a rank is usable memory × utilisation, less weights, what is outside of torch, the profiled activations and,
-since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. Rules that
-changed between releases are in ``vllm_rules``, what a block holds in ``vllm_blocks``, and grouping in ``vllm_groups``.
+since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. What changed
+between releases is in ``releases``, what a block holds in ``blocks``, and how layers are grouped in ``groups``.
 """
 
 from __future__ import annotations
