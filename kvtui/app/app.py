@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.events import AppBlur, AppFocus, Event, InputEvent, Paste
 from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 from textual.theme import Theme
@@ -35,6 +37,7 @@ INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
 KEEP_SECONDS = 2.0
+FROM_TERMINAL = (InputEvent, Paste, AppFocus, AppBlur)
 
 
 def _commands() -> type[Provider]:
@@ -85,11 +88,15 @@ class KvtuiApp(App[None]):
             from kvtui.widgets.ascii_filter import AsciiFilter
 
             add_filter(self, AsciiFilter())
-        self.add_mode("memory", self.memory_screen)
-        self.add_mode("explore", self.explore_screen)
-        self.add_mode("bench", self.bench_screen)
-        self.add_mode("plan", self.plan_screen)
-        self.add_mode("papers", self.papers_screen)
+        screens = {
+            "memory": self.memory_screen,
+            "explore": self.explore_screen,
+            "plan": self.plan_screen,
+            "bench": self.bench_screen,
+            "papers": self.papers_screen,
+        }
+        for mode, make in screens.items():
+            self.add_mode(mode, partial(self._begun, make))
 
     @property
     def canvas_look(self) -> Look:
@@ -112,6 +119,11 @@ class KvtuiApp(App[None]):
     def canvas_ascii(self) -> bool:
         """Whether pictures keep to ASCII."""
         return self.settings.ascii
+
+    async def on_event(self, event: Event) -> None:
+        """Hear nothing from the terminal while there is no screen: keys typed after the one that quits, for example."""
+        if self.screen_stack or not isinstance(event, FROM_TERMINAL):
+            await super().on_event(event)
 
     def on_mount(self) -> None:
         """Take the keymap, notes and themes, and leave the terminal clean when the process is asked to end."""
@@ -216,37 +228,38 @@ class KvtuiApp(App[None]):
         """The screen of mode 1."""
         from kvtui.screens.memory.screen import MemoryScreen
 
-        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed))
+        return MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed)
 
     def explore_screen(self) -> Screen[None]:
         """The screen of mode 2."""
         from kvtui.screens.explore.screen import ExploreScreen
 
-        return self._begun(ExploreScreen(self.session))
+        return ExploreScreen(self.session)
 
     def bench_screen(self) -> Screen[None]:
         """The screen of mode 4."""
         from kvtui.screens.bench.screen import BenchScreen
 
-        return self._begun(BenchScreen(self.session, self.settings))
+        return BenchScreen(self.session, self.settings)
 
     def plan_screen(self) -> Screen[None]:
         """The screen of mode 3."""
         from kvtui.screens.plan.screen import PlanScreen
 
-        return self._begun(PlanScreen(self.session))
+        return PlanScreen(self.session)
 
     def papers_screen(self) -> Screen[None]:
         """The screen of mode 5."""
         from kvtui.screens.papers.screen import PapersScreen
 
-        return self._begun(PapersScreen(self.session))
+        return PapersScreen(self.session)
 
-    def _begun(self, screen: Screen[None]) -> Screen[None]:
-        """A new ``screen`` with the classes of its size, and said to know the style sheets of now.
+    def _begun(self, make: Callable[[], Screen[None]]) -> Screen[None]:
+        """A new screen with the classes of its size, and said to know the style sheets of now.
 
         Textual would come to both after a first layout, and then style and lay out everything again.
         """
+        screen = make()
         tables = (self.HORIZONTAL_BREAKPOINTS, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
         for table, cells in tables:
             screen.add_class([name for least, name in table if cells >= least][-1], update=False)

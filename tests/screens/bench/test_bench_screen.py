@@ -112,7 +112,7 @@ class Benched(KvtuiApp):
         return Screen()
 
     def bench_screen(self) -> Screen[None]:
-        return self._begun(BenchScreen(self.session, self.settings, out=self.out, worker=self.worker))
+        return BenchScreen(self.session, self.settings, out=self.out, worker=self.worker)
 
 
 class Seen:
