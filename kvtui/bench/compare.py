@@ -8,32 +8,18 @@ load averages of both runs are to be read with the verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import hypot, inf, isfinite
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
+from kvtui.bench.host import host_differences
 from kvtui.bench.store import Stored
 from kvtui.cases.table import ColumnValues
 
 SERIES = ("prefill", "decode_step")
 DEVIATIONS = 3
 SIGMA_PER_MAD = 1.4826
-HOST_FIELDS = (
-    "cpu_model",
-    "cores",
-    "platform",
-    "device",
-    "device_kind",
-    "devices",
-    "system",
-    "python",
-    "jax",
-    "jaxlib",
-    "xla_flags",
-    "kvtui",
-)
-"""What must agree for two runs to be of one machine in one state."""
 
 RowVerdict = Literal["same", "faster", "slower", "unjudged", "other case", "status", "only in A", "only in B"]
 
@@ -79,11 +65,6 @@ def compare(a: Stored, b: Stored) -> Comparison:
     alone = [Difference(*key, "", None, None, None, "only in A") for key in first if key not in second]
     alone += [Difference(*key, "", None, None, None, "only in B") for key in second if key not in first]
     return Comparison(host_differences(a.host, b.host), (*both, *alone))
-
-
-def host_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """The fields that say that two runs were not made by one machine in one state, with their values."""
-    return tuple((name, a.get(name), b.get(name)) for name in HOST_FIELDS if a.get(name) != b.get(name))
 
 
 def verdict(a: Spread, b: Spread) -> RowVerdict:

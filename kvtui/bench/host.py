@@ -1,4 +1,4 @@
-"""What the machine is: its processor, the cores and the memory that this process may use."""
+"""What the machine is: its processor, the cores and the memory this process may use; and whether two are the same."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ import functools
 import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kvtui.engine.basis.untrusted import plain
 
 CPUINFO = Path("/proc/cpuinfo")
 FEATURES = ("flags", "Features", "isa")
+HOST_FIELDS = (
+    "cpu_model",
+    "cores",
+    "platform",
+    "device",
+    "device_kind",
+    "devices",
+    "system",
+    "python",
+    "jax",
+    "jaxlib",
+    "xla_flags",
+    "kvtui",
+)
+"""What must agree for two runs to be of one machine in one state."""
+
+
+def host_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """The fields that say that two runs were not made by one machine in one state, with their values."""
+    return tuple((name, a.get(name), b.get(name)) for name in HOST_FIELDS if a.get(name) != b.get(name))
 
 
 def cpu_model() -> str:

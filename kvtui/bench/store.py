@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Self
 
+from kvtui.bench.host import host_differences
 from kvtui.bench.runner import Outcome
 from kvtui.cases import table_csv
 from kvtui.cases.case import Case
@@ -89,7 +90,12 @@ class Writer:
         return [job for job in self.sweep.jobs if (job.case.key, repeat_of(job)) not in done]
 
     def host(self, host: Mapping[str, Any]) -> None:
-        """Note the machine that measures."""
+        """Note the machine that measures. Raises InputError if the run was begun on another, or in another state."""
+        known = self.about.get("host")
+        if isinstance(known, dict):
+            for name, begun, here in host_differences(known, host):
+                raise InputError(f"{name}: the run was begun with {plain(str(begun))}, here it is {plain(str(here))}")
+            return
         self.about["host"] = dict(host)
         self._write_about()
 

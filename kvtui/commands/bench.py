@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
 from kvtui.bench import runner, store, table
-from kvtui.bench.compare import compare, host_differences
+from kvtui.bench.compare import compare
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started
 from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
@@ -277,11 +277,7 @@ def _keep(writer: store.Writer, event: Event) -> Sequence[ColumnValues]:
     """Store what came of ``event``; the table lines of an outcome. Raises InputError on another machine than before."""
     match event:
         case Started(host):
-            known = writer.about.get("host")
-            for name, before, now in host_differences(known, host) if isinstance(known, dict) else ():
-                raise InputError(f"{name}: the run was begun with {plain(str(before))}, here it is {plain(str(now))}")
-            if known is None:
-                writer.host(host)
+            writer.host(host)
         case Outcome():
             return writer.add(event)
     return ()

@@ -29,14 +29,9 @@ def read_out(frame: Frame, column: int, row: int) -> tuple[Reading, ...]:
     """
     if not frame.plot.holds(column, row):
         return ()
-    u, v = _unit(frame, column, row)
+    u, v = frame.unit(column, row)
     found = ((mark.name, _text(frame, mark, u, v)) for mark in frame.panel.marks)
     return tuple(Reading(name, text) for name, text in found if text)
-
-
-def _unit(frame: Frame, column: int, row: int) -> tuple[float, float]:
-    plot = frame.plot
-    return (column - plot.x + 0.5) / plot.width, 1 - (row - plot.y + 0.5) / plot.height
 
 
 def _text(frame: Frame, mark: Mark, u: float, v: float) -> str:

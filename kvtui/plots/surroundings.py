@@ -77,6 +77,11 @@ class Frame:
         """The row of the picture at ``unit`` of the plot area's height, from below."""
         return _row(self.plot.y, self.plot.height, unit)
 
+    def unit(self, column: int, row: int) -> tuple[float, float]:
+        """Where the middle of a cell is in the plot area, from 0 to 1: to the right, and up."""
+        plot = self.plot
+        return (column - plot.x + 0.5) / plot.width, 1 - (row - plot.y + 0.5) / plot.height
+
 
 def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "", legend: bool = True) -> Frame:
     """The frame of a two-dimensional ``panel`` in ``rect``; without ``legend`` the series are named elsewhere."""

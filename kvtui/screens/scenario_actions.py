@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, cast
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens, parse_tokens
 from kvtui.engine.picture.film import CONTEXT_PRESETS, next_context, previous_context
-from kvtui.state.host import Host, host_of
 from kvtui.state.session import Session
 
 if TYPE_CHECKING:
     from textual.screen import Screen
+
+    from kvtui.app.app import KvtuiApp
 
 TOGGLES = {
     "cb": "continuous_batching",
@@ -96,23 +97,23 @@ class ScenarioActions:
         """Open the model picker."""
         from kvtui.screens.windows.pickers import ModelPicker
 
-        self.host.open(ModelPicker(self.host.session))
+        self._app.push_screen(ModelPicker(self._app.session))
 
     def action_pick_device(self) -> None:
         """Open the device picker."""
         from kvtui.screens.windows.pickers import DevicePicker
 
-        self.host.open(DevicePicker(self.host.session))
+        self._app.push_screen(DevicePicker(self._app.session))
 
     def action_set_context(self) -> None:
         """Ask for a context length."""
         from kvtui.screens.windows.prompt import PromptScreen
 
-        session = self.host.session
+        session = self._app.session
         presets = " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS)
         trained = session.scenario.model.max_context
         most = "" if trained is None else f"the model's maximum is {format_tokens(trained)}\n"
-        self.host.open(
+        self._app.push_screen(
             PromptScreen(
                 "context of one sequence, in tokens",
                 format_tokens(session.scenario.context),
@@ -127,18 +128,17 @@ class ScenarioActions:
         """Explain the numbers, beginning with the one called ``about``."""
         from kvtui.screens.windows.explain import ExplainScreen
 
-        self.host.open(ExplainScreen(self.host.session, about))
+        self._app.push_screen(ExplainScreen(self._app.session, about))
 
     @property
-    def host(self) -> Host:
-        """The app."""
-        return host_of(cast("Screen[None]", self).app)
+    def _app(self) -> KvtuiApp:
+        return cast("KvtuiApp", cast("Screen[None]", self).app)
 
     def _toggle(self, name: str) -> None:
         self._attempt(lambda session: session.toggle(TOGGLES[name]))
 
     def _attempt(self, change: Callable[[Session], None]) -> None:
         try:
-            change(self.host.session)
+            change(self._app.session)
         except InputError as error:
-            self.host.tell_error(error)
+            self._app.tell_error(error)

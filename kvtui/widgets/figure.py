@@ -1,8 +1,9 @@
-"""A figure on screen that can be read out, enlarged and moved: worked out and drawn in a thread."""
+"""A figure on screen: worked out and drawn in threads, shown while it is still wanted, and read out where one likes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -11,34 +12,40 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from kvtui.canvas.cells import Cells
+from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
+from kvtui.engine.basis.errors import InputError
 from kvtui.figures.figure import Figure, Panel
+from kvtui.output.lines import wrap
 from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
-from kvtui.widgets.plot import LEAST_HEIGHT, LEAST_WIDTH, words_of
 
 if TYPE_CHECKING:
     from kvtui.plots.draw import DrawnFigure
     from kvtui.plots.readout import Reading
     from kvtui.plots.surroundings import Frame
 
+LEAST_WIDTH, LEAST_HEIGHT = 24, 8
 CROSS = "┼"
 ZOOM, PAN = 0.7, 0.15
 
 
-class Part(NamedTuple):
-    """A part of a panel: from ``low`` to ``high`` of its x and y axes, in their units."""
+class Extent(NamedTuple):
+    """What is shown of a panel: from a low to a high value of its ``x`` and ``y`` axes, in their units."""
 
     x: tuple[float, float]
     y: tuple[float, float]
 
 
 class FigureView(Canvas, can_focus=True):
-    """Shows the plane panels of a figure, a cursor among them, and enlarged parts; the question stands elsewhere.
+    """Shows the plane panels of a figure: all that have room beside each other, or one alone.
 
-    ``shown`` is the figure that is in the picture, and ``hidden_panels`` how many of its panels have no room.
+    A view that is ``readable`` takes the focus: it has a cursor that reads out values, and enlarges parts; its screen
+    says the figure's question. Any other says the question itself, and is only looked at.
+
+    ``shown`` is the figure that is in the picture, ``panel`` the one that stands alone (None: all that have room), and
+    ``hidden_panels`` how many are not in the picture.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(keys.FIGURE)
@@ -53,7 +60,7 @@ class FigureView(Canvas, can_focus=True):
     class Failed(Message):
         """The figure could not be worked out."""
 
-        def __init__(self, error: Exception) -> None:
+        def __init__(self, error: InputError) -> None:
             super().__init__()
             self.error = error
 
@@ -64,37 +71,47 @@ class FigureView(Canvas, can_focus=True):
             super().__init__()
             self.figure = figure
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str, readable: bool = False) -> None:
         super().__init__(id=id)
+        self.can_focus = self._readable = readable
         self.shown: Figure | None = None
         self.panel: int | None = None
         self.hidden_panels = 0
         self.cursor: tuple[int, int] | None = None
         self._picture: DrawnFigure | None = None
         self._drawn: Figure | None = None
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, Extent] = {}
+        self._building: Callable[[], Figure] | None = None
+        self._drawing: Figure | None = None
 
     def work_out(self, build: Callable[[], Figure]) -> None:
         """Show the figure that ``build`` gives in a thread; one that is on its way is given up."""
 
         def run() -> None:
+            found: Figure | InputError
             try:
-                figure = build()
-            except Exception as error:  # noqa: BLE001  said in the figure's place, whatever it is
-                if not get_current_worker().is_cancelled:
-                    self.app.call_from_thread(self.post_message, self.Failed(error))
-                return
+                found = build()
+            except InputError as error:
+                found = error
             if not get_current_worker().is_cancelled:
-                self.app.call_from_thread(self._take, figure)
+                self.app.call_from_thread(self._take, build, found)
 
+        self._building = build
         self.run_worker(run, thread=True, exclusive=True, group="build")
 
-    def _take(self, figure: Figure) -> None:
+    def show(self, figure: Figure) -> None:
+        """Show ``figure``; another one than before is shown whole."""
+        self._building = None
         if self.shown is None or figure.id != self.shown.id:
             self.panel, self.cursor, self._parts = None, None, {}
         self.shown = figure
         self.post_message(self.Built(figure))
         self.draw()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.shown = self._picture = self._building = self._drawing = None
+        self.paint(Cells(*self.size))
 
     def draw(self) -> None:
         """Draw what is shown as it is now, in a thread."""
@@ -102,16 +119,17 @@ class FigureView(Canvas, can_focus=True):
         if self.shown is None or width < LEAST_WIDTH or height < LEAST_HEIGHT:
             return
         if not self.shown.panels:
-            self._picture = None
-            self.paint(words_of(self.shown, width, height))
+            self._picture, self._drawing, self.hidden_panels = None, None, 0
+            self.paint(_words_of(self.shown, width, height))
+            self.post_message(self.Changed(()))
             return
-        figure = replace(self._parted(self.shown), question="")
-        panel, plain = self.panel, self.plain
+        self._drawing = figure = self._parted(self.shown)
+        panel, plain = self.panel, self._plain
 
         def run() -> None:
             from kvtui.plots.draw import draw
 
-            picture = draw(figure, width, height, shaded=plain, panel=panel)
+            picture = draw(figure, width, height, painter="plotext", shaded=plain, panel=panel)
             if not get_current_worker().is_cancelled:
                 self.app.call_from_thread(self._show, picture, figure)
 
@@ -119,12 +137,12 @@ class FigureView(Canvas, can_focus=True):
 
     def next_panel(self) -> None:
         """Show the next panel alone, and after the last all that have room."""
-        count = len(self.shown.panels) if self.shown else 0
-        if count < 2:
+        figure = self.shown
+        if figure is None or len(figure.panels) < 2:
             return
-        self.panel = 0 if self.panel is None else self.panel + 1
-        if self.panel == count:
-            self.panel = None
+        first_alone = bool(self.hidden_panels) or figure.panels[0].spatial
+        following = int(first_alone) if self.panel is None else self.panel + 1
+        self.panel = following if following < len(figure.panels) else None
         self.cursor = None
         self.draw()
 
@@ -135,7 +153,7 @@ class FigureView(Canvas, can_focus=True):
 
     def action_point(self, columns: int, rows: int) -> None:
         """Move the cursor; the first time it appears in the middle of the first panel."""
-        frames = self._picture.frames if self._picture else ()
+        frames = self._frames
         if not frames:
             return
         if self.cursor is None:
@@ -163,7 +181,7 @@ class FigureView(Canvas, can_focus=True):
         if frame is None:
             return
         factor = ZOOM**steps
-        u, v = (0.5, 0.5) if self.cursor is None else _unit(frame, *self.cursor)
+        u, v = (0.5, 0.5) if self.cursor is None else frame.unit(*self.cursor)
         self._show_part(frame, (u - u * factor, u + (1 - u) * factor), (v - v * factor, v + (1 - v) * factor))
 
     def action_pan(self, right: int, up: int) -> None:
@@ -179,41 +197,54 @@ class FigureView(Canvas, can_focus=True):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Read out what the mouse is over."""
-        if self._frame_at(event.x, event.y) is not None:
+        if self._readable and self._frame_at(event.x, event.y) is not None:
             self._point(event.x, event.y)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Larger."""
-        event.stop()
-        self.action_zoom(1)
+        if self._readable:
+            event.stop()
+            self.action_zoom(1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Smaller."""
-        event.stop()
-        self.action_zoom(-1)
+        if self._readable:
+            event.stop()
+            self.action_zoom(-1)
 
     @property
-    def plain(self) -> bool:
+    def _plain(self) -> bool:
         """Whether values are to be shown by characters."""
         return getattr(self.app, "canvas_depth", "rgb") == "none" or getattr(self.app, "canvas_ascii", False)
 
     @property
+    def _frames(self) -> tuple[Frame, ...]:
+        return self._picture.frames if self._picture else ()
+
+    @property
     def _focused(self) -> Frame | None:
         """The panel under the cursor, or the first one."""
-        frames = self._picture.frames if self._picture else ()
-        return (self._frame_at(*self.cursor) if self.cursor else None) or (frames[0] if frames else None)
+        return (self._frame_at(*self.cursor) if self.cursor else None) or next(iter(self._frames), None)
 
     def _frame_at(self, x: int, y: int) -> Frame | None:
-        frames = self._picture.frames if self._picture else ()
-        return next((frame for frame in frames if frame.plot.holds(x, y)), None)
+        return next((frame for frame in self._frames if frame.plot.holds(x, y)), None)
 
     def _point(self, x: int, y: int) -> None:
         if self.cursor != (x, y):
             self.cursor = x, y
             self._paint_picture()
 
+    def _take(self, build: Callable[[], Figure], found: Figure | InputError) -> None:
+        """What became of ``build``, unless something else was asked for meanwhile."""
+        if self._building is not build:
+            return
+        if isinstance(found, InputError):
+            self.post_message(self.Failed(found))
+        else:
+            self.show(found)
+
     def _show(self, picture: DrawnFigure, figure: Figure) -> None:
-        if not self.is_attached or picture.cells.glyph.shape != (self.size.height, self.size.width):
+        if self._drawing is not figure or picture.cells.glyph.shape != (self.size.height, self.size.width):
             return
         self._picture, self._drawn = picture, figure
         self.hidden_panels = len(figure.panels) - len(picture.shown)
@@ -229,9 +260,7 @@ class FigureView(Canvas, can_focus=True):
         if self.cursor is not None and (frame := self._frame_at(*self.cursor)) is not None:
             from kvtui.plots.readout import read_out
 
-            cells = Cells(cells.width, cells.height)
-            drawn = self._picture.cells
-            cells.glyph[:], cells.ink[:], cells.under[:] = drawn.glyph, drawn.ink, drawn.under
+            cells = deepcopy(cells)
             cells.put(*self.cursor, CROSS, Ink.BRIGHT)
             readings = read_out(frame, *self.cursor)
         self.paint(cells)
@@ -247,22 +276,28 @@ class FigureView(Canvas, can_focus=True):
         lower, left = (frame.place.y, frame.place.x) if horizontal else (frame.place.x, frame.place.y)
         found = tuple(lower.value(u) for u in across), tuple(left.value(v) for v in upward)
         x, y = found[::-1] if horizontal else found
-        self._parts[number] = Part((x[0], x[1]), (y[0], y[1]))
+        self._parts[number] = Extent((x[0], x[1]), (y[0], y[1]))
         self.draw()
 
     def _parted(self, figure: Figure) -> Figure:
-        panels = [_within(panel, self._parts.get(number)) for number, panel in enumerate(figure.panels)]
-        return replace(figure, panels=tuple(panels))
+        """``figure`` as it is drawn: the parts that are shown of its panels, and the question if it stands here."""
+        panels = tuple(_within(panel, self._parts.get(number)) for number, panel in enumerate(figure.panels))
+        return replace(figure, question="" if self._readable else figure.question, panels=panels)
 
 
-def _within(panel: Panel, part: Part | None) -> Panel:
-    """The part of ``panel`` that ``part`` shows; categories have no parts."""
-    if part is None or panel.spatial:
+def _within(panel: Panel, extent: Extent | None) -> Panel:
+    """``panel`` with axes of no more than ``extent``; categories stay whole."""
+    if extent is None or panel.spatial:
         return panel
-    x = panel.x if panel.categories else replace(panel.x, low=part.x[0], high=part.x[1])
-    return replace(panel, x=x, y=replace(panel.y, low=part.y[0], high=part.y[1]))
+    x = panel.x if panel.categories else replace(panel.x, low=extent.x[0], high=extent.x[1])
+    return replace(panel, x=x, y=replace(panel.y, low=extent.y[0], high=extent.y[1]))
 
 
-def _unit(frame: Frame, x: int, y: int) -> tuple[float, float]:
-    plot = frame.plot
-    return (x - plot.x + 0.5) / plot.width, 1 - (y - plot.y + 0.5) / plot.height
+def _words_of(figure: Figure, width: int, height: int) -> Cells:
+    """A figure without panels: its title and why."""
+    cells = Cells(width, height)
+    cells.put(0, 0, fit(figure.title, width), Ink.BRIGHT)
+    lines = [line for note in figure.notes for line in wrap(note, width, 0)]
+    for y, line in enumerate(lines, 2):
+        cells.put(0, y, line, Ink.DIM)
+    return cells

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.timer import Timer
 
 from kvtui.canvas.cells import Cells, fit
@@ -19,6 +19,7 @@ from kvtui.plots.camera import STEP, Camera, CameraAxis
 from kvtui.plots.pointer import Cursor
 from kvtui.plots.style import Style
 from kvtui.state import keys
+from kvtui.widgets.key_bindings import bindings
 
 DEGREES_PER_COLUMN, DEGREES_PER_ROW = 2.0, 4.0
 SPIN_DEGREES_PER_SECOND = 20.0
@@ -28,18 +29,7 @@ LEAST_READING_HEIGHT = 4
 class SurfaceView(Canvas, can_focus=True):
     """Shows a panel in space, and in its last row what the cursor points at; ``clock`` gives seconds."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            key.keys,
-            key.action,
-            key.label,
-            show=key.footer,
-            tooltip=key.text,
-            id=key.id,
-            group=Binding.Group(key.together, compact=True) if key.together else None,
-        )
-        for key in keys.SURFACE
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(keys.SURFACE)
 
     def __init__(self, *, id: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(id=id)

@@ -11,8 +11,11 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
+from uuid import uuid4
 
-DELAY = float(os.environ.get("PRETEND_SECONDS", "0"))
+GATE = "PRETEND_GATE"
+"""The variable that names a folder: each answer takes a file from it, and waits for one where there is none."""
 
 
 def say(event: object) -> None:
@@ -30,6 +33,22 @@ def figures(case: dict) -> tuple[dict, dict]:
     return record, {"decode_step": samples}
 
 
+def let_through(gate: Path, answers: int) -> None:
+    """Let the worker give so many more answers."""
+    gate.mkdir(exist_ok=True)
+    for _ in range(answers):
+        (gate / uuid4().hex).touch()
+
+
+def pass_gate() -> None:
+    """Wait until an answer may be given."""
+    while gate := os.environ.get(GATE):
+        for file in Path(gate).iterdir():
+            file.unlink()
+            return
+        time.sleep(0.005)
+
+
 def answer(job: dict) -> None:
     say({"event": "stage", "id": job["id"], "stage": "compile"})
     match job["case"]["batch"]:
@@ -42,7 +61,7 @@ def answer(job: dict) -> None:
         case 17:
             print("the device caught \x1b[31mfire", file=sys.stderr, flush=True)
             sys.exit(9)
-    time.sleep(DELAY)
+    pass_gate()
     record, samples = figures(job["case"])
     if job["case"]["batch"] == 15:
         record, samples = {"status": "error", "message": "ValueError: no"}, {}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench.compare import Spread, compare, host_differences, joined, verdict
+from kvtui.bench.compare import Spread, compare, joined, verdict
+from kvtui.bench.host import host_differences
 from kvtui.bench.store import Stored
 from kvtui.cases.groups import find_groups
 from kvtui.cases.table import ColumnValues, table_row

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from kvtui.cases.protocol import Budget, Job
 from kvtui.cases.sweep import Sweep, sweep
 from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.engine.basis.errors import InputError
-from tests.bench.pretend_worker import figures
+from tests.bench.pretend_worker import GATE, figures, let_through
 from tests.paths import ROOT
 
 PUBLISHED = [
@@ -171,16 +170,16 @@ def heard(event):
 worker = [sys.executable, {str(Path(__file__).with_name("pretend_worker.py"))!r}]
 run(writer.sweep.jobs, heard, command=worker)
 """
-    environment = {**os.environ, "PRETEND_SECONDS": "0.05"}
+    let_through(tmp_path / "gate", 3)
+    environment = {**os.environ, GATE: str(tmp_path / "gate")}
     app = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
     assert app.stdout is not None
     folder = Path([app.stdout.readline() for _ in range(3)][-1].strip())
-    time.sleep(0.02)
     os.kill(app.pid, signal.SIGKILL)
     app.wait()
     app.stdout.close()
     done = len(read(folder).measured)
-    assert 3 <= done < len(small().jobs)
+    assert done == 3
     assert find_run(folder.parent, unfinished=True) == folder
     writer = Writer.again(folder)
     assert len(writer.jobs_left) == len(small().jobs) - done

@@ -111,8 +111,9 @@ def test_values_without_a_place_on_a_logarithmic_axis_are_said():
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_panels_stand_apart_or_one_at_a_time(size):
     picture = draw(MANY, *size)
-    if len(picture.shown) < len(MANY.panels):
-        assert "panel 1 of 3" in picture.cells.text()
+    alone = len(picture.shown) < len(MANY.panels)
+    assert alone == (size == (80, 24))
+    assert ("panel 1 of 3" in picture.cells.text()) == alone
     for i, a in enumerate(picture.frames):
         assert a.rect.width >= PANEL_WIDTH
         assert a.rect.height >= PANEL_HEIGHT - 1
@@ -168,8 +169,11 @@ def test_hostile_figures_are_drawn_at_any_size(name):
     text = render_text(HOSTILE[name], 80)
     assert text.isprintable() or not set(text) & {chr(c) for c in (*range(10), *range(11, 32), 127)}
     assert all(len(line) <= 80 for line in text.split("\n"))
-    if name in {"empty", "all missing", "no marks", "log of nothing", "no tile", "holes"}:
-        assert "no values to show" in text
+
+
+@pytest.mark.parametrize("name", ["empty", "all missing", "no marks", "log of nothing", "no tile", "holes"])
+def test_a_figure_without_values_says_so(name):
+    assert "no values to show" in render_text(HOSTILE[name], 80)
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=by_id)

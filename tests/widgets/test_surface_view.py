@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Panel, Surface, floats
@@ -35,6 +36,8 @@ def panel() -> Panel:
 class Host(App[None]):
     """Nothing but the widget, and a clock that the test moves."""
 
+    pilot: Pilot[None]
+
     def __init__(self, motion: str = "full", fps: int = 10) -> None:
         super().__init__()
         self.settings = SimpleNamespace(motion=motion, fps=fps)
@@ -55,6 +58,7 @@ def run(test: Callable[[Host], Awaitable[None]], size: tuple[int, int] = (80, 24
     async def inside() -> None:
         app = Host(**settings)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
+            app.pilot = pilot
             app.view.focus()
             app.view.show(panel())
             await pilot.pause()
@@ -64,10 +68,10 @@ def run(test: Callable[[Host], Awaitable[None]], size: tuple[int, int] = (80, 24
 
 
 async def press(app: Host, *keys: str) -> None:
+    """Press ``keys``, and wait until everything that they set off has been done."""
     for key in keys:
         app.simulate_key(key)
-    await app._animator.wait_until_complete()
-    await asyncio.sleep(0.15)
+        await app.pilot.pause()
 
 
 def last_row(app: Host) -> str:

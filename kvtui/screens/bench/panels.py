@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +11,13 @@ from kvtui.bench.store import Stored
 from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.palette import Ink
+from kvtui.cases.table import is_number
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.screens.bench.choice import Choice
-from kvtui.screens.bench.run import Snapshot
+from kvtui.screens.bench.choice import Choice, seconds_per_case
+from kvtui.screens.bench.run import RunNow
+from kvtui.screens.bench.state import BenchState, Compared
 from kvtui.widgets.panels import Section
 
 INTRO = (
@@ -34,6 +36,61 @@ STATES = {
 LEAST_LOG_ROWS = 3
 
 
+def title(state: BenchState, resume: str) -> str:
+    """What is shown, in one line; the key ``resume`` goes on with a run that is not finished."""
+    run = state.run
+    match state.shown:
+        case Compared(a, b, found):
+            hosts = ", ".join(name for name, _, _ in found.hosts)
+            differ = f" · machines differ in {hosts}" if hosts else ""
+            counts = f"{len(found.changed)} of {len(found.rows)} differ beyond noise"
+            loads = [one.host.get("load_average") for one in (a, b)]
+            busy = f" · load {loads[0]:.1f} and {loads[1]:.1f}" if all(map(is_number, loads)) else ""
+            return f"A {plain(a.folder.name)}  B {plain(b.folder.name)} · {counts}{busy}{differ}"
+        case _ if run is None:
+            return f"{state.choice.what} {state.choice.size} · predicted, not measured"
+    about, host = run.about, run.host
+    parts = [plain(run.folder.name, limit=60)]
+    if about:
+        parts.append(plain(f"{about.get('what')} {about.get('size')}", limit=40))
+    cases = len(run.measured) or len({row["case"] for row in run.rows})
+    parts.append(f"{cases} case{'' if cases == 1 else 's'}")
+    machine = machine_name(host)
+    parts += [machine] if machine else []
+    parts += [plain(f"JAX {host['jax']}", 20)] if host.get("jax") else []
+    if about and about.get("finished") is None and not state.going:
+        parts.append(f"unfinished, {resume} goes on")
+    return " · ".join(parts)
+
+
+def ended(now: RunNow) -> str:
+    """What a run came to that is over and did not fail."""
+    if now.state == "cancelled":
+        return f"cancelled; {now.done} of {now.total} cases are kept"
+    failed = sum(1 for row in now.rows if row["status"] not in (None, "ok"))
+    return f"benchmark done: {now.total} cases{f', {failed} rows failed' if failed else ''}"
+
+
+def sections(
+    state: BenchState, scenario: Scenario, width: int, key: Callable[[str], str], missing: str
+) -> list[Section]:
+    """Everything to be said of ``state`` beside the table; ``key`` names the key of an action.
+
+    ``missing`` says what must be installed before anything can be measured; empty if nothing must.
+    """
+    shown = []
+    if state.begun is not None and state.begun.state != "finished":
+        shown.append(progress_section(state.begun, width))
+    if not state.going:
+        pace = seconds_per_case(state.choice, (about for _, about in state.runs))
+        shown.append(choice_section(state.choice, pace, key("bench-size")))
+    if missing:
+        shown.append(Section("JAX", wrapped(missing, width, Ink.WARN), rank=0))
+    if state.run is not None:
+        shown.append(machine_section(state.run, scenario, width, key("bench-bandwidth")))
+    return shown
+
+
 def choice_section(choice: Choice, pace: tuple[float, bool], key: str) -> Section:
     """What ``choice`` comes to, at ``pace`` seconds per case (seen, or else a guess); ``key`` changes the size."""
     sweep, (seconds, seen) = choice.sweep, pace
@@ -48,8 +105,8 @@ def choice_section(choice: Choice, pace: tuple[float, bool], key: str) -> Sectio
     return Section("size", rows, rank=1, actions=("next_size", None, None))
 
 
-def progress_section(now: Snapshot, name: str, width: int) -> Section:
-    """How far a run is; ``name`` is the case under way."""
+def progress_section(now: RunNow, width: int) -> Section:
+    """How far a run is."""
     word, ink = STATES[now.state]
     if now.pausing:
         word, ink = "pausing after this case", Ink.WARN
@@ -62,7 +119,7 @@ def progress_section(now: Snapshot, name: str, width: int) -> Section:
         (Span(word, ink),),
     ]
     if now.case is not None:
-        rows += wrapped(f"{name}: {now.stage}", width, Ink.TEXT)[:2]
+        rows += wrapped(f"{now.case_name}: {now.stage}", width, Ink.TEXT)[:2]
     elif now.message:
         rows += wrapped(now.message, width, Ink.BAD)[:4]
     if now.last:

@@ -9,36 +9,37 @@ from textual.message import Message
 from textual.widgets import DataTable
 
 from kvtui.canvas.cells import fit
-from kvtui.screens.bench.table import MARKS, Cell, Column, Line, Table
+from kvtui.screens.bench.state import Order
+from kvtui.screens.bench.table import MARKS, TableCell, TableColumn, TableLine, TableLines
 from kvtui.widgets.ink import ink
 
 SCROLLBAR = 1
 
 
 class ResultTable(DataTable[Text]):
-    """Shows a ``Table`` with the columns that fit; says by ``Described`` which line the cursor is on."""
+    """Shows a ``TableLines`` with the columns that fit; says by ``Described`` which line the cursor is on."""
 
     class Described(Message):
         """The cursor is on ``line``, or on none."""
 
-        def __init__(self, line: Line | None) -> None:
+        def __init__(self, line: TableLine | None) -> None:
             super().__init__()
             self.line = line
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=0)
-        self.columns_shown: tuple[Column, ...] = ()
-        self._lines: dict[str, Line] = {}
+        self.columns_shown: tuple[TableColumn, ...] = ()
+        self._lines: dict[str, TableLine] = {}
         self._heads: tuple[str, ...] = ()
-        self._texts: dict[tuple[str, str], Cell] = {}
+        self._texts: dict[tuple[str, str], TableCell] = {}
 
-    def fill(self, table: Table, sort: str | None, descending: bool, under_way: str | None) -> None:
-        """Show ``table`` sorted by the column ``sort``; lines of the case ``under_way`` are marked."""
+    def fill(self, table: TableLines, order: Order, under_way: str | None) -> None:
+        """Show ``table`` in ``order``; lines of the case ``under_way`` are marked."""
         columns = table.fitting(self.size.width - SCROLLBAR)
         if not columns:
             return
-        lines = {line.key: line for line in table.sorted(sort, descending)}
-        heads = tuple(_head(column, sort, descending) for column in columns)
+        lines = {line.key: line for line in table.sorted(order)}
+        heads = tuple(_head(column, order) for column in columns)
         if heads != self._heads or list(lines) != list(self._lines):
             self._rebuild(columns, heads, lines, under_way)
         self._lines = lines
@@ -51,7 +52,7 @@ class ResultTable(DataTable[Text]):
         self._describe()
 
     def _rebuild(
-        self, columns: tuple[Column, ...], heads: tuple[str, ...], lines: dict[str, Line], case: str | None
+        self, columns: tuple[TableColumn, ...], heads: tuple[str, ...], lines: dict[str, TableLine], case: str | None
     ) -> None:
         current, top = self._current(), self.scroll_y
         if heads != self._heads:
@@ -70,11 +71,11 @@ class ResultTable(DataTable[Text]):
             self.move_cursor(row=list(lines).index(current.key), scroll=False)
             self.call_after_refresh(self.scroll_to, y=top, animate=False)
 
-    def _text(self, cell: Cell, column: Column) -> Text:
+    def _text(self, cell: TableCell, column: TableColumn) -> Text:
         style = ink(self.app, cell.ink) if cell.ink else Style()
         return Text(_placed(cell.text, column), style=style, no_wrap=True)
 
-    def _current(self) -> Line | None:
+    def _current(self) -> TableLine | None:
         keys = list(self._lines)
         return self._lines[keys[self.cursor_row]] if 0 <= self.cursor_row < len(keys) else None
 
@@ -83,19 +84,19 @@ class ResultTable(DataTable[Text]):
         self.post_message(self.Described(self._current()))
 
 
-def _placed(text: str, column: Column) -> str:
+def _placed(text: str, column: TableColumn) -> str:
     """``text`` in the column's width, beside a blank; padded here, since Rich takes blanks at an end away."""
     shown = fit(text, min(len(text), column.width - 1))
     return shown.rjust(column.width) if column.right else shown
 
 
-def _head(column: Column, sort: str | None, descending: bool) -> str:
-    if column.key != sort:
+def _head(column: TableColumn, order: Order) -> str:
+    if column.key != order.key:
         return column.title
-    return f"{column.title.rstrip()}{'▼' if descending else '▲'}"
+    return f"{column.title.rstrip()}{'▼' if order.descending else '▲'}"
 
 
-def _marked(line: Line, column: Column, case: str | None) -> Cell:
+def _marked(line: TableLine, column: TableColumn, case: str | None) -> TableCell:
     cell = line.cells[column.key]
     if case is None or line.case != case:
         return cell

@@ -1,16 +1,15 @@
-"""A benchmark that is going on: it runs in a thread of its own and is looked at as snapshots that never change."""
+"""A benchmark that is going on: it runs in a thread of its own, and is looked at as values that never change."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from kvtui.bench import store
-from kvtui.bench.compare import host_differences
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.bench.table import ms
 from kvtui.cases.sweep import Sweep, repeat_of
@@ -21,19 +20,23 @@ from kvtui.engine.basis.untrusted import plain
 LINES = 200
 END_SECONDS = 5.0
 
-State = Literal["starting", "running", "paused", "finished", "cancelled", "failed"]
+RunState = Literal["starting", "running", "paused", "finished", "cancelled", "failed"]
 OVER = ("finished", "cancelled", "failed")
 
 
-class Snapshot(NamedTuple):
-    """Where a run stands.
+@dataclass(frozen=True, slots=True, eq=False)
+class RunNow:
+    """A run at one moment.
 
     ``done`` of ``total`` cases; ``case`` is the key of the one under way and ``stage`` what it has come to;
     ``seconds_left`` is None while nothing is known of it. ``last`` says what the last case came to, ``message`` why a
-    run failed. ``pausing``: the case under way ends before the pause begins.
+    run failed. ``pausing``: the case under way ends before the pause begins. ``lines`` are the newest of the log.
+
+    ``rows`` has a table line for every row of the sweep, with a prediction and no status while it waits. ``stored`` is
+    what has been measured, as it would be read from the folder; both are there as soon as there is a folder.
     """
 
-    state: State
+    state: RunState = "starting"
     done: int = 0
     total: int = 0
     case: str | None = None
@@ -42,29 +45,37 @@ class Snapshot(NamedTuple):
     last: str = ""
     message: str = ""
     pausing: bool = False
+    lines: tuple[str, ...] = ()
+    rows: tuple[ColumnValues, ...] = ()
+    stored: store.Stored | None = None
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come."""
         return self.state in OVER
 
+    @property
+    def folder(self) -> Path | None:
+        """Where results are put; None before there is a folder."""
+        return None if self.stored is None else self.stored.folder
+
+    @property
+    def case_name(self) -> str:
+        """The group and the label of the case under way; empty if there is none."""
+        return next((f"{row['group']}, {row['label']}" for row in self.rows if row["case"] == self.case), "")
+
 
 class LiveRun:
-    """Runs a sweep into a folder, begun by ``begin`` in the run's own thread.
+    """Runs a sweep into a folder, begun by ``begin`` in the run's own thread; ``now`` is where it stands.
 
-    ``about`` says what was asked, ``command`` starts another worker than this interpreter's.
+    ``command`` starts another worker than this interpreter's.
     """
 
     def __init__(self, begin: Callable[[], store.Writer], command: Sequence[str] | None = None) -> None:
         self._begin, self._command = begin, command
         self._control = Control()
         self._lock = Lock()
-        self._now = Snapshot("starting")
-        self._lines: deque[str] = deque(maxlen=LINES)
-        self._names: dict[str, str] = {}
-        self._writer: store.Writer | None = None
-        self._rows: list[ColumnValues] = []
-        self._places: dict[tuple[str, int], list[int]] = {}
+        self._now = RunNow()
         self._thread = Thread(target=self._run, name="kvtui-bench", daemon=True)
 
     def start(self) -> None:
@@ -72,35 +83,10 @@ class LiveRun:
         self._thread.start()
 
     @property
-    def now(self) -> Snapshot:
-        """Where the run stands."""
+    def now(self) -> RunNow:
+        """Where the run stands; the same value until something has changed."""
         with self._lock:
             return self._now
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The newest lines of the log, oldest first."""
-        with self._lock:
-            return tuple(self._lines)
-
-    @property
-    def folder(self) -> Path | None:
-        """Where results are put; None before there is a folder."""
-        return None if self._writer is None else self._writer.folder
-
-    @property
-    def rows(self) -> list[ColumnValues]:
-        """A table line for every row of the sweep; those that wait have a prediction and no status."""
-        return list(self._rows)
-
-    def stored(self) -> store.Stored | None:
-        """What has been measured up to now, as it would be read from the folder; None before there is one."""
-        writer = self._writer
-        if writer is None:
-            return None
-        return store.Stored(
-            writer.folder, writer.about, [row for row in self._rows if row["status"]], list(writer.measured)
-        )
 
     def pause(self) -> None:
         """Let the case under way finish, and begin no other until ``resume``."""
@@ -108,14 +94,15 @@ class LiveRun:
         with self._lock:
             if not self._now.over:
                 idle = self._now.case is None
-                self._now = self._now._replace(pausing=not idle, state="paused" if idle else self._now.state)
+                self._now = replace(self._now, pausing=not idle, state="paused" if idle else self._now.state)
 
     def resume(self) -> None:
         """Go on."""
         self._control.resume()
-        self._change(pausing=False)
-        if self.now.state == "paused":
-            self._change(state="running")
+        with self._lock:
+            if not self._now.over:
+                state: RunState = "running" if self._now.state == "paused" else self._now.state
+                self._now = replace(self._now, pausing=False, state=state)
 
     def cancel(self) -> None:
         """End the run now. The case under way is lost, and what was measured before is kept."""
@@ -127,60 +114,80 @@ class LiveRun:
         self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
-        state: State = "failed"
-        message = ""
+        state: RunState = "failed"
+        message, told = "", {}
         try:
-            self._writer = writer = self._begin()
-            self._names = {row.case.key: f"{row.group}, {row.label}" for row in reversed(writer.sweep.rows)}
-            self._rows, self._places = waiting(writer.sweep)
-            for one in writer.measured:
-                self._put(one.case, one.repeat, _rows_of(writer.sweep, one))
+            writer = self._begin()
+            listener = _Listener(writer, self._control, self._change)
             jobs, device = writer.jobs_left, writer.about.get("device")
-            self._say(f"{len(jobs)} cases, results in {writer.folder}")
-            self._change(total=len(jobs))
-            finished = False
+            self._change(f"{len(jobs)} cases, results in {writer.folder}", total=len(jobs), **listener.told())
             try:
-                end = run(
+                state = run(
                     jobs,
-                    self._heard,
+                    listener,
                     control=self._control,
                     device=device if isinstance(device, str) else None,
                     command=self._command,
                 )
-                state, finished = end, end == "finished"
             finally:
-                writer.close(finished)
+                writer.close(state == "finished")
+                told = listener.told()
         except (BackendError, InputError, OSError, ValueError) as error:
             state, message = "failed", plain(str(error), limit=400)
-        self._say(f"{state}{': ' if message else ''}{message}")
-        self._change(state=state, message=message, case=None, stage="", seconds_left=None, pausing=False)
+        self._change(
+            f"{state}{': ' if message else ''}{message}",
+            **told,
+            state=state,
+            message=message,
+            case=None,
+            stage="",
+            seconds_left=None,
+            pausing=False,
+        )
 
-    def _heard(self, event: Event) -> None:
-        writer = self._writer
-        assert writer is not None
+    def _change(self, line: str = "", **fields: Any) -> None:
+        """Put ``fields`` into what is seen of the run, and ``line`` at the end of its log."""
+        with self._lock:
+            if line:
+                said = f"{time.strftime('%H:%M:%S')} {plain(line, limit=400)}"
+                fields["lines"] = (*self._now.lines, said)[-LINES:]
+            self._now = replace(self._now, **fields)
+
+
+class _Listener:
+    """Stores what the runner tells, and hands on by ``change`` what is to be seen of it."""
+
+    def __init__(self, writer: store.Writer, control: Control, change: Callable[..., None]) -> None:
+        self._writer, self._control, self._change = writer, control, change
+        self._names = {row.case.key: f"{row.group}, {row.label}" for row in reversed(writer.sweep.rows)}
+        self._rows, self._places = waiting(writer.sweep)
+        for one in writer.measured:
+            self._put(one.case, one.repeat, _rows_of(writer.sweep, one))
+
+    def __call__(self, event: Event) -> None:
         match event:
             case Started(host):
-                self._check_host(writer, host)
-                self._say(f"worker ready, JAX {host.get('jax') or 'unknown'} on {host.get('device') or 'its device'}")
+                self._writer.host(host)
+                said = f"worker ready, JAX {host.get('jax') or 'unknown'} on {host.get('device') or 'its device'}"
+                self._change(said, **self.told())
             case Progress():
                 self._progress(event)
             case Outcome(job, record, _):
-                rows = writer.add(event)
+                rows = self._writer.add(event)
                 self._put(job.case.key, repeat_of(job), rows)
                 said = _outcome(rows, record)
-                self._say(f"{self._names[job.case.key]}: {said}")
-                self._change(last=said)
+                self._change(f"{self._names[job.case.key]}: {said}", last=said, **self.told())
+
+    def told(self) -> dict[str, Any]:
+        """The table and the results as they are now."""
+        writer = self._writer
+        done = [row for row in self._rows if row["status"]]
+        stored = store.Stored(writer.folder, dict(writer.about), done, list(writer.measured))
+        return {"rows": tuple(self._rows), "stored": stored}
 
     def _put(self, case: str, repeat: int, rows: Sequence[ColumnValues]) -> None:
         for place, row in zip(self._places.get((case, repeat), ()), rows, strict=False):
             self._rows[place] = row
-
-    def _check_host(self, writer: store.Writer, host: Any) -> None:
-        known = writer.about.get("host")
-        for name, before, now in host_differences(known, host) if isinstance(known, dict) else ():
-            raise InputError(f"{name}: the run was begun with {plain(str(before))}, here it is {plain(str(now))}")
-        if known is None:
-            writer.host(host)
 
     def _progress(self, event: Progress) -> None:
         job = event.under_way
@@ -194,15 +201,6 @@ class LiveRun:
             seconds_left=event.seconds_left,
             pausing=self._control.paused and not paused,
         )
-
-    def _change(self, **fields: Any) -> None:
-        with self._lock:
-            if not self._now.over:
-                self._now = self._now._replace(**fields)
-
-    def _say(self, text: str) -> None:
-        with self._lock:
-            self._lines.append(f"{time.strftime('%H:%M:%S')} {plain(text, limit=400)}")
 
 
 def waiting(sweep: Sweep) -> tuple[list[ColumnValues], dict[tuple[str, int], list[int]]]:

@@ -68,7 +68,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
                 yield FigureList(id="figures")
                 yield PanelColumn(id="form")
             with Vertical(id="right"):
-                yield FigureView(id="figure")
+                yield FigureView(id="figure", readable=True)
                 yield SurfaceView(id="space")
         yield Line(id="reading")
         yield KeyLine()
@@ -188,22 +188,22 @@ class ExploreScreen(ScenarioActions, Screen[None]):
     def action_parameters(self) -> None:
         """Type the figure's parameters."""
         if not self.entry.parameters:
-            self.host.tell("this figure has no parameters: it follows the scenario")
+            self._app.tell("this figure has no parameters: it follows the scenario")
             return
         from kvtui.screens.explore.windows import ParametersScreen
 
-        self.host.open(ParametersScreen(self.entry, self.values, self.set_values))
+        self._app.push_screen(ParametersScreen(self.entry, self.values, self.set_values))
 
     def action_overlay(self) -> None:
         """Draw one more model."""
         if self.entry.source != "models":
-            self.host.tell("this figure draws one model; the figures marked + draw up to four")
+            self._app.tell("this figure draws one model; the figures marked + draw up to four")
         elif len(self._models) + 1 >= MOST_MODELS:
-            self.host.tell(f"{MOST_MODELS} models are drawn already; O draws one alone")
+            self._app.tell(f"{MOST_MODELS} models are drawn already; O draws one alone")
         else:
             from kvtui.screens.explore.windows import overlay_picker
 
-            self.host.open(overlay_picker(self.session.scenario, self._add_model))
+            self._app.push_screen(overlay_picker(self.session.scenario, self._add_model))
 
     def action_alone(self) -> None:
         """Draw the scenario's model alone."""
@@ -218,13 +218,13 @@ class ExploreScreen(ScenarioActions, Screen[None]):
             self._run = path
             self.work_out()
 
-        self.host.open(RunPicker("run to draw", RESULTS, self._run, take))
+        self._app.push_screen(RunPicker("run to draw", RESULTS, self._run, take))
 
     def action_explain(self, about: str | None = None) -> None:
         """Say what the figure shows and how it came about."""
         from kvtui.screens.explore.windows import AboutScreen
 
-        self.host.open(AboutScreen(self.entry, self.view.shown))
+        self._app.push_screen(AboutScreen(self.entry, self.view.shown))
 
     def action_filter(self) -> None:
         """Type words to find figures by."""
@@ -276,9 +276,7 @@ class ExploreScreen(ScenarioActions, Screen[None]):
         self.query_one("#reading", Line).show(tuple(parts))
 
     def on_figure_view_failed(self, message: FigureView.Failed) -> None:
-        """Say why there is no figure; what is no one's mistake goes on."""
-        if not isinstance(message.error, InputError):
-            raise message.error
+        """Say why there is no figure."""
         self.query_one("#reading", Line).show((Span(f" {message.error}", Ink.WARN),))
 
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:

@@ -16,11 +16,11 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
 from kvtui.figures.figure import Figure
-from kvtui.screens.plan.table import MOST_MARKS
 from kvtui.screens.plan.text import Detail, cell_rows, lever_rows, part_rows
+from kvtui.widgets.figure import FigureView
 from kvtui.widgets.panels import PanelColumn, Section
-from kvtui.widgets.plot import PlotView
 
+MOST_MARKS = 4
 CELL_ROWS, PLOT_ROWS, LEVER_ROWS = (11, 16), (11, 18), 9
 COLUMNS = ((160, 66), (120, 50), (100, 42))
 LEVERS = "levers: what one change does"
@@ -32,7 +32,7 @@ class PlanSide(Vertical):
     def compose(self) -> ComposeResult:
         """The cell, the plot and the levers."""
         yield PanelColumn(id="cell")
-        yield PlotView(id="frontier")
+        yield FigureView(id="frontier")
         yield PanelColumn(id="levers")
 
     def share_out(self, columns: int, height: int, in_levers: bool) -> None:
@@ -50,7 +50,7 @@ class PlanSide(Vertical):
 
     def show_frontier(self, scenario: Scenario) -> None:
         """Draw how many sequences of which context the devices of ``scenario`` hold."""
-        self.query_one(PlotView).show(partial(_frontier, scenario))
+        self.query_one(FigureView).work_out(partial(_frontier, scenario))
 
     def show_cell(self, detail: Detail, marks: Sequence[Scenario]) -> None:
         """Show the cell, and the ``marks`` in the room that is left."""

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from kvtui.screens import bindings
-from kvtui.state.host import Host, host_of
 from kvtui.widgets.key_name import first_key
-from kvtui.widgets.textual_private import ClosesOnce
+
+if TYPE_CHECKING:
+    from kvtui.app.app import KvtuiApp
 
 
-class Window(ModalScreen[None], ClosesOnce):
+class Window(ModalScreen[None]):
     """A modal screen with the keys of ``kvtui.state.keys.WINDOW``."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings.WINDOW
-
-    @property
-    def host(self) -> Host:
-        """The app."""
-        return host_of(self.app)
 
     def action_move(self, rows: int) -> None:
         """Scroll by ``rows``."""
@@ -30,4 +26,5 @@ class Window(ModalScreen[None], ClosesOnce):
 
     def legend(self, *parts: tuple[str, ...]) -> str:
         """Words with their keys, for the lower edge: each part is a word and the ids of its keys."""
-        return "   ".join(f"{' '.join(first_key(self.host, id) for id in ids)} {word}" for word, *ids in parts)
+        app = cast("KvtuiApp", self.app)
+        return "   ".join(f"{' '.join(first_key(app, id) for id in ids)} {word}" for word, *ids in parts)
