@@ -14,7 +14,7 @@ import pytest
 from tests.paths import ROOT
 
 HEAVY = {"textual", "pandas", "jax", "matplotlib", "plotext"}
-ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.device_memory", "kvtui.engine.picture.bank_map"}
+ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.allocator", "kvtui.engine.picture.bank_map"}
 
 
 def name_of(path: Path) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.screen import Screen
+from textual.events import AppBlur, AppFocus, Event, InputEvent, Paste
+from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 from textual.theme import Theme
 from textual.timer import Timer
@@ -24,18 +26,18 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.screens import bindings
 from kvtui.state import settings as preferences
 from kvtui.state import themes
+from kvtui.state.host import Benchmark, Host
 from kvtui.state.keys import APP as APP_KEYS
 from kvtui.state.keys import keys_of
 from kvtui.state.session import Change, Session
 from kvtui.state.settings import Settings
-
-if TYPE_CHECKING:
-    from kvtui.screens.bench.run import LiveRun
+from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
 
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
 KEEP_SECONDS = 2.0
+FROM_TERMINAL = (InputEvent, Paste, AppFocus, AppBlur)
 
 
 def _commands() -> type[Provider]:
@@ -74,31 +76,27 @@ class KvtuiApp(App[None]):
         self.session = session
         self.settings = settings or Settings()
         self.settings_changed: Signal[Settings] = Signal(self, "settings-changed")
-        self.benchmark: LiveRun | None = None
+        self.benchmark: Benchmark | None = None
         self._play, self._speed, self._note = play, speed, note
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
         for theme in themes.OWN:
             self.register_theme(theme)
-        self._begin_with(self.settings.theme)
+        begin_with_theme(self, self.settings.theme)
         self.set_class(self.settings.ascii, "-ascii")
         if self.settings.ascii:
             from kvtui.widgets.ascii_filter import AsciiFilter
 
-            self._filters.append(AsciiFilter())
-        self.add_mode("memory", self.memory_screen)
-        self.add_mode("explore", self.explore_screen)
-        self.add_mode("bench", self.bench_screen)
-        self.add_mode("plan", self.plan_screen)
-        self.add_mode("papers", self.papers_screen)
-
-    def _begin_with(self, name: str) -> None:
-        """Take the theme while nothing is styled yet: to set ``theme`` would parse all style sheets two times more."""
-        self.set_reactive(App.theme, name)
-        dark = self.current_theme.dark
-        self.update_classes({f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
-        self._refresh_truecolor_filter(self.ansi_theme)
-        self.stylesheet.set_variables(self.get_css_variables())
+            add_filter(self, AsciiFilter())
+        screens = {
+            "memory": self.memory_screen,
+            "explore": self.explore_screen,
+            "plan": self.plan_screen,
+            "bench": self.bench_screen,
+            "papers": self.papers_screen,
+        }
+        for mode, make in screens.items():
+            self.add_mode(mode, partial(self._begun, make))
 
     @property
     def canvas_look(self) -> Look:
@@ -121,6 +119,11 @@ class KvtuiApp(App[None]):
     def canvas_ascii(self) -> bool:
         """Whether pictures keep to ASCII."""
         return self.settings.ascii
+
+    async def on_event(self, event: Event) -> None:
+        """Hear nothing from the terminal while there is no screen: keys typed after the one that quits, for example."""
+        if self.screen_stack or not isinstance(event, FROM_TERMINAL):
+            await super().on_event(event)
 
     def on_mount(self) -> None:
         """Take the keymap, notes and themes, and leave the terminal clean when the process is asked to end."""
@@ -151,8 +154,18 @@ class KvtuiApp(App[None]):
             return
         from kvtui.screens.bench.leave import LeaveScreen
 
-        if not isinstance(self.screen, LeaveScreen):
-            self.push_screen(LeaveScreen(self.benchmark))
+        self.open(LeaveScreen(self.benchmark))
+
+    def open(self, window: ModalScreen[None]) -> None:
+        """Show a window over the screen.
+
+        Nothing happens where one of its kind is there already, or another that is not set up yet: what asks for it
+        then are keys that came in one burst, before the first window could take them.
+        """
+        top = self.screen
+        if isinstance(top, ModalScreen) and (type(top) is type(window) or not top.is_mounted):
+            return
+        self.push_screen(window)
 
     def tell(self, message: str) -> None:
         """Say something in passing. Nothing in ``message`` is markup."""
@@ -168,21 +181,21 @@ class KvtuiApp(App[None]):
         self.settings_changed.publish(self.settings)
 
     def action_mode(self, mode: str) -> None:
-        """Show another screen of the app."""
-        self.switch_mode(mode)
+        """Show another screen of the app, unless a window lies over this one."""
+        if not isinstance(self.screen, ModalScreen):
+            self.switch_mode(mode)
 
     def action_help(self) -> None:
         """List every key."""
         from kvtui.screens.windows.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        self.open(HelpScreen())
 
     def action_command_palette(self) -> None:
         """Open the command palette."""
         from kvtui.screens.windows.palette import Palette
 
-        if not isinstance(self.screen, Palette):
-            self.push_screen(Palette())
+        self.open(Palette())
 
     def action_export(self) -> None:
         """Offer to save the picture on screen, what the screen has to save besides (``export_forms``), or a report."""
@@ -190,7 +203,7 @@ class KvtuiApp(App[None]):
 
         own = getattr(self.screen, "export_forms", None)
         forms = () if own is None else own()
-        self.push_screen(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui"), forms))
+        self.open(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui"), forms))
 
     def action_copy(self) -> None:
         """Put the command line that gives what is on screen on the clipboard, and show it for terminals that refuse.
@@ -215,41 +228,42 @@ class KvtuiApp(App[None]):
         """The screen of mode 1."""
         from kvtui.screens.memory.screen import MemoryScreen
 
-        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed))
+        return MemoryScreen(self.session, self.settings, play=self._play, speed=self._speed)
 
     def explore_screen(self) -> Screen[None]:
         """The screen of mode 2."""
         from kvtui.screens.explore.screen import ExploreScreen
 
-        return self._begun(ExploreScreen(self.session))
+        return ExploreScreen(self.session)
 
     def bench_screen(self) -> Screen[None]:
         """The screen of mode 4."""
         from kvtui.screens.bench.screen import BenchScreen
 
-        return self._begun(BenchScreen(self.session))
+        return BenchScreen(self.session)
 
     def plan_screen(self) -> Screen[None]:
         """The screen of mode 3."""
         from kvtui.screens.plan.screen import PlanScreen
 
-        return self._begun(PlanScreen(self.session))
+        return PlanScreen(self.session)
 
     def papers_screen(self) -> Screen[None]:
         """The screen of mode 5."""
         from kvtui.screens.papers.screen import PapersScreen
 
-        return self._begun(PapersScreen(self.session))
+        return PapersScreen(self.session)
 
-    def _begun(self, screen: Screen[None]) -> Screen[None]:
-        """A new ``screen`` with the classes of its size, and said to know the style sheets of now.
+    def _begun(self, make: Callable[[], Screen[None]]) -> Screen[None]:
+        """A new screen with the classes of its size, and said to know the style sheets of now.
 
         Textual would come to both after a first layout, and then style and lay out everything again.
         """
+        screen = make()
         tables = (self.HORIZONTAL_BREAKPOINTS, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
         for table, cells in tables:
             screen.add_class([name for least, name in table if cells >= least][-1], update=False)
-        screen._css_update_count = self._css_update_count
+        knows_styles(screen, self)
         return screen
 
     def _scenario_changed(self, change: Change) -> None:
@@ -287,3 +301,7 @@ class KvtuiApp(App[None]):
 
     def _end(self, code: int) -> None:
         self.exit(return_code=code)
+
+
+if TYPE_CHECKING:
+    _host: type[Host] = KvtuiApp  # mypy sees here that the app is what its screens take it for

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from kvtui.cases.case import CacheLayout, Case, Sampler, SweepRow, TransformerShape
 from kvtui.engine.model import parameters
+from kvtui.engine.model.tensors import weight_count
 
 WINDOW = 32
 
@@ -167,6 +168,6 @@ def _experts(shape: TransformerShape, name: str) -> dict[str, int]:
     routed = {"experts": count, "experts_per_token": top_k}
     if not name.endswith("matched"):
         return routed
-    dense = parameters.mlp(shape.dim, shape.hidden)
+    dense = weight_count(parameters.mlp(shape.dim, shape.hidden))
     expert, router = parameters.experts(shape.dim, count, top_k, 1)
-    return {**routed, "hidden": round((dense - router) / (count * expert.parameters))}
+    return {**routed, "hidden": round((dense - weight_count(router)) / (count * expert.parameters))}

@@ -16,6 +16,7 @@ from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Latent
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec, cache_bytes
+from kvtui.engine.model.tensors import Tensors, weight_count
 from kvtui.engine.planning import roofline
 from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.scenario.scenario import BLOCK_TOKENS, Scenario
@@ -47,9 +48,11 @@ HOST = DeviceSpec(
 def model_spec(shape: TransformerShape) -> ModelSpec:
     """The planner's description of ``shape``: tied embeddings, two norms per block and one at the end, no biases."""
     ffn_weights, experts = _feed_forward(shape)
-    layer = Layer((_cache(shape),), _attention_weights(shape) + ffn_weights + 2 * shape.dim, experts, _width(shape))
+    tensors = (*_attention_weights(shape), *ffn_weights, *parameters.norms(shape.dim, 2))
+    layer = Layer((_cache(shape),), tensors, experts, _width(shape))
     rows = shape.context if shape.positions == "learned" else 0
-    total = shape.blocks * (layer.total_parameters or 0) + shape.dim * (shape.vocab + rows + 1)
+    outside = (*parameters.embeddings(shape.vocab + rows, shape.dim, tied=True), *parameters.norms(shape.dim))
+    total = shape.blocks * (layer.total_parameters or 0) + weight_count(outside)
     idle = 0 if experts is None else shape.blocks * (experts.total - experts.active) * experts.parameters
     return ModelSpec(
         name=f"{shape.dim}x{shape.blocks} {shape.attention}",
@@ -62,6 +65,7 @@ def model_spec(shape: TransformerShape) -> ModelSpec:
         parameters=total,
         active_parameters=total - idle - shape.dim * max(0, rows - 1),
         parameters_from="shape",
+        outside=outside,
     )
 
 
@@ -159,14 +163,14 @@ def _softmax(shape: TransformerShape, kv_heads: int, k_dim: int) -> Attention:
     return Attention(kind, shape.heads, kv_heads, k_dim, shape.head_dim, shape.window)
 
 
-def _attention_weights(shape: TransformerShape) -> int:
+def _attention_weights(shape: TransformerShape) -> Tensors:
     dim, heads, head = shape.dim, shape.heads, shape.head_dim
     if shape.latent:
         return parameters.latent(dim, heads, shape.latent, shape.rope_dim, head, head, shape.query_latent)
     return parameters.attention(dim, heads, shape.kv_heads, head, head)
 
 
-def _feed_forward(shape: TransformerShape) -> tuple[int, Experts | None]:
+def _feed_forward(shape: TransformerShape) -> tuple[Tensors, Experts | None]:
     gated = shape.activation == "swiglu"
     if not shape.experts:
         return parameters.mlp(shape.dim, shape.hidden, gated=gated), None

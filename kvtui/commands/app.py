@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
 def opened(values: Values) -> tuple[Scenario, bool, str]:
     """The scenario of ``values``, whether it follows its device, and nothing to say about it. Raises InputError."""
+    from kvtui.engine.scenario.starting import FOLLOWING_THE_DEVICE
     from kvtui.engine.scenario.values import scenario_from
-    from kvtui.state.remembered import FOLLOWING_THE_DEVICE
 
     follows = all(values[key] is None for key in FOLLOWING_THE_DEVICE)
     return scenario_from(of_the_device(values) if follows else values), follows, ""
@@ -83,19 +83,10 @@ def reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
 def of_the_device(values: Values) -> Values:
     """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
     from kvtui.engine.device.catalogue import find_device
+    from kvtui.engine.scenario.options import DEFAULT_DEVICE
     from kvtui.engine.scenario.starting import defaults_for
-    from kvtui.engine.scenario.values import DEFAULT_DEVICE
 
-    found = defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE)))
-    return {
-        **values,
-        "model": found.model,
-        "context": str(found.context),
-        "batch": str(found.batch),
-        "cb": found.continuous_batching,
-        "pa": found.paged_attention,
-        "fa": found.flash_attention,
-    }
+    return {**values, **defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE))).values}
 
 
 def numpy_beside() -> None:

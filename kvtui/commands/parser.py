@@ -77,18 +77,19 @@ def add_table(parser: argparse.ArgumentParser) -> None:
 
 
 def add_scenario(parser: argparse.ArgumentParser) -> None:
-    """The options of a scenario, each under its key."""
-    from kvtui.engine.scenario.options import OPTIONS
+    """The options of a scenario, each under its key and its heading."""
+    from kvtui.engine.scenario.options import GROUPS
 
-    group = parser.add_argument_group("scenario")
-    for option in OPTIONS:
-        flag = f"--{option.name}"
-        if option.one_way:
-            group.add_argument(flag, dest=option.key, action="store_true", default=None, help=option.help)
-        elif option.switch:
-            group.add_argument(flag, dest=option.key, action=argparse.BooleanOptionalAction, help=option.help)
-        else:
-            group.add_argument(flag, dest=option.key, metavar=option.metavar, help=option.help)
+    for title, options in GROUPS.items():
+        group = parser.add_argument_group(f"scenario: {title}")
+        for option in options:
+            flag = f"--{option.name}"
+            if option.one_way:
+                group.add_argument(flag, dest=option.key, action="store_true", default=None, help=option.help)
+            elif option.switch:
+                group.add_argument(flag, dest=option.key, action=argparse.BooleanOptionalAction, help=option.help)
+            else:
+                group.add_argument(flag, dest=option.key, metavar=option.metavar, help=option.help)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -19,7 +19,8 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.search import most
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Bars, Figure, Floats, HeatMap, Line, Panel, Rule, Scatter, floats
 from kvtui.figures.overlay import (
     BATCH,

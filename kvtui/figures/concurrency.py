@@ -11,7 +11,8 @@ import numpy as np
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.serve import serve
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
 from kvtui.figures.overlay import CONTEXT, spaced
 

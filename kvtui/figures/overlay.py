@@ -15,7 +15,8 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.grid import Tokens
 from kvtui.engine.planning.parts import budget
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, AxisName, Rule
 
 MOST_MODELS = 4

@@ -16,7 +16,8 @@ from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.roofline import decode_step, peak_flops, timed
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
 from kvtui.figures.measured import ResultRows, number, once, word
 from kvtui.figures.overlay import Scenarios, caveats, doublings, each

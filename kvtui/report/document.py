@@ -6,44 +6,22 @@ apply or is not known is None.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvtui import __version__
+from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.capacity import Capacity, capacity
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band, Estimate, estimate
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
+from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.values import command_line, value_at
 
 SCHEMA = 1
-ENGINE_KEYS = (
-    "version",
-    "block_size_tokens",
-    "groups",
-    "bytes_per_block",
-    "blocks",
-    "blocks_per_request",
-    "bytes_per_token",
-    "state_bytes_per_slot",
-    "kv_cache_tokens",
-    "max_concurrency",
-    "needed_bytes",
-    "buffers",
-    "pool_bytes",
-    "pool_is_estimate",
-    "engine_needed_bytes",
-    "state_slots",
-    "padding_layers",
-    "max_context_tokens",
-    "max_context_limit",
-    "max_sequences",
-    "max_sequences_limit",
-    "shares",
-    "refusals",
-    "notes",
-)
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
@@ -71,44 +49,19 @@ def document(scenario: Scenario) -> dict[str, Any]:
 
 
 def _scenario(scenario: Scenario, planned: Plan) -> dict[str, Any]:
-    from kvtui.engine.scenario.values import command_line
-
-    layout, serving = scenario.layout, scenario.serving
+    shown = {key: _plain(value_at(scenario, field)) for option in OPTIONS for key, field in option.shown.items()}
     return {
-        "model": scenario.model_ref or scenario.model.name,
-        "gpu": scenario.device.name,
-        "gpus": layout.devices,
-        "tp": layout.tp,
-        "pp": layout.pp,
-        "dp": layout.dp,
-        "weight_dtype": scenario.weight_dtype,
-        "kv_dtype": scenario.kv_dtype,
-        "context_tokens": scenario.context,
-        "batch": scenario.batch,
-        "lengths_tokens": None if scenario.lengths is None else list(scenario.lengths),
-        "continuous_batching": scenario.continuous_batching,
-        "paged_attention": scenario.paged_attention,
-        "flash_attention": scenario.flash_attention,
-        "skip_weights": scenario.skip_weights,
-        "shared_prefix_tokens": scenario.shared_prefix,
-        "block_size_tokens": scenario.block_size,
-        "max_batched_tokens": scenario.max_batched_tokens,
-        "speculative_tokens": scenario.speculative_tokens,
-        "kv_pool_bytes": scenario.kv_pool,
-        "bandwidth_gbs": scenario.bandwidth_gbs,
-        "gpu_memory_utilization": scenario.memory_utilization,
-        "engine": scenario.engine,
-        "max_seqs": serving.max_seqs,
-        "prefix_caching": serving.prefix_caching,
-        "draft_layers": serving.draft_layers,
-        "hybrid_manager": serving.hybrid_manager,
-        "pp_partition": None if serving.partition is None else list(serving.partition),
-        "parallel": serving.parallel,
-        "ubatch_tokens": serving.ubatch,
-        "swa_full": serving.swa_full,
+        **shown,
         "policy": policy(planned),
         "command_line": f"kvtui --report {command_line(scenario)}",
     }
+
+
+def _plain(value: Any) -> Any:
+    """A field of the scenario as JSON has it: a list for a tuple, and None where nothing was said."""
+    if value == "":
+        return None
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _model(scenario: Scenario) -> dict[str, Any]:
@@ -186,35 +139,39 @@ def _capacity(limits: Capacity) -> dict[str, Any]:
 def _engine(planned: Plan) -> dict[str, Any]:
     """What the engine allocates, in its own units, each figure for one device; all of them None without an engine."""
     served = planned.serving
-    if served is None:
-        return {"name": "none", **dict.fromkeys(ENGINE_KEYS)}
-    figures = (
-        served.version or None,
-        served.block_size,
-        served.groups,
-        served.bytes_per_block,
-        served.blocks,
-        served.blocks_per_request,
-        served.bytes_per_token,
-        served.state_bytes_per_slot,
-        served.kv_cache_tokens,
-        round(float(served.max_concurrency), 6),
-        served.needed_bytes,
-        [buffer._asdict() for buffer in served.buffers],
-        served.pool_bytes,
-        served.pool_is_estimate,
-        served.engine_needed_bytes,
-        served.state_slots,
-        served.padding_layers,
-        served.max_context,
-        served.max_context_limit,
-        served.max_sequences,
-        served.max_sequences_limit,
-        [share._asdict() for share in served.shares],
-        list(served.refusals),
-        list(served.notes),
-    )
-    return {"name": served.engine, **dict(zip(ENGINE_KEYS, figures, strict=True))}
+    return {
+        "name": "none" if served is None else served.engine,
+        **{key: None if served is None else figure(served) for key, figure in _ALLOCATED.items()},
+    }
+
+
+_ALLOCATED: Mapping[str, Callable[[Serving], Any]] = {
+    "version": lambda served: served.version or None,
+    "block_size_tokens": lambda served: served.block_size,
+    "groups": lambda served: served.groups,
+    "bytes_per_block": lambda served: served.bytes_per_block,
+    "blocks": lambda served: served.blocks,
+    "blocks_per_request": lambda served: served.blocks_per_request,
+    "bytes_per_token": lambda served: served.bytes_per_token,
+    "state_bytes_per_slot": lambda served: served.state_bytes_per_slot,
+    "kv_cache_tokens": lambda served: served.kv_cache_tokens,
+    "max_concurrency": lambda served: round(float(served.max_concurrency), 6),
+    "needed_bytes": lambda served: served.needed_bytes,
+    "buffers": lambda served: [buffer._asdict() for buffer in served.buffers],
+    "pool_bytes": lambda served: served.pool_bytes,
+    "pool_is_estimate": lambda served: served.pool_is_estimate,
+    "engine_needed_bytes": lambda served: served.engine_needed_bytes,
+    "state_slots": lambda served: served.state_slots,
+    "padding_layers": lambda served: served.padding_layers,
+    "max_context_tokens": lambda served: served.max_context,
+    "max_context_limit": lambda served: served.max_context_limit,
+    "max_sequences": lambda served: served.max_sequences,
+    "max_sequences_limit": lambda served: served.max_sequences_limit,
+    "shares": lambda served: [share._asdict() for share in served.shares],
+    "refusals": lambda served: list(served.refusals),
+    "notes": lambda served: list(served.notes),
+}
+"""What the report says of an engine's allocation."""
 
 
 def _performance(times: Estimate) -> dict[str, Any]:

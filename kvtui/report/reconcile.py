@@ -9,6 +9,7 @@ from typing import Any
 from kvtui import __version__
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import GIB, MIB, format_tokens
+from kvtui.engine.engines.known import KNOWN
 from kvtui.engine.reconcile.reconcile import Reconciliation
 from kvtui.engine.scenario.values import command_line
 from kvtui.output.harmless import clean
@@ -23,7 +24,7 @@ MEASURED = {
     "graphs_bytes": "CUDA graphs",
     "non_torch_bytes": "outside of torch",
 }
-ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
+TITLES = {known.name: known.title for known in KNOWN}
 
 
 def document(found: Reconciliation) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _plain(value: int | Fraction | None) -> int | float | None:
 def title(found: Mapping[str, Any]) -> list[str]:
     """What the log is of, in a few words each."""
     log, scenario = found["log"], found["scenario"]
-    name = ENGINE_NAMES.get(log["engine"], log["engine"])
+    name = TITLES[log["engine"]]
     device = scenario["gpu"] or ("device" if scenario["gpus"] == 1 else "devices")
     devices = device if scenario["gpus"] == 1 else f"{scenario['gpus']} × {device}"
     return [

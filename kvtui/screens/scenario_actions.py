@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, cast
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens, parse_tokens
 from kvtui.engine.picture.film import CONTEXT_PRESETS, next_context, previous_context
+from kvtui.state.host import Host, host_of
 from kvtui.state.session import Session
 
 if TYPE_CHECKING:
     from textual.screen import Screen
-
-    from kvtui.app.app import KvtuiApp
 
 TOGGLES = {
     "cb": "continuous_batching",
@@ -97,23 +96,23 @@ class ScenarioActions:
         """Open the model picker."""
         from kvtui.screens.windows.pickers import ModelPicker
 
-        self._app.push_screen(ModelPicker(self._app.session))
+        self.host.open(ModelPicker(self.host.session))
 
     def action_pick_device(self) -> None:
         """Open the device picker."""
         from kvtui.screens.windows.pickers import DevicePicker
 
-        self._app.push_screen(DevicePicker(self._app.session))
+        self.host.open(DevicePicker(self.host.session))
 
     def action_set_context(self) -> None:
         """Ask for a context length."""
         from kvtui.screens.windows.prompt import PromptScreen
 
-        session = self._app.session
+        session = self.host.session
         presets = " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS)
         trained = session.scenario.model.max_context
         most = "" if trained is None else f"the model's maximum is {format_tokens(trained)}\n"
-        self._app.push_screen(
+        self.host.open(
             PromptScreen(
                 "context of one sequence, in tokens",
                 format_tokens(session.scenario.context),
@@ -128,17 +127,18 @@ class ScenarioActions:
         """Explain the numbers, beginning with the one called ``about``."""
         from kvtui.screens.windows.explain import ExplainScreen
 
-        self._app.push_screen(ExplainScreen(self._app.session, about))
+        self.host.open(ExplainScreen(self.host.session, about))
 
     @property
-    def _app(self) -> KvtuiApp:
-        return cast("KvtuiApp", cast("Screen[None]", self).app)
+    def host(self) -> Host:
+        """The app."""
+        return host_of(cast("Screen[None]", self).app)
 
     def _toggle(self, name: str) -> None:
         self._attempt(lambda session: session.toggle(TOGGLES[name]))
 
     def _attempt(self, change: Callable[[Session], None]) -> None:
         try:
-            change(self._app.session)
+            change(self.host.session)
         except InputError as error:
-            self._app.tell_error(error)
+            self.host.tell_error(error)

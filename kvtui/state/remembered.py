@@ -13,11 +13,11 @@ from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.starting import FOLLOWING_THE_DEVICE
 from kvtui.engine.scenario.values import to_values
 
 FILE = "scenario.toml"
 MAX_FILE_BYTES = 2**20
-FOLLOWING_THE_DEVICE = ("model", "context", "batch", "lengths", "cb", "pa", "fa")
 
 Options = Mapping[str, str | bool]
 

@@ -22,8 +22,9 @@ from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
-from kvtui.engine.scenario.setting import find_option, typed_fields
+from kvtui.engine.scenario.setting import typed_fields
 from kvtui.engine.scenario.starting import defaults_for
+from kvtui.engine.scenario.values import fields_of, read_values
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
 KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
@@ -133,10 +134,11 @@ class Session:
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
-        if find_option(key).key == "gpu":
-            self.set_device(find_device(text.strip()))
+        fields = typed_fields(self.scenario, key, text)
+        if "device" in fields:
+            self.set_device(fields["device"])
         else:
-            self.change(**typed_fields(self.scenario, key, text))
+            self.change(**fields)
 
     def preview(self, key: str, text: str) -> Change:
         """What ``set_text`` would do. Raises InputError as that would."""
@@ -154,17 +156,11 @@ class Session:
             return
         found = defaults_for(device)
         model = find_model(found.model)
-        chosen = {
-            "device": device,
-            "model": model,
-            "model_ref": model.name,
-            "context": found.context,
-            "batch": found.batch,
-            "continuous_batching": found.continuous_batching,
-            "paged_attention": found.paged_attention,
-            "flash_attention": found.flash_attention,
-        }
-        self._put(chosen, (f"defaults of the {device.name}; they stay put once you choose something",))
+        fields = fields_of(read_values(found.values), model, self.scenario.engine)
+        self._put(
+            {"device": device, "model": model, **fields},
+            (f"defaults of the {device.name}; they stay put once you choose something",),
+        )
 
     def step_model(self, by: int) -> None:
         """The next (``by`` 1) or previous (-1) model of the catalogue that works with the rest."""

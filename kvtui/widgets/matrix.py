@@ -44,6 +44,11 @@ class Grid:
     empty: str = "nothing of that name"
 
 
+def no_grid(reason: str) -> Grid:
+    """A table that is not there, with the ``reason`` in its place."""
+    return Grid(rows=(), columns=(), cell=lambda row, column: Span(""), width=1, cursor=(0, 0), empty=reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """Which part of a grid is in sight: rows and columns, and where they stand on the canvas."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.widgets import Static
 
 from kvtui.canvas.cells import fit
+from kvtui.state.host import host_of
 from kvtui.state.keys import MODES, key_of
 from kvtui.widgets.key_name import first_key
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
 
 KEYS = ("palette", "quit")
 
@@ -54,8 +50,8 @@ class ModeBar(Static):
             parts.append(Content(" "))
             self._places.append((x, x + len(label), f"mode('{mode.name}')"))
             x += len(label) + 1
-        app = cast("KvtuiApp", self.app)
-        keys = [(key_of(id), first_key(app, id)) for id in KEYS]
+        host = host_of(self.app)
+        keys = [(key_of(id), first_key(host, id)) for id in KEYS]
         hints = sum(cell_len(shown) + 1 + len(key.label) + 2 for key, shown in keys)
         room = self.size.width - x - 1
         hints, keys = (hints, keys) if hints <= room else (0, [])

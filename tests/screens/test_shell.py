@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.saying.papers import all_papers
+from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.screens.papers.screen import PapersScreen
 from kvtui.screens.windows.explain import ExplainScreen
@@ -424,6 +426,32 @@ def test_the_palette_sets_any_option_by_typing():
         await command(app, pilot, "context 1Q")
         assert "'1Q' is not a token count" in said(app)
         assert app.session.scenario.context == 2**20
+
+    drive(script)
+
+
+def test_the_palette_completes_the_name_of_any_option():
+    async def script(app, pilot):
+        def lines() -> list[str]:
+            return [str(line.prompt) for line in app.screen.query_one(OptionList).options]
+
+        def offers(option: Option) -> bool:
+            word = f"{option.name}: " if option.switch else option.help[:20]
+            return any(line.startswith(option.name) and word in line for line in lines())
+
+        await press(app, pilot, "ctrl+p")
+        for option in OPTIONS:
+            app.screen.query_one(Input).value = option.name
+            await until(pilot, partial(offers, option))
+        app.screen.query_one(Input).value = "kv-p"
+        await until(pilot, lambda: len(lines()) == 1)
+        await press(app, pilot, "down", "enter")
+        await until(pilot, lambda: app.screen.query(Input) and app.screen.query_one(Input).value)
+        await pilot.press(*"5GiB")
+        assert app.screen.query_one(Input).value == "kv-pool 5GiB"
+        await until(pilot, lambda: any("kv-pool: default to" in line for line in lines()))
+        await press(app, pilot, "down", "enter")
+        await until(pilot, lambda: app.session.scenario.kv_pool == 5 * 2**30)
 
     drive(script)
 

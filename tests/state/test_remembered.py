@@ -15,6 +15,7 @@ from kvtui.commands.app import opened, reopened
 from kvtui.commands.known import Line
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.state import remembered
 from kvtui.state.session import Session
@@ -53,6 +54,12 @@ def test_what_is_written_gives_the_same_scenario(state, given_values):
     remembered.write(remembered.options_of(scenario))
     assert scenario_from(remembered.read()) == scenario
     assert [path.name for path in state.iterdir()] == [remembered.FILE]
+
+
+def test_every_option_is_kept(state):
+    options = {option.key: option.name != "fa" if option.switch else f"{option.name} ä 'x\"" for option in OPTIONS}
+    remembered.write(options)
+    assert remembered.read() == options
 
 
 def test_without_a_file_there_is_nothing(state):

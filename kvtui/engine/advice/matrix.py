@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
@@ -22,14 +22,12 @@ from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.capacity import room
-from kvtui.engine.planning.parts import budget, device_parts, fits
+from kvtui.engine.planning.parts import Parts, budget, device_parts, holds
 from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, MAX_BATCH, Scenario
-
-if TYPE_CHECKING:
-    from kvtui.engine.planning.parts import Parts
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
 MatrixSubject = Literal["models", "kv", "weights"]
 VIEWS: dict[MatrixSubject, str] = {
@@ -270,7 +268,7 @@ def answer(scenario: Scenario) -> Answer:
         if scenario.engine != "none":
             return _served(scenario)
         parts = device_parts(scenario, scenario.context, scenario.batch)
-        held = fits(scenario, scenario.context, scenario.batch)
+        held = holds(scenario, parts)
         found = room(scenario, None)
         return _answer(scenario, parts, held, found.context, found.sequences, _step(scenario))
     except InputError as error:
@@ -278,7 +276,10 @@ def answer(scenario: Scenario) -> Answer:
 
 
 def _planned(scenarios: list[Scenario]) -> Iterator[Answer]:
-    """The answers without an engine for devices on which everything takes the same bytes."""
+    """The answers without an engine for devices on which everything takes the same bytes.
+
+    Numpy is loaded here, since single answers do without it.
+    """
     import numpy as np
 
     from kvtui.engine.planning import grid

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.catalogue import Catalogue
+from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
 from kvtui.engine.device.spec import DeviceSpec, Memory, Price
 
@@ -106,4 +107,4 @@ def _price(fields: Fields) -> Price | None:
     return Price(span[0], span[1], month)
 
 
-_DEVICES = Catalog("device", "devices.toml", _build)
+_DEVICES = Catalogue("device", "devices.toml", _build)

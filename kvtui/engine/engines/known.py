@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.untrusted import plain
@@ -71,6 +71,17 @@ class EngineDefaults(NamedTuple):
     memory_utilization: float
 
 
+class Milestone(NamedTuple):
+    """A release that is worth a row of its own, and its ``news``: what is new in it, in words."""
+
+    version: str
+    news: str
+
+
+LargerStages = Literal["first", "before the last"]
+"""Where an engine puts the pipeline stages that have a layer more than the others."""
+
+
 def part(engine: str, name: str) -> Any:
     """The module ``name`` of an engine's folder."""
     return import_module(f"kvtui.engine.serving.{_ROWS[engine].folder}.{name}")
@@ -79,6 +90,22 @@ def part(engine: str, name: str) -> Any:
 def span(engine: str) -> ReleaseSpan:
     """The releases of ``engine`` that are known."""
     found: ReleaseSpan = part(engine, "releases").SPAN
+    return found
+
+
+def milestones(engine: str) -> tuple[Milestone, ...]:
+    """The releases of ``engine`` in which what it allocates changed, the newest known first; none if all are alike."""
+    if engine == "none":
+        return ()
+    found: tuple[Milestone, ...] = part(engine, "releases").MILESTONES
+    return found
+
+
+def larger_stages(engine: str) -> LargerStages:
+    """Where ``engine`` puts the pipeline stages with a layer more; without an engine, first."""
+    if engine == "none":
+        return "first"
+    found: LargerStages = part(engine, "releases").LARGER_STAGES
     return found
 
 

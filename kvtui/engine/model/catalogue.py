@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from kvtui.engine.basis.catalogue import Catalogue
 from kvtui.engine.basis.errors import UnknownName
-from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
@@ -33,6 +34,7 @@ from kvtui.engine.model.caches import (
 )
 from kvtui.engine.model.formats import WEIGHT_FORMATS
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
+from kvtui.engine.model.tensors import Tensors
 
 MAX_LAYERS = 1024
 MAX_DIM = 2**24
@@ -91,16 +93,16 @@ def find_model(name: str) -> ModelSpec:
 
 
 class _MixerLetter(NamedTuple):
-    """What a letter of ``layers`` stands for; ``parameters`` is None in a model whose weights are not counted."""
+    """What a letter of ``layers`` stands for; ``tensors`` is None in a model whose weights are not counted."""
 
     caches: tuple[Cache, ...]
-    parameters: int | None
+    tensors: Tensors | None
 
 
 class _BlockLetter(NamedTuple):
-    """What a letter of ``feed_forward`` stands for; ``parameters`` are those outside the routed experts."""
+    """What a letter of ``feed_forward`` stands for; ``tensors`` are those outside the routed experts."""
 
-    parameters: int
+    tensors: Tensors
     experts: Experts | None
     width: int
 
@@ -112,15 +114,15 @@ class _Rest(NamedTuple):
     norms: int | None
     norm_bias: bool
     extra: int
+    mtp_embeddings: bool
 
-    def norm_vectors(self, mixer: str, block: str) -> int:
-        if self.norms is not None:
-            return self.norms
-        return (mixer != "-") + (block != "-")
+    def layer_norms(self, hidden: int, mixer: str, block: str) -> Tensors:
+        number = (mixer != "-") + (block != "-") if self.norms is None else self.norms
+        return parameters.norms(hidden, number, bias=self.norm_bias)
 
 
-_NO_MIXER = _MixerLetter((), 0)
-_NO_FEED_FORWARD = _BlockLetter(0, None, 0)
+_NO_MIXER = _MixerLetter((), ())
+_NO_FEED_FORWARD = _BlockLetter((), None, 0)
 
 
 def _build(fields: Fields) -> ModelSpec:
@@ -136,6 +138,7 @@ def _build(fields: Fields) -> ModelSpec:
         norms=fields.maybe(fields.integer, "norms", least=0, most=64),
         norm_bias=fields.flag("norm_bias"),
         extra=fields.maybe(fields.integer, "extra_parameters", most=MAX_PARAMETERS) or 0,
+        mtp_embeddings=fields.flag("mtp_embeddings"),
     )
     spec = ModelSpec(
         name=fields.text("name", limit=80),
@@ -162,29 +165,28 @@ def _build(fields: Fields) -> ModelSpec:
     _check_used(fields, "ffn", blocks, widths)
     if len(widths) != len(order):
         raise fields.error("feed_forward", f"has {len(widths)} layers, but layers has {len(order)}")
-    norm = hidden * (2 if rest.norm_bias else 1)
     pairs = list(zip(order, widths, strict=True))
     built = {
-        (mixer, block): _layer(mixers[mixer], blocks[block], norm * rest.norm_vectors(mixer, block))
+        (mixer, block): _layer(mixers[mixer], blocks[block], rest.layer_norms(hidden, mixer, block))
         for mixer, block in set(pairs)
     }
-    embeddings = hidden * vocab * (1 if rest.tied else 2)
-    return _total(replace(spec, layers=tuple(built[pair] for pair in pairs)), embeddings + norm, rest.extra)
+    outside = (
+        *parameters.embeddings(vocab, hidden, tied=rest.tied),
+        *parameters.norms(hidden, bias=rest.norm_bias),
+        *parameters.lump("tower", rest.extra),
+    )
+    last = next((letter for letter in reversed(widths) if letter != "-"), "-")
+    own = parameters.embeddings(vocab, hidden, tied=False) if rest.mtp_embeddings else ()
+    joined = parameters.prediction(hidden, own)
+    predict = (
+        _layer(mixers[letter], blocks[last], (*rest.layer_norms(hidden, letter, last), *joined)) for letter in mtp
+    )
+    layers = tuple(built[pair] for pair in pairs)
+    return parameters.counted(replace(spec, layers=layers, mtp=tuple(predict), outside=outside))
 
 
-def _total(spec: ModelSpec, outside: int, extra: int) -> ModelSpec:
-    """``spec`` with its totals: its layers, the weights ``outside`` them, and ``extra`` ones that no token uses."""
-    active = outside + sum(layer.parameters or 0 for layer in spec.layers)
-    total = active + extra
-    for layer in spec.layers:
-        if layer.experts is not None:
-            total += layer.experts.total * layer.experts.parameters
-            active += layer.experts.active * layer.experts.parameters
-    return replace(spec, parameters=total, active_parameters=active, parameters_from="shape")
-
-
-def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: int) -> Layer:
-    return Layer(mixer.caches, (mixer.parameters or 0) + block.parameters + norms, block.experts, block.width)
+def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: Tensors) -> Layer:
+    return Layer(mixer.caches, (*(mixer.tensors or ()), *block.tensors, *norms), block.experts, block.width)
 
 
 def _order(fields: Fields, key: str, known: Mapping[str, object]) -> str:
@@ -228,7 +230,7 @@ def _mixers(fields: Fields, hidden: int | None) -> dict[str, _MixerLetter]:
         if kinds[letter] != ("shared",):
             made = [_mixer(part, kind, hidden) for part, kind in zip(several, kinds[letter], strict=True)]
             caches = tuple(cache for one in made for cache in one.caches)
-            mixers[letter] = _MixerLetter(caches, sum(one.parameters or 0 for one in made))
+            mixers[letter] = _MixerLetter(caches, tuple(tensor for one in made for tensor in one.tensors or ()))
     for letter, several in parts.items():
         if kinds[letter] == ("shared",):
             mixers[letter] = _shared(several[0], mixers, hidden)
@@ -277,7 +279,7 @@ def _attention(part: Fields, kind: AttentionKind, hidden: int | None) -> _MixerL
     )
     for cache in caches:
         if isinstance(cache, Indexer):
-            weights += parameters.block_indexer(hidden or 0, cache.heads, cache.key_dim)
+            weights = (*weights, *parameters.block_indexer(hidden or 0, cache.heads, cache.key_dim))
     return _MixerLetter(caches, None if hidden is None else weights)
 
 
@@ -301,7 +303,7 @@ def _latent(part: Fields, hidden: int | None) -> _MixerLetter:
         raise part.error("kind", "weights of a compressed or windowed latent are not counted: leave feed_forward out")
     weights = parameters.latent(hidden, main.q_heads, main.rank, main.rope, nope, v_dim, q_rank)
     if indexer is not None:
-        weights += parameters.indexer(hidden, q_rank or hidden, indexer.heads, indexer.key_dim)
+        weights = (*weights, *parameters.indexer(hidden, q_rank or hidden, indexer.heads, indexer.key_dim))
     return _MixerLetter(caches, weights)
 
 
@@ -388,8 +390,9 @@ def _feed_forward(part: Fields, hidden: int) -> _BlockLetter:
         latent=_size(part, "latent"),
     )
     if shared:
-        weights += parameters.mlp(hidden, shared, gated=gated, bias=bias)
-    weights += hidden * part.flag("shared_gate")
+        weights = (*weights, *parameters.shared_experts(hidden, shared, gated=gated, bias=bias))
+    if part.flag("shared_gate"):
+        weights = (*weights, *parameters.shared_router(hidden))
     return _BlockLetter(weights, routed, active * width + shared)
 
 
@@ -414,4 +417,4 @@ def _state(part: Fields) -> str:
     return part.choice("state", STATE_FORMATS)
 
 
-_MODELS = Catalog("model", "models.toml", _build)
+_MODELS = Catalogue("model", "models.toml", _build)

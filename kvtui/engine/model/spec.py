@@ -11,14 +11,20 @@ from typing import NamedTuple
 
 from kvtui.engine.model.caches import Cache, Growth, kept_bytes
 from kvtui.engine.model.formats import FORMATS, Format
+from kvtui.engine.model.tensors import Tensors, weight_count
 
 
 class Experts(NamedTuple):
-    """Routed experts of a layer: ``active`` of ``total`` run for a token, each of ``parameters`` weights."""
+    """Routed experts of a layer: ``active`` of ``total`` run for a token; ``tensors`` are those of one."""
 
     total: int
     active: int
-    parameters: int
+    tensors: Tensors
+
+    @property
+    def parameters(self) -> int:
+        """Weights of one expert."""
+        return weight_count(self.tensors)
 
     def distinct(self, tokens: int) -> float:
         """Expected number of different experts that ``tokens`` tokens touch, with even routing: E·(1 − (1 − k/E)^n)."""
@@ -32,9 +38,14 @@ class Layer(NamedTuple):
     """
 
     caches: tuple[Cache, ...] = ()
-    parameters: int | None = None
+    tensors: Tensors | None = None
     experts: Experts | None = None
     width: int = 0
+
+    @property
+    def parameters(self) -> int | None:
+        """Weights of the layer without routed experts; None if unknown."""
+        return None if self.tensors is None else weight_count(self.tensors)
 
     @property
     def total_parameters(self) -> int | None:
@@ -86,8 +97,9 @@ class ModelSpec:
     """A model: ordered ``layers``, extra multi-token-prediction layers ``mtp``, and its weights.
 
     ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
-    ``parameters_from`` is "shape", "stated" or "file". ``weight_bytes`` is set when a file states the exact size.
-    ``confidence`` is H (read in a source), M (one source) or L (approximate).
+    ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
+    ``weight_bytes`` is set when a file states the exact size. ``confidence`` is H (read in a source), M (one source) or
+    L (approximate).
     """
 
     name: str
@@ -105,6 +117,7 @@ class ModelSpec:
     weight_bytes: int | None = None
     published_weights: str | None = None
     notes: tuple[str, ...] = ()
+    outside: Tensors = ()
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))

@@ -1,16 +1,22 @@
 """The picture of one device's memory: what each of its equal banks is filled with.
 
-Every bank stands for the same number of bytes. The counts come first: parts of the report by largest remainder
-(``banks.bank_counts``), then the cache's banks shared out to its sequences in the same way, so that every part and
-every sequence has its exact share to less than one bank. Then the order: weights, states, the shared prefix, the pool
-in the order in which its memory is given out, what is free, and activations and overhead at the end.
+Every bank stands for the same number of bytes, and so for a share of a part of the memory or of a sequence.
 
-Static reservations and continuous batching lie one sequence after the other. Paged pools lie mixed: a bank of a
-sequence is placed where the sequence is handed the block that fills half of it, which keeps a bank in its place while
-the film plays. Parts smaller than a bank may have none.
+*How many* banks each has is settled first, by largest remainder (``banks.bank_counts``): those of the report's parts,
+then the cache's among KV and unused room, then KV's among the prefix and the sequences. Every part and every sequence
+has its exact share to less than one bank, and what is smaller than a bank may have none. For example, 80 GiB in 80
+banks with 15.0 GiB of weights and two sequences of 1.5 GiB have 15 banks of weights and 3 of KV, 2 of the first
+sequence and 1 of the second.
 
-What a device needs beyond its capacity is drawn over the end of the picture, one bank per bank's worth but at most half
-of all, and what would lie there, or beyond it, is not drawn. That part of the picture is wanted twice.
+*Where* they lie comes second: weights, states, the shared prefix, the sequences, what is free, and activations and
+overhead at the end. Static reservations and continuous batching put one sequence after the other. With paged attention
+they lie mixed, in the order in which the allocator hands out blocks: a bank of a sequence comes when the sequence is
+handed the block with the middle of that bank. That order does not depend on the film's position, so that a bank stays
+in its place while the film plays. With banks as large as blocks, the example of ``allocator`` is drawn A B A.
+
+What a device needs beyond its capacity is drawn in red over the end of the picture, at most over half of it, and as
+much of what it needs is not drawn: that end is wanted twice. On 80 GiB, a need of 100 GiB is drawn as its first 60 GiB
+and 20 GiB of red.
 """
 
 from __future__ import annotations
@@ -26,9 +32,9 @@ import numpy as np
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.picture.allocator import Allocation, Allocator, Owner, first_position
 from kvtui.engine.picture.banks import FREE as REST
 from kvtui.engine.picture.banks import bank_bytes, bank_counts
-from kvtui.engine.picture.device_memory import Allocation, Owner, Pool, first_position
 from kvtui.engine.planning.grid import Tokens
 
 FIRST_SEQUENCE = 32
@@ -92,7 +98,7 @@ class BankMap:
 
     ``owners`` are indices of ``Allocation.sequences``, for banks that hold a sequence's KV or are reserved for it, else
     -1. ``bytes_per_bank`` is exact. ``overflow_bytes`` are needed beyond the device's capacity. ``filling`` is the bank
-    that the next token of the longest sequence, or the next block of a paged pool, comes next to; None without KV.
+    that the next token of the longest sequence, or the next block with paged attention, comes next to; None without KV.
     """
 
     codes: BankCodes
@@ -111,8 +117,8 @@ class BankMap:
 def place(bank: int, modules: int) -> tuple[int, int]:
     """The module of a bank and its cell there: memory is interleaved, neighbouring banks lie on different modules.
 
-    Every round over the modules begins one further, so that no owner's pattern sticks to one of them. Raises InputError
-    without modules.
+    Every round over the modules begins one further, so that no owner's pattern sticks to one of them: of 4 modules,
+    banks 0 to 3 are on 0 1 2 3 and banks 4 to 7 on 1 2 3 0. Raises InputError without modules.
     """
     if modules < 1:
         raise InputError(f"modules: {modules:,} is less than 1")
@@ -129,7 +135,7 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
         raise InputError(f"banks: {banks:,} is out of range (1 to {MAX_BANKS:,})")
     capacity, drawn = allocation.capacity, _drawn(allocation)
     counts, runs = _count(allocation, drawn, banks)
-    pool = sum(counts.sequences) + counts.reserved + counts.padding
+    cached = sum(counts.sequences) + counts.reserved + counts.padding
     first = counts.weights + counts.state + counts.prefix
     codes = np.repeat(
         np.array(
@@ -140,7 +146,7 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
             counts.weights,
             counts.state,
             counts.prefix,
-            pool,
+            cached,
             counts.saved,
             counts.free,
             counts.working,
@@ -149,8 +155,8 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
     )
     owners = np.full(banks, -1, dtype=np.int64)
     used = np.array(counts.sequences, dtype=np.int64)
-    if allocation.order.policy == "paged":
-        order = _order(allocation.order, banks)
+    if allocation.allocator.policy == "paged":
+        order = _order(allocation.allocator, banks)
         own = order.owner[order.number < used[order.owner]]
         owners[first : first + len(own)] = own
         codes[first : first + len(own)] = _sequence_codes(own)
@@ -158,8 +164,8 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
     else:
         lengths = np.stack((used, np.array(runs, dtype=np.int64) - used), axis=1).ravel()
         own = np.repeat(np.arange(2 * len(used)), lengths)
-        owners[first : first + pool] = own // 2
-        codes[first : first + pool] = np.where(own % 2 == 0, _sequence_codes(own // 2), Code.RESERVED)
+        owners[first : first + cached] = own // 2
+        codes[first : first + cached] = np.where(own % 2 == 0, _sequence_codes(own // 2), Code.RESERVED)
         last = first + counts.sequences[0] - 1
     codes.flags.writeable = owners.flags.writeable = False
     return BankMap(
@@ -176,7 +182,7 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
     """What ``bank`` of ``allocation``'s ``picture`` holds, in one line. Raises InputError for a bank it has not."""
     if not 0 <= bank < picture.banks:
         raise InputError(f"bank: {bank:,} is out of range (0 to {picture.banks - 1:,})")
-    pool, parts = allocation.order, allocation.parts
+    allocator, parts = allocation.allocator, allocation.parts
     code, owner = int(picture.codes[bank]), int(picture.owners[bank])
     size = format_bytes(int(picture.bytes_per_bank), 1)
     match code:
@@ -185,30 +191,30 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
         case Code.WEIGHTS:
             text = f"weights · {size} of {format_bytes(parts.weights)}"
         case Code.STATE:
-            text = f"recurrent state of {_many(pool.sequences)} · {size} of {format_bytes(parts.state)}"
+            text = f"recurrent state of {_many(allocator.sequences)} · {size} of {format_bytes(parts.state)}"
         case Code.RESERVED:
-            text = f"reserved for {_name(pool.owners[owner])}, no token yet · {size}"
+            text = f"reserved for {_name(allocator.owners[owner])}, no token yet · {size}"
         case Code.PADDING:
             padding = format_bytes(parts.reserved_unused)
-            text = f"empty ends of last {pool.block_tokens:,}-token blocks · {size} of {padding}"
+            text = f"empty ends of last {allocator.block_tokens:,}-token blocks · {size} of {padding}"
         case Code.WORKING:
             text = (
                 f"activations ({format_bytes(parts.activation)}) and overhead ({format_bytes(parts.overhead)}) · {size}"
             )
         case Code.PREFIX:
-            text = f"prefix that {_many(pool.sequences)} share · {size} of {format_bytes(allocation.prefix)}"
+            text = f"prefix that {_many(allocator.sequences)} share · {size} of {format_bytes(allocation.prefix)}"
         case Code.OVERFLOW:
             text = f"wanted twice: {format_bytes(picture.overflow_bytes)} more is needed than the device has"
         case Code.SAVED:
             saved = format_bytes(allocation.saved)
             text = f"free · {size}; without FlashAttention the attention scores would take {saved}"
         case _:
-            text = f"{_tokens(picture, allocation, bank, owner)} · {size}{_mixed(pool)}"
+            text = f"{_tokens(picture, allocation, bank, owner)} · {size}{_mixed(allocator)}"
     return f"bank {bank:,}: {text}"
 
 
 class _DrawnBytes(NamedTuple):
-    """The bytes that are drawn: an allocation, or as much of it as does not lie under its overflow.
+    """The bytes that are drawn: an allocation's, or as many of its first ones as its overflow leaves room for.
 
     ``used`` and ``spare`` are by owner; ``spare`` is reserved room or padding.
     """
@@ -242,8 +248,8 @@ def _drawn(allocation: Allocation) -> _DrawnBytes:
     spare = tuple(sequence.reserved + sequence.padding for sequence in allocation.sequences)
     prefix, prefix_spare, rest = _cut((allocation.prefix, allocation.prefix_padding, sum(used) + sum(spare)), cache)
     if rest < sum(used) + sum(spare):
-        if allocation.order.policy == "paged":
-            given = _given_first(allocation.order, rest)
+        if allocation.allocator.policy == "paged":
+            given = _given_first(allocation.allocator, rest)
             used = tuple(min(pair) for pair in zip(used, given, strict=True))
             spare = tuple(all_given - own for all_given, own in zip(given, used, strict=True))
         else:
@@ -253,7 +259,7 @@ def _drawn(allocation: Allocation) -> _DrawnBytes:
 
 
 def _cut(sizes: Iterable[int], left: int) -> list[int]:
-    """As much of each of ``sizes`` as is within the first ``left`` bytes of all."""
+    """As much of each of ``sizes`` as is within the first ``left`` bytes of all: 5 and 5 of the first 7 are 5 and 2."""
     cut = []
     for size in sizes:
         cut.append(min(size, left))
@@ -262,16 +268,16 @@ def _cut(sizes: Iterable[int], left: int) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _given_first(pool: Pool, size: int) -> tuple[int, ...]:
-    """Bytes of each owner among the first ``size`` bytes that a paged pool gives to sequences."""
-    one = pool.bytes_at(0)
-    at_rest = _cut((owner.count * one for owner in pool.owners), size)
-    [handed] = pool.handed_out([size - sum(at_rest)]).tolist()
+def _given_first(allocator: Allocator, size: int) -> tuple[int, ...]:
+    """Bytes of each owner among the first ``size`` bytes that paged sequences are given."""
+    one = allocator.bytes_at(0)
+    at_rest = _cut((owner.count * one for owner in allocator.owners), size)
+    [handed] = allocator.handed_out([size - sum(at_rest)]).tolist()
     return tuple(rest + blocks for rest, blocks in zip(at_rest, handed, strict=True))
 
 
 def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[BankCounts, list[int]]:
-    """The banks of everything, and for pools that lie one sequence after the other those of each, used or reserved."""
+    """The banks of everything, and those of each owner with the reserved room behind what it holds."""
     capacity = allocation.capacity
     cells = bank_counts(
         {
@@ -287,7 +293,7 @@ def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[Bank
     kv, room = _share_out(cells["cache"], (drawn.kv, drawn.room), capacity, banks)
     prefix, *used = _share_out(kv, (drawn.prefix, *drawn.used), capacity, banks)
     saved = min(cells[REST], (2 * allocation.saved * banks + capacity) // (2 * capacity))
-    paged = allocation.order.policy == "paged"
+    paged = allocation.allocator.policy == "paged"
     counts = BankCounts(
         weights=cells["weights"],
         state=cells["state"],
@@ -307,7 +313,10 @@ def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[Bank
 
 
 def _share_out(cells: int, sizes: Sequence[int], capacity: int, banks: int) -> list[int]:
-    """``cells`` for ``sizes`` of bytes by largest remainder; ``cells`` is their sum's share, rounded up or down."""
+    """``cells`` for ``sizes`` of bytes by largest remainder; ``cells`` is their sum's share, rounded up or down.
+
+    3 cells for two sizes of one and a half cells each are 2 and 1: of equal remainders the earlier one is rounded up.
+    """
     shares = [divmod(size * banks, capacity) for size in sizes]
     counts = [whole for whole, _ in shares]
     left = cells - sum(counts)
@@ -317,7 +326,10 @@ def _share_out(cells: int, sizes: Sequence[int], capacity: int, banks: int) -> l
 
 
 def _at_least(used: Sequence[int], runs: Sequence[int]) -> list[int]:
-    """``runs`` of which none is shorter than what is ``used`` of it, with the same sum; the last ones give way."""
+    """``runs`` of which none is shorter than what is ``used`` of it, with the same sum; the last ones give way.
+
+    Both were rounded on their own, so that a run may have come out one short: used 2 and 0 of runs 1 and 2 gives 2, 1.
+    """
     longer = [max(pair) for pair in zip(used, runs, strict=True)]
     excess = sum(longer) - sum(runs)
     for index in range(len(longer) - 1, -1, -1):
@@ -332,63 +344,69 @@ def _sequence_codes(owners: Tokens) -> np.ndarray[tuple[int, ...], np.dtype[np.u
 
 
 class _BankOrder(NamedTuple):
-    """Banks of a paged pool in physical order: whose each is, and its ``number`` (from 0) among its owner's."""
+    """The banks that paged sequences may fill, in physical order: whose each is, and its ``number`` (from 0) there."""
 
     owner: Tokens
     number: Tokens
 
 
 @lru_cache(maxsize=8)
-def _order(pool: Pool, banks: int) -> _BankOrder:
-    """The order of all banks that sequences of the paged ``pool`` may fill before the device is full.
+def _order(allocator: Allocator, banks: int) -> _BankOrder:
+    """The order of all banks that the sequences may fill before the device is full, the same at every position.
 
-    A bank comes when half of it is handed out; banks that come at the same position, in the order of their owners.
+    Bank n of an owner covers the bytes from n to n + 1 banks of what it holds. The token whose block brings the middle
+    of that stretch to one of its sequences says at which position the bank comes; of banks that come at the same
+    position those of earlier owners are first. An owner has at most the banks that it would be handed of a device that
+    held nothing else, and one or two for rounding.
     """
-    at_rest = pool.counts * pool.bytes_at(0)
-    [handed] = pool.handed_out([pool.capacity])
-    most = np.minimum((at_rest + handed) // max(1, pool.capacity // banks) + 2, banks)
+    at_rest = allocator.counts * allocator.bytes_at(0)
+    [handed] = allocator.handed_out([allocator.capacity])
+    most = np.minimum((at_rest + handed) // max(1, allocator.capacity // banks) + 2, banks)
     owner = np.repeat(np.arange(len(most)), most)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(most) - most, most)
     halves = 2 * number + 1
-    whole, rest = divmod(pool.capacity, 2 * banks)
-    size = (halves * whole + halves * rest // (2 * banks)) // pool.counts[owner]
-    token = np.clip((_blocks_for(pool, size) - 1) * pool.block_tokens + 1, 0, pool.lengths[owner])
-    order = np.lexsort((number, owner, first_position(token, pool.lengths[owner], pool.scenario.context)))
+    whole, rest = divmod(allocator.capacity, 2 * banks)
+    size = (halves * whole + halves * rest // (2 * banks)) // allocator.counts[owner]
+    token = np.clip((_blocks_for(allocator, size) - 1) * allocator.block_tokens + 1, 0, allocator.lengths[owner])
+    order = np.lexsort((number, owner, first_position(token, allocator.lengths[owner], allocator.scenario.context)))
     return _BankOrder(owner[order], number[order])
 
 
-def _blocks_for(pool: Pool, sizes: Tokens) -> Tokens:
-    """The fewest blocks with which one sequence has more than each of ``sizes`` bytes of its own, or all its blocks."""
+def _blocks_for(allocator: Allocator, sizes: Tokens) -> Tokens:
+    """The fewest blocks with which one sequence has more than each of ``sizes`` bytes of its own.
+
+    At most those of the longest sequence, which may hold less than is asked for.
+    """
     low = np.zeros_like(sizes)
-    high = np.full_like(sizes, -(-pool.share[0].used // pool.block_tokens))
+    high = np.full_like(sizes, -(-allocator.share[0].used // allocator.block_tokens))
     while np.any(low < high):
         middle = (low + high) // 2
-        enough = pool.sizes(middle * pool.block_tokens) > sizes
+        enough = allocator.sizes(middle * allocator.block_tokens) > sizes
         low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
     return low
 
 
 def _tokens(picture: BankMap, allocation: Allocation, bank: int, owner: int) -> str:
     """Whose KV a bank holds, and of which tokens (from 0) for a single sequence."""
-    pool = allocation.order
-    name, held = _name(pool.owners[owner]), allocation.sequences[owner].tokens
-    if pool.owners[owner].count > 1 or not held:
+    allocator = allocation.allocator
+    name, held = _name(allocator.owners[owner]), allocation.sequences[owner].tokens
+    if allocator.owners[owner].count > 1 or not held:
         return name
     before = picture.owners[:bank] == owner
     number = int(np.count_nonzero(before & (picture.codes[:bank] >= FIRST_SEQUENCE)))
     begin, end = int(number * picture.bytes_per_bank), int((number + 1) * picture.bytes_per_bank)
-    if end <= pool.bytes_at(0):
+    if end <= allocator.bytes_at(0):
         return f"{name}, encoder cache"
-    first = min(max(pool.tokens_for(begin + 1), 1), held) - 1
-    last = max(first, min(pool.tokens_for(end), held) - 1)
+    first = min(max(allocator.tokens_for(begin + 1), 1), held) - 1
+    last = max(first, min(allocator.tokens_for(end), held) - 1)
     span = f"token {first:,}" if first == last else f"tokens {first:,}–{last:,}"
-    return f"{name}, what {span} added" if pool.bounded else f"{name}, {span}"
+    return f"{name}, what {span} added" if allocator.bounded else f"{name}, {span}"
 
 
-def _mixed(pool: Pool) -> str:
-    if pool.policy != "paged" or pool.sequences == 1:
+def _mixed(allocator: Allocator) -> str:
+    if allocator.policy != "paged" or allocator.sequences == 1:
         return ""
-    return f", in {pool.block_tokens:,}-token blocks among those of {_many(pool.sequences - 1, 'other ')}"
+    return f", in {allocator.block_tokens:,}-token blocks among those of {_many(allocator.sequences - 1, 'other ')}"
 
 
 def _name(owner: Owner) -> str:

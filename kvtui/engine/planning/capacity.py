@@ -10,7 +10,8 @@ from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.parts import device_parts, fits
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.search import context_limit, most
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 
 LINEAR_BATCHES = 16
 

@@ -14,8 +14,9 @@ from itertools import accumulate
 from math import ceil, isqrt
 from typing import NamedTuple
 
+from kvtui.engine.basis.catalogue import Catalogue
 from kvtui.engine.basis.errors import InputError, UnknownName
-from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.tables import Fields
 from kvtui.engine.device.catalogue import CONFIDENCES, find_device
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.model.catalogue import find_model
@@ -291,4 +292,4 @@ def _device(fields: Fields) -> DeviceSpec:
         raise fields.error("device", str(error)) from None
 
 
-_CLUSTERS = Catalog("cluster", "clusters.toml", _build)
+_CLUSTERS = Catalogue("cluster", "clusters.toml", _build)

@@ -40,7 +40,8 @@ from kvtui.engine.planning.roofline import (
     read_gbs,
     top_k,
 )
-from kvtui.engine.scenario.scenario import MAX_BATCH, Scenario
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from kvtui.engine.model.formats import Format

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.engines.known import larger_stages
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
@@ -65,19 +66,16 @@ def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int |
 
     ``position`` is the context that they have reached; None means all of it.
     """
-    layout, caches = scenario.layout, all_caches(scenario)
-    useful = sequences_cache(caches, sequences, scenario, layout.tp)
-    roomy = sum(slot.sequences * cache_bytes(caches, slot.reserved, scenario.kv, layout.tp).kv for slot in sequences)
-    shared = prefix_shared(scenario, sequences)
-    room_shared = prefix_shared(scenario, tuple(Slot(s.reserved, s.reserved, s.sequences) for s in sequences))
+    layout = scenario.layout
+    kv, unused, state = (layout.tp * size for size in _held(scenario, all_caches(scenario), sequences, layout.dp))
     busiest = -(-scenario.batch // layout.dp)
     return Parts(
         weights=weight_bytes(scenario) * layout.dp,
-        kv=layout.tp * useful.kv - shared,
-        state=layout.tp * useful.state,
+        kv=kv,
+        state=state,
         activation=activation_bytes(scenario, scenario.context, busiest, position) * layout.devices,
         overhead=overhead_bytes(layout.tp * layout.pp) * layout.devices,
-        reserved_unused=layout.tp * (roomy - useful.kv) - room_shared + shared,
+        reserved_unused=unused,
     )
 
 
@@ -97,16 +95,17 @@ def stages(scenario: Scenario) -> tuple[Stage, ...]:
 def partition(scenario: Scenario) -> tuple[int, ...]:
     """Layers of each pipeline stage: as chosen, or as even as they go.
 
-    Left-over layers are on the first stages, with vLLM on those before the last one (``get_pp_indices``, since 0.8).
+    Left-over layers are on the first stages or on those before the last one, as the engine has it. Example: 26 layers
+    on four stages are 7, 7, 6 and 6 without an engine, and 6, 7, 7 and 6 with vLLM.
     """
     chosen = scenario.serving.partition
     if chosen is not None:
         return chosen
     held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
-    if scenario.engine != "vllm":
-        return held
     larger = len(scenario.model.layers) % scenario.layout.pp
-    return (*held[larger:-1], *held[:larger], held[-1]) if larger else held
+    if not larger or larger_stages(scenario.engine) == "first":
+        return held
+    return (*held[larger:-1], *held[:larger], held[-1])
 
 
 def stage_parts(
@@ -118,17 +117,14 @@ def stage_parts(
     None means all of it. Whole blocks of a common prefix are stored once.
     """
     layout = scenario.layout
-    useful = sequences_cache(stage.caches, share, scenario, layout.tp)
-    roomy = sum(slot.sequences * cache_bytes(stage.caches, slot.reserved, scenario.kv, layout.tp).kv for slot in share)
-    saved = _prefix_saved(scenario, stage.caches, [(slot.used, slot.sequences) for slot in share])
-    room_saved = _prefix_saved(scenario, stage.caches, [(slot.reserved, slot.sequences) for slot in share])
+    kv, unused, state = _held(scenario, stage.caches, share, 1)
     return Parts(
         weights=held_weight_bytes(scenario, stage),
-        kv=useful.kv - saved,
-        state=useful.state,
+        kv=kv,
+        state=state,
         activation=activation_bytes(scenario, context, sum(slot.sequences for slot in share), position),
         overhead=overhead_bytes(layout.tp * layout.pp),
-        reserved_unused=roomy - room_saved - (useful.kv - saved),
+        reserved_unused=unused,
     )
 
 
@@ -149,8 +145,7 @@ def weight_bytes(scenario: Scenario) -> int:
         return model.weight_bytes
     if model.parameters is None:
         raise InputError(f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone")
-    drafting = sum(layer.total_parameters or 0 for layer in model.mtp) if scenario.speculative_tokens else 0
-    return scenario.weights.bytes(model.parameters + drafting)
+    return scenario.weights.bytes(model.parameters)
 
 
 def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
@@ -254,24 +249,36 @@ def sequences_cache(caches: CacheCounts, sequences: tuple[Slot, ...], scenario: 
 
 def prefix_shared(scenario: Scenario, sequences: tuple[Slot, ...]) -> int:
     """Bytes of all ranks together that ``sequences`` do not store because another of their replica holds the prefix."""
-    if not scenario.shared_prefix:
-        return 0
-    layout, caches = scenario.layout, all_caches(scenario)
-    shares = (replica_share(sequences, layout.dp, replica) for replica in range(layout.dp))
-    return layout.tp * sum(
-        _prefix_saved(scenario, caches, [(slot.used, slot.sequences) for slot in share]) for share in shares
-    )
+    layout = scenario.layout
+    return layout.tp * _prefix_saved(scenario, all_caches(scenario), sequences, layout.dp)
 
 
-def _prefix_saved(scenario: Scenario, caches: CacheCounts, tokens: list[tuple[int, int]]) -> int:
-    """Bytes that a common prefix saves among sequences of given (``tokens``, number), longest first.
+def _held(scenario: Scenario, caches: CacheCounts, sequences: tuple[Slot, ...], replicas: int) -> tuple[int, int, int]:
+    """KV, unused room and state in bytes that ``sequences`` have in ``caches`` of one rank of each of ``replicas``.
 
-    That is all they would hold of its whole blocks, less the one copy that the longest reaches.
+    The room is what they would hold if all of it were in use. Example: 100 tokens of a byte each, in blocks of 16, are
+    100 bytes of KV in room for 112, of which 12 are unused.
+    """
+    full = tuple(slot._replace(used=slot.reserved) for slot in sequences)
+    useful, roomy = (sequences_cache(caches, held, scenario, scenario.layout.tp) for held in (sequences, full))
+    kv = useful.kv - _prefix_saved(scenario, caches, sequences, replicas)
+    room = roomy.kv - _prefix_saved(scenario, caches, full, replicas)
+    return kv, room - kv, useful.state
+
+
+def _prefix_saved(scenario: Scenario, caches: CacheCounts, sequences: tuple[Slot, ...], replicas: int) -> int:
+    """Bytes that a common prefix saves in ``caches`` among ``sequences``, longest first, dealt out to ``replicas``.
+
+    In each replica that is all they would hold of its whole blocks, less the one copy that the longest reaches.
     """
     if not scenario.shared_prefix:
         return 0
-    sizes = [_prefix_bytes(scenario, caches, length) for length, _ in tokens]
-    return sum(size * count for size, (_, count) in zip(sizes, tokens, strict=True)) - sizes[0]
+    saved = 0
+    for replica in range(replicas):
+        share = replica_share(sequences, replicas, replica)
+        sizes = [_prefix_bytes(scenario, caches, slot.used) for slot in share]
+        saved += sum(size * slot.sequences for size, slot in zip(sizes, share, strict=True)) - sizes[0]
+    return saved
 
 
 def _prefix_bytes(scenario: Scenario, caches: CacheCounts, tokens: int) -> int:

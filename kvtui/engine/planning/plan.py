@@ -14,7 +14,6 @@ from kvtui.engine.planning.parts import (
     all_caches,
     budget,
     device_parts,
-    fits,
     holds,
     prefix_shared,
     score_matrix_bytes,
@@ -64,9 +63,7 @@ class Plan:
 
         With an engine: whether it starts, and runs all sequences at once.
         """
-        if self.serving is not None:
-            return self.serving.runs(self.scenario.batch)
-        return holds(self.scenario, self.per_device)
+        return _runs(self.scenario, self.per_device, self.serving)
 
     @property
     def utilization(self) -> float:
@@ -105,17 +102,15 @@ def plan(scenario: Scenario) -> Plan:
     )
 
 
-def _engine_fits(scenario: Scenario) -> bool:
-    """Whether the engine, if there is one, starts and runs all sequences at once."""
-    serving = serve(scenario)
-    return serving is None or serving.runs(scenario.batch)
+def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
+    """Whether the scenario's engine runs it, or without one, whether the most loaded device holds its ``parts``."""
+    return holds(scenario, parts) if serving is None else serving.runs(scenario.batch)
 
 
 def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:
     """The fewest devices on which some tp × pp × dp split fits."""
     if scenario.kv_pool is not None:
-        held = holds(scenario, parts) if serving is None else serving.runs(scenario.batch)
-        return scenario.layout.devices if held else None
+        return scenario.layout.devices if _runs(scenario, parts, serving) else None
     tps = valid_tps(scenario.model)
     lone = _on(scenario, Layout())
     whole = device_parts(lone, scenario.context, scenario.batch)
@@ -127,7 +122,8 @@ def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -
     for devices in range(least, SEARCH_DEVICES + 1):
         for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):
             trial = _on(scenario, layout)
-            if fits(trial, scenario.context, scenario.batch) and _engine_fits(trial):
+            needed = device_parts(trial, scenario.context, scenario.batch)
+            if holds(trial, needed) and _runs(trial, needed, serve(trial)):
                 return devices
             tried += 1
         if tried > SEARCH_LAYOUTS:

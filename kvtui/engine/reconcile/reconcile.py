@@ -93,7 +93,7 @@ def _values(
     _draft(log, told, model, values, notes)
     if device is not None:
         values["gpu"] = device.name
-    pool = log.least("pool") if log.engine == "vllm" else None
+    pool = log.least("pool")
     if pool is not None:
         values["kv_pool"] = str(max(1, pool.bytes))
     values |= {key: value for key, value in told.items() if key != "engine"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.engines.known import check_format
+from kvtui.engine.engines.known import Engine, check_format
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
@@ -23,7 +23,9 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     Raises InputError when the chosen fields are wrong in themselves or contradict each other.
     """
     values = {field.name: getattr(scenario, field.name) for field in fields(scenario)} | dict(chosen)
-    values |= {name: value for name, value in _engine_choices(scenario, values) if name not in chosen}
+    engine = Engine(values["engine"], values["serving"].version)
+    left = left_to_engine(scenario, engine, values["model"], values["device"])
+    values |= {name: value for name, value in left.items() if name not in chosen}
     notes = []
     if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:
         values["bandwidth_gbs"] = None
@@ -54,13 +56,6 @@ def fit_layout(model: ModelSpec, devices: int, batch: int) -> Layout:
     return Layout()
 
 
-def _engine_choices(scenario: Scenario, values: Mapping[str, Any]) -> Iterable[tuple[str, int | float]]:
-    if scenario.engine == values["engine"] == "none":
-        return ()
-    wanted = values["engine"], values["serving"].version, values["model"], values["device"]
-    return left_to_engine(scenario, *wanted).items()
-
-
 def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str, Any, str]]:
     """Field, new value and reason of everything that contradicts the rest, each judged after the one before."""
     model: ModelSpec = values["model"]
@@ -71,7 +66,7 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:
         yield "skip_weights", True, f"weights skipped: the parameter count of {model.name} is unknown"
     form = kv_format(values["kv_dtype"])
-    if values["engine"] != "none" and not _engine_has(values["engine"], form):
+    if not _engine_has(values["engine"], form):
         yield "kv_dtype", FALLBACK_DTYPE, f"KV in {FALLBACK_DTYPE}: {values['engine']} has no {form.name} cache"
     elif not _holds(model, form):
         other = PACKED_FALLBACK_DTYPE if form.packed_latent else FALLBACK_DTYPE
@@ -85,12 +80,12 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     if values["speculative_tokens"] and not model.mtp and not serving.draft_layers:
         yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
     layout: Layout = values["layout"]
-    held = serving.partition
-    if held is not None and (len(held) != layout.pp or sum(held) != len(model.layers)):
-        yield "serving", serving._replace(partition=None), "pipeline stages as even as they go"
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
         other_layout = fit_layout(model, layout.devices, batch)
         yield "layout", other_layout, f"{layout_words(layout)} does not suit: now {layout_words(other_layout)}"
+    held = serving.partition
+    if held is not None and (len(held) != values["layout"].pp or sum(held) != len(model.layers)):
+        yield "serving", serving._replace(partition=None), "pipeline stages as even as they go"
 
 
 def layout_words(layout: Layout) -> str:

@@ -1,58 +1,341 @@
-"""The table of a scenario's options: what the command line offers and the app can set by typing."""
+"""The table of a scenario's options, the one place that knows them all.
+
+The command line and its help, what can be typed in the app, the remembered scenario and the report's ``scenario`` are
+derived from it. A new option is a field of the Scenario and a row here.
+"""
 
 from __future__ import annotations
 
-from collections import namedtuple
+from kvtui.engine.scenario.limits import (
+    MAX_BATCH,
+    MAX_BLOCK_TOKENS,
+    MAX_DEVICES,
+    MAX_DRAFT_LAYERS,
+    MAX_SPECULATIVE_TOKENS,
+    MAX_STAGES,
+)
+from kvtui.engine.scenario.notation import (
+    DEVICE,
+    ENGINE,
+    FORMAT,
+    RATE,
+    SHARE,
+    SIZE,
+    SWITCH,
+    TOKENS,
+    WORD,
+    count,
+    several,
+    unsaid,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from kvtui.engine.engines.known import EngineDefaults
+    from kvtui.engine.model.spec import ModelSpec
+    from kvtui.engine.scenario.notation import Notation
+
+    Rule = Callable[[ModelSpec, EngineDefaults], Any]
+
+DEFAULT_MODEL = "Llama-3.1-8B"
+DEFAULT_DEVICE = "H100 SXM"
+DEFAULT_CONTEXT = 8192
 
 
-class Option(namedtuple("Option", "name metavar help switch one_way", defaults=(False, False))):
-    """One option of a scenario. A ``switch`` takes no value and has a ``--no-`` form unless it is ``one_way``."""
+_NOTHING: Mapping[str, Any] = {}
 
-    __slots__ = ()
-    name: str
-    metavar: str
-    help: str
-    switch: bool
-    one_way: bool
+
+class Option:
+    """One option of a scenario; it never changes. A plain class, as a tuple's names would take long to make at a start.
+
+    ``notation`` is how its value is spelt, and ``field`` where that is put, in the Scenario or a part of it: ``batch``,
+    ``serving.max_seqs``; empty for an option that does nothing but imply others. ``report`` is the value's key in the
+    report where that is not the field's name, or, where the report shows something else, keys with fields.
+    ``default`` is the value of an option that is not given: a text, or a rule over the model and the engine's own
+    defaults; None leaves it to the field. Only what differs from the default is written into a command line, unless
+    ``always``. ``implies`` are keys of options that this one gives a value while they have none of their own.
+    A switch takes no value and has a ``--no-`` form unless it is ``one_way``. ``aliases`` are other keys to type.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        metavar: str,
+        notation: Notation,
+        field: str,
+        help: str,
+        *,
+        report: str | Mapping[str, str] = "",
+        default: str | Rule | None = None,
+        implies: Mapping[str, Callable[[Any], Any]] = _NOTHING,
+        always: bool = False,
+        one_way: bool = False,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.metavar = metavar
+        self.notation = notation
+        self.field = field
+        self.help = help
+        self.report = report
+        self.default = default
+        self.implies = implies
+        self.always = always
+        self.one_way = one_way
+        self.aliases = aliases
 
     @property
     def key(self) -> str:
         """The option's key in a mapping of values."""
         return self.name.replace("-", "_")
 
+    @property
+    def switch(self) -> bool:
+        """Whether it is on or off and takes no value."""
+        return self.notation is SWITCH
 
-OPTIONS = (
-    Option("model", "MODEL", "catalogue name, config.json, folder, FILE.gguf or hf:ORG/NAME"),
-    Option("gpu", "NAME", "device of the catalogue"),
-    Option("gpus", "N", "number of devices; without --tp/--pp/--dp the widest valid split is taken"),
-    Option("tp", "N", "tensor-parallel ranks"),
-    Option("pp", "N", "pipeline stages"),
-    Option("dp", "N", "replicas, each with its share of the sequences"),
-    Option("dtype", "F", "format of weights and KV: bf16, fp16, fp32, fp8, int8, int4, q8_0, ..."),
-    Option("weight-dtype", "F", "format of the weights alone"),
-    Option("kv-dtype", "F", "format of K and V alone"),
-    Option("context", "TOKENS", "most tokens of one sequence: 131072, 128K, 1M (K = 1024)"),
-    Option("batch", "N", "sequences"),
-    Option("lengths", "N,N,...", "tokens that each sequence holds now"),
-    Option("cb", "", "continuous batching: sequences hold what they use", switch=True),
-    Option("pa", "", "paged attention: blocks handed out as sequences grow", switch=True),
-    Option("fa", "", "FlashAttention: no score matrix in memory (default)", switch=True),
-    Option("skip-weights", "", "plan the cache alone", switch=True, one_way=True),
-    Option("shared-prefix", "TOKENS", "tokens common to all sequences, stored once (with --pa)"),
-    Option("block-size", "N", "tokens of a block (default 16, or the engine's)"),
-    Option("max-batched-tokens", "N", "tokens of one prefill step (default 8192, or the engine's for the device)"),
-    Option("speculative-tokens", "N", "drafted tokens: counts the model's MTP layers, or --draft-layers"),
-    Option("kv-pool", "SIZE", "cache memory per device, such as 5.33GiB, instead of what is left over"),
-    Option("gpu-memory-utilization", "X", "share of usable memory to plan with, above 0 and at most 1"),
-    Option("engine", "NAME[@VERSION]", "who allocates: vllm@0.20, llama.cpp, sglang, tensorrt-llm or none (default)"),
-    Option("max-seqs", "N", "most sequences that the engine runs together"),
-    Option("prefix-caching", "", "keep the caches of finished prompts (default: the engine's choice)", switch=True),
-    Option("draft-layers", "N", "layers of an external drafter, such as 1 for an EAGLE head (vLLM)"),
-    Option("hybrid-manager", "", "free what windowed layers no longer need (vLLM's choice by default)", switch=True),
-    Option("pp-partition", "N,N,...", "layers of each pipeline stage"),
-    Option("parallel", "N", "server slots that divide the context (llama.cpp)"),
-    Option("ubatch", "N", "physical batch in tokens (llama.cpp, default 512)"),
-    Option("swa-full", "", "the whole context for windowed layers (llama.cpp)", switch=True, one_way=True),
-    Option("profile", "NAME", "a machine's overheads, saved by kvtui reconcile --save-profile, instead of priors"),
-    Option("bandwidth", "GB/s", "what decode steps were measured to read per device, instead of the published figure"),
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """The keys that the report has of it, each with the field of the Scenario that it shows."""
+        if isinstance(self.report, str):
+            return {self.report or self.field.rpartition(".")[2]: self.field}
+        return self.report
+
+
+def _as_given(value: str) -> str:
+    return value
+
+
+def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
+    return min(DEFAULT_CONTEXT, model.max_context or DEFAULT_CONTEXT)
+
+
+def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
+    from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+
+    return Scenario.weight_dtype if model.weight_bytes is None else FILE_WEIGHTS
+
+
+_MODEL_AND_DEVICES = (
+    Option(
+        "model",
+        "MODEL",
+        WORD,
+        "model_ref",
+        "catalogue name, config.json, folder, FILE.gguf or hf:ORG/NAME",
+        report={"model": "ref"},
+        default=DEFAULT_MODEL,
+        always=True,
+    ),
+    Option(
+        "gpu",
+        "NAME",
+        DEVICE,
+        "device",
+        "device of the catalogue",
+        report={"gpu": "device.name"},
+        default=DEFAULT_DEVICE,
+        always=True,
+        aliases=("device",),
+    ),
+    Option(
+        "gpus",
+        "N",
+        count(MAX_DEVICES, write=unsaid),
+        "layout.devices",
+        "number of devices; without --tp/--pp/--dp the widest valid split is taken",
+        report="gpus",
+        aliases=("devices",),
+    ),
+    Option("tp", "N", count(MAX_DEVICES), "layout.tp", "tensor-parallel ranks"),
+    Option("pp", "N", count(MAX_DEVICES), "layout.pp", "pipeline stages"),
+    Option("dp", "N", count(MAX_DEVICES), "layout.dp", "replicas, each with its share of the sequences"),
 )
+_FORMATS = (
+    Option(
+        "dtype",
+        "F",
+        FORMAT,
+        "",
+        "format of weights and KV: bf16, fp16, fp32, fp8, int8, int4, q8_0, ...",
+        report={},
+        implies={"weight_dtype": _as_given, "kv_dtype": _as_given},
+    ),
+    Option(
+        "weight-dtype",
+        "F",
+        FORMAT,
+        "weight_dtype",
+        "format of the weights alone",
+        default=_stored_format,
+        always=True,
+        aliases=("weights",),
+    ),
+    Option("kv-dtype", "F", FORMAT, "kv_dtype", "format of K and V alone", always=True, aliases=("kv",)),
+)
+_WORKLOAD = (
+    Option(
+        "context",
+        "TOKENS",
+        TOKENS,
+        "context",
+        "most tokens of one sequence: 131072, 128K, 1M (K = 1024)",
+        report="context_tokens",
+        default=_first_context,
+        always=True,
+    ),
+    Option("batch", "N", count(MAX_BATCH), "batch", "sequences", always=True),
+    Option(
+        "lengths",
+        "N,N,...",
+        several(TOKENS, MAX_BATCH, "values"),
+        "lengths",
+        "tokens that each sequence holds now",
+        report="lengths_tokens",
+        implies={"batch": len, "context": max},
+    ),
+    Option("cb", "", SWITCH, "continuous_batching", "continuous batching: sequences hold what they use"),
+    Option("pa", "", SWITCH, "paged_attention", "paged attention: blocks handed out as sequences grow"),
+    Option("fa", "", SWITCH, "flash_attention", "FlashAttention: no score matrix in memory (default)"),
+    Option("skip-weights", "", SWITCH, "skip_weights", "plan the cache alone", one_way=True),
+    Option(
+        "shared-prefix",
+        "TOKENS",
+        TOKENS,
+        "shared_prefix",
+        "tokens common to all sequences, stored once (with --pa)",
+        report="shared_prefix_tokens",
+    ),
+    Option(
+        "block-size",
+        "N",
+        count(MAX_BLOCK_TOKENS),
+        "block_size",
+        "tokens of a block (default 16, or the engine's)",
+        report="block_size_tokens",
+        default=lambda model, engine: engine.block_size,
+    ),
+    Option(
+        "max-batched-tokens",
+        "N",
+        TOKENS,
+        "max_batched_tokens",
+        "tokens of one prefill step (default 8192, or the engine's for the device)",
+        default=lambda model, engine: engine.max_batched_tokens,
+    ),
+    Option(
+        "speculative-tokens",
+        "N",
+        count(MAX_SPECULATIVE_TOKENS),
+        "speculative_tokens",
+        "drafted tokens: counts the model's MTP layers, or --draft-layers",
+    ),
+)
+_MEMORY = (
+    Option(
+        "kv-pool",
+        "SIZE",
+        SIZE,
+        "kv_pool",
+        "cache memory per device, such as 5.33GiB, instead of what is left over",
+        report="kv_pool_bytes",
+    ),
+    Option(
+        "bandwidth",
+        "GB/s",
+        RATE,
+        "bandwidth_gbs",
+        "what decode steps were measured to read per device, instead of the published figure",
+    ),
+    Option(
+        "gpu-memory-utilization",
+        "X",
+        SHARE,
+        "memory_utilization",
+        "share of usable memory to plan with, above 0 and at most 1",
+        report="gpu_memory_utilization",
+        default=lambda model, engine: engine.memory_utilization,
+    ),
+)
+_ENGINE = (
+    Option(
+        "engine",
+        "NAME[@VERSION]",
+        ENGINE,
+        "engine",
+        "who allocates: vllm@0.20, llama.cpp, sglang, tensorrt-llm or none (default)",
+        report={"engine": "engine", "engine_version": "serving.version"},
+        default="none",
+        always=True,
+    ),
+    Option("max-seqs", "N", count(MAX_BATCH), "serving.max_seqs", "most sequences that the engine runs together"),
+    Option(
+        "prefix-caching",
+        "",
+        SWITCH,
+        "serving.prefix_caching",
+        "keep the caches of finished prompts (default: the engine's choice)",
+    ),
+    Option(
+        "draft-layers",
+        "N",
+        count(MAX_DRAFT_LAYERS),
+        "serving.draft_layers",
+        "layers of an external drafter, such as 1 for an EAGLE head (vLLM)",
+    ),
+    Option(
+        "hybrid-manager",
+        "",
+        SWITCH,
+        "serving.hybrid_manager",
+        "free what windowed layers no longer need (vLLM's choice by default)",
+    ),
+    Option(
+        "pp-partition",
+        "N,N,...",
+        several(count(MAX_STAGES), MAX_STAGES, "stages"),
+        "serving.partition",
+        "layers of each pipeline stage",
+        report="pp_partition",
+        implies={"pp": len},
+    ),
+    Option("parallel", "N", count(MAX_BATCH), "serving.parallel", "server slots that divide the context (llama.cpp)"),
+    Option(
+        "ubatch",
+        "N",
+        TOKENS,
+        "serving.ubatch",
+        "physical batch in tokens (llama.cpp, default 512)",
+        report="ubatch_tokens",
+    ),
+    Option(
+        "swa-full",
+        "",
+        SWITCH,
+        "serving.swa_full",
+        "the whole context for windowed layers (llama.cpp)",
+        one_way=True,
+    ),
+    Option(
+        "profile",
+        "NAME",
+        WORD,
+        "serving.measured",
+        "a machine's overheads, saved by kvtui reconcile --save-profile, instead of priors",
+        report={"profile": "measured.name"},
+    ),
+)
+
+GROUPS = {
+    "model and devices": _MODEL_AND_DEVICES,
+    "formats": _FORMATS,
+    "workload": _WORKLOAD,
+    "memory": _MEMORY,
+    "engine": _ENGINE,
+}
+"""The options by the heading that they stand under in the help."""
+
+OPTIONS = tuple(option for rows in GROUPS.values() for option in rows)

@@ -13,9 +13,8 @@ from kvtui.engine.engines.known import check_format
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.model.formats import Format, kv_format, weight_format
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.scenario.limits import MAX_BATCH, MAX_BLOCK_TOKENS, MAX_DEVICES
 
-MAX_DEVICES = 65_536
-MAX_BATCH = 1_000_000
 BLOCK_TOKENS = 16
 BATCHED_TOKENS = 8192
 UBATCH_TOKENS = 512
@@ -75,7 +74,8 @@ class Scenario:
     the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
     ``engine`` allocates, told the ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was
     measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
-    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named.
+    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named
+    on a command line; empty for its own name.
 
     Raises InputError on construction when the parts contradict each other.
     """
@@ -110,7 +110,7 @@ class Scenario:
             ("batch", self.batch, MAX_BATCH),
             ("gpus", layout.devices, MAX_DEVICES),
             ("pp", layout.pp, len(self.model.layers)),
-            ("block-size", self.block_size, 65_536),
+            ("block-size", self.block_size, MAX_BLOCK_TOKENS),
             ("max-batched-tokens", self.max_batched_tokens, MAX_TOKENS),
         ):
             if not 1 <= value <= most:
@@ -141,6 +141,11 @@ class Scenario:
             raise InputError(f"pp-partition: {','.join(map(str, partition))} is not {wanted}")
         if self.speculative_tokens and not self.model.mtp and not self.serving.draft_layers:
             raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
+
+    @property
+    def ref(self) -> str:
+        """How the model is named on a command line."""
+        return self.model_ref or self.model.name
 
     @property
     def kv(self) -> Format:

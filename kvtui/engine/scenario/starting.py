@@ -11,6 +11,8 @@ from typing import NamedTuple
 from kvtui.engine.device.spec import DeviceSpec
 
 START_SHARE = 0.01
+FOLLOWING_THE_DEVICE = ("model", "context", "batch", "lengths", "cb", "pa", "fa")
+"""The keys of the options that a device's class decides while none of them was chosen."""
 
 _LARGE, _MEDIUM, _SMALL, _TINY = "Qwen3-Next-80B-A3B", "Llama-3.1-8B", "Phi-3.5-mini", "Llama-3.2-1B"
 _BY_SIZE = (
@@ -41,6 +43,18 @@ class FirstChoice(NamedTuple):
     paged_attention: bool
     flash_attention: bool
     start_fraction: float
+
+    @property
+    def values(self) -> dict[str, str | bool]:
+        """The option values of that scenario, by key."""
+        return {
+            "model": self.model,
+            "context": str(self.context),
+            "batch": str(self.batch),
+            "cb": self.continuous_batching,
+            "pa": self.paged_attention,
+            "fa": self.flash_attention,
+        }
 
     @property
     def start(self) -> int:

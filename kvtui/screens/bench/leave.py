@@ -12,8 +12,8 @@ from textual.widgets import Static
 
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens import bindings
-from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.windows.window import Window
+from kvtui.state.host import Benchmark
 
 
 class LeaveScreen(Window):
@@ -24,14 +24,14 @@ class LeaveScreen(Window):
         Binding("enter", "leave", "leave", show=False),
     ]
 
-    def __init__(self, run: LiveRun) -> None:
+    def __init__(self, run: Benchmark) -> None:
         super().__init__()
         self._run = run
 
     def compose(self) -> ComposeResult:
         """What is lost, and what is not."""
         now = self._run.now
-        folder = plain(str(now.folder or "results"), limit=200)
+        folder = plain(str(self._run.folder or "results"), limit=200)
         with Vertical(classes="box") as box:
             box.border_title = "a benchmark is going on"
             box.border_subtitle = f"enter leave   {self.legend(('stay', 'window-close'))}"

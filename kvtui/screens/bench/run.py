@@ -88,6 +88,11 @@ class LiveRun:
         with self._lock:
             return self._now
 
+    @property
+    def folder(self) -> Path | None:
+        """Where results are put; None before there is a folder."""
+        return self.now.folder
+
     def pause(self) -> None:
         """Let the case under way finish, and begin no other until ``resume``."""
         self._control.pause()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -42,15 +42,13 @@ from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.bench.runs import RunPicker, stored_runs
 from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
 from kvtui.screens.bench.table import table_of
+from kvtui.state.host import Host, host_of
 from kvtui.state.session import Change, Session
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.key_name import first_key
 from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import Line, PanelColumn, Section, choose
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
 
 LOOKS_PER_SECOND = 4
 FIGURE_SECONDS = 0.5
@@ -156,7 +154,7 @@ class BenchScreen(Screen[None]):
     def begin(self, writer: Callable[[], store.Writer]) -> None:
         """Begin the run that ``writer`` opens, and show it."""
         self._benchmark = LiveRun(writer, self._worker)
-        self._app.benchmark = self._benchmark
+        self.host.benchmark = self._benchmark
         self.show(states.begun(self.state, self._benchmark.now))
         self._benchmark.start()
         assert self._looking is not None
@@ -213,7 +211,7 @@ class BenchScreen(Screen[None]):
         """Ask which run to show."""
         run = self.state.run
         current = None if run is None else run.folder
-        self.app.push_screen(RunPicker("show which run", self._out, current, self._taking(states.opened)))
+        self.host.open(RunPicker("show which run", self._out, current, self._taking(states.opened)))
 
     def action_compare_runs(self) -> None:
         """Ask which run to compare the one shown with."""
@@ -222,7 +220,7 @@ class BenchScreen(Screen[None]):
             self._tell("open a run first, then another to compare it with")
             return
         asked = f"compare {plain(run.folder.name)} with"
-        self.app.push_screen(RunPicker(asked, self._out, None, self._taking(states.compared)))
+        self.host.open(RunPicker(asked, self._out, None, self._taking(states.compared)))
 
     def action_back(self) -> None:
         """From a comparison to the run, from another run to the one that is going on."""
@@ -275,7 +273,7 @@ class BenchScreen(Screen[None]):
                 self.session.change(bandwidth_gbs=rounded(rate))
                 self._tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); b undoes it")
         except InputError as error:
-            self._app.tell_error(error)
+            self.host.tell_error(error)
 
     @on(OptionList.OptionSelected, "#groups")
     def choose_group(self, event: OptionList.OptionSelected) -> None:
@@ -319,15 +317,16 @@ class BenchScreen(Screen[None]):
         line.show((Span("─" * 2, Ink.FRAME), Span(f" {words} ", Ink.DIM), Span(fit(f" {keys} ", width), Ink.FAINT)))
 
     @property
-    def _app(self) -> KvtuiApp:
-        return cast("KvtuiApp", self.app)
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self.app)
 
     @property
     def _short(self) -> bool:
         return self.size.height < SHORT_ROWS
 
     def _key(self, action: str) -> str:
-        return first_key(self._app, action)
+        return first_key(self.host, action)
 
     def _tell(self, text: str) -> None:
         self.app.notify(text, markup=False)

@@ -188,22 +188,22 @@ class ExploreScreen(ScenarioActions, Screen[None]):
     def action_parameters(self) -> None:
         """Type the figure's parameters."""
         if not self.entry.parameters:
-            self._app.tell("this figure has no parameters: it follows the scenario")
+            self.host.tell("this figure has no parameters: it follows the scenario")
             return
         from kvtui.screens.explore.windows import ParametersScreen
 
-        self._app.push_screen(ParametersScreen(self.entry, self.values, self.set_values))
+        self.host.open(ParametersScreen(self.entry, self.values, self.set_values))
 
     def action_overlay(self) -> None:
         """Draw one more model."""
         if self.entry.source != "models":
-            self._app.tell("this figure draws one model; the figures marked + draw up to four")
+            self.host.tell("this figure draws one model; the figures marked + draw up to four")
         elif len(self._models) + 1 >= MOST_MODELS:
-            self._app.tell(f"{MOST_MODELS} models are drawn already; O draws one alone")
+            self.host.tell(f"{MOST_MODELS} models are drawn already; O draws one alone")
         else:
             from kvtui.screens.explore.windows import overlay_picker
 
-            self._app.push_screen(overlay_picker(self.session.scenario, self._add_model))
+            self.host.open(overlay_picker(self.session.scenario, self._add_model))
 
     def action_alone(self) -> None:
         """Draw the scenario's model alone."""
@@ -218,13 +218,13 @@ class ExploreScreen(ScenarioActions, Screen[None]):
             self._run = path
             self.work_out()
 
-        self._app.push_screen(RunPicker("run to draw", RESULTS, self._run, take))
+        self.host.open(RunPicker("run to draw", RESULTS, self._run, take))
 
     def action_explain(self, about: str | None = None) -> None:
         """Say what the figure shows and how it came about."""
         from kvtui.screens.explore.windows import AboutScreen
 
-        self._app.push_screen(AboutScreen(self.entry, self.view.shown))
+        self.host.open(AboutScreen(self.entry, self.view.shown))
 
     def action_filter(self) -> None:
         """Type words to find figures by."""

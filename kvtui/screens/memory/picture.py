@@ -10,8 +10,8 @@ from kvtui.canvas.memory.panels.numbers import figure
 from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.engine.basis.units import GIB, format_bytes
+from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
-from kvtui.engine.picture.device_memory import Allocation, allocate, lay_out
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
 from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
@@ -42,16 +42,16 @@ class Picture:
         self.scenario, self.plan, self.notices = session.scenario, session.plan, session.notices
         self.fast_link = fast_link
         self.estimate = session.estimate if fast_link else estimate(linked(self.plan, fast_link))
-        self._pool = lay_out(self.scenario)
+        self._allocator = allocator_of(self.scenario)
         self._key: tuple[int, int] | None = None
-        self.allocation: Allocation = allocate(self._pool, 0)
+        self.allocation: Allocation = allocate(self._allocator, 0)
         self.banks: BankMap = bank_map(self.allocation, 1)
 
     def move(self, tokens: int, banks: int) -> None:
         """To ``tokens`` of the longest sequence, in a picture of ``banks`` banks."""
         if self._key != (tokens, banks):
             self._key = (tokens, banks)
-            self.allocation = allocate(self._pool, tokens)
+            self.allocation = allocate(self._allocator, tokens)
             self.banks = bank_map(self.allocation, banks)
 
     @property

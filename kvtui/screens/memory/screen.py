@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.events import Key, Resize
-from textual.screen import Screen
-from textual.signal import Signal
+from textual.events import Key
 from textual.timer import Timer
 
 from kvtui.canvas.cells import InkRow, Span, fit
@@ -33,21 +31,19 @@ from kvtui.screens.memory.sections import (
     room_sections,
     topic_of,
 )
+from kvtui.screens.mode import ModeScreen
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
-from kvtui.widgets.key_line import KeyLine
-from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import FilmBar, Line, PanelColumn
+from kvtui.widgets.textual_private import is_behind
 
 if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
     from kvtui.widgets.alert import Alert
 
 DEFAULT_SPEED = 50.0
 START_FRACTION = 0.01
-LEAST_COLUMNS, LEAST_ROWS = 60, 18
 PHASES_PER_SECOND, MAPS_PER_SECOND, PANELS_PER_SECOND = 10, 5, 2
 SETTLE_SECONDS = 0.2
 REDUCED_STEPS = 16
@@ -61,9 +57,10 @@ TOO_BIG = {
 APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
 
 
-class MemoryScreen(ScenarioActions, Screen[None]):
+class MemoryScreen(ScenarioActions, ModeScreen):
     """The board between two columns of panels; ``clock`` gives seconds and is stubbed by tests."""
 
+    MODE = "memory"
     BINDINGS: ClassVar[list[BindingType]] = bindings.MEMORY
 
     def __init__(
@@ -75,8 +72,8 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         speed: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(id="memory")
-        self.session, self.settings, self.clock = session, settings, clock
+        super().__init__(session)
+        self.settings, self.clock = settings, clock
         self.picture = Picture(session)
         context, flash = session.scenario.context, session.scenario.flash_attention
         self.playback = Playback(context, speed or DEFAULT_SPEED, slowed=flash)
@@ -94,10 +91,8 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._drawer = self._debug = self._drawn = self._shown = self._settled = False
         self._together = True
 
-    def compose(self) -> ComposeResult:
-        """Title, columns and board, the film's bar, one line of words, and the keys."""
-        yield ModeBar("memory")
-        yield Line(id="too-small")
+    def body(self) -> ComposeResult:
+        """Title, columns and board, the film's bar, and one line of words."""
         yield Line(id="title")
         with Horizontal(id="body"):
             yield PanelColumn(id="left")
@@ -105,15 +100,10 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             yield PanelColumn(id="right")
         yield FilmBar(id="film")
         yield Line(id="status")
-        yield KeyLine()
 
     def on_mount(self) -> None:
-        """Follow the session and the settings; start the film if that was asked for."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
-        self._unsubscribe = self.session.subscribe(self._scenario_changed)
-        changed: Signal[Settings] | None = getattr(self.app, "settings_changed", None)
-        if changed is not None:
-            changed.subscribe(self, self._settings_changed)
+        """Follow the settings; start the film if that was asked for."""
+        self.host.settings_changed.subscribe(self, self._settings_changed)
         self._timer = self.set_interval(1 / max(1, self.settings.fps), self._tick, pause=True)
         if self._play_at_start:
             self.action_toggle_play()
@@ -124,28 +114,15 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         self._announce()
         self.redraw()
 
-    def on_unmount(self) -> None:
-        """Let go of the session."""
-        self._unsubscribe()
-
-    def _compositor_refresh(self) -> None:
-        """Render only what can be shown: while the app starts, Textual would render the screen and drop it."""
-        if self.app._batch_count:
-            return
-        super()._compositor_refresh()
+    def shown(self) -> None:
+        """After the first picture, look up what takes longer."""
+        super().shown()
         if self._drawn and not self._shown:
             self._shown = True
-            self.call_later(self.query_one(KeyLine).fill)
             self.set_timer(SETTLE_SECONDS, self._settle)
 
-    def on_resize(self, event: Resize) -> None:
-        """Choose the panels for the new size and draw all of them."""
-        small = event.size.width < LEAST_COLUMNS or event.size.height < LEAST_ROWS
-        self.set_class(small, "-too-small")
-        if small:
-            self.query_one("#too-small", Line).show(
-                (Span(f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {event.size.width}x{event.size.height}"),)
-            )
+    def resized(self) -> None:
+        """Draw; the first picture at once."""
         if self._drawn:
             self.call_after_refresh(self.redraw)
         else:
@@ -176,7 +153,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def set_speed(self, speed: float) -> None:
         """Play at ``speed`` times the normal rate."""
         if speed >= LUDICROUS_SPEED > self.playback.speed:
-            self.app.notify("ludicrous speed: the stacks have gone plaid", markup=False)
+            self.host.tell("ludicrous speed: the stacks have gone plaid")
         self._put(self.playback.with_speed(self.clock(), speed))
 
     def redraw(self) -> None:
@@ -186,7 +163,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def action_toggle_play(self) -> None:
         """Play or pause."""
         if self.settings.motion == "none" and not self.playback.playing:
-            self.app.notify("motion is off: the arrow keys step", markup=False)
+            self.host.tell("motion is off: the arrow keys step")
             return
         self.playback = self.playback.toggled(self.clock())
         self._run()
@@ -225,7 +202,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def action_toggle_cluster(self) -> None:
         """Show all devices, or the fullest one."""
         if self.picture.cluster is None:
-            self._tell(self._no_cluster)
+            self.host.tell(self._no_cluster)
             return
         self._together = not self._together
         self._selected = self._hovered = None
@@ -236,14 +213,14 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         device, fast = self.session.scenario.device, not self.picture.fast_link
         try:
             if self.picture.cluster is None:
-                self._tell(self._no_cluster)
+                self.host.tell(self._no_cluster)
             elif device.link_gbs is None:
-                self._tell(f"no link but PCIe is known for the {device.name}")
+                self.host.tell(f"no link but PCIe is known for the {device.name}")
             else:
                 link_of(device, fast)
                 self._show(fast)
         except InputError as error:
-            self._tell(str(error))
+            self.host.tell(str(error))
 
     def action_toggle_drawer(self) -> None:
         """Show or hide the scenario's panel."""
@@ -267,10 +244,6 @@ class MemoryScreen(ScenarioActions, Screen[None]):
     def action_explain(self, about: str | None = None) -> None:
         """Explain the number called ``about``, or else what the selected bank holds, or else all from the first."""
         super().action_explain(about or self._topic())
-
-    def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
-        """Do what the clicked row says."""
-        self.run_worker(self.run_action(message.action), exclusive=False)
 
     def on_film_bar_scrubbed(self, message: FilmBar.Scrubbed) -> None:
         """Go where the user pointed."""
@@ -317,7 +290,8 @@ class MemoryScreen(ScenarioActions, Screen[None]):
             self._timer.pause()
             self._last_tick = None
 
-    def _scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: Change) -> None:
+        """Let the film follow, say what it has outgrown, and draw."""
         scenario, now = change.after, self.clock()
         playback = self.playback.with_slowed(now, scenario.flash_attention)
         if scenario.context != playback.limit:
@@ -380,7 +354,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         return self.set_timer(seconds, action)
 
     def _tick(self) -> None:
-        if self._behind():
+        if is_behind(self.app):
             return
         now, phase = self.clock(), int(self._watched * PHASES_PER_SECOND)
         if self._last_tick is not None:
@@ -389,15 +363,9 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if int(self._watched * PHASES_PER_SECOND) != phase:
             self._draw()
 
-    def _behind(self) -> bool:
-        """Whether the terminal still has to be sent an earlier frame; then this one is left out."""
-        writer = getattr(getattr(self.app, "_driver", None), "_writer_thread", None)
-        queue = getattr(writer, "_queue", None)
-        return queue is not None and queue.qsize() > 1
-
     def _draw(self, whole: bool = False) -> None:
         """Draw the board; now and then, or with ``whole``, the map of banks and the panels too."""
-        if not self.is_mounted or self.has_class("-too-small"):
+        if not self.is_mounted or self.too_small:
             return
         now = self.clock()
         board = self.query_one(BoardView)
@@ -447,8 +415,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
 
     @property
     def _plain(self) -> bool:
-        app = self.app
-        return getattr(app, "canvas_depth", "rgb") == "none" or getattr(app, "canvas_ascii", False)
+        return self.host.canvas_depth == "none" or self.host.canvas_ascii
 
     def _draw_lines(self, now: float) -> None:
         view = self._view()
@@ -496,7 +463,7 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if right.inner_width and right.size.height:
             joined = self.picture.cluster
             link = "" if joined is None or joined.link is None else joined.link.name
-            keys = panel_keys(cast("KvtuiApp", self.app))
+            keys = panel_keys(self.host)
             controls = control_sections(view, right.inner_width, self._plain, keys, link)
             room = room_sections(view, self.session.capacity, right.inner_width) if self._settled else ()
             right.show(controls + room)
@@ -518,6 +485,3 @@ class MemoryScreen(ScenarioActions, Screen[None]):
         if self._selected is None or self._cluster is not None or self._selected >= self.picture.banks.banks:
             return None
         return topic_of(int(self.picture.banks.codes[self._selected]))
-
-    def _tell(self, text: str) -> None:
-        self.app.notify(text, markup=False)

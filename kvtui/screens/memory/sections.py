@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from kvtui.canvas.cells import InkRow
 from kvtui.canvas.memory import panels
@@ -12,11 +11,9 @@ from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.saying.factoids import factoid_at
 from kvtui.screens.memory.picture import Picture
+from kvtui.state.host import Host
 from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import Section
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
 
 MAX_PAPER_ROWS = 8
 LEAST_FORMULA_ROWS = 3
@@ -64,9 +61,9 @@ TOPICS: dict[int, str] = {
 Sections = tuple[Section, ...]
 
 
-def panel_keys(app: KvtuiApp) -> dict[str, str]:
+def panel_keys(host: Host) -> dict[str, str]:
     """The labels of the scenario panel's keys, by action."""
-    return {action: " ".join(first_key(app, id) for id in ids) for action, ids in PANEL_KEYS.items()}
+    return {action: " ".join(first_key(host, id) for id in ids) for action, ids in PANEL_KEYS.items()}
 
 
 def numbers_sections(view: MemoryView, width: int, height: int) -> Sections:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from kvtui.canvas.memory.board import glyphs_of, inks_of
 from kvtui.canvas.palette import ASCII, hex_color
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.papers import TECHNIQUES, Paper, active_techniques, all_papers
+from kvtui.screens.mode import ModeScreen
 from kvtui.screens.windows.help import key_columns
 from kvtui.state import keys
+from kvtui.state.host import Host
 from kvtui.state.keys import WINDOW
-from kvtui.state.session import Change, Session
-from kvtui.widgets.mode_bar import ModeBar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kvtui.app.app import KvtuiApp
+from kvtui.state.session import Session
 
 LEGEND = (
     (Code.WEIGHTS, "weights of the model, all experts included"),
@@ -56,9 +51,10 @@ KEYMAP = (
 )
 
 
-class PapersScreen(Screen[None]):
+class PapersScreen(ModeScreen):
     """One page to scroll: the picture and the keys at the left, the papers at the right."""
 
+    MODE = "papers"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.mode('memory')", "back", id="window-close"),
         *(
@@ -69,54 +65,43 @@ class PapersScreen(Screen[None]):
     ]
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-        self._unsubscribe: Callable[[], None] | None = None
+        super().__init__(session)
         self._reading = Static(id="reading", classes="first", markup=False)
         self._papers = Static(id="papers", markup=False)
 
-    def compose(self) -> ComposeResult:
-        """The page between the top line and the footer."""
-        yield ModeBar("papers")
+    def body(self) -> ComposeResult:
+        """The page."""
         with VerticalScroll(), Container(classes="columns"):
             yield self._reading
             yield self._papers
-        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Follow the scenario and the theme."""
-        self._unsubscribe = self._session.subscribe(self._scenario_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
-        self._draw()
+        """Write the page."""
+        self.redraw()
 
-    def on_unmount(self) -> None:
-        """Follow nothing any more."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
+    def resized(self) -> None:
+        """The page breaks its lines by itself."""
 
     def action_move(self, rows: int) -> None:
         """Scroll by ``rows``."""
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False, immediate=True)
 
-    def _scenario_changed(self, change: Change) -> None:
-        self._draw()
-
-    def _draw(self) -> None:
-        app = cast("KvtuiApp", self.app)
-        first, second = key_columns(app, keys.ALL, ids=True)
-        self._reading.update(Content("\n\n").join([_reading(app), first, second, Content(KEYMAP)]))
-        active = active_techniques(self._session.scenario)
+    def redraw(self) -> None:
+        """Write the page anew: the legend is in the theme's colours, and papers at work in the scenario are marked."""
+        first, second = key_columns(self.host, keys.ALL, ids=True)
+        self._reading.update(Content("\n\n").join([_reading(self.host), first, second, Content(KEYMAP)]))
+        active = active_techniques(self.session.scenario)
         self._papers.update(Content("\n").join(_papers(active)))
 
 
-def _reading(app: KvtuiApp) -> Content:
+def _reading(host: Host) -> Content:
     lines = [Content.styled("how to read the picture", "bold $primary")]
     codes = np.array([code for code, _ in LEGEND], dtype=np.uint8)
-    glyphs = glyphs_of(codes, app.canvas_ascii or app.canvas_depth == "none")
+    glyphs = glyphs_of(codes, host.canvas_ascii or host.canvas_depth == "none")
     for glyph, ink, (_, text) in zip(glyphs, inks_of(codes), LEGEND, strict=True):
         shown = chr(glyph) * 2
-        shown = shown.translate(ASCII) if app.canvas_ascii else shown
-        lines.append(Content.assemble(" ", (shown, hex_color(int(ink), app.canvas_look)), f"  {text}"))
+        shown = shown.translate(ASCII) if host.canvas_ascii else shown
+        lines.append(Content.assemble(" ", (shown, hex_color(int(ink), host.canvas_look)), f"  {text}"))
     for paragraph in READING:
         lines += [Content(), Content(paragraph)]
     return Content("\n").join(lines)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import pairwise
 
 from kvtui.engine.advice.matrix import answer
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.engines.known import ENGINES, parse_engine, span
+from kvtui.engine.engines.known import ENGINES, milestones
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.values import to_values
-from kvtui.engine.serving.vllm.releases import rules
 from kvtui.screens.windows.palette import difference, option_of
 from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
 from kvtui.screens.windows.prompt import PromptScreen
@@ -30,21 +26,6 @@ COLUMNS = (
     Column("at once", 9),
     Column("fits?", 14),
 )
-CHANGES = {
-    "windows": "windowed layers free what they no longer need",
-    "near_equal": "unequal layer kinds are padded into one group",
-    "whole_model_check": "with pipeline stages, the start-up check compares the whole model with one rank",
-    "layer_check": "the start-up check adds up layers without padding",
-    "graphs_counted": "CUDA graphs are subtracted from the pool",
-    "tokens_from_concurrency": "the logged tokens are concurrency × context",
-    "utilization": "another default share of memory",
-    "chunks": "chunked-local layers free what they no longer need",
-    "slots_checked": "more sequences than state blocks are refused",
-    "batches": "two batches are in flight behind a window",
-    "hybrid_caching": "prefix caching is on by default for models with state",
-    "large_tier": "devices of 160 GiB batch 16,384 tokens",
-    "null_block": "the check reserves the block that is never handed out",
-}
 PROMPTED = (
     "kv-pool",
     "gpu-memory-utilization",
@@ -65,7 +46,7 @@ PROMPTED = (
 
 
 class EnginePicker(Picker):
-    """Chooses an engine; of vLLM, a release where what it allocates changed, or any by its number."""
+    """Chooses an engine, or a release of it in which what it allocates changed, or any release by its number."""
 
     def __init__(self, session: Session) -> None:
         scenario = session.scenario
@@ -119,37 +100,25 @@ def option_prompt(session: Session) -> PromptScreen:
 
 
 def _with_value(scenario: Scenario, name: str) -> str:
-    key = next(option.key for option in OPTIONS if option.name == name)
-    match to_values(scenario).get(key, "default"):
+    match to_values(scenario).get(find_option(name).key, "default"):
         case bool(on):
             return f"{name} {'on' if on else 'off'}"
         case value:
             return f"{name} {value}"
 
 
-@lru_cache(maxsize=1)
-def _releases() -> tuple[str, ...]:
-    """vLLM's releases in which what it allocates changed, the newest known first."""
-    oldest, newest = (_minor(version) for version in span("vllm")[:2])
-    names = [f"0.{minor}" for minor in range(newest, oldest - 1, -1)]
-    first = (newer for newer, older in pairwise(names) if _changed(newer, older))
-    return tuple(dict.fromkeys((names[0], *first, names[-1])))
-
-
-def _minor(version: str) -> int:
-    return int(version.partition(".")[2])
-
-
-def _changed(newer: str, older: str) -> list[str]:
-    """What release ``newer`` does that ``older`` did not."""
-    one, other = rules(newer), rules(older)
-    return [words for field, words in CHANGES.items() if getattr(one, field) != getattr(other, field)]
-
-
 def _entries(scenario: Scenario) -> Iterator[Entry]:
-    releases = [f"vllm@{release}" for release in _releases()]
-    for name in (*ENGINES[:1], *releases, *(name for name in ENGINES[1:] if name != "vllm")):
-        yield Entry(name=name, words=name, cells=_cells(scenario, name), about=_about(name))
+    yield _entry(scenario, ENGINES[0], "plain arithmetic: no engine's rounding, blocks or reserves")
+    for engine in ENGINES[1:]:
+        found = milestones(engine)
+        for version, news in found:
+            yield _entry(scenario, f"{engine}@{version}", news)
+        if not found:
+            yield _entry(scenario, engine, f"as {engine} allocates")
+
+
+def _entry(scenario: Scenario, name: str, about: str) -> Entry:
+    return Entry(name=name, words=name, cells=_cells(scenario, name), about=about)
 
 
 def _cells(scenario: Scenario, name: str) -> tuple[str, ...]:
@@ -173,24 +142,13 @@ def _fit(scenario: Scenario, name: str) -> Fit:
     return Fit(found.fits, "fits" if found.fits else "does not fit")
 
 
-def _about(name: str) -> str:
-    engine, version = parse_engine(name)
-    if engine == "none":
-        return "plain arithmetic: no engine's rounding, blocks or reserves"
-    if engine != "vllm":
-        return f"as {engine} allocates"
-    changed = _changed(version, f"0.{_minor(version) - 1}") if version != span("vllm").oldest else []
-    if changed:
-        return f"new in {version}: {'; '.join(changed)}"
-    return "the newest release known" if version == span("vllm").newest else "the oldest release known"
-
-
 def _on(scenario: Scenario, name: str) -> Scenario:
     return adapted(scenario, typed_fields(scenario, "engine", name))[0]
 
 
 def _name(scenario: Scenario) -> str:
     """The row of the scenario's engine."""
-    if scenario.engine != "vllm":
+    releases = milestones(scenario.engine)
+    if not releases:
         return scenario.engine
-    return f"vllm@{scenario.serving.version or span('vllm').newest}"
+    return f"{scenario.engine}@{scenario.serving.version or releases[0].version}"

@@ -16,11 +16,11 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
 from kvtui.figures.figure import Figure
+from kvtui.screens.plan.table import MOST_MARKS
 from kvtui.screens.plan.text import Detail, cell_rows, lever_rows, part_rows
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.panels import PanelColumn, Section
 
-MOST_MARKS = 4
 CELL_ROWS, PLOT_ROWS, LEVER_ROWS = (11, 16), (11, 18), 9
 COLUMNS = ((160, 66), (120, 50), (100, 42))
 LEVERS = "levers: what one change does"

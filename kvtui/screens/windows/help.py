@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -16,11 +16,9 @@ from textual.widgets import Static
 from kvtui.screens import bindings
 from kvtui.screens.windows.window import Window
 from kvtui.state import keys
+from kvtui.state.host import Host
 from kvtui.state.keys import Key, keys_of
 from kvtui.widgets.key_name import key_name
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
 
 KEY_CELLS, TEXT_CELLS = 12, 41
 LEFT_SECTIONS = (
@@ -41,8 +39,7 @@ class HelpScreen(Window):
 
     def compose(self) -> ComposeResult:
         """Two columns, or one where it is narrow."""
-        app = cast("KvtuiApp", self.app)
-        left, right = key_columns(app, keys.of_mode(app.current_mode))
+        left, right = key_columns(self.host, keys.of_mode(self.app.current_mode))
         with Vertical(classes="box") as box:
             box.border_title = "keys"
             box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))
@@ -51,20 +48,20 @@ class HelpScreen(Window):
                 yield Static(right, markup=False)
 
 
-def key_columns(app: KvtuiApp, table: Iterable[Key], ids: bool = False) -> tuple[Content, Content]:
+def key_columns(host: Host, table: Iterable[Key], ids: bool = False) -> tuple[Content, Content]:
     """The keys of ``table`` in two columns of sections; with ``ids``, the name that a keymap has for each."""
     ordered = sorted(table, key=lambda key: keys.SECTIONS.index(key.section))
     left = [key for key in ordered if key.section in LEFT_SECTIONS]
     right = [key for key in ordered if key.section not in LEFT_SECTIONS]
-    return _sections(app, left, ids), _sections(app, right, ids)
+    return _sections(host, left, ids), _sections(host, right, ids)
 
 
-def _sections(app: KvtuiApp, table: Iterable[Key], ids: bool) -> Content:
+def _sections(host: Host, table: Iterable[Key], ids: bool) -> Content:
     lines = []
     for section, members in groupby(table, lambda key: key.section):
         lines.append(Content.styled(section, "bold $primary"))
         for key in members:
-            names = "  ".join(key_name(app, name) for name in keys_of(key, app.settings.keymap))
+            names = "  ".join(key_name(host, name) for name in keys_of(key, host.settings.keymap))
             gap = " " * max(1, KEY_CELLS - cell_len(names))
             text = f"{key.text:{TEXT_CELLS}}" if ids else key.text
             lines.append(

@@ -1,17 +1,17 @@
-"""The command palette: every key's action, every model and device by name, and any option typed with its value."""
+"""The command palette: every key's action, every model and device by name, and any option, named or with its value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import parse_tokens
@@ -20,22 +20,20 @@ from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
 from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
-from kvtui.engine.scenario.options import Option
+from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option
 from kvtui.state import keys
+from kvtui.state.host import Host, host_of
 from kvtui.state.settings import MOTIONS
 from kvtui.widgets.key_name import key_name
-
-if TYPE_CHECKING:
-    from kvtui.app.app import KvtuiApp
-
+from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
 TITLE_CELLS = 34
 
 
-class Palette(CommandPalette, inherit_bindings=False):
-    """The command palette with the keys of all windows."""
+class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
+    """The command palette with the keys of all windows; it opens with ``text`` typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -52,13 +50,13 @@ class Palette(CommandPalette, inherit_bindings=False):
         Binding("ctrl+end", "command_list('last')", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
+        self._text = text
 
-    def _action_command_list(self, action: str) -> None:
-        """Move in the list, which the framework cannot page while it has no room."""
-        with suppress(KeyError):
-            super()._action_command_list(action)
+    def on_mount(self) -> None:
+        """Begin with the text."""
+        self.query_one(Input).value = self._text
 
 
 @runtime_checkable
@@ -95,15 +93,15 @@ class Commands(Provider):
         if typed is not None:
             yield Hit(1.0, _line(Content(typed.title), typed), typed.run, text=typed.title)
         matcher = self.matcher(query)
-        for command in (*self._actions(), *self._preferences(), *self._catalogues()):
+        for command in (*self._actions(), *self._options(typed), *self._preferences(), *self._catalogues()):
             score = matcher.match(command.title)
             if score > 0:
                 line = _line(matcher.highlight(command.title), command)
                 yield Hit(score * 0.99, line, command.run, text=command.title)
 
     @property
-    def _app(self) -> KvtuiApp:
-        return cast("KvtuiApp", self.app)
+    def _host(self) -> Host:
+        return host_of(self.app)
 
     def _actions(self) -> Iterator[Command]:
         """The actions of the keys that this screen and the app have."""
@@ -112,15 +110,24 @@ class Commands(Provider):
             for key in table:
                 name = key.action.partition("(")[0]
                 if hasattr(owner, f"action_{name}") and key.id != "palette":
-                    names = keys.keys_of(key, self._app.settings.keymap)
-                    shown = "  ".join(key_name(self._app, name) for name in names)
+                    names = keys.keys_of(key, self._host.settings.keymap)
+                    shown = "  ".join(key_name(self._host, name) for name in names)
                     yield Command(key.text, shown, partial(owner.run_action, key.action))
+
+    def _options(self, typed: Command | None) -> Iterator[Command]:
+        """Every option with what it is for: a switch is turned over, any other begins a line for its value."""
+        for option in OPTIONS:
+            if option.switch:
+                if typed is None or typed.title != option.name:
+                    yield Command(option.name, option.help, partial(self._set, option.key, ""))
+            else:
+                yield Command(f"{option.name} {option.metavar}", option.help, partial(self._begin, option))
 
     def _preferences(self) -> Iterator[Command]:
         for name in self.app.available_themes:
             yield Command(f"theme {name}", "", partial(setattr, self.app, "theme", name))
         for name in MOTIONS:
-            run = partial(self._app.change_settings, motion=name)
+            run = partial(self._host.change_settings, motion=name)
             yield Command(f"motion {name}", "until kvtui ends", run)
 
     def _catalogues(self) -> Iterator[Command]:
@@ -145,11 +152,11 @@ class Commands(Provider):
             return None
         title = f"{option.name} {text}".strip()
         try:
-            change = self._app.session.preview(option.key, text)
+            change = self._host.session.preview(option.key, text)
         except UnknownName:
             return None
         except InputError as error:
-            return Command(title, str(error), partial(self._app.tell_error, error))
+            return Command(title, str(error), partial(self._host.tell_error, error))
         return Command(title, difference(change.before, change.after), partial(self._set, option.key, text))
 
     def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
@@ -165,17 +172,21 @@ class Commands(Provider):
         return Command(f"speed {text}", "how fast the film plays", partial(screen.set_speed, speed))
 
     def _take(self, preset: ClusterPreset) -> None:
-        session = self._app.session
+        session = self._host.session
         try:
             session.change(**preset_fields(preset, session.scenario.batch))
         except InputError as error:
-            self._app.tell_error(error)
+            self._host.tell_error(error)
+
+    def _begin(self, option: Option) -> None:
+        """Open the palette again, for the option's value."""
+        self.app.push_screen(Palette(f"{option.name} "))
 
     def _set(self, key: str, text: str) -> None:
         try:
-            self._app.session.set_text(key, text)
+            self._host.session.set_text(key, text)
         except InputError as error:
-            self._app.tell_error(error)
+            self._host.tell_error(error)
 
 
 def _line(title: Content, command: Command) -> Content:

@@ -36,8 +36,8 @@ from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.picture.allocator import allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
-from kvtui.engine.picture.device_memory import allocate, lay_out
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.capacity import Capacity, capacity
 from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
@@ -92,7 +92,7 @@ def view_of(planned: Plan, tokens: int) -> MemoryView:
 
 def make(scenario: Scenario, tokens: int | None = None) -> MemoryView:
     shown = view_of(plan(scenario), scenario.context if tokens is None else tokens)
-    return replace(shown, parts=allocate(lay_out(scenario), shown.tokens).parts)
+    return replace(shown, parts=allocate(allocator_of(scenario), shown.tokens).parts)
 
 
 @cache

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from kvtui.engine.basis import places
+from kvtui.engine.basis.catalogue import Catalogue
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.tables import Catalog, Fields
+from kvtui.engine.basis.tables import Fields
 from kvtui.engine.device import catalogue as devices
 from kvtui.engine.model import catalogue as models
 from kvtui.engine.planning import cluster
 
 DATA = Path(places.DATA)
-CATALOGUES: dict[str, Catalog[Any]] = {
+CATALOGUES: dict[str, Catalogue[Any]] = {
     "device": devices._DEVICES,
     "cluster": cluster._CLUSTERS,
     "model": models._MODELS,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvtui.engine.basis import tables as catalog
+from kvtui.engine.basis import catalogue
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.device import catalogue as devices
@@ -346,14 +346,14 @@ def test_unknown_name_gets_near_ones() -> None:
 
 def test_finding_one_parses_one(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
-    parse = catalog._parse_toml
+    parse = catalogue._parse_toml
 
     def recording(text: str, where: str) -> dict[str, object]:
         parsed.append(text)
         return parse(text, where)
 
-    monkeypatch.setattr(catalog, "_parse_toml", recording)
-    fresh = catalog.Catalog("device", "devices.toml", devices._build)
+    monkeypatch.setattr(catalogue, "_parse_toml", recording)
+    fresh = catalogue.Catalogue("device", "devices.toml", devices._build)
     assert fresh.find("RTX 4090").name == "RTX 4090"
     assert fresh.find("4090") is fresh.find("RTX 4090")
     assert len(fresh.names()) == 103

@@ -1,4 +1,4 @@
-"""The picture: its sum is the report's, its order the pool's, and every bank says truly what it holds."""
+"""The picture: its sum is the report's, its order the allocator's, and every bank says truly what it holds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe, place
-from kvtui.engine.picture.device_memory import Allocation, allocate, lay_out
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
@@ -39,7 +39,7 @@ BANKS = 1500
 
 def filmed(position: int | None = None, **values: str | bool) -> Allocation:
     scenario = scenario_from(values)
-    return allocate(lay_out(scenario), scenario.context if position is None else position)
+    return allocate(allocator_of(scenario), scenario.context if position is None else position)
 
 
 def assert_true_to(allocation: Allocation, picture: BankMap) -> None:
@@ -85,7 +85,7 @@ def assert_true_to(allocation: Allocation, picture: BankMap) -> None:
 
 @given(scenarios(), st.floats(0, 1), st.integers(1, 700))
 def test_the_picture_is_the_allocation(scenario, share, banks):
-    allocation = allocate(lay_out(scenario), int(scenario.context * share))
+    allocation = allocate(allocator_of(scenario), int(scenario.context * share))
     assert_true_to(allocation, bank_map(allocation, banks))
 
 
@@ -103,7 +103,7 @@ def test_the_picture_sums_to_the_report_for_every_model(model):
             skip_weights=number % 4 == 0 or model.parameters is None,
             weight_dtype="int4",
         )
-        report, allocation = plan(scenario).per_device, allocate(lay_out(scenario), 4096)
+        report, allocation = plan(scenario).per_device, allocate(allocator_of(scenario), 4096)
         picture = bank_map(allocation, BANKS)
         assert allocation.parts == report
         assert_true_to(allocation, picture)
@@ -114,19 +114,19 @@ def test_the_picture_sums_to_the_report_for_every_model(model):
 
 @given(scenarios(lengths=False), st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
 def test_used_banks_never_become_fewer(scenario, banks, one, other):
-    pool = lay_out(scenario)
+    allocator = allocator_of(scenario)
     before, after = (
-        bank_map(allocate(pool, int(scenario.context * share)), banks).counts for share in sorted((one, other))
+        bank_map(allocate(allocator, int(scenario.context * share)), banks).counts for share in sorted((one, other))
     )
     assert before.used <= after.used
 
 
 def test_half_used_is_half_the_banks():
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "64K", "batch": "16", "cb": True, "gpu": "H100"})
-    pool = lay_out(scenario)
-    position = min(range(0, 65_537, 16), key=lambda n: abs(2 * allocate(pool, n).parts.total - pool.capacity))
-    allocation = allocate(pool, position)
-    assert allocation.parts.total / pool.capacity == pytest.approx(0.5, abs=1e-3)
+    allocator = allocator_of(scenario)
+    position = min(range(0, 65_537, 16), key=lambda n: abs(2 * allocate(allocator, n).parts.total - allocator.capacity))
+    allocation = allocate(allocator, position)
+    assert allocation.parts.total / allocator.capacity == pytest.approx(0.5, abs=1e-3)
     for banks in (100, 864, 6000):
         assert abs(bank_map(allocation, banks).counts.used - banks / 2) <= 1 + banks / 1000
 
@@ -195,12 +195,12 @@ def test_a_paged_pool_lies_as_it_was_handed_out(model, batch):
     """Up to any bank, the banks drawn for a sequence are near the bytes it really has been handed there."""
     values = {"model": model, "context": "48K", "batch": batch, "cb": True, "pa": True, "gpu": "B300"}
     allocation = filmed(40_000, skip_weights=True, **values)
-    picture, pool = bank_map(allocation, 6000), allocation.order
+    picture, allocator = bank_map(allocation, 6000), allocation.allocator
     own = picture.owners[picture.codes >= FIRST_SEQUENCE]
     stops = range(0, len(own), max(1, len(own) // 40))
-    handed = pool.handed_out([int(stop * picture.bytes_per_bank) for stop in stops])
+    handed = allocator.handed_out([int(stop * picture.bytes_per_bank) for stop in stops])
     for stop, row in zip(stops, handed / float(picture.bytes_per_bank), strict=True):
-        drawn = np.bincount(own[:stop], minlength=len(pool.owners))
+        drawn = np.bincount(own[:stop], minlength=len(allocator.owners))
         assert np.abs(drawn - row).max() < 1
 
 
@@ -209,8 +209,8 @@ def test_banks_of_a_paged_pool_stay_where_they_are():
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "48K", "batch": "8", "cb": True, "pa": True, "gpu": "B300"}
     )
-    pool = lay_out(scenario)
-    pictures = [bank_map(allocate(pool, n), 6000) for n in range(24_000, 26_000, 100)]
+    allocator = allocator_of(scenario)
+    pictures = [bank_map(allocate(allocator, n), 6000) for n in range(24_000, 26_000, 100)]
     for before, after in pairwise(pictures):
         held = np.flatnonzero(before.owners >= 0)
         moved = np.flatnonzero(before.owners[held] != after.owners[held])
@@ -248,23 +248,23 @@ def test_overflow_is_drawn_over_the_end(paged, cb):
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "400K", "batch": "8", "gpu": "H100", "pa": paged, "cb": cb}
     )
-    pool = lay_out(scenario)
+    allocator = allocator_of(scenario)
     for position in range(0, 409_601, 20_480):
-        allocation = allocate(pool, position)
+        allocation = allocate(allocator, position)
         picture = bank_map(allocation, 700)
         assert_true_to(allocation, picture)
         red = np.flatnonzero(picture.codes == Code.OVERFLOW)
         assert red.tolist() == list(range(700 - picture.counts.overflow, 700))
         assert picture.counts.overflow <= 350
-        assert (picture.overflow_bytes > 0) == (allocation.parts.total > pool.capacity)
+        assert (picture.overflow_bytes > 0) == (allocation.parts.total > allocator.capacity)
         if allocation.overflow:
-            assert picture.counts.weights == pytest.approx(700 * allocation.parts.weights / pool.capacity, abs=1)
+            assert picture.counts.weights == pytest.approx(700 * allocation.parts.weights / allocator.capacity, abs=1)
 
 
 def test_static_sequences_under_an_overflow_keep_to_their_reservations():
-    pool = lay_out(scenario_from({"model": "Llama-3.1-8B", "context": "200K", "batch": "4", "gpu": "H100"}))
+    allocator = allocator_of(scenario_from({"model": "Llama-3.1-8B", "context": "200K", "batch": "4", "gpu": "H100"}))
     for position in range(10_240, 204_800, 10_240):
-        allocation = allocate(pool, position)
+        allocation = allocate(allocator, position)
         for banks in range(33, 74):
             picture = bank_map(allocation, banks)
             assert_true_to(allocation, picture)
@@ -311,7 +311,7 @@ def test_modules_are_interleaved(bank, modules):
 
 @given(scenarios(), st.floats(0, 1), st.data())
 def test_every_bank_can_be_described(scenario, share, data):
-    allocation = allocate(lay_out(scenario), int(scenario.context * share))
+    allocation = allocate(allocator_of(scenario), int(scenario.context * share))
     picture = bank_map(allocation, 200)
     bank = data.draw(st.integers(0, 199))
     text = describe(picture, allocation, bank)
@@ -366,7 +366,7 @@ def test_descriptions_of_sequences_name_consecutive_tokens():
 def test_words_for_each_kind_of_bank(values, code, words):
     allocation = filmed(None, **({"model": "Llama-3.1-8B", "context": "20K", "gpu": "H100"} | values))
     if code in (Code.RESERVED, Code.PADDING):
-        allocation = allocate(allocation.order, 8193)
+        allocation = allocate(allocation.allocator, 8193)
     picture = bank_map(allocation, 853)
     if code == 32 and "encoder" in words:
         picture = bank_map(allocation, 6000)

@@ -18,7 +18,7 @@ from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
-from kvtui.engine.scenario.scenario import MAX_BATCH
+from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import devices, scenarios
 

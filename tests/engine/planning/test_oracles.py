@@ -12,6 +12,7 @@ from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, Latent, Recurrent, lightning
 from kvtui.engine.model.formats import kv_format
 from kvtui.engine.model.spec import Layer, cache_bytes, count_caches
+from kvtui.engine.model.tensors import weight_count
 
 BF16 = kv_format("bf16")
 
@@ -105,9 +106,10 @@ def test_deltanet_plot(tokens, mha, mixed):
 
 
 def test_moe_estimator():
-    dense = parameters.mlp(7168, 14_336)
+    dense = weight_count(parameters.mlp(7168, 14_336))
     assert dense == 308_281_344
-    routed, router = parameters.experts(7168, 8, 2, 1792)
+    routed, tensors = parameters.experts(7168, 8, 2, 1792)
+    router = weight_count(tensors)
     assert router == 57_344
     assert routed.parameters == 38_535_168
     assert routed.total * routed.parameters + router == 308_338_688
@@ -128,11 +130,11 @@ def test_moe_estimator():
 )
 def test_moe_plot(experts, active):
     """Experts sized so that all of them together match the dense block; eight are active."""
-    dense = parameters.mlp(7168, 28_672)
+    dense = weight_count(parameters.mlp(7168, 28_672))
     assert dense == 616_562_688
     width = round((dense - 7168 * experts) / (experts * 3 * 7168))
     routed, router = parameters.experts(7168, experts, 8, width)
-    assert routed.active * routed.parameters + router == active
+    assert routed.active * routed.parameters + weight_count(router) == active
 
 
 def test_trt_llm_pool_of_a_llama_2_7b():

@@ -40,6 +40,14 @@ def test_a_batch_below_the_replicas():
     assert len(notes) == 1
 
 
+def test_stages_give_way_with_the_layout_that_they_belong_to():
+    scenario = scenario_from({"pp_partition": "12,20", "dp": "2", "batch": "2"})
+    after, notes = adapted(scenario, {"batch": 1})
+    assert after.layout == Layout(4)
+    assert after.serving.partition is None
+    assert len(notes) == 2
+
+
 def test_a_chosen_layout_is_refused_and_not_changed():
     scenario = scenario_from({"model": "Qwen2.5-7B"})
     with pytest.raises(InputError, match="28"):

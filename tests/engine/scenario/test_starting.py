@@ -8,7 +8,8 @@ from kvtui.engine.basis.units import parse_tokens
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec, Memory
 from kvtui.engine.model.catalogue import find_model
-from kvtui.engine.scenario.starting import FirstChoice, defaults_for
+from kvtui.engine.scenario.starting import FOLLOWING_THE_DEVICE, FirstChoice, defaults_for
+from kvtui.engine.scenario.values import scenario_from
 
 # at least GB | context | start at most | model
 TABLE = """
@@ -68,6 +69,15 @@ K = 1024
 )
 def test_one_device_of_each_class(name, expected):
     assert defaults_for(find_device(name)) == expected
+
+
+def test_the_values_are_what_follows_the_device():
+    found = defaults_for(find_device("T4"))
+    scenario = scenario_from({**found.values, "gpu": "T4"})
+    assert (scenario.model.name, scenario.context, scenario.batch) == (found.model, found.context, found.batch)
+    switches = scenario.continuous_batching, scenario.paged_attention, scenario.flash_attention
+    assert switches == (found.continuous_batching, found.paged_attention, found.flash_attention)
+    assert {*found.values, "lengths"} == set(FOLLOWING_THE_DEVICE)
 
 
 @pytest.mark.parametrize("least", [16, 24, 40, 80, 128, 192, 384])

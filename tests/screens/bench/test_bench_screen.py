@@ -114,7 +114,7 @@ class Benched(KvtuiApp):
         return Screen()
 
     def bench_screen(self) -> Screen[None]:
-        return self._begun(BenchScreen(self.session, out=self.out, worker=self.worker))
+        return BenchScreen(self.session, out=self.out, worker=self.worker)
 
 
 class Seen:

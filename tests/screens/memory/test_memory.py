@@ -52,7 +52,7 @@ class Watched(KvtuiApp):
         super().__init__(session, settings, play=play)
 
     def memory_screen(self) -> Screen[None]:
-        return self._begun(MemoryScreen(self.session, self.settings, play=self._play, clock=self.clock))
+        return MemoryScreen(self.session, self.settings, play=self._play, clock=self.clock)
 
 
 class Seen:

@@ -31,7 +31,7 @@ from kvtui.screens.plan.export import forms
 from kvtui.screens.plan.pickers import EnginePicker
 from kvtui.screens.plan.screen import PlanScreen
 from kvtui.screens.plan.sheet import Sheet, Sorting, named
-from kvtui.screens.plan.side import MOST_MARKS
+from kvtui.screens.plan.table import MOST_MARKS, PlanTable
 from kvtui.screens.plan.text import cell_text
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import ExportScreen
@@ -39,6 +39,7 @@ from kvtui.screens.windows.prompt import PromptScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.matrix import Grid, MatrixView, paint_grid, sight
+from tests.screens.seen import text_of
 from tests.screens.stand_in import ShellApp
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
@@ -51,9 +52,9 @@ class StillScreen(PlanScreen):
 
     at_work = False
 
-    def _work(self) -> None:
+    def work(self) -> None:
         if self.at_work:
-            super()._work()
+            super().work()
 
 
 class StillApp(ShellApp):
@@ -64,7 +65,7 @@ class StillApp(ShellApp):
     def plan_screen(self) -> Screen[None]:
         screen = StillScreen(self.session)
         screen.at_work = self.at_work
-        return self._begun(screen)
+        return screen
 
 
 class Seen:
@@ -94,13 +95,13 @@ class Seen:
     async def levers(self) -> list[Lever | Idle]:
         """The levers of the scenario, worked out here and now."""
         scenario = self.app.session.scenario
-        self.screen._take_levers(scenario, list(levers(scenario)))
+        self.screen.take_levers(scenario, list(levers(scenario)))
         await self.pilot.pause()
-        return self.screen._levers
+        return self.screen.levers.found
 
     async def column(self, name: str) -> int:
         """All answers of a column, worked out here and now."""
-        sheet = self.screen.sheet
+        sheet = self.table.sheet
         column = sheet.table.columns.index(name)
         for row in range(len(sheet.table.rows)):
             try:
@@ -113,24 +114,27 @@ class Seen:
         return column
 
     def go(self, row: str, column: str) -> None:
-        found = self.screen.sheet.table
-        self.screen._cursor = found.rows.index(row), found.columns.index(column)
+        found = self.table.sheet.table
+        self.table.cursor = found.rows.index(row), found.columns.index(column)
         self.screen.redraw()
 
     @property
+    def table(self) -> PlanTable:
+        assert self.screen.table is not None
+        return self.screen.table
+
+    @property
     def shown_rows(self) -> list[str]:
-        rows, _ = self.screen._shown()
-        return [self.screen.sheet.table.rows[row] for row in rows]
+        rows, _ = self.table.shown()
+        return [self.table.sheet.table.rows[row] for row in rows]
 
     @property
     def shown_columns(self) -> list[str]:
-        _, columns = self.screen._shown()
-        return [self.screen.sheet.table.columns[column] for column in columns]
+        _, columns = self.table.shown()
+        return [self.table.sheet.table.columns[column] for column in columns]
 
     def text(self) -> str:
-        return "\n".join(
-            "".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()
-        )
+        return text_of(self.app)
 
 
 def watch(
@@ -149,7 +153,7 @@ def watch(
             await pilot.pause(0.01)
             assert isinstance(app.screen, StillScreen)
             seen = Seen(app, app.screen, pilot)
-            await seen.until(lambda: seen.screen._sheets)
+            await seen.until(lambda: seen.screen.table)
             await pilot.pause(0.05)
             await body(seen)
 
@@ -193,7 +197,7 @@ def test_plain_pictures_carry_their_meaning_and_the_drawer_takes_the_place_of_th
         assert not seen.screen.query_one(MatrixView).display
         await seen.keys("s")
         assert "models x devices" in seen.text()
-        assert seen.screen._lever_at is None
+        assert seen.screen.levers.at is None
 
     watch(body, (80, 24), Settings(palette="mono", ascii=True, remember=False))
 
@@ -201,19 +205,19 @@ def test_plain_pictures_carry_their_meaning_and_the_drawer_takes_the_place_of_th
 def test_the_cell_under_the_cursor_is_what_its_plan_says_in_every_figure_and_view():
     async def body(seen: Seen) -> None:
         await seen.keys("down", "right")
-        assert (seen.screen.selected.model, seen.screen.selected.device) == ("Llama-3.1-70B", "H100 NVL")
+        assert (seen.table.selected.model, seen.table.selected.device) == ("Llama-3.1-70B", "H100 NVL")
         assert "the weights alone need" in seen.text()
         seen.go("Qwen3-14B", "H200 SXM")
         await seen.pilot.pause()
-        detail = seen.screen.selected
+        detail = seen.table.selected
         planned = plan(detail.scenario)
         room = capacity(planned)
         assert (detail.answer.context, detail.answer.sequences) == (room.context, room.sequences)
         assert detail.answer.times == estimate(planned)
         assert f"{room.context:,}" in seen.text()
         await seen.keys("home")
-        assert seen.screen.selected.scenario == seen.app.session.scenario
-        seen.screen.sheet.answers[seen.screen._own] = found = answer(seen.app.session.scenario)
+        assert seen.table.selected.scenario == seen.app.session.scenario
+        seen.table.sheet.answers[seen.table.own] = found = answer(seen.app.session.scenario)
         for number in range(1, len(METRICS) + 1):
             await seen.keys("]")
             metric = METRICS[(2 + number) % len(METRICS)]
@@ -223,9 +227,9 @@ def test_the_cell_under_the_cursor_is_what_its_plan_says_in_every_figure_and_vie
         for view in ("devices × KV formats", "devices × weight formats", "models × devices"):
             await seen.keys("w")
             assert view in seen.text()
-            assert seen.screen.selected.scenario == seen.app.session.scenario
+            assert seen.table.selected.scenario == seen.app.session.scenario
         await seen.keys("pagedown", "pageup", *["up"] * 5, *["left"] * 3)
-        assert seen.screen._cursor[0] == 0
+        assert seen.table.cursor[0] == 0
 
     watch(body)
 
@@ -235,25 +239,25 @@ def test_sorting_by_a_column_from_both_ends_and_not_at_all_by_key_and_click():
         column = await seen.column("H100 SXM")
         before = seen.shown_rows
         await seen.keys("o")
-        answers = seen.screen.sheet.answers
-        rows, _ = seen.screen._shown()
+        answers = seen.table.sheet.answers
+        rows, _ = seen.table.shown()
         counts = [a.sequences for row in rows if (a := answers[row, column]).fits]
         assert counts == sorted(counts, reverse=True)
         assert all(not answers[row, column].fits for row in rows[len(counts) :])
         assert "↓H100 SXM" in seen.text()
-        assert seen.screen._cursor[0] == rows[0]
+        assert seen.table.cursor[0] == rows[0]
         await seen.keys("o")
         assert "↑H100 SXM" in seen.text()
-        assert answers[seen.screen._shown()[0][0], column].sequences == 0
+        assert answers[seen.table.shown()[0][0], column].sequences == 0
         await seen.keys("o")
         assert seen.shown_rows == before
         view = seen.screen.query_one(MatrixView)
         await seen.pilot.click(MatrixView, offset=(30, view.sight.heads + 4))
         await seen.pilot.pause()
-        assert seen.screen._cursor == (seen.screen._visible[0][2], seen.screen._visible[1][0])
+        assert seen.table.cursor == (seen.table.in_sight[0][2], seen.table.in_sight[1][0])
         await seen.pilot.click(MatrixView, offset=(30, 1))
         await seen.pilot.pause()
-        assert seen.screen._sorting == Sorting(seen.screen._visible[1][0])
+        assert seen.table.sorting == Sorting(seen.table.in_sight[1][0])
 
     watch(body)
 
@@ -268,12 +272,12 @@ def test_the_filter_takes_rows_and_columns_and_the_export_what_is_shown(tmp_path
         assert seen.shown_columns == ["H100 SXM", "B200", "GB200"]
         assert "4 of 108 rows" in seen.text()
         await seen.keys("enter", "down")
-        assert seen.screen.selected.model == "gemma-2-2b"
+        assert seen.table.selected.model == "gemma-2-2b"
         await seen.keys("/")
         await seen.type("zzz")
         assert "nothing of that name" in seen.text()
         await seen.keys("escape")
-        assert len(seen.shown_rows) == len(seen.screen.sheet.table.rows)
+        assert len(seen.shown_rows) == len(seen.table.sheet.table.rows)
 
         await seen.column("H100 SXM")
         await seen.keys("/")
@@ -313,13 +317,13 @@ def test_a_table_as_json_and_markdown():
 
 def test_a_cell_becomes_the_scenario_a_lever_changes_it_and_what_cannot_be_says_why():
     async def body(seen: Seen) -> None:
-        sheet = seen.screen.sheet
+        sheet = seen.table.sheet
         seen.go("Qwen3-8B", "H200 SXM")
         await seen.keys("enter")
         scenario = seen.app.session.scenario
         assert (scenario.model.name, scenario.device.name) == ("Qwen3-8B", "H200 SXM")
-        assert seen.screen.sheet is sheet
-        assert seen.screen._own == seen.screen._cursor
+        assert seen.table.sheet is sheet
+        assert seen.table.own == seen.table.cursor
 
         found = await seen.levers()
         before = seen.app.session.capacity.sequences
@@ -330,7 +334,7 @@ def test_a_cell_becomes_the_scenario_a_lever_changes_it_and_what_cannot_be_says_
         await seen.keys("enter")
         assert seen.app.session.scenario.kv_dtype == "fp8"
         assert seen.app.session.capacity.sequences == found[at].after.sequences > before
-        assert seen.screen.sheet is not sheet
+        assert seen.table.sheet is not sheet
 
         again = await seen.levers()
         assert all("fp8" not in lever.name or "weights" in lever.name for lever in again if isinstance(lever, Lever))
@@ -345,10 +349,10 @@ def test_a_cell_becomes_the_scenario_a_lever_changes_it_and_what_cannot_be_says_
         await seen.keys("]")
         speeds = [
             lever.after.times.tokens_per_second.low
-            for lever in seen.screen._levers
+            for lever in seen.screen.levers.found
             if isinstance(lever, Lever) and lever.after.times.tokens_per_second is not None
         ]
-        assert seen.screen._levers[0].after.times.tokens_per_second.low == max(speeds)
+        assert seen.screen.levers.found[0].after.times.tokens_per_second.low == max(speeds)
 
         seen.app.session.change(layout=Layout(tp=8))
         seen.go("Qwen2.5-7B", "H100 SXM")
@@ -356,7 +360,7 @@ def test_a_cell_becomes_the_scenario_a_lever_changes_it_and_what_cannot_be_says_
         await seen.keys("enter", "space", "e")
         assert "28 attention heads" in seen.text()
         assert seen.app.session.scenario is scenario
-        assert not seen.screen._marks
+        assert not seen.table.marks
         assert seen.app.screen is seen.screen
 
     watch(body)
@@ -367,7 +371,7 @@ def test_marked_cells_are_compared_and_one_is_explained_and_copied():
         for device in ("H100 SXM", "H200 SXM", "B200", "L40S", "A10"):
             seen.go("Llama-3.1-8B", device)
             await seen.keys("space")
-        assert len(seen.screen._marks) == MOST_MARKS
+        assert len(seen.table.marks) == MOST_MARKS
         seen.go("Llama-3.1-8B", "L40S")
         await seen.keys("space")
         await seen.keys("c")
@@ -381,7 +385,7 @@ def test_marked_cells_are_compared_and_one_is_explained_and_copied():
         assert seen.app.screen is seen.screen
 
         seen.go("Qwen3-8B", "L40S")
-        scenario = seen.screen.selected.scenario
+        scenario = seen.table.selected.scenario
         assert seen.screen.command == f"kvtui {command_line(scenario)}"
         assert scenario_from({**SCENARIO, "model": "Qwen3-8B", "gpu": "L40S"}) == scenario
         await seen.keys("e")
@@ -395,7 +399,7 @@ def test_an_engine_is_chosen_and_any_option_typed():
     async def body(seen: Seen) -> None:
         await seen.keys("E")
         assert isinstance(seen.app.screen, EnginePicker)
-        await seen.until(lambda: seen.app.screen._fits.keys() >= {"vllm@0.33", "tensorrt-llm"})
+        await seen.until(lambda: "fits" in seen.text() and "…" not in seen.text())
         await seen.type("vllm@0.20")
         await seen.keys("enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
@@ -403,7 +407,7 @@ def test_an_engine_is_chosen_and_any_option_typed():
         scenario = seen.app.session.scenario
         assert (scenario.engine, scenario.serving.version, scenario.memory_utilization) == ("vllm", "0.20", 0.9)
         assert "vllm 0.20" in seen.text()
-        assert seen.screen.selected.answer.sequences == seen.app.session.plan.serving.max_sequences
+        assert seen.table.selected.answer.sequences == seen.app.session.plan.serving.max_sequences
         assert any(lever.name == "utilization 0.95" for lever in await seen.levers())
 
         await seen.keys(":")
@@ -427,20 +431,20 @@ def test_an_engine_is_chosen_and_any_option_typed():
 def test_the_thread_works_out_what_is_in_sight_and_nothing_behind_another_screen():
     async def body(seen: Seen) -> None:
         screen = seen.screen
-        await seen.until(lambda: screen._levers)
-        rows, columns = screen._visible
-        await seen.until(lambda: all((row, column) in screen.sheet.answers for row in rows for column in columns))
+        await seen.until(lambda: screen.levers.found)
+        rows, columns = seen.table.in_sight
+        await seen.until(lambda: all((row, column) in seen.table.sheet.answers for row in rows for column in columns))
         for place in ((rows[3], columns[0]), (rows[5], columns[-1])):
-            assert screen.sheet.answers[place] == answer(screen.sheet.table.at(*place))
+            assert seen.table.sheet.answers[place] == answer(seen.table.sheet.table.at(*place))
         seen.app.simulate_key("1")
         await seen.until(lambda: all(worker.is_finished for worker in screen.workers if worker.group == "plan"))
-        known = len(screen.sheet.answers)
+        known = len(seen.table.sheet.answers)
         await asyncio.sleep(0.1)
-        assert len(screen.sheet.answers) == known < screen.sheet.cells
+        assert len(seen.table.sheet.answers) == known < seen.table.sheet.cells
         seen.app.session.change(context=4096)
         seen.app.simulate_key("3")
-        await seen.until(lambda: screen.sheet.table.scenario.context == 4096)
-        await seen.until(lambda: screen._own in screen.sheet.answers)
+        await seen.until(lambda: seen.table.sheet.table.scenario.context == 4096)
+        await seen.until(lambda: seen.table.own in seen.table.sheet.answers)
 
     watch(body, (80, 24), at_work=True)
 

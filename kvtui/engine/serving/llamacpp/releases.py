@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan, release
+from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="", example="b6200")
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+MILESTONES: tuple[Milestone, ...] = ()
+LARGER_STAGES: LargerStages = "first"
 
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MIB, format_bytes
-from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.model.formats import FORMATS
@@ -155,11 +155,9 @@ def _pool(scenario: Scenario, part: DevicePart) -> int:
     """
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    measured = scenario.measured or Overheads("")
-    weights = ceil(weight_bytes(scenario) * part.share) if measured.weights is None else measured.weights
-    compute = compute_bytes(scenario) if measured.activation is None else measured.activation
-    context = overhead_bytes(1) if measured.non_torch is None else measured.non_torch
-    return max(0, budget(scenario) - weights - compute - (measured.graphs or 0) - context - FIT_MARGIN_BYTES)
+    prior = Overheads("priors", activation=compute_bytes(scenario), non_torch=overhead_bytes(1))
+    used = kept(scenario.measured, prior, lambda: ceil(weight_bytes(scenario) * part.share))
+    return max(0, budget(scenario) - used.total - FIT_MARGIN_BYTES)
 
 
 def compute_bytes(scenario: Scenario) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan
+from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="0.5.23", example="0.5.23")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "nvfp4", "fp8_ds_mla")
+MILESTONES: tuple[Milestone, ...] = ()
+LARGER_STAGES: LargerStages = "first"
 
 _BY_MIB = ((20 * 1024, 2048, 8, 8), (35 * 1024, 2048, 24, 80), (60 * 1024, 4096, 32, 160), (160 * 1024, 8192, 256, 512))
 _LARGE = (16_384, 512, 512)

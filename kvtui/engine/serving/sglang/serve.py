@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
@@ -166,11 +167,10 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
     """Bytes for a rank's pools: free after loading, less the share of what was free before that stays out of them."""
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    layout, measured = scenario.layout, scenario.measured or Overheads("")
-    outside = overhead_bytes(layout.tp * layout.pp) if measured.non_torch is None else measured.non_torch
-    weights = held_weight_bytes(scenario, stage) if measured.weights is None else measured.weights
-    before = scenario.device.usable_bytes - outside
-    return max(0, int(before * _fraction(scenario)) - weights)
+    prior = Overheads("priors", non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp))
+    used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
+    before = scenario.device.usable_bytes - used.non_torch
+    return max(0, int(before * _fraction(scenario)) - used.weights)
 
 
 def _fraction(scenario: Scenario) -> Fraction:

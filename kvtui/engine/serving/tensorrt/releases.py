@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan
+from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="", example="1.0")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "int8", "nvfp4")
+MILESTONES: tuple[Milestone, ...] = ()
+LARGER_STAGES: LargerStages = "first"
 
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from math import ceil
 from typing import NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
-from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Indexer, Latent
 from kvtui.engine.model.spec import CacheCounts, count_caches
@@ -114,14 +115,15 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
     """Bytes for the cache of a rank: a fraction of what weights, activations and the driver leave."""
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    layout, measured = scenario.layout, scenario.measured or Overheads("")
+    prior = Overheads(
+        "priors",
+        activation=activation_bytes(scenario, scenario.max_batched_tokens, scenario.batch),
+        non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
+    )
+    used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
     chosen = Fraction(str(scenario.memory_utilization))
-    used = held_weight_bytes(scenario, stage) if measured.weights is None else measured.weights
-    peak = activation_bytes(scenario, scenario.max_batched_tokens, scenario.batch)
-    used += peak if measured.activation is None else measured.activation
-    used += overhead_bytes(layout.tp * layout.pp) if measured.non_torch is None else measured.non_torch
-    used += measured.graphs or 0
-    return int(max(0, scenario.device.usable_bytes - used) * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
+    free = max(0, scenario.device.usable_bytes - used.total)
+    return int(free * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
 
 
 def _stage_caches(scenario: Scenario) -> list[CacheCounts]:

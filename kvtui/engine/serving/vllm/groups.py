@@ -1,8 +1,14 @@
 """How vLLM groups layers that share block tables, so that every block weighs the same.
 
-Caches of one type form a single group whose block holds a page of every layer. Otherwise pages are made equal, and the
-layers of each type are dealt to groups of the same number of layers, the last of which may be padded. Every group has
-its own block table over one pool, so a request takes the sum of its groups' blocks. (vLLM's ``get_kv_cache_groups``,
+1. Caches of one type form a single group, whose block holds a page of every layer.
+2. Otherwise pages are made equal: attention with few bytes per token gets more tokens per block, states are padded.
+3. The layers of each type are dealt to groups of one size, so that a block weighs as much in any of them. What is
+   missing is padding: layers that hold nothing.
+4. Every group has its own block table over one pool, so a request takes the sum of its groups' blocks.
+
+Example: Qwen3.6-27B with its drafter has 17 attention layers and 48 gated DeltaNets, with pages of 1,638,400 bytes. The
+size is 17: one group of attention and three of states, which lack 3 × 17 − 48 = 3 layers. A block weighs 17 × 1,638,400
+bytes, so that 5.33 GiB have 205. A request of 262,144 tokens takes 164 + 3 × 5 = 179. (vLLM's ``get_kv_cache_groups``,
 0.10 to 0.33.)
 """
 
@@ -26,7 +32,7 @@ class Placed(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Layers with one block table. Tokens of a block and admission are those of ``specs``, all of one kind."""
+    """Layers with one block table: all of one kind, with equally many tokens in a block."""
 
     specs: tuple[Placed, ...]
 
@@ -50,7 +56,11 @@ class Group(NamedTuple):
 
 
 class Grouping(NamedTuple):
-    """All groups; ``padding`` layers hold nothing, and ``uneven`` pages could not be made equal by larger blocks."""
+    """All groups of a model.
+
+    ``padding`` is the number of layers that hold nothing, so that groups are equal. ``uneven``: pages could not be made
+    equal by larger blocks, and what is here is an approximation.
+    """
 
     groups: tuple[Group, ...]
     padding: int = 0
@@ -66,7 +76,14 @@ class Grouping(NamedTuple):
 
 
 def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
-    """The groups of a whole model, whatever stage its layers are on."""
+    """The groups of a whole model, whatever stage its layers are on.
+
+    A group has as many layers as the rarest type. Where the numbers are nearly equal (``found.near_equal``), it has as
+    many as the commonest, and the others are padded.
+
+    Example: 52 windowed and 10 full layers make groups of 10: six of windows, which are padded by 8 layers in all, and
+    a full one. 13 full and 12 windowed layers make one group of 13 each.
+    """
     if not placed:
         return Grouping(())
     if _one_type([each.spec for each in placed]):
@@ -94,15 +111,19 @@ def _one_type(specs: Sequence[Spec]) -> bool:
 
 
 def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
-    """Pages of different sizes side by side in a block: what grows sets its size, and the rest is split to fit.
+    """Pages of different sizes side by side in a block, whose width what keeps every token sets; the rest must fit it.
 
     Latent pages cannot be padded to another size, so newer releases pack such models (0.27 and later). An approximation
-    of those layouts: a block is as wide as the caches that keep every token.
+    of those layouts. Example: 2 full layers of 36,864 bytes a page and 5 windows of 20,480. A block is 73,728 bytes
+    wide and takes 3 windows at most, so there are a group of the 2 full layers and two of 3 and 2 windows. Where
+    nothing keeps every token, the narrowest kind of layers sets the width.
     """
     buckets: dict[tuple[str, int, int], list[Placed]] = {}
     for each in placed:
         buckets.setdefault((each.spec.kind, each.spec.block, each.spec.cap), []).append(each)
-    width = max(sum(e.spec.page for e in bucket) for (kind, _, _), bucket in buckets.items() if kind == "full")
+    widths = {key: sum(each.spec.page for each in bucket) for key, bucket in buckets.items()}
+    growing = [width for (kind, _, _), width in widths.items() if kind == "full"]
+    width = max(growing) if growing else min(widths.values())
     groups = []
     for (kind, _, _), bucket in buckets.items():
         fitting = max(1, width // max(each.spec.page for each in bucket))
@@ -112,9 +133,13 @@ def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
 
 
 def _equal_pages(placed: Sequence[Placed]) -> tuple[list[Placed], bool]:
-    """Every page as large as the largest: states are padded, attention gets more tokens per block.
+    """Every page as large as the largest, and whether some had to be padded that are no states.
 
-    Where the sizes do not divide, the page is padded too (newer releases; older ones refuse), and that is said.
+    States are padded, and attention gets more tokens per block. Where that does not come out even, its page is padded
+    too, as newer releases do; older ones refuse.
+
+    Example: a full layer of 4 heads of 512 (8,192 bytes a token) beside a windowed one of 16 heads of 256 (16,384).
+    Blocks of 16 have pages of 131,072 and 262,144 bytes, so that the full layer gets blocks of 32 tokens.
     """
     largest = max(each.spec.page for each in placed)
     found, uneven = [], False

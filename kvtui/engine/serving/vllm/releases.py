@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB, MIB
-from kvtui.engine.engines.known import EngineDefaults, ReleaseSpan, release
+from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
 from kvtui.engine.model.caches import Latent, Recurrent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kvtui.engine.device.spec import DeviceSpec
     from kvtui.engine.model.spec import ModelSpec
 
@@ -38,35 +40,108 @@ StateMode = Literal["none", "align", "all"]
 
 
 class Rules(NamedTuple):
-    """How one release plans its cache.
+    """How one release plans its cache; a change between releases is a field here.
 
-    ``utilization`` is the default share of device memory. ``graphs_counted``: CUDA graphs are subtracted from the pool
-    (0.21). ``tokens_from_concurrency``: the logged tokens are concurrency × context (0.21, #38364), before that whole
-    shares of blocks. ``windows``: windowed layers free what they no longer need (hybrid manager, 0.10), and
-    ``chunks`` that chunked-local layers do so too by default. ``batches`` that may be in flight at once behind a window
-    (#47728). ``near_equal``: up to this ratio layer kinds are padded to the larger one (0.12, #29303; 1.5 later).
-    ``whole_model_check``: with pipeline stages the start-up check compared the whole model with the smallest rank (0.14
-    and 0.15, #33698). ``layer_check``: before that it added up layers without padding. ``null_block``: the check
-    reserves the block that is never handed out (0.29, #47272). ``slots_checked``: more sequences than blocks of state
-    are refused (#38270). ``hybrid_caching``: prefix caching is on by default for models with state (0.28, #50991), and
-    then states are kept at block boundaries only. ``large_tier``: devices of 160 GiB batch 16,384 tokens (0.28,
-    #51726).
+    Each field says the release from which it holds. "A guess" is the first release of which a log or a thread shows
+    it, where nobody looked into the release before.
+
+    Example: of 5.38 GiB, 0.20 makes 9,793 blocks for gpt-oss-120b's two groups, and logs ⌊9,793 / 2⌋ × 16 = 78,336
+    tokens. 0.21 makes the same blocks, 8,713 of them for a request of 131,072, and logs ⌊9,793 / 8,713 × 131,072⌋ =
+    147,318: ``tokens_from_concurrency`` is that change.
     """
 
     version: str
+    """The release itself, as it was named."""
+
     utilization: float
+    """The share of a device's memory that is used by default: 0.90, from 0.21 on 0.92 (a guess)."""
+
     graphs_counted: bool
+    """CUDA graphs are subtracted from the pool, from 0.21 on (a guess).
+
+    On an H100 that is told 0.92, Llama-3.1-8B loses the 2.10 GiB of its graphs, some 17,000 tokens.
+    """
+
     tokens_from_concurrency: bool
+    """The tokens in the log are concurrency × context, from 0.21 on (#38364; the release is a guess).
+
+    Before, they were whole shares of the blocks × the smallest block. 205 blocks in 4 groups, with 1,600 tokens in a
+    block and 179 blocks per request of 262,144: ⌊205 / 179 × 262,144⌋ = 300,220, before ⌊205 / 4⌋ × 1,600 = 81,600.
+    """
+
     windows: bool
+    """Windowed layers free what they no longer need, from 0.10 on (the hybrid manager, #17996; a guess)."""
+
     chunks: bool
+    """Chunked-local layers do so too without being asked, from 0.19 on (#29627; a guess)."""
+
     batches: int
+    """Batches in flight at once behind a window: 1, from 0.26 on 2 (asynchronous scheduling, #47728).
+
+    A window of 1,024 tokens, steps of 8,192 and blocks of 16: ⌈(1,023 + 8,192) / 16⌉ + 1 = 577 blocks, and with two
+    batches ⌈(1,023 + 16,384) / 16⌉ + 1 = 1,089.
+    """
+
     near_equal: float
+    """Up to this ratio of their numbers, kinds of layers are all padded to the largest.
+
+    1 (never) before 0.12, 1.25 from then on (#29303), 1.5 from 0.18 on (#36684). 13 full and 12 windowed layers are
+    then two groups of 13, with 1 layer that holds nothing; before, three groups of 12, with 11 that hold nothing.
+    """
+
     whole_model_check: bool
-    layer_check: bool
+    """With pipeline stages, the start-up check compares the whole model with the smallest rank.
+
+    A fault of 0.14 and 0.15 (#29431 to #33698; the end is a guess). Qwen3-30B-A3B at 262,144 tokens in stages of 16 and
+    32 layers takes 16 GiB of the second rank, and the engine asks for 24.
+    """
+
     null_block: bool
+    """The start-up check reserves the block that is never handed out, from 0.29 on (#47272).
+
+    A request of exactly as many blocks as there are started before, and then waited for ever.
+    """
+
     slots_checked: bool
+    """More sequences than blocks of state are refused, from 0.19 on (#38270; the release is a guess)."""
+
     hybrid_caching: bool
+    """Prefix caching is on by default for models with recurrent state, from 0.28 on (#50991).
+
+    States are then kept at block boundaries only, and Mamba layers no longer one per block. A request of 8,192 tokens
+    of Nemotron-H-8B holds 2 states in each such layer, in 0.27 without prefix caching 1.
+    """
+
     large_tier: bool
+    """Devices of 160 GiB and more batch 16,384 tokens by default instead of 8,192, from 0.28 on (#51726)."""
+
+
+CHANGES = {
+    "windows": "windowed layers free what they no longer need",
+    "near_equal": "unequal layer kinds are padded into one group",
+    "whole_model_check": "with pipeline stages, the start-up check compares the whole model with one rank",
+    "graphs_counted": "CUDA graphs are subtracted from the pool",
+    "tokens_from_concurrency": "the logged tokens are concurrency × context",
+    "utilization": "another default share of memory",
+    "chunks": "chunked-local layers free what they no longer need",
+    "slots_checked": "more sequences than state blocks are refused",
+    "batches": "two batches are in flight behind a window",
+    "hybrid_caching": "prefix caching is on by default for models with state",
+    "large_tier": "devices of 160 GiB batch 16,384 tokens",
+    "null_block": "the check reserves the block that is never handed out",
+}
+"""What a change of each rule is called; a rule that ends is named as no longer holding."""
+
+
+LARGER_STAGES: LargerStages = "before the last"
+"""``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
+
+
+def changes(newer: str, older: str) -> list[str]:
+    """What release ``newer`` does that ``older`` did not, in words; no words where it plans alike."""
+    one, other = rules(newer), rules(older)
+    changed = (field for field in CHANGES if getattr(one, field) != getattr(other, field))
+    return [f"{'no longer: ' if getattr(one, field) is False else ''}{CHANGES[field]}" for field in changed]
 
 
 def rules(version: str) -> Rules:
@@ -83,7 +158,6 @@ def rules(version: str) -> Rules:
         batches=2 if at >= (0, 26) else 1,
         near_equal=1.5 if at >= (0, 18) else 1.25 if at >= (0, 12) else 1.0,
         whole_model_check=(0, 14) <= at < (0, 16),
-        layer_check=at < (0, 14),
         null_block=at >= (0, 29),
         slots_checked=at >= (0, 19),
         hybrid_caching=at >= (0, 28),
@@ -91,9 +165,28 @@ def rules(version: str) -> Rules:
     )
 
 
+def _milestones() -> Iterator[Milestone]:
+    """Releases that do something new, the newest known and the oldest, newest first."""
+    first, last = (release(version)[1] for version in SPAN[:2])
+    for minor in range(last, first - 1, -1):
+        version = f"0.{minor}"
+        changed = changes(version, f"0.{minor - 1}") if minor > first else []
+        if changed:
+            yield Milestone(version, f"new in {version}: {'; '.join(changed)}")
+        elif minor in (first, last):
+            yield Milestone(version, f"the {'newest' if minor == last else 'oldest'} release known")
+
+
+MILESTONES = tuple(_milestones())
+
+
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """Block size, tokens of a step and memory share of a server that is told none of them."""
-    found = rules(version)
+    return defaults_under(rules(version), model, device)
+
+
+def defaults_under(found: Rules, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+    """``defaults`` of a release with the rules ``found``."""
     return EngineDefaults(_block_size(model), _batched_tokens(found, device), found.utilization)
 
 

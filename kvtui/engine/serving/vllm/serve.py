@@ -1,17 +1,18 @@
 """vLLM: from a scenario to the blocks, tokens and concurrency of its boot log, without a device.
 
 The pool of a rank is usable memory × utilisation, less weights, what is outside of torch, the profiled activations and,
-since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. Rules that
-changed between releases are in ``vllm_rules``, what a block holds in ``vllm_blocks``, and grouping in ``vllm_groups``.
+since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. What changed
+between releases is in ``releases``, what a block holds in ``blocks``, and how layers are grouped in ``groups``.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes
-from kvtui.engine.engines.overheads import Overheads
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import GroupShare, Serving
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.spec import Layer
@@ -49,7 +50,11 @@ class Layered(NamedTuple):
 
 def serve(scenario: Scenario) -> Serving:
     """The cache of vLLM for ``scenario``. Raises InputError when the weights are unknown and there is no pool."""
-    found = rules(scenario.serving.version)
+    return serve_under(rules(scenario.serving.version), scenario)
+
+
+def serve_under(found: Rules, scenario: Scenario) -> Serving:
+    """``serve`` of a release with the rules ``found``."""
     laid = layered(scenario, found)
     pools = [scenario.kv_pool] * laid.stages if scenario.kv_pool is not None else _pools(scenario, found)
     sizes = [laid.grouping.block_bytes(stage) for stage in range(laid.stages)]
@@ -128,14 +133,13 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
 
 def _pools(scenario: Scenario, found: Rules) -> list[int]:
     """Bytes left for the cache on a device of each stage, never below zero."""
-    measured, prior = scenario.measured, priors(scenario)
-    used = _known(measured, "activation", prior.activation)
-    used += _known(measured, "non_torch", prior.non_torch)
-    used += _known(measured, "graphs", prior.graphs) if found.graphs_counted else 0
-    return [
-        max(0, budget(scenario) - used - _known(measured, "weights", held_weight_bytes(scenario, stage)))
-        for stage in stages(scenario)
-    ]
+    prior = priors(scenario)
+    pools = []
+    for stage in stages(scenario):
+        used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
+        uncounted = 0 if found.graphs_counted else used.graphs
+        pools.append(max(0, budget(scenario) - used.total + uncounted))
+    return pools
 
 
 def priors(scenario: Scenario) -> Overheads:
@@ -147,11 +151,6 @@ def priors(scenario: Scenario) -> Overheads:
         graphs=graph_bytes(max_seqs),
         non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
     )
-
-
-def _known(measured: Overheads | None, field: str, prior: int | None) -> int:
-    value: int | None = None if measured is None else getattr(measured, field)
-    return (prior or 0) if value is None else value
 
 
 def _growth(found: Grouping, block_bytes: int) -> int:

@@ -1,8 +1,15 @@
 """The container of a GGUF file: its metadata and its list of tensors, read without trusting a number in it.
 
-The layout is that of the GGUF specification, versions 2 and 3 in either byte order; value and tensor types and their
-block sizes are the gguf package's. No tensor data is read. Every length is checked against the file's size and against
-the limits below before anything is read or kept, so a hostile header costs at most ``MAX_HEADER`` bytes of memory.
+A file is, in this order (the GGUF specification, versions 2 and 3, in either byte order): the letters GGUF, the
+version, the number of tensors and of metadata keys; for each key its name, the type of its value and the value; for
+each tensor its name, its dimensions, its type and where its data begin; and then the data of all tensors, each padded
+to ``general.alignment`` bytes (32). A text is its length in 8 bytes and its UTF-8 bytes, an array the type and number
+of its elements and the elements. Value and tensor types and their block sizes are the gguf package's. For example, the
+key ``llama.block_count`` with the value 32 is 8 + 17 bytes of name, 4 of type (4: uint32) and 4 of value.
+
+Only what stands before the data is read. Every length is checked against the file's size and against the limits below
+before anything is read or kept, so a hostile header costs at most ``MAX_HEADER`` bytes of memory: long texts and arrays
+(a tokenizer's words, say) are passed over and only their lengths are kept.
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ _STRING, _ARRAY = 8, 9
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A value that was passed over: ``length`` bytes of text, or elements of an array."""
+    """A value too long to keep: of ``length`` bytes, for a text, or of ``length`` elements, for an array."""
 
     length: int
 
@@ -46,7 +53,11 @@ MetadataValue = Scalar | bytes | tuple[Scalar, ...] | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: ``shape`` with the contiguous dimension first, ``bytes`` as stored (block scales included)."""
+    """One tensor: ``shape`` with the contiguous dimension first, ``bytes`` as stored (block scales included).
+
+    A matrix of 4,096 inputs and 1,024 outputs has the shape (4096, 1024); as Q4_0, which stores 32 elements in 18
+    bytes, it has 4096 · 1024 / 32 · 18 bytes.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -57,7 +68,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the tensor data. ``absent_bytes`` of that data are not in the file (0 in a whole file)."""
+    """What stands before the tensor data.
+
+    ``absent_bytes`` of that data are not in the file: 0 in a whole file, more in one that was not fully downloaded.
+    """
 
     metadata: dict[str, MetadataValue]
     tensors: tuple[Tensor, ...]
@@ -85,6 +99,7 @@ def read_header(path: Path) -> Header:
 
 
 def _open_regular(path: Path) -> BinaryIO:
+    """The file at ``path``, opened without waiting for a writer, as a named pipe would make it. Raises for a pipe."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     try:
@@ -97,7 +112,11 @@ def _open_regular(path: Path) -> BinaryIO:
 
 
 class _HeaderReader:
-    """A place in the header, of which so much is in memory as has been asked for."""
+    """A place in the header. ``data`` is all of the file up to the furthest place that was asked for.
+
+    ``order`` is the byte order as struct has it. ``strings`` and ``kept`` count the strings passed over and the numbers
+    kept so far, which have limits over the whole header.
+    """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
@@ -107,7 +126,10 @@ class _HeaderReader:
         self.strings = self.kept = 0
 
     def skip(self, count: int) -> int:
-        """Go on by ``count`` bytes, all of which are then in memory; where they start."""
+        """Go on by ``count`` bytes, which are then in ``data``; returns where they start.
+
+        Raises MalformedError when the file or the limit ends before they do.
+        """
         start = self.position
         end = start + count
         if end > self.size:
@@ -123,13 +145,16 @@ class _HeaderReader:
         return start
 
     def numbers(self, code: str, count: int = 1) -> tuple[Scalar, ...]:
+        """``count`` numbers of struct's type ``code``."""
         layout = struct.Struct(f"{self.order}{count}{code}")
         return layout.unpack_from(self.data, self.skip(layout.size))
 
     def unsigned(self, code: str) -> int:
+        """One whole number of struct's unsigned type ``code``: "I" of 4 bytes or "Q" of 8."""
         return int(self.numbers(code)[0])
 
     def raw(self, most: int, what: str) -> bytes:
+        """The bytes of a text of at most ``most`` bytes. Raises MalformedError, which names ``what`` it is."""
         length = self.unsigned("Q")
         if length > most:
             raise MalformedError(f"{what} is {length:,} bytes long (at most {most:,})")
@@ -137,6 +162,7 @@ class _HeaderReader:
         return bytes(self.data[start : start + length])
 
     def name(self, what: str) -> str:
+        """A text that must be short and UTF-8. Raises MalformedError, which names ``what`` it is."""
         raw = self.raw(MAX_KEY_BYTES, what)
         try:
             return raw.decode()
@@ -144,6 +170,10 @@ class _HeaderReader:
             raise MalformedError(f"{what} is not UTF-8: {raw[:40].decode(errors='replace')}") from None
 
     def skip_strings(self, count: int) -> None:
+        """Pass over an array of ``count`` texts, which takes a look at each length: where the next one begins.
+
+        A tokenizer has hundreds of thousands, so that this is the one loop of the reader that is written for speed.
+        """
         self.strings += count
         if self.strings > MAX_STRINGS:
             raise MalformedError(f"its metadata holds more than {MAX_STRINGS:,} strings")
@@ -160,6 +190,7 @@ class _HeaderReader:
         self.skip(0)
 
     def value(self, key: str) -> MetadataValue:
+        """The value of ``key``. Long texts, long arrays and arrays of texts are skipped. Raises MalformedError."""
         kind = self.unsigned("I")
         if kind == _STRING:
             length = self.unsigned("Q")
@@ -184,6 +215,11 @@ class _HeaderReader:
 
 
 def _parse(cursor: _HeaderReader) -> Header:
+    """The header behind ``cursor``. Raises MalformedError.
+
+    The byte order shows in the version, a small number in 4 bytes: read as little-endian, a big-endian 3 is 3 · 2**24,
+    whose lower 16 bits are 0.
+    """
     from gguf.constants import GGUF_DEFAULT_ALIGNMENT, GGUF_MAGIC
     from gguf.gguf_reader import READER_SUPPORTED_VERSIONS
 
@@ -219,6 +255,11 @@ def _parse(cursor: _HeaderReader) -> Header:
 
 
 def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[Tensor, ...]:
+    """The ``count`` entries of the tensor list. Raises MalformedError.
+
+    The data lie one after the other, each padded to ``alignment``, so that every offset is known before it is read: a
+    file with other offsets would hide or share data, and its size would say nothing about its weights.
+    """
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     sizes = {int(kind): (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType}

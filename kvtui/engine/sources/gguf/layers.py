@@ -1,8 +1,11 @@
 """The metadata of a GGUF file → what each of its layers caches.
 
-Which layers keep what follows llama.cpp, whose format this is, as read in its sources (the ``load_arch_hparams`` of
-each architecture, ``create_memory`` and the caches it builds, as vendored in llama-cpp-python 0.3.36). Sizes of states
-and index keys keep kvtui's own convention, which the notes say where llama.cpp's differs.
+A file states sizes (``llama.attention.head_count_kv``); which layers have what is partly stated and partly fixed by the
+architecture, in llama.cpp's code. The tables below hold what that code fixes, as read in its sources (the
+``load_arch_hparams`` of each architecture, ``create_memory`` and the caches it builds, as vendored in llama-cpp-python
+0.3.36). For example, a gemma2 file states a window of 4,096 tokens and not which layers have it: every second layer,
+from the first on. Layers for multi-token prediction, behind the trunk, have full attention unless the file says
+otherwise. Sizes of states and index keys keep kvtui's own convention, which the notes say where llama.cpp's differs.
 """
 
 from __future__ import annotations
@@ -44,9 +47,12 @@ INDEXER_NOTE = "index keys count as fp8 with scales, as vLLM and SGLang keep the
 class WindowPattern:
     """How an architecture mixes windowed and full attention where its file does not say.
 
-    Every ``period``-th layer is full, the last of each period or the first with ``full_first``; None means that the
-    file must hold the pattern. ``tokens`` is the window of a file that states none, and ``fixed`` the one that applies
-    whatever it states. Without a stated window an ``optional`` one does not apply at all.
+    Of each ``period`` layers one is full, the last or with ``full_first`` the first; None means that the file must hold
+    the pattern. Of 8 layers, ``WindowPattern(4)`` has layers 3 and 7 full, and with ``full_first`` layers 0 and 4.
+
+    The window is the one that the file states. ``tokens`` is that of a file that states none, ``fixed`` one that
+    applies whatever the file states, unless it states 0. A file of an ``optional`` window that states none has full
+    attention; without any of the three it is refused. ``kind`` is what the windowed layers are.
     """
 
     period: int | None
@@ -75,9 +81,13 @@ WINDOWS = {
     "step35": WindowPattern(None),
 }
 
+# Architectures with MLA; older deepseek2 files have full attention instead, and no attention.key_length_mla.
 LATENT = frozenset({"bailingmoe3", "deepseek2", "deepseek32", "glm-dsa", "kimi-k3", "kimi-linear", "mistral4"})
+# Those with a sparse indexer, and so a cache of index keys.
 INDEXED = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
+# One layer in so many has attention, the others a state, where the file does not say.
 INTERVALS = {"minimax-01": 8, "qwen35": 4, "qwen35moe": 4, "qwen3next": 4}
+# What the recurrent layers of an architecture keep.
 RECURRENT = {
     "bailingmoe3": "kda",
     "falcon-h1": "mamba2",
@@ -96,7 +106,9 @@ RECURRENT = {
     "qwen35moe": "gated_deltanet",
     "qwen3next": "gated_deltanet",
 }
+# Layers with K and V of their own, where the file does not say how many read others'; None: all have them.
 SHARING = {"gemma3n": 20, "gemma4": None}
+# Rotary positions apply to whole heads, so that rope.dimension_count must be the key length.
 WHOLE_HEAD_ROPE = frozenset({"deci", "falcon", "llama"})
 _PLAIN = """
 apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm command-r dbrx
@@ -155,7 +167,10 @@ class Keys:
         return value
 
     def per_layer(self, key: str, layers: int, *, most: int = MAX_DIM) -> tuple[int, ...] | None:
-        """A number for each of ``layers`` layers, from one number or an array of them. Raises InputError."""
+        """A number for each of ``layers`` layers: the file has an array of so many, or one number for all.
+
+        None when it has neither. Raises InputError.
+        """
         value = self.get(key)
         if value is None:
             return None
@@ -176,7 +191,11 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class FileShape:
-    """Layers of a file: ``total`` blocks, of which the last ``mtp`` predict further tokens; heads of each block."""
+    """Layers and heads of a file: ``total`` blocks, of which the last ``mtp`` predict further tokens.
+
+    ``heads`` and ``kv_heads`` have an entry for each block, 0 for one without attention. ``notes`` collects what the
+    user should know.
+    """
 
     keys: Keys
     total: int
@@ -245,6 +264,11 @@ def layer_caches(shape: FileShape) -> tuple[tuple[Cache, ...], ...]:
 
 
 def _windows(shape: FileShape) -> tuple[int | None, ...]:
+    """The window of each layer, None for full attention; what a ``WindowPattern`` says of the architecture.
+
+    Where it has none a stated window does not matter, and a note says so: llama.cpp gives such a model full attention.
+    EXAONE 4 has windows in its 64-layer model only, and LFM2 in all layers of the trunk if it states one.
+    """
     keys = shape.keys
     rule = WINDOWS.get(keys.arch)
     stated = keys.maybe(".attention.sliding_window", least=0, most=MAX_WINDOW)
@@ -267,6 +291,11 @@ def _windows(shape: FileShape) -> tuple[int | None, ...]:
 
 
 def _pattern(shape: FileShape, rule: WindowPattern) -> tuple[bool, ...]:
+    """Whether each layer is windowed, by the file's list, else its period, else the period of ``rule``.
+
+    ``attention.sliding_window_pattern`` may be a list of flags, for all blocks or for the trunk, or a number: 4 is the
+    period, and 0 means that every layer of the trunk is windowed.
+    """
     key = ".attention.sliding_window_pattern"
     stated = shape.keys.get(key)
     if isinstance(stated, tuple | Skipped):
@@ -282,6 +311,12 @@ def _pattern(shape: FileShape, rule: WindowPattern) -> tuple[bool, ...]:
 
 
 def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
+    """Whether each layer keeps a state.
+
+    Mamba and Falcon-H1 do in the whole trunk, architectures of ``INTERVALS`` in all but every n-th layer. In the others
+    a layer without KV heads does: ``head_count_kv`` of 0, 0, 8, 0 means states in layers 0, 1 and 3. Nemotron-H layers
+    without KV heads may be feed-forward blocks instead, which then have a width.
+    """
     keys, arch = shape.keys, shape.keys.arch
     if arch not in RECURRENT:
         return (False,) * shape.total
@@ -301,6 +336,11 @@ def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
 
 
 def _recurrent(shape: FileShape) -> Recurrent:
+    """The state that each recurrent layer keeps. Raises InputError for sizes that are missing or contradict others.
+
+    All kinds use Mamba's key names: for gated DeltaNet ``ssm.time_step_rank`` are the value heads, ``ssm.group_count``
+    the key heads, ``ssm.state_size`` the elements of a key, and ``ssm.inner_size`` those of all value heads together.
+    """
     keys = shape.keys
     kind = RECURRENT[keys.arch]
     if kind != "short_conv":
@@ -330,6 +370,11 @@ def _recurrent(shape: FileShape) -> Recurrent:
 
 
 def _attention(shape: FileShape, windows: tuple[int | None, ...]) -> Callable[[int], list[Cache]]:
+    """A function that gives the K and V of a layer by its index: a latent, K and V within its window, or nothing.
+
+    Windowed layers may have heads of another size (``attention.key_length_swa``). A layer of Nemotron-H that has a
+    feed-forward width is nothing but that block, and caches nothing.
+    """
     keys, arch = shape.keys, shape.keys.arch
     if not any(shape.kv_heads):
         return lambda index: []
@@ -358,6 +403,12 @@ def _attention(shape: FileShape, windows: tuple[int | None, ...]) -> Callable[[i
 
 
 def _latent(shape: FileShape) -> Callable[[int], list[Cache]]:
+    """As ``_attention``, for MLA: ``attention.key_length`` counts the elements of an entry, latent and rotary part.
+
+    DeepSeek-V3 states 576, of which ``attention.kv_lora_rank`` has 512 and ``rope.dimension_count`` 64. With the shape
+    of DeepSeek-V3.2 and an indexer an entry also has the packed layout of fp8_ds_mla, of 656 bytes. Raises InputError
+    when these contradict each other.
+    """
     keys = shape.keys
     rank = keys.integer(".attention.kv_lora_rank", most=MAX_COUNT)
     entry = keys.integer(".attention.key_length", most=MAX_COUNT)
@@ -380,6 +431,11 @@ def _latent(shape: FileShape) -> Callable[[int], list[Cache]]:
 
 
 def _indexers(shape: FileShape) -> tuple[Indexer | None, ...]:
+    """The index keys of each layer, None where it has none.
+
+    A key of DeepSeek-V3.2 or GLM-5 has one byte per element and a 4-byte scale for each 128 of them. MiniMax-M3's has
+    two bytes per element, in all layers but the leading dense ones, and its top_k counts blocks of tokens.
+    """
     keys, arch = shape.keys, shape.keys.arch
     if arch not in INDEXED:
         return (None,) * shape.total
@@ -412,7 +468,11 @@ def _index_owners(shape: FileShape) -> tuple[bool, ...]:
 
 
 def _share(shape: FileShape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cache, ...]]:
-    """Gemma 3n and 4: the last layers read the last windowed or full layer that has K and V of its own."""
+    """``layers`` in which, for Gemma 3n and 4, the last ones read K and V of others.
+
+    With n layers that have their own, a full layer behind them reads layer n - 1 and a windowed one layer n - 2, which
+    are the last of either kind: with n = 20, layers 18 (windowed) and 19 (full) serve layers 20 and up.
+    """
     keys = shape.keys
     if keys.arch not in SHARING:
         return layers
@@ -434,6 +494,7 @@ def _share(shape: FileShape, layers: list[tuple[Cache, ...]]) -> list[tuple[Cach
 
 
 def _head_size(shape: FileShape, part: str) -> int:
+    """Elements of a head's ``part``, "key" or "value": as stated, else the embedding's divided by the heads."""
     keys = shape.keys
     stated = keys.maybe(f".attention.{part}_length", most=MAX_COUNT)
     if stated is not None:
@@ -446,12 +507,14 @@ def _head_size(shape: FileShape, part: str) -> int:
 
 
 def _some_heads(shape: FileShape) -> int:
+    """The first layer's heads, for sizes that the file states once for all layers. Raises InputError without them."""
     if not shape.heads[0]:
         raise shape.keys.wrong(".attention.head_count", "is missing or 0 in the first layer")
     return shape.heads[0]
 
 
 def _unknown_architecture(keys: Keys) -> InputError:
+    """The error for an architecture that is in no table, with the nearest names and, where it can be told, a bound."""
     near = get_close_matches(keys.arch, ARCHITECTURES, n=2)
     why = f"'{plain(keys.arch, 60)}' is not an architecture that kvtui knows"
     if near:

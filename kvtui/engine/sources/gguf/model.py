@@ -1,4 +1,8 @@
-"""A GGUF file, whole or split → ModelSpec: layers from its metadata, weights from its list of tensors."""
+"""A GGUF file, whole or split → ModelSpec: layers from its metadata, weights from its list of tensors.
+
+A tensor's name says what it belongs to: ``blk.7.ffn_down_exps.weight`` is the routed experts' down projection of layer
+7, and what does not begin with ``blk.`` belongs to no layer (embeddings, output, last norm).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,18 @@ from pathlib import Path
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Cache
+from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
 from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
 
+# blk.7.attn_q.weight → layer 7, attn_q.weight
 _BLOCK = re.compile(r"blk\.([0-9]{1,4})\.(.+)")
+# ffn_gate_exps.weight, which holds all experts, or ffn_gate.3.weight of older files, which holds one; no shared ones
 _ROUTED = re.compile(r"ffn_(?:gate|up|down|gate_up)(?:_exps\.|\.[0-9]+\.).*")
+# the matrix whose inputs are what a token produces: dense, of the routed (_exps) or of the shared (_shexp) experts
 _DOWN = re.compile(r"ffn_down(_exps|_shexp|)\.weight")
+# NAME-00002-of-00005.gguf → NAME, 00002, 00005
 _PART = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf")
 _EMBEDDING = "token_embd.weight"
 _PER_LAYER_EMBEDDING = "per_layer_token_embd.weight"
@@ -71,12 +80,15 @@ def read_gguf(path: Path) -> ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class _TensorSums:
+    """Weights of the whole file, weights that one token uses, and bytes as stored."""
+
     total: int
     active: int
     bytes: int
 
 
 def _no_architecture(keys: Keys) -> str:
+    """Why there is no general.architecture: a later part of a split file has none."""
     number = keys.maybe("split.no", least=0, most=MAX_COUNT)
     if number:
         name = _PART.fullmatch(keys.path.name)
@@ -86,7 +98,12 @@ def _no_architecture(keys: Keys) -> str:
 
 
 def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | None]:
-    """The model's file name without its ending, the tensors of all parts, and what is missing, if anything."""
+    """The model's file name without its ending, the tensors of all parts, and what is missing, if anything.
+
+    A split file, ``split.count`` above 1, names its parts NAME-00001-of-00003.gguf and so on; the first has the
+    metadata, all have tensors. Without all parts the weights are unknown, and a note says which part is not there.
+    Raises InputError for parts that contradict each other.
+    """
     count = keys.maybe("split.count", least=0, most=MAX_COUNT) or 1
     tensors = list(header.tensors)
     if count == 1:
@@ -121,6 +138,7 @@ def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | N
 
 
 def _blocks(shape: FileShape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str, Tensor]]]:
+    """The tensors of each layer, with their names inside it. Raises InputError for a layer beyond block_count."""
     blocks: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
     for tensor in tensors:
         found = _BLOCK.fullmatch(tensor.name)
@@ -134,6 +152,11 @@ def _blocks(shape: FileShape, tensors: Iterable[Tensor]) -> dict[int, list[tuple
 
 
 def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, Tensor]]) -> Layer:
+    """Layer ``index`` with its weights: those of routed experts apart, and the FFN elements that a token produces.
+
+    A down projection's inputs are these elements: a token of a layer with 8 of 128 active experts of 768 and a shared
+    one of 1,536 produces 8 · 768 + 1,536.
+    """
     routed = sum(tensor.elements for part, tensor in tensors if _ROUTED.fullmatch(part))
     experts = _experts(shape, index, routed) if routed else None
     width = 0
@@ -142,10 +165,11 @@ def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: lis
         if down is not None and tensor.shape:
             width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
     parameters = sum(tensor.elements for _, tensor in tensors) - routed
-    return Layer(caches, parameters, experts, width)
+    return Layer(caches, lump("other", parameters), experts, width)
 
 
 def _experts(shape: FileShape, index: int, routed: int) -> Experts:
+    """The routed experts of layer ``index``, which have ``routed`` weights together. Raises InputError."""
     keys = shape.keys
     count = keys.integer(".expert_count", most=MAX_COUNT)
     active = _active_experts(shape)[index]
@@ -153,10 +177,11 @@ def _experts(shape: FileShape, index: int, routed: int) -> Experts:
         raise keys.wrong(".expert_used_count", f"is {active} in layer {index}, of expert_count, {count}")
     if routed % count:
         raise keys.wrong(".expert_count", f"{count} does not divide the {routed:,} expert weights of layer {index}")
-    return Experts(count, active, routed // count)
+    return Experts(count, active, lump("other", routed // count))
 
 
 def _active_experts(shape: FileShape) -> tuple[int, ...]:
+    """Experts that a token is routed to in each layer; 0 where the file says nothing."""
     return shape.keys.per_layer(".expert_used_count", shape.total, most=MAX_COUNT) or (0,) * shape.total
 
 
@@ -170,7 +195,11 @@ def _stated_width(shape: FileShape, index: int) -> int:
 
 
 def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[Tensor]) -> _TensorSums:
-    """All weights, and those one token uses: no layer of ``mtp``, no idle expert, one row of per-layer embeddings."""
+    """All weights of the file, those that one token uses, and the bytes of all.
+
+    A token uses no layer of ``mtp``, no expert it is not routed to, and one row of the per-layer embeddings (Gemma 3n
+    and 4), a table with a row per word of the vocabulary.
+    """
     total = sum(tensor.elements for tensor in tensors)
     active = total - sum(layer.total_parameters or 0 for layer in layers[shape.trunk :])
     for layer in layers[: shape.trunk]:
@@ -183,6 +212,7 @@ def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[Tens
 
 
 def _vocabulary(keys: Keys, tensors: Iterable[Tensor]) -> int | None:
+    """Words of the vocabulary: as stated, else the tokenizer's, else the rows of the embeddings; None if unknown."""
     stated = keys.maybe(".vocab_size")
     if stated is not None:
         return stated
@@ -193,6 +223,7 @@ def _vocabulary(keys: Keys, tensors: Iterable[Tensor]) -> int | None:
 
 
 def _file_type(keys: Keys) -> str | None:
+    """llama.cpp's name of the file's mix of formats, such as Q4_K_M; None for a number it has no name for."""
     from gguf.constants import LlamaFileType
 
     number = keys.maybe("general.file_type", least=0, most=MAX_COUNT)

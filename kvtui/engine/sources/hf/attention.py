@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Shared
+from kvtui.engine.model.caches import Attention, AttentionKind, Shared
+from kvtui.engine.model.spec import Layer
+from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
-from kvtui.engine.sources.hf.shape import Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config
+from kvtui.engine.sources.hf.shape import NO_MIXER, Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
 
 LAYER_TYPES: dict[str, ConfigLayerKind] = {
     "full_attention": "full",
@@ -21,6 +23,7 @@ LAYER_TYPES: dict[str, ConfigLayerKind] = {
 _SELF: dict[ConfigLayerKind, AttentionKind] = {"full": "full", "sliding": "sliding_window", "chunked": "chunked_local"}
 
 Kinds = Callable[[Config, int], tuple[ConfigLayerKind, ...]]
+"""Gives the kind of each of so many layers of a config, by the rules of a model type. Raises InputError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def read_heads(config: Config, hidden: int, traits: Traits) -> Heads:
     return Heads(q, kv, dim, dim)
 
 
-def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> int:
+def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> Tensors:
     """Weights of an attention layer as ``traits`` build it."""
     return parameters.attention(
         hidden,
@@ -131,7 +134,10 @@ def optional_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
 
 def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window."""
+    """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window.
+
+    Released files state a window and set use_sliding_window to false: all their layers are full.
+    """
     slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
     first = config.maybe("max_window_layers", least=0, most=LAYERS)
     if config.raw("layer_types") is not None:
@@ -165,7 +171,7 @@ def typed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 def every(period: int) -> Kinds:
     """Each ``period``-th layer full, the others sliding, unless layer_types or sliding_window_pattern say otherwise.
 
-    A sliding_window of null means that there is none.
+    Of 12 layers of a Gemma 3, ``every(6)`` has layers 5 and 11 full. A sliding_window of null means that there is none.
     """
 
     def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -181,7 +187,11 @@ def every(period: int) -> Kinds:
 
 
 def llama4(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full."""
+    """Llama 4: layers with rotary positions are chunked, those without (every no_rope_layer_interval-th) are full.
+
+    no_rope_layers lists a 1 for every layer *with* rotary positions, despite its name: 1, 1, 1, 0 is three chunked
+    layers and a full one.
+    """
     interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
     ropes = config.numbers("no_rope_layers", most=1)
     if config.raw("layer_types") is not None:
@@ -226,7 +236,7 @@ def plain(traits: Traits, kinds: Kinds = full) -> Callable[[Config], Body]:
         order = kinds(config, layers)
         mixers = {kind: Mixer((cache_of(config, heads, kind),), weights) for kind in dict.fromkeys(order)}
         blocks = feed_forwards(config, hidden, layers, traits.ffn)
-        mtp = (heads.attention(),)
+        mtp = Mixer((heads.attention(),), weights)
         return assemble(config, hidden, traits, tuple(mixers[kind] for kind in order), blocks, mtp)
 
     return read
@@ -238,12 +248,22 @@ def assemble(
     traits: Traits,
     mixers: tuple[Mixer, ...],
     blocks: tuple[FeedForward, ...],
-    mtp: tuple[Cache, ...],
-    outside: int = 0,
+    mtp: Mixer = NO_MIXER,
+    outside: Tensors = (),
 ) -> Body:
-    """A body with the norms of ``traits``; ``mtp`` is what one extra prediction layer caches."""
-    norm = hidden * (2 if traits.norm_bias else 1)
-    return Body(mixers, blocks, traits.norms * norm, norm, (mtp,) * mtp_layers(config), outside)
+    """A body with the norms of ``traits``; ``mtp`` is the mixer of an extra prediction layer."""
+    norms = parameters.norms(hidden, traits.norms, bias=traits.norm_bias)
+    outside = (*parameters.norms(hidden, bias=traits.norm_bias), *outside)
+    own: Tensors = ()
+    if config.raw("num_nextn_predict_layers") is not None:
+        own = parameters.embeddings(config.maybe("vocab_size", most=VOCAB) or 0, hidden, tied=False)
+    predict = predicting(mtp, blocks[-1], (*norms, *parameters.prediction(hidden, own)))
+    return Body(mixers, blocks, norms, outside, (predict,) * mtp_layers(config))
+
+
+def predicting(mixer: Mixer, block: FeedForward, around: Tensors) -> Layer:
+    """A multi-token-prediction layer of ``mixer`` and ``block``, with the weights ``around`` them."""
+    return Layer(mixer.caches, (*mixer.tensors, *block.tensors, *around), block.experts, block.width)
 
 
 def mtp_layers(config: Config) -> int:
@@ -255,7 +275,11 @@ def mtp_layers(config: Config) -> int:
 def share_last(
     config: Config, field: str, mixers: list[Mixer], order: tuple[ConfigLayerKind, ...], shared: int
 ) -> None:
-    """Lets the last ``shared`` layers read K and V of the last layer of their kind before them."""
+    """Lets the last ``shared`` layers of ``mixers`` read K and V of the last layer of their kind before them.
+
+    Of 35 layers of a Gemma 3n, every fifth full, 15 share: a sliding one of them reads layer 18, a full one layer 19.
+    Raises InputError, about ``field``, where there is no such layer.
+    """
     first = len(mixers) - shared
     if first <= 0:
         raise config.error(field, f"{shared} of {len(mixers)} layers leave none that stores K and V")
@@ -264,4 +288,4 @@ def share_last(
         cache = None if owner is None else own_cache(owner.caches)
         if cache is None:
             raise config.error(field, f"layer {layer} reads a {order[layer]} layer, but none stores K and V")
-        mixers[layer] = Mixer((Shared(cache),), mixers[layer].parameters)
+        mixers[layer] = Mixer((Shared(cache),), mixers[layer].tensors)

@@ -1,5 +1,11 @@
 """A Hugging Face config.json, alone or in a model's folder → ModelSpec.
 
+The steps: the JSON object is read; the part of it that describes the language model is found; its ``model_type`` says
+which family reads it (``families.FAMILIES``); the reader gives what each layer caches and weighs (``shape.Body``); and
+what the reader did not look at is held against the tables of ``hints``. For example, a config of model_type qwen3 is
+read by ``plain(_QWEN3, qwen)``, which asks for heads, window and widths; were there a ``kv_lora_rank`` besides, the
+file would be refused with the words "a latent cache".
+
 The file is untrusted: it may be anything, and says nothing that is believed before it is checked. A model type that is
 not known is read only as a plain decoder, and only if no field of it speaks of another kind of cache.
 """
@@ -18,11 +24,12 @@ from pathlib import Path
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model import parameters
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
-from kvtui.engine.sources.hf.shape import Body, ConfigFamily
+from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
@@ -87,7 +94,11 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
 
 
 def _unwrapped(outer: Config) -> list[Config]:
-    """``outer`` and, inside it, the part that describes the language model."""
+    """``outer`` and, inside it, the part that describes the language model, the innermost last.
+
+    A vision-language model has it under ``text_config``, an omni model under ``thinker_config.text_config``; a plain
+    one is itself that part. Raises InputError where two fields could be it.
+    """
     parts = [outer]
     while len(parts) <= 3:
         found = [field for field in _NESTED if isinstance(parts[-1].raw(field), dict) and parts[-1].raw(field)]
@@ -110,6 +121,7 @@ def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
 
 
 def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
+    """The body as ``family`` reads it. Raises InputError where a field that it did not read speaks of another cache."""
     body = family.read(text)
     text.ignore("lm_head_bias", "use_parallel_residual")
     hints = text.cache_hints()
@@ -122,6 +134,11 @@ def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
 
 
 def _read_unknown(text: Config, model_type: str) -> Body:
+    """The body of a model type that no family reads: a plain decoder's, with a note.
+
+    Its weights are counted only where nothing but a Llama-like decoder can be meant. Raises InputError, with the bounds
+    of what it may cache, where a field speaks of another cache or a size is missing.
+    """
     kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
     if text.raw("use_sliding_window") is False:
         text.ignore("sliding_window", "max_window_layers")
@@ -148,12 +165,17 @@ def _read_unknown(text: Config, model_type: str) -> Body:
 def _hints_of_unknown(text: Config) -> list[str]:
     """Fields of an unknown model that speak of another cache; a layer_types of full attention only is none."""
     if set(text.words("layer_types") or ()) - {"full_attention"}:
-        return [f"{text.prefix}layer_types={shown(text.raw('layer_types'))}", *text.cache_hints()]
+        kinds = f"{text.prefix}layer_types={shown(text.raw('layer_types'))} (layers of several kinds)"
+        return [kinds, *text.cache_hints()]
     return text.cache_hints()
 
 
 def _bounds(text: Config) -> str:
-    """Least and most bytes per token, from what can be read of ``text``; empty if too little can."""
+    """Least and most bytes per token, from what can be read of ``text``; empty if too little can.
+
+    The least is no cache at all, the most is full attention in every layer: 20 layers with 4 KV heads of 128 elements
+    keep 20 · 2 · 4 · 128 elements of 2 bytes, or 40,960 bytes.
+    """
     try:
         layers = text.maybe("num_hidden_layers", most=LAYERS)
         q, hidden = text.maybe("num_attention_heads"), text.maybe("hidden_size")
@@ -173,33 +195,27 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
     vocab = text.maybe("vocab_size", most=VOCAB)
     if vocab is None or hidden is None:
         text.uncounted.append(f"{text.prefix}vocab_size is missing")
-    counted = not text.uncounted
-    layers = body.layers(counted)
-    total = active = None
-    if counted:
-        fixed = (vocab or 0) * (hidden or 0) * (1 if tied else 2) + body.final_norm + body.outside
-        fixed += (vocab or 0) * text.flag("lm_head_bias")
-        fixed += sum(layer.parameters or 0 for layer in layers)
-        routed = [layer.experts for layer in layers if layer.experts is not None]
-        total = fixed + body.encoder + sum(experts.total * experts.parameters for experts in routed)
-        if body.mtp:
-            text.notes.append("parameters leave out the multi-token-prediction layers")
-        active = fixed + sum(experts.active * experts.parameters for experts in routed)
-    else:
-        text.notes.append(f"parameters unknown: {text.uncounted[0]}")
-    return ModelSpec(
+    layers, mtp = body.layers(), tuple(layer for layer in body.mtp if layer.caches)
+    model = ModelSpec(
         name="",
         source="",
         confidence="",
-        layers=layers,
+        layers=uncounted(layers),
         hidden=hidden,
         vocab=vocab,
         max_context=context_of(text) or text.maybe("max_target_positions", most=CONTEXT),
-        parameters=total,
-        active_parameters=active,
-        parameters_from="shape" if counted else "unknown",
-        mtp=tuple(Layer(caches) for caches in body.mtp if caches),
+        parameters=None,
+        active_parameters=None,
+        parameters_from="unknown",
+        mtp=uncounted(mtp),
     )
+    if text.uncounted:
+        text.notes.append(f"parameters unknown: {text.uncounted[0]}")
+        return model
+    if body.mtp:
+        text.notes.append("parameters leave out the multi-token-prediction layers")
+    head = parameters.embeddings(vocab or 0, hidden or 0, tied=tied, bias=text.flag("lm_head_bias"))
+    return parameters.counted(replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside)))
 
 
 def _tied(parts: list[Config], default: bool) -> bool:
@@ -223,6 +239,11 @@ def _published(parts: list[Config]) -> str | None:
 
 
 def _quantization(config: Config) -> str | None:
+    """The weight format of a quantization_config, None where the file leaves it open or it is none of ours.
+
+    quant_method names it (fp8, mxfp4) or the method, whose bits it depends on: awq with 4 bits are int4 weights, and so
+    are compressed-tensors whose first group has the type int and 4 bits.
+    """
     method = (config.text("quant_method") or "").lower()
     algorithm = (config.text("quant_algo") or "").lower()
     if method in _QUANTIZED:

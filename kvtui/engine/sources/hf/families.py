@@ -2,6 +2,10 @@
 
 What a type fixes is the published modelling and configuration classes' (biases, norms, ties, patterns). Class defaults
 of sizes are used only where the released files leave them out.
+
+A type of like layers is a row of ``plain(traits, kinds)``: what its code fixes, and which layers have a window. Gemma 2
+is ``plain(replace(_GEMMA, norms=4), every(2))``: as Gemma, with four norms a layer, and every second layer full. A type
+whose layers differ in more has a reader of its own.
 """
 
 from __future__ import annotations

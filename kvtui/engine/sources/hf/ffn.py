@@ -44,7 +44,11 @@ def dense(config: Config, hidden: int, ffn: Ffn) -> FeedForward:
 
 
 def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> FeedForward:
-    """A block with routed experts, their router and the shared experts."""
+    """A block with routed experts, their router and the shared experts.
+
+    A token produces the width of each expert that it is routed to and of the shared ones: 8 · 768 for 8 active experts
+    of 768. ``latent`` is the width in which the experts work, where that is not the hidden size.
+    """
     count, width = config.count(*EXPERTS), config.weight(*ffn.expert)
     active = config.count(*ACTIVE)
     if active > count:
@@ -66,12 +70,20 @@ def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> 
     if ffn.shared_count:
         shared = width * (config.maybe(*ffn.shared_count, least=0) or 0)
     if shared:
-        weights += parameters.mlp(hidden, shared, gated=ffn.gated, bias=bias) + hidden * ffn.shared_gate
+        weights = (*weights, *parameters.shared_experts(hidden, shared, gated=ffn.gated, bias=bias))
+        if ffn.shared_gate:
+            weights = (*weights, *parameters.shared_router(hidden))
     return FeedForward(weights, experts, active * width + shared)
 
 
 def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
-    """Which layers have experts, by the first of the published conventions that the file uses; all, if none."""
+    """Which layers have experts, by the first of the published conventions that the file uses; all, if none.
+
+    In this order: mlp_layer_types, a word per layer; moe_layer_freq as a list, a 0 or 1 per layer; decoder_sparse_step
+    and mlp_only_layers, every n-th layer that is not listed; first_k_dense_replace with moe_layer_freq as a number, of
+    the layers behind the first k those whose number it divides. DeepSeek-V3 states first_k_dense_replace 3: layers 0 to
+    2 are dense.
+    """
     words = config.choices("mlp_layer_types", _SPARSE, layers)
     frequencies = config.numbers("moe_layer_freq", most=1) if isinstance(config.raw("moe_layer_freq"), list) else None
     first = config.maybe("first_k_dense_replace", "num_dense_layers", least=0, most=LAYERS) or 0

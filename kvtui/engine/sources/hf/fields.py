@@ -7,13 +7,13 @@ that the model is not understood, and no number may be given for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import TypeVar
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.sources.hf.hints import CACHE_HINTS, WEIGHT_HINTS, Hint, meaning
 
 LAYERS = 1024
 DIM = 2**24
@@ -24,19 +24,6 @@ T = TypeVar("T")
 
 Flag = bool | tuple[str, bool]
 """What a model type fixes, or the field that says it and the class default of that field."""
-
-_CACHE_HINTS = re.compile(
-    r"sliding|window|(^|_)swa(_|$)|chunk|(?<!mlp_)layer_types|block_type|block_config|layer_pattern|hybrid|attn_type"
-    r"|attention_type|other_setting|full_attn|full_attention|(attn|attention)_layer|cross_attention|layer_group"
-    r"|(^|_)(local|global)_(attn|attention|head|key|kv|num|window|layer)|mamba|(^|_)ssm|state_size|d_state|(^|_)conv|rwkv|recurr|delta|(^|_)kda|retention|lightning"
-    r"|hyena|xlstm|(^|_)lru|time_mix|linear_(attn|attention|key|value|num|conv|head)|(^|_)index|indexer|compress"
-    r"|sparse_(attn|attention|block)|shared_kv|kv_shared|kv_source|share_kv|(^|_)cla(_|$)|(^|_)(mla|nsa|moba|dsa)(_|$)"
-    r"|lora_rank|(nope|rope|v|value|key)_head_dim|encoder_layers|decoder_layers|is_encoder_decoder|multi_query"
-    r"|new_decoder|n_head_kv|num_kv_heads|query_group|per_layer|bidirectional"
-)
-_WEIGHT_HINTS = re.compile(
-    r"expert|(^|_)moe|bias$|qk_(layer)?norm|shared_intermediate|mlp_layer_types|parallel_residual"
-)
 
 
 class Config:
@@ -206,18 +193,26 @@ class Config:
         return None if items is None else tuple(self._open(item, f"{field}[{i}]") for i, item in enumerate(items))
 
     def cache_hints(self) -> list[str]:
-        """Set fields that nobody read and that speak of a cache, as ``name=value``."""
-        return [f"{plain(f'{self.prefix}{field}')}={shown(value)}" for field, value in self._unread(_CACHE_HINTS)]
+        """Set fields that nobody read and that speak of a cache, such as ``sliding_window=4096 (a sliding window)``."""
+        found = self._unread(CACHE_HINTS)
+        return [f"{plain(self.prefix + field)}={shown(value)} ({what})" for field, value, what in found]
 
     def weight_hints(self) -> list[str]:
-        """Set fields that nobody read and that may change the number of weights; text and fractions never do."""
-        found = self._unread(_WEIGHT_HINTS)
-        return [plain(f"{self.prefix}{field}") for field, value in found if not isinstance(value, str | float)]
+        """Set fields that nobody read and that may change the number of weights, such as ``num_experts (experts)``.
 
-    def _unread(self, hints: re.Pattern[str]) -> Iterator[tuple[str, object]]:
+        Texts and fractions never do.
+        """
+        found = self._unread(WEIGHT_HINTS)
+        kept = ((field, what) for field, value, what in found if not isinstance(value, str | float))
+        return [f"{plain(self.prefix + field)} ({what})" for field, what in kept]
+
+    def _unread(self, hints: tuple[Hint, ...]) -> Iterator[tuple[str, object, str]]:
+        """Name, value and meaning of every set field that nobody read and that one of ``hints`` is found in."""
         for field, value in self.values.items():
-            if field not in self._read and value not in (None, False, 0, "", [], {}) and hints.search(field):
-                yield field, value
+            if field not in self._read and value not in (None, False, 0, "", [], {}):
+                what = meaning(field, hints)
+                if what is not None:
+                    yield field, value, what
 
     def _items(self, field: str) -> list[object] | None:
         value = self.raw(field)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvtui.engine.model import parameters
+from kvtui.engine.model.tensors import Tensors, copied, vector, wide
 from kvtui.engine.sources.hf.attention import (
     Heads,
     assemble,
@@ -42,11 +43,17 @@ def gemma3n(config: Config) -> Body:
         share_last(config, "num_kv_shared_layers", mixers, order, shared)
     each, outside = _per_layer_inputs(config, hidden, layers)
     inputs, rank = config.weight("altup_num_inputs", most=64), config.weight("laurel_rank")
-    altup = 2 * hidden + inputs * inputs + inputs * inputs * inputs + hidden * inputs
-    laurel = 2 * hidden * rank + hidden
-    outside += 2 * max(0, inputs - 1) * hidden * hidden
-    body = assemble(config, hidden, _GEMMA, tuple(mixers), _widths(config, hidden, layers), (), outside)
-    return replace(body, norms=body.norms + each + altup + laurel)
+    altup = (
+        vector("vector", 2 * hidden),
+        copied("vector", inputs, inputs),
+        copied("vector", inputs * inputs, inputs),
+        copied("vector", inputs, hidden),
+    )
+    laurel = copied("per_layer", rank, hidden), copied("per_layer", hidden, rank), vector("norm", hidden)
+    outside = (*outside, *((copied("per_layer", hidden, hidden),) * (2 * max(0, inputs - 1))))
+    blocks = _widths(config, hidden, layers)
+    body = assemble(config, hidden, _GEMMA, tuple(mixers), blocks, outside=outside)
+    return replace(body, norms=(*body.norms, *each, *altup, *laurel))
 
 
 def _widths(config: Config, hidden: int, layers: int) -> tuple[FeedForward, ...]:
@@ -59,15 +66,21 @@ def _widths(config: Config, hidden: int, layers: int) -> tuple[FeedForward, ...]
     return tuple(FeedForward(parameters.mlp(hidden, width), width=width) for width in widths)
 
 
-def _per_layer_inputs(config: Config, hidden: int, layers: int) -> tuple[int, int]:
+def _per_layer_inputs(config: Config, hidden: int, layers: int) -> tuple[Tensors, Tensors]:
     """Weights of per-layer embeddings: in each layer, and outside the layers."""
     size = config.weight("hidden_size_per_layer_input", least=0)
     vocab = config.maybe("vocab_size_per_layer_input", least=0, most=VOCAB)
     if not size:
-        return 0, 0
+        return (), ()
     if vocab is None:
         config.uncounted.append(f"{config.prefix}vocab_size_per_layer_input is missing")
-    return 2 * hidden * size + hidden, layers * size * ((vocab or 0) + hidden) + size
+    each = copied("per_layer", size, hidden), copied("per_layer", hidden, size), vector("norm", hidden)
+    outside = (
+        wide("embedding", vocab or 0, layers * size),
+        copied("per_layer", layers * size, hidden),
+        vector("norm", size),
+    )
+    return each, outside
 
 
 def gemma4(config: Config) -> Body:
@@ -100,21 +113,20 @@ def gemma4(config: Config) -> Body:
     if config.raw("use_bidirectional_attention") not in (None, False, "vision"):
         raise config.error("use_bidirectional_attention", "is for encoders, which keep no KV cache")
     blocks = _gemma4_blocks(config, hidden, layers, shared)
-    body = assemble(config, hidden, _GEMMA, tuple(mixers), blocks, (), outside)
-    return replace(body, norms=body.norms + each)
+    body = assemble(config, hidden, _GEMMA, tuple(mixers), blocks, outside=outside)
+    return replace(body, norms=(*body.norms, *each))
 
 
 def _gemma4_blocks(config: Config, hidden: int, layers: int, shared: int) -> tuple[FeedForward, ...]:
     """A dense block in every layer, twice as wide in the shared ones if so stated, and experts beside it."""
     plain = dense(config, hidden, DENSE)
-    factor = 2 if config.flag("use_double_wide_mlp") else 1
-    wide = replace(plain, parameters=plain.parameters * factor, width=plain.width * factor)
-    blocks = (plain,) * (layers - shared) + (wide,) * shared
+    width = plain.width * (2 if config.flag("use_double_wide_mlp") else 1)
+    double = FeedForward(parameters.mlp(hidden, width), width=width)
+    blocks = (plain,) * (layers - shared) + (double,) * shared
     if not config.flag("enable_moe_block"):
         return blocks
     moe = routed(config, hidden, QWEN)
-    scales = 3 * hidden + hidden + (moe.experts.total if moe.experts else 0)
+    scales = (*parameters.norms(hidden, 4), vector("vector", moe.experts.total if moe.experts else 0))
     return tuple(
-        FeedForward(block.parameters + moe.parameters + scales, moe.experts, block.width + moe.width)
-        for block in blocks
+        FeedForward((*block.tensors, *moe.tensors, *scales), moe.experts, block.width + moe.width) for block in blocks
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Recurrent, gated_deltanet, kda, lightning, mamba1, mamba2, short_conv
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.sources.hf.attention import (
     assemble,
     attention_weights,
     layer_count,
     mtp_layers,
+    predicting,
     read_heads,
     typed,
 )
@@ -74,10 +76,11 @@ def qwen_next(config: Config) -> Body:
     delta = _deltanet(config, hidden)
     mixers = _by_kind(config, order, full=attention, linear=delta)
     blocks = feed_forwards(config, hidden, layers, traits.ffn)
-    return assemble(config, hidden, traits, mixers, blocks, attention.caches)
+    return assemble(config, hidden, traits, mixers, blocks, attention)
 
 
 def _deltanet(config: Config, hidden: int) -> Mixer:
+    """A gated DeltaNet layer. Its state is fp32 where the file declares no format; some engines then have 16 bits."""
     keys, values = config.count("linear_num_key_heads"), config.count("linear_num_value_heads")
     if values % keys:
         raise config.error("linear_num_value_heads", f"{values} is not a multiple of linear_num_key_heads {keys}")
@@ -89,6 +92,7 @@ def _deltanet(config: Config, hidden: int) -> Mixer:
 
 
 def _by_kind(config: Config, order: tuple[ConfigLayerKind, ...], **mixers: Mixer) -> tuple[Mixer, ...]:
+    """The mixer of each layer, by the kind in ``order``. Raises InputError for a kind that ``mixers`` has not."""
     for kind in order:
         if kind not in mixers:
             raise config.error("layer_types", f"{kind} layers are not known for this model type")
@@ -111,7 +115,7 @@ def kimi_linear(config: Config) -> Body:
     config.ignore("mla_use_nope", "moe_renormalize", "moe_router_activation_func", "use_grouped_topk")
     mixers = tuple(attention if kind == "full" else delta for kind in order)
     blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
-    return assemble(config, hidden, Traits(), mixers, blocks, attention.caches)
+    return assemble(config, hidden, Traits(), mixers, blocks, attention)
 
 
 def _one_based(linear: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -142,7 +146,7 @@ def bailing_hybrid(config: Config) -> Body:
     config.uncounted.append("the weights of its KDA layers are not public")
     config.ignore("kda_safe_gate", "kda_lower_bound")
     mixers = tuple(delta if (layer + 1) % group else attention for layer in range(layers))
-    return assemble(config, hidden, Traits(), mixers, (FeedForward(),) * layers, attention.caches)
+    return assemble(config, hidden, Traits(), mixers, (FeedForward(),) * layers, attention)
 
 
 def minimax(config: Config) -> Body:
@@ -168,11 +172,14 @@ def minimax(config: Config) -> Body:
     if config.maybe("shared_intermediate_size", least=0):
         config.uncounted.append(f"{config.prefix}shared_intermediate_size is not 0")
     mixers = _by_kind(config, order, full=attention, linear=state)
-    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, traits.ffn), attention.caches)
+    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, traits.ffn), attention)
 
 
 def jamba(config: Config) -> Body:
-    """Jamba: Mamba-1, attention and experts each in one layer of a period."""
+    """Jamba: Mamba-1, but attention in one layer of each attn_layer_period; experts in one of each expert_layer_period.
+
+    The offset says which one: a period of 8 with an offset of 4 is layers 4, 12, 20, …
+    """
     hidden, layers = config.count("hidden_size"), layer_count(config)
     attends, routes = _periodic(config, "attn_layer", layers), _periodic(config, "expert_layer", layers)
     traits = Traits(ffn=MIXTRAL)
@@ -191,10 +198,11 @@ def jamba(config: Config) -> Body:
     wide = routed(config, hidden, traits.ffn) if expert_count(config) else plain
     mixers = tuple(attention if attend else ssm for attend in attends)
     blocks = tuple(wide if route else plain for route in routes)
-    return assemble(config, hidden, traits, mixers, blocks, attention.caches)
+    return assemble(config, hidden, traits, mixers, blocks, attention)
 
 
 def _periodic(config: Config, what: str, layers: int) -> tuple[bool, ...]:
+    """Whether each layer is the one of its period that the fields of ``what`` pick. Raises InputError."""
     period = config.count(f"{what}_period", most=LAYERS)
     offset = config.count(f"{what}_offset", least=0, most=LAYERS)
     if offset >= period:
@@ -203,12 +211,17 @@ def _periodic(config: Config, what: str, layers: int) -> tuple[bool, ...]:
 
 
 def _plain_ssm_bias(config: Config, conv: str, projections: str) -> None:
+    """Leaves the weights uncounted unless convolutions have a bias and projections none, as in all released models."""
     if not config.flag(conv, True) or config.flag(projections):
         config.uncounted.append(f"{config.prefix}{conv} or {projections} is not what released models have")
 
 
 def nemotron_h(config: Config) -> Body:
-    """Nemotron-H and Nemotron-3: each layer is one of Mamba-2 (M), attention (*), MLP (-) or experts (E)."""
+    """Nemotron-H and Nemotron-3: each layer is one of Mamba-2 (M), attention (*), MLP (-) or experts (E).
+
+    "M-M*-" is two Mamba-2 layers, an attention layer and two MLPs. Other models have a mixer and an MLP in every layer;
+    here each counts as one, with one norm.
+    """
     hidden = config.count("hidden_size")
     order = _letters(config, "hybrid_override_pattern", "layers_block_type")
     if order is None:
@@ -244,15 +257,18 @@ def nemotron_h(config: Config) -> Body:
     }
     mixers = {"M": ssm, "*": attention}
     extra = _letters(config, "mtp_hybrid_override_pattern", "mtp_layers_block_type") or "*E"
-    mtp = tuple(mixers[letter].caches if letter in mixers else () for letter in extra) * mtp_layers(config)
+    mtp = tuple(Layer(mixers[letter].caches) for letter in extra if letter in mixers)
+    if extra == "*E":
+        around = (*parameters.norms(hidden, 2), *parameters.prediction(hidden))
+        mtp = (predicting(attention, blocks["E"], around),)
     if config.raw("sliding_window") is not None:
         raise config.error("sliding_window", "is not known for this model type")
     return Body(
         mixers=tuple(mixers.get(letter, Mixer()) for letter in order),
         blocks=tuple(blocks.get(letter, FeedForward()) for letter in order),
-        norms=hidden,
-        final_norm=hidden,
-        mtp=mtp,
+        norms=parameters.norms(hidden),
+        outside=parameters.norms(hidden),
+        mtp=mtp * mtp_layers(config),
     )
 
 
@@ -308,13 +324,13 @@ def falcon_h1(config: Config) -> Body:
     heads = read_heads(config, hidden, traits)
     norm = config.flag("mamba_rms_norm")
     ssm = _mamba_d(config, hidden, config.maybe("mamba_d_ssm"), norm)
-    weights = attention_weights(config, hidden, heads, traits) + ssm.parameters
+    weights = (*attention_weights(config, hidden, heads, traits), *ssm.tensors)
     config.ignore("mamba_norm_before_gate", "mamba_use_mlp", "ssm_multipliers", "ssm_in_multiplier")
     config.ignore("ssm_out_multiplier")
     if config.flag("projectors_bias"):
         config.uncounted.append(f"{config.prefix}projectors_bias is true")
     mixers = (Mixer((heads.attention(), *ssm.caches), weights),) * layers
-    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, traits.ffn), ())
+    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, traits.ffn))
 
 
 def granite_hybrid(config: Config) -> Body:
@@ -331,7 +347,7 @@ def granite_hybrid(config: Config) -> Body:
     attention = Mixer((heads.attention(),), attention_weights(config, hidden, heads, traits))
     mixers = _by_kind(config, orders[0], full=attention, linear=_mamba_d(config, hidden, None, norm=True))
     ffn = Ffn(("shared_intermediate_size",), ("intermediate_size",), shared=("shared_intermediate_size",), routed=True)
-    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, ffn), ())
+    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, ffn))
 
 
 def lfm2(config: Config) -> Body:
@@ -356,7 +372,7 @@ def lfm2(config: Config) -> Body:
         config.uncounted.append(f"{config.prefix}conv_bias is true")
     config.ignore("conv_use_xavier_init")
     mixers = tuple(attention if kind == "full" else conv for kind in order or listed or ())
-    return assemble(config, hidden, traits, mixers, _lfm2_blocks(config, hidden, layers, traits.ffn), ())
+    return assemble(config, hidden, traits, mixers, _lfm2_blocks(config, hidden, layers, traits.ffn))
 
 
 def _lfm2_blocks(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[FeedForward, ...]:

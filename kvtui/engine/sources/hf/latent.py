@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Cache, Indexer, Latent
+from kvtui.engine.model.spec import Layer
+from kvtui.engine.model.tensors import Tensors, copied, divided, narrow, vector, wide
 from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, Config
@@ -30,18 +32,18 @@ class Mla:
     q: int
     rank: int
     rope: int
-    weights: int
+    weights: Tensors
     q_rank: int | None
 
-    def mixer(self, indexer: Indexer | None = None, indexer_weights: int = 0) -> Mixer:
+    def mixer(self, indexer: Indexer | None = None, indexer_weights: Tensors = ()) -> Mixer:
         """The layer, with an indexer's keys if it has one; DSA models have a packed layout (DeepSeek-V3.2's)."""
         packed = DSA_PACKED if indexer is not None and (self.rank, self.rope) == (512, 64) else None
         return self.packed_mixer(packed, indexer, indexer_weights)
 
-    def packed_mixer(self, packed: int | None, indexer: Indexer | None = None, indexer_weights: int = 0) -> Mixer:
+    def packed_mixer(self, packed: int | None, indexer: Indexer | None = None, indexer_weights: Tensors = ()) -> Mixer:
         """As ``mixer``, with the packed entry size given."""
         latent = Latent(self.q, self.rank, self.rope, packed)
-        return Mixer((latent,) if indexer is None else (latent, indexer), self.weights + indexer_weights)
+        return Mixer((latent,) if indexer is None else (latent, indexer), (*self.weights, *indexer_weights))
 
 
 def read_mla(config: Config, hidden: int) -> Mla:
@@ -65,7 +67,7 @@ def mla(scored: bool) -> Callable[[Config], Body]:
         method = config.text("topk_method")
         ffn = replace(DEEPSEEK, router_bias=scored if method is None else method == "noaux_tc")
         blocks = feed_forwards(config, hidden, layers, ffn)
-        return assemble(config, hidden, Traits(), (mixer,) * layers, blocks, mixer.caches)
+        return assemble(config, hidden, Traits(), (mixer,) * layers, blocks, mixer)
 
     return read
 
@@ -87,7 +89,7 @@ def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> Callable[[
         config.choices("layer_types", _DSA_LAYER_TYPES, layers)
         config.ignore("indexer_rope_interleave", "index_share_for_mtp_iteration")
         blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
-        return assemble(config, hidden, Traits(), mixers, blocks, leader.caches)
+        return assemble(config, hidden, Traits(), mixers, blocks, leader)
 
     return read
 
@@ -105,7 +107,12 @@ def all_indexed(config: Config, layers: int) -> tuple[bool, ...]:
 
 
 def shared_indexers(config: Config, layers: int) -> tuple[bool, ...]:
-    """GLM-5: layers with an indexer of their own, from indexer_types, a pattern, or frequency and offset."""
+    """GLM-5: layers with an indexer of their own, from indexer_types, a pattern, or frequency and offset.
+
+    With index_topk_freq f and index_skip_topk_offset o (2), layers up to o - 1 and every f-th behind have one: f = 4
+    and o = 3 is layers 0, 1, 2, 6, 10, … The others attend to the tokens that the last one before them chose. Raises
+    InputError where the fields contradict each other.
+    """
     stated = config.choices("indexer_types", _INDEXER_TYPES, layers)
     pattern = config.text("index_topk_pattern")
     frequency, offset = config.maybe("index_topk_freq"), config.maybe("index_skip_topk_offset", least=0)
@@ -127,7 +134,11 @@ def shared_indexers(config: Config, layers: int) -> tuple[bool, ...]:
 
 
 def deepseek_v4(config: Config) -> Body:
-    """DeepSeek-V4: a window in every layer, and per layer entries of 4 (with an indexer) or 128 compressed tokens."""
+    """DeepSeek-V4: every layer keeps a window of latents, and most keep compressed ones of older tokens besides.
+
+    compress_ratios has a number per layer (and may have one per MTP layer): 0 is the window alone, 4 an entry for every
+    4 tokens and an indexer that chooses among them, 128 an entry for every 128 tokens. Raises InputError for another.
+    """
     hidden, layers = config.count("hidden_size"), layer_count(config)
     q, dim, rope = config.count("num_attention_heads"), config.count("head_dim"), config.count("qk_rope_head_dim")
     window = config.count("sliding_window", most=CONTEXT)
@@ -158,35 +169,51 @@ def deepseek_v4(config: Config) -> Body:
     hashed = config.maybe("num_hash_layers", least=0) or 0
     blocks = tuple(_hash_routed(block) for block in blocks[:hashed]) + blocks[hashed:]
     extra = tuple(caches[ratio] for ratio in ratios[layers:]) or (caches[0],) * mtp
-    collapse = streams * streams * hidden + streams + 1
-    return Body(mixers, blocks, 2 * hidden + _hyper_connections(hidden, streams), hidden, extra, collapse)
+    norms = (*parameters.norms(hidden, 2), *_hyper_connections(hidden, streams))
+    collapse = copied("vector", streams, streams * hidden), vector("vector", streams + 1)
+    outside = (*parameters.norms(hidden), *collapse)
+    predicts = tuple(Layer(kept) for kept in extra)
+    return Body(mixers, blocks, norms, outside, predicts)
 
 
 def _hash_routed(block: FeedForward) -> FeedForward:
     """``block`` without its router's bias: the first layers choose experts by token, not by score."""
-    return replace(block, parameters=block.parameters - (block.experts.total if block.experts else 0))
+    return replace(block, tensors=tuple(tensor for tensor in block.tensors if tensor.role != "router_bias"))
 
 
-def _hyper_connections(hidden: int, streams: int) -> int:
+def _hyper_connections(hidden: int, streams: int) -> Tensors:
     """Two hyper-connections per layer: a mixing matrix with its base and three scales each."""
     mix = (2 + streams) * streams
-    return 2 * (mix * streams * hidden + mix + 3)
+    return (copied("vector", mix, streams * hidden), vector("vector", mix + 3)) * 2
 
 
-def _v4_weights(config: Config, hidden: int, q: int, dim: int) -> dict[int, int]:
+def _v4_weights(config: Config, hidden: int, q: int, dim: int) -> dict[int, Tensors]:
     """Attention weights by compress ratio: low-rank query, one K=V head, grouped low-rank output, sinks, compressor."""
     q_rank, o_rank, groups = (config.weight(field) for field in ("q_lora_rank", "o_lora_rank", "o_groups"))
     heads, key = config.count("index_n_heads"), config.count("index_head_dim")
-    query = hidden * q_rank + q_rank + q_rank * q * dim
-    main = query + hidden * dim + dim + o_rank * q * dim + groups * o_rank * hidden + q
-    indexer = _compressor(hidden, key, 4, overlap=2) + q_rank * heads * key + hidden * heads
+    main = (
+        copied("q_a", q_rank, hidden),
+        vector("norm", q_rank),
+        wide("q_b", q * dim, q_rank, q),
+        copied("kv_a", dim, hidden),
+        vector("norm", dim),
+        wide("o", groups * o_rank, q * dim // (groups or 1), groups),
+        narrow("o", hidden, groups * o_rank, groups),
+        divided("vector", q, q),
+    )
+    indexer = (
+        *_compressor(hidden, key, 4, overlap=2),
+        copied("indexer", heads * key, q_rank),
+        copied("indexer_gate", heads, hidden),
+    )
     return {
         0: main,
-        4: main + _compressor(hidden, dim, 4, overlap=2) + indexer,
-        128: main + _compressor(hidden, dim, 128, overlap=1),
+        4: (*main, *_compressor(hidden, dim, 4, overlap=2), *indexer),
+        128: (*main, *_compressor(hidden, dim, 128, overlap=1)),
     }
 
 
-def _compressor(hidden: int, dim: int, ratio: int, overlap: int) -> int:
+def _compressor(hidden: int, dim: int, ratio: int, overlap: int) -> Tensors:
     """Value and gate projections, a position bias for each of ``ratio`` tokens, a norm."""
-    return overlap * dim * (2 * hidden + ratio) + dim
+    projections = (copied("compressor", overlap * dim, hidden),) * 2
+    return (*projections, copied("vector", ratio, overlap * dim), vector("norm", dim))

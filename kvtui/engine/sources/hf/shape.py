@@ -9,6 +9,7 @@ from typing import Literal
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.parameters import QkNorm
 from kvtui.engine.model.spec import Experts, Layer
+from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.fields import Config, Flag
 
 ConfigLayerKind = Literal["full", "sliding", "chunked", "cross", "linear"]
@@ -19,14 +20,17 @@ class Mixer:
     """What a layer's sequence mixing caches, and its weights with the norms that only it has."""
 
     caches: tuple[Cache, ...] = ()
-    parameters: int = 0
+    tensors: Tensors = ()
+
+
+NO_MIXER = Mixer()
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
     """A layer's feed-forward block: weights outside the routed experts, the experts, the width a token produces."""
 
-    parameters: int = 0
+    tensors: Tensors = ()
     experts: Experts | None = None
     width: int = 0
 
@@ -35,9 +39,14 @@ class FeedForward:
 class Ffn:
     """How a model type names and builds its feed-forward blocks.
 
-    ``dense`` and ``expert`` are the fields of the widths; ``shared`` that of the shared experts' total width, or
-    ``shared_count`` those of their number, each as wide as a routed one. ``routed``: a file of this type may have
-    experts; ``dense_first``: some of its layers have none, which the file must say.
+    Tuples are names of fields, of which a file has one. ``dense`` and ``expert`` are the widths of a block without and
+    with experts. The shared experts are as wide as ``shared`` says, or there are ``shared_count`` of them, each as wide
+    as a routed one; ``shared_gate`` weighs them for each token. ``gated`` blocks have three matrices (SwiGLU), others
+    two. ``routed``: a file of this type may have experts; ``dense_first``: some of its layers have none, which the file
+    must say.
+
+    For example, ``MIXTRAL`` reads experts of ``intermediate_size`` in every layer, and ``DEEPSEEK`` experts of
+    ``moe_intermediate_size`` with ``n_shared_experts`` shared ones, behind ``first_k_dense_replace`` dense layers.
     """
 
     dense: tuple[str, ...] = ("intermediate_size",)
@@ -64,7 +73,13 @@ class Traits:
     """What the modelling code of a plain attention model fixes, so that its config need not say it.
 
     ``head_dim``: the config must state it, hidden/heads is not it. ``mha``: without num_key_value_heads there are as
-    many as query heads. ``norms`` hidden-sized norms per layer. ``tied`` is the class default of tie_word_embeddings.
+    many as query heads. ``qkv_bias`` and ``out_bias``: the projections have bias vectors. ``qk_norm`` are norms of
+    queries and keys, if ``qk_normed``. ``gated``: the query projection also makes a gate for the output. ``sinks``: one
+    number per query head. ``norms`` norms of hidden size per layer, with a bias if ``norm_bias``. ``tied`` is the class
+    default of tie_word_embeddings.
+
+    For example, Qwen2's code gives q, k and v a bias whatever the file says (``qkv_bias=True``), and Llama's where
+    attention_bias says so (``qkv_bias=("attention_bias", False)``).
     """
 
     head_dim: bool = False
@@ -83,34 +98,37 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A model without its embeddings: per layer a mixer, a feed-forward block and ``norms`` weights of norms.
+    """A model without its embeddings: per layer a mixer, a feed-forward block and its ``norms``.
 
-    ``mtp`` is what each extra prediction layer caches; ``outside`` counts weights that are in no layer, embeddings and
-    output left out, and ``encoder`` those that a decoded token does not use; ``final_norm`` is the last norm's size.
+    ``mtp`` are the extra prediction layers; ``outside`` the weights that are in no layer, embeddings and output left
+    out.
     """
 
     mixers: tuple[Mixer, ...]
     blocks: tuple[FeedForward, ...]
-    norms: int
-    final_norm: int
-    mtp: tuple[tuple[Cache, ...], ...] = ()
-    outside: int = 0
-    encoder: int = 0
+    norms: Tensors
+    outside: Tensors
+    mtp: tuple[Layer, ...] = ()
 
-    def layers(self, counted: bool) -> tuple[Layer, ...]:
-        """The layers in order, without weights unless they are ``counted``."""
-        made = (
-            Layer(mixer.caches, mixer.parameters + block.parameters + self.norms, block.experts, block.width)
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return tuple(
+            Layer(mixer.caches, (*mixer.tensors, *block.tensors, *self.norms), block.experts, block.width)
             for mixer, block in zip(self.mixers, self.blocks, strict=True)
         )
-        return tuple(made) if counted else tuple(layer._replace(parameters=None, experts=None) for layer in made)
+
+
+def uncounted(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """``layers`` without their weights, where these are not known."""
+    return tuple(layer._replace(tensors=None, experts=None) for layer in layers)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFamily:
-    """How configs of a model type are read. ``tied`` is the class default of tie_word_embeddings.
+    """How configs of a model type are read: ``read`` makes the body.
 
-    ``defaults`` are class defaults which the published files of the type leave out.
+    ``tied`` is the class default of tie_word_embeddings, ``confidence`` that of the ModelSpec. ``defaults`` are class
+    defaults of sizes that published files of the type leave out: Gemma 3's, for one, have no num_attention_heads.
     """
 
     read: Callable[[Config], Body]

@@ -7,6 +7,8 @@ from dataclasses import replace
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Shared
 from kvtui.engine.model.parameters import QkNorm
+from kvtui.engine.model.spec import Layer
+from kvtui.engine.model.tensors import Tensors, copied, vector, weight_count, wide
 from kvtui.engine.sources.hf.attention import (
     Heads,
     assemble,
@@ -50,7 +52,7 @@ def llama_4(config: Config) -> Body:
     plain = dense(config, hidden, ffn) if len(sparse) < layers else FeedForward()
     config.ignore("use_qk_norm")
     blocks = tuple(moe if layer in sparse else plain for layer in range(layers))
-    return assemble(config, hidden, traits, mixers, blocks, ())
+    return assemble(config, hidden, traits, mixers, blocks)
 
 
 def mllama(config: Config) -> Body:
@@ -66,11 +68,13 @@ def mllama(config: Config) -> Body:
     if crossing:
         config.notes.append("cross-attention layers cache image tokens only; counted for a prompt without images")
     mixers = tuple(
-        Mixer((cross,), weights + 2 * heads.k + 2) if layer in crossing else Mixer((heads.attention(),), weights)
+        Mixer((cross,), (*weights, vector("norm", 2 * heads.k), vector("vector", 2)))
+        if layer in crossing
+        else Mixer((heads.attention(),), weights)
         for layer in range(layers)
     )
     blocks = feed_forwards(config, hidden, layers, DENSE)
-    return assemble(config, hidden, traits, mixers, blocks, (), outside=8 * hidden)
+    return assemble(config, hidden, traits, mixers, blocks, outside=(copied("embedding", 8, hidden),))
 
 
 def mimo_v2(config: Config) -> Body:
@@ -86,7 +90,8 @@ def mimo_v2(config: Config) -> Body:
     mixers = tuple(sliding if slides else full for slides in pattern)
     config.ignore("attention_chunk_size", "swa_rope_theta")
     blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
-    return assemble(config, hidden, Traits(), mixers, blocks, full.caches)
+    body = assemble(config, hidden, Traits(), mixers, blocks)
+    return replace(body, mtp=(Layer(full.caches),) * mtp_layers(config))
 
 
 def _mimo_layer(config: Config, hidden: int, kind: ConfigLayerKind, prefix: str, sink: str) -> Mixer:
@@ -120,14 +125,14 @@ def step3(config: Config) -> Body:
     mixers = tuple(
         Mixer(
             (cache_of(config, own, kind),),
-            attention_weights(config, hidden, own, traits) + gated * hidden * own.q,
+            (*attention_weights(config, hidden, own, traits), *((wide("q", own.q, hidden, own.q),) * gated)),
         )
         for kind in order
         for own in (heads.get(kind, heads["full"]),)
     )
-    mtp = tuple(mixer.caches for mixer in mixers[layers:]) or ((heads["full"].attention(),),) * extra
+    mtp = tuple(Layer(mixer.caches) for mixer in mixers[layers:]) or (Layer((heads["full"].attention(),)),) * extra
     config.ignore("sliding_window_pattern", "n_shared_experts")
-    body = assemble(config, hidden, traits, mixers[:layers], _step_blocks(config, hidden, layers, traits.ffn), ())
+    body = assemble(config, hidden, traits, mixers[:layers], _step_blocks(config, hidden, layers, traits.ffn))
     return replace(body, mtp=mtp)
 
 
@@ -166,7 +171,7 @@ def nemotron_nas(config: Config) -> Body:
         raise config.error("hidden_size", f"{hidden} is not divisible by num_attention_heads {q}")
     config.ignore("num_key_value_heads", "intermediate_size")
     mixers = tuple(_nas_mixer(block, hidden, q) for block in blocks)
-    return Body(mixers, tuple(_nas_block(block, hidden) for block in blocks), 0, hidden)
+    return Body(mixers, tuple(_nas_block(block, hidden) for block in blocks), (), parameters.norms(hidden))
 
 
 def _nas_part(block: Config, name: str) -> Config:
@@ -182,20 +187,21 @@ def _nas_mixer(block: Config, hidden: int, q: int) -> Mixer:
         if part.raw(field) is not None:
             raise part.error(field, "is not understood")
     if part.flag("replace_with_linear"):
-        return Mixer((), hidden * hidden + hidden)
+        return Mixer((), _nas_linear(hidden))
     if part.flag("no_op"):
         return Mixer()
     group = part.count("n_heads_in_group")
     if q % group:
         raise part.error("n_heads_in_group", f"{group} does not divide num_attention_heads {q}")
     heads = Heads(q, q // group, hidden // q, hidden // q)
-    return Mixer((heads.attention(),), attention_weights(part, hidden, heads, Traits()) + hidden)
+    weights = attention_weights(part, hidden, heads, Traits())
+    return Mixer((heads.attention(),), (*weights, *parameters.norms(hidden)))
 
 
 def _nas_block(block: Config, hidden: int) -> FeedForward:
     part = _nas_part(block, "ffn")
     if part.flag("replace_with_linear"):
-        return FeedForward(hidden * hidden + hidden)
+        return FeedForward(_nas_linear(hidden))
     if part.flag("no_op"):
         return FeedForward()
     width = part.maybe("intermediate_size")
@@ -204,7 +210,12 @@ def _nas_block(block: Config, hidden: int) -> FeedForward:
     if width is None:
         scaled = int(2 * part.number("ffn_mult", 1.0) * hidden / 3)
         width = -(-scaled // 256) * 256
-    return FeedForward(parameters.mlp(hidden, width) + hidden, width=width)
+    return FeedForward((*parameters.mlp(hidden, width), *parameters.norms(hidden)), width=width)
+
+
+def _nas_linear(hidden: int) -> Tensors:
+    """A single matrix in the place of a block, with its norm."""
+    return (copied("up", hidden, hidden), *parameters.norms(hidden))
 
 
 def hunyuan(config: Config) -> Body:
@@ -228,7 +239,7 @@ def hunyuan(config: Config) -> Body:
     query_norm = traits.qk_norm if config.on(traits.qk_normed) else None
     reader = Mixer((Shared(owner),), parameters.reader(hidden, heads.q, heads.k, heads.v, query_norm))
     mixers = tuple(own if not shares or layer % (factor or 1) == 0 else reader for layer in range(layers))
-    return assemble(config, hidden, traits, mixers, _hunyuan_blocks(config, hidden, layers), ())
+    return assemble(config, hidden, traits, mixers, _hunyuan_blocks(config, hidden, layers))
 
 
 def _hunyuan_blocks(config: Config, hidden: int, layers: int) -> tuple[FeedForward, ...]:
@@ -281,8 +292,8 @@ def minimax_m2(config: Config) -> Body:
     extra = min(modules * each, LAYERS) if config.flag("use_mtp") else 0
     if config.maybe("shared_intermediate_size", least=0):
         config.uncounted.append(f"{config.prefix}shared_intermediate_size is not 0")
-    body = assemble(config, hidden, traits, (mixer,) * layers, feed_forwards(config, hidden, layers, ffn), ())
-    return replace(body, mtp=(mixer.caches,) * extra)
+    body = assemble(config, hidden, traits, (mixer,) * layers, feed_forwards(config, hidden, layers, ffn))
+    return replace(body, mtp=(Layer(mixer.caches),) * extra)
 
 
 def minimax_m3(config: Config) -> Body:
@@ -303,7 +314,10 @@ def minimax_m3(config: Config) -> Body:
     mixers = tuple(
         plain
         if indexer is None
-        else Mixer((*plain.caches, indexer), weights + parameters.block_indexer(hidden, indexer.heads, indexer.key_dim))
+        else Mixer(
+            (*plain.caches, indexer),
+            (*weights, *parameters.block_indexer(hidden, indexer.heads, indexer.key_dim)),
+        )
         for indexer in _block_indexers(config, layers)
     )
     modules = config.maybe("num_mtp_modules", least=0, most=LAYERS) or 0
@@ -311,8 +325,8 @@ def minimax_m3(config: Config) -> Body:
     config.ignore("moe_intermediate_size", "n_shared_experts")
     if config.flag("attention_output_gate"):
         config.uncounted.append(f"{config.prefix}attention_output_gate is true")
-    body = assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, ffn), ())
-    return replace(body, mtp=(plain.caches,) * extra)
+    body = assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, ffn))
+    return replace(body, mtp=(Layer(plain.caches),) * extra)
 
 
 def _block_indexers(config: Config, layers: int) -> tuple[Indexer | None, ...]:
@@ -356,13 +370,16 @@ def whisper(config: Config) -> Body:
     block = FeedForward(parameters.mlp(hidden, width, gated=False, bias=True), width=width)
     encoder_block = parameters.mlp(hidden, config.weight("encoder_ffn_dim"), gated=False, bias=True)
     convs = 3 * hidden * (mels + hidden) + 2 * hidden
-    encoder = convs + frames * hidden + encoder_layers * (weights + encoder_block + 4 * hidden) + 2 * hidden
-    mixer = Mixer(caches, 2 * weights)
+    each = weight_count((*weights, *encoder_block)) + 4 * hidden
+    encoder = convs + frames * hidden + encoder_layers * each + 2 * hidden
+    mixer = Mixer(caches, (*weights, *weights))
     return Body(
         mixers=(mixer,) * layers,
         blocks=(block,) * layers,
-        norms=3 * 2 * hidden,
-        final_norm=2 * hidden,
-        outside=positions * hidden,
-        encoder=encoder,
+        norms=parameters.norms(hidden, 3, bias=True),
+        outside=(
+            *parameters.norms(hidden, bias=True),
+            copied("embedding", positions, hidden),
+            *parameters.lump("tower", encoder),
+        ),
     )

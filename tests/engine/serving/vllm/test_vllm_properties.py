@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.model.caches import Recurrent
+from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS
-from kvtui.engine.model.spec import cache_bytes
+from kvtui.engine.model.spec import Layer, cache_bytes
 from kvtui.engine.scenario.scenario import NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
 from kvtui.engine.serving.vllm.releases import rules
 from kvtui.engine.serving.vllm.serve import layered, serve
@@ -155,3 +155,31 @@ def test_state_slots_of_a_request_by_prefix_caching():
     assert blocks("0.28", None)[0] == blocks("0.28", True)[0] == 2
     kept, tokens = blocks("0.20", True)
     assert (kept, tokens % 256) == (-(-8192 // tokens), 0)
+
+
+def test_windows_beside_latents_that_keep_every_token_need_the_hybrid_manager():
+    """Without it they cost as much as full layers; a model of nothing but windows of one size does not need it."""
+    window = Layer((Attention("sliding_window", 16, 4, 128, 128, 512),))
+    latent = Layer((Latent(16, 512, 64),))
+    llama = next(model for model in MODELS if model.name == "Llama-3.1-8B")
+
+    def kinds(*layers):
+        model = replace(llama, layers=layers)
+        off = ServingOptions(hybrid_manager=False)
+        scenario = Scenario(model, find_device("H100 SXM"), 8192, kv_pool=GIB, engine="vllm", serving=off)
+        return {group.kind for group in layered(scenario, rules("")).grouping.groups}
+
+    assert kinds(window, window) == {"window"}
+    assert kinds(window, latent) == {"full"}
+    assert kinds(window, Layer((Attention("full", 16, 4, 128, 128),))) == {"full"}
+
+
+@pytest.mark.parametrize(("release", "groups", "padding"), [("0.11", [7, 6, 12], 11), ("0.12", [13, 12], 1)])
+def test_nearly_equal_numbers_of_layers_are_padded_to_the_larger(release, groups, padding):
+    """gpt-oss-20b with a drafter of one layer: 13 full layers and 12 windowed ones."""
+    gpt = next(model for model in MODELS if model.name == "gpt-oss-20b")
+    options = ServingOptions(version=release, draft_layers=1)
+    scenario = Scenario(gpt, find_device("H100 SXM"), 8192, kv_pool=GIB, engine="vllm", serving=options)
+    found = layered(scenario, rules(release)).grouping
+    assert sorted(len(group.specs) for group in found.groups) == sorted(groups)
+    assert found.padding == padding

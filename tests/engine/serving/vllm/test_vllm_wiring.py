@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.engines.known import parse_engine, release
+from kvtui.engine.engines.known import Engine, parse_engine, release
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import partition, stages
@@ -167,10 +167,10 @@ def test_a_partition_is_the_pipeline():
 
 def test_typing_an_engine_brings_its_defaults_but_keeps_choices():
     scenario = scenario_from({"max_batched_tokens": "4096"})
-    after = replace(scenario, **typed_fields(scenario, "engine", "vllm@0.20"))
+    after = adapted(scenario, typed_fields(scenario, "engine", "vllm@0.20"))[0]
     assert (after.engine, after.serving.version, after.memory_utilization) == ("vllm", "0.20", 0.9)
     assert after.max_batched_tokens == 4096
-    back = replace(after, **typed_fields(after, "engine", "none"))
+    back = adapted(after, typed_fields(after, "engine", "none"))[0]
     assert back == scenario
 
 
@@ -274,5 +274,5 @@ def test_without_an_engine_nothing_of_it_is_loaded():
 
 def test_defaults_of_no_engine_are_the_plain_ones():
     scenario = scenario_from({})
-    assert engine_defaults("none", "", scenario.model, scenario.device) == (16, 8192, 1.0)
+    assert engine_defaults(Engine("none"), scenario.model, scenario.device) == (16, 8192, 1.0)
     assert plan(scenario).serving is None

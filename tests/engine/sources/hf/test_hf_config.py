@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +13,7 @@ from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent, Sha
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
+from kvtui.engine.sources.hf.hints import CACHE_HINTS, WEIGHT_HINTS, Hint, meaning
 from tests.engine.sources.hf.published import PUBLISHED
 
 BF16 = FORMATS["bf16"]
@@ -598,9 +600,29 @@ def test_an_unknown_model_that_hints_at_another_cache_is_refused_with_bounds(hin
     )
 
 
+@pytest.mark.parametrize("hint", CACHE_HINTS, ids=lambda hint: hint.example)
+def test_each_row_of_the_hints_refuses_a_plain_model_and_says_why(hint: Hint) -> None:
+    value = ["full_attention", "mamba"] * 10 if hint.example == "layer_types" else 3
+    with pytest.raises(InputError) as caught:
+        model_from_config(PLAIN | {hint.example: value}, "x", "config.json")
+    assert re.search(rf"with {hint.example}=[^;]* \({hint.meaning}\): not understood; between 0", str(caught.value))
+
+
+@pytest.mark.parametrize("hint", WEIGHT_HINTS, ids=lambda hint: hint.example)
+def test_each_row_of_the_hints_leaves_the_weights_uncounted_and_says_why(hint: Hint) -> None:
+    spec = model_from_config(PLAIN | {hint.example: 3}, "x", "config.json")
+    assert (spec.parameters, spec.bytes_per_token(BF16)) == (None, 40_960)
+    assert f"parameters unknown: {hint.example} ({hint.meaning}) is not understood" in spec.notes
+
+
+@pytest.mark.parametrize("field", ["rope_theta", "head_dim", "attn_implementation", "mlp_layer_types", "rms_norm_eps"])
+def test_names_that_speak_of_no_cache(field: str) -> None:
+    assert meaning(field, CACHE_HINTS) is None
+
+
 def test_a_known_model_with_a_field_of_another_cache_is_refused() -> None:
     message = refusal("Llama-3.1-8B", sliding_window=4096)
-    assert "model_type llama is known, but not with sliding_window=4096; between 0" in message
+    assert "model_type llama is known, but not with sliding_window=4096 (a sliding window); between 0" in message
     assert "index_topk=2048" in refusal("DeepSeek-V3", index_topk=2048)
     assert "131,072" in message
 

@@ -14,7 +14,7 @@ from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import cache_bytes
-from kvtui.engine.picture.device_memory import Allocation, Pool, allocate, first_position, lay_out, scaled
+from kvtui.engine.picture.allocator import Allocation, Allocator, allocate, allocator_of, first_position, scaled
 from kvtui.engine.planning.allocation import busiest_share, grown, slots
 from kvtui.engine.planning.parts import busiest_stage, score_matrix_bytes, stage_parts
 from kvtui.engine.planning.plan import plan
@@ -38,7 +38,7 @@ KINDS = (
 
 def allocated(position: int | None = None, **values: str | bool) -> Allocation:
     scenario = scenario_from(values)
-    return allocate(lay_out(scenario), scenario.context if position is None else position)
+    return allocate(allocator_of(scenario), scenario.context if position is None else position)
 
 
 def assert_sums(found: Allocation) -> None:
@@ -53,7 +53,7 @@ def assert_sums(found: Allocation) -> None:
 
 @given(scenarios())
 def test_the_film_ends_at_the_plan(scenario):
-    found = allocate(lay_out(scenario), scenario.context)
+    found = allocate(allocator_of(scenario), scenario.context)
     assert found.parts == plan(scenario).per_device
     assert_sums(found)
 
@@ -61,7 +61,7 @@ def test_the_film_ends_at_the_plan(scenario):
 @given(scenarios(), st.floats(0, 1))
 def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario, share):
     position = int(scenario.context * share)
-    found = allocate(lay_out(scenario), position)
+    found = allocate(allocator_of(scenario), position)
     held = grown(
         busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp), scenario, position
     )
@@ -71,8 +71,8 @@ def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario, share):
 
 @given(scenarios(), st.floats(0, 1), st.floats(0, 1))
 def test_nothing_shrinks_while_it_grows(scenario, one, other):
-    pool = lay_out(scenario)
-    before, after = (allocate(pool, int(scenario.context * share)) for share in sorted((one, other)))
+    allocator = allocator_of(scenario)
+    before, after = (allocate(allocator, int(scenario.context * share)) for share in sorted((one, other)))
     assert before.parts.total <= after.parts.total
     assert before.parts.kv <= after.parts.kv
     assert before.prefix <= after.prefix
@@ -96,10 +96,10 @@ def test_every_model_ends_at_its_plan_under_every_policy(model):
             shared_prefix=700 if paged else 0,
             skip_weights=model.parameters is None,
         )
-        pool = lay_out(scenario)
-        assert allocate(pool, 9000).parts == plan(scenario).per_device
+        allocator = allocator_of(scenario)
+        assert allocate(allocator, 9000).parts == plan(scenario).per_device
         for position in (0, 1, 699, 4096, 8999):
-            assert_sums(allocate(pool, position))
+            assert_sums(allocate(allocator, position))
 
 
 def test_static_sets_everything_aside_from_the_beginning():
@@ -149,7 +149,7 @@ def test_a_shared_prefix_is_filled_once_and_first():
 def test_scores_are_saved_with_flash_attention_and_held_without():
     values = {"model": "Llama-3.1-8B", "batch": "8", "context": "64K", "gpu": "H100 SXM", "cb": True}
     with_it, without = ([allocated(n, fa=fa, **values) for n in (0, 4096, 65_536)] for fa in (True, False))
-    sizes = [score_matrix_bytes(without[0].order.scenario, n, 8) for n in (0, 4096, 65_536)]
+    sizes = [score_matrix_bytes(without[0].allocator.scenario, n, 8) for n in (0, 4096, 65_536)]
     assert sizes[0] == 0 < sizes[1] < sizes[2]
     assert [found.saved for found in with_it] == sizes
     assert [found.saved for found in without] == [0, 0, 0]
@@ -182,22 +182,24 @@ def test_more_than_128_lengths_are_not_mixed():
 
 
 def test_positions_outside_the_film():
-    pool = lay_out(scenario_from({"context": "1000"}))
+    allocator = allocator_of(scenario_from({"context": "1000"}))
     for position in (-1, 1001):
         with pytest.raises(InputError, match=r"^tokens: -?[0-9,]+ is out of range \(0 to 1,000\)$"):
-            allocate(pool, position)
+            allocate(allocator, position)
 
 
-def handed_out_one_by_one(pool: Pool) -> list[tuple[int, int]]:
+def handed_out_one_by_one(allocator: Allocator) -> list[tuple[int, int]]:
     """(owner, bytes) of every block in the order a free list gives them, walking the film token by token."""
-    scenario, tp = pool.scenario, pool.scenario.layout.tp
+    scenario, tp = allocator.scenario, allocator.scenario.layout.tp
     caches = busiest_stage(scenario).caches
 
     def own(tokens: int) -> int:
-        shared = cache_bytes(caches, min(tokens, pool.prefix), scenario.kv, tp)
-        return cache_bytes(caches, tokens, scenario.kv, tp).kv - (shared.growing + shared.indexer if pool.prefix else 0)
+        shared = cache_bytes(caches, min(tokens, allocator.prefix), scenario.kv, tp)
+        return cache_bytes(caches, tokens, scenario.kv, tp).kv - (
+            shared.growing + shared.indexer if allocator.prefix else 0
+        )
 
-    lengths = [length for slot in pool.share for length in [slot.used] * slot.sequences]
+    lengths = [length for slot in allocator.share for length in [slot.used] * slot.sequences]
     free = list(range(sum(-(-length // scenario.block_size) for length in lengths)))
     tables: list[list[int]] = [[] for _ in lengths]
     order = []
@@ -213,10 +215,10 @@ def handed_out_one_by_one(pool: Pool) -> list[tuple[int, int]]:
 
 
 @st.composite
-def small_pools(draw: st.DrawFn) -> Pool:
+def small_allocators(draw: st.DrawFn) -> Allocator:
     batch, context = draw(st.integers(1, 6)), draw(st.integers(1, 400))
     lengths = draw(st.none() | st.lists(st.integers(1, context), min_size=batch, max_size=batch).map(tuple))
-    return lay_out(
+    return allocator_of(
         Scenario(
             model=find_model(draw(st.sampled_from(KINDS))),
             device=find_device("H100"),
@@ -233,53 +235,63 @@ def small_pools(draw: st.DrawFn) -> Pool:
     )
 
 
-@given(small_pools(), st.data())
-def test_owners_are_those_of_a_free_list(pool, data):
-    order = handed_out_one_by_one(pool)
+@given(small_allocators(), st.data())
+def test_owners_are_those_of_a_free_list(allocator, data):
+    order = handed_out_one_by_one(allocator)
     ends = np.cumsum([size for _, size in order])
     total = int(ends[-1])
     offsets = [*data.draw(st.lists(st.integers(0, total + 10), min_size=1, max_size=8)), 0, total, int(ends[0])]
-    for offset, found in zip(offsets, pool.handed_out(offsets), strict=True):
-        expected, left = [0] * len(pool.owners), offset
+    for offset, found in zip(offsets, allocator.handed_out(offsets), strict=True):
+        expected, left = [0] * len(allocator.owners), offset
         for owner, size in order:
             expected[owner] += min(size, left)
             left -= min(size, left)
         assert found.tolist() == expected
 
 
-@given(small_pools(), st.floats(0, 1))
-def test_what_is_held_is_what_the_free_list_gave_by_then(pool, share):
-    scenario = pool.scenario
+@given(small_allocators(), st.floats(0, 1))
+def test_what_is_held_is_what_the_free_list_gave_by_then(allocator, share):
+    scenario = allocator.scenario
     position = int(scenario.context * share)
-    found = allocate(pool, position)
-    fixed = pool.bytes_at(0)
+    found = allocate(allocator, position)
+    fixed = allocator.bytes_at(0)
     given_by_then = [one.used + one.padding - fixed for one in found.sequences]
-    [handed] = pool.handed_out([sum(given_by_then)])
+    [handed] = allocator.handed_out([sum(given_by_then)])
     assert handed.tolist() == given_by_then
+
+
+def test_two_sequences_lie_mixed():
+    """A ends at 32 tokens and B at 16, in blocks of 16 tokens or 2 MiB: they are handed out A, B, A."""
+    scenario = scenario_from({"model": "Llama-3.1-8B", "context": "32", "lengths": "32,16", "pa": True})
+    offsets = [2**20, 2 * 2**20, 3 * 2**20, 4 * 2**20, 5 * 2**20, 2**30]
+    found = allocator_of(scenario).handed_out(offsets) / 2**20
+    assert found.tolist() == [[1, 0], [2, 0], [2, 1], [2, 2], [3, 2], [4, 2]]
 
 
 def test_long_films_of_many_sequences_stay_exact():
     """128 sequences of up to 100M tokens: bytes at an offset add up to it, and end as the sequences do."""
     values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "pa": True}
-    pool = lay_out(scenario_from(values))
+    allocator = allocator_of(scenario_from(values))
     offsets = [0, 1, 10**9, 80 * 2**30, 3 * 10**14]
-    found = pool.handed_out(offsets)
+    found = allocator.handed_out(offsets)
     assert found.sum(axis=1).tolist() == offsets
-    last = allocate(pool, pool.scenario.context)
+    last = allocate(allocator, allocator.scenario.context)
     everything = sum(one.used + one.padding for one in last.sequences)
-    [handed] = pool.handed_out([everything + 5])
+    [handed] = allocator.handed_out([everything + 5])
     assert handed.tolist() == [one.used + one.padding for one in last.sequences]
 
 
 def test_bytes_beyond_any_device_saturate_instead_of_overflowing():
     """A million sequences of 2**40 tokens: their first blocks alone are 7.5 TiB, all of them 2**79 bytes."""
-    pool = lay_out(scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True}))
+    allocator = allocator_of(
+        scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True})
+    )
     offset, first_block = 10**12, 16 * 516_096
     expected, left = [], offset
-    for owner in pool.owners:
+    for owner in allocator.owners:
         expected.append(min(left, owner.count * first_block))
         left -= expected[-1]
-    [found] = pool.handed_out([offset])
+    [found] = allocator.handed_out([offset])
     assert found.tolist() == expected
 
 

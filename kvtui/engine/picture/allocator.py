@@ -1,14 +1,19 @@
-"""One device's memory while its sequences grow: what the picture is drawn from.
+"""One device's cache memory while its sequences grow: who holds how much, and in which order it was handed out.
 
-The device is the most loaded one, the same that ``Plan.per_device`` describes. At the film's position every sequence
-holds its share of its final tokens, and has the room that the policy gives it by then: the whole context from the
-beginning (static), what it holds (continuous batching), or blocks (paged attention). Blocks are handed out from a free
-list in the order in which they are needed, so that the sequences' blocks lie mixed. A common prefix's whole blocks come
-first, once.
+The device is the most loaded one, the same that ``Plan.per_device`` describes. The film's *position* is the tokens that
+the longest possible sequence holds; a sequence that ends at L of the scenario's C tokens holds ⌊L · position / C⌋ by
+then. What a sequence has room for depends on the policy: with a static reservation the whole context from the
+beginning, with continuous batching just what it holds, with paged attention the blocks that it holds and the rest of
+its last one. The whole blocks of a common prefix are stored once, before all others.
 
-The free list is never walked. The bytes that all sequences have been handed grow with the position, so that the owners
-of any stretch of the pool follow from a bisection on it, with numpy over the sequences. Sequences of one length have
-equal caches: beyond 128 sequences, equal ones are grouped.
+Paged blocks come from a free list in the order in which the sequences need them, so that their blocks lie mixed. For
+example, with C = 32, blocks of 16 tokens and sequences A and B that end at 32 and 16 tokens: A needs its first block at
+position 1, B its only one at position 2, A its second at position 17. The memory reads A B A, and in Llama-3.1-8B,
+whose blocks have 2 MiB, its first 3 MiB are 2 MiB of A's and 1 MiB of B's.
+
+The free list is never walked, which would take as many steps as there are blocks. What all sequences together have been
+handed can only grow with the position, so a bisection over positions finds where a given byte was handed out
+(``Allocator.handed_out``). Sequences of one length hold the same; beyond 128 sequences equal ones are one owner.
 """
 
 from __future__ import annotations
@@ -39,7 +44,7 @@ _TRIES = 31
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """``count`` alike sequences of the device, ``number`` (from 1) the first of them, finally of ``length`` tokens."""
+    """``count`` sequences of the device that all end at ``length`` tokens; ``number`` (from 1) is the first of them."""
 
     number: int
     count: int
@@ -48,10 +53,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class SequenceBytes:
-    """What the sequences of an owner have at a moment, in bytes: all ``count`` of them together.
+    """What the ``count`` sequences of an owner have at one position, in bytes of all of them together.
 
-    ``tokens`` is what each holds. ``used`` is their own KV, without a shared prefix; ``reserved`` the rest of a static
-    reservation; ``padding`` the empty ends of last blocks.
+    Each holds ``tokens``. ``used`` is their own KV, without a shared prefix; ``reserved`` the rest of a static
+    reservation; ``padding`` the empty ends of their last blocks; ``state`` recurrent and conv state.
     """
 
     number: int
@@ -64,11 +69,11 @@ class SequenceBytes:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
-    """All of a device's allocation that does not change while the film plays, and the order its memory is given out.
+class Allocator:
+    """Hands a device's cache memory to its sequences: all that stays the same while the film plays.
 
-    ``stage`` is the device's pipeline stage with equal caches of different layers put together, ``share`` its sequences
-    at full context. ``prefix`` counts the tokens of the common prefix's whole blocks.
+    ``stage`` is the device's pipeline stage and ``share`` its sequences as they are at full context, longest first;
+    ``owners`` are the same sequences, in that order. ``prefix`` counts the tokens of the common prefix's whole blocks.
     """
 
     scenario: Scenario
@@ -100,16 +105,25 @@ class Pool:
 
     @cached_property
     def start(self) -> Parts:
-        """The device's parts before the first token; all but KV and its room stay so, as far as scores are not kept."""
+        """The device's parts before the first token.
+
+        Weights, state and overhead stay so to the end, and so do activations where FlashAttention keeps no scores.
+        """
         return stage_parts(self.scenario, self.stage, grown(self.share, self.scenario, 0), self.scenario.context, 0)
 
     def bytes_at(self, tokens: int) -> int:
-        """Own KV bytes of one sequence that holds ``tokens``: without the shared prefix and without state."""
+        """KV bytes of one sequence that holds ``tokens``, less what a shared prefix holds for it; no state.
+
+        In Llama-3.1-8B, 1,000 tokens behind a shared prefix of 992 are 8 tokens of 131,072 bytes.
+        """
         size = cache_bytes(self.stage.caches, tokens, self.scenario.kv, self.scenario.layout.tp).kv
         return size - self.prefix_bytes(tokens)
 
     def prefix_bytes(self, tokens: int) -> int:
-        """Bytes of the shared prefix's first ``tokens`` tokens, or of all of it."""
+        """Bytes of the shared prefix's first ``tokens`` tokens, or of all of it if it is shorter.
+
+        Only caches that keep every token can be shared: a window's or a state's content differs by sequence.
+        """
         if not self.prefix:
             return 0
         shared = min(tokens, self.prefix)
@@ -117,7 +131,10 @@ class Pool:
         return size.growing + size.indexer
 
     def tokens_for(self, size: int) -> int:
-        """The fewest tokens with which a sequence has at least ``size`` bytes of its own; 2**41 if no number has."""
+        """The fewest tokens with which a sequence has ``size`` bytes of its own or more; 2**41 if it never has.
+
+        In Llama-3.1-8B, at 131,072 bytes a token, 131,073 bytes take two tokens.
+        """
         low, high = 0, 2 * MAX_TOKENS
         while low < high:
             middle = (low + high) // 2
@@ -139,14 +156,14 @@ class Pool:
 
     @cached_property
     def _most_tokens(self) -> int:
-        """Tokens beyond which a sequence's bytes need not be told apart: all together they would not fit any device.
+        """The length up to which the bytes of all sequences together stay below 2**62, and so are exact in an int64.
 
-        Below it the sum over all sequences fits an int64.
+        No device has as much, so that beyond it nothing has to be told apart.
         """
         return self.tokens_for(2**_SUM_BITS // self.sequences)
 
     def sizes(self, tokens: Tokens) -> Tokens:
-        """``bytes_at`` for every element of ``tokens``, exact where all sequences together have fewer than 2**62."""
+        """``bytes_at`` for every element of ``tokens``; a length beyond ``_most_tokens`` counts as that one."""
         kv, tp = self.scenario.kv, self.scenario.layout.tp
         capped = np.minimum(tokens, self._most_tokens)
         total = grid.cache_bytes(_without_state(self.stage.caches), capped, kv, tp)
@@ -155,11 +172,15 @@ class Pool:
         return total
 
     def handed_out(self, offsets: Sequence[int]) -> Tokens:
-        """Bytes of each owner (columns) among the pool's first bytes up to each of ``offsets`` (rows).
+        """Bytes of each owner (columns) among the blocks' first bytes, up to each of ``offsets`` (rows).
 
-        For paged pools; offset 0 is where the first block of a sequence's own lies, behind states, prefix and what
-        sequences have before their first token. Offsets beyond the last block give all. Blocks needed at the same
-        position are handed out in the order of the owners.
+        For paged attention. Offset 0 is the first byte of the first block, behind the states, the shared prefix and
+        what sequences hold before their first token (an encoder's cache). An offset beyond the last block gives all.
+
+        A byte is handed out at the first position whose total exceeds its offset. Up to the position before that one,
+        each owner has what it needed by then; of the blocks that come at that very position, those of earlier owners
+        come first. In the example above, 3 MiB give A 2 MiB and B 1 MiB: at position 1 all have 2 MiB, which is not
+        more than 3 MiB, at position 2 they have 4 MiB, and the 1 MiB beyond position 1 is B's.
         """
         targets = np.array(offsets, dtype=np.int64)
         position = self._position_before(targets)
@@ -171,7 +192,11 @@ class Pool:
         return owned
 
     def _position_before(self, targets: Tokens) -> Tokens:
-        """The last position at which no more than each of ``targets`` bytes is handed out."""
+        """For each of ``targets``, the last position at which no more than so many bytes have been handed out.
+
+        A bisection that tries 31 positions at once, since one pass of numpy over 31 costs little more than over one:
+        each round leaves one 32nd of the range, and a film of a million tokens takes four rounds.
+        """
         lengths = np.array([slot.used for slot in self.share], dtype=np.int64)
         counts = np.array([slot.sequences for slot in self.share], dtype=np.int64)
         low, high = np.zeros_like(targets), np.full_like(targets, self.scenario.context)
@@ -185,7 +210,7 @@ class Pool:
         return low
 
     def _handed_at(self, position: Tokens, lengths: Tokens, counts: Tokens) -> Tokens:
-        """Bytes of blocks that sequences of each length (last axis) have at each ``position``."""
+        """Bytes of blocks that ``counts`` sequences of each of ``lengths`` (last axis) have at each ``position``."""
         held = scaled(lengths, position[..., None], self.scenario.context)
         room = -(-held // self.block_tokens) * self.block_tokens
         handed: Tokens = counts * (self.sizes(room) - self.bytes_at(0))
@@ -194,14 +219,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Allocation:
-    """One device's memory at a position of the film, in bytes.
+    """One device's memory at a position of the film, in bytes, as ``allocator`` handed it out.
 
-    ``parts`` sums up the rest. ``prefix`` is the shared prefix, held once, and ``prefix_padding`` the empty end of its
-    last block. ``saved`` bytes of attention scores are not needed, thanks to FlashAttention; they are in no sum.
-    ``order`` says how the pool is laid out.
+    ``sequences`` has one entry per owner. ``prefix`` is the shared prefix, held once, and ``prefix_padding`` the empty
+    end of its last block. ``parts`` is the sum of all that, with weights, activations and overhead. ``saved`` bytes of
+    attention scores are not needed, thanks to FlashAttention; they are in no sum.
     """
 
-    order: Pool
+    allocator: Allocator
     position: int
     parts: Parts
     sequences: tuple[SequenceBytes, ...]
@@ -212,7 +237,7 @@ class Allocation:
     @property
     def capacity(self) -> int:
         """Usable bytes of the device."""
-        return self.order.capacity
+        return self.allocator.capacity
 
     @property
     def free(self) -> int:
@@ -225,8 +250,8 @@ class Allocation:
         return max(0, self.parts.total - self.capacity)
 
 
-def lay_out(scenario: Scenario) -> Pool:
-    """The pool of the scenario's most loaded device, numbered longest sequence first. Raises InputError as a plan."""
+def allocator_of(scenario: Scenario) -> Allocator:
+    """The allocator of the most loaded device; its sequence 1 is the longest. Raises InputError as a plan does."""
     stage = busiest_stage(scenario)
     share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
     policy: Policy = "static"
@@ -234,7 +259,7 @@ def lay_out(scenario: Scenario) -> Pool:
         policy = "paged"
     elif scenario.continuous_batching:
         policy = "continuous"
-    return Pool(
+    return Allocator(
         scenario=scenario,
         policy=policy,
         stage=stage,
@@ -244,43 +269,45 @@ def lay_out(scenario: Scenario) -> Pool:
     )
 
 
-def allocate(pool: Pool, position: int) -> Allocation:
-    """The pool's device when the longest possible sequence holds ``position`` tokens.
+def allocate(allocator: Allocator, position: int) -> Allocation:
+    """The device's memory when the longest possible sequence holds ``position`` tokens.
 
-    At the scenario's context its parts are those of ``Plan.per_device``. Raises InputError beyond it.
+    At position C, the scenario's context, its parts are those of ``Plan.per_device``. For example, of three sequences
+    of Llama-3.1-8B in static reservations of 4,000 tokens each has, at position 1,000, 1,000 · 131,072 bytes used and
+    3,000 · 131,072 reserved. Raises InputError for a position below 0 or above C.
     """
-    scenario = pool.scenario
+    scenario = allocator.scenario
     if not 0 <= position <= scenario.context:
         raise InputError(f"tokens: {position:,} is out of range (0 to {scenario.context:,})")
-    paged = pool.policy == "paged"
+    paged = allocator.policy == "paged"
     held = {}
-    for slot in grown(pool.share, scenario, position):
-        used = pool.bytes_at(slot.used)
-        held[slot.used] = (used, pool.bytes_at(slot.reserved) - used)
+    for slot in grown(allocator.share, scenario, position):
+        used = allocator.bytes_at(slot.used)
+        held[slot.used] = (used, allocator.bytes_at(slot.reserved) - used)
     sequences = []
-    for owner in pool.owners:
+    for owner in allocator.owners:
         tokens = owner.length * position // scenario.context
         used, spare = (owner.count * size for size in held[tokens])
         reserved, padding = (0, spare) if paged else (spare, 0)
-        state = owner.count * pool.start.state // pool.sequences
+        state = owner.count * allocator.start.state // allocator.sequences
         sequences.append(SequenceBytes(owner.number, owner.count, tokens, used, reserved, padding, state))
     longest = sequences[0].tokens
-    prefix = pool.prefix_bytes(longest)
-    prefix_padding = pool.prefix_bytes(reserve(scenario, longest, scenario.context)) - prefix
-    saved, activation = 0, pool.start.activation
+    prefix = allocator.prefix_bytes(longest)
+    prefix_padding = allocator.prefix_bytes(reserve(scenario, longest, scenario.context)) - prefix
+    saved, activation = 0, allocator.start.activation
     if scenario.flash_attention:
-        saved = score_matrix_bytes(scenario, position, pool.sequences) // scenario.layout.tp
+        saved = score_matrix_bytes(scenario, position, allocator.sequences) // scenario.layout.tp
     else:
-        activation = activation_bytes(scenario, scenario.context, pool.sequences, position)
+        activation = activation_bytes(scenario, scenario.context, allocator.sequences, position)
     return Allocation(
-        order=pool,
+        allocator=allocator,
         position=position,
         parts=Parts(
-            weights=pool.start.weights,
+            weights=allocator.start.weights,
             kv=sum(one.used for one in sequences) + prefix,
-            state=pool.start.state,
+            state=allocator.start.state,
             activation=activation,
-            overhead=pool.start.overhead,
+            overhead=allocator.start.overhead,
             reserved_unused=sum(one.reserved + one.padding for one in sequences) + prefix_padding,
         ),
         sequences=tuple(sequences),
@@ -291,7 +318,11 @@ def allocate(pool: Pool, position: int) -> Allocation:
 
 
 def scaled(count: Tokens, by: Tokens, of: int) -> Tokens:
-    """⌊count · by / of⌋ exactly, for values up to 2**40 with ``by`` ≤ ``of``, in int64."""
+    """⌊count · by / of⌋ exactly, for values up to 2**40 with ``by`` ≤ ``of``: 32 tokens by 17/64 are 8.
+
+    The product may need 80 bits, an int64 has 63: ``by`` is split into high · 2**20 + low, each part is multiplied and
+    divided on its own, and the remainder of the high part goes on to the low one, as in long division.
+    """
     high, low = by // _HALF, by % _HALF
     whole, rest = np.divmod(count * high, of)
     share: Tokens = whole * _HALF + (rest * _HALF + count * low) // of
@@ -299,7 +330,11 @@ def scaled(count: Tokens, by: Tokens, of: int) -> Tokens:
 
 
 def first_position(tokens: Tokens, length: Tokens, context: int) -> Tokens:
-    """The first position at which a sequence of finally ``length`` tokens holds ``tokens`` of them (at most all)."""
+    """The first position at which a sequence that ends at ``length`` tokens holds ``tokens`` (≤ ``length``) of them.
+
+    ⌈tokens · context / length⌉, by long division as in ``scaled``: one that ends at 32 of 64 tokens holds its 17th at
+    position 34.
+    """
     high, low = tokens // _HALF, tokens % _HALF
     whole, rest = np.divmod(context * high, length)
     position: Tokens = whole * _HALF - -(rest * _HALF + context * low) // length
@@ -307,7 +342,11 @@ def first_position(tokens: Tokens, length: Tokens, context: int) -> Tokens:
 
 
 def _owners(lengths: list[tuple[int, int]]) -> tuple[Owner, ...]:
-    """Owners for (length, number of sequences) pairs: single sequences, or groups of one length beyond 128 of them."""
+    """Owners for (length, number of sequences) pairs: single sequences, or groups of one length if they exceed 128.
+
+    The size of the groups is such that about 128 owners remain: 1,000 sequences of one length are 125 owners of 8.
+    More lengths than that stay apart, since sequences of different lengths hold different numbers of bytes.
+    """
     total = sum(count for _, count in lengths)
     size = 1 if total <= SINGLE_SEQUENCES else -(-total // max(1, SINGLE_SEQUENCES - len(lengths)))
     owners, number = [], 1

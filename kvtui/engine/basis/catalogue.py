@@ -1,0 +1,242 @@
+"""Catalogues of named things kept as TOML: what the package knows, and what the user adds or replaces.
+
+A packaged file is a list of ``[[what]]`` tables, each header on a line of its own. The text is cut at those lines,
+and an entry is parsed when it is asked for: parsing everything would cost more than the rest of a start-up. This
+needs the packaged files (not the user's) to write ``name``, ``id`` and ``aliases`` at the start of a line, with
+double-quoted strings without escapes, before any sub-table.
+
+A user's file of the same name in the configuration folder is read and checked whole. Its entries come after the
+packaged ones; one with a packaged entry's name replaces it, under all of its aliases. Where a user's name or alias
+is also a packaged entry's, the user's wins. For example, with a ``[[device]]`` named "H100 SXM" in the user's
+``devices.toml``, that is what ``--gpu h100-sxm`` finds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache, partial
+from typing import Generic, NamedTuple, TypeVar
+
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.places import DATA, config_dir
+from kvtui.engine.basis.tables import Fields
+from kvtui.engine.basis.untrusted import plain
+
+MAX_FILE_BYTES = 4 * 2**20
+
+T = TypeVar("T")
+
+_NAME = r'\n(?:(?:name|id) *= *"([^"]*)"|aliases *= *\[([^\]]*)\])'
+_KEY = r"(?m)(?:^|[{,.])\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?=[=.])"
+_QUOTED = r'"([^"]*)"'
+_TOML_LINE = r" \(at line ([0-9]+), column [0-9]+\)$"
+_SEPARATORS = str.maketrans("", "", " -_.")
+_WORD_BREAKS = str.maketrans(" _", "--")
+
+
+def _look_up_key(name: str) -> str:
+    """``name`` as look-ups compare it: without case, spaces, hyphens, underscores and dots."""
+    return name.casefold().translate(_SEPARATORS)
+
+
+class _Named(NamedTuple, Generic[T]):
+    """One thing: its names, the chief one first, and how to get it."""
+
+    names: tuple[str, ...]
+    load: Callable[[], T]
+
+
+class Catalogue(Generic[T]):
+    """Things of one kind, looked up by name.
+
+    ``what`` is the noun and the TOML table's name ("device"), ``file`` the file's name in the package's data folder
+    and in the configuration folder, ``build`` makes a thing of a table, reading ``name`` and, if it has them, ``id``
+    and ``aliases``. Every method raises InputError if the user's file is wrong.
+    """
+
+    def __init__(self, what: str, file: str, build: Callable[[Fields], T]) -> None:
+        self._what = what
+        self._file = file
+        self._build = build
+        self._chunks = cache(self._cut_packaged)
+        self._packaged = cache(self._read_packaged)
+        self._entries = lru_cache(maxsize=1)(self._merge)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, aliases left out, in the catalogue's order."""
+        return tuple(entry.names[0] for entry in self._shelf()[0])
+
+    def all(self) -> tuple[T, ...]:
+        """All things, in the catalogue's order."""
+        return tuple(entry.load() for entry in self._shelf()[0])
+
+    def find(self, name: str) -> T:
+        """The thing of that name, id or alias, or the only one whose name begins so.
+
+        Case, spaces, hyphens, underscores and dots do not matter: ``h100 sxm`` finds H100-SXM. A beginning ends where a
+        word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B. Raises UnknownName.
+        """
+        exact = self._packaged_exactly(name)
+        if exact is not None:
+            return exact()
+        entries, index = self._shelf()
+        entry = index.get(_look_up_key(name)) or _only_beginning(name, entries)
+        if entry is None:
+            raise UnknownName(self._what, name, self.names())
+        return entry.load()
+
+    def _shelf(self) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
+        path = os.path.join(config_dir(), self._file)
+        return self._entries(path, _stamp(path))
+
+    def _merge(self, path: str, stamp: object) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
+        """Entries in order, and by key; ``stamp`` tells one state of the file at ``path`` from another."""
+        packaged = self._packaged()
+        if stamp is None:
+            return packaged, self._index(packaged, self._file)
+        own = self._read_own(path)
+        own_index = self._index(own, _shown(path))
+        replaced = {_look_up_key(entry.names[0]): entry for entry in own}
+        kept = tuple(replaced.pop(_look_up_key(entry.names[0]), entry) for entry in packaged)
+        index: dict[str, _Named[T]] = {}
+        for before, now in zip(packaged, kept, strict=True):
+            index |= {_look_up_key(name): now for name in before.names}
+        return kept + tuple(replaced.values()), index | own_index
+
+    def _packaged_exactly(self, name: str) -> Callable[[], T] | None:
+        """The loader of the packaged entry whose chief name is ``name`` to the letter, found without indexing the rest.
+
+        None where there is no such entry, or the user has a file that may replace it.
+        """
+        if _stamp(os.path.join(config_dir(), self._file)) is not None:
+            return None
+        line = f'\nname = "{name}"\n'
+        return next((load for chunk, load in self._chunks() if line in chunk), None)
+
+    def _cut_packaged(self) -> tuple[tuple[str, Callable[[], T]], ...]:
+        """The text of every packaged entry, and what makes a thing of it when it is first asked for."""
+        header = f"[[{self._what}]]"
+        with open(os.path.join(DATA, self._file), encoding="utf-8") as file:
+            _, *chunks = f"\n{file.read()}".split(f"\n{header}")
+        return tuple((chunk, cache(self._loader(header + chunk))) for chunk in chunks)
+
+    def _key_names(self) -> frozenset[str]:
+        """The names of all keys in the packaged file."""
+        return frozenset(key for chunk, _ in self._chunks() for key in re.findall(_KEY, chunk))
+
+    def _read_packaged(self) -> tuple[_Named[T], ...]:
+        return tuple(_Named(_names_in(chunk), load) for chunk, load in self._chunks())
+
+    def _loader(self, chunk: str) -> Callable[[], T]:
+        return lambda: self._parse(chunk, self._file)[0][1]
+
+    def _read_own(self, path: str) -> tuple[_Named[T], ...]:
+        read = self._parse(_read_limited(path), _shown(path))
+        return tuple(_Named(names, partial(_same, thing)) for names, thing in read)
+
+    def _parse(self, text: str, where: str) -> list[tuple[tuple[str, ...], T]]:
+        """The things in TOML ``text``, each with its names. ``where`` is the file's name, fit to be shown."""
+        document = Fields(_parse_toml(text, where), where, known=self._key_names)
+        found = []
+        for number, fields in enumerate(document.tables(self._what), start=1):
+            fields.rename(f"{where}: {self._what} {number}")
+            name = fields.text("name")
+            fields.rename(f"{where}: {self._what} '{plain(name)}'")
+            thing = self._build(fields)
+            fields.finish()
+            other = fields.maybe(fields.text, "id")
+            found.append(((name, *((other,) if other else ()), *fields.texts("aliases")), thing))
+        document.finish()
+        return found
+
+    def _index(self, entries: Iterable[_Named[T]], where: str) -> dict[str, _Named[T]]:
+        """Entries by the key of each of their names. Raises InputError for a name that two of them have."""
+        index: dict[str, _Named[T]] = {}
+        for entry in entries:
+            for name in entry.names:
+                key = _look_up_key(name)
+                owner = index.setdefault(key, entry)
+                if not key or owner is not entry:
+                    problem = f"is already a name of '{plain(owner.names[0])}'" if key else "has no letter or digit"
+                    raise InputError(f"{where}: {self._what} '{plain(entry.names[0])}': '{plain(name)}' {problem}")
+        return index
+
+
+def _only_beginning(name: str, entries: Iterable[_Named[T]]) -> _Named[T] | None:
+    wanted = _words(name)
+    found = [entry for entry in entries if any(_words(known).startswith(wanted) for known in entry.names)]
+    return found[0] if len(found) == 1 else None
+
+
+def _words(name: str) -> str:
+    return name.rpartition("/")[2].casefold().translate(_WORD_BREAKS).strip("-") + "-"
+
+
+def _same(thing: T) -> T:
+    return thing
+
+
+def _names_in(chunk: str) -> tuple[str, ...]:
+    """Name, id and aliases of a packaged entry, without parsing it."""
+    head = chunk.partition("\n[")[0]
+    return tuple(
+        name
+        for plain_name, aliases in re.findall(_NAME, head)
+        for name in ([plain_name] if plain_name else re.findall(_QUOTED, aliases))
+    )
+
+
+def _parse_toml(text: str, where: str) -> dict[str, object]:
+    from tomllib import loads
+
+    try:
+        return loads(text)
+    except RecursionError:
+        raise InputError(f"{where}: values are nested too deeply") from None
+    except ValueError as error:
+        problem = str(error)
+        at = re.search(_TOML_LINE, problem)
+        last = text.rstrip("\n").count("\n") + 1
+        line = int(at[1]) if at else last if "end of document" in problem else None
+        place = where if line is None else f"{where}: line {line}"
+        raise InputError(f"{place}: {plain(re.sub(_TOML_LINE, '', problem))}") from None
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when the file at ``path`` does; None if there is none. Raises InputError if it is no file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{_shown(path)}: is not a regular file")
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_limited(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{_shown(path)}: is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{_shown(path)}: line {line}: is not UTF-8 text") from None
+
+
+def _shown(path: str) -> str:
+    return plain(path, limit=400)
+
+
+def _unreadable(path: str, error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError(f"{_shown(path)}: cannot be read: {plain(reason)}")

@@ -1,0 +1,140 @@
+"""How the value of an option is spelt: read from the text that a person types, and written as such again.
+
+What reading takes is imported when a value is read: the words of the command line are there without it.
+"""
+
+from __future__ import annotations
+
+from kvtui.engine.basis.errors import InputError, UnknownName
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from kvtui.engine.device.spec import DeviceSpec
+    from kvtui.engine.engines.known import Engine
+
+    Read = Callable[[str, str], Any]
+    Write = Callable[..., str | bool | None]
+
+ON, OFF = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
+
+
+class Notation:
+    """``read`` gives the value of a text, or raises InputError naming the option, its second argument.
+
+    ``write`` gives the text (for a switch: on or off) of what the report shows of the option, None where there is none
+    to give: ``TOKENS.read("128K", "context")`` is 131072, and ``TOKENS.write(131072)`` is ``131072``.
+    """
+
+    def __init__(self, read: Read, write: Write = str) -> None:
+        self.read = read
+        self.write = write
+
+
+def count(most: int, write: Write = str) -> Notation:
+    """A whole number from 1 to ``most``."""
+
+    def read(text: str, name: str) -> int:
+        from kvtui.engine.basis.units import parse_count
+
+        return parse_count(text, name, most)
+
+    return Notation(read, write)
+
+
+def several(one: Notation, most: int, what: str) -> Notation:
+    """At most ``most`` values of the notation ``one`` with commas between them; ``what`` is their name."""
+
+    def read(text: str, name: str) -> tuple[Any, ...]:
+        parts = text.split(",")
+        if len(parts) > most:
+            raise InputError(f"{name}: {len(parts):,} {what}, more than {most:,}")
+        return tuple(one.read(part, name) for part in parts)
+
+    return Notation(read, lambda values: ",".join(map(str, values)))
+
+
+def unsaid(*_: object) -> None:
+    """No text: other options say it."""
+
+
+def _word(text: str, name: str) -> str:
+    return text
+
+
+def _tokens(text: str, name: str) -> int:
+    from kvtui.engine.basis.units import parse_tokens
+
+    return parse_tokens(text, name)
+
+
+def _size(text: str, name: str) -> int:
+    from kvtui.engine.basis.units import parse_bytes
+
+    return parse_bytes(text, name)
+
+
+def _share(text: str, name: str) -> float:
+    from kvtui.engine.basis.units import parse_fraction
+
+    return parse_fraction(text, name)
+
+
+def _rate(text: str, name: str) -> float:
+    from kvtui.engine.basis.units import parse_gbs
+
+    return parse_gbs(text, name)
+
+
+def _device(text: str, name: str) -> DeviceSpec:
+    from kvtui.engine.device.catalogue import find_device
+
+    return find_device(text)
+
+
+def _format(text: str, name: str) -> str:
+    from kvtui.engine.model.formats import canonical
+
+    return canonical(text)
+
+
+def _format_word(name: str) -> str | None:
+    from kvtui.engine.scenario.scenario import FILE_WEIGHTS
+
+    return None if name == FILE_WEIGHTS else name
+
+
+def _engine(text: str, name: str) -> Engine:
+    from kvtui.engine.engines.known import parse_engine
+
+    return parse_engine(text)
+
+
+def _engine_word(name: str, version: str) -> str | None:
+    if name == "none":
+        return None
+    return f"{name}@{version}" if version else name
+
+
+def _switch(text: str, name: str) -> bool:
+    word = text.casefold()
+    if word not in ON + OFF:
+        raise UnknownName(f"value of {name}", text, ("on", "off"))
+    return word in ON
+
+
+def _as_it_is(value: bool | None) -> bool | None:
+    return value
+
+
+WORD = Notation(_word)
+TOKENS = Notation(_tokens)
+SIZE = Notation(_size)
+SHARE = Notation(_share)
+RATE = Notation(_rate)
+DEVICE = Notation(_device)
+FORMAT = Notation(_format, _format_word)
+ENGINE = Notation(_engine, _engine_word)
+SWITCH = Notation(_switch, _as_it_is)

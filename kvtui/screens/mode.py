@@ -1,0 +1,99 @@
+"""What the screens of all modes share: the line of modes, a least size, the line of keys, and whom they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.events import Resize
+
+from kvtui.canvas.cells import Span
+from kvtui.state.host import Host, host_of
+from kvtui.state.session import Change, Session
+from kvtui.widgets.key_line import KeyLine
+from kvtui.widgets.mode_bar import ModeBar
+from kvtui.widgets.panels import Line, PanelColumn
+from kvtui.widgets.textual_private import ShownScreen
+
+LEAST_COLUMNS, LEAST_ROWS = 60, 18
+
+
+class ModeScreen(ShownScreen):
+    """A screen that a number switches to, and that shows the scenario of ``session``.
+
+    A mode says its ``MODE``, yields what stands between the line of modes and the line of keys in ``body``, and draws
+    it in ``redraw``. That is called after every change of size, scenario or theme; a mode with something else to do
+    then has ``resized`` or ``scenario_changed`` of its own. Below 60 × 18 cells one line says what size is needed.
+    """
+
+    MODE: ClassVar[str]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(id=f"{self.MODE}-mode")
+        self.session = session
+        self._has_keys = False
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def compose(self) -> ComposeResult:
+        """The line of modes, the body, and the line of keys."""
+        yield ModeBar(self.MODE)
+        yield Line(id="too-small")
+        yield from self.body()
+        yield KeyLine()
+
+    def body(self) -> ComposeResult:
+        """What the mode shows."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Draw everything as it is now. Called on screens of any size, also before there is anything to draw."""
+        raise NotImplementedError
+
+    @property
+    def host(self) -> Host:
+        """The app."""
+        return host_of(self.app)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether there is no room to draw in."""
+        return self.has_class("-too-small")
+
+    def on_mount(self) -> None:
+        """Follow the session and the theme."""
+        self._unsubscribe = self.session.subscribe(self.scenario_changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
+
+    def on_unmount(self) -> None:
+        """Let go of the session."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+
+    def on_resize(self, event: Resize) -> None:
+        """Draw in the new size, or say what size is needed."""
+        width, height = event.size
+        small = width < LEAST_COLUMNS or height < LEAST_ROWS
+        self.set_class(small, "-too-small")
+        if small:
+            words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
+            self.call_after_refresh(self.query_one("#too-small", Line).show, (Span(words),))
+        self.resized()
+
+    def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
+        """Do what the clicked row says."""
+        self.run_worker(self.run_action(message.action), exclusive=False)
+
+    def shown(self) -> None:
+        """Put the keys into their line after the first picture: they take as long to make as all else together."""
+        if not self._has_keys:
+            self._has_keys = True
+            self.call_later(self.query_one(KeyLine).fill)
+
+    def resized(self) -> None:
+        """The size changed."""
+        self.call_after_refresh(self.redraw)
+
+    def scenario_changed(self, change: Change) -> None:
+        """The session has another scenario."""
+        self.redraw()

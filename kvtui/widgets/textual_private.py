@@ -1,0 +1,114 @@
+"""Every private name of Textual that the app relies on, each with the reason for it.
+
+A new release of Textual may change any of them: ``tests/widgets/test_textual_private.py`` has a test for each, and
+whoever raises the bound on Textual in ``pyproject.toml`` need look nowhere else.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from textual import messages
+from textual.app import App
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
+from textual.events import Event
+from textual.filter import LineFilter
+from textual.message import Message
+from textual.screen import Screen
+
+
+def add_filter(app: App[Any], line_filter: LineFilter) -> None:
+    """Put every line through ``line_filter`` on its way to the terminal.
+
+    Textual has filters of its own for colour alone, and no way to add one.
+    """
+    app._filters.append(line_filter)
+
+
+def begin_with_theme(app: App[Any], name: str) -> None:
+    """Let ``app`` begin with a theme, before anything is styled.
+
+    To set ``theme`` would parse all style sheets two times more, which is the longest part of a start.
+    """
+    app.set_reactive(App.theme, name)
+    dark = app.current_theme.dark
+    app.update_classes({f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+    app._refresh_truecolor_filter(app.ansi_theme)
+    app.stylesheet.set_variables(app.get_css_variables())
+
+
+def knows_styles(screen: Screen[Any], app: App[Any]) -> None:
+    """Say that a new ``screen`` will be styled by the style sheets of now.
+
+    Textual takes every screen that is shown for the first time for one with old styles, and styles it twice.
+    """
+    screen._css_update_count = app._css_update_count
+
+
+def is_behind(app: App[Any]) -> bool:
+    """Whether the terminal still has to be sent an earlier frame: an animation then leaves a frame out.
+
+    Textual writes in a thread with a queue that it shows to nobody. Drivers without one are never behind.
+    """
+    writer = getattr(app._driver, "_writer_thread", None)
+    return writer is not None and writer._queue.qsize() > 1
+
+
+class ShownScreen(Screen[None]):
+    """A screen that hears when something of it was drawn, and that renders nothing which would be dropped.
+
+    While the app starts, Textual collects updates in a batch; it would render the whole screen and show none of it.
+    """
+
+    def _compositor_refresh(self) -> None:
+        if self.app._batch_count:
+            return
+        super()._compositor_refresh()
+        self.shown()
+
+    def shown(self) -> None:
+        """Something of the screen was drawn, for the first time or again."""
+
+
+class ClosesOnce(Screen[None]):
+    """A window that closes once, whatever asks for it, and that does nothing afterwards.
+
+    Textual's ``dismiss`` takes the topmost screen away each time it is called, and ends the app when there is no other:
+    keys that arrive in one burst ask for it two times, and a thread may ask while another window lies above. Messages
+    that a closed window still has in its queue are dropped, so that nothing is taken or saved twice.
+    """
+
+    _asked_to_close = _closed_once = False
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close the window; one that is not the topmost, or not there yet, closes when it is."""
+        self._asked_to_close = True
+        if self._closed_once or not self.is_active or not self.is_mounted:
+            return AwaitComplete()
+        self._closed_once = True
+        return super().dismiss(result)
+
+    def on_mount(self) -> None:
+        """Close now, if that was asked for before there was anything to close."""
+        if self._asked_to_close:
+            self.call_later(self.dismiss)
+
+    def on_screen_resume(self) -> None:
+        """Close now, if that was asked for while something lay above."""
+        if self._asked_to_close:
+            self.dismiss()
+
+    async def _on_message(self, message: Message) -> None:
+        of_textual = isinstance(message, Event) or type(message).__module__ == messages.__name__
+        if of_textual or not self._asked_to_close:
+            await super()._on_message(message)
+
+
+class PagedPalette(CommandPalette):
+    """A command palette whose list stays where it is when it is paged while it has no room, where Textual fails."""
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError):
+            super()._action_command_list(action)

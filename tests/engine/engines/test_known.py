@@ -1,0 +1,66 @@
+"""A row and a folder make an engine: every row has its folder with all parts, and every folder its row."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+
+import pytest
+
+from kvtui.engine.engines.known import ENGINES, KNOWN, larger_stages, milestones, parse_engine, part, span
+from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.parts import partition
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.scenario import Layout
+from kvtui.engine.scenario.values import scenario_from
+from tests.paths import ROOT
+
+LOGGING = [known for known in KNOWN if known.logs]
+
+
+def test_every_folder_has_its_row():
+    folders = {path.parent.name for path in (ROOT / "kvtui/engine/serving").glob("*/__init__.py")}
+    assert folders == {known.folder for known in KNOWN}
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_every_row_serves(known):
+    scenario = scenario_from({"engine": known.name, "context": "8K"})
+    assert isinstance(serve(scenario), Serving)
+    assert serve(scenario).engine == known.name
+    for alias in known.aliases:
+        assert parse_engine(alias).name == known.name
+    assert parse_engine(f"{known.name}@{span(known.name).example}").version == span(known.name).example
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_milestones_are_releases_newest_first(known):
+    found = milestones(known.name)
+    versions = [parse_engine(f"{known.name}@{milestone.version}").version for milestone in found]
+    assert versions == sorted(versions, key=lambda version: [int(n) for n in version.split(".")], reverse=True)
+    assert all(milestone.news for milestone in found)
+    if span(known.name).oldest:
+        assert (versions[0], versions[-1]) == (span(known.name).newest, span(known.name).oldest)
+
+
+@pytest.mark.parametrize("known", LOGGING, ids=lambda known: known.name)
+def test_a_row_with_a_log_reads_and_compares_it(known):
+    reader = part(known.name, "log").READER
+    assert reader.engine == known.name
+    assert all(
+        any(line.marker in words or words in line.pattern.pattern for line in reader.lines)
+        for words in reader.looked_for
+    )
+    assert list(inspect.signature(part(known.name, "components").compare).parameters) == [
+        "log",
+        "scenario",
+        "known_device",
+    ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_where_the_larger_stages_are(engine):
+    """32 layers of Llama-3.1-8B on five stages: two have a layer more."""
+    scenario = replace(scenario_from({"engine": engine, "context": "8K"}), layout=Layout(pp=5))
+    first = larger_stages(engine) == "first"
+    assert partition(scenario) == ((7, 7, 6, 6, 6) if first else (6, 6, 7, 7, 6))

@@ -1,0 +1,50 @@
+"""What was measured takes the place of a prior, part by part, under every engine alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.engines.known import KNOWN
+from kvtui.engine.engines.overheads import Kept, Overheads, kept
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.values import scenario_from
+
+ENGINES = [known.name for known in KNOWN]
+
+
+def of(engine: str, **measured: int) -> Scenario:
+    plain = scenario_from({"model": "Llama-3.1-8B", "engine": engine, "gpu": "H100 SXM", "context": "8K"})
+    return replace(plain, serving=plain.serving._replace(measured=Overheads("mine", **measured)))
+
+
+def test_measured_then_prior_then_nothing():
+    prior = Overheads("priors", activation=7, non_torch=5)
+    assert kept(None, prior, lambda: 11) == Kept(11, 7, 0, 5)
+    assert kept(Overheads("mine", activation=0, graphs=3), prior, lambda: 11) == Kept(11, 0, 3, 5)
+    assert kept(Overheads("mine", weights=0), prior, lambda: 1 // 0).total == 12
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("part", ["weights", "activation", "graphs", "non_torch"])
+def test_a_byte_more_that_is_kept_is_not_the_pools(engine, part):
+    """SGLang's share of the memory covers activations and graphs, so that they change nothing there."""
+    little, much = (serve(of(engine, **{part: size})).pool_bytes for size in (0, GIB))
+    if engine == "sglang" and part in ("activation", "graphs"):
+        assert little == much
+    else:
+        assert 0.8 * GIB < little - much <= GIB
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_measured_weights_stand_for_parameters_that_nobody_knows(engine):
+    known = of(engine, weights=15 * GIB)
+    unknown = replace(known, model=replace(known.model, parameters=None))
+    assert serve(unknown).pool_bytes == serve(known).pool_bytes
+    without = replace(unknown, serving=unknown.serving._replace(measured=Overheads("mine", activation=GIB)))
+    with pytest.raises(InputError, match="--skip-weights"):
+        serve(without)

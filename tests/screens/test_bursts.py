@@ -1,0 +1,228 @@
+"""Keys and clicks that arrive faster than a screen takes them, as a slow line delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual import events
+from textual.command import CommandList
+from textual.containers import Vertical
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, OptionList
+
+from kvtui.app.app import KvtuiApp
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.memory.screen import MemoryScreen
+from kvtui.screens.plan.screen import PlanScreen
+from kvtui.screens.windows.export import ExportScreen
+from kvtui.screens.windows.help import HelpScreen
+from kvtui.screens.windows.palette import Palette
+from kvtui.screens.windows.pickers import ModelPicker
+from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state.session import Session
+from kvtui.state.settings import Settings
+from kvtui.widgets.matrix import MatrixView
+
+Script = Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]
+
+
+def drive(script: Script) -> None:
+    """Run ``script`` against the app; an exception in the app fails the test."""
+
+    async def run() -> None:
+        session = Session(scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM"}))
+        app = KvtuiApp(session, Settings(motion="none", remember=False))
+        async with app.run_test(size=(120, 36)) as pilot:
+            await pilot.pause()
+            await script(app, pilot)
+
+    asyncio.run(run())
+
+
+def burst(app: KvtuiApp, *keys: str) -> None:
+    """All ``keys`` at once."""
+    for key in keys:
+        app.simulate_key(key)
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never happened")
+
+
+def test_enter_twice_in_the_palette_takes_one_command():
+    async def script(app, pilot):
+        for _ in range(2):
+            batch = app.session.scenario.batch
+            app.simulate_key("ctrl+p")
+            await pilot.pause()
+            app.screen.query_one(Input).value = "next batch"
+            await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
+            await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 0)
+            burst(app, "enter", "enter", "enter")
+            await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+            await until(pilot, lambda batch=batch: app.session.scenario.batch == 2 * batch)
+            await pilot.pause(0.1)
+            assert app.session.scenario.batch == 2 * batch
+
+    drive(script)
+
+
+def test_enter_twice_in_a_picker_closes_it_alone():
+    async def script(app, pilot):
+        app.simulate_key("m")
+        await pilot.pause()
+        table = app.screen.query_one(DataTable)
+        await until(pilot, lambda: table.row_count)
+        burst(app, "enter", "enter", "escape")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+        await pilot.pause()
+        assert isinstance(app.screen, MemoryScreen)
+
+    drive(script)
+
+
+def test_enter_twice_in_the_export_writes_one_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def script(app, pilot):
+        app.simulate_key("x")
+        await pilot.pause()
+        assert isinstance(app.screen, ExportScreen)
+        burst(app, "enter", "enter", "enter")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+        await pilot.pause()
+        assert len(list(tmp_path.iterdir())) == 1
+
+    drive(script)
+
+
+def test_enter_twice_in_a_prompt_takes_once():
+    async def script(app, pilot):
+        app.simulate_key("c")
+        await pilot.pause()
+        assert isinstance(app.screen, PromptScreen)
+        app.screen.query_one(Input).value = "64K"
+        burst(app, "enter", "enter")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+        assert app.session.scenario.context == 65_536
+
+    drive(script)
+
+
+def test_two_clicks_beside_the_palette_close_it_alone():
+    async def script(app, pilot):
+        app.simulate_key("ctrl+p")
+        await pilot.pause()
+        for kind in (events.MouseDown, events.MouseUp) * 2:
+            app.post_message(kind(None, 1, 34, 0, 0, 1, False, False, False, screen_x=1, screen_y=34))
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+        await pilot.pause()
+
+    drive(script)
+
+
+@pytest.mark.parametrize("opener", ["m", "g", "c", "e", "x", "f1", "ctrl+p"])
+def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener):
+    async def script(app, pilot):
+        burst(app, opener, "escape", opener, "escape", "escape")
+        await pilot.pause(0.2)
+        burst(app, "escape", "escape")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
+def test_a_key_twice_opens_one_window():
+    async def script(app, pilot):
+        burst(app, "f1", "f1")
+        await pilot.pause(0.1)
+        if isinstance(app.screen, HelpScreen):
+            app.simulate_key("escape")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
+def test_a_window_below_another_closes_when_that_is_gone():
+    async def script(app, pilot):
+        app.simulate_key("m")
+        await pilot.pause()
+        picker = app.screen
+        assert isinstance(picker, ModelPicker)
+        app.simulate_key("ctrl+p")
+        await pilot.pause()
+        palette = app.screen
+        assert isinstance(palette, Palette)
+        picker.dismiss()
+        await pilot.pause()
+        assert app.screen is palette
+        app.simulate_key("escape")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
+def test_modes_and_windows_in_one_burst():
+    async def script(app, pilot):
+        for keys in (("ctrl+p", "3"), ("m", "2", "5"), ("3", "m", "1"), ("5", "ctrl+p", "4"), ("c", "1", "escape")):
+            burst(app, *keys)
+            await pilot.pause(0.1)
+            burst(app, "escape", "escape", "1")
+            await pilot.pause(0.1)
+            burst(app, "escape", "1")
+            await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
+def test_the_wheel_before_the_table_of_the_plan_is_there():
+    async def script(app, pilot):
+        app.simulate_key("3")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen))
+        view = app.screen.query_one(MatrixView)
+        view.post_message(MatrixView.Scrolled(3, 0))
+        view.post_message(MatrixView.Pointed(1, 1))
+        view.post_message(MatrixView.Pointed(None, 2))
+        for action in ("lever(3)", "take", "mark", "order", "explain", "view", "filter", "unfilter"):
+            await app.screen.run_action(action)
+        assert app.screen.command.startswith("kvtui ")
+        assert app.screen.export_forms() == ()
+        await until(pilot, lambda: app.screen.table is not None)
+
+    drive(script)
+
+
+def test_keys_after_the_one_that_quits_are_not_heard():
+    async def run() -> int | None:
+        app = KvtuiApp(Session(scenario_from({})), Settings(motion="none", remember=False))
+        async with app.run_test(size=(120, 36)) as pilot:
+            await pilot.pause()
+            burst(app, "q", *"mgcx", "escape", "enter", "f1", "down", *"12345", "q")
+            app.post_message(events.Paste("words"))
+            app.post_message(events.AppBlur())
+            for _ in range(50):
+                app.post_message(events.MouseMove(None, 5, 5, 1, 1, 0, False, False, False, screen_x=5, screen_y=5))
+        return app.return_code
+
+    assert asyncio.run(run()) == 0
+
+
+def test_the_palette_has_rows_to_page():
+    """The list that ``PagedPalette`` pages is the one that the palette shows."""
+
+    async def script(app, pilot):
+        app.simulate_key("ctrl+p")
+        await pilot.pause()
+        found = app.screen.query_one(CommandList)
+        await until(pilot, lambda: found.option_count > 20)
+        burst(app, "pagedown", "pagedown")
+        await until(pilot, lambda: (found.highlighted or 0) > 5)
+        assert app.screen.query_one(Vertical)
+
+    drive(script)
