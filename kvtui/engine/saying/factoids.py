@@ -14,7 +14,7 @@ from kvtui.engine.basis.places import DATA
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, format_bytes, format_count
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.caches import Attention, Latent
+from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.planning.parts import weight_bytes
@@ -141,10 +141,9 @@ def windows_spare(plan: Plan, estimate: Estimate) -> str | None:
     """What layers with a window or chunk do not keep, compared with keeping every token."""
     spared, layers, widest = 0, 0, 0
     for term in kv_terms(plan.scenario, plan.sequences):
-        cap = term.cache.cap if isinstance(term.cache, Attention | Latent) else None
+        cap = term.cache.cap
         if cap is not None and term.cache.kind != "cross_attention":
-            ratio = term.cache.ratio if isinstance(term.cache, Latent) else 1
-            every = sum(slot.sequences * (slot.used // ratio) for slot in plan.sequences)
+            every = sum(slot.sequences * (slot.used // term.cache.ratio) for slot in plan.sequences)
             spared += term.layers * term.copies * term.entry_bytes * (every - term.entries)
             layers, widest = layers + term.layers, max(widest, cap)
     if not spared:

@@ -44,12 +44,10 @@ def test_the_largest_remainders_are_rounded_up(sizes, capacity, banks):
 
 @given(parts, capacities, some_banks)
 def test_what_overflows_leaves_nothing_free(sizes, capacity, banks):
-    counts = bank_counts(sizes, capacity, banks)
-    if sum(sizes.values()) >= capacity:
-        assert counts[FREE] == 0
-        assert span_bytes(sizes, capacity) == sum(sizes.values())
-    else:
-        assert span_bytes(sizes, capacity) == capacity
+    used = sum(sizes.values())
+    assert span_bytes(sizes, capacity) == max(used, capacity)
+    over = sizes | {"kv": sizes.get("kv", 0) + max(0, capacity - used)}
+    assert bank_counts(over, capacity, banks)[FREE] == 0
 
 
 @given(capacities, some_banks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -115,13 +116,15 @@ def test_it_begins_again_after_its_end():
     assert film.scrubbed(0, 6000).tokens(0.01) == pytest.approx(60, abs=1)
 
 
-@given(playbacks(), st.floats(0.001, 1))
-def test_playing_goes_on_at_the_rate_until_the_end(case, seconds):
-    film, now = case
-    if film.playing and film.position(now) + film.rate * seconds < film.limit:
-        moved = film.position(now + seconds) - film.position(now)
-        clock = Fraction(now + seconds) - Fraction(now)
-        assert moved == pytest.approx(film.rate * float(clock), rel=1e-3, abs=1e-3 * film.rate)
+@given(playbacks(), st.floats(0, 0.99))
+def test_playing_goes_on_at_the_rate_until_the_end(case, share):
+    film = replace(case[0], playing=True)
+    begin = film.anchor_time
+    end = begin + share * (film.limit - film.anchor_tokens) / film.rate
+    clock = float(Fraction(end) - Fraction(begin))
+    moved = film.position(end) - film.position(begin)
+    assert moved == pytest.approx(film.rate * clock, rel=1e-9, abs=1e-12 * film.limit)
+    assert film.position(end) <= film.limit
 
 
 @pytest.mark.parametrize(("limit", "step"), [(16, 16), (4096, 16), (8000, 16), (131_072, 256), (2**20, 2096)])

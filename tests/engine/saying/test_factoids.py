@@ -119,10 +119,16 @@ def test_one_fact_every_twelve_seconds_and_at_least_twenty_in_turn():
     assert {turn.source == LIVE_SOURCE for turn in turns[2::3]} == {True}
 
 
-def test_the_same_moment_shows_the_same_fact():
-    for moment in (0.0, 3.7, 12.0, 1e6, -5.0):
-        first, second = (factoid_at(*planned(model="gemma-3-27b"), moment) for _ in range(2))
-        assert first == second
+def test_the_time_alone_chooses_among_the_stored_facts():
+    scenarios = planned(model="gemma-3-27b"), planned(model="Llama-3.1-8B", batch="4")
+    stored = stored_factoids()
+    for turn in range(-3, 3 * len(stored), 3):
+        for place in (0, 1):
+            begin = SECONDS_EACH * (turn + place)
+            shown = {factoid_at(*found, begin + late) for found in scenarios for late in (0.0, 3.7, SECONDS_EACH - 0.1)}
+            assert shown == {stored[(turn // 3 * 2 + place) % len(stored)]}
+        for found in scenarios:
+            assert factoid_at(*found, SECONDS_EACH * (turn + 2)) in live_factoids(*found)
 
 
 def live(**values: str | bool) -> str:

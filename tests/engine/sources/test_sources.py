@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,7 +21,11 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.sources.load import load_model
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, write_gguf
+from tests.engine.sources.work import at_most
 from tests.paths import ROOT
+
+FEW_REQUESTS = 2
+"""One question and one download: more would be the hub client's tries, half a minute of them."""
 
 LLAMA_3_2_1B = {
     "architectures": ["LlamaForCausalLM"],
@@ -50,11 +54,9 @@ def per_token(text: str | Path) -> int:
 
 
 def refused(text: str | Path) -> str:
-    """The error that ``text`` ends in, which is one printable line and comes soon."""
-    start = time.perf_counter()
-    with pytest.raises(InputError) as caught:
+    """The error that ``text`` ends in, which is one printable line and comes without much ado."""
+    with at_most(10**6), pytest.raises(InputError) as caught:
         load_model(str(text))
-    assert time.perf_counter() - start < 5
     assert not HARMFUL.search(str(caught.value))
     return str(caught.value)
 
@@ -245,11 +247,16 @@ def test_the_hub_out_of_reach(tmp_path):
 
 
 @contextmanager
-def hub(status: int, code: str | None = None) -> Iterator[str]:
-    """The address of a server on this machine that answers everything with ``status`` and the Hub's error ``code``."""
+def hub(status: int, code: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server on this machine, and what it was asked.
+
+    It answers everything with ``status`` and the Hub's error ``code``.
+    """
+    asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
+            asked.append(self.path)
             self.send_response(status)
             if code is not None:
                 self.send_header("X-Error-Code", code)
@@ -264,7 +271,7 @@ def hub(status: int, code: str | None = None) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
     finally:
         server.shutdown()
         server.server_close()
@@ -280,23 +287,31 @@ def hub(status: int, code: str | None = None) -> Iterator[str]:
     ],
 )
 def test_what_the_hub_may_answer(tmp_path, status, code, message):
-    with hub(status, code) as address:
+    with hub(status, code) as (address, asked):
         settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
-        start = time.perf_counter()
         found = load(settings, "hf:org/name")
-        assert time.perf_counter() - start < 15
+    assert 1 <= len(asked) <= FEW_REQUESTS
     assert found.startswith("refused: model: hf:org/name ")
     assert message in found
     assert "\n" not in found
 
 
-def test_the_hub_behind_a_closed_door(tmp_path):
-    with hub(500) as address:
-        pass
-    settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
-    start = time.perf_counter()
-    assert "cannot be downloaded" in load(settings, "hf:org/name")
-    assert time.perf_counter() - start < 15
+def test_a_hub_that_hangs_up_is_not_called_again_and_again(tmp_path):
+    calls: list[object] = []
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                connection, caller = server.accept()
+                calls.append(caller)
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=hang_up, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+        assert "cannot be downloaded" in load(settings, "hf:org/name")
+    assert 1 <= len(calls) <= FEW_REQUESTS
 
 
 def test_the_hub_without_its_package(tmp_path):

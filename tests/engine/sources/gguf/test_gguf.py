@@ -6,7 +6,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from math import prod
 from pathlib import Path
 
@@ -22,9 +21,12 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.model.caches import Recurrent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
-from kvtui.engine.sources.gguf.layers import ARCHITECTURES
+from kvtui.engine.sources.gguf.container import MAX_STRINGS
+from kvtui.engine.sources.gguf.layers import ARCHITECTURES, PLAIN
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, stored_bytes, write_gguf
+from tests.engine.sources.work import at_most
+from tests.paths import ROOT
 
 BF16 = FORMATS["bf16"]
 
@@ -655,14 +657,23 @@ def test_an_unknown_architecture_is_not_guessed(tmp_path):
     assert "bytes" not in str(caught.value)
 
 
-@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
-def test_every_architecture_is_read_or_names_the_missing_key(tmp_path, arch):
-    read = outcome(write_gguf(tmp_path / "m.gguf", arch, shape(4, 256, 8, 2)))
-    if isinstance(read, str):
-        assert f"{arch}." in read
-        assert "is missing" in read
-    else:
-        assert len(read.layers) == 4
+READ_FROM_HEADS_ALONE = PLAIN | {
+    *("afmoe", "deepseek2", "exaone4", "gemma2", "gemma3", "granitehybrid", "jamba", "lfm2", "lfm2moe", "llama4"),
+    *("minimax-01", "nemotron_h", "nemotron_h_moe", "olmo2", "smallthinker"),
+}
+
+
+@pytest.mark.parametrize("arch", sorted(READ_FROM_HEADS_ALONE))
+def test_architectures_that_heads_are_enough_for(tmp_path, arch):
+    model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(8, 256, 8, 2)))
+    assert len(model.layers) == 8
+    assert {cache.entry_bytes(BF16, 1) for cache, _ in model.caches if cache.growth != "state"} == {2 * 2 * 32 * 2}
+
+
+@pytest.mark.parametrize("arch", sorted(ARCHITECTURES - READ_FROM_HEADS_ALONE))
+def test_other_architectures_name_the_missing_key(tmp_path, arch):
+    with pytest.raises(InputError, match=rf"m\.gguf: {arch}\.[a-z_.]+: is missing, and {arch} needs it$"):
+        read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(4, 256, 8, 2)))
 
 
 def outcome(path: Path) -> ModelSpec | str:
@@ -673,13 +684,7 @@ def outcome(path: Path) -> ModelSpec | str:
         return str(error)
 
 
-def seconds(path: Path) -> float:
-    start = time.process_time()
-    read_gguf(path)
-    return time.process_time() - start
-
-
-def test_a_large_tokenizer_opens_fast(tmp_path):
+def test_a_large_tokenizer_takes_one_look_per_text(tmp_path):
     texts = [f"token {index}" for index in range(100_000)]
     tokenizer = {
         "tokenizer.ggml.tokens": texts,
@@ -688,16 +693,16 @@ def test_a_large_tokenizer_opens_fast(tmp_path):
         "tokenizer.chat_template": "x" * 10**6,
     }
     path = write_gguf(tmp_path / "m.gguf", "llama", MODELS["llama-2-7b"][1] | tokenizer)
-    assert read_gguf(path).vocab == 100_000
-    assert seconds(path) < 1
+    with at_most(2 * len(texts) + 5000):
+        assert read_gguf(path).vocab == 100_000
 
 
 def test_a_sparse_file_of_40_gigabytes_is_not_read(tmp_path):
     tensors = {"token_embd.weight": (4096, 32000), **{f"blk.{n}.w.weight": (2**14, 2**15) for n in range(32)}}
     path = write_gguf(tmp_path / "m.gguf", "llama", MODELS["llama-2-7b"][1], tensors, whole=True)
     assert path.stat().st_size > 30 * 2**30
-    assert seconds(path) < 1
-    assert read_gguf(path).weight_bytes == 2 * (4096 * 32000 + 32 * 2**29)
+    with at_most(5000):
+        assert read_gguf(path).weight_bytes == 2 * (4096 * 32000 + 32 * 2**29)
 
 
 def field(key: bytes, kind: int, value: bytes) -> bytes:
@@ -771,10 +776,8 @@ def test_hostile_headers_end_in_one_line(tmp_path, case):
     content, message = HOSTILE[case]
     path = tmp_path / "m.gguf"
     path.write_bytes(content)
-    start = time.process_time()
-    with pytest.raises(InputError) as caught:
+    with at_most(5000), pytest.raises(InputError) as caught:
         read_gguf(path)
-    assert time.process_time() - start < 1
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert not HARMFUL.search(str(caught.value))
@@ -789,16 +792,17 @@ HOSTILE_COUNTS = {
     "key": head(keys=1) + struct.pack("<Q", 2**16 - 1),
 }
 READ_IN_LITTLE_MEMORY = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.sources.gguf.model import read_gguf
+from tests.engine.sources.work import at_most
 for path in sys.argv[1:]:
-    start = time.process_time()
-    try:
-        read_gguf(Path(path))
-    except InputError:
-        print(time.process_time() - start)
+    with at_most(10**7) as made:
+        try:
+            read_gguf(Path(path))
+        except InputError:
+            print(made[0])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -810,9 +814,9 @@ def test_hostile_counts_in_files_of_100_gigabytes(tmp_path):
         os.truncate(tmp_path / name, 100 * 2**30)
     paths = [str(tmp_path / name) for name in HOSTILE_COUNTS]
     command = [sys.executable, "-c", READ_IN_LITTLE_MEMORY, *paths]
-    *times, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert len(times) == len(paths)
-    assert max(map(float, times)) < 4
+    *calls, peak = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    assert len(calls) == len(paths)
+    assert max(map(int, calls)) < 1.1 * MAX_STRINGS
     assert int(peak) < 800 * 2**10
 
 
@@ -833,11 +837,10 @@ def scratch(tmp_path_factory) -> Path:
 
 
 def check(path: Path, content: bytes) -> None:
-    """``content`` is a model whose numbers can be asked for, or ends in one printable line; soon, in either case."""
+    """``content`` is a model whose numbers can be asked for, or ends in one printable line, without much ado."""
     path.write_bytes(content)
-    start = time.process_time()
-    read = outcome(path)
-    assert time.process_time() - start < 3
+    with at_most(50_000):
+        read = outcome(path)
     if isinstance(read, str):
         assert not HARMFUL.search(read)
     else:
