@@ -64,7 +64,7 @@ class Timed(NamedTuple):
 
 
 Advance = Callable[[GenerationState], Timed]
-Run = Callable[..., Any]
+CompiledCall = Callable[..., Any]
 
 
 class Inputs(NamedTuple):
@@ -155,7 +155,7 @@ def advances(
     return {name: way for name, way in ways.items() if name in programs}
 
 
-def timed(run: Run, *arguments: Any) -> tuple[float, tuple[Any, ...]]:
+def timed(run: CompiledCall, *arguments: Any) -> tuple[float, tuple[Any, ...]]:
     """Milliseconds until everything that ``run`` returns is there, and what it returns."""
     started = time.perf_counter_ns()
     outputs = jax.block_until_ready(run(*arguments))  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from itertools import groupby
 from math import inf, log
 from typing import Any, Literal, NamedTuple
 
-from kvtui.engine.advice.matrix import Answer, answer
+from kvtui.engine.advice.matrix import MatrixAnswer, answer
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
@@ -56,8 +56,8 @@ class Lever(NamedTuple):
     caveat: str
     scenario: Scenario
     context: int
-    before: Answer
-    after: Answer
+    before: MatrixAnswer
+    after: MatrixAnswer
     elsewhere_context: int
     elsewhere: tuple[int | None, int | None] | None
 
@@ -79,7 +79,7 @@ class _Base(NamedTuple):
     """The scenario as it is, with its answer, and its sequences at another context."""
 
     scenario: Scenario
-    answer: Answer
+    answer: MatrixAnswer
     elsewhere_context: int
     elsewhere: int | None
 
@@ -161,7 +161,7 @@ def expected_tokens(acceptance: float, drafted: int) -> float:
     return (1 - acceptance ** (drafted + 1)) / (1 - acceptance)
 
 
-def candidates(scenario: Scenario, found: Answer) -> Iterator[Candidate | Idle]:
+def candidates(scenario: Scenario, found: MatrixAnswer) -> Iterator[Candidate | Idle]:
     """What could be tried for ``scenario``, whose answer is ``found``."""
     engine = WITHOUT_ENGINE if scenario.engine == "none" else part(scenario.engine, "levers").LEVERS
     yield from _kv(scenario, engine)
@@ -247,7 +247,7 @@ def _ratio(lever: Lever, measure: Measure) -> float:
     return 1.0 if gain is None else gain.ratio
 
 
-def _middle(found: Answer, measure: str) -> float | None:
+def _middle(found: MatrixAnswer, measure: str) -> float | None:
     band: Band | None = None if found.times is None else getattr(found.times, measure)
     return None if band is None else (band.low + band.high) / 2
 
@@ -313,7 +313,7 @@ def _prefix(scenario: Scenario) -> Iterator[Candidate | Idle]:
             yield Candidate("a shared prefix", {"paged_attention": True, "shared_prefix": tokens}, caveat)
 
 
-def _ranks(scenario: Scenario, found: Answer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
+def _ranks(scenario: Scenario, found: MatrixAnswer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """Twice the devices, or as many as the batch needs, and replicas where tensor parallelism copies the cache."""
     layout, model = scenario.layout, scenario.model
     wider = [layout._replace(tp=tp) for tp in valid_tps(model) if tp >= 2 * layout.tp]
@@ -379,7 +379,7 @@ def _speculation(scenario: Scenario) -> Iterator[Candidate | Idle]:
         yield Candidate(f"{DRAFTED} speculative tokens", {"speculative_tokens": DRAFTED}, caveat)
 
 
-def _limits(scenario: Scenario, found: Answer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
+def _limits(scenario: Scenario, found: MatrixAnswer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """More requests at once, where the engine's own limit binds."""
     served = serve(scenario)
     if served is None or not found.sequences or served.max_sequences_limit not in engine.limits:

@@ -43,7 +43,7 @@ UNKNOWN = 2
 MatrixPlace = tuple[int, int]
 
 
-class Answer(NamedTuple):
+class MatrixAnswer(NamedTuple):
     """What the devices of one scenario hold, and at which rate; ``reason`` says why there is no answer.
 
     ``used`` is the share of its budget (or KV pool) that the fullest device needs, and with an engine the scenario's
@@ -67,7 +67,7 @@ class Metric(NamedTuple):
 
     key: str
     title: str
-    value: Callable[[Answer], float | Band | None]
+    value: Callable[[MatrixAnswer], float | Band | None]
     lower_is_better: bool = False
 
 
@@ -95,7 +95,7 @@ METRICS = (
 )
 
 
-def sort_key(metric: Metric, answer: Answer | None) -> tuple[int, float]:
+def sort_key(metric: Metric, answer: MatrixAnswer | None) -> tuple[int, float]:
     """Where ``answer`` stands in a column: the best that fits, what does not, what cannot be, what is not known yet.
 
     The first number is UNKNOWN or more where there is no figure.
@@ -237,7 +237,7 @@ def places(table: Matrix, piece: Piece) -> tuple[MatrixPlace, ...]:
     return tuple((device, piece.line) for device in piece.devices)
 
 
-def evaluate(table: Matrix, piece: Piece) -> tuple[Answer, ...]:
+def evaluate(table: Matrix, piece: Piece) -> tuple[MatrixAnswer, ...]:
     """The answers of the cells of ``piece``, in the order of ``places``."""
     found: list[Scenario | str] = []
     for place in places(table, piece):
@@ -246,14 +246,14 @@ def evaluate(table: Matrix, piece: Piece) -> tuple[Answer, ...]:
         except InputError as error:
             found.append(str(error))
     known = iter(answers([scenario for scenario in found if isinstance(scenario, Scenario)]))
-    return tuple(Answer(reason=item) if isinstance(item, str) else next(known) for item in found)
+    return tuple(MatrixAnswer(reason=item) if isinstance(item, str) else next(known) for item in found)
 
 
-def answers(scenarios: Sequence[Scenario]) -> list[Answer]:
+def answers(scenarios: Sequence[Scenario]) -> list[MatrixAnswer]:
     """The answer of each of ``scenarios``, which differ only in the device and in what their engine makes of it."""
     if not scenarios or scenarios[0].engine != "none":
         return [answer(scenario) for scenario in scenarios]
-    found: dict[int, Answer] = {}
+    found: dict[int, MatrixAnswer] = {}
     order = sorted(range(len(scenarios)), key=lambda i: _shape(scenarios[i]))
     for _, members in groupby(order, key=lambda i: _shape(scenarios[i])):
         places = list(members)
@@ -262,7 +262,7 @@ def answers(scenarios: Sequence[Scenario]) -> list[Answer]:
     return [found[i] for i in range(len(scenarios))]
 
 
-def answer(scenario: Scenario) -> Answer:
+def answer(scenario: Scenario) -> MatrixAnswer:
     """The answer of one scenario."""
     try:
         if scenario.engine != "none":
@@ -272,10 +272,10 @@ def answer(scenario: Scenario) -> Answer:
         found = room(scenario, None)
         return _answer(scenario, parts, held, found.context, found.sequences, _step(scenario))
     except InputError as error:
-        return Answer(reason=str(error))
+        return MatrixAnswer(reason=str(error))
 
 
-def _planned(scenarios: list[Scenario]) -> Iterator[Answer]:
+def _planned(scenarios: list[Scenario]) -> Iterator[MatrixAnswer]:
     """The answers without an engine for devices on which everything takes the same bytes.
 
     Numpy is loaded here, since single answers do without it.
@@ -294,7 +294,7 @@ def _planned(scenarios: list[Scenario]) -> Iterator[Answer]:
         contexts = grid.most_context(alone, np.array(first.batch), budgets).tolist()
         sequences = grid.most_sequences(alone, np.array(first.context), budgets).tolist()
     except InputError as error:
-        yield from [Answer(reason=str(error))] * len(scenarios)
+        yield from [MatrixAnswer(reason=str(error))] * len(scenarios)
         return
     step = _step(first)
     for scenario, fit, context, many in zip(scenarios, held, contexts, sequences, strict=True):
@@ -305,18 +305,18 @@ def _planned(scenarios: list[Scenario]) -> Iterator[Answer]:
 
 def _answer(
     scenario: Scenario, parts: Parts, held: bool, context: int | None, sequences: int | None, step: Step
-) -> Answer:
+) -> MatrixAnswer:
     pool = scenario.kv_pool
     used = parts.total / budget(scenario) if pool is None else parts.cache / pool
-    return Answer(held, used, context, sequences, timed(scenario, step if held else None))
+    return MatrixAnswer(held, used, context, sequences, timed(scenario, step if held else None))
 
 
-def _served(scenario: Scenario) -> Answer:
+def _served(scenario: Scenario) -> MatrixAnswer:
     served = serve(scenario)
     assert served is not None
     held, found = served.runs(scenario.batch), room(scenario, served)
     used = scenario.batch / served.max_sequences if served.max_sequences else None
-    return Answer(held, used, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
+    return MatrixAnswer(held, used, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
 
 
 def _step(scenario: Scenario) -> Step:

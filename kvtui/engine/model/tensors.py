@@ -59,7 +59,7 @@ multi-token-prediction layer. ``vector`` is any other small tensor that is no ma
 ``tower`` a vision or audio encoder with its projector, ``other`` what is known by number only.
 """
 
-Split = Literal["copied", "rows", "columns"]
+TensorSplit = Literal["copied", "rows", "columns"]
 
 
 class Tensor(NamedTuple):
@@ -73,7 +73,7 @@ class Tensor(NamedTuple):
     rows: int
     columns: int
     number: int = 1
-    split: Split = "copied"
+    split: TensorSplit = "copied"
     parts: int = 0
 
     @property

@@ -23,7 +23,7 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import Values, scenario_from
-from kvtui.engine.serving.comparison import SAME_MEMORY, Compared, Component
+from kvtui.engine.serving.comparison import SAME_MEMORY, ComparedLog, Component
 from kvtui.engine.sources.load import load_model
 
 LIKELIEST_VENDOR = "NVIDIA"
@@ -67,7 +67,7 @@ def reconcile(log: BootLog, given: Values) -> Reconciliation:
     if log.starts > 1:
         notes.append(f"the log holds {log.starts:,} starts; the last one is shown")
     known = device is not None
-    found: Compared = part(log.engine, "components").compare(log, scenario, known)
+    found: ComparedLog = part(log.engine, "components").compare(log, scenario, known)
     return Reconciliation(log, scenario, found.serving, found.rows, found.measured, known, (*notes, *found.notes))
 
 

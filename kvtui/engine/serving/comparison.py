@@ -65,7 +65,7 @@ class Component(NamedTuple):
         return float(100 * self.difference / self.observed) if self.difference is not None and self.observed else None
 
 
-class Compared(NamedTuple):
+class ComparedLog(NamedTuple):
     """All components of a log, the prediction behind them, the overheads that it shows, and what to say of them."""
 
     serving: Serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvtui.engine.advice.matrix import METRICS, Answer, Matrix, Metric
+from kvtui.engine.advice.matrix import METRICS, Matrix, MatrixAnswer, Metric
 from kvtui.engine.planning.roofline import Band
 from kvtui.output import table as report_table
 from kvtui.output.table import Column
@@ -28,7 +28,7 @@ def forms(sheet: Sheet, rows: Sequence[int], columns: Sequence[int], metric: Met
     )
 
 
-def _long(cells: Sequence[tuple[Matrix, int, int, Answer | None]], form: str) -> str:
+def _long(cells: Sequence[tuple[Matrix, int, int, MatrixAnswer | None]], form: str) -> str:
     """A row per cell, with the ends of bands in columns of their own."""
     columns = [Column("row", "row"), Column("column", "column"), Column("fits", "fits")]
     for metric in METRICS:
@@ -41,8 +41,8 @@ def _long(cells: Sequence[tuple[Matrix, int, int, Answer | None]], form: str) ->
 _BANDS = {"tokens_per_second", "usd_per_million_tokens", "joules_per_token"}
 
 
-def _row(table: Matrix, row: int, column: int, answer: Answer | None) -> list[object]:
-    found = Answer(reason=UNKNOWN) if answer is None else answer
+def _row(table: Matrix, row: int, column: int, answer: MatrixAnswer | None) -> list[object]:
+    found = MatrixAnswer(reason=UNKNOWN) if answer is None else answer
     values: list[object] = [table.rows[row], table.columns[column], None if found.reason else found.fits]
     for metric in METRICS:
         value = None if found.reason else metric.value(found)
@@ -57,7 +57,7 @@ def _row(table: Matrix, row: int, column: int, answer: Answer | None) -> list[ob
 
 def _wide(
     table: Matrix,
-    answers: dict[tuple[int, int], Answer],
+    answers: dict[tuple[int, int], MatrixAnswer],
     rows: Sequence[int],
     columns: Sequence[int],
     metric: Metric,

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from kvtui.engine.advice.matrix import (
     UNKNOWN,
-    Answer,
     Matrix,
+    MatrixAnswer,
     MatrixPlace,
     Metric,
     Piece,
@@ -34,7 +34,7 @@ class Sheet:
 
     def __init__(self, table: Matrix) -> None:
         self.table = table
-        self.answers: dict[MatrixPlace, Answer] = {}
+        self.answers: dict[MatrixPlace, MatrixAnswer] = {}
         self._left = list(pieces(table))
         self._lock = Lock()
         self._first: tuple[Collection[int], Collection[int], int | None] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvtui.canvas.memory.panels.text import clean
-from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, MatrixPlace, MatrixSubject, Piece, answer, table
+from kvtui.engine.advice.matrix import METRICS, VIEWS, MatrixAnswer, MatrixPlace, MatrixSubject, Piece, answer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.screens.plan.sheet import Sheet, Sorting
@@ -38,7 +38,7 @@ class PlanTable:
         self.in_sight: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
         self.marks: list[Scenario] = []
         self._sheets: dict[MatrixSubject, Sheet] = {}
-        self._known: dict[Scenario, Answer] = {}
+        self._known: dict[Scenario, MatrixAnswer] = {}
         self.follow(scenario)
 
     @property
@@ -118,7 +118,7 @@ class PlanTable:
         rows, columns = self.in_sight
         return sheet.take(rows, columns, None if self.sorting is None else self.sorting.column)
 
-    def answer(self, scenario: Scenario) -> Answer:
+    def answer(self, scenario: Scenario) -> MatrixAnswer:
         """The answer of ``scenario``, worked out once."""
         if scenario not in self._known:
             self._known[scenario] = answer(scenario)
@@ -134,7 +134,7 @@ class PlanTable:
         try:
             scenario = found.at(row, column)
         except InputError as error:
-            return Detail(clean(model), clean(device), None, Answer(reason=str(error)))
+            return Detail(clean(model), clean(device), None, MatrixAnswer(reason=str(error)))
         known = self.sheet.answers.get(self.cursor) or self.answer(scenario)
         return Detail(clean(model), clean(device), scenario, known)
 

@@ -11,7 +11,7 @@ from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
 from kvtui.canvas.palette import Ink
 from kvtui.engine.advice.levers import MEASURES, Gain, Lever, gains, known
-from kvtui.engine.advice.matrix import Answer, Metric
+from kvtui.engine.advice.matrix import MatrixAnswer, Metric
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import span
@@ -37,7 +37,7 @@ class Detail(NamedTuple):
     model: str
     device: str
     scenario: Scenario | None
-    answer: Answer
+    answer: MatrixAnswer
 
 
 def cell_width(metric: Metric) -> int:
@@ -45,7 +45,7 @@ def cell_width(metric: Metric) -> int:
     return WIDTHS.get(metric.key, USUAL_WIDTH)
 
 
-def cell_text(metric: Metric, answer: Answer | None) -> Span:
+def cell_text(metric: Metric, answer: MatrixAnswer | None) -> Span:
     """A cell: its figure, dimmed with a cross where the scenario does not fit."""
     if answer is None:
         return Span(PENDING, Ink.FAINT)
@@ -71,7 +71,7 @@ def metric_title(metric: Metric, scenario: Scenario) -> str:
     return f"{metric.title} at {context} × {batch}"
 
 
-def title_row(scenario: Scenario, answer: Answer | None, width: int) -> InkRow:
+def title_row(scenario: Scenario, answer: MatrixAnswer | None, width: int) -> InkRow:
     """The scenario, and at the right whether it fits."""
     verdict, ink = verdict_words(answer)
     fields = [
@@ -93,7 +93,7 @@ def title_row(scenario: Scenario, answer: Answer | None, width: int) -> InkRow:
     return *spans, Span(" " * max(1, width - used - len(verdict) - 1)), Span(verdict, ink)
 
 
-def verdict_words(answer: Answer | None) -> tuple[str, Ink]:
+def verdict_words(answer: MatrixAnswer | None) -> tuple[str, Ink]:
     """Whether it fits, in a word."""
     if answer is None:
         return "…", Ink.DIM
@@ -254,7 +254,7 @@ def _layout(scenario: Scenario) -> str:
     return "" if scenario.layout.devices == 1 else f" × {scenario.layout.devices:,} ({layout_words(scenario.layout)})"
 
 
-def _hourly(answer: Answer, width: int) -> InkRow:
+def _hourly(answer: MatrixAnswer, width: int) -> InkRow:
     """The price of the devices, which is known even where nothing fits."""
     price = None if answer.times is None else answer.times.usd_per_hour
     return pair("price", ("–" if price is None else f"${figure(price.low)}–{figure(price.high)}/h",), width)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvtui.engine.advice import matrix
-from kvtui.engine.advice.matrix import METRICS, VIEWS, Answer, Matrix, table
+from kvtui.engine.advice.matrix import METRICS, VIEWS, Matrix, MatrixAnswer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.model.catalogue import find_model
@@ -23,12 +23,12 @@ from tests.engine.planning.test_properties import scenarios
 ENGINES = ("vllm", "vllm@0.11", "llama.cpp", "sglang", "tensorrt-llm")
 
 
-def expected(found: Matrix, row: int, column: int) -> Answer:
+def expected(found: Matrix, row: int, column: int) -> MatrixAnswer:
     """What the slow way says about a cell: one plan, and what follows from it."""
     try:
         planned = plan(found.at(row, column))
     except InputError as error:
-        return Answer(reason=str(error))
+        return MatrixAnswer(reason=str(error))
     room, scenario = capacity(planned), planned.scenario
     if planned.serving is not None:
         used = scenario.batch / room.sequences if room.sequences else None
@@ -36,7 +36,7 @@ def expected(found: Matrix, row: int, column: int) -> Answer:
         used = planned.per_device.cache / scenario.kv_pool
     else:
         used = planned.per_device.total / planned.budget_per_device
-    return Answer(planned.fits, used, room.context, room.sequences, estimate(planned))
+    return MatrixAnswer(planned.fits, used, room.context, room.sequences, estimate(planned))
 
 
 def check(scenario: Scenario, view: matrix.MatrixSubject, data: st.DataObject) -> None:
@@ -157,10 +157,10 @@ def test_the_best_cells_come_first():
     times = estimate(plan(scenario_from({})))
     dear = times._replace(usd_per_million_tokens=Band(10.0, 20.0))
     cells = [
-        Answer(True, 0.5, 8192, 4, times),
-        Answer(True, 0.9, 16_384, None, dear),
-        Answer(False, 1.5, 4096, 1),
-        Answer(reason="it cannot be"),
+        MatrixAnswer(True, 0.5, 8192, 4, times),
+        MatrixAnswer(True, 0.9, 16_384, None, dear),
+        MatrixAnswer(False, 1.5, 4096, 1),
+        MatrixAnswer(reason="it cannot be"),
         None,
     ]
 

@@ -18,7 +18,7 @@ from textual.widgets import Input
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.cells import Span
 from kvtui.engine.advice.levers import Lever, levers
-from kvtui.engine.advice.matrix import METRICS, Answer, answer, table
+from kvtui.engine.advice.matrix import METRICS, MatrixAnswer, answer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import plan
@@ -107,7 +107,7 @@ class Seen:
             try:
                 found = answer(sheet.table.at(row, column))
             except InputError as error:
-                found = Answer(reason=str(error))
+                found = MatrixAnswer(reason=str(error))
             sheet.answers[row, column] = found
         self.screen.redraw()
         await self.pilot.pause()
@@ -303,7 +303,7 @@ def test_a_table_as_json_and_markdown():
     scenario = scenario_from(SCENARIO)
     sheet = Sheet(table(scenario, "weights"))
     row, column = sheet.table.place(scenario)
-    sheet.answers = {(row, column): answer(scenario), (row, column + 1): Answer(reason="it cannot be")}
+    sheet.answers = {(row, column): answer(scenario), (row, column + 1): MatrixAnswer(reason="it cannot be")}
     _, as_json, as_markdown = forms(sheet, [row], [column, column + 1, column + 2], METRICS[2], "max sequences")
     known, impossible, waiting = json.loads(as_json.make())
     assert known["max_context_tokens"] == capacity(plan(scenario)).context
@@ -500,7 +500,11 @@ def test_a_sheet_hands_out_what_is_in_sight_first_and_each_piece_once():
 
 def test_a_sheet_keeps_what_has_no_figure_last_from_both_ends():
     sheet = Sheet(table(scenario_from({}), "weights"))
-    sheet.answers |= {(0, 0): Answer(reason="no"), (1, 0): Answer(True, 0.5, 9, 4), (2, 0): Answer(True, 0.5, 9, 7)}
+    sheet.answers |= {
+        (0, 0): MatrixAnswer(reason="no"),
+        (1, 0): MatrixAnswer(True, 0.5, 9, 4),
+        (2, 0): MatrixAnswer(True, 0.5, 9, 7),
+    }
     best, worst = (sheet.rows("", METRICS[2], Sorting(0, order)) for order in ("best first", "worst first"))
     assert best[:3] == [2, 1, 0]
     assert worst[:3] == [1, 2, 0]

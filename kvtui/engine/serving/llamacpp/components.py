@@ -14,7 +14,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     BUFFER_APART,
     WEIGHTS_APART,
-    Compared,
+    ComparedLog,
     Component,
     beside_prior,
     exact_count,
@@ -28,7 +28,7 @@ STATES = {"R": "RS buffer (R)", "S": "RS buffer (S)"}
 """The two recurrent states by their letters in the log; its ``layers`` count those without a state too."""
 
 
-def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
+def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog:
     """The components of ``log`` under ``scenario``, whatever device it runs on.
 
     Raises InputError when llama.cpp cannot serve the scenario, or the weights are unknown where they matter.
@@ -53,7 +53,7 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
     if log.words.get("v_dtype", scenario.kv_dtype) != log.options.get("kv_dtype", scenario.kv_dtype):
         notes.append(f"V is kept as {log.words['v_dtype']} and K as {log.options['kv_dtype']}: one format is planned")
     measured = Overheads("", printed_bytes(fullest), printed_bytes(busiest))
-    return Compared(serving, tuple(rows), measured, tuple(notes))
+    return ComparedLog(serving, tuple(rows), measured, tuple(notes))
 
 
 def _all_weights(scenario: Scenario) -> int | None:

@@ -12,7 +12,7 @@ from kvtui.engine.engines.result import Serving
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     BUFFER_APART,
-    Compared,
+    ComparedLog,
     Component,
     counted,
     exact_size,
@@ -25,7 +25,7 @@ from kvtui.engine.serving.sglang.serve import DUMMY_SLOTS
 POOL_APART = "the engine kept memory back besides, or was given the number of tokens or slots"
 
 
-def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
+def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog:
     """The components of ``log`` under ``scenario``; ``known_device`` says whether its device is more than a default.
 
     Raises InputError when SGLang cannot serve the scenario, or the weights are unknown where they matter.
@@ -56,7 +56,7 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
         non_torch=max(0, scenario.device.usable_bytes - before.bytes) if before is not None and known_device else None,
     )
     notes = () if rest is not None else ("the log does not say what was free before and after loading the weights",)
-    return Compared(found.at, tuple(rows), measured, notes)
+    return ComparedLog(found.at, tuple(rows), measured, notes)
 
 
 def _rest(log: BootLog, scenario: Scenario) -> Size | None:

@@ -19,7 +19,7 @@ from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     SAME_MEMORY,
-    Compared,
+    ComparedLog,
     Component,
     beside_prior,
     counted,
@@ -39,7 +39,7 @@ EQUATION = "requested − cache − weights − graphs"
 MUCH_OUTSIDE = 6 * GIB
 
 
-def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
+def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog:
     """The components of ``log`` under ``scenario``; ``known_device`` says whether its device is more than a default.
 
     Raises InputError when vLLM cannot serve the scenario, or the weights are unknown where they matter.
@@ -62,7 +62,7 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> Compared:
         *counted("state_slots", "slots of recurrent state", "slots", found, log, TOKENS_APART),
     ]
     measured, note, overheads = _overheads(log, scenario, known_device)
-    return Compared(found.at, (*rows, *overheads), measured, (note,) if note else ())
+    return ComparedLog(found.at, (*rows, *overheads), measured, (note,) if note else ())
 
 
 def _needed(serving: Serving, log: BootLog) -> Iterator[Component]:

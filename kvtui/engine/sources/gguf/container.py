@@ -52,7 +52,7 @@ MetadataValue = Scalar | bytes | tuple[Scalar, ...] | Skipped
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class StoredTensor:
     """One tensor: ``shape`` with the contiguous dimension first, ``bytes`` as stored (block scales included).
 
     A matrix of 4,096 inputs and 1,024 outputs has the shape (4096, 1024); as Q4_0, which stores 32 elements in 18
@@ -74,7 +74,7 @@ class Header:
     """
 
     metadata: dict[str, MetadataValue]
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[StoredTensor, ...]
     absent_bytes: int
 
 
@@ -254,7 +254,7 @@ def _parse(cursor: _HeaderReader) -> Header:
     return Header(metadata, tensors, absent)
 
 
-def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[Tensor, ...]:
+def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[StoredTensor, ...]:
     """The ``count`` entries of the tensor list. Raises MalformedError.
 
     The data lie one after the other, each padded to ``alignment``, so that every offset is known before it is read: a
@@ -263,7 +263,7 @@ def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[Tensor,
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     sizes = {int(kind): (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     expected = 0
     for _ in range(count):
         name = cursor.name("a tensor's name")
@@ -283,7 +283,7 @@ def _tensors(cursor: _HeaderReader, count: int, alignment: int) -> tuple[Tensor,
         offset = cursor.unsigned("Q")
         if offset != expected:
             raise MalformedError(f"the tensor {name} is at offset {offset:,} instead of {expected:,}")
-        tensors[name] = Tensor(name, shape, type_name, elements, -(-elements // block) * block_bytes)
+        tensors[name] = StoredTensor(name, shape, type_name, elements, -(-elements // block) * block_bytes)
         expected += _pad(tensors[name].bytes, alignment)
         if expected > MAX_BYTES:
             raise MalformedError(f"its tensors are larger than {MAX_BYTES:,} bytes")

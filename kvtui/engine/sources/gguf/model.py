@@ -17,7 +17,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Cache
 from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
-from kvtui.engine.sources.gguf.container import Header, Skipped, Tensor, read_header
+from kvtui.engine.sources.gguf.container import Header, Skipped, StoredTensor, read_header
 from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
 
 # blk.7.attn_q.weight → layer 7, attn_q.weight
@@ -97,7 +97,7 @@ def _no_architecture(keys: Keys) -> str:
     return "is missing"
 
 
-def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | None]:
+def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[StoredTensor], str | None]:
     """The model's file name without its ending, the tensors of all parts, and what is missing, if anything.
 
     A split file, ``split.count`` above 1, names its parts NAME-00001-of-00003.gguf and so on; the first has the
@@ -137,9 +137,9 @@ def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[Tensor], str | N
     return name[1], tensors, None
 
 
-def _blocks(shape: FileShape, tensors: Iterable[Tensor]) -> dict[int, list[tuple[str, Tensor]]]:
+def _blocks(shape: FileShape, tensors: Iterable[StoredTensor]) -> dict[int, list[tuple[str, StoredTensor]]]:
     """The tensors of each layer, with their names inside it. Raises InputError for a layer beyond block_count."""
-    blocks: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
+    blocks: dict[int, list[tuple[str, StoredTensor]]] = defaultdict(list)
     for tensor in tensors:
         found = _BLOCK.fullmatch(tensor.name)
         if found is None:
@@ -151,7 +151,7 @@ def _blocks(shape: FileShape, tensors: Iterable[Tensor]) -> dict[int, list[tuple
     return blocks
 
 
-def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, Tensor]]) -> Layer:
+def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: list[tuple[str, StoredTensor]]) -> Layer:
     """Layer ``index`` with its weights: those of routed experts apart, and the FFN elements that a token produces.
 
     A down projection's inputs are these elements: a token of a layer with 8 of 128 active experts of 768 and a shared
@@ -194,7 +194,7 @@ def _stated_width(shape: FileShape, index: int) -> int:
     return max(dense, active * expert)
 
 
-def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[Tensor]) -> _TensorSums:
+def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[StoredTensor]) -> _TensorSums:
     """All weights of the file, those that one token uses, and the bytes of all.
 
     A token uses no layer of ``mtp``, no expert it is not routed to, and one row of the per-layer embeddings (Gemma 3n
@@ -211,7 +211,7 @@ def _weights(shape: FileShape, layers: tuple[Layer, ...], tensors: Iterable[Tens
     return _TensorSums(total, active, sum(tensor.bytes for tensor in tensors))
 
 
-def _vocabulary(keys: Keys, tensors: Iterable[Tensor]) -> int | None:
+def _vocabulary(keys: Keys, tensors: Iterable[StoredTensor]) -> int | None:
     """Words of the vocabulary: as stated, else the tokenizer's, else the rows of the embeddings; None if unknown."""
     stated = keys.maybe(".vocab_size")
     if stated is not None:
