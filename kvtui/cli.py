@@ -7,11 +7,11 @@ input, 3 backend not available, 4 does not fit (with ``--check``), 130 interrupt
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 from kvtui.commands.known import do
-from kvtui.commands.narration import fail
+from kvtui.commands.narration import fail, say
+from kvtui.commands.streams import drop_output, open_streams
 from kvtui.engine.basis.errors import InputError
 
 TYPE_CHECKING = False
@@ -24,7 +24,10 @@ YOUNG_OBJECTS = 100_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what ``argv`` asks and return the exit code; wrong input is one line on stderr."""
+    """Do what ``argv`` asks and return the exit code; what is wrong is one line on stderr.
+
+    Raises BrokenPipeError when nobody reads stdout any more.
+    """
     try:
         return do(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
@@ -36,20 +39,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The console script: ``main`` with a quiet end on a closed pipe or an interrupt.
+    """The console script: ``main`` with streams that are there, and a quiet end on a closed pipe or an interrupt.
 
     Garbage is looked for less often than Python does by itself, since nearly all that a start makes is there to stay,
     and not at the very end, when all of it goes.
     """
     gc.set_threshold(YOUNG_OBJECTS)
+    open_streams()
+    code: object = 0
     try:
         code = main()
-        sys.stdout.flush()
+    except SystemExit as end:
+        code = end.code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except KeyboardInterrupt:
         code = INTERRUPTED
-    finally:
-        gc.freeze()
-    sys.exit(code)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        drop_output()
+        if not isinstance(error, BrokenPipeError) and code != FAILED:
+            say(f"output: {error.strerror or error}")
+            code = FAILED
+    gc.freeze()
+    raise SystemExit(code)

@@ -25,7 +25,7 @@ from kvtui.cases.protocol import Job
 from kvtui.cases.sweep import Sweep, repeat_of
 from kvtui.cases.table import ColumnValues, Measured, sharing, table_row, table_rows
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.files import read_limited, read_text, write_whole
 from kvtui.engine.basis.untrusted import plain
 
 SCHEMA = 1
@@ -33,6 +33,7 @@ OUT = "results"
 """The folder of runs where no other is named."""
 
 RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"
+MOST_ABOUT_BYTES, MOST_SAMPLE_BYTES = 2**28, 2**34
 
 
 @dataclass(frozen=True)
@@ -240,10 +241,12 @@ def _cut_torn_line(path: Path) -> None:
 def _read_about(folder: Path) -> ColumnValues:
     path = folder / RUN
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(read_text(path, MOST_ABOUT_BYTES))
     except FileNotFoundError:
         raise InputError(f"{plain(str(folder))}: not a run, {RUN} is missing") from None
     except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{plain(str(path))}: not JSON: {plain(str(error))}") from None
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise InputError(f"{plain(str(path))}: not a run of schema {SCHEMA}")
@@ -261,7 +264,7 @@ def _read_measured(path: Path, about: ColumnValues) -> list[Measured]:
     """
     keys = {key: Case.from_json(case).key for key, case in about["sweep"]["cases"].items()}
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_limited(path, MOST_SAMPLE_BYTES).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     found = {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS, TEXT_COLUMNS, ColumnValues, is_number
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
 from kvtui.output import csv as csv_
 
@@ -31,15 +32,9 @@ def write(rows: Iterable[ColumnValues], heading: bool = True) -> str:
 def read(path: Path) -> list[ColumnValues]:
     """The rows of the sweep in the file ``path``, every one under COLUMNS.
 
-    Raises InputError when it is not one, naming what is wrong, and OSError when it cannot be read.
+    Raises InputError when it is not one, or cannot be read, naming what is wrong, and FileNotFoundError.
     """
-    where = plain(str(path))
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{where}: too large for a sweep")
-    try:
-        return parse(path.read_text(encoding="utf-8-sig"), where)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not a CSV file: {plain(str(error))}") from None
+    return parse(read_text(path, MOST_BYTES), plain(str(path)))
 
 
 def parse(text: str, where: str) -> list[ColumnValues]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from kvtui.commands import streams
 from kvtui.commands.parser import COLORS, choose
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,14 +20,19 @@ FILE_CELLS, LEAST_CELLS = 80, 60
 class Answer:
     """The place of an answer by ``--output``, ``--color`` and ``--ascii``, and the look that suits it there.
 
-    A terminal gets its own width and colours; a file and a pipe get neither. Raises UnknownName for another WHEN of
-    ``--color``.
+    ``form`` is the format of the answer: "text" is for people, and any other is data, which is UTF-8 everywhere. A
+    terminal gets its own width and colours; a file and a pipe get neither. Raises UnknownName for another WHEN of
+    ``--color``, and InputError for an output that cannot be a file.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, form: str = "text") -> None:
         choose("color", args.color, COLORS)
-        self._color, self._ascii = args.color, args.ascii
+        self._color, self._ascii, self._data = args.color, args.ascii, form != "text"
         self.output: str | None = None if args.output == "-" else args.output
+        if self.output == "":
+            raise InputError("--output: needs the name of a file")
+        if self.output is not None and (os.path.basename(self.output) in {"", ".", ".."} or os.path.isdir(self.output)):
+            raise InputError(f"--output: '{plain(self.output)}' is a folder")
 
     @property
     def width(self) -> int:
@@ -40,27 +48,19 @@ class Answer:
         """Whether to add escape codes: as told, or for a terminal that did not ask for none."""
         if self._color != "auto":
             return bool(self._color == "always")
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        return self.output is None and not plain and sys.stdout.isatty()
+        refused = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return self.output is None and not refused and sys.stdout.isatty()
 
     @property
     def ascii_only(self) -> bool:
-        """Whether text must be ASCII: as told, or because stdout has no blocks in its encoding."""
-        if self._ascii or self.output is not None:
-            return bool(self._ascii)
-        try:
-            "█≈".encode(sys.stdout.encoding or "ascii")
-        except UnicodeEncodeError:
-            return True
-        return False
+        """Whether text must be ASCII: as told, or because stdout lacks the signs."""
+        return bool(self._ascii) or (self.output is None and not streams.has_signs())
 
     def write(self, text: str) -> None:
         """Write ``text`` to stdout, or to a file that appears whole or not at all. Raises OSError."""
         if self.output is None:
-            sys.stdout.write(text)
+            streams.put(text, data=self._data)
             return
-        from pathlib import Path
-
         from kvtui.engine.basis.files import write_whole
 
-        write_whole(Path(self.output), text)
+        write_whole(self.output, text)

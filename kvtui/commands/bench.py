@@ -29,7 +29,7 @@ from kvtui.commands.narration import say
 from kvtui.commands.parser import add_output, choose
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import parse_count, parse_tokens
-from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.basis.untrusted import plain, shell_word
 
 if TYPE_CHECKING:
     import argparse
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for options that are wrong or exclude each other, OSError when results cannot be stored.
     """
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     write, look = answer.write, TableStyle(answer.width, answer.color, answer.ascii_only)
     choose("format", args.format, table.FORMATS)
     size = args.size or "default"
@@ -126,7 +126,7 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
         if not args.sweep_only:
             _keep_figures(writer.folder)
     if interrupted:
-        again = f"kvtui bench --resume {plain(str(writer.folder), limit=400)} measures the rest"
+        again = f"kvtui bench --resume {shell_word(str(writer.folder))} measures the rest"
         say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
         return SIGNAL_CODES[signal.Signals(interrupted[0])]
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0

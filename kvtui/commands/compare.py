@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.report import compare
     from kvtui.report.document import document
 
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     if not args.others:
         raise InputError("compare: give at least two scenarios, separated by --")

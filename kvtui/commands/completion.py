@@ -21,7 +21,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Print the script that completes the words of ``parser``. Raises UnknownName for another shell."""
     import shtab
 
-    answer = Answer(args)
+    answer = Answer(args, args.completion)
     choose("shell", args.completion, SHELLS)
     answer.write(str(shtab.complete(parser, args.completion)) + "\n")
     return 0

@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is worth knowing. Raises UnknownName for a wrong format, OSError when it cannot be written."""
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     columns, rows = doctor()
     answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))

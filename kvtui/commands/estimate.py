@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError for options that are wrong, missing, or of another kind of estimate, and OSError when the answer
     cannot be written.
     """
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     choose("format", args.format, table.FORMATS)
     values = read_options(args.kind, vars(args))
     found = estimated(args.kind, values)

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.output import table
     from kvtui.report.listings import listing
 
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     columns, rows = listing(args.command, args.search)
     answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))

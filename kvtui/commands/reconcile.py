@@ -9,7 +9,6 @@ from kvtui.commands.answer import Answer
 from kvtui.commands.narration import say
 from kvtui.commands.parser import TABLE_FORMATS, add_scenario, add_table, choose
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.untrusted import plain
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.engine.sources.machines import check_name, save_profile
     from kvtui.report import reconcile as report
 
-    answer = Answer(args)
+    answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     if args.save_profile is not None:
         check_name(args.save_profile)
@@ -60,14 +59,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _boot_log(name: str) -> BootLog:
+    from kvtui.engine.basis.files import open_to_read, unreadable
     from kvtui.engine.reconcile.read_log import read_log
 
     if name == "-":
         return read_log(sys.stdin.buffer)
     try:
-        with open(name, "rb") as stream:
-            return read_log(stream)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"log: {plain(name)}: {plain(getattr(error, 'strerror', None) or str(error))}") from None
+        stream = open_to_read(name)
+    except (OSError, InputError) as error:
+        raise InputError(f"log: {unreadable(name, error) if isinstance(error, OSError) else error}") from None
+    with stream:
+        return read_log(stream)

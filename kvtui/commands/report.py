@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.report import render
     from kvtui.report.document import document
 
-    answer, form = Answer(args), args.report or "text"
+    form = args.report or "text"
+    answer = Answer(args, form)
     choose("report format", form, FORMATS)
     found = document(scenario_from(vars(args)))
     if form == "text":

@@ -8,6 +8,7 @@ from typing import Any
 
 from kvtui.cases import table_csv
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures import quality, sweep
 from kvtui.figures.csv import from_csv, is_figure
@@ -27,7 +28,10 @@ def read(path: Path) -> dict[str, Figure]:
     Raises InputError when it cannot be read, or there is nothing in it to draw.
     """
     shown = plain(str(path))
-    text = _text(path, shown)
+    try:
+        text = read_text(path, MOST_BYTES)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown}: {error.strerror}") from None
     if path.suffix.casefold() == ".json" or text.lstrip()[:1] == "{":
         figure = from_json(text, shown)
         return {figure.id: figure}
@@ -43,17 +47,6 @@ def read(path: Path) -> dict[str, Figure]:
         return {name: make(values) for name, make in makers.items()}
     figure = from_csv(heads, rows, path) if is_figure(heads) else from_table(heads, rows, path)
     return {figure.id: figure}
-
-
-def _text(path: Path, shown: str) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{shown}: larger than {MOST_BYTES // 2**20} MiB")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{shown}: not a text file") from None
-    except OSError as error:
-        raise InputError(f"{shown}: {error.strerror or 'cannot be read'}") from None
 
 
 def _trained(heads: Sequence[str]) -> Tables:

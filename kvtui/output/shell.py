@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len, chop_cells
+
+_ESCAPED = r"\$'(?:[^'\\]|\\.)*'"
+_WORD = re.compile(rf"""(?:{_ESCAPED}|'[^']*'|"[^"]*"|\\.|[^\s'"\\])+""")
+_SIGN = re.compile(r"\\[0-7]{3}|.")
 
 
 def shell_lines(command: str, cells: int) -> list[str]:
@@ -15,7 +20,7 @@ def shell_lines(command: str, cells: int) -> list[str]:
     next one, quoted piece by piece.
     """
     lines, current = [], ""
-    for group in _options(shlex.split(command), cells - 4):
+    for group in _options(_WORD.findall(command), cells - 4):
         joined = f"{current} {group}" if current else group
         if cell_len(joined) <= cells - 2:
             current = joined
@@ -31,9 +36,9 @@ def shell_lines(command: str, cells: int) -> list[str]:
 
 
 def _options(words: Sequence[str], cells: int) -> Iterator[str]:
-    """Quoted words, an option together with its value where both fit in ``cells``."""
+    """Quoted ``words``, an option together with its value where both fit in ``cells``."""
     pending = ""
-    for word in map(shlex.quote, words):
+    for word in words:
         if pending and not word.startswith("--") and cell_len(f"{pending} {word}") <= cells:
             yield f"{pending} {word}"
             pending = ""
@@ -49,6 +54,9 @@ def _options(words: Sequence[str], cells: int) -> Iterator[str]:
 
 def _pieces(quoted: str, cells: int) -> list[str]:
     """A shell word cut into pieces that leave two of ``cells`` for a break, each quoted on its own."""
+    if quoted.startswith("$'"):
+        signs, room = _SIGN.findall(quoted[2:-1]), (cells - 5) // 4
+        return [f"$'{''.join(signs[i : i + room])}'" for i in range(0, len(signs), room)]
     [word] = shlex.split(quoted)
     for room in (cells - 2, cells - 4, (cells - 4) // 5):
         pieces = [shlex.quote(piece) for piece in chop_cells(word, room)]

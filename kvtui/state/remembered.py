@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import state_dir
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
@@ -32,15 +32,9 @@ def read() -> Options:
     path = Path(state_dir()) / FILE
     where = plain(str(path), limit=400)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InputError(f"{where}: is larger than {MAX_FILE_BYTES // 2**20} MiB")
-        fields = Fields(loads(data.decode()), where)
+        fields = Fields(loads(read_text(path, MAX_FILE_BYTES)), where)
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {plain(error.strerror or str(error))}") from None
     except (ValueError, RecursionError) as error:
         raise error if isinstance(error, InputError) else InputError(f"{where}: {plain(str(error))}") from None
     found: dict[str, str | bool] = {}

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError, UnknownName
-from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import config_dir
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
@@ -80,7 +80,7 @@ def save(key: str, value: str) -> None:
     from tomli_w import dumps
 
     path = Path(config_dir()) / FILE
-    text = _text(path) if path.exists() else ""
+    text = read_text(path, MAX_FILE_BYTES) if path.exists() else ""
     wanted = _parsed(path, text) | {key: value}
     line = dumps({key: value})
     head, separator, tables = _before_tables(text)
@@ -105,7 +105,7 @@ def _read_file(path: Path, themes: Collection[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     where = plain(str(path), limit=400)
-    fields = Fields(_parsed(path, _text(path)), where)
+    fields = Fields(_parsed(path, read_text(path, MAX_FILE_BYTES)), where)
     readers: dict[str, Callable[[str], Any]] = {
         "theme": lambda key: _theme(f"{where}: {key}", fields.text(key), themes),
         "motion": lambda key: fields.choice(key, MOTIONS),
@@ -169,20 +169,6 @@ def _fps(where: str, text: str, themes: Collection[str]) -> int:
 
 
 _CHECKS: dict[str, Callable[[str, str, Collection[str]], Any]] = {"theme": _theme, "motion": _motion, "fps": _fps}
-
-
-def _text(path: Path) -> str:
-    where = plain(str(path), limit=400)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InputError(f"{where}: is larger than {MAX_FILE_BYTES // 2**20} MiB")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: is not UTF-8 text") from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {plain(error.strerror or str(error))}") from None
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def test_a_foreign_table_with_27_columns(tmp_path):
     [
         (CSV, b"", "column group is missing"),
         (CSV, b"a,b\n1,2\n", "column group is missing"),
-        (CSV, b"\xff\xfe\x00", "not a CSV file"),
+        (CSV, b"\xff\xfe\x00", "is not UTF-8 text"),
         (CSV, b'group,"label\n', "is missing"),
         (RUN, b"{", "not JSON"),
         (RUN, b"[" * 100_000, "not JSON"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,22 @@ from pathlib import Path
 import pytest
 
 from kvtui.cli import main
+from kvtui.commands.known import Line
+from kvtui.engine.picture.film import SPEEDS
 
 COMMAND = [sys.executable, "-m", "kvtui"]
+WIDE = {**os.environ, "COLUMNS": "70"}
+LLAMA = {
+    "model_type": "llama",
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14_336,
+    "vocab_size": 128_256,
+    "max_position_embeddings": 131_072,
+    "tie_word_embeddings": False,
+}
 
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -85,9 +100,10 @@ def test_output_file_appears_whole_or_not_at_all(tmp_path):
     assert run("--report", "html", "-o", str(target)).returncode == 0
     assert target.read_text().startswith("<!doctype html>")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    missing = run("--report", "-o", str(tmp_path / "no" / "such" / "file"))
+    missing = run("--report", "-o", str(tmp_path / "no\x1b]0;owned\x07\u202e" / "file"))
     assert missing.returncode == 1
     assert missing.stderr.count("\n") == 1
+    assert missing.stderr[:-1].isprintable()
 
 
 def test_no_colour_unless_a_terminal_or_forced():
@@ -131,7 +147,7 @@ def test_a_wrong_name_gets_the_nearest_right_one(capsys, words, expected):
         ("--tp", ("0", "3", "999999")),
         ("--lengths", ("", "1,,2", "0", "1;2", "-5")),
         ("--kv-pool", ("0", "5 potatoes", "nanGiB", "-1GiB")),
-        ("--gpu-memory-utilization", ("0", "1.1", "nan", "-0.5", "inf", "x")),
+        ("--gpu-memory-utilization", ("0", "1.1", "nan", "-0.5", "inf", "x", "1e-300", "5e-324", "1e-12")),
         ("--block-size", ("0", "1.5", "99999999")),
         ("--speculative-tokens", ("0", "-1")),
         ("--dtype", ("", "fp9", "\x1b[31mred")),
@@ -142,6 +158,40 @@ def test_a_wrong_name_gets_the_nearest_right_one(capsys, words, expected):
 def test_bad_values_are_one_line(capsys, option, values):
     for value in values:
         assert failure(capsys, "--report", option, value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("estimate", "x", "--tp", "4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui compare,"),
+        (("estimate", "x", "--tp=4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui compare,"),
+        (("bench", "--model", "x"), "--model: does not belong to kvtui bench, but to kvtui, kvtui compare,"),
+        (("compare", "--report", "--", "--pa"), "--report: does not belong to kvtui compare, but to kvtui"),
+        (("--groups", "moe"), "--groups: does not belong to kvtui, but to kvtui bench"),
+        (("--ascii", "doctor", "--pa"), "--pa: does not belong to kvtui doctor, but to kvtui, kvtui compare,"),
+        (("models", "--modle", "x"), "unknown option '--modle'"),
+        (("bench", "--sise", "fast"), "unknown option '--sise'; did you mean --size"),
+        (("models", "a", "b"), "unknown argument 'b'"),
+        (("modles",), "unknown command 'modles'; did you mean models?"),
+        (("compare", "--kv-dtype", "fp8", "--", "x"), "unknown argument 'x'"),
+    ],
+)
+def test_an_option_that_is_not_there_is_told_from_one_that_is_elsewhere(capsys, words, said):
+    assert said in failure(capsys, *words)
+
+
+def test_no_hint_names_the_word_itself(capsys):
+    """Every long option of one command, given to another that lacks it."""
+    line = Line()
+    line.whole()
+    options = {option for parser in (line.parser, *line.commands.values()) for option in parser.options()}
+    for name, parser in line.commands.items():
+        for option in sorted(options - set(parser.options()))[::7]:
+            assert f"mean {option}" not in failure(capsys, name, option, "1")
+
+
+def test_the_range_of_speeds_in_the_help_is_the_films():
+    assert f"{SPEEDS[0]:g} to {SPEEDS[-1]:g}" in Line().parser.format_help()
 
 
 def test_compare(capsys):
@@ -178,8 +228,6 @@ def test_the_reproducing_command_reproduces(capsys):
     words = ["--report", "json", "--model", "Gemma-3-27B", "--gpus", "2", "--batch", "3", "--pa", "--no-fa"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
-    import shlex
-
     again = shlex.split(found["scenario"]["command_line"])[1:]
     assert again[0] == "--report"
     assert main(["--report", "json", *again[1:]]) == 0
@@ -187,19 +235,34 @@ def test_the_reproducing_command_reproduces(capsys):
     assert repeated["memory"] == found["memory"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="such names are POSIX's")
+@pytest.mark.parametrize(
+    "name", ["a b'c\"d", "\x1b]0;owned\x07", "new\nline\t\\x41'", "\u202eevil", "\udcff", "$(id)`id`!"]
+)
+def test_the_reproducing_command_can_be_pasted_whatever_the_name(tmp_path, name):
+    """Pasted into a shell it gives the same report, and nothing of the name reaches the terminal as it is."""
+    path = os.path.join(tmp_path, name)
+    os.mkdir(path)
+    (tmp_path / name / "config.json").write_text(json.dumps(LLAMA))
+    kvtui = f'kvtui() {{ {shlex.quote(sys.executable)} -m kvtui "$@"; }}\n'
+
+    def shell(script: str) -> str:
+        done = subprocess.run(["bash", "-c", kvtui + script], capture_output=True, timeout=60, check=True, env=WIDE)
+        assert done.stderr == b""
+        return done.stdout.decode()
+
+    text = run("--report", "--model", path, "--kv-dtype", "fp8", env=WIDE).stdout
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+    pasted = text[text.index("\nkvtui --report") :]
+    assert shell(pasted) == text
+    found = json.loads(run("--report", "json", "--model", path).stdout)["scenario"]["command_line"]
+    assert json.loads(shell(f"{found.replace('--report', '--report json', 1)}\n"))["scenario"]["command_line"] == found
+    fenced = run("--report", "markdown", "--model", path).stdout
+    assert f"sh\n{found}\n```" in fenced
+
+
 def test_a_config_file_is_a_model(capsys, tmp_path):
-    config = {
-        "model_type": "llama",
-        "num_hidden_layers": 32,
-        "hidden_size": 4096,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "intermediate_size": 14_336,
-        "vocab_size": 128_256,
-        "max_position_embeddings": 131_072,
-        "tie_word_embeddings": False,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     for given in (tmp_path, tmp_path / "config.json"):
         assert main(["--report", "json", "--model", str(given)]) == 0
         found = json.loads(capsys.readouterr().out)

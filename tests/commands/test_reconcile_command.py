@@ -89,7 +89,7 @@ def test_an_output_file(tmp_path, capsys):
     ("words", "expected"),
     [
         (("no-such-file.log",), "no-such-file.log"),
-        ((str(LOGS),), "directory"),
+        ((str(LOGS),), "is not a regular file"),
         (("\udcff\x00",), "log:"),
         ((__file__,), "looked for"),
         ((MTP, "--model", "Lama-3.1-8B"), "Llama-3.1-8B"),

@@ -92,7 +92,7 @@ def test_broken_files_are_one_line_that_names_the_file(state, text, said):
 
 def test_a_folder_in_its_place(state):
     (state / remembered.FILE).mkdir(parents=True)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not a regular file"):
         remembered.read()
 
 

@@ -21,6 +21,7 @@ from functools import cache, lru_cache, partial
 from typing import Generic, NamedTuple, TypeVar
 
 from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.files import read_text, unreadable
 from kvtui.engine.basis.places import DATA, config_dir
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
@@ -134,7 +135,7 @@ class Catalogue(Generic[T]):
         return lambda: self._parse(chunk, self._file)[0][1]
 
     def _read_own(self, path: str) -> tuple[_Named[T], ...]:
-        read = self._parse(_read_limited(path), _shown(path))
+        read = self._parse(read_text(path, MAX_FILE_BYTES), _shown(path))
         return tuple(_Named(names, partial(_same, thing)) for names, thing in read)
 
     def _parse(self, text: str, where: str) -> list[tuple[tuple[str, ...], T]]:
@@ -212,31 +213,11 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{_shown(path)}: is not a regular file")
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read_limited(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{_shown(path)}: is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{_shown(path)}: line {line}: is not UTF-8 text") from None
-
-
 def _shown(path: str) -> str:
     return plain(path, limit=400)
-
-
-def _unreadable(path: str, error: Exception) -> InputError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return InputError(f"{_shown(path)}: cannot be read: {plain(reason)}")

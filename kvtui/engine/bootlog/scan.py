@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from kvtui.engine.basis.errors import InputError
+
 CHUNK_BYTES = 2**20
 MAX_LINE_BYTES = 2**16
 MAX_READ_BYTES = 4 * 2**20
+MAX_LOG_BYTES = 2**30
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?")
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -19,7 +22,8 @@ def lines(stream: BinaryIO, markers: Iterable[str]) -> Iterator[tuple[str, list[
     """The lines of ``stream`` that contain one of ``markers``, in order, each with the markers that it contains.
 
     They are without colours and cut to 64 KiB. A carriage return ends a line, as progress bars have it. UTF-16 with a
-    byte order mark is read as such. No more than 4 MiB of such lines are read in all.
+    byte order mark is read as such. No more than 4 MiB of such lines are read in all. Raises InputError for a stream of
+    more than 1 GiB, such as one without an end.
     """
     wanted = [(marker, marker.encode()) for marker in markers]
     left = MAX_READ_BYTES
@@ -53,7 +57,11 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     data = stream.read(CHUNK_BYTES)
     wide = _WIDE.get(data[:2])
     decoder = codecs.getincrementaldecoder(wide)("replace") if wide else None
+    seen = 0
     while data:
+        seen += len(data)
+        if seen > MAX_LOG_BYTES:
+            raise InputError(f"log: is larger than {MAX_LOG_BYTES // 2**30} GiB: give the part with the server's start")
         yield data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
         data = stream.read(CHUNK_BYTES)
 

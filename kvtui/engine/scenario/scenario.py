@@ -117,6 +117,9 @@ class Scenario:
                 raise InputError(f"{field}: {value:,} is out of range (1 to {most:,})")
         if self.bandwidth_gbs is not None and not 0 < self.bandwidth_gbs <= MAX_GBS:
             raise InputError(f"bandwidth: {self.bandwidth_gbs} GB/s is out of range (above 0, at most {MAX_GBS:,})")
+        usable = self.device.usable_bytes
+        if usable and not int(usable * self.memory_utilization):
+            raise InputError(f"gpu-memory-utilization: {self.memory_utilization:g} leaves not one byte of the device")
         if self.weight_dtype != FILE_WEIGHTS:
             weight_format(self.weight_dtype)
         elif self.model.weight_bytes is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import Engine, EngineDefaults, defaults
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import (
@@ -141,8 +142,6 @@ def value_at(scenario: object, field: str) -> Any:
 
 def command_line(scenario: Scenario) -> str:
     """The options that reproduce ``scenario``, quoted for a shell."""
-    from shlex import quote
-
     words = []
     for key, value in to_values(scenario).items():
         name = BY_KEY[key].name
@@ -152,7 +151,7 @@ def command_line(scenario: Scenario) -> str:
             case False:
                 words.append(f"--no-{name}")
             case text:
-                words += [f"--{name}", quote(text)]
+                words += [f"--{name}", shell_word(text)]
     return " ".join(words)
 
 

@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import open_to_read, unreadable
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import ModelSpec
 
@@ -70,10 +71,10 @@ def _read_path(path: Path, mode: int) -> ModelSpec:
 def _begins_as_gguf(path: Path) -> bool:
     """Whether it is a GGUF file under another name, as model stores that name files by their hash keep them."""
     try:
-        with path.open("rb") as file:
-            return file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
+        with open_to_read(path) as file:
+            return os.fstat(file.fileno()).st_size > 0 and file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
     except OSError as error:
-        raise InputError(f"model: {plain(str(path))}: {plain(error.strerror or str(error))}") from None
+        raise unreadable(path, error) from None
 
 
 def _in_folder(folder: Path) -> Path:

@@ -9,7 +9,7 @@ import os
 import re
 
 from kvtui.engine.basis.errors import InputError, UnknownName
-from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import config_dir
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import MAX_BYTES
@@ -63,13 +63,10 @@ def load_profile(name: str) -> Overheads:
     path = os.path.join(config_dir(), FOLDER, f"{name}.toml")
     where = plain(path, limit=400)
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        text = read_text(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise UnknownName("profile", name, profile_names()) from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {plain(error.strerror or str(error))}") from None
-    return _profile(name, Fields(_parsed(data, where), where))
+    return _profile(name, Fields(_parsed(text, where), where))
 
 
 def measured_for(name: str, engine: str) -> Overheads:
@@ -93,15 +90,11 @@ def _toml(profile: Overheads) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parsed(data: bytes, where: str) -> dict[str, object]:
+def _parsed(text: str, where: str) -> dict[str, object]:
     from tomllib import loads
 
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{where}: is larger than {MAX_FILE_BYTES // 2**10} KiB")
     try:
-        return loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: is not UTF-8 text") from None
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: {plain(str(error))}") from None
 

@@ -10,6 +10,7 @@ from kvtui.bench import store
 from kvtui.canvas.cells import fit
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens.bench.panels import machine_name
 from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
@@ -30,7 +31,7 @@ def stored_runs(out: Path) -> tuple[tuple[Path, ColumnValues], ...]:
     found = []
     for path in out.glob(f"*/{store.RUN}"):
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = json.loads(read_text(path, store.MOST_ABOUT_BYTES))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(about, dict) and about.get("schema") == store.SCHEMA:

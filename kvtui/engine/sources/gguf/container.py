@@ -15,7 +15,6 @@ before anything is read or kept, so a hostile header costs at most ``MAX_HEADER`
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from dataclasses import dataclass
 from math import prod
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import open_to_read, unreadable
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
 
@@ -89,26 +89,12 @@ def read_header(path: Path) -> Header:
     regular file.
     """
     try:
-        with _open_regular(path) as file:
+        with open_to_read(path) as file:
             return _parse(_HeaderReader(file, os.fstat(file.fileno()).st_size))
     except MalformedError as error:
         raise InputError(f"{plain(str(path))}: not a readable GGUF file: {plain(str(error), 200)}") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{plain(str(path))}: cannot be read: {plain(reason)}") from None
-
-
-def _open_regular(path: Path) -> BinaryIO:
-    """The file at ``path``, opened without waiting for a writer, as a named pipe would make it. Raises for a pipe."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise MalformedError("it is not a regular file")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 class _HeaderReader:

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import read_text, unreadable
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
@@ -296,43 +297,25 @@ def _mode(path: Path, missing: str) -> int:
     except FileNotFoundError:
         raise InputError(f"{_shown(path)}: {missing}") from None
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return InputError(f"{_shown(path)}: cannot be read: {plain(reason)}")
+        raise unreadable(path, error) from None
 
 
 def _read_object(path: Path, where: str, most: int) -> dict[str, object]:
     """The JSON object in the regular file at ``path`` of at most ``most`` bytes."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{where}: is not a regular file")
-        if found.st_size > most:
-            raise InputError(f"{where}: is larger than {most // 2**20} MiB")
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _unreadable(path, error) from None
-    if len(data) > most:
-        raise InputError(f"{where}: is larger than {most // 2**20} MiB")
-    return _parse(data, where)
+        return _parse(read_text(path, most), where)
+    except FileNotFoundError as error:
+        raise unreadable(path, error) from None
 
 
 class _NotJsonError(Exception):
     """What ``_parse`` reports of a value that the JSON module would let through."""
 
 
-def _parse(data: bytes, where: str) -> dict[str, object]:
+def _parse(text: str, where: str) -> dict[str, object]:
     """One JSON object. Infinity is let through, as released files have it in fields that do not matter here."""
     try:
-        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_constant)
-    except UnicodeDecodeError:
-        raise InputError(f"{where}: is not UTF-8 text") from None
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except RecursionError:
         raise InputError(f"{where}: is nested too deeply") from None
     except _NotJsonError as error:

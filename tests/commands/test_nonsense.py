@@ -1,0 +1,148 @@
+"""Any words to any command: an answer or one harmless line, never a traceback, a hang or a raw control character."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.cli import main
+from kvtui.commands.known import COMMANDS, Line
+from tests.paths import LOGS
+
+CODES = {0, 1, 2, 3, 4}
+CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+LOG = str(LOGS / "vllm-0.9-qwen3-235b-fp8-tp4.log")
+MEASURES = ["--list-groups", "--plot-only", "--compare"]
+PATHS = (".", "", "/", "..", "x/", "out.txt", "out.svg", "no/such", "\x1b]0;owned\x07", "\u202eevil", "a\0b", "x" * 300)
+
+
+def said(words: Sequence[str], folder: Path) -> tuple[object, str, str]:
+    """Exit code, stdout and stderr of ``words``, in ``folder``."""
+    out, err = StringIO(), StringIO()
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        try:
+            code: object = main(words)
+        except SystemExit as end:
+            code = end.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def check(words: Sequence[str], folder: Path) -> None:
+    code, out, err = said(words, folder)
+    assert code in CODES
+    assert not CONTROLS.search(err)
+    assert not CONTROLS.search(out)
+    if code == 2:
+        assert (out, err.count("\n")) == ("", 1)
+
+
+numbers = st.sampled_from(
+    ("0", "1", "2", "8", "-1", "1e-300", "1e300", "nan", "inf", "999999999999", "1.5", "4K", "1GiB")
+)
+names = st.sampled_from(("Qwen3-8B", "gemma-3-27b", "H100 SXM", "T4", "bf16", "fp8", "vllm", "llama.cpp", "mla"))
+nonsense = st.text(max_size=12).filter(lambda text: not text.startswith(("hf:", "-")))
+values = st.one_of(numbers, names, st.sampled_from(PATHS), nonsense)
+LINE = Line()
+LINE.whole()
+
+
+def lines(name: str) -> st.SearchStrategy[list[str]]:
+    """Lines of options that the command ``name`` has, with values that may be anything."""
+    parser = LINE.commands.get(name, LINE.parser)
+    taken = {"-h", "--help", "-V", "--version", "--out", "--resume", "--save-profile", "-o", "--output"}
+    options = st.sampled_from([option for option in parser.options() if option not in taken])
+    pairs = st.lists(st.one_of(st.tuples(options, values), st.tuples(options)), max_size=5)
+    return st.tuples(pairs, st.lists(values, max_size=1)).map(lambda both: [*sum(both[0], ()), *both[1]])
+
+
+@given(lines("").filter(lambda words: not words or words[0] not in COMMANDS))
+def test_any_report(tmp_path_factory, words):
+    check(["--report", *words], tmp_path_factory.mktemp("report"))
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"doctor", "plot"}))
+@given(st.data())
+def test_any_command(tmp_path_factory, name, data):
+    words = data.draw(lines(name))
+    first = {"bench": [data.draw(st.sampled_from(MEASURES))], "reconcile": [LOG]}.get(name, [])
+    check([name, *first, *words], tmp_path_factory.mktemp(name))
+
+
+@pytest.mark.parametrize("output", PATHS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--report"],
+        ["models"],
+        ["compare", "--", "--pa"],
+        ["estimate", "deltanet"],
+        ["estimate", "--plot", "deltanet"],
+        ["plot", "--figure", "frontier"],
+        ["reconcile", LOG],
+        ["bench", "--list-groups"],
+        ["--completion=bash"],
+    ],
+    ids=" ".join,
+)
+def test_any_output(tmp_path, words, output):
+    command, *rest = words
+    code, out, err = said([command, "-o", output, *rest], tmp_path)
+    wrong = output not in {"out.txt", "out.svg", "\x1b]0;owned\x07", "\u202eevil"}
+    endings = words[0] == "plot" and not output.endswith((".txt", ".svg"))
+    assert code == (2 if endings or output in {".", "", "/", "..", "x/"} else int(wrong))
+    assert (out, err.count("\n")) == ("", int(code != 0))
+    assert not CONTROLS.search(err)
+    assert all(not path.name.endswith(".partial") for path in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="FIFOs and devices of POSIX")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--report", "--model", "FIFO"],
+        ["--report", "--model", "FOLDER"],
+        ["--report", "--model", "/dev/zero"],
+        ["plot", "FIFO"],
+        ["plot", "FOLDER"],
+        ["plot", "/dev/zero"],
+        ["plot", "FIFO", "--list"],
+        ["reconcile", "FIFO"],
+        ["reconcile", "/dev/zero"],
+        ["reconcile", "/dev/tty"],
+        ["bench", "--plot-only", "--out", "FIFO"],
+        ["bench", "--plot-only", "--out", "FOLDER"],
+        ["bench", "--compare", "FIFO", "/dev/zero"],
+        ["--report", "--profile", "fifo", "--engine", "vllm"],
+        ["models"],
+    ],
+    ids=" ".join,
+)
+def test_what_never_comes_is_not_waited_for(tmp_path, words):
+    """FIFOs without a writer, and devices without an end, as every kind of input: one line, at once."""
+    config, folder = tmp_path / "config", tmp_path / "folder"
+    for path in (config / "profiles", folder):
+        path.mkdir(parents=True)
+    for fifo in ("config/profiles/fifo.toml", "config/models.toml", "folder/config.json", "folder/run.json", "fifo"):
+        os.mkfifo(tmp_path / fifo)
+    if words != ["models"]:
+        (config / "models.toml").unlink()
+    named = {"FIFO": str(tmp_path / "fifo"), "FOLDER": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "kvtui", *(named.get(word, word) for word in words)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "KVTUI_CONFIG_DIR": str(config)},
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
