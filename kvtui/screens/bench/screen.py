@@ -15,8 +15,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Resize
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import DataTable, OptionList, Static
 from textual.worker import get_current_worker
@@ -42,33 +40,30 @@ from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.bench.runs import RunPicker, stored_runs
 from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
 from kvtui.screens.bench.table import table_of
-from kvtui.state.host import Host, host_of
+from kvtui.screens.mode import ModeScreen
 from kvtui.state.session import Change, Session
 from kvtui.widgets.figure import FigureView
-from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.key_name import first_key
-from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import Line, PanelColumn, Section, choose
 
 LOOKS_PER_SECOND = 4
 FIGURE_SECONDS = 0.5
-LEAST_COLUMNS, LEAST_ROWS = 60, 18
 SHORT_ROWS = 34
 
 
-class BenchScreen(Screen[None]):
+class BenchScreen(ModeScreen):
     """Groups and progress at the left; the table of results and a figure at the right.
 
     ``state`` is all that is shown; ``show`` takes another. Runs are kept in the folder ``out``; ``worker`` starts
     another worker than this interpreter's.
     """
 
+    MODE = "bench"
     CSS_PATH = Path(__file__).with_name("bench.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings.BENCH
 
     def __init__(self, session: Session, *, out: Path | None = None, worker: Sequence[str] | None = None) -> None:
-        super().__init__(id="bench")
-        self.session = session
+        super().__init__(session)
         self.state = BenchState()
         self._out, self._worker = out or Path(store.OUT), worker
         self._benchmark: LiveRun | None = None
@@ -78,10 +73,8 @@ class BenchScreen(Screen[None]):
         self._figures_at = 0.0
         self._drawing_up: store.Stored | None = None
 
-    def compose(self) -> ComposeResult:
-        """The title, groups and words at the left, table and figure at the right, and the keys."""
-        yield ModeBar("bench")
-        yield Line(id="too-small")
+    def body(self) -> ComposeResult:
+        """The title, groups and words at the left, table and figure at the right."""
         yield Line(id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
@@ -94,34 +87,18 @@ class BenchScreen(Screen[None]):
                 yield Line(id="caption")
                 yield FigureView(id="plot")
                 yield PanelColumn(id="log")
-        yield KeyLine()
 
-    async def on_mount(self) -> None:
-        """Follow the session, and show the newest run there is."""
-        self._unsubscribe = self.session.subscribe(self._scenario_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self._restyle))
+    def on_mount(self) -> None:
+        """Show the newest run there is."""
         self._looking = self.set_interval(1 / LOOKS_PER_SECOND, self._look, pause=True)
-        await self.query_one(KeyLine).fill()
         self.query_one(GroupList).show(self.state.choice)
         self.query_one(ResultTable).focus()
         self.run_worker(self._find_runs, thread=True, exclusive=True, group="runs")
 
-    def on_unmount(self) -> None:
-        """Let go of the session."""
-        self._unsubscribe()
-
-    def on_resize(self, event: Resize) -> None:
-        """Choose what there is room for."""
-        small = event.size.width < LEAST_COLUMNS or event.size.height < LEAST_ROWS
-        self.set_class(small, "-too-small")
-        if small:
-            words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {event.size.width}x{event.size.height}"
-            self.query_one("#too-small", Line).show((Span(words),))
-        self.call_after_refresh(self.redraw)
-
     def on_screen_resume(self) -> None:
         """Show what came meanwhile."""
-        self.call_after_refresh(self._restyle)
+        self.call_after_refresh(self.redraw)
+        self.call_after_refresh(self.query_one(FigureView).draw)
 
     @property
     def command(self) -> str:
@@ -141,7 +118,7 @@ class BenchScreen(Screen[None]):
 
     def redraw(self) -> None:
         """Draw everything as it is now."""
-        if not self.is_mounted or self.has_class("-too-small"):
+        if not self.is_mounted or self.too_small:
             return
         for name in VIEWS:
             self.set_class(name == self.view, f"-view-{name}")
@@ -150,6 +127,10 @@ class BenchScreen(Screen[None]):
         self._draw_table()
         self._draw_words()
         self._draw_figure()
+
+    def scenario_changed(self, change: Change) -> None:
+        """The machine's panel says what the scenario's device could do."""
+        self._draw_words()
 
     def begin(self, writer: Callable[[], store.Writer]) -> None:
         """Begin the run that ``writer`` opens, and show it."""
@@ -163,7 +144,7 @@ class BenchScreen(Screen[None]):
     def action_run_benchmark(self) -> None:
         """Start what is chosen, or go on with the unfinished run that is shown."""
         if self.state.going:
-            self._tell("a benchmark is going on: p pauses it, c cancels it")
+            self.host.tell("a benchmark is going on: p pauses it, c cancels it")
             return
         if find_spec("jax") is None:
             self.app.notify(f"bench: {INSTALL}", severity="error", markup=False)
@@ -172,7 +153,7 @@ class BenchScreen(Screen[None]):
         if unfinished is not None:
             self.begin(partial(store.Writer.again, unfinished))
         elif not choice.sweep.jobs:
-            self._tell("no group is chosen: enter chooses the one under the cursor, a all of them")
+            self.host.tell("no group is chosen: enter chooses the one under the cursor, a all of them")
         else:
             self.begin(partial(store.Writer.begin, out, choice.sweep, {"kvtui": __version__, **choice.about()}))
 
@@ -180,7 +161,7 @@ class BenchScreen(Screen[None]):
         """Pause when the case under way has ended, or go on."""
         run = self._benchmark
         if run is None or not self.state.going:
-            self._tell("no benchmark is going on")
+            self.host.tell("no benchmark is going on")
         elif run.now.pausing or run.now.state == "paused":
             run.resume()
         else:
@@ -190,7 +171,7 @@ class BenchScreen(Screen[None]):
     def action_cancel_benchmark(self) -> None:
         """End the benchmark; what was measured stays."""
         if self._benchmark is None or not self.state.going:
-            self._tell("no benchmark is going on")
+            self.host.tell("no benchmark is going on")
         else:
             self._benchmark.cancel()
 
@@ -217,7 +198,7 @@ class BenchScreen(Screen[None]):
         """Ask which run to compare the one shown with."""
         run = self.state.run
         if run is None:
-            self._tell("open a run first, then another to compare it with")
+            self.host.tell("open a run first, then another to compare it with")
             return
         asked = f"compare {plain(run.folder.name)} with"
         self.host.open(RunPicker(asked, self._out, None, self._taking(states.compared)))
@@ -266,12 +247,12 @@ class BenchScreen(Screen[None]):
         try:
             if scenario.bandwidth_gbs is not None:
                 self.session.change(bandwidth_gbs=None)
-                self._tell(f"{scenario.device.name}: published bandwidth and priors again")
+                self.host.tell(f"{scenario.device.name}: published bandwidth and priors again")
             elif rate is None:
-                self._tell("nothing measured yet that a plan could use")
+                self.host.tell("nothing measured yet that a plan could use")
             else:
                 self.session.change(bandwidth_gbs=rounded(rate))
-                self._tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); b undoes it")
+                self.host.tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); b undoes it")
         except InputError as error:
             self.host.tell_error(error)
 
@@ -297,11 +278,6 @@ class BenchScreen(Screen[None]):
         """Sort by the column that was clicked; a second click turns the order."""
         self.show(replace(self.state, order=self.state.order.by(str(event.column_key.value))))
 
-    @on(PanelColumn.Clicked)
-    def click(self, event: PanelColumn.Clicked) -> None:
-        """Do what the clicked row says."""
-        self.run_worker(self.run_action(event.action), exclusive=False)
-
     @on(FigureView.Changed)
     def caption(self) -> None:
         """Say which of how many figures this is."""
@@ -317,19 +293,11 @@ class BenchScreen(Screen[None]):
         line.show((Span("─" * 2, Ink.FRAME), Span(f" {words} ", Ink.DIM), Span(fit(f" {keys} ", width), Ink.FAINT)))
 
     @property
-    def host(self) -> Host:
-        """The app."""
-        return host_of(self.app)
-
-    @property
     def _short(self) -> bool:
         return self.size.height < SHORT_ROWS
 
     def _key(self, action: str) -> str:
         return first_key(self.host, action)
-
-    def _tell(self, text: str) -> None:
-        self.app.notify(text, markup=False)
 
     def _choose(self, choice: Choice) -> None:
         """Take another choice, and show what it would measure unless something is going on."""
@@ -388,14 +356,7 @@ class BenchScreen(Screen[None]):
         if now.state == "failed":
             self.app.notify(now.message, title="benchmark failed", severity="error", markup=False)
         else:
-            self._tell(ended(now))
-
-    def _restyle(self) -> None:
-        self.redraw()
-        self.query_one(FigureView).draw()
-
-    def _scenario_changed(self, change: Change) -> None:
-        self._draw_words()
+            self.host.tell(ended(now))
 
     def _draw_title(self) -> None:
         line = self.query_one("#title", Line)

@@ -123,9 +123,7 @@ class Seen:
 
     @property
     def screen(self) -> BenchScreen:
-        found = self.app.get_screen("bench") if self.app.screen.id != "bench" else self.app.screen
-        assert isinstance(found, BenchScreen)
-        return found
+        return next(screen for screen in self.app._screen_stacks["bench"] if isinstance(screen, BenchScreen))
 
     @property
     def table(self) -> ResultTable:
