@@ -258,7 +258,10 @@ def test_numbers_of_any_size_are_an_answer_or_one_line(name, data):
         chosen = data.draw(st.sampled_from(numbers))
         lines[at] = lines[at][: chosen.start()] + data.draw(VALUES) + lines[at][chosen.end() :]
     found = or_one_line(lambda: of_text("\n".join(lines)))
-    assert found is None or all(row.observed is not None for row in found.rows)
+    rows = found.rows if found else ()
+    assert all(row.observed is not None for row in rows)
+    assert all((row.predicted is None) == (row.verdict == "unknown") for row in rows)
+    assert all(row.meaning for row in rows if row.verdict == "differs")
 
 
 @given(

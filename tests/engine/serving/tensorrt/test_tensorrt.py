@@ -17,6 +17,7 @@ from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario,
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.tensorrt.releases import KV_FORMATS
 from kvtui.engine.serving.tensorrt.serve import serve
+from tests.engine.serving.bounds import around
 
 H100 = find_device("H100 SXM")
 MODELS = all_models()
@@ -113,20 +114,14 @@ def test_pools_fill_the_memory_rounded_up_to_blocks(given):
     room = max(0, served.pool_bytes - sum(buffer.bytes for buffer in states))
     one_block_each = sum(1 + b.bytes * served.block_size // b.cells for b in pools if b.cells)
     assert sum(buffer.bytes for buffer in pools) <= room + one_block_each
-    if served.blocks is not None and served.bytes_per_block:
-        assert served.blocks * served.block_size == served.kv_cache_tokens
+    assert (served.blocks or 0) * served.block_size == served.kv_cache_tokens
 
 
 @given(scenarios())
 def test_max_context_is_the_last_that_fits(given):
     given = replace(given, kv_pool=given.kv_pool or 2**34)
-    served = serve(given)
-    if served.max_context is None:
-        return
-    if served.max_context:
-        assert serve(replace(given, context=served.max_context)).needed_bytes <= served.pool_bytes
-    longer = serve(replace(given, context=served.max_context + served.block_size))
-    assert longer.needed_bytes > served.pool_bytes
+    expected = around(serve(given).max_context)
+    assert {tokens: serve(replace(given, context=tokens)).fits for tokens in expected} == expected
 
 
 @given(scenarios(), st.integers(1, 2**18))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.engines.known import Engine, parse_engine, release
+from kvtui.engine.engines.known import Engine, parse_engine
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import partition, stages
@@ -128,14 +129,17 @@ def test_engines_that_are_not(text, said):
     assert "\x1b" not in str(caught.value)
 
 
-@given(st.text(max_size=30))
+MODEL, DEVICE = find_model("Llama-3.1-8B"), find_device("H100 SXM")
+RELEASES = st.from_regex(r"[vb]?[0-9]{1,3}(\.[0-9]{1,3}){0,3}([.+-]?[a-z][a-z0-9.+-]{0,9})?", fullmatch=True)
+
+
+@given(st.text(max_size=30) | RELEASES)
 def test_no_text_is_more_than_an_input_error(text):
-    for given_text in (text, f"vllm@{text}"):
-        try:
+    for given_text in (text, f"vllm@{text}", f"llama.cpp@{text}"):
+        with suppress(InputError):
             found = parse_engine(given_text)
-        except InputError:
-            continue
-        assert not found.version or release(found.version)
+            assert parse_engine(str(found)) == found
+            assert engine_defaults(found, MODEL, DEVICE)
 
 
 @pytest.mark.parametrize(
