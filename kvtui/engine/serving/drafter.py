@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kvtui.engine.model.caches import Attention, Latent
-from kvtui.engine.model.spec import Layer
-
-if TYPE_CHECKING:
-    from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.model.spec import CacheCounts, Layer, count_caches
+from kvtui.engine.planning.parts import stages
+from kvtui.engine.scenario.scenario import Scenario
 
 
 def draft_layers(scenario: Scenario) -> tuple[Layer, ...]:
@@ -21,3 +18,11 @@ def draft_layers(scenario: Scenario) -> tuple[Layer, ...]:
             if isinstance(cache, Attention | Latent) and cache.cap is None:
                 return (Layer((cache,)),) * count
     return ()
+
+
+def stage_caches(scenario: Scenario) -> list[CacheCounts]:
+    """The caches of each pipeline stage; an external drafter's are on the last, as MTP layers are."""
+    found = [stage.caches for stage in stages(scenario)]
+    if scenario.serving.draft_layers:
+        found[-1] += count_caches(draft_layers(scenario))
+    return found

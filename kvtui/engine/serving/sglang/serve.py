@@ -19,11 +19,11 @@ from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
-from kvtui.engine.model.spec import CacheCounts, count_caches
+from kvtui.engine.model.spec import CacheCounts
 from kvtui.engine.planning.parts import Stage, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.scenario.scenario import Layout, Scenario
-from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.drafter import stage_caches
 from kvtui.engine.serving.sglang.releases import by_size
 
 SWA_FULL_TOKENS_RATIO = Fraction(4, 5)
@@ -112,7 +112,7 @@ def serve(scenario: Scenario) -> Serving:
     Raises InputError when the weights are unknown where they matter.
     """
     found = []
-    for stage, layers in zip(stages(scenario), _stage_caches(scenario), strict=True):
+    for stage, layers in zip(stages(scenario), stage_caches(scenario), strict=True):
         rank, memory = RankTensors(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
         found.append((pools(rank, memory, scenario), rank, memory))
     sizes, rank, memory = min(found, key=lambda item: (not item[1].cell, item[0].tokens))
@@ -177,14 +177,6 @@ def _fraction(scenario: Scenario) -> Fraction:
     """The share of memory for weights and pools: the one chosen, or SGLang's own."""
     chosen = Fraction(str(scenario.memory_utilization))
     return chosen if chosen < 1 else mem_fraction_static(scenario.device, scenario.max_batched_tokens, scenario.layout)
-
-
-def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
-    """The caches of each stage; a drafter's share the last one's pool."""
-    trunk = [stage.caches for stage in stages(scenario)]
-    if scenario.serving.draft_layers:
-        trunk[-1] += count_caches(draft_layers(scenario))
-    return trunk
 
 
 def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[PoolTensor]:

@@ -18,11 +18,11 @@ from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Indexer, Latent
-from kvtui.engine.model.spec import CacheCounts, count_caches
+from kvtui.engine.model.spec import CacheCounts
 from kvtui.engine.planning.parts import Stage, activation_bytes, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.drafter import stage_caches
 
 FREE_MEMORY_FRACTION = Fraction(9, 10)
 """The LLM API's own share of free memory, for which a scenario's utilization of 1 stands."""
@@ -63,7 +63,7 @@ def serve(scenario: Scenario) -> Serving:
     block, context = _block(scenario), scenario.context
     running = scenario.serving.max_seqs or scenario.batch
     found = []
-    for stage, layers in zip(stages(scenario), _stage_caches(scenario), strict=True):
+    for stage, layers in zip(stages(scenario), stage_caches(scenario), strict=True):
         rank, memory = _rank(layers, scenario), _memory(scenario, stage)
         found.append((_longest(rank, memory, running, block, context), rank, memory))
     most_context, rank, memory = min(found, key=lambda item: MAX_TOKENS if item[0] is None else item[0])
@@ -124,14 +124,6 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
     chosen = Fraction(str(scenario.memory_utilization))
     free = max(0, scenario.device.usable_bytes - used.total)
     return int(free * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
-
-
-def _stage_caches(scenario: Scenario) -> list[CacheCounts]:
-    """The caches of each stage; a drafter's are on the last."""
-    trunk = [stage.caches for stage in stages(scenario)]
-    if scenario.serving.draft_layers:
-        trunk[-1] += count_caches(draft_layers(scenario))
-    return trunk
 
 
 def _rank(caches: CacheCounts, scenario: Scenario) -> RankWindows:
