@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kvtui.bench import store
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures import decode, sweep
+from kvtui.figures.catalogue import RunTable
 from kvtui.figures.figure import Figure
 
 
@@ -34,3 +36,21 @@ def read(folder: Path) -> dict[str, Figure]:
     if not figures:
         raise InputError(f"{shown}: no measured rows yet")
     return figures
+
+
+def measured(reads: RunTable, run: Path | None, out: Path) -> Any:
+    """What a figure that ``reads`` such a table is drawn from: of ``run``, or of the newest run of its kind in ``out``.
+
+    That is the run's rows, for "decode" its results by variant, and nothing where there is no such run. Raises
+    InputError for a run that cannot be read.
+    """
+    if run is None and reads in ("decode", "sweep"):
+        kinds = ((path, about.get("what") or "sweep") for path, about in store.runs_in(out))
+        run = next((path for path, kind in kinds if kind == reads), None)
+    if run is None:
+        return {} if reads == "decode" else []
+    try:
+        found = store.read(run)
+    except OSError as error:
+        raise InputError(f"run: {plain(str(run))}: {plain(error.strerror or str(error))}") from None
+    return decode.results_of(found.rows, found.measured) if reads == "decode" else found.rows

@@ -32,6 +32,8 @@ SCHEMA = 1
 OUT = "results"
 """The folder of runs where no other is named."""
 
+MOST_RUNS = 500
+
 RUN, CSV, SAMPLES = "run.json", "inference_sweep.csv", "samples.jsonl"
 MOST_ABOUT_BYTES, MOST_SAMPLE_BYTES = 2**28, 2**34
 
@@ -168,6 +170,20 @@ def find_run(path: Path, unfinished: bool = False) -> Path:
         if not unfinished or _read_about(run).get("finished") is None:
             return run
     raise InputError(f"{plain(str(path))}: no {'unfinished ' if unfinished else ''}run is there")
+
+
+def runs_in(out: Path) -> tuple[tuple[Path, ColumnValues], ...]:
+    """The folders of runs in ``out`` with their run.json, newest first; what cannot be read is left out."""
+    found = []
+    for path in out.glob(f"*/{RUN}"):
+        try:
+            about = json.loads(read_text(path, MOST_ABOUT_BYTES))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(about, dict) and about.get("schema") == SCHEMA:
+            found.append((path.parent, about))
+    found.sort(key=lambda run: (str(run[1].get("started")), run[0].name), reverse=True)
+    return tuple(found[:MOST_RUNS])
 
 
 def newest_of_each_kind(path: Path) -> tuple[Path, ...]:

@@ -1,8 +1,7 @@
-"""The stored runs: which there are, and the picker that chooses one."""
+"""The picker that chooses one of the stored runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +9,10 @@ from kvtui.bench import store
 from kvtui.canvas.cells import fit
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens.bench.panels import machine_name
 from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
 
-MOST_RUNS = 500
 COLUMNS = (
     Column("run", 20, right=False),
     Column("benchmark", 16),
@@ -26,25 +23,11 @@ COLUMNS = (
 )
 
 
-def stored_runs(out: Path) -> tuple[tuple[Path, ColumnValues], ...]:
-    """The folders of runs in ``out`` with their run.json, newest first; what cannot be read is left out."""
-    found = []
-    for path in out.glob(f"*/{store.RUN}"):
-        try:
-            about = json.loads(read_text(path, store.MOST_ABOUT_BYTES))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(about, dict) and about.get("schema") == store.SCHEMA:
-            found.append((path.parent, about))
-    found.sort(key=lambda run: (str(run[1].get("started")), run[0].name), reverse=True)
-    return tuple(found[:MOST_RUNS])
-
-
 class RunPicker(Picker):
     """Chooses one of the runs in ``out``, or reads the folder or CSV file that was typed; ``take`` gets its path."""
 
     def __init__(self, title: str, out: Path, current: Path | None, take: Callable[[Path], None]) -> None:
-        runs = {plain(path.name, limit=80): (path, about) for path, about in stored_runs(out)}
+        runs = {plain(path.name, limit=80): (path, about) for path, about in store.runs_in(out)}
 
         def typed(text: str) -> Callable[[], None]:
             path = Path(text).expanduser()

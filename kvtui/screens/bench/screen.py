@@ -37,7 +37,7 @@ from kvtui.screens.bench.groups import GroupList
 from kvtui.screens.bench.panels import INTRO, ended, log_rows, log_section, rounded, sections, title
 from kvtui.screens.bench.results import ResultTable
 from kvtui.screens.bench.run import LiveRun
-from kvtui.screens.bench.runs import RunPicker, stored_runs
+from kvtui.screens.bench.runs import RunPicker
 from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
 from kvtui.screens.bench.table import table_of
 from kvtui.screens.mode import ModeScreen
@@ -310,7 +310,7 @@ class BenchScreen(ModeScreen):
 
     def _find_runs(self) -> None:
         """In a thread: which runs there are, and the newest of them."""
-        runs = stored_runs(self._out)
+        runs = store.runs_in(self._out)
         newest: store.Stored | None = None
         for folder, _ in runs:
             try:
@@ -352,7 +352,7 @@ class BenchScreen(ModeScreen):
         assert now is not None
         assert self._looking is not None
         self._looking.pause()
-        self.state = replace(self.state, runs=stored_runs(self._out))
+        self.state = replace(self.state, runs=store.runs_in(self._out))
         if now.state == "failed":
             self.app.notify(now.message, title="benchmark failed", severity="error", markup=False)
         else:

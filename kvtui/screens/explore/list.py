@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widgets.option_list import Option
 
 from kvtui.figures.catalogue import ENTRIES, CatalogueFigure
+from kvtui.screens.explore.state import matching
 from kvtui.widgets.options import Options
 
 HEADINGS = {
@@ -30,8 +31,7 @@ class FigureList(Options):
 
     def fill(self, query: str, current: CatalogueFigure | None = None) -> None:
         """List the figures that have all words of ``query``, and go to ``current`` if it is among them."""
-        words = query.casefold().split()
-        found = [entry for entry in ENTRIES if all(word in _text(entry) for word in words)]
+        found = matching(query)
         self.clear_options()
         for group, entries in groupby(found, lambda entry: entry.group):
             self.add_option(Option(Content.styled(HEADINGS.get(group, group), "$foreground-muted"), disabled=True))
@@ -40,10 +40,6 @@ class FigureList(Options):
         if found:
             chosen = current if current in found else found[0]
             self.highlighted = self.get_option_index(chosen.id)
-
-
-def _text(entry: CatalogueFigure) -> str:
-    return f"{entry.id} {entry.title} {entry.question} {entry.group}".casefold()
 
 
 def _prompt(entry: CatalogueFigure) -> Content:

@@ -160,7 +160,7 @@ def test_parameters_are_checked_and_drawn():
 def test_more_models_are_drawn_too():
     async def body(seen: Seen) -> None:
         await seen.show("kv-context")
-        seen.screen._add_model(find_model("gemma-3-27b"))
+        seen.screen.add_model(find_model("gemma-3-27b"))
         await seen.until(lambda: "gemma-3-27b" in seen.text())
         assert seen.screen.command.endswith("--beside gemma-3-27b")
         await seen.pilot.press("O")
