@@ -36,6 +36,12 @@ def host_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[
     return tuple((name, a.get(name), b.get(name)) for name in HOST_FIELDS if a.get(name) != b.get(name))
 
 
+def machine_name(host: Mapping[str, Any]) -> str:
+    """The processor or accelerator that measured; empty if it is not said."""
+    name = host.get("cpu_model") if host.get("platform") == "cpu" else host.get("device_kind")
+    return plain(str(name or ""), limit=60)
+
+
 def cpu_model() -> str:
     """The processor's own name, else the name of its architecture."""
     return plain(_cpuinfo().get("model name") or platform.processor() or platform.machine())

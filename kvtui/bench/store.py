@@ -159,12 +159,17 @@ def read(path: Path) -> Stored:
     return Stored(path, {}, table_csv.read(table), [])
 
 
+def is_run(path: Path) -> bool:
+    """Whether ``path`` is a run's folder or a file, and not a folder of runs."""
+    return path.is_file() or (path / RUN).is_file() or (path / CSV).is_file()
+
+
 def find_run(path: Path, unfinished: bool = False) -> Path:
     """``path`` itself when it is a run or a CSV file, else the newest run in it, or the newest ``unfinished`` one.
 
     Raises InputError when there is none.
     """
-    if _is_run(path):
+    if is_run(path):
         return path
     for run in _newest_first(path):
         if not unfinished or _read_about(run).get("finished") is None:
@@ -191,7 +196,7 @@ def newest_of_each_kind(path: Path) -> tuple[Path, ...]:
 
     The newer comes first. Raises InputError when there is none.
     """
-    if _is_run(path):
+    if is_run(path):
         return (path,)
     found: dict[object, Path] = {}
     for run in _newest_first(path):
@@ -204,10 +209,6 @@ def newest_of_each_kind(path: Path) -> tuple[Path, ...]:
 def now() -> str:
     """The local time with its zone, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _is_run(path: Path) -> bool:
-    return path.is_file() or (path / RUN).is_file() or (path / CSV).is_file()
 
 
 def _newest_first(path: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from kvtui.bench.host import machine_name
 from kvtui.bench.rate import Rate, offered, probed, reached
 from kvtui.bench.store import Stored
 from kvtui.canvas.cells import InkRow, Span
@@ -148,12 +149,6 @@ def machine_section(run: Stored, scenario: Scenario, width: int, key: str) -> Se
         rows.append(row)
         actions.append("bandwidth")
     return Section("machine", rows, rank=2, actions=actions)
-
-
-def machine_name(host: Mapping[str, Any]) -> str:
-    """The processor or accelerator that measured; empty if it is not said."""
-    name = host.get("cpu_model") if host.get("platform") == "cpu" else host.get("device_kind")
-    return plain(str(name or ""), limit=60)
 
 
 def rounded(rate: Rate) -> float:

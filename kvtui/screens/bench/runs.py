@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kvtui.bench import store
+from kvtui.bench.host import machine_name
 from kvtui.canvas.cells import fit
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.screens.bench.panels import machine_name
 from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
 
 COLUMNS = (
