@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Cache, Indexer, Latent
-from kvtui.engine.model.spec import Layer
 from kvtui.engine.model.tensors import Tensors, copied, divided, narrow, vector, wide
-from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers
+from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers, predicting
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, Config
 from kvtui.engine.sources.hf.shape import DEEPSEEK, Body, FeedForward, Mixer, Traits
@@ -172,7 +171,8 @@ def deepseek_v4(config: Config) -> Body:
     norms = (*parameters.norms(hidden, 2), *_hyper_connections(hidden, streams))
     collapse = copied("vector", streams, streams * hidden), vector("vector", streams + 1)
     outside = (*parameters.norms(hidden), *collapse)
-    predicts = tuple(Layer(kept) for kept in extra)
+    around = (*norms, *parameters.prediction(hidden), *collapse)
+    predicts = tuple(predicting(Mixer(kept, weights[0]), blocks[-1], around) for kept in extra)
     return Body(mixers, blocks, norms, outside, predicts)
 
 

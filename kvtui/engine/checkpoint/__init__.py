@@ -1,0 +1,1 @@
+"""How weights are stored: formats as recipes per tensor, and the bytes they come to in files and on devices."""

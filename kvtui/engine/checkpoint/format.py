@@ -1,0 +1,75 @@
+"""A checkpoint format: a recipe that says for every tensor of a model how it is stored.
+
+The families of recipes are Hugging Face's quantisation methods (``checkpoint.hf``) and, beside them, those of GGUF file
+types; both make values of this one type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from kvtui.engine.checkpoint.encoding import Encoding
+from kvtui.engine.model.tensors import Role, Tensor
+
+Part = Literal["outside", "layer", "mtp"]
+"""Where a tensor lies: in no layer, in one of the model's, or in a multi-token-prediction layer."""
+
+
+class Place(NamedTuple):
+    """A tensor's place in a model; ``layer`` counts from 0, prediction layers after all others."""
+
+    part: Part
+    layer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InLayers:
+    """Whether a place is in one of the model's layers with these ``numbers``."""
+
+    numbers: frozenset[int]
+
+    def __call__(self, role: Role, place: Place) -> bool:
+        """Whatever the role."""
+        return place.part == "layer" and place.layer in self.numbers
+
+
+class Rule(NamedTuple):
+    """Tensors of ``roles`` (None: all) in ``parts`` are stored in this ``encoding``, if ``named`` says so where given.
+
+    ``named`` is asked with role and place. A row that is no whole number of groups does not match a rule that says
+    ``whole``.
+    """
+
+    encoding: Encoding
+    roles: frozenset[Role] | None
+    parts: frozenset[Part] = frozenset({"outside", "layer"})
+    named: Callable[[Role, Place], bool] | None = None
+    whole: bool = False
+
+    def applies(self, tensor: Tensor, place: Place) -> bool:
+        """Whether ``tensor`` at ``place`` is one of those meant."""
+        if (self.roles is not None and tensor.role not in self.roles) or place.part not in self.parts:
+            return False
+        if self.whole and not self.encoding.fits(tensor.columns):
+            return False
+        return self.named is None or self.named(tensor.role, place)
+
+
+@dataclass(frozen=True)
+class CheckpointFormat:
+    """How weights are stored: the first of ``rules`` that applies to a tensor, or ``plain``.
+
+    ``meaning`` is one sentence for people. ``by_layer`` says that a rule tells layers apart by their number.
+    """
+
+    name: str
+    meaning: str
+    plain: Encoding
+    rules: tuple[Rule, ...] = ()
+    by_layer: bool = False
+
+    def encoding(self, tensor: Tensor, place: Place) -> Encoding:
+        """How ``tensor`` at ``place`` is stored."""
+        return next((rule.encoding for rule in self.rules if rule.applies(tensor, place)), self.plain)

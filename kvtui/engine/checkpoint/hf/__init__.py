@@ -1,0 +1,1 @@
+"""Checkpoint formats of Hugging Face files: quantisation methods, and the modules that each leaves alone."""

@@ -1,0 +1,105 @@
+"""A model's weights in a checkpoint format: every tensor, how it is stored, and what that takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.checkpoint.encoding import Encoding
+from kvtui.engine.checkpoint.format import CheckpointFormat, Part, Place
+from kvtui.engine.model.parameters import lump
+from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model.tensors import Tensor, weight_count
+
+_LUMPS = frozenset({"other", "tower"})
+_USUAL = 4096
+
+
+def tensor_bytes(tensor: Tensor, encoding: Encoding) -> int:
+    """Bytes of ``tensor`` in ``encoding``; weights known by number only are taken for matrices of 4096 × 4096."""
+    if tensor.role in _LUMPS:
+        return -(-tensor.parameters * encoding.bytes(_USUAL, _USUAL) // _USUAL**2)
+    return tensor.number * encoding.bytes(tensor.rows, tensor.columns)
+
+
+class Stored(NamedTuple):
+    """``copies`` equal tensors of the same ``part`` of a model, and how each is stored."""
+
+    tensor: Tensor
+    part: Part
+    copies: int
+    encoding: Encoding
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all copies in the file."""
+        return self.copies * tensor_bytes(self.tensor, self.encoding)
+
+
+def placed(model: ModelSpec) -> Iterator[tuple[Tensor, Place]]:
+    """Every tensor of ``model`` with its place; routed experts as one tensor with their number.
+
+    Where the total is stated and not counted from a shape, what the known tensors lack of it has the role "other".
+    Raises InputError when nothing says how many weights there are.
+    """
+    if model.parameters is None:
+        raise InputError(f"model: the weights of {model.name} are unknown")
+    known = weight_count(model.outside)
+    for tensor in model.outside:
+        yield tensor, Place("outside")
+    for index, layer in enumerate(model.layers):
+        known += layer.total_parameters or 0
+        for tensor in _tensors(layer):
+            yield tensor, Place("layer", index)
+    for tensor in lump("other", model.parameters - known):
+        yield tensor, Place("outside")
+    for index, layer in enumerate(model.mtp, len(model.layers)):
+        for tensor in _tensors(layer):
+            yield tensor, Place("mtp", index)
+
+
+@lru_cache(maxsize=64)
+def stored(model: ModelSpec, form: CheckpointFormat, layers: range | None = None) -> tuple[Stored, ...]:
+    """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``placed`` does.
+
+    ``layers`` are those of a pipeline stage, None all of them.
+    """
+    copies: Counter[tuple[Tensor, Part, Encoding]] = Counter()
+    seen: dict[tuple[Tensor, Place], Encoding] = {}
+    tied = all(tensor.role != "head" for tensor in model.outside)
+    for tensor, place in placed(model):
+        if layers is not None and not _in_stage(tensor, place, layers, len(model.layers), tied):
+            continue
+        alike = (tensor, place if form.by_layer else Place(place.part))
+        if alike not in seen:
+            seen[alike] = form.encoding(*alike)
+        copies[tensor, place.part, seen[alike]] += 1
+    return tuple(Stored(tensor, part, count, encoding) for (tensor, part, encoding), count in copies.items())
+
+
+def file_bytes(model: ModelSpec, form: CheckpointFormat) -> int:
+    """Bytes of all tensors in the checkpoint's files, prediction layers and towers included, as far as known."""
+    return sum(one.bytes for one in stored(model, form))
+
+
+def _in_stage(tensor: Tensor, place: Place, layers: range, total: int, tied: bool) -> bool:
+    first, last = layers.start == 0, layers.stop == total
+    match place.part:
+        case "layer":
+            return place.layer in layers
+        case "mtp":
+            return last
+        case "outside":
+            if tensor.role == "embedding":
+                return first or (tied and last)
+            return first if tensor.role == "tower" else last
+
+
+def _tensors(layer: Layer) -> Iterator[Tensor]:
+    yield from layer.tensors or ()
+    if layer.experts is not None:
+        for tensor in layer.experts.tensors:
+            yield tensor._replace(number=tensor.number * layer.experts.total)
