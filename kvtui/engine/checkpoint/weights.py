@@ -73,10 +73,11 @@ def stored(model: ModelSpec, form: CheckpointFormat, layers: range | None = None
     for tensor, place in placed(model):
         if layers is not None and not _in_stage(tensor, place, layers, len(model.layers), tied):
             continue
-        alike = (tensor, place if form.by_layer else Place(place.part))
+        here = _spread(tensor, layers, len(model.layers)) if layers and tensor.role == "other" else tensor
+        alike = (here, place if form.by_layer else Place(place.part))
         if alike not in seen:
             seen[alike] = form.encoding(*alike)
-        copies[tensor, place.part, seen[alike]] += 1
+        copies[here, place.part, seen[alike]] += 1
     return tuple(Stored(tensor, part, count, encoding) for (tensor, part, encoding), count in copies.items())
 
 
@@ -93,9 +94,20 @@ def _in_stage(tensor: Tensor, place: Place, layers: range, total: int, tied: boo
         case "mtp":
             return last
         case "outside":
-            if tensor.role == "embedding":
-                return first or (tied and last)
-            return first if tensor.role == "tower" else last
+            match tensor.role:
+                case "embedding":
+                    return first or (tied and last)
+                case "tower":
+                    return first
+                case "other":
+                    return True
+            return last
+
+
+def _spread(tensor: Tensor, layers: range, total: int) -> Tensor:
+    """A stage's even share of weights that lie in no one knows which layer."""
+    before, after = (tensor.columns * end // total for end in (layers.start, layers.stop))
+    return tensor._replace(columns=after - before)
 
 
 def _tensors(layer: Layer) -> Iterator[Tensor]:

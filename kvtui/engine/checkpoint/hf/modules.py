@@ -233,8 +233,12 @@ def _matches(role: Role, place: Place, pattern: Regex) -> bool:
 
 
 def _names(role: Role, place: Place, pattern: Regex) -> Iterator[str]:
-    """Whole names that ``pattern`` may mean; prefixes that it does not mention are as good as the usual one."""
+    """Whole names that ``pattern`` may mean; prefixes that it does not mention are as good as the usual one.
+
+    Any spelling will do, but for a pattern that says what a name must not contain: there only the usual one.
+    """
+    spelled = list(_spelled(role, place))
     for prefix, word in _PREFIXES.items():
         if word in pattern.pattern:
-            for path in _spelled(role, place):
+            for path in spelled[:1] if "(?!" in pattern.pattern else spelled:
                 yield prefix + path
