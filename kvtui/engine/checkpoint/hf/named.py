@@ -20,7 +20,6 @@ from kvtui.engine.model.tensors import Role
 
 Maker = Callable[[ModelSpec, str], CheckpointFormat]
 Grouped = Callable[[int], Encoding]
-Numbered = Callable[[str, Fraction, int | None], CheckpointFormat]
 
 _GROUP = re.compile(r"(.+)-g([1-9][0-9]{0,4})")
 _BPW = re.compile(r"(exl[23])-([1-9](?:\.[0-9]{1,3})?)bpw")
