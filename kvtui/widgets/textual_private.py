@@ -42,7 +42,8 @@ def begin_with_theme(app: App[Any], name: str) -> None:
 def knows_styles(screen: Screen[Any], app: App[Any]) -> None:
     """Say that a new ``screen`` will be styled by the style sheets of now.
 
-    Textual takes every screen that is shown for the first time for one with old styles, and styles it twice.
+    Textual takes the screen of a mode that is shown for the first time for one with old styles, and then parses all
+    style sheets and styles everything again.
     """
     screen._css_update_count = app._css_update_count
 

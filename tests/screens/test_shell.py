@@ -31,6 +31,7 @@ from kvtui.state import keys
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings, load
 from kvtui.state.themes import theme_names
+from tests.screens.seen import said_by, text_of
 from tests.screens.stand_in import ShellApp, StandIn
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
@@ -48,12 +49,6 @@ def drive(script: Script, size: tuple[int, int] = (120, 36), settings: Settings 
             await script(app, pilot)
 
     asyncio.run(run())
-
-
-def shown(app: ShellApp) -> str:
-    """What is on screen, as text."""
-    strips = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
@@ -74,11 +69,6 @@ async def press(app: ShellApp, pilot: Pilot[None], *names: str) -> None:
 async def type_text(app: ShellApp, pilot: Pilot[None], text: str) -> None:
     app.screen.query_one(Input).value = text
     await pilot.pause()
-
-
-def said(app: ShellApp) -> str:
-    """All notifications so far."""
-    return "\n".join(notification.message for notification in app._notifications)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -126,7 +116,7 @@ def test_the_model_picker_searches_moves_and_takes(size):
         second = table.get_row_at(table.cursor_row)[0].plain
         assert second != first
         await press(app, pilot, "enter")
-        assert isinstance(app.screen, StandIn)
+        await until(pilot, lambda: isinstance(app.screen, StandIn))
         assert app.session.scenario.model.name == second
 
     drive(script, size)
@@ -162,7 +152,7 @@ def test_the_device_picker_finds_by_vendor_and_closes_without_a_change():
         await type_text(app, pilot, "nothing like this")
         assert table.row_count == 0
         await press(app, pilot, "down", "pageup", "enter")
-        assert "nothing of that name" in shown(app)
+        assert "nothing of that name" in text_of(app)
         await press(app, pilot, "escape")
         assert app.session.scenario is before
 
@@ -189,7 +179,7 @@ def test_a_path_typed_into_the_model_picker(tmp_path):
         await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
         await type_text(app, pilot, str(tmp_path / "no.json"))
         await press(app, pilot, "enter")
-        await until(pilot, lambda: "no such file" in shown(app))
+        await until(pilot, lambda: "no such file" in text_of(app))
         await type_text(app, pilot, str(path))
         await press(app, pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, StandIn))
@@ -204,13 +194,13 @@ def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
         await press(app, pilot, "c")
         assert isinstance(app.screen, PromptScreen)
         await type_text(app, pilot, "1Q")
-        assert "'1Q' is not a token count" in shown(app)
+        assert "'1Q' is not a token count" in text_of(app)
         await press(app, pilot, "enter")
         assert isinstance(app.screen, PromptScreen)
         await type_text(app, pilot, "1M")
-        assert "1,048,576 tokens" in shown(app)
+        assert "1,048,576 tokens" in text_of(app)
         await press(app, pilot, "enter")
-        assert isinstance(app.screen, StandIn)
+        await until(pilot, lambda: isinstance(app.screen, StandIn))
         assert app.session.scenario.context == 2**20
 
     drive(script)
@@ -220,8 +210,8 @@ def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
 def test_no_line_of_the_help_is_broken(width):
     async def script(app, pilot):
         await press(app, pilot, "question_mark")
-        await until(pilot, lambda: "play or pause" in shown(app))
-        lines = [line for line in shown(app).splitlines() if "│" in line]
+        await until(pilot, lambda: "play or pause" in text_of(app))
+        lines = [line for line in text_of(app).splitlines() if "│" in line]
         for key in keys.of_mode("memory"):
             assert any(f" {key.text} " in line for line in lines), key.text
 
@@ -247,7 +237,7 @@ def test_the_help_lists_every_binding():
     async def script(app, pilot):
         await press(app, pilot, "f1")
         assert isinstance(app.screen, HelpScreen)
-        text = shown(app)
+        text = text_of(app)
         for key in keys.of_mode("memory"):
             assert key.text in text
             for name in keys.keys_of(key, {}):
@@ -277,7 +267,7 @@ def test_keys_inside_windows_can_be_remapped():
             await press(app, pilot, "f4")
             await until(pilot, lambda: isinstance(app.screen, StandIn))
         await press(app, pilot, "m")
-        assert "f4 close" in shown(app)
+        assert "f4 close" in text_of(app)
         table = app.screen.query_one(DataTable)
         await until(pilot, lambda: table.row_count)
         row = table.cursor_row
@@ -296,10 +286,10 @@ def test_explanations_open_at_the_number_asked_about():
         app.push_screen(ExplainScreen(app.session, "max_context"))
         await pilot.pause()
         await pilot.pause()
-        assert "max context" in shown(app)
+        assert "max context" in text_of(app)
         app.pop_screen()
         await press(app, pilot, "e")
-        text = shown(app)
+        text = text_of(app)
         assert "weights" in text
         assert f"{app.session.plan.total.weights:,} B" in text
         assert "max context" not in text
@@ -326,7 +316,7 @@ def test_export_writes_every_kind_of_file(tmp_path, monkeypatch):
                     assert json.loads(text)["memory"]["weights_bytes"] == app.session.plan.total.weights
                 case _:
                     assert "Llama-3.1-8B" in text
-            assert str(path) in said(app)
+            assert str(path) in said_by(app)
         assert len(list(tmp_path.iterdir())) == len(FORMS)
 
     drive(script)
@@ -341,10 +331,10 @@ def test_export_asks_before_it_replaces_a_file(tmp_path, monkeypatch):
         await press(app, pilot, "x")
         await press(app, pilot, "enter")
         assert path.read_text() == "mine"
-        assert "exists" in shown(app)
+        assert "exists" in text_of(app)
         await type_text(app, pilot, "other/place.svg")
         await press(app, pilot, "enter")
-        assert "not saved" in shown(app)
+        assert "not saved" in text_of(app)
         await type_text(app, pilot, path.name)
         await press(app, pilot, "enter")
         assert path.read_text() == "mine"
@@ -361,7 +351,7 @@ def test_copy_shows_and_copies_a_command_that_gives_the_scenario():
 
         from kvtui.commands.known import Line
 
-        assert app.clipboard in said(app)
+        assert app.clipboard in said_by(app)
         program, *words = shlex.split(app.clipboard)
         assert program == "kvtui"
         assert scenario_from(vars(Line().read(words))) == app.session.scenario
@@ -388,7 +378,7 @@ def test_what_gives_way_is_said():
     async def script(app, pilot):
         app.session.set_text("model", "Qwen2.5-7B")
         await pilot.pause()
-        assert "tp 4 × pp 2" in said(app)
+        assert "tp 4 × pp 2" in said_by(app)
 
     drive(script, tp="8")
 
@@ -424,7 +414,7 @@ def test_the_palette_sets_any_option_by_typing():
             await command(app, pilot, text)
             assert getattr(app.session.scenario, field) == expected
         await command(app, pilot, "context 1Q")
-        assert "'1Q' is not a token count" in said(app)
+        assert "'1Q' is not a token count" in said_by(app)
         assert app.session.scenario.context == 2**20
 
     drive(script)
@@ -573,7 +563,7 @@ def test_keys_can_be_remapped():
         assert isinstance(app.screen, ModelPicker)
         await press(app, pilot, "escape")
         await press(app, pilot, "question_mark")
-        assert "f6" in shown(app)
+        assert "f6" in text_of(app)
         await press(app, pilot, "escape")
         await press(app, pilot, "ctrl+k")
         assert isinstance(app.screen, Palette)
@@ -603,7 +593,7 @@ def test_papers_by_technique_with_those_at_work_marked(size):
 
 def test_a_mode_can_be_clicked():
     async def script(app, pilot):
-        line = shown(app).splitlines()[0]
+        line = text_of(app).splitlines()[0]
         await pilot.click("ModeBar", offset=(line.index("Papers"), 0))
         assert isinstance(app.screen, PapersScreen)
         await pilot.click("ModeBar", offset=(line.index("Memory"), 0))
@@ -640,7 +630,7 @@ def test_hostile_names_are_text(tmp_path, monkeypatch):
         app.screen.query_one(Input).value = "[@click=app.quit]x"
         await press(app, pilot, "enter")
         assert "[@click=app.quit]x" in {path.name for path in tmp_path.iterdir()}
-        assert "[@click=app.quit]x" in said(app)
+        assert "[@click=app.quit]x" in said_by(app)
 
     drive(script)
 

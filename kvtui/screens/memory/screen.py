@@ -17,11 +17,12 @@ from kvtui.canvas.memory import panels
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.picture.film import Playback, faster, slower
+from kvtui.engine.picture.film import faster, slower
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, link_of
-from kvtui.engine.saying.alerts import OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.saying.alerts import Alerts, Level, level, popup, remedy
 from kvtui.engine.saying.notices import Notice
 from kvtui.screens import bindings
+from kvtui.screens.memory.film import LUDICROUS_SPEED, Film
 from kvtui.screens.memory.picture import APOCALYPSE_TOKENS, Look, Picture
 from kvtui.screens.memory.sections import (
     control_sections,
@@ -42,12 +43,7 @@ from kvtui.widgets.textual_private import is_behind
 if TYPE_CHECKING:
     from kvtui.widgets.alert import Alert
 
-DEFAULT_SPEED = 50.0
-START_FRACTION = 0.01
-PHASES_PER_SECOND, MAPS_PER_SECOND, PANELS_PER_SECOND = 10, 5, 2
-SETTLE_SECONDS = 0.2
-REDUCED_STEPS = 16
-LUDICROUS_SPEED = 100.0
+SETTLE_SECONDS, ALERT_LOOKS_PER_SECOND = 0.2, 4
 NARROW_COLUMNS = 100
 TOO_BIG = {
     Level.MULTI_DEVICE: "does not fit",
@@ -75,19 +71,14 @@ class MemoryScreen(ScenarioActions, ModeScreen):
         super().__init__(session)
         self.settings, self.clock = settings, clock
         self.picture = Picture(session)
-        context, flash = session.scenario.context, session.scenario.flash_attention
-        self.playback = Playback(context, speed or DEFAULT_SPEED, slowed=flash)
-        self.playback = self.playback.scrubbed(clock(), int(context * START_FRACTION))
+        self.film = Film(session.scenario, clock, settings.motion, speed)
         self._play_at_start = play
         self._timer: Timer | None = None
         self._alerts = Alerts()
         self._alert: Alert | None = None
         self._alert_timer: Timer | None = None
-        self._announce_timer: Timer | None = None
         self._selected: int | None = None
         self._hovered: int | None = None
-        self._map_drawn = self._panels_drawn = self._watched = 0.0
-        self._last_tick: float | None = None
         self._drawer = self._debug = self._drawn = self._shown = self._settled = False
         self._together = True
 
@@ -104,7 +95,8 @@ class MemoryScreen(ScenarioActions, ModeScreen):
     def on_mount(self) -> None:
         """Follow the settings; start the film if that was asked for."""
         self.host.settings_changed.subscribe(self, self._settings_changed)
-        self._timer = self.set_interval(1 / max(1, self.settings.fps), self._tick, pause=True)
+        self._timer = self.set_interval(1 / max(1, self.settings.fps), self.tick, pause=True)
+        self._alert_timer = self.set_interval(1 / ALERT_LOOKS_PER_SECOND, self._announce, pause=True)
         if self._play_at_start:
             self.action_toggle_play()
 
@@ -148,13 +140,15 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def set_tokens(self, tokens: int) -> None:
         """Go to the position of ``tokens``."""
-        self._put(self.playback.scrubbed(self.clock(), tokens))
+        self.film.scrub(tokens)
+        self._run()
 
     def set_speed(self, speed: float) -> None:
         """Play at ``speed`` times the normal rate."""
-        if speed >= LUDICROUS_SPEED > self.playback.speed:
+        if speed >= LUDICROUS_SPEED > self.film.speed:
             self.host.tell("ludicrous speed: the stacks have gone plaid")
-        self._put(self.playback.with_speed(self.clock(), speed))
+        self.film.set_speed(speed)
+        self._run()
 
     def redraw(self) -> None:
         """Draw everything as it is now."""
@@ -162,37 +156,37 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def action_toggle_play(self) -> None:
         """Play or pause."""
-        if self.settings.motion == "none" and not self.playback.playing:
+        if self.film.toggle():
+            self._run()
+        else:
             self.host.tell("motion is off: the arrow keys step")
-            return
-        self.playback = self.playback.toggled(self.clock())
-        self._run()
 
     def action_step(self, steps: int) -> None:
         """Pause, and go some steps on or back."""
-        self._put(self.playback.stepped(self.clock(), steps))
+        self.film.step(steps)
+        self._run()
 
     def action_scrub_home(self) -> None:
         """To the empty cache."""
-        self._put(self.playback.scrubbed(self.clock(), 0))
+        self.set_tokens(0)
 
     def action_scrub_end(self) -> None:
         """To the full context, and stay there."""
-        self._put(self.playback.scrubbed(self.clock(), self.playback.limit, playing=False))
+        self.film.to_end()
+        self._run()
 
     def action_restart(self) -> None:
         """Play again from the start."""
-        restarted = self.playback.restarted(self.clock())
-        plays = restarted.playing or self.settings.motion == "none"
-        self._put(restarted if plays else restarted.toggled(self.clock()))
+        self.film.restart()
+        self._run()
 
     def action_faster(self) -> None:
         """The next speed."""
-        self.set_speed(faster(self.playback.speed))
+        self.set_speed(faster(self.film.speed))
 
     def action_slower(self) -> None:
         """The speed before."""
-        self.set_speed(slower(self.playback.speed))
+        self.set_speed(slower(self.film.speed))
 
     def action_toggle_debug(self) -> None:
         """Show or hide how the picture is drawn."""
@@ -247,7 +241,8 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def on_film_bar_scrubbed(self, message: FilmBar.Scrubbed) -> None:
         """Go where the user pointed."""
-        self._put(self.playback.scrubbed(self.clock(), message.fraction * self.playback.limit))
+        self.film.scrub_to(message.fraction)
+        self._run()
 
     def on_board_view_hovered(self, message: BoardView.Hovered) -> None:
         """Say what the bank or device under the mouse holds."""
@@ -272,10 +267,6 @@ class MemoryScreen(ScenarioActions, ModeScreen):
         """So does a click on it."""
         self._close_alert()
 
-    def _put(self, playback: Playback) -> None:
-        self.playback = playback
-        self._run()
-
     def _run(self) -> None:
         """Let the timer run exactly while the film does, and show where it stands."""
         self._hold(self.app.screen is not self)
@@ -284,21 +275,16 @@ class MemoryScreen(ScenarioActions, ModeScreen):
     def _hold(self, still: bool) -> None:
         if self._timer is None:
             return
-        if self.playback.playing and not still:
+        if self.film.playing and not still:
             self._timer.resume()
         else:
             self._timer.pause()
-            self._last_tick = None
+            self.film.hold()
 
     def scenario_changed(self, change: Change) -> None:
         """Let the film follow, say what it has outgrown, and draw."""
-        scenario, now = change.after, self.clock()
-        playback = self.playback.with_slowed(now, scenario.flash_attention)
-        if scenario.context != playback.limit:
-            playback = playback.with_limit(now, scenario.context)
-        if scenario.model is not change.before.model:
-            playback = playback.scrubbed(now, 0)
-        self.playback = playback
+        scenario = change.after
+        self.film.follow(change)
         self.query_one(BoardView).modules = scenario.device.memory.modules
         self._close_alert()
         self._alerts = self._alerts.renewed()
@@ -313,21 +299,27 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def _settings_changed(self, settings: Settings) -> None:
         self.settings = settings
-        if settings.motion == "none" and self.playback.playing:
-            self.playback = self.playback.toggled(self.clock())
+        self.film.set_motion(settings.motion)
         self._run()
 
     def _announce(self) -> None:
-        """Open the pop-up when the plan has outgrown a device, a node or a room; within the cool-down, after it."""
+        """Open the pop-up when the plan has outgrown a device, a node or a room; within the cool-down, after it.
+
+        Called again and again while the pop-up is open, which closes by itself, or waits for the cool-down to end.
+        """
         plan, now = self.session.plan, self.clock()
+        if self._alert is not None and not self._alerts.shows_popup(now):
+            self._close_alert()
         reached, shown_before = level(plan), self._alerts.last_shown_at
         self._alerts = self._alerts.observed(reached, now)
         notice = popup(plan)
         if notice is not None and self._alerts.last_shown_at != shown_before:
             self._open_alert(TOO_BIG[reached], notice, remedy(plan.scenario, self.session.capacity))
-        wait = self._alerts.wait(reached, now)
-        if wait is not None:
-            self._announce_timer = self._instead(self._announce_timer, wait, self._announce)
+        if self._alert_timer is not None:
+            if self._alert is not None or self._alerts.wait(reached, now) is not None:
+                self._alert_timer.resume()
+            else:
+                self._alert_timer.pause()
 
     def _open_alert(self, title: str, notice: Notice, advice: str) -> None:
         from kvtui.widgets.alert import Alert
@@ -335,7 +327,6 @@ class MemoryScreen(ScenarioActions, ModeScreen):
         self._take_alert_away()
         self._alert = Alert(title, notice.text, advice, notice.severity)
         self.mount(self._alert)
-        self._alert_timer = self._instead(self._alert_timer, OPEN_SECONDS, self._close_alert)
 
     def _close_alert(self) -> None:
         if self._take_alert_away():
@@ -347,60 +338,33 @@ class MemoryScreen(ScenarioActions, ModeScreen):
             alert.remove()
         return alert is not None
 
-    def _instead(self, timer: Timer | None, seconds: float, action: Callable[[], None]) -> Timer:
-        """A timer in place of the one before."""
-        if timer is not None:
-            timer.stop()
-        return self.set_timer(seconds, action)
-
-    def _tick(self) -> None:
-        if is_behind(self.app):
-            return
-        now, phase = self.clock(), int(self._watched * PHASES_PER_SECOND)
-        if self._last_tick is not None:
-            self._watched += min(0.25, now - self._last_tick)
-        self._last_tick = now
-        if int(self._watched * PHASES_PER_SECOND) != phase:
+    def tick(self) -> None:
+        """Let the film move on to the clock's time; left out while the terminal is still behind."""
+        if not is_behind(self.app) and self.film.tick():
             self._draw()
 
     def _draw(self, whole: bool = False) -> None:
         """Draw the board; now and then, or with ``whole``, the map of banks and the panels too."""
         if not self.is_mounted or self.too_small:
             return
-        now = self.clock()
         board = self.query_one(BoardView)
         if not board.size.width or not board.size.height:
             return
         self._drawn = True
-        if whole or now - self._map_drawn >= 1 / MAPS_PER_SECOND:
-            self._map_drawn = now
-            self.picture.move(self._position(now), board.board.banks)
-            self._draw_lines(now)
-        if whole or now - self._panels_drawn >= 1 / PANELS_PER_SECOND:
-            self._panels_drawn = now
+        due = self.film.due(whole)
+        if due.map:
+            self.picture.move(self.film.tokens, board.board.banks)
+            self._draw_lines()
+        if due.panels:
             self._draw_panels()
             if self._settled:
-                self._mark(now)
-        found = self._cluster
+                self._mark()
+        found, film = self._cluster, self.film
+        look = Look(film.watched, film.motion == "full", self._plain, film.ludicrous)
         if found is None:
-            board.show(self.picture.scene(self._look(now), self._selected))
+            board.show(self.picture.scene(look, self._selected))
         else:
-            board.show_cluster(self.picture.cluster_scene(self._look(now), found, *board.size, self._selected))
-
-    def _position(self, now: float) -> int:
-        tokens = self.playback.tokens(now)
-        if self.settings.motion == "full" or not self.playback.playing:
-            return tokens
-        return tokens * REDUCED_STEPS // self.playback.limit * self.playback.limit // REDUCED_STEPS
-
-    def _look(self, now: float) -> Look:
-        watched = self._watched
-        return Look(
-            now=watched,
-            moving=self.settings.motion == "full",
-            plain=self._plain,
-            ludicrous=self.playback.speed >= LUDICROUS_SPEED,
-        )
+            board.show_cluster(self.picture.cluster_scene(look, found, *board.size, self._selected))
 
     @property
     def _cluster(self) -> Cluster | None:
@@ -417,11 +381,11 @@ class MemoryScreen(ScenarioActions, ModeScreen):
     def _plain(self) -> bool:
         return self.host.canvas_depth == "none" or self.host.canvas_ascii
 
-    def _draw_lines(self, now: float) -> None:
+    def _draw_lines(self) -> None:
         view = self._view()
         title, film = self.query_one("#title", Line), self.query_one("#film", FilmBar)
         title.show(panels.title_bar(view, title.size.width))
-        film.show(self.playback.fraction(now))
+        film.show(self.film.fraction)
         self._draw_status()
 
     def _draw_status(self) -> None:
@@ -448,7 +412,7 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def _debug_words(self) -> str:
         board = self.query_one(BoardView)
-        rate = self.settings.fps if self.playback.playing else 0
+        rate = self.settings.fps if self.film.playing else 0
         return (
             f"fps {rate} · {board.dirty_rows} of {board.size.height} rows drawn, {board.dirty_bytes:,} bytes · "
             f"{board.board.banks:,} banks · {self.picture.allocation.parts.total:,} B used"
@@ -458,7 +422,7 @@ class MemoryScreen(ScenarioActions, ModeScreen):
         view = self._view()
         left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
         if left.inner_width and left.size.height:
-            reading = reading_sections(self.picture, self._watched, left.inner_width) if self._settled else ()
+            reading = reading_sections(self.picture, self.film.watched, left.inner_width) if self._settled else ()
             left.show(numbers_sections(view, left.inner_width, left.size.height) + reading)
         if right.inner_width and right.size.height:
             joined = self.picture.cluster
@@ -469,14 +433,14 @@ class MemoryScreen(ScenarioActions, ModeScreen):
             right.show(controls + room)
 
     def _view(self) -> MemoryView:
-        return self.picture.view(self.playback.playing, self.playback.speed)
+        return self.picture.view(self.film.playing, self.film.speed)
 
-    def _mark(self, now: float) -> None:
+    def _mark(self) -> None:
         """Say that the film has just passed 80 or 100 percent, where no pop-up says more."""
         used = self.picture.allocation.parts.total / max(1, self.session.plan.budget_per_device)
         self._alerts, passed = self._alerts.marked(used)
         for notice in passed:
-            if not self._alerts.shows_popup(now):
+            if not self._alerts.shows_popup(self.clock()):
                 critical = notice.severity == "critical"
                 self.app.notify(notice.text, severity="error" if critical else "warning", markup=False)
 

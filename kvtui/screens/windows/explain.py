@@ -26,7 +26,7 @@ class ExplainScreen(Window):
     def __init__(self, session: Session, about: str | None = None) -> None:
         super().__init__()
         self._session = session
-        self._about = about
+        self.about = about
 
     def compose(self) -> ComposeResult:
         """One block per number, to scroll through."""
@@ -41,7 +41,7 @@ class ExplainScreen(Window):
 
     def on_mount(self) -> None:
         """Go to what was asked about."""
-        about = self._about
+        about = self.about
         if about is None:
             return
         for explanation, block in zip(self._session.explanations, self.query(".explanation"), strict=True):

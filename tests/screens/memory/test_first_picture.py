@@ -21,6 +21,7 @@ from kvtui.state.themes import theme_names
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.panels import PanelColumn
 from tests.paths import ROOT
+from tests.screens.seen import text_of
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 
@@ -41,7 +42,7 @@ class Watched(KvtuiApp):
 
 
 def rows(app: KvtuiApp) -> list[str]:
-    return ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+    return text_of(app).split("\n")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,0 +1,248 @@
+"""What the app takes for granted of Textual's insides: each test fails when a release of Textual changes it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.command import CommandList
+from textual.css.stylesheet import Stylesheet
+from textual.drivers.linux_driver import LinuxDriver
+from textual.pilot import Pilot
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Input, Static
+from textual.widgets.option_list import Option
+
+from kvtui.widgets.ascii_filter import AsciiFilter
+from kvtui.widgets.textual_private import (
+    ClosesOnce,
+    PagedPalette,
+    ShownScreen,
+    add_filter,
+    begin_with_theme,
+    is_behind,
+    knows_styles,
+)
+from tests.screens.seen import said_by, text_of
+
+
+def drive(app: App[None], script: Callable[[Pilot[None]], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with app.run_test(size=(60, 12)) as pilot:
+            await pilot.pause()
+            await script(pilot)
+
+    asyncio.run(run())
+
+
+class Plain(App[None]):
+    """An app with a line of text."""
+
+    def compose(self) -> ComposeResult:
+        yield Static("√ ✓ ─")
+
+
+def test_a_filter_that_was_added_sees_every_line():
+    app = Plain()
+    add_filter(app, AsciiFilter())
+
+    async def script(pilot: Pilot[None]) -> None:
+        assert "✓" not in text_of(app)
+        assert "v" in text_of(app)
+
+    drive(app, script)
+
+
+def test_a_theme_from_the_beginning_is_as_if_it_had_been_set(monkeypatch):
+    parsed: list[Stylesheet] = []
+    reparse = Stylesheet.reparse
+    monkeypatch.setattr(Stylesheet, "reparse", lambda sheet: (parsed.append(sheet), reparse(sheet))[1])
+    colours = []
+    for begun in (True, False):
+        app = Plain()
+        if begun:
+            begin_with_theme(app, "nord")
+        else:
+            app.theme = "nord"
+
+        async def script(pilot: Pilot[None], app: App[None] = app) -> None:
+            colours.append((app.screen.styles.background, app.theme_variables, frozenset(app.classes)))
+
+        drive(app, script)
+        assert bool(parsed) != begun
+    assert colours[0] == colours[1]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_mode_whose_screen_knows_the_styles_parses_none(monkeypatch, known):
+    app = Plain()
+    parsed: list[Stylesheet] = []
+    reparse = Stylesheet.reparse
+    monkeypatch.setattr(Stylesheet, "reparse", lambda sheet: (parsed.append(sheet), reparse(sheet))[1])
+
+    def make() -> Screen[None]:
+        screen: Screen[None] = Screen()
+        if known:
+            knows_styles(screen, app)
+        return screen
+
+    async def script(pilot: Pilot[None]) -> None:
+        app.add_mode("other", make)
+        parsed.clear()
+        await app.switch_mode("other")
+        await pilot.pause()
+        assert bool(parsed) != known
+
+    drive(app, script)
+
+
+class Slow(io.StringIO):
+    """A terminal that takes what is written when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.free.wait(10)
+        return super().write(text)
+
+
+def test_the_queue_of_the_terminal_is_found():
+    from textual.drivers._writer_thread import WriterThread
+
+    async def body() -> None:
+        app = Plain()
+        driver = app._driver = LinuxDriver(app)
+        terminal = Slow()
+        driver._writer_thread = WriterThread(terminal)
+        driver._writer_thread.start()
+        assert not is_behind(app)
+        for _ in range(5):
+            driver.write("frame")
+        assert is_behind(app)
+        terminal.free.set()
+        driver._writer_thread.stop()
+        assert not is_behind(app)
+        assert terminal.getvalue() == "frame" * 5
+
+    asyncio.run(body())
+
+
+def test_drivers_without_a_queue_are_never_behind():
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        assert not is_behind(app)
+
+    drive(app, script)
+    assert not is_behind(Plain())
+
+
+class Looking(ShownScreen):
+    """Counts what was shown of it."""
+
+    times = 0
+
+    def compose(self) -> ComposeResult:
+        yield Static("here")
+
+    def shown(self) -> None:
+        self.times += 1
+
+
+def test_a_screen_hears_what_is_shown_of_it_and_draws_nothing_in_a_batch():
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        screen = Looking()
+        await app.push_screen(screen)
+        await pilot.pause()
+        assert screen.times
+        with app.batch_update():
+            before = screen.times
+            screen.query_one(Static).update("there")
+            await pilot.pause()
+            assert screen.times == before
+        await pilot.pause()
+        await pilot.pause()
+        assert screen.times > before
+        assert "there" in text_of(app)
+
+    drive(app, script)
+
+
+class Asking(ModalScreen[None], ClosesOnce):
+    """Says what was submitted, and closes."""
+
+    def compose(self) -> ComposeResult:
+        yield Input()
+
+    def on_input_submitted(self) -> None:
+        self.app.notify("submitted")
+        self.dismiss()
+
+
+def test_a_window_closes_once_and_hears_nothing_afterwards():
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        home = app.screen
+        await app.push_screen(Asking())
+        await pilot.pause()
+        for _ in range(3):
+            app.simulate_key("enter")
+        await pilot.pause()
+        await pilot.pause()
+        assert app.screen is home
+        assert said_by(app) == "submitted"
+
+    drive(app, script)
+
+
+def test_a_window_closes_before_it_is_there_and_below_another():
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        home, below, above = app.screen, Asking(), Asking()
+        hasty = Asking()
+        app.push_screen(hasty)
+        hasty.dismiss()
+        await pilot.pause()
+        await pilot.pause()
+        assert app.screen is home
+        await app.push_screen(below)
+        await app.push_screen(above)
+        below.dismiss()
+        await pilot.pause()
+        assert app.screen is above
+        above.dismiss()
+        await pilot.pause()
+        await pilot.pause()
+        assert app.screen is home
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize("action", ["page_up", "page_down"])
+def test_the_list_of_a_palette_stays_where_it_is_while_it_has_no_room(action):
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        palette = PagedPalette()
+        await app.push_screen(palette)
+        await pilot.pause()
+        found = palette.query_one(CommandList)
+        found.add_options([Option("one"), Option("two")])
+        found.highlighted = 1
+        found.styles.height = 0
+        await pilot.pause()
+        assert not found.scrollable_content_region
+        await palette.run_action(f"command_list('{action}')")
+        assert found.highlighted == 1
+
+    drive(app, script)
