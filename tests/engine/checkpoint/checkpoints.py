@@ -1,4 +1,8 @@
-"""Released checkpoints: the model each is of, and what its config.json says of the quantisation."""
+"""Models of released checkpoints, and quantisation configs in the form that their producers write.
+
+The fields are those of the methods. The lists of modules are written down from what is known of each producer's recipe;
+they are not copies of the released files.
+"""
 
 from __future__ import annotations
 

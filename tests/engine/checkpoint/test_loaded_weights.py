@@ -23,7 +23,12 @@ QWEN25_72B_PADDED = released(
     num_key_value_heads=8,
 )
 
-# "Model loading took" of vLLM's logs in GiB: model, format, tensor parallelism, logged, and what else was loaded or not
+# "Model loading took" of vLLM's logs in GiB: model, format, tensor parallelism, logged, what else was loaded or not.
+# Whether the DeepSeek-V4 servers had loaded prediction layers is not stated; without them tp 4 is 2.4 % too light.
+# Not explained, and not here: Qwen2.5-7B-AWQ 5.29 (1.9 % more: remainders of the allocator), gemma-4-26B-A4B NVFP4
+# 15.67 (2.4 % more), gpt-oss-20b tp 2 5.66 (16 % less), Llama-3.1-70B fp8 tp 2 32.89 (2.8 % less), Qwen3.6-27B NVFP4
+# tp 4 6.89 and Qwen3-Next W4A16 tp 2 22.53 (which modules stay in 16 bits is not known), Qwen3-235B-FP8 tp 4 with
+# expert parallelism over 8 27.72 (3.3 % less).
 LOADED: list[tuple[ModelSpec, str, int, float, dict[str, Any]]] = [
     (model("Llama-3.1-8B"), "bf16", 1, 14.99, {}),
     (model("Llama-3.1-8B"), "bf16", 2, 7.51, {}),
@@ -80,8 +85,9 @@ def test_a_rank_holds_what_the_log_says(
     assert held(model, form, tp, **what) == pytest.approx(logged * GIB, rel=ALLOWED)
 
 
-# Logs that say more than the weights, and what that is: rotary tables of cosines and sines (positions × dimensions in
-# 16 bits) which count as loaded, and kernels that pad.
+# Logs that say more than the weights, and what that would be: rotary tables of cosines and sines (positions ×
+# dimensions in 16 bits) which count as loaded, and kernels that pad. The numbers agree; that these are the causes is
+# inferred, but for gpt-oss, whose padded sizes are known.
 LOADED_WITH_MORE: list[tuple[ModelSpec, str, int, float, int, str]] = [
     (model("gemma-3-4b"), "bf16", 1, 8.58, 2 * 256 * (8 * 131_072 + 131_072), "tables of 8 × 131,072 and 131,072"),
     (model("gemma-3-12b"), "bf16", 1, 23.31, 2 * 256 * (8 * 131_072 + 131_072), "tables of 8 × 131,072 and 131,072"),
@@ -109,7 +115,7 @@ LOADED_WITH_MORE: list[tuple[ModelSpec, str, int, float, int, str]] = [
     ("model", "form", "tp", "logged", "more"),
     [pytest.param(*row[:5], id=f"{row[0].name}: {row[5]}") for row in LOADED_WITH_MORE],
 )
-def test_what_the_log_says_beyond_the_weights_is_known(
+def test_what_the_log_says_beyond_the_weights_has_a_likely_cause(
     model: ModelSpec, form: str, tp: int, logged: float, more: int
 ) -> None:
     assert held(model, form, tp) != pytest.approx(logged * GIB, rel=ALLOWED)

@@ -1,4 +1,4 @@
-"""Names of modules in quantisation configs: paths, globs and patterns of released files."""
+"""Names of modules in quantisation configs: paths, globs and patterns as files have them."""
 
 from __future__ import annotations
 

@@ -67,9 +67,10 @@ def nvfp4(group: int = 16) -> Encoding:
 
 
 def mxfp4(group: int = 32) -> Encoding:
-    """MXFP4: a shared exponent of 8 bits per 32 elements. Engines' kernels take rows of a multiple of 256 elements.
+    """MXFP4: a shared exponent of 8 bits per 32 elements.
 
-    A gpt-oss expert has rows of 2,880, which are held as 3,072.
+    Engines' kernels pad rows, taken here as to a multiple of 256 elements: gpt-oss's rows of 2,880 are held as 3,072.
+    That is inferred from a log (gpt-oss-120b, 64.38 GiB with Triton kernels, 64.55 so); Marlin's pad otherwise.
     """
     return Encoding(4, (1, group), 8, loaded=Encoding(4, (1, group), 8, step=MXFP4_KERNEL_STEP))
 

@@ -100,7 +100,8 @@ def nvfp4(model: ModelSpec, name: str) -> CheckpointFormat:
     """NVFP4 as NVIDIA's modelopt makes it.
 
     Of hybrids of Mamba-2 and experts it leaves attention, the Mamba layers before attention layers, and the projections
-    to and from the experts' size in 16 bits (Nemotron-3).
+    to and from the experts' size in 16 bits (Nemotron-3). That the Mamba layers do is inferred: without them the
+    published 18.01 GiB of a 30B checkpoint are missed by 1.8 %, with them by 0.1 %, as is a log of 18.03.
     """
     meaning = "NVFP4 as NVIDIA's modelopt makes it, an fp8 scale per 16 elements"
     mamba = {at for at, layer in enumerate(model.layers) if any(cache.kind == "mamba2" for cache in layer.caches)}
