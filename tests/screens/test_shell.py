@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 from textual.keys import format_key
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, OptionList
+from textual.widgets import DataTable, Input, OptionList, Static
 
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.saying.papers import all_papers
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.sources.load import load_model
 from kvtui.screens.papers.screen import PapersScreen
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import FORMS, ExportScreen, default_name
@@ -613,24 +615,34 @@ def test_hostile_names_are_text(tmp_path, monkeypatch):
     folder = tmp_path / "[red]x[" / "b"
     folder.mkdir(parents=True)
 
+    def hint(app):
+        return str(app.screen.query_one(".hint", Static).content)
+
     async def script(app, pilot):
+        home = app.screen
         await press(app, pilot, "m")
-        await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
+        await until(pilot, lambda: any(table.row_count for table in app.screen.query(DataTable)))
         for text in ("[red]x[/", "\x1b[31m", "[@click=app.quit]x[/]", str(folder)):
+            with pytest.raises(InputError) as wrong:
+                load_model(text)
             await type_text(app, pilot, text)
             await press(app, pilot, "enter")
-            await pilot.pause(0.05)
+            await until(pilot, lambda said=str(wrong.value): hint(app) == said)
             assert isinstance(app.screen, ModelPicker)
         await press(app, pilot, "escape")
+        await until(pilot, lambda: app.screen is home)
         await press(app, pilot, "x")
+        await until(pilot, lambda: app.screen.query(Input))
         for text in ("~nobody/x", "no/such/folder", "\x00", "a" * 5000, "", ".", "/"):
             app.screen.query_one(Input).value = text
+            await until(pilot, lambda: hint(app).startswith("in "))
             await press(app, pilot, "enter")
+            await until(pilot, lambda: hint(app).startswith(("not saved: ", "give the file a name")))
             assert isinstance(app.screen, ExportScreen)
         app.screen.query_one(Input).value = "[@click=app.quit]x"
         await press(app, pilot, "enter")
+        await until(pilot, lambda: "[@click=app.quit]x" in said_by(app))
         assert "[@click=app.quit]x" in {path.name for path in tmp_path.iterdir()}
-        assert "[@click=app.quit]x" in said_by(app)
 
     drive(script)
 

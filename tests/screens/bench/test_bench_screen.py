@@ -146,6 +146,8 @@ class Seen:
         return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
     def column(self, key: str) -> list[str]:
+        if key not in self.table.columns:
+            return []
         return [str(self.table.get_cell(row.key, key)).strip() for row in self.table.ordered_rows]
 
     async def start(self, asked: Sweep) -> LiveRun:
@@ -180,17 +182,17 @@ def test_before_the_first_run_the_screen_explains_and_predicts(tmp_path):
         assert "predicted by the planner" in text
         assert "sweep fast · predicted, not measured" in text
         assert "30 rows, 16 different cases" in text
-        assert seen.table.row_count == 30
+        await seen.until(lambda: seen.table.row_count == 30)
         assert set(seen.column("mark")) == {"·"}
         await seen.keys("z")
-        assert seen.screen.state.choice.size == "default"
-        assert seen.table.row_count == len(Choice(size="default").sweep.rows)
+        await seen.until(lambda: seen.screen.state.choice.size == "default")
+        await seen.until(lambda: seen.table.row_count == len(Choice(size="default").sweep.rows))
         await seen.keys("a")
-        assert seen.table.row_count == 0
+        await seen.until(lambda: seen.table.row_count == 0)
         await seen.keys("r")
         assert seen.app.benchmark is None
         await seen.keys("d")
-        assert seen.table.row_count == 4
+        await seen.until(lambda: seen.table.row_count == 4)
 
     bench(tmp_path, body)
 
@@ -202,7 +204,7 @@ def test_a_real_run_shows_its_rows_draws_figures_and_is_kept(tmp_path):
         await seen.until(lambda: run.now.over)
         await seen.until(lambda: "✓" in seen.column("mark")[0])
         assert run.now.state == "finished"
-        assert seen.column("mark") == ["✓", "✓"]
+        await seen.until(lambda: seen.column("mark") == ["✓", "✓"])
         assert all(cell.endswith("=") for cell in seen.column("kv"))
         assert all(float(cell.rstrip("×").replace(",", "")) > 0 for cell in seen.column("floor"))
         found = store.read(run.now.folder)
@@ -257,7 +259,7 @@ def test_pausing_holds_after_the_case_and_r_goes_on_with_an_unfinished_run(tmp_p
         await seen.keys("c")
         await seen.until(lambda: isinstance(seen.screen.state.shown, Opened))
         assert len(store.read(run.now.folder).measured) == 3
-        assert "unfinished" in seen.text()
+        await seen.until(lambda: "unfinished" in seen.text())
         let_through(gate, 3)
         await seen.keys("r")
         again = seen.app.benchmark
@@ -276,13 +278,14 @@ def test_a_killed_worker_is_reported_and_the_run_goes_on(tmp_path):
         run = await seen.start(sweep_of(13, 1, 15))
         await seen.until(lambda: isinstance(seen.screen.state.shown, Opened))
         assert run.now.state == "finished"
-        assert seen.column("mark") == ["✗", "✓", "✗"]
+        await seen.until(lambda: seen.column("mark") == ["✗", "✓", "✗"])
         seen.table.move_cursor(row=0)
         await seen.pilot.pause()
-        assert "SIGKILL" in seen.text()
+        await seen.until(lambda: "SIGKILL" in seen.text())
         assert any("SIGKILL" in line for line in run.now.lines)
         await seen.keys("v", "v", "v")
-        assert "SIGKILL" in seen.text()
+        assert seen.screen.view == "log"
+        await seen.until(lambda: "SIGKILL" in seen.text())
 
     bench(tmp_path, body, size=(200, 60))
 
@@ -296,8 +299,8 @@ def test_leaving_asks_while_a_run_goes_on_and_leaves_no_worker(tmp_path):
         pids.append(run.now.stored.about["host"]["pid"])
         await seen.keys("1")
         await seen.keys("q")
-        assert isinstance(seen.app.screen, LeaveScreen)
-        assert "0 of 1 cases" in seen.text()
+        await seen.until(lambda: isinstance(seen.app.screen, LeaveScreen))
+        await seen.until(lambda: "0 of 1 cases" in seen.text())
         await seen.keys("escape")
         assert seen.app.is_running
         assert not run.now.over
@@ -313,35 +316,35 @@ def test_older_runs_open_sort_and_compare(tmp_path):
     second = stored(tmp_path, (1, 2, 4), factor=2.0)
 
     async def body(seen: Seen) -> None:
-        assert second.name in seen.text()
+        await seen.until(lambda: second.name in seen.text())
         await seen.keys("o")
         await seen.until(lambda: "show which run" in seen.text() and first.name in seen.text())
         await seen.keys(*"run01", "enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
-        assert seen.column("mark") == ["✓", "✓", "✗"]
+        await seen.until(lambda: seen.column("mark") == ["✓", "✓", "✗"])
         seen.table.move_cursor(row=2)
         await seen.pilot.pause()
-        assert "no such" in seen.text()
+        await seen.until(lambda: "no such" in seen.text())
         assert "\x1b" not in seen.text()
         await seen.keys("s")
         shown = [column.key for column in seen.table.columns_shown]
-        assert seen.screen.state.order == Order(shown[1])
+        await seen.until(lambda: seen.screen.state.order == Order(shown[1]))
         await seen.keys(*["s"] * (shown.index("step") - 1))
-        assert seen.screen.state.order == Order("step")
-        assert seen.column("step") == ["1.000", "2.000", "–"]
+        await seen.until(lambda: seen.screen.state.order == Order("step"))
+        await seen.until(lambda: seen.column("step") == ["1.000", "2.000", "–"])
         await seen.keys("S")
-        assert seen.column("step") == ["2.000", "1.000", "–"]
+        await seen.until(lambda: seen.column("step") == ["2.000", "1.000", "–"])
         await seen.keys("m")
         await seen.until(lambda: "compare" in seen.text() and second.name in seen.text())
         await seen.keys(*"run02", "enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
-        assert "slower" in seen.column("verdict")
+        await seen.until(lambda: "slower" in seen.column("verdict"))
         assert {"only in A", "only in B"} <= set(seen.column("verdict"))
-        assert seen.column("ratio")[seen.column("verdict").index("slower")] == "2.000"
-        assert seen.screen.command == f"kvtui bench --compare {first} {second}"
+        await seen.until(lambda: seen.column("ratio")[seen.column("verdict").index("slower")] == "2.000")
+        await seen.until(lambda: seen.screen.command == f"kvtui bench --compare {first} {second}")
         await seen.keys("escape")
-        assert seen.column("mark") == ["✓", "✓", "✗"]
-        assert seen.screen.command == f"kvtui bench --plot-only --out {first}"
+        await seen.until(lambda: seen.column("mark") == ["✓", "✓", "✗"])
+        await seen.until(lambda: seen.screen.command == f"kvtui bench --plot-only --out {first}")
 
     bench(tmp_path, body)
 
@@ -352,13 +355,13 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path):
     async def body(seen: Seen) -> None:
         session = seen.app.session
         before = session.estimate
-        assert "plan with 31.4 GB/s" in seen.text()
+        await seen.until(lambda: "plan with 31.4 GB/s" in seen.text())
         await seen.keys("b")
         scenario = session.scenario
         assert scenario.bandwidth_gbs == 31.4
         step = session.estimate.step_bytes
         assert session.estimate.decode_ms.low == pytest.approx(step / 31.4e9 * 1e3, rel=0.01)
-        assert "in use" in seen.text()
+        await seen.until(lambda: "in use" in seen.text())
         words = command_line(scenario)
         assert "--bandwidth 31.4" in words
         again = scenario_from({"gpu": "H100 SXM", "bandwidth": "31.4"})
@@ -400,9 +403,9 @@ def test_without_jax_the_screen_says_what_to_install_and_still_reads(tmp_path, m
     monkeypatch.setattr("kvtui.screens.bench.screen.find_spec", lambda name: None)
 
     async def body(seen: Seen) -> None:
-        assert "JAX is not installed; pip install" in seen.text()
-        assert folder.name in seen.text()
-        assert seen.table.row_count == 2
+        await seen.until(lambda: "JAX is not installed; pip install" in seen.text())
+        await seen.until(lambda: folder.name in seen.text())
+        await seen.until(lambda: seen.table.row_count == 2)
         await seen.keys("r")
         assert seen.app.benchmark is None
 

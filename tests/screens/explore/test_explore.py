@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input, Static
 
 from kvtui.app.app import KvtuiApp
 from kvtui.cli import main
@@ -17,6 +18,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.catalogue import ENTRIES, find_entry
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.explore.screen import ExploreScreen
+from kvtui.screens.explore.windows import AboutScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 
@@ -134,7 +136,7 @@ def test_a_surface_turns():
         await seen.until(lambda: seen.screen.space.display)
         before = seen.screen.space.camera
         await seen.pilot.press("tab", "right")
-        assert seen.screen.space.camera != before
+        await seen.until(lambda: seen.screen.space.camera != before)
 
     run(body)
 
@@ -143,12 +145,14 @@ def test_parameters_are_checked_and_drawn():
     async def body(seen: Seen) -> None:
         await seen.show("estimate-gqa")
         await seen.pilot.press("p")
-        await seen.pilot.pause()
-        field = seen.app.focused
+        await seen.until(lambda: isinstance(seen.app.focused, Input))
+        field, hint = seen.app.focused, seen.app.screen.query_one(".hint", Static)
         field.value = "none"
+        await seen.until(lambda: "emb_dim" in str(hint.content))
         await seen.pilot.press("enter")
         assert seen.app.screen is not seen.screen
         field.value = "4096"
+        await seen.until(lambda: not str(hint.content))
         await seen.pilot.press("enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
         await seen.until(lambda: any("4,096" in panel.title for panel in seen.screen.view.shown.panels))
@@ -191,9 +195,9 @@ def test_the_figure_can_be_explained_and_saved():
     async def body(seen: Seen) -> None:
         await seen.show("frontier")
         await seen.pilot.press("e")
-        await seen.pilot.pause()
-        assert type(seen.app.screen).__name__ == "AboutScreen"
+        await seen.until(lambda: isinstance(seen.app.screen, AboutScreen))
         await seen.pilot.press("escape")
+        await seen.until(lambda: seen.app.screen is seen.screen)
         made = {form.ending: form.make() for form in seen.screen.export_forms()}
         assert json.loads(made["json"])["id"] == "frontier"
         assert "sequences" in made["txt"]
@@ -205,8 +209,7 @@ def test_the_figure_can_be_explained_and_saved():
 def test_a_small_terminal_is_told_so():
     async def body(seen: Seen) -> None:
         await seen.pilot.resize_terminal(50, 15)
-        await seen.pilot.pause()
-        assert "kvtui needs 60x18" in seen.line("#too-small")
+        await seen.until(lambda: "kvtui needs 60x18, this is 50x15" in seen.line("#too-small"))
 
     run(body)
 
