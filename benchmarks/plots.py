@@ -31,7 +31,7 @@ from kvtui.figures.figure import (
 from kvtui.plots import surface
 from kvtui.plots.camera import Camera
 from kvtui.plots.draw import Painter, draw
-from kvtui.plots.terminal import to_text
+from kvtui.plots.text import to_text
 
 WIDTH, HEIGHT = 160, 45
 CONTEXT = Axis("context", "tokens", "log2", "tokens")

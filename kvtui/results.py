@@ -60,7 +60,7 @@ def beside(rows: pd.DataFrame, value: str, across: str = "run", by: Sequence[str
     return rows.groupby([*by, across], sort=False)[value].median().unstack(across)
 
 
-def _name(run: store.Stored) -> str:
+def _name(run: store.StoredRun) -> str:
     table = run.folder.name == store.CSV
     return run.folder.resolve().parent.name if table else run.folder.name
 
@@ -75,7 +75,7 @@ def _runs(path: Path) -> Iterable[Path]:
     return found
 
 
-def _read(path: Path) -> store.Stored:
+def _read(path: Path) -> store.StoredRun:
     try:
         return store.read(path)
     except OSError as error:

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from kvtui.bench.host import host_differences
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases.table import ColumnValues
 
 SERIES = ("prefill", "decode_step")
@@ -58,7 +58,7 @@ class Comparison(NamedTuple):
         return tuple(row for row in self.rows if row.verdict not in {"same", "unjudged"})
 
 
-def compare(a: Stored, b: Stored) -> Comparison:
+def compare(a: StoredRun, b: StoredRun) -> Comparison:
     """Every row of run ``a`` beside that of ``b``, rows that only one has last."""
     first, second = _rows(a.rows), _rows(b.rows)
     both = [difference for key in first if key in second for difference in _row(key, first[key], second[key])]

@@ -13,7 +13,7 @@ from kvtui.figures.catalogue import RunTable
 from kvtui.figures.figure import Figure
 
 
-def figures_of(run: store.Stored) -> dict[str, Figure]:
+def figures_of(run: store.StoredRun) -> dict[str, Figure]:
     """Every figure of ``run``, by id; those that its rows say nothing of have no panels."""
     if run.about.get("what") == "decode":
         return {"decode": decode.panels(decode.results_of(run.rows, run.measured))}

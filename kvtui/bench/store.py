@@ -39,7 +39,7 @@ MOST_ABOUT_BYTES, MOST_SAMPLE_BYTES = 2**28, 2**34
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRun:
     """A run as it was read: its ``folder`` or file, ``about`` (run.json), table ``rows``, and what was ``measured``."""
 
     folder: Path
@@ -143,7 +143,7 @@ class Writer:
         write_whole(self.folder / CSV, table_csv.write(rows))
 
 
-def read(path: Path) -> Stored:
+def read(path: Path) -> StoredRun:
     """The run in a folder, or of a CSV file with at least the columns of the published sweep; also of one under way.
 
     Raises InputError when it is neither, naming what is wrong, and OSError when it cannot be read.
@@ -152,11 +152,11 @@ def read(path: Path) -> Stored:
         about = _read_about(path)
         sweep = _sweep_of(about)
         measured = _read_measured(path / SAMPLES, about)
-        return Stored(path, about, table_rows(sweep, measured), measured)
+        return StoredRun(path, about, table_rows(sweep, measured), measured)
     table = path / CSV if path.is_dir() else path
     if path.is_dir() and not table.is_file():
         raise InputError(f"{plain(str(path))}: neither {RUN} nor {CSV} is there")
-    return Stored(path, {}, table_csv.read(table), [])
+    return StoredRun(path, {}, table_csv.read(table), [])
 
 
 def is_run(path: Path) -> bool:

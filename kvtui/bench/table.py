@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kvtui.bench.compare import Comparison, Difference, Spread
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases import table_csv
 from kvtui.cases.groups import SweepGroup
 from kvtui.cases.table import ColumnValues
@@ -41,7 +41,7 @@ def sweep_table(rows: Sequence[ColumnValues], form: str, look: TableStyle) -> st
     return _table(columns, _cells(columns, rows), form, look)
 
 
-def decode_table(run: Stored, form: str, look: TableStyle) -> str:
+def decode_table(run: StoredRun, form: str, look: TableStyle) -> str:
     """Attention variants side by side: the time to the first token, then a step's latency by position in the cache."""
     rows = list(decode_rows(run))
     if form in {"text", "md"}:
@@ -51,7 +51,7 @@ def decode_table(run: Stored, form: str, look: TableStyle) -> str:
     return _table(_DECODE, _cells(_DECODE, rows), form, look)
 
 
-def decode_rows(run: Stored) -> Iterator[ColumnValues]:
+def decode_rows(run: StoredRun) -> Iterator[ColumnValues]:
     """One flat line for each variant, repeat and position of a decode run."""
     curves = {(one.case, one.repeat): one.curve for one in run.measured}
     for row in run.rows:

@@ -182,7 +182,7 @@ def _positions(text: str) -> tuple[int, ...]:
     return tuple(sorted({parse_tokens(word, "--positions") for word in text.split(",")}))
 
 
-def _shown(run: store.Stored, form: str, look: TableStyle) -> str:
+def _shown(run: store.StoredRun, form: str, look: TableStyle) -> str:
     if run.about.get("what") == "decode":
         return table.decode_table(run, form, look)
     return table.sweep_table(run.rows, form, look)

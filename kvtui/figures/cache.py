@@ -22,7 +22,7 @@ from kvtui.engine.planning.search import most
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Bars, Figure, Floats, HeatMap, Line, Panel, Rule, Scatter, floats
-from kvtui.figures.overlay import (
+from kvtui.figures.scenarios import (
     BATCH,
     CONTEXT,
     MEMORY,

@@ -20,7 +20,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures import cache, decode, estimates, latent, quality, serving, sweep
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
-from kvtui.figures.overlay import overlay
+from kvtui.figures.scenarios import overlay
 
 FigureSource = Literal["scenario", "models", "shape", "run"]
 RunTable = Literal["", "sweep", "decode", "trained", "batches"]

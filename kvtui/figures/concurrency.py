@@ -14,7 +14,7 @@ from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
-from kvtui.figures.overlay import CONTEXT, spaced
+from kvtui.figures.scenarios import CONTEXT, spaced
 
 LEAST_CONTEXT, USUAL_CONTEXT = 1024, 131_072
 POINTS, CORNERS = 49, 16

@@ -13,7 +13,7 @@ from kvtui.cases.prediction import kv_format, step_flops
 from kvtui.engine.basis.units import format_tokens
 from kvtui.figures.family import ATTENTIONS, ShapeFamily, member, millions, spec, token_bytes, token_elements, widths
 from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, Surface, floats
-from kvtui.figures.overlay import CONTEXT, doublings, size_rules
+from kvtui.figures.scenarios import CONTEXT, doublings, size_rules
 
 CACHE_DEPTH = ("cache-depth", "Cache by size and depth", "What do width and depth cost?")
 LATENT_DIAL = ("latent-dial", "The latent's size", "How large may a latent be before it caches more than heads do?")

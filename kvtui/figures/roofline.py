@@ -20,7 +20,7 @@ from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
 from kvtui.figures.measured import ResultRows, number, once, word
-from kvtui.figures.overlay import Scenarios, caveats, doublings, each
+from kvtui.figures.scenarios import Scenarios, caveats, doublings, each
 
 DEVICE_ROOFLINE = ("device-roofline", "Roofline of the device", "Bandwidth or arithmetic?")
 

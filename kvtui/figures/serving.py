@@ -21,7 +21,7 @@ from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.family import ATTENTIONS, ShapeFamily, member, millions, spec, token_bytes, widths
 from kvtui.figures.figure import Axis, Figure, Floats, Line, Panel, Rule, Surface, floats
-from kvtui.figures.overlay import (
+from kvtui.figures.scenarios import (
     BATCH,
     CONTEXT,
     SPEED,

@@ -15,13 +15,14 @@ from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink, Look
 from kvtui.figures.figure import Figure, HeatMap, Panel
 from kvtui.output.lines import wrap
-from kvtui.plots import cells_2d
 from kvtui.plots import surroundings as frame
+from kvtui.plots.cells import heat
+from kvtui.plots.cells import paint as paint_cells
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Boxes, PanelShape, Side, Words, shapes
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import Frame, bar_rows, layout, least_width
-from kvtui.plots.terminal import to_text
+from kvtui.plots.text import to_text
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -237,9 +238,9 @@ def _paint(painter: Painter) -> Paint:
         try:
             from kvtui.plots import plotext as plotext_
         except ImportError:
-            return cells_2d.paint
+            return paint_cells
         return plotext_.paint
-    return cells_2d.paint
+    return paint_cells
 
 
 def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Paint, shaded: bool) -> None:
@@ -247,7 +248,7 @@ def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Pai
     for mark in one.panel.marks:
         if isinstance(mark, HeatMap) and one.z is not None:
             levels = tuple(rule.value for rule in one.panel.rules if rule.axis == "z")
-            tiles = cells_2d.heat(mark, levels, (place.x, place.y, one.z), plot.width, plot.height, shaded)
+            tiles = heat(mark, levels, (place.x, place.y, one.z), plot.width, plot.height, shaded)
             _lay(cells, plot, tiles)
     found = shapes(one.panel, place, looks)
     _lay(cells, plot, paint([shape for shape in found if not isinstance(shape, Words)], plot.width, plot.height))

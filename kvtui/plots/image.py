@@ -32,7 +32,7 @@ from kvtui.figures.figure import (
     Surface,
 )
 from kvtui.figures.polyline import thin
-from kvtui.plots.cells_2d import edges, sorted_tiles
+from kvtui.plots.cells import edges, sorted_tiles
 from kvtui.plots.density import distribution
 from kvtui.plots.shapes import LARGEST_RADIUS, radii
 from kvtui.plots.style import Style, styles

@@ -8,7 +8,7 @@ from kvtui.canvas.cells import InkRow, Span, fit, single_width
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Bars, HeatMap, Histogram, Line, Mark, Panel
-from kvtui.plots.cells_2d import BAND
+from kvtui.plots.cells import BAND
 from kvtui.plots.style import Style
 
 GAP = 2

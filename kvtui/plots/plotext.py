@@ -15,7 +15,7 @@ import numpy as np
 import plotext
 
 from kvtui.canvas.cells import SPACE, Cells
-from kvtui.plots.cells_2d import bands
+from kvtui.plots.cells import bands
 from kvtui.plots.shapes import Boxes, PanelShape, Points, Stroke
 
 _PIECE = re.compile(r"\x1b\[38;5;(\d+)m|\x1b\[0m|([^\x1b]+)")

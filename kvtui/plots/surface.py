@@ -16,10 +16,10 @@ from kvtui.canvas.palette import RAMP_STEPS, SEQUENCES, SHADED, SHADED_RAMP, SHA
 from kvtui.figures.figure import Cloud, Figure, Floats, Panel, Rule, Surface, floats
 from kvtui.plots import panes as box
 from kvtui.plots.camera import Camera, inset
-from kvtui.plots.cells_2d import paint
+from kvtui.plots.cells import paint
+from kvtui.plots.cursor import Cursor, mesh_at
 from kvtui.plots.legend import clean
 from kvtui.plots.panes import Labels, Pane
-from kvtui.plots.pointer import Cursor, mesh_at
 from kvtui.plots.raster import NONE, Image, Mask, Places, crossings, lines, polygon
 from kvtui.plots.scene import (
     BAR_CELLS,

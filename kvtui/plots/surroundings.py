@@ -17,7 +17,7 @@ from kvtui.canvas.cells import SPACE, Cells, InkRow, Span, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Bars, Floats, HeatMap, Histogram, Line, Panel, Rule, Scatter, floats
-from kvtui.plots.cells_2d import ramp, shade, tile_ends
+from kvtui.plots.cells import ramp, shade, tile_ends
 from kvtui.plots.density import distribution
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import PlotArea, bar_places

@@ -13,7 +13,7 @@ from kvtui.state.host import Host, host_of
 from kvtui.state.session import Change, Session
 from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.mode_bar import ModeBar
-from kvtui.widgets.panels import Line, PanelColumn
+from kvtui.widgets.panels import PanelColumn, TextLine
 from kvtui.widgets.textual_private import ShownScreen
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 18
@@ -38,7 +38,7 @@ class ModeScreen(ShownScreen):
     def compose(self) -> ComposeResult:
         """The line of modes, the body, and the line of keys."""
         yield ModeBar(self.MODE)
-        yield Line(id="too-small")
+        yield TextLine(id="too-small")
         yield from self.body()
         yield KeyLine()
 
@@ -77,7 +77,7 @@ class ModeScreen(ShownScreen):
         self.set_class(small, "-too-small")
         if small:
             words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
-            self.call_after_refresh(self.query_one("#too-small", Line).show, (Span(words),))
+            self.call_after_refresh(self.query_one("#too-small", TextLine).show, (Span(words),))
         self.resized()
 
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:

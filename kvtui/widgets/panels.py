@@ -87,10 +87,10 @@ class PanelColumn(Canvas):
             self.post_message(self.Clicked(action))
 
 
-class Line(Canvas):
+class TextLine(Canvas):
     """One row of text."""
 
-    DEFAULT_CSS = "Line { height: 1; width: 1fr; }"
+    DEFAULT_CSS = "TextLine { height: 1; width: 1fr; }"
 
     def show(self, row: InkRow, under: Ink = Ink.NONE) -> None:
         """Paint ``row`` over the whole width."""

@@ -14,9 +14,9 @@ from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
 from kvtui.figures.figure import Panel
-from kvtui.plots import pointer, surface
+from kvtui.plots import surface
 from kvtui.plots.camera import STEP, Camera, CameraAxis
-from kvtui.plots.pointer import Cursor
+from kvtui.plots.cursor import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.style import Style
 from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
@@ -46,7 +46,7 @@ class SurfaceView(Canvas, can_focus=True):
     @property
     def words(self) -> str:
         """What the cursor points at, with units; empty without one."""
-        return "" if self._panel is None or self.cursor is None else pointer.words(self._panel, self.cursor)
+        return "" if self._panel is None or self.cursor is None else words(self._panel, self.cursor)
 
     def show(self, panel: Panel, looks: Mapping[str, Style] | None = None) -> None:
         """Show ``panel`` from where the eye is; ``looks`` are the styles of its figure."""
@@ -123,9 +123,9 @@ class SurfaceView(Canvas, can_focus=True):
         if self._panel is None:
             return
         if self.cursor is None:
-            self.cursor = pointer.middle(self._panel)
+            self.cursor = middle(self._panel)
         else:
-            self.cursor = pointer.move_cursor(self._panel, self.cursor, right, up, self.camera)
+            self.cursor = move_cursor(self._panel, self.cursor, right, up, self.camera)
         self.redraw()
 
     def action_no_point(self) -> None:
@@ -154,7 +154,7 @@ class SurfaceView(Canvas, can_focus=True):
         if held and not self._moved and self._panel is not None and self._cells is not None:
             width, height = self.size
             rows = height - int(self.cursor is not None and height >= LEAST_READING_HEIGHT)
-            self.cursor = pointer.pick(self._panel, width, rows, self.camera, (event.x, event.y), shaded=self._shaded)
+            self.cursor = pick(self._panel, width, rows, self.camera, (event.x, event.y), shaded=self._shaded)
             self.redraw()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvtui.bench.compare import Spread, compare, joined, verdict
 from kvtui.bench.host import host_differences
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases.groups import find_groups
 from kvtui.cases.table import ColumnValues, table_row
 
@@ -26,8 +26,8 @@ def row(index: int, factor: float = 1.0, repeat: int = 1, **changes: object) -> 
     return {**table_row(ROWS[index], repeat, record), **changes}
 
 
-def run_of(*rows: ColumnValues, **host: object) -> Stored:
-    return Stored(Path("run"), {"host": host}, list(rows), [])
+def run_of(*rows: ColumnValues, **host: object) -> StoredRun:
+    return StoredRun(Path("run"), {"host": host}, list(rows), [])
 
 
 WHOLE = run_of(*(row(index) for index in range(len(ROWS))), jax="0.10.2")

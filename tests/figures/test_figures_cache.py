@@ -15,7 +15,7 @@ from kvtui.engine.planning.parts import budget, device_parts
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures import cache
-from kvtui.figures.overlay import overlay
+from kvtui.figures.scenarios import overlay
 from tests.figures.sample_rows import marks, said
 
 LLAMA = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "32K", "batch": "8"})

@@ -15,7 +15,7 @@ from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures import serving
-from kvtui.figures.overlay import overlay
+from kvtui.figures.scenarios import overlay
 from tests.figures.sample_rows import marks, said
 
 LLAMA = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "8K", "batch": "4"})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kvtui.canvas.braille import BLANK
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink, style
 from kvtui.figures.figure import Axis, Bars, Figure, HeatMap, Line, Panel, Scatter, floats
-from kvtui.plots import cells_2d
+from kvtui.plots import cells as cells_
 from kvtui.plots import plotext as plotext_
 from kvtui.plots.draw import draw
 from kvtui.plots.readout import read_out
@@ -18,7 +18,7 @@ from kvtui.plots.shapes import Stroke, clip, joined
 from kvtui.plots.style import ROLES, styles
 from tests.plots.gallery import BARS, GALLERY, HEAT, line_figure
 
-PAINTERS = (cells_2d.paint, plotext_.paint)
+PAINTERS = (cells_.paint, plotext_.paint)
 UNIT = {"x": Axis("x", low=0.0, high=1.0), "y": Axis("y", low=0.0, high=1.0)}
 BITS = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]]
 
@@ -53,7 +53,7 @@ def test_both_painters_draw_the_same_line(points):
 @given(st.floats(-1, 2), st.floats(-1, 2), st.floats(-1, 2), st.floats(-1, 2))
 def test_every_dot_lies_on_the_line(u0, v0, u1, v1):
     pieces = clip(np.array([[u0, v0, u1, v1]]))
-    found = dots(cells_2d.paint([Stroke(pieces, 41)], 40, 20).glyph)
+    found = dots(cells_.paint([Stroke(pieces, 41)], 40, 20).glyph)
     assert bool(len(found)) == bool(len(pieces))
     start, step = np.array([u0 * 80, v0 * 80]), np.array([(u1 - u0) * 80, (v1 - v0) * 80])
     for row, column in found:

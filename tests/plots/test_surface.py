@@ -15,8 +15,8 @@ from kvtui.canvas.palette import ASCII, SHADED, SHADED_RAMP, SHADES, VEILED, Ink
 from kvtui.engine.basis.units import GB, GIB
 from kvtui.figures.figure import Axis, Cloud, Figure, Floats, HeatMap, Panel, Rule, Surface, floats
 from kvtui.plots.camera import Camera
+from kvtui.plots.cursor import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.panes import axis_ticks
-from kvtui.plots.pointer import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.raster import NONE
 from kvtui.plots.scene import in_cells, in_sight, scene_of
 from kvtui.plots.style import styles

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from kvtui.bench.figures import figures_of
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.figures.figure import Figure
 from kvtui.figures.sweep import GROUPS, MACHINE
 
 
-def worth_showing(run: Stored) -> dict[str, Figure]:
+def worth_showing(run: StoredRun) -> dict[str, Figure]:
     """The curves of a decode comparison or the sweep's groups, cache bytes and the roofline, if they have panels.
 
     The roofline, which says why, if none has.

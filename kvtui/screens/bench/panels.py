@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from kvtui.bench.bandwidth import Rate, offered, probed, reached
 from kvtui.bench.host import machine_name
-from kvtui.bench.rate import Rate, offered, probed, reached
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.palette import Ink
@@ -129,7 +129,7 @@ def progress_section(now: RunNow, width: int) -> Section:
     return Section("run", rows, rank=0)
 
 
-def machine_section(run: Stored, scenario: Scenario, width: int, key: str) -> Section:
+def machine_section(run: StoredRun, scenario: Scenario, width: int, key: str) -> Section:
     """What the machine of ``run`` does, and what that means for ``scenario``; ``key`` takes the measured rate."""
     host = run.host
     rows: list[InkRow] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)

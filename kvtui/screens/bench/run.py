@@ -47,7 +47,7 @@ class RunNow:
     pausing: bool = False
     lines: tuple[str, ...] = ()
     rows: tuple[ColumnValues, ...] = ()
-    stored: store.Stored | None = None
+    stored: store.StoredRun | None = None
 
     @property
     def over(self) -> bool:
@@ -187,7 +187,7 @@ class _Listener:
         """The table and the results as they are now."""
         writer = self._writer
         done = [row for row in self._rows if row["status"]]
-        stored = store.Stored(writer.folder, dict(writer.about), done, list(writer.measured))
+        stored = store.StoredRun(writer.folder, dict(writer.about), done, list(writer.measured))
         return {"rows": tuple(self._rows), "stored": stored}
 
     def _put(self, case: str, repeat: int, rows: Sequence[ColumnValues]) -> None:

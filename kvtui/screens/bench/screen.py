@@ -21,7 +21,7 @@ from textual.worker import get_current_worker
 
 from kvtui import __version__
 from kvtui.bench import store
-from kvtui.bench.rate import offered
+from kvtui.bench.bandwidth import offered
 from kvtui.bench.runner import INSTALL
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.palette import Ink
@@ -44,7 +44,7 @@ from kvtui.screens.mode import ModeScreen
 from kvtui.state.session import Change, Session
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.key_name import first_key
-from kvtui.widgets.panels import Line, PanelColumn, Section, choose
+from kvtui.widgets.panels import PanelColumn, Section, TextLine, choose
 
 LOOKS_PER_SECOND = 4
 FIGURE_SECONDS = 0.5
@@ -69,13 +69,13 @@ class BenchScreen(ModeScreen):
         self._benchmark: LiveRun | None = None
         self._looking: Timer | None = None
         self._figures: Mapping[str, Figure] = {}
-        self._figures_of: store.Stored | None = None
+        self._figures_of: store.StoredRun | None = None
         self._figures_at = 0.0
-        self._drawing_up: store.Stored | None = None
+        self._drawing_up: store.StoredRun | None = None
 
     def body(self) -> ComposeResult:
         """The title, groups and words at the left, table and figure at the right."""
-        yield Line(id="title")
+        yield TextLine(id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield GroupList(id="groups")
@@ -83,8 +83,8 @@ class BenchScreen(ModeScreen):
             with Vertical(id="right"):
                 yield Static(Content("\n").join(map(Content, INTRO)), id="intro", markup=False)
                 yield ResultTable(id="results")
-                yield Line(id="detail")
-                yield Line(id="caption")
+                yield TextLine(id="detail")
+                yield TextLine(id="caption")
                 yield FigureView(id="plot")
                 yield PanelColumn(id="log")
 
@@ -268,7 +268,7 @@ class BenchScreen(ModeScreen):
     @on(ResultTable.Described)
     def describe(self, event: ResultTable.Described) -> None:
         """Say everything about the row under the cursor."""
-        detail = self.query_one("#detail", Line)
+        detail = self.query_one("#detail", TextLine)
         line = event.line
         ink = Ink.DIM if line is None else Ink.BAD if line.bad else Ink.TEXT
         detail.show((Span(fit("" if line is None else line.about, detail.size.width), ink),))
@@ -281,7 +281,7 @@ class BenchScreen(ModeScreen):
     @on(FigureView.Changed)
     def caption(self) -> None:
         """Say which of how many figures this is."""
-        line, names = self.query_one("#caption", Line), tuple(self._figures)
+        line, names = self.query_one("#caption", TextLine), tuple(self._figures)
         width = line.size.width
         if not names or not width:
             line.show(())
@@ -304,14 +304,14 @@ class BenchScreen(ModeScreen):
         self.query_one(GroupList).show(choice)
         self.show(states.chosen(self.state, choice))
 
-    def _taking(self, after: Callable[[BenchState, store.Stored], BenchState]) -> Callable[[Path], None]:
+    def _taking(self, after: Callable[[BenchState, store.StoredRun], BenchState]) -> Callable[[Path], None]:
         """What the picker does with the path of a run. Raises InputError."""
         return lambda path: self.show(after(self.state, _read(path)))
 
     def _find_runs(self) -> None:
         """In a thread: which runs there are, and the newest of them."""
         runs = store.runs_in(self._out)
-        newest: store.Stored | None = None
+        newest: store.StoredRun | None = None
         for folder, _ in runs:
             try:
                 newest = _read(folder)
@@ -320,7 +320,7 @@ class BenchScreen(ModeScreen):
                 continue
         self.app.call_from_thread(self._take_runs, runs, newest)
 
-    def _take_runs(self, runs: Sequence[states.Run], newest: store.Stored | None) -> None:
+    def _take_runs(self, runs: Sequence[states.Run], newest: store.StoredRun | None) -> None:
         self.show(states.found(self.state, runs, newest))
 
     def _look(self) -> None:
@@ -359,7 +359,7 @@ class BenchScreen(ModeScreen):
             self.host.tell(ended(now))
 
     def _draw_title(self) -> None:
-        line = self.query_one("#title", Line)
+        line = self.query_one("#title", TextLine)
         line.show((Span(fit(f" {title(self.state, self._key('bench-run'))}", line.size.width), Ink.BRIGHT),))
 
     def _draw_table(self) -> None:
@@ -404,20 +404,20 @@ class BenchScreen(ModeScreen):
             self._drawing_up = run
             self.run_worker(partial(self._draw_up, run), thread=True, group="figures")
 
-    def _draw_up(self, run: store.Stored) -> None:
+    def _draw_up(self, run: store.StoredRun) -> None:
         """In a thread: the figures of ``run``."""
         figures = worth_showing(run)
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._take_figures, run, figures)
 
-    def _take_figures(self, run: store.Stored, figures: Mapping[str, Figure]) -> None:
+    def _take_figures(self, run: store.StoredRun, figures: Mapping[str, Figure]) -> None:
         self._drawing_up, self._figures_at = None, time.monotonic()
         if self.state.run is not None and self.state.run.folder == run.folder:
             self._figures, self._figures_of = figures, run
         self._draw_figure()
 
 
-def _read(path: Path) -> store.Stored:
+def _read(path: Path) -> store.StoredRun:
     """The run at ``path``. Raises InputError."""
     try:
         return store.read(path)

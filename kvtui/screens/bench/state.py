@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kvtui.bench.compare import Comparison, compare
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases.table import ColumnValues
 from kvtui.screens.bench.choice import Choice
 from kvtui.screens.bench.run import RunNow
@@ -36,7 +36,7 @@ class Predicted:
 class Opened:
     """A stored ``run`` is shown."""
 
-    run: Stored
+    run: StoredRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Live:
 class Compared:
     """Run ``a`` beside run ``b``; ``before`` is what was shown before, and is shown after."""
 
-    a: Stored
-    b: Stored
+    a: StoredRun
+    b: StoredRun
     found: Comparison
     before: Predicted | Opened | Live
 
@@ -92,7 +92,7 @@ class BenchState:
     choice: Choice = field(default_factory=Choice)
     shown: Situation = Predicted()
     begun: RunNow | None = None
-    opened: Stored | None = None
+    opened: StoredRun | None = None
     runs: tuple[Run, ...] = ()
     order: Order = field(default_factory=Order)
     view: View = "both"
@@ -104,7 +104,7 @@ class BenchState:
         return self.begun is not None and not self.begun.over
 
     @property
-    def run(self) -> Stored | None:
+    def run(self) -> StoredRun | None:
         """The run whose results are shown; None while they are only predicted."""
         match self.shown:
             case Opened(run) | Compared(a=run):
@@ -164,7 +164,7 @@ def looked(state: BenchState, now: RunNow) -> BenchState:
     return replace(state, shown=_with_live(state.shown, after))
 
 
-def found(state: BenchState, runs: Sequence[Run], newest: Stored | None) -> BenchState:
+def found(state: BenchState, runs: Sequence[Run], newest: StoredRun | None) -> BenchState:
     """These ``runs`` are stored; the ``newest`` is shown if nothing was asked for yet."""
     state = replace(state, runs=tuple(runs))
     if newest is None or state.opened is not None or not isinstance(state.shown, Predicted):
@@ -172,7 +172,7 @@ def found(state: BenchState, runs: Sequence[Run], newest: Stored | None) -> Benc
     return opened(state, newest)
 
 
-def opened(state: BenchState, run: Stored) -> BenchState:
+def opened(state: BenchState, run: StoredRun) -> BenchState:
     """The stored ``run`` is shown; live, if it is the one that is going on."""
     now = state.begun
     if now is not None and not now.over and now.folder == run.folder:
@@ -180,7 +180,7 @@ def opened(state: BenchState, run: Stored) -> BenchState:
     return replace(state, shown=Opened(run), opened=run, order=Order())
 
 
-def compared(state: BenchState, other: Stored) -> BenchState:
+def compared(state: BenchState, other: StoredRun) -> BenchState:
     """The run that is shown is compared with the ``other`` one; nothing happens where none is shown."""
     before = state.shown.before if isinstance(state.shown, Compared) else state.shown
     run = state.run
@@ -218,7 +218,7 @@ def place(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else 0
 
 
-def _quoted(run: Stored) -> str:
+def _quoted(run: StoredRun) -> str:
     return shlex.quote(str(run.folder))
 
 

@@ -26,7 +26,7 @@ from kvtui.screens.mode import ModeScreen
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.widgets.figure import FigureView
-from kvtui.widgets.panels import Line, PanelColumn
+from kvtui.widgets.panels import PanelColumn, TextLine
 from kvtui.widgets.surface import SurfaceView
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ExploreScreen(ScenarioActions, ModeScreen):
 
     def body(self) -> ComposeResult:
         """Title, list and parameters, figure, and a line of readings."""
-        yield Line(id="title")
+        yield TextLine(id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield Input(id="wanted", placeholder="words, such as: context, surface")
@@ -60,7 +60,7 @@ class ExploreScreen(ScenarioActions, ModeScreen):
             with Vertical(id="right"):
                 yield FigureView(id="figure", readable=True)
                 yield SurfaceView(id="space")
-        yield Line(id="reading")
+        yield TextLine(id="reading")
 
     def on_mount(self) -> None:
         """Begin with the list."""
@@ -229,13 +229,13 @@ class ExploreScreen(ScenarioActions, ModeScreen):
     def on_figure_view_changed(self, message: FigureView.Changed) -> None:
         """Say what the cursor reads out."""
         if message.readings:
-            self.query_one("#reading", Line).show(words.readings(message.readings))
+            self.query_one("#reading", TextLine).show(words.readings(message.readings))
         else:
             self._draw_hint()
 
     def on_figure_view_failed(self, message: FigureView.Failed) -> None:
         """Say why there is no figure."""
-        self.query_one("#reading", Line).show((Span(f" {message.error}", Ink.WARN),))
+        self.query_one("#reading", TextLine).show((Span(f" {message.error}", Ink.WARN),))
 
     def _focus_figure(self) -> None:
         (self.space if self.space.display else self.view).focus()
@@ -260,7 +260,7 @@ class ExploreScreen(ScenarioActions, ModeScreen):
         self._draw_hint()
 
     def _draw_title(self) -> None:
-        line = self.query_one("#title", Line)
+        line = self.query_one("#title", TextLine)
         line.show(words.title(self.state, self.session.scenario, line.size.width))
 
     def _draw_form(self) -> None:
@@ -275,5 +275,5 @@ class ExploreScreen(ScenarioActions, ModeScreen):
         if alone is None and (self.space.display or self.view.hidden_panels):
             alone = 0
         titles = [panel.title for panel in self.view.shown.panels] if self.view.shown else []
-        line = self.query_one("#reading", Line)
+        line = self.query_one("#reading", TextLine)
         line.show(words.hint(moves, titles, alone, line.size.width))

@@ -37,7 +37,7 @@ from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
-from kvtui.widgets.panels import FilmBar, Line, PanelColumn
+from kvtui.widgets.panels import FilmBar, PanelColumn, TextLine
 from kvtui.widgets.textual_private import is_behind
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def body(self) -> ComposeResult:
         """Title, columns and board, the film's bar, and one line of words."""
-        yield Line(id="title")
+        yield TextLine(id="title")
         with Horizontal(id="body"):
             yield PanelColumn(id="left")
             yield BoardView(self.session.scenario.device.memory.modules, id="board")
             yield PanelColumn(id="right")
         yield FilmBar(id="film")
-        yield Line(id="status")
+        yield TextLine(id="status")
 
     def on_mount(self) -> None:
         """Follow the settings; start the film if that was asked for."""
@@ -383,13 +383,13 @@ class MemoryScreen(ScenarioActions, ModeScreen):
 
     def _draw_lines(self) -> None:
         view = self._view()
-        title, film = self.query_one("#title", Line), self.query_one("#film", FilmBar)
+        title, film = self.query_one("#title", TextLine), self.query_one("#film", FilmBar)
         title.show(panels.title_bar(view, title.size.width))
         film.show(self.film.fraction)
         self._draw_status()
 
     def _draw_status(self) -> None:
-        status = self.query_one("#status", Line)
+        status = self.query_one("#status", TextLine)
         width = status.size.width
         status.show(self._status_row(width))
 

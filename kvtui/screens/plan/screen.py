@@ -33,7 +33,7 @@ from kvtui.screens.plan.text import status_words, title_row
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.widgets.matrix import MatrixView, no_grid
-from kvtui.widgets.panels import Line
+from kvtui.widgets.panels import TextLine
 
 if TYPE_CHECKING:
     from kvtui.screens.windows.export import Form
@@ -76,11 +76,11 @@ class PlanScreen(ScenarioActions, ModeScreen):
 
     def body(self) -> ComposeResult:
         """Title, table and side, and a line of words that a filter is typed into."""
-        yield Line(id="title")
+        yield TextLine(id="title")
         with Horizontal(id="body"):
             yield MatrixView(id="matrix")
             yield PlanSide(id="side")
-        yield Line(id="status")
+        yield TextLine(id="status")
         yield Input(id="wanted", placeholder="rows / columns, such as: qwen3 moe, gemma / h100, b200")
 
     def on_mount(self) -> None:
@@ -429,7 +429,7 @@ class PlanScreen(ScenarioActions, ModeScreen):
         self.call_after_refresh(self.redraw)
 
     def _draw_title(self, table: PlanTable) -> None:
-        title = self.query_one("#title", Line)
+        title = self.query_one("#title", TextLine)
         scenario = self.session.scenario
         title.show(title_row(scenario, table.answer(scenario), title.size.width))
 
@@ -443,7 +443,7 @@ class PlanScreen(ScenarioActions, ModeScreen):
         table.saw(view.sight.rows, view.sight.columns)
         detail = table.selected
         self._side.show_cell(detail, table.marks)
-        status = self.query_one("#status", Line)
+        status = self.query_one("#status", TextLine)
         words = status_words(detail, table.metric)
         status.show((Span(fit(f" {words}", status.size.width), Ink.DIM),))
 

@@ -39,6 +39,7 @@ from kvtui.state.settings import Settings
 from kvtui.widgets.figure import FigureView
 from tests.bench.pretend_worker import GATE, let_through
 from tests.paths import ROOT
+from tests.screens.seen import text_of
 
 PRETEND = [sys.executable, str(ROOT / "tests" / "bench" / "pretend_worker.py")]
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
@@ -142,8 +143,7 @@ class Seen:
         await self.pilot.pause()
 
     def text(self) -> str:
-        strips = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+        return text_of(self.app)
 
     def column(self, key: str) -> list[str]:
         if key not in self.table.columns:

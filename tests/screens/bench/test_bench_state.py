@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases.case import Case, SweepRow
 from kvtui.cases.protocol import Budget
 from kvtui.cases.sweep import sweep
@@ -25,11 +25,11 @@ WAITING = tuple(waiting(ASKED)[0])
 BEGUN = RunNow()
 
 
-def run(name: str, cases: int = 2, finished: str | None = "2026-01-01T00:00:00+00:00") -> Stored:
+def run(name: str, cases: int = 2, finished: str | None = "2026-01-01T00:00:00+00:00") -> StoredRun:
     """A run in the folder ``name`` of which so many cases are measured."""
     about = {"what": "sweep", "size": "fast", "finished": finished}
     rows = [{**row, "status": "ok"} for row in WAITING[:cases]]
-    return Stored(Path(name), about, rows, [Measured(row["case"], 1, {"status": "ok"}, {}) for row in rows])
+    return StoredRun(Path(name), about, rows, [Measured(row["case"], 1, {"status": "ok"}, {}) for row in rows])
 
 
 def now(name: str, cases: int, state: str = "running") -> RunNow:

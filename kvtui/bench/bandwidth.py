@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kvtui.bench.store import Stored
+from kvtui.bench.store import StoredRun
 from kvtui.cases.table import ColumnValues
 
 LEAST_BYTES = 2**25
@@ -45,7 +45,7 @@ def reached(rows: Iterable[ColumnValues]) -> Rate | None:
     return max(found, key=lambda rate: (rate.bytes, rate.gbs), default=None)
 
 
-def offered(run: Stored) -> Rate | None:
+def offered(run: StoredRun) -> Rate | None:
     """The rate that a plan for this machine should decode with."""
     step = reached(run.rows)
     return step if step is not None and step.bytes >= LEAST_BYTES else probed(run.host)

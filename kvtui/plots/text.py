@@ -1,4 +1,4 @@
-"""Cells as text: plain, with escape codes, or as Rich text for a widget."""
+"""Cells as text: plain, or with escape codes."""
 
 from __future__ import annotations
 

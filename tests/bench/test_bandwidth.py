@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.bench.rate import LEAST_BYTES, offered, probed, reached
-from kvtui.bench.store import Stored
+from kvtui.bench.bandwidth import LEAST_BYTES, offered, probed, reached
+from kvtui.bench.store import StoredRun
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.planning import grid
@@ -31,8 +31,8 @@ def row(floor_bytes: int | None, ms: float | None, cache: str = "contiguous") ->
     return {"label": "row", "cache": cache, "floor_bytes": floor_bytes, "decode_step_ms_p50": ms}
 
 
-def run(*rows: dict[str, Any], host: Any = HOST) -> Stored:
-    return Stored(Path(), {"host": host}, list(rows), [])
+def run(*rows: dict[str, Any], host: Any = HOST) -> StoredRun:
+    return StoredRun(Path(), {"host": host}, list(rows), [])
 
 
 def test_the_rate_of_memory_is_that_of_the_largest_working_set():
