@@ -131,16 +131,16 @@ def memory_map(scenario: Scenario, longest: int | None = None, largest: int | No
     """How full the most loaded device is, over context and batch, with the line at 100 %."""
     contexts, batches = context_points(scenario, longest), batch_points(scenario, largest)
     needs = grid.device_bytes(scenario, contexts[None, :], batches[:, None])
-    if scenario.kv_pool is None:
-        share, of = needs.total / budget(scenario), "device memory that may be used"
-    else:
-        share, of = needs.cache / scenario.kv_pool, f"KV pool of {format_bytes(scenario.kv_pool)}"
+    pool = scenario.kv_pool
+    of = "device memory that may be used" if pool is None else f"KV pool of {format_bytes(pool)}"
     marks = (
-        HeatMap("used", floats(contexts), floats(batches), floats(100 * share), contours=(50.0, 100.0)),
+        HeatMap(
+            "used", floats(contexts), floats(batches), floats(100 * grid.used(scenario, needs)), contours=(50.0, 100.0)
+        ),
         Scatter("the scenario", floats([scenario.context]), floats([scenario.batch])),
     )
     panel = Panel(f"share of the {of}", CONTEXT, BATCH, marks, z=Axis("used", "%", "log10"))
-    notes = (f"100 % is {format_bytes(scenario.kv_pool or budget(scenario))} per device.", *caveats(scenario))
+    notes = (f"100 % is {format_bytes(pool or budget(scenario))} per device.", *caveats(scenario))
     return Figure(*MEMORY_MAP, (panel,), notes)
 
 
@@ -386,4 +386,4 @@ def _most(most: int, context: int) -> str:
 def _pool_note(scenario: Scenario) -> list[str]:
     if scenario.kv_pool is None:
         return []
-    return [f"What fits is told by the KV pool of {format_bytes(scenario.kv_pool)}, not by the device's memory."]
+    return [f"What fits is told by the KV pool of {format_bytes(scenario.kv_pool)}, where the device has room for it."]

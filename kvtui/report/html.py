@@ -57,7 +57,9 @@ def render(document: Mapping[str, Any]) -> str:
 def _figure(document: Mapping[str, Any]) -> Markup:
     drawn, device, count = sections.picture(document), document["device"], document["memory"]["devices"]
     span, plan = span_bytes(drawn.parts, drawn.capacity), bank_svg.layout(device["modules"])
-    shares = [(part.key, part.label, part.fullest) for part in sections.parts(document) if part.key in drawn.parts]
+    shares = [
+        (part.key, part.label, drawn.parts[part.key]) for part in sections.parts(document) if part.key in drawn.parts
+    ]
     used = sum(drawn.parts.values())
     described = ", ".join(f"{label} {with_unit(size)}" for _, label, size in shares if size)
     described += f", of {with_unit(drawn.capacity)} {drawn.room}"

@@ -38,6 +38,9 @@ KINDS = {
     "shared": "shared, store nothing",
     "none": "without a cache",
 }
+CROWDED = {"weights", "device memory"}
+"""What stops a plan with a KV pool when a device cannot hold that pool."""
+
 UNIT_WORDS = {"gbs": "GB/s", "kv": "KV", "k": "K", "v": "V", "tp": "TP", "tdp": "TDP", "usd": "USD"}
 ENGINE_FACTS = (
     ("block_size_tokens", "block", "tokens"),
@@ -175,6 +178,8 @@ def verdict(document: Document) -> tuple[bool, str]:
     """Whether it fits, and a sentence that says how well, or what would."""
     memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
     count, needed = memory["devices"], memory["devices_needed"]
+    if crowded(document):
+        return False, f"does not fit: {_over_capacity(document)}"
     if document["engine"]["name"] != "none":
         return memory["fits"], _engine_verdict(document)
     drawn = picture(document)
@@ -199,14 +204,25 @@ def _engine_verdict(document: Document) -> str:
     engine, scenario = document["engine"], document["scenario"]
     name = f"{engine['name']} {engine['version'] or ''}".rstrip()
     if not document["memory"]["fits"]:
-        reason = next(w["text"] for w in document["warnings"] if w["id"] == "over_capacity")
-        needed = document["memory"]["devices_needed"]
-        more = needed is not None and needed > document["memory"]["devices"]
-        return f"does not fit: {reason}" + (f"; {counted(needed, 'device')} would hold it" if more else "")
+        return f"does not fit: {_over_capacity(document)}"
     length, about = format_tokens(scenario["context_tokens"]), "≈ " if engine["pool_is_estimate"] else ""
     pool = f"{about}{gib(engine['pool_bytes'])} GiB"
     text = f"fits: one request of {length} tokens needs {gib(engine['needed_bytes'])} of {pool} of {name}'s cache"
     return f"{text}, and {engine['max_sequences']:,} run at once"
+
+
+def crowded(document: Document) -> bool:
+    """Whether what stops the plan is that its KV pool does not fit a device beside the weights."""
+    memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
+    return pool is not None and not memory["fits"] and memory["binding_limit"] in CROWDED
+
+
+def _over_capacity(document: Document) -> str:
+    """The warning that says why it does not fit, and the devices that would hold it."""
+    reason = next(w["text"] for w in document["warnings"] if w["id"] == "over_capacity")
+    needed = document["memory"]["devices_needed"]
+    more = needed is not None and needed > document["memory"]["devices"]
+    return f"{reason}; {counted(needed, 'device')} would hold it" if more else str(reason)
 
 
 def parts(document: Document) -> tuple[MemoryPart, ...]:
@@ -236,8 +252,12 @@ def sums(document: Document) -> tuple[Sum, ...]:
     found = [Sum("total", "total", total, fullest, True), Sum("usable", "usable", usable * count, usable, False)]
     pool = scenario["kv_pool_bytes"]
     if pool is not None:
-        left = pool - sum(picture(document).parts.values())
-        found += [Sum("pool", "KV pool", None, pool, False), _left(left, None, "left in the pool", False)]
+        drawn = picture(document)
+        found.append(Sum("pool", "KV pool", None, pool, False))
+        if drawn.excess and crowded(document):
+            found.append(Sum("over", "missing", None, drawn.excess, True))
+        else:
+            found.append(_left(pool - sum(drawn.parts.values()), None, "left in the pool", False))
         return tuple(found)
     if budget != usable:
         found.append(Sum("budget", f"budget, {100 * share:.4g}%", budget * count, budget, False))
@@ -252,14 +272,20 @@ def _left(fullest: int, total: int | None, label: str, estimate: bool) -> Sum:
 
 
 def picture(document: Document) -> BankPicture:
-    """What to draw of the fullest device: all parts in its budget, or the cache in its pool."""
+    """What to draw of the fullest device: all parts in its budget, or the cache in its pool.
+
+    A pool that the device has no room for is drawn in the device, whole, beside the other parts.
+    """
     memory, pool = document["memory"], document["scenario"]["kv_pool_bytes"]
     sizes = {part.key: part.fullest for part in parts(document)}
+    cache = {key: sizes[key] for key in ("kv", "state", "reserved_unused")}
+    usable, room = memory["usable_bytes_per_device"], memory["budget_bytes_per_device"]
+    if pool is not None and not crowded(document):
+        return BankPicture(cache, pool, "KV pool", False)
     if pool is not None:
-        return BankPicture({key: sizes[key] for key in ("kv", "state", "reserved_unused")}, pool, "KV pool", False)
-    budget = memory["budget_bytes_per_device"]
-    whole = budget == memory["usable_bytes_per_device"]
-    return BankPicture(sizes, budget, "usable memory" if whole else "budget", whole)
+        room = room if document["engine"]["name"] == "none" else usable
+        sizes["reserved_unused"] += max(0, pool - sum(cache.values()))
+    return BankPicture(sizes, room, "usable memory" if room == usable else "budget", room == usable)
 
 
 def panels(document: Document) -> tuple[FactPanel, ...]:
@@ -313,7 +339,7 @@ def _capacity(document: Document) -> FactPanel:
     ]
     if trained is not None:
         facts.append(Fact("model's maximum context", f"{trained:,} tokens"))
-    if scenario["kv_pool_bytes"] is None:
+    if scenario["kv_pool_bytes"] is None or crowded(document):
         needed = memory["devices_needed"]
         facts.append(
             Fact("devices needed", f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}")

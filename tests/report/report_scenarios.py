@@ -35,6 +35,7 @@ SCENARIOS = {
         "kv_pool": "5.33GiB",
         "skip_weights": True,
     },
+    "crowded": {"model": "DeepSeek-V3.2", "context": "4K", "dtype": "fp8", "kv_pool": "1GB", "engine": "vllm"},
     "budget": {"model": "Llama-3.1-8B", "gpu": "RTX 4090", "batch": "2", "gpu_memory_utilization": "0.9"},
     "shared": {"model": "Llama-3.1-8B", "context": "8K", "batch": "20", "pa": True, "shared_prefix": "4K", "fa": False},
     "lengths": {"model": "Llama-3.1-8B", "lengths": "100,2000,3000", "context": "4K"},

@@ -22,7 +22,7 @@ from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.capacity import room
-from kvtui.engine.planning.parts import Parts, budget, device_parts, holds
+from kvtui.engine.planning.parts import Parts, budget, device_parts, holds, used
 from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
@@ -250,8 +250,12 @@ def evaluate(table: Matrix, piece: Piece) -> tuple[MatrixAnswer, ...]:
 
 
 def answers(scenarios: Sequence[Scenario]) -> list[MatrixAnswer]:
-    """The answer of each of ``scenarios``, which differ only in the device and in what their engine makes of it."""
-    if not scenarios or scenarios[0].engine != "none":
+    """The answer of each of ``scenarios``, which differ only in the device and in what their engine makes of it.
+
+    With a KV pool, which of several pipeline stages is the fullest depends on the device.
+    """
+    first = scenarios[0] if scenarios else None
+    if first is None or first.engine != "none" or (first.kv_pool is not None and first.layout.pp > 1):
         return [answer(scenario) for scenario in scenarios]
     found: dict[int, MatrixAnswer] = {}
     order = sorted(range(len(scenarios)), key=lambda i: _shape(scenarios[i]))
@@ -306,17 +310,17 @@ def _planned(scenarios: list[Scenario]) -> Iterator[MatrixAnswer]:
 def _answer(
     scenario: Scenario, parts: Parts, held: bool, context: int | None, sequences: int | None, step: Step
 ) -> MatrixAnswer:
-    pool = scenario.kv_pool
-    used = parts.total / budget(scenario) if pool is None else parts.cache / pool
-    return MatrixAnswer(held, used, context, sequences, timed(scenario, step if held else None))
+    full = used(scenario, parts)
+    return MatrixAnswer(held, full, context, sequences, timed(scenario, step if held else None))
 
 
 def _served(scenario: Scenario) -> MatrixAnswer:
     served = serve(scenario)
     assert served is not None
-    held, found = served.runs(scenario.batch), room(scenario, served)
-    used = scenario.batch / served.max_sequences if served.max_sequences else None
-    return MatrixAnswer(held, used, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
+    found = room(scenario, served)
+    held = served.fits and (found.sequences or 0) >= scenario.batch
+    full = scenario.batch / found.sequences if found.sequences else None
+    return MatrixAnswer(held, full, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
 
 
 def _step(scenario: Scenario) -> Step:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.planning.parts import device_parts, fits
+from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.search import context_limit, most
 from kvtui.engine.scenario.limits import MAX_BATCH
@@ -40,18 +41,22 @@ def capacity(plan: Plan) -> Capacity:
 
 
 def room(scenario: Scenario, served: Serving | None) -> Capacity:
-    """The ``capacity`` of the scenario's plan, with or without what its engine allocates."""
+    """The ``capacity`` of the scenario's plan, with or without what its engine allocates.
+
+    An engine whose pool does not fit its device beside the weights does not start: it holds nothing.
+    """
     if served is not None:
+        parts = None if scenario.kv_pool is None else device_parts(scenario, scenario.context, scenario.batch)
+        if parts is not None and crowded(scenario, parts):
+            limit = crowded_limit(scenario, parts)
+            return Capacity(0, 0, limit, limit)
         return Capacity(served.max_context, served.max_sequences, served.max_context_limit, served.max_sequences_limit)
     scenario = replace(scenario, lengths=None, shared_prefix=0)
     context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
     sequences = most_sequences(scenario)
-    return Capacity(
-        context=context,
-        sequences=sequences,
-        context_limit=_context_limit(scenario, context),
-        sequences_limit=_limit(scenario, scenario.context, 1, sequences),
-    )
+    by_context = _limit(scenario, context, lambda: device_parts(scenario, (context or 0) + 1, scenario.batch))
+    by_sequences = _limit(scenario, sequences, lambda: device_parts(scenario, scenario.context, (sequences or 0) + 1))
+    return Capacity(context, sequences, context_limit(scenario, context, by_context), by_sequences)
 
 
 def most_sequences(scenario: Scenario) -> int | None:
@@ -66,16 +71,13 @@ def most_sequences(scenario: Scenario) -> int | None:
     return most(lambda n: fits(scenario, scenario.context, n), MAX_BATCH, scenario.batch)
 
 
-def _context_limit(scenario: Scenario, found: int | None) -> str:
-    return context_limit(scenario, found, _limit(scenario, 1, scenario.batch, found))
-
-
-def _limit(scenario: Scenario, context: int, batch: int, found: int | None) -> str:
+def _limit(scenario: Scenario, found: int | None, parts_of_one_more: Callable[[], Parts]) -> str:
+    """What stops at ``found``, in words, by the parts that one more token or sequence would need."""
     if found is None:
         return "none"
-    if scenario.kv_pool is not None:
-        return "kv pool"
-    if found == 0:
-        parts = device_parts(scenario, context, batch)
+    if scenario.kv_pool is None and found:
+        return "device memory"
+    parts = parts_of_one_more()
+    if scenario.kv_pool is None:
         return "weights" if parts.weights >= parts.cache else "kv cache"
-    return "device memory"
+    return crowded_limit(scenario, parts) if crowded(scenario, parts) else "kv pool"

@@ -55,7 +55,11 @@ SMALL_BATCHES = 16
 
 
 class Needs(NamedTuple):
-    """Bytes of the fullest device in ``total``, and how many of them are ``cache``: KV, state and reserved room."""
+    """Bytes of the fullest device in ``total``, and how many of them are ``cache``: KV, state and reserved room.
+
+    With a KV pool, which each pipeline stage sets aside whole, ``cache`` is that of the stage with the most cache, and
+    ``total`` has beside it what the stage with the most weights keeps.
+    """
 
     total: Tokens
     cache: Tokens
@@ -95,20 +99,23 @@ def device_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Needs
         for room, sequences in shares:
             cache = cache + sequences * cache_bytes(stage.caches, room, scenario.kv, layout.tp)
         needs = Needs(held_weight_bytes(scenario, stage) + cache + fixed, cache)
-        if fullest is None:
-            fullest = needs
-        else:
-            more = needs.total > fullest.total
-            fullest = Needs(np.where(more, needs.total, fullest.total), np.where(more, needs.cache, fullest.cache))
+        fullest = needs if fullest is None else _fuller(scenario, needs, fullest)
     assert fullest is not None
     return fullest
 
 
 def fits(scenario: Scenario, needs: Needs, budgets: Tokens) -> Truths:
-    """Whether devices that may use ``budgets`` bytes each hold ``needs``; a KV pool is all that its cache has."""
+    """Whether devices that may use ``budgets`` bytes each hold ``needs``, and a given KV pool their cache."""
+    held: Truths = _occupied(scenario, needs) <= budgets
+    return held if scenario.kv_pool is None else held & (needs.cache <= scenario.kv_pool)
+
+
+def used(scenario: Scenario, needs: Needs) -> Numbers:
+    """How full the fullest device of the scenario is, as ``parts.used`` has it."""
+    of_device = _occupied(scenario, needs) / budget(scenario)
     if scenario.kv_pool is None:
-        return needs.total <= budgets
-    return np.broadcast_arrays(needs.cache <= scenario.kv_pool, budgets)[0]
+        return of_device
+    return np.where(of_device > 1, of_device, needs.cache / scenario.kv_pool)
 
 
 def most_context(scenario: Scenario, batches: Tokens, budgets: Tokens | None = None) -> Tokens:
@@ -157,6 +164,19 @@ def decode(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Rates:
     low = np.maximum(fast, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0]
     high = np.maximum(slow, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1]
     return Rates(low * 1e3, high * 1e3, batches / high, batches * np.minimum(layout.pp, replica) / low)
+
+
+def _occupied(scenario: Scenario, needs: Needs) -> Tokens:
+    return needs.total if scenario.kv_pool is None else needs.total - needs.cache + scenario.kv_pool
+
+
+def _fuller(scenario: Scenario, one: Needs, other: Needs) -> Needs:
+    """The needs of the fuller of two stages; with a pool the most cache, and the most beside it, of either."""
+    if scenario.kv_pool is not None:
+        cache = np.maximum(one.cache, other.cache)
+        return Needs(cache + np.maximum(one.total - one.cache, other.total - other.cache), cache)
+    more = one.total > other.total
+    return Needs(np.where(more, one.total, other.total), np.where(more, one.cache, other.cache))
 
 
 def _broadcast(contexts: Tokens, batches: Tokens) -> tuple[Tokens, Tokens]:

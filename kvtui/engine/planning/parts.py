@@ -1,6 +1,12 @@
 """What a scenario keeps on its devices, part by part, without any engine's rounding.
 
 Weights and caches are exact. Activations and overhead are priors, calibrated on boot logs, and say so.
+
+A KV pool that is given (``--kv-pool``) is set aside whole on every device. So two things must hold: the cache fits the
+pool, and the pool fits the device beside weights, activations and overhead. An engine that is told the size of its
+pool does not ask for a share of the memory, so there the device is all of its usable memory; a boot log's pool plus
+what it stood beside is under that by the share that the engine left free, 8 % or more by default, which is more than
+the priors are wrong by. Where the memory really was short is for ``reconcile`` to say, by weights and pool alone.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from typing import NamedTuple
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.engines.known import larger_stages
+from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
@@ -58,7 +65,8 @@ def budget(scenario: Scenario) -> int:
 def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
     """What the most loaded device holds for ``batch`` sequences of at most ``context`` tokens."""
     share = busiest_share(slots(scenario, context, batch), scenario.layout.dp)
-    return max((stage_parts(scenario, stage, share, context) for stage in _distinct_stages(scenario)), key=_total_bytes)
+    found = (stage_parts(scenario, stage, share, context) for stage in _distinct_stages(scenario))
+    return max(found, key=lambda parts: shortage(scenario, parts))
 
 
 def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int | None = None) -> Parts:
@@ -82,9 +90,8 @@ def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int |
 def busiest_stage(scenario: Scenario) -> Stage:
     """The pipeline stage whose device holds the most at full context, which ``Plan.per_device`` describes."""
     share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
-    return max(
-        _distinct_stages(scenario), key=lambda stage: stage_parts(scenario, stage, share, scenario.context).total
-    )
+    parts = {stage: stage_parts(scenario, stage, share, scenario.context) for stage in _distinct_stages(scenario)}
+    return max(parts, key=lambda stage: shortage(scenario, parts[stage]))
 
 
 def stages(scenario: Scenario) -> tuple[Stage, ...]:
@@ -288,10 +295,6 @@ def _prefix_bytes(scenario: Scenario, caches: CacheCounts, tokens: int) -> int:
     return prefix.growing + prefix.indexer
 
 
-def _total_bytes(parts: Parts) -> int:
-    return parts.total
-
-
 def _widest_rows(model: ModelSpec) -> tuple[int, int]:
     attention = max((_row_elements(cache) for cache, _ in model.caches), default=0)
     return attention, max((layer.width for layer, _ in model.counted), default=0)
@@ -309,7 +312,55 @@ def _row_elements(cache: Cache) -> int:
 
 
 def holds(scenario: Scenario, parts: Parts) -> bool:
-    """Whether a device holds ``parts``: their cache the pool if one is set, else all of them its budget."""
-    if scenario.kv_pool is not None:
-        return parts.cache <= scenario.kv_pool
-    return parts.total <= budget(scenario)
+    """Whether a device holds ``parts``, and a given pool their cache."""
+    return shortage(scenario, parts) <= 0
+
+
+def crowded(scenario: Scenario, parts: Parts) -> bool:
+    """Whether a given pool does not fit a device beside the rest of its ``parts``, however little the pool holds.
+
+    Example: 529 GiB of weights and a pool of 1 GiB on a device of 80 GiB.
+    """
+    return scenario.kv_pool is not None and occupied(scenario, parts) > available(scenario)
+
+
+def crowded_limit(scenario: Scenario, parts: Parts) -> str:
+    """What leaves a crowded device no room, in words: the weights and what they need, or those and the pool."""
+    return "weights" if beside_cache(scenario, parts) > available(scenario) else "device memory"
+
+
+def shortage(scenario: Scenario, parts: Parts) -> int:
+    """Bytes that a device lacks for ``parts``, or a given pool for their cache, whichever lacks more.
+
+    Negative where there are bytes to spare. Example: of a cache of 3 GiB in a pool of 2 GiB, on a device that has
+    10 GiB to spare beside that pool, 1 GiB is missing.
+    """
+    lacking = occupied(scenario, parts) - available(scenario)
+    return lacking if scenario.kv_pool is None else max(lacking, parts.cache - scenario.kv_pool)
+
+
+def occupied(scenario: Scenario, parts: Parts) -> int:
+    """Bytes that ``parts`` take of a device: all of them; with a given pool, the pool whole and what is beside it."""
+    return parts.total if scenario.kv_pool is None else beside_cache(scenario, parts) + scenario.kv_pool
+
+
+def beside_cache(scenario: Scenario, parts: Parts) -> int:
+    """Bytes of a device that are not the cache's: as its machine was measured, else those of ``parts``."""
+    prior = Overheads("", activation=parts.activation, non_torch=parts.overhead)
+    return kept(scenario.measured, prior, lambda: parts.weights).total
+
+
+def available(scenario: Scenario) -> int:
+    """Bytes of a device that may be occupied: its budget; all usable ones for an engine that is given its pool."""
+    told = scenario.kv_pool is not None and scenario.engine != "none"
+    return scenario.device.usable_bytes if told else budget(scenario)
+
+
+def used(scenario: Scenario, parts: Parts) -> float:
+    """How full the most loaded device is, over 1 where it does not hold its ``parts``.
+
+    It is the share of the budget, or of a given pool; of the device where that cannot hold the pool.
+    """
+    if scenario.kv_pool is None or crowded(scenario, parts):
+        return occupied(scenario, parts) / available(scenario)
+    return parts.cache / scenario.kv_pool

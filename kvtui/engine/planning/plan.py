@@ -12,7 +12,10 @@ from kvtui.engine.planning.parts import (
     CONTEXT_OVERHEAD_BYTES,
     Parts,
     all_caches,
+    available,
     budget,
+    crowded,
+    crowded_limit,
     device_parts,
     holds,
     prefix_shared,
@@ -59,11 +62,16 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the most loaded device holds its part, and its cache the pool if one is set.
+        """Whether the most loaded device holds its part, and a given pool its cache.
 
         With an engine: whether it starts, and runs all sequences at once.
         """
         return _runs(self.scenario, self.per_device, self.serving)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a given pool does not fit a device beside the weights, activations and overhead."""
+        return crowded(self.scenario, self.per_device)
 
     @property
     def utilization(self) -> float:
@@ -74,6 +82,8 @@ class Plan:
     def binding_limit(self) -> str:
         """What stops the plan, or what would stop it first if the context grew."""
         scenario, parts, serving = self.scenario, self.per_device, self.serving
+        if self.crowded:
+            return crowded_limit(scenario, parts)
         if serving is not None:
             return serving.max_context_limit if not serving.fits else serving.max_sequences_limit
         if scenario.kv_pool is not None and parts.cache > scenario.kv_pool:
@@ -104,20 +114,23 @@ def plan(scenario: Scenario) -> Plan:
 
 def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
     """Whether the scenario's engine runs it, or without one, whether the most loaded device holds its ``parts``."""
-    return holds(scenario, parts) if serving is None else serving.runs(scenario.batch)
+    if serving is None:
+        return holds(scenario, parts)
+    return serving.runs(scenario.batch) and not crowded(scenario, parts)
 
 
 def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:
-    """The fewest devices on which some tp × pp × dp split fits."""
-    if scenario.kv_pool is not None:
+    """The fewest devices on which some tp × pp × dp split fits; a pool too small for the cache stays too small."""
+    if scenario.kv_pool is not None and not crowded(scenario, parts):
         return scenario.layout.devices if _runs(scenario, parts, serving) else None
     tps = valid_tps(scenario.model)
     lone = _on(scenario, Layout())
     whole = device_parts(lone, scenario.context, scenario.batch)
-    room = budget(scenario) - CONTEXT_OVERHEAD_BYTES
+    pool = scenario.kv_pool
+    room = available(scenario) - (CONTEXT_OVERHEAD_BYTES if pool is None else pool)
     if room <= 0:
         return None
-    least = max(1, -(-(whole.weights + whole.cache) // room))
+    least = max(1, -(-(whole.weights + (whole.cache if pool is None else 0)) // room))
     tried = 0
     for devices in range(least, SEARCH_DEVICES + 1):
         for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
@@ -20,6 +21,7 @@ from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.parts import held_weight_bytes, stages
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import Values, scenario_from
@@ -68,7 +70,27 @@ def reconcile(log: BootLog, given: Values) -> Reconciliation:
         notes.append(f"the log holds {log.starts:,} starts; the last one is shown")
     known = device is not None
     found: ComparedLog = part(log.engine, "components").compare(log, scenario, known)
+    if known:
+        notes += _contradiction(scenario, found)
     return Reconciliation(log, scenario, found.serving, found.rows, found.measured, known, (*notes, *found.notes))
+
+
+def _contradiction(scenario: Scenario, found: ComparedLog) -> list[str]:
+    """What is wrong where weights and cache, both of them certain, are more than the device has.
+
+    Activations and overhead are left out: as priors they may be wrong by more than a running server has to spare.
+    """
+    weights, pool = found.measured.weights, found.serving.pool_bytes
+    try:
+        weights = max(held_weight_bytes(scenario, stage) for stage in stages(scenario)) if weights is None else weights
+    except InputError:
+        return []
+    usable = scenario.device.usable_bytes
+    if found.serving.pool_is_estimate or weights + pool <= usable:
+        return []
+    sizes = f"weights of {format_bytes(weights)} and a cache of {format_bytes(pool)}"
+    held = f"the {format_bytes(usable)} of the {scenario.device.name}"
+    return [f"{sizes} are more than {held}: is it another device (--gpu), or are the weights in another format?"]
 
 
 def overheads_of(scenario: Scenario, measured: Overheads, name: str) -> Overheads:

@@ -36,7 +36,7 @@ def level(plan: Plan) -> Level:
         return Level.NONE
     needed = plan.devices_needed
     if needed is None:
-        needed = SEARCH_DEVICES if plan.scenario.kv_pool is None else plan.devices
+        needed = plan.devices if _needs_a_larger_pool(plan) else SEARCH_DEVICES
     if plan.total.total > TIB and needed > 1:
         return Level.DATACENTRE
     if needed > NODE_DEVICES:
@@ -48,7 +48,7 @@ def popup(plan: Plan) -> Notice | None:
     """What the pop-up says about ``plan``; None at level NONE."""
     needed, total = plan.devices_needed, format_bytes(plan.total.total)
     if needed is None:
-        devices = f"more than {SEARCH_DEVICES:,} devices" if plan.scenario.kv_pool is None else "a larger KV pool"
+        devices = "a larger KV pool" if _needs_a_larger_pool(plan) else f"more than {SEARCH_DEVICES:,} devices"
     else:
         devices = f"{needed:,} devices"
     match level(plan):
@@ -63,6 +63,10 @@ def popup(plan: Plan) -> Notice | None:
         case Level.DATACENTRE:
             text = f"{total}, over 1 TiB: this needs {devices}, with power, cooling and a network to match"
             return Notice("datacentre", "critical", text)
+
+
+def _needs_a_larger_pool(plan: Plan) -> bool:
+    return plan.scenario.kv_pool is not None and not plan.crowded
 
 
 def remedy(scenario: Scenario, found: Capacity) -> str:

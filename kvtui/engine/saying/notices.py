@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.planning.parts import available, beside_cache
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.result import Serving
+    from kvtui.engine.planning.parts import Parts
     from kvtui.engine.scenario.scenario import Scenario
 
 Severity = Literal["critical", "warning", "info"]
@@ -36,7 +38,9 @@ def notices(plan: Plan) -> tuple[Notice, ...]:
 def _memory(plan: Plan) -> Iterator[Notice]:
     parts, pool, served = plan.per_device, plan.scenario.kv_pool, plan.serving
     used = parts.total / plan.budget_per_device
-    if served is not None:
+    if plan.crowded:
+        yield Notice("over_capacity", "critical", beside_pool(plan.scenario, parts))
+    elif served is not None:
         if not plan.fits:
             yield Notice("over_capacity", "critical", unserved(plan.scenario, served))
     elif not plan.fits and pool is not None:
@@ -52,7 +56,7 @@ def _memory(plan: Plan) -> Iterator[Notice]:
 
 def _devices(plan: Plan) -> Iterator[Notice]:
     needed = plan.devices_needed
-    if needed is None and plan.scenario.kv_pool is None:
+    if needed is None and (plan.scenario.kv_pool is None or plan.crowded):
         text = f"no split over up to {SEARCH_DEVICES:,} devices was found that fits"
         yield Notice("no_split", "critical", text)
     elif needed is not None and needed > plan.devices:
@@ -60,6 +64,15 @@ def _devices(plan: Plan) -> Iterator[Notice]:
     if max(needed or 0, plan.devices) > NODE_DEVICES:
         text = f"more than {NODE_DEVICES} devices: several nodes, and their network between them"
         yield Notice("multi_node", "warning", text)
+
+
+def beside_pool(scenario: Scenario, parts: Parts) -> str:
+    """Why a device has no room for its KV pool beside the rest of its ``parts``, in one sentence."""
+    beside, room = beside_cache(scenario, parts), available(scenario)
+    what = "activations and overhead" if scenario.skip_weights else "weights, activations and overhead"
+    text = f"{what} take {format_bytes(beside)} of a device's {format_bytes(room)}"
+    pool = format_bytes(scenario.kv_pool or 0)
+    return f"{text}, which leaves {format_bytes(max(0, room - beside))} for a KV pool of {pool}"
 
 
 def unserved(scenario: Scenario, served: Serving) -> str:

@@ -15,10 +15,10 @@ from kvtui.engine.advice.matrix import MatrixAnswer, Metric
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import span
-from kvtui.engine.planning.parts import budget, device_parts
+from kvtui.engine.planning.parts import budget, crowded, device_parts
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
-from kvtui.engine.saying.notices import unserved
+from kvtui.engine.saying.notices import beside_pool, unserved
 from kvtui.engine.scenario.change import layout_words
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
@@ -119,11 +119,13 @@ def why(detail: Detail) -> str:
         return answer.reason
     try:
         served = serve(scenario)
-        if served is not None:
-            return unserved(scenario, served)
         parts = device_parts(scenario, scenario.context, scenario.batch)
     except InputError as error:
         return str(error)
+    if crowded(scenario, parts):
+        return beside_pool(scenario, parts)
+    if served is not None:
+        return unserved(scenario, served)
     if scenario.kv_pool is not None:
         return f"the cache needs {format_bytes(parts.cache)} of a pool of {format_bytes(scenario.kv_pool)}"
     whole = format_bytes(budget(scenario))

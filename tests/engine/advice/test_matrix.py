@@ -32,10 +32,13 @@ def expected(found: Matrix, row: int, column: int) -> MatrixAnswer:
     room, scenario = capacity(planned), planned.scenario
     if planned.serving is not None:
         used = scenario.batch / room.sequences if room.sequences else None
-    elif scenario.kv_pool is not None:
-        used = planned.per_device.cache / scenario.kv_pool
-    else:
+    elif scenario.kv_pool is None:
         used = planned.per_device.total / planned.budget_per_device
+    elif planned.crowded:
+        beside = planned.per_device.total - planned.per_device.cache
+        used = (beside + scenario.kv_pool) / planned.budget_per_device
+    else:
+        used = planned.per_device.cache / scenario.kv_pool
     return MatrixAnswer(planned.fits, used, room.context, room.sequences, estimate(planned))
 
 

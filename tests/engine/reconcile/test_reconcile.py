@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.planning.parts import budget
+from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.reconcile.read_log import read_log
 from kvtui.engine.reconcile.reconcile import Reconciliation, overheads_of, reconcile
@@ -49,6 +51,29 @@ def test_the_plan_agrees_with_every_sample(name):
     found = of(name)
     assert found.agrees
     assert figures(found, "agrees")
+
+
+def test_a_cache_that_cannot_stand_beside_the_weights_is_a_contradiction():
+    """The server ran on an H200: 58.33 GiB of weights and 64.68 GiB of cache."""
+    log = "vllm-0.25-gemma-4-31b-h200.jsonl.log"
+    wrong = [note for note in of(log, gpu="H100 SXM").notes if "are more than" in note]
+    assert len(wrong) == 1
+    assert wrong[0].startswith(
+        "weights of 58.33 GiB and a cache of 64.68 GiB are more than the 79.65 GiB of the H100 SXM"
+    )
+    assert not any("are more than" in note for note in of(log, gpu="H200 SXM").notes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_running_servers_cache_is_not_called_into_question(name):
+    """Neither by the comparison nor by the plan of the same start, where the log tells the device."""
+    found = of(name)
+    assert not any("are more than" in note for note in found.notes)
+    if found.known_device:
+        pool = None if found.serving.pool_is_estimate else found.serving.pool_bytes
+        assert not plan(replace(found.scenario, kv_pool=pool)).crowded
+    else:
+        assert "the log does not name the device: name it with --gpu" in found.notes
 
 
 def test_a_hybrid_with_mtp_is_predicted_to_the_token():

@@ -77,7 +77,7 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
         yield 6, [pair("saved by FA", (f"{saved} · {percent(share)}", saved), width, Ink.SAVED)]
     yield 4, [named("devices", f"{plan.devices:,} × {clean(scenario.device.name)}", width)]
     if not plan.fits:
-        missing = "no split fits" if scenario.kv_pool is None else "a larger pool"
+        missing = "no split fits" if scenario.kv_pool is None or plan.crowded else "a larger pool"
         needed = missing if plan.devices_needed is None else f"{plan.devices_needed:,}"
         yield 3, [pair("  needed", (needed,), width, Ink.WARN)]
     words, ink = efficiency(view.utilization)
