@@ -21,7 +21,7 @@ from kvtui.engine.advice.levers import (
     levers,
     ranked,
 )
-from kvtui.engine.advice.matrix import Answer
+from kvtui.engine.advice.matrix import MatrixAnswer
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import fits
 from kvtui.engine.planning.plan import plan
@@ -69,7 +69,7 @@ def held(scenario: Scenario) -> int | None:
 def times_better(lever: Lever, measure: str) -> float:
     """How many times better ``measure`` is after the change, by the two answers alone; 1 where it is not known."""
 
-    def value(found: Answer) -> float | None:
+    def value(found: MatrixAnswer) -> float | None:
         match measure:
             case "max_sequences":
                 return inf if found.sequences is None else found.sequences
