@@ -217,7 +217,7 @@ def test_a_broken_stored_sweep_is_an_input_error(broken):
 
 def test_planning_loads_no_jax():
     script = (
-        "from kvtui.cases import axes, columns, sweep, prediction, groups\n"
+        "from kvtui.cases import axes, sweep, prediction, groups, table\n"
         "from kvtui.bench import runner, store, compare, table\nfrom kvtui.commands import bench\n"
         "import sys\nprint({'jax', 'numpy', 'pandas', 'rich'} & set(sys.modules))"
     )

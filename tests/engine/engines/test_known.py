@@ -12,7 +12,7 @@ from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.parts import partition
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Layout
-from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.scenario.values import BY_KEY, scenario_from
 from tests.paths import ROOT
 
 LOGGING = [known for known in KNOWN if known.logs]
@@ -21,6 +21,10 @@ LOGGING = [known for known in KNOWN if known.logs]
 def test_every_folder_has_its_row():
     folders = {path.parent.name for path in (ROOT / "kvtui/engine/serving").glob("*/__init__.py")}
     assert folders == {known.folder for known in KNOWN}
+
+
+def test_the_help_names_every_engine():
+    assert all(name in BY_KEY["engine"].help for name in ENGINES)
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
