@@ -73,7 +73,7 @@ def same(a, b):
 def test_json_reads_back_as_the_same_figure(figure):
     found = from_json(to_json(figure), "f")
     assert same(found, figure)
-    assert render_text(found, 70, 20, painter="cells") == render_text(figure, 70, 20, painter="cells")
+    assert render_text(found, 70, 20) == render_text(figure, 70, 20)
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
@@ -106,7 +106,7 @@ def test_a_broken_json_is_drawn_or_is_one_clear_line(seed, figure):
         message = str(error)
     else:
         message = ""
-        render_text(found, 60, 20, painter="cells")
+        render_text(found, 60, 20)
     assert message.isprintable()
 
 
