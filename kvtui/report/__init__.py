@@ -21,13 +21,13 @@ def render(
 
             return text.render(document, width, color, ascii_only)
         case "json":
-            from kvtui.output.json import json_text
+            from kvtui.output import json as json_
 
-            return json_text(document)
+            return json_.render(document)
         case "csv":
-            from kvtui.output.csv import csv_report
+            from kvtui.output import csv as csv_
 
-            return csv_report(document)
+            return csv_.render(document)
         case "markdown":
             from kvtui.report import markdown
 

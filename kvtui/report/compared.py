@@ -9,11 +9,7 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class ComparedValue:
-    """A value as text, and its signed difference to the first scenario, empty where there is none to state.
-
-    ``style`` is a name of ``output.lines.STYLES`` where the value itself is good or bad news.
-    """
+    """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
 
     text: str
     change: str = ""
-    style: str = ""

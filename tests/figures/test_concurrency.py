@@ -25,15 +25,14 @@ from kvtui.figures.figure import Line, Scatter
         {"context": "64K", "engine": "llama.cpp"},
     ],
 )
-def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_token(values: dict[str, str]) -> None:
+def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_token(values):
     scenario = scenario_from(values)
 
     def most(context: int) -> int:
         tried = replace(scenario, context=context)
         if scenario.engine == "none":
-            return capacity(plan(tried)).sequences or 0
+            return capacity(plan(tried)).sequences
         served = serve(tried)
-        assert served is not None
         return served.max_sequences if served.fits else 0
 
     line, *_, here = steps(scenario).panels[0].marks
@@ -58,9 +57,7 @@ def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_tok
         assert (most(context) or np.nan) == pytest.approx(known[-1], nan_ok=True)
 
 
-def test_an_engine_stands_beside_the_plain_arithmetic() -> None:
+def test_an_engine_stands_beside_the_plain_arithmetic():
     marks = steps(scenario_from({"engine": "vllm", "context": "16K"})).panels[0].marks
     assert [mark.name for mark in marks] == ["vllm", "plain arithmetic", "the scenario"]
-    plain = marks[1]
-    assert isinstance(plain, Line)
-    assert plain.dash == "dashed"
+    assert marks[1].dash == "dashed"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.strategies import DataObject
 
 from kvtui.cases.sweep import decode_rows
 from kvtui.cases.table import Measured, table_row
@@ -20,11 +17,11 @@ from tests.figures.sample_rows import marks, said
 SAMPLES = [10.0 + 0.1 * n for n in range(40)]
 
 
-def stats(ms: float) -> dict[str, float | list[float]]:
+def stats(ms):
     return {"raw_ms": [ms], "filtered_ms": [ms], "median_ms": ms, "p20_ms": 0.9 * ms, "p80_ms": 1.3 * ms, "n": 1}
 
 
-def draft(ms: float, accepted: float, tps: float) -> dict[str, float]:
+def draft(ms, accepted, tps):
     return {"median_ms": ms, "avg_accepted_tokens_per_call": accepted, "effective_tps": tps}
 
 
@@ -54,7 +51,7 @@ RESULTS = {
 }
 
 
-def test_positions_are_sorted_as_numbers_with_their_bands() -> None:
+def test_positions_are_sorted_as_numbers_with_their_bands():
     line = marks(panels(RESULTS), 1)["baseline"]
     assert line.x.tolist() == [64, 128, 1024]
     assert line.y.tolist() == [4, 5, 8]
@@ -62,7 +59,7 @@ def test_positions_are_sorted_as_numbers_with_their_bands() -> None:
     assert line.high == pytest.approx(1.3 * line.y)
 
 
-def test_tokens_per_second_are_the_inverse() -> None:
+def test_tokens_per_second_are_the_inverse():
     line = marks(panels(RESULTS), 2)["baseline"]
     assert line.y == pytest.approx([250, 200, 125])
     assert line.low == pytest.approx(line.y / 1.3)
@@ -70,7 +67,7 @@ def test_tokens_per_second_are_the_inverse() -> None:
     assert (line.y < line.high).all()
 
 
-def test_first_tokens_are_a_density_of_one() -> None:
+def test_first_tokens_are_a_density_of_one():
     figure = panels(RESULTS)
     histogram = marks(figure)["baseline"]
     assert histogram.bins == 30
@@ -80,13 +77,13 @@ def test_first_tokens_are_a_density_of_one() -> None:
     assert "baseline: 1 of 41 first tokens lie far outside" in said(figure)
 
 
-def test_outliers_are_found_where_the_file_does_not_say() -> None:
+def test_outliers_are_found_where_the_file_does_not_say():
     figure = panels({"a": {"ttft": {"raw_ms": [*SAMPLES, 99.0]}}})
     assert marks(figure)["a"].samples.max() < 20
     assert "1 of 41" in said(figure)
 
 
-def test_speculation_is_a_level_line_for_each_gamma() -> None:
+def test_speculation_is_a_level_line_for_each_gamma():
     figure = panels(RESULTS)
     slow, fast = marks(figure, 1), marks(figure, 2)
     assert set(slow["hydra_poe, gamma 8 (per token)"].y) == {5.0}
@@ -97,17 +94,16 @@ def test_speculation_is_a_level_line_for_each_gamma() -> None:
     assert not any("gamma 2" in name for name in (*slow, *fast))
 
 
-def test_nothing_is_a_note() -> None:
-    nothing: tuple[dict[str, Any], ...] = ({}, {"baseline": {}}, {"metadata": {"ttft": {"raw_ms": [1.0]}}}, {"a": 7})
-    for results in nothing:
+def test_nothing_is_a_note():
+    for results in ({}, {"baseline": {}}, {"metadata": {"ttft": {"raw_ms": [1.0]}}}, {"a": 7}):
         figure = panels(results)
         assert figure.panels == ()
         assert "kvtui bench decode measures them" in said(figure)
 
 
 @given(st.data())
-def test_any_subset_of_keys_is_drawn(data: DataObject) -> None:
-    def pruned(value: Any) -> Any:
+def test_any_subset_of_keys_is_drawn(data):
+    def pruned(value):
         if not isinstance(value, dict):
             return data.draw(st.sampled_from([value, value, value, None, "odd", [None, -1.0, float("nan")]]))
         return {key: pruned(part) for key, part in value.items() if data.draw(st.integers(0, 3))}
@@ -115,7 +111,7 @@ def test_any_subset_of_keys_is_drawn(data: DataObject) -> None:
     to_json(panels(pruned(RESULTS)))
 
 
-def test_our_own_runs_are_results() -> None:
+def test_our_own_runs_are_results():
     rows, positions = decode_rows("fast")
     table, measured = [], []
     for row in rows:
@@ -136,6 +132,6 @@ def test_our_own_runs_are_results() -> None:
     assert set(marks(panels(results_of(table, without)))[rows[0].label].y) == {2.0}
 
 
-def test_a_step_of_a_batch_gives_as_many_tokens() -> None:
+def test_a_step_of_a_batch_gives_as_many_tokens():
     figure = panels({"a": {"decode": {"per_position": {"64": {**stats(4.0), "batch": 8}}}}})
     assert marks(figure, 1)["a"].y.tolist() == [2000.0]

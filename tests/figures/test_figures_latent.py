@@ -8,14 +8,13 @@ import pytest
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures import latent
 from kvtui.figures.family import ShapeFamily, member, millions, token_bytes
-from kvtui.figures.figure import Bars, Line, Surface
-from tests.figures.sample_rows import marks, of_kind, said
+from tests.figures.sample_rows import marks, said
 
 THEORETICAL = {32: 1_179_648, 64: 1_966_080, 96: 2_752_512, 128: 3_538_944, 256: 6_684_672}
 """fp32, 12 layers, 16 rotary elements, 512 tokens."""
 
 
-def test_dial_is_the_table_with_its_crossings() -> None:
+def test_dial_is_the_table_with_its_crossings():
     figure = latent.dial()
     line = marks(figure)["MLA"]
     found = dict(zip(line.x.tolist(), line.y.tolist(), strict=True))
@@ -27,27 +26,27 @@ def test_dial_is_the_table_with_its_crossings() -> None:
     assert "as MHA at a latent of 496" in said(figure)
 
 
-def test_dial_at_another_width() -> None:
+def test_dial_at_another_width():
     lines = marks(latent.dial(dim=512))
     assert set(lines["MHA"].y) == {25_165_824}
     assert set(lines["GQA"].y) == {6_291_456}
 
 
-def test_latents_below_every_head_are_never_less() -> None:
+def test_latents_below_every_head_are_never_less():
     assert "MQA at a latent of -8: never less" in said(latent.dial(head_dim=4, dim=64))
 
 
-def test_depth_is_a_factor() -> None:
+def test_depth_is_a_factor():
     figure = latent.depths()
     by_size, by_depth = figure.panels
     assert by_depth.categories == ("8 layers", "12 layers", "16 layers")
-    for bars, per_layer in zip(of_kind(Bars, by_depth.marks), (2 * 256, 2 * 64, 64 + 16), strict=True):
+    for bars, per_layer in zip(by_depth.marks, (2 * 256, 2 * 64, 64 + 16), strict=True):
         assert bars.values.tolist() == [n * per_layer * 4 * 512 for n in (8, 12, 16)]
-    for line in of_kind(Line, by_size.marks):
+    for line in by_size.marks:
         assert (np.diff(line.x) > 0).all()
 
 
-def test_work_against_operations_written_out() -> None:
+def test_work_against_operations_written_out():
     figure = latent.work()
     flops = {name: mark.y[0] for name, mark in marks(figure).items()}
     held = {name: mark.x[0] for name, mark in marks(figure).items()}
@@ -68,7 +67,7 @@ def test_work_against_operations_written_out() -> None:
     assert held["MLA, absorbed"] == 256 * 12 * 120 * 4
 
 
-def test_the_published_nine_times_is_the_weights_own_product() -> None:
+def test_the_published_nine_times_is_the_weights_own_product():
     figure = latent.work()
     flops = {name: mark.y[0] for name, mark in marks(figure).items()}
     assert flops["MHA"] / 1e6 == pytest.approx(28.3, rel=0.01)
@@ -77,7 +76,7 @@ def test_the_published_nine_times_is_the_weights_own_product() -> None:
     assert flops["MLA, absorbed"] / flops["MHA"] < 1.3
 
 
-def test_latents_over_context() -> None:
+def test_latents_over_context():
     figure = latent.by_context()
     sheets = marks(figure)
     mla = sheets["MLA"]
@@ -88,7 +87,7 @@ def test_latents_over_context() -> None:
     assert np.array_equal(line.y, line.x + 16)
 
 
-def test_only_heads_grow_with_the_model() -> None:
+def test_only_heads_grow_with_the_model():
     figure = latent.decoupling()
     lines = marks(figure, 1)
     assert (np.diff(lines["MHA"].y) > 0).all()
@@ -97,16 +96,16 @@ def test_only_heads_grow_with_the_model() -> None:
     assert np.array_equal(cloud.z, 512 * 12 * 4 * cloud.y)
 
 
-def test_four_contexts_are_four_panels() -> None:
+def test_four_contexts_are_four_panels():
     figure = latent.by_depth()
     assert [panel.title for panel in figure.panels] == ["512 tokens", "4K tokens", "32K tokens", "128K tokens"]
     for panel, context in zip(figure.panels, latent.DEPTH_CONTEXTS, strict=True):
-        mla, gqa = of_kind(Surface, panel.marks)
+        mla, gqa = panel.marks
         assert mla.z[2, 1] == context * 12 * (48 + 16) * 4
         assert (gqa.z[:, 0] == context * mla.y * 2 * 128 * 4).all()
 
 
-def test_members_of_the_family() -> None:
+def test_members_of_the_family():
     shape = member(ShapeFamily(), 256, "MLA")
     assert (shape.latent, shape.rope_dim, shape.query_latent) == (64, 16, 128)
     assert token_bytes(shape) == 12 * 80 * 4

@@ -17,7 +17,11 @@ FAMILIES = ("consumer", "workstation", "datacentre", "unified", "tpu", "wafer", 
 PEAKS = ("bf16", "fp16", "fp32", "fp8", "int8", "fp4")
 CONFIDENCES = ("H", "M", "L")
 
+DRIVER_KEEPS_BYTES, DRIVER_KEEPS_OF = 450 * MIB, 600
+"""NVIDIA's driver on Linux keeps about 0.44 GiB and one part in 600: 0.46 GiB of a 32 GiB card, 0.93 of 278 GiB."""
+
 _USABLE_UNITS = {"usable_mib": MIB, "usable_gib": GIB, "usable_bytes": 1}
+_CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])")
 _MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
 
 
@@ -42,12 +46,15 @@ def find_device(name: str) -> DeviceSpec:
 def _build(fields: Fields) -> DeviceSpec:
     memory = fields.table("memory")
     nominal_gb = fields.number("nominal_gb", most=1e6)
+    vendor = fields.text("vendor", limit=80)
+    usable = _usable_bytes(fields, nominal_gb)
+    logged = fields.maybe(fields.number, "allocatable_gib", most=MAX_BYTES / GIB)
     return DeviceSpec(
         name=fields.text("name", limit=80),
-        vendor=fields.text("vendor", limit=80),
+        vendor=vendor,
         family=fields.choice("family", FAMILIES),
         nominal_gb=nominal_gb,
-        usable_bytes=_usable_bytes(fields, nominal_gb),
+        usable_bytes=usable,
         memory=Memory(
             kind=memory.text("kind", limit=40),
             modules=memory.integer("modules", most=1024),
@@ -67,6 +74,12 @@ def _build(fields: Fields) -> DeviceSpec:
         aliases=fields.texts("aliases", limit=80),
         note=fields.maybe(fields.text, "note"),
         unified=fields.flag("unified"),
+        allocatable_bytes=_allocatable_bytes(
+            fields, usable, logged, driver_keeps=vendor == "NVIDIA" and not fields.flag("unified")
+        ),
+        allocatable_logged=logged is not None,
+        compute_capability=_capability(fields),
+        multiprocessors=fields.maybe(fields.integer, "multiprocessors", most=10_000),
     )
 
 
@@ -84,6 +97,31 @@ def _usable_bytes(fields: Fields, nominal_gb: float) -> int:
     if not 0.25 <= ratio <= 1.1:
         raise fields.error(key, f"is {ratio:.3g} times nominal_gb; expected 0.25 to 1.1 times")
     return usable
+
+
+def _allocatable_bytes(fields: Fields, usable: int, logged_gib: float | None, driver_keeps: bool) -> int:
+    """What programs can have of ``usable`` bytes: what servers printed, else all but what NVIDIA's driver keeps.
+
+    ROCm, Level Zero and Metal hand out what their tools report. A 24,564 MiB card has 23.52 GiB by the rule, as logged.
+    """
+    if logged_gib is not None:
+        logged = int(logged_gib * GIB)
+        if not usable * 3 // 4 <= logged <= usable:
+            raise fields.error("allocatable_gib", "must be at most what the driver reports, and at least 3/4 of it")
+        return logged
+    if not driver_keeps:
+        return usable
+    return usable - min(usable // 10, DRIVER_KEEPS_BYTES + usable // DRIVER_KEEPS_OF)
+
+
+def _capability(fields: Fields) -> tuple[int, int] | None:
+    text = fields.maybe(fields.text, "compute_capability", limit=5)
+    if text is None:
+        return None
+    match = _CAPABILITY.fullmatch(text)
+    if match is None:
+        raise fields.error("compute_capability", "must be two numbers such as 9.0")
+    return int(match[1]), int(match[2])
 
 
 def _peaks(rates: Fields | None) -> tuple[tuple[str, float], ...]:

@@ -1,8 +1,8 @@
 """An accelerator: what memory it has, how fast it is, what it costs.
 
 Bandwidths are decimal GB/s, compute is dense TFLOP/s (never with sparsity), a link is one direction of one device.
-``usable_bytes`` is what the driver reports, which is what an engine can allocate from; ``nominal_gb`` is the name on
-the box. ``None`` means not published, or not applicable.
+``nominal_gb`` is the name on the box, ``usable_bytes`` what the driver reports and ``allocatable_bytes`` what is left
+of that for programs, which is what an engine divides. ``None`` means not published, or not applicable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class Price(NamedTuple):
 
 
 class DeviceSpec(NamedTuple):
-    """One accelerator of the catalogue. ``confidence`` is H (read in a source), M (one source) or L (approximate)."""
+    """One accelerator of the catalogue. ``confidence`` is H (read in a source), M (one source) or L (approximate).
+
+    ``allocatable_logged`` says whether servers printed ``allocatable_bytes``; otherwise they follow from a rule.
+    """
 
     name: str
     vendor: str
@@ -49,6 +52,10 @@ class DeviceSpec(NamedTuple):
     aliases: tuple[str, ...] = ()
     note: str | None = None
     unified: bool = False
+    allocatable_bytes: int = 0
+    allocatable_logged: bool = False
+    compute_capability: tuple[int, int] | None = None
+    multiprocessors: int | None = None
 
     def peak(self, element: str) -> float | None:
         """Dense TFLOP/s for ``bf16``, ``fp8``, ``int8`` or ``fp4`` math; None if the device has none.

@@ -31,7 +31,8 @@ from kvtui.engine.model.spec import CacheCounts, cache_bytes
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.allocation import Slot, busiest_share, grown, reserve, slots
 from kvtui.engine.planning.grid import Tokens
-from kvtui.engine.planning.parts import Parts, Stage, activation_bytes, busiest_stage, score_matrix_bytes, stage_parts
+from kvtui.engine.planning.parts import Parts, activation_bytes, busiest_stage, score_matrix_bytes, stage_parts
+from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
 
 Policy = Literal["static", "continuous", "paged"]

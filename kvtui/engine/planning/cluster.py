@@ -22,9 +22,10 @@ from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import Slot, grown, replica_share
-from kvtui.engine.planning.parts import Parts, Stage, stage_parts, stages
+from kvtui.engine.planning.parts import Parts, stage_parts
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Band, estimate, pcie_gbs
+from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.scenario.scenario import Layout, Scenario
 
 MAX_SHOWN = 128

@@ -30,7 +30,6 @@ from kvtui.engine.planning.parts import (
     overhead_bytes,
     query_heads,
     row_bytes,
-    stages,
 )
 from kvtui.engine.planning.roofline import (
     COMPUTE_EFFICIENCY,
@@ -40,6 +39,7 @@ from kvtui.engine.planning.roofline import (
     read_gbs,
     top_k,
 )
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 

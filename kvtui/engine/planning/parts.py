@@ -11,16 +11,15 @@ the priors are wrong by. Where the memory really was short is for ``reconcile`` 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
-from kvtui.engine.engines.known import larger_stages
-from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
+from kvtui.engine.planning.serve import engine_budget
+from kvtui.engine.planning.stages import Stage, distinct_stages, stages
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
 CONTEXT_OVERHEAD_BYTES = 460 * MIB
@@ -42,7 +41,12 @@ class Parts(NamedTuple):
     @property
     def total(self) -> int:
         """All parts together."""
-        return self.weights + self.cache + self.activation + self.overhead
+        return self.beside_cache + self.cache
+
+    @property
+    def beside_cache(self) -> int:
+        """What is not the cache's."""
+        return self.weights + self.activation + self.overhead
 
     @property
     def cache(self) -> int:
@@ -50,22 +54,17 @@ class Parts(NamedTuple):
         return self.kv + self.state + self.reserved_unused
 
 
-class Stage(NamedTuple):
-    """A pipeline stage: its ``caches``, and how many (``held``) of the model's layers' weights it has."""
-
-    caches: CacheCounts
-    held: int
-
-
 def budget(scenario: Scenario) -> int:
-    """Bytes of one device that may be planned."""
-    return int(scenario.device.usable_bytes * scenario.memory_utilization)
+    """Bytes of one device that may be planned: an engine divides what programs can allocate, others the whole."""
+    device = scenario.device
+    whole = device.usable_bytes if scenario.engine == "none" else device.allocatable_bytes
+    return int(whole * scenario.memory_utilization)
 
 
 def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
     """What the most loaded device holds for ``batch`` sequences of at most ``context`` tokens."""
     share = busiest_share(slots(scenario, context, batch), scenario.layout.dp)
-    found = (stage_parts(scenario, stage, share, context) for stage in _distinct_stages(scenario))
+    found = (stage_parts(scenario, stage, share, context) for stage in distinct_stages(scenario))
     return max(found, key=lambda parts: shortage(scenario, parts))
 
 
@@ -77,42 +76,18 @@ def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int |
     layout = scenario.layout
     kv, unused, state = (layout.tp * size for size in _held(scenario, all_caches(scenario), sequences, layout.dp))
     busiest = -(-scenario.batch // layout.dp)
-    return Parts(
-        weights=weight_bytes(scenario) * layout.dp,
-        kv=kv,
-        state=state,
-        activation=activation_bytes(scenario, scenario.context, busiest, position) * layout.devices,
-        overhead=overhead_bytes(layout.tp * layout.pp) * layout.devices,
-        reserved_unused=unused,
-    )
+    weights, activation, overhead = weight_bytes(scenario) * layout.dp, 0, 0
+    for stage in stages(scenario):
+        _, peak, rest = _beside(scenario, stage, scenario.context, busiest, position)
+        activation, overhead = activation + peak * layout.tp * layout.dp, overhead + rest * layout.tp * layout.dp
+    return Parts(weights, kv, state, activation, overhead, unused)
 
 
 def busiest_stage(scenario: Scenario) -> Stage:
     """The pipeline stage whose device holds the most at full context, which ``Plan.per_device`` describes."""
     share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
-    parts = {stage: stage_parts(scenario, stage, share, scenario.context) for stage in _distinct_stages(scenario)}
+    parts = {stage: stage_parts(scenario, stage, share, scenario.context) for stage in distinct_stages(scenario)}
     return max(parts, key=lambda stage: shortage(scenario, parts[stage]))
-
-
-def stages(scenario: Scenario) -> tuple[Stage, ...]:
-    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
-    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[0]
-
-
-def partition(scenario: Scenario) -> tuple[int, ...]:
-    """Layers of each pipeline stage: as chosen, or as even as they go.
-
-    Left-over layers are on the first stages or on those before the last one, as the engine has it. Example: 26 layers
-    on four stages are 7, 7, 6 and 6 without an engine, and 6, 7, 7 and 6 with vLLM.
-    """
-    chosen = scenario.serving.partition
-    if chosen is not None:
-        return chosen
-    held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
-    larger = len(scenario.model.layers) % scenario.layout.pp
-    if not larger or larger_stages(scenario.engine) == "first":
-        return held
-    return (*held[larger:-1], *held[:larger], held[-1])
 
 
 def stage_parts(
@@ -123,16 +98,23 @@ def stage_parts(
     ``position`` is the context that they have reached, for the attention scores of a scenario without FlashAttention;
     None means all of it. Whole blocks of a common prefix are stored once.
     """
-    layout = scenario.layout
     kv, unused, state = _held(scenario, stage.caches, share, 1)
-    return Parts(
-        weights=held_weight_bytes(scenario, stage),
-        kv=kv,
-        state=state,
-        activation=activation_bytes(scenario, context, sum(slot.sequences for slot in share), position),
-        overhead=overhead_bytes(layout.tp * layout.pp),
-        reserved_unused=unused,
-    )
+    weights, activation, overhead = _beside(scenario, stage, context, sum(slot.sequences for slot in share), position)
+    return Parts(weights, kv, state, activation, overhead, unused)
+
+
+def _beside(scenario: Scenario, stage: Stage, context: int, batch: int, position: int | None) -> tuple[int, int, int]:
+    """Weights, activations and all else that a device of ``stage`` keeps beside the cache, in bytes.
+
+    An engine's are those of its own budget; the attention scores of a scenario without FlashAttention come on top.
+    """
+    divided = engine_budget(scenario, stage)
+    if divided is None:
+        activation = activation_bytes(scenario, context, batch, position)
+        return held_weight_bytes(scenario, stage), activation, overhead_bytes(scenario.layout.tp * scenario.layout.pp)
+    weights, activation = divided.bytes_of("weights"), divided.bytes_of("activation")
+    rest = sum(term.bytes for term in (*divided.terms, *divided.beside)) - weights - activation
+    return weights, activation + _score_bytes(scenario, context, batch, position), rest
 
 
 def fits(scenario: Scenario, context: int, batch: int) -> bool:
@@ -192,9 +174,14 @@ def activation_bytes(scenario: Scenario, context: int, batch: int, position: int
         return 0
     tokens = min(scenario.max_batched_tokens, context * batch)
     logits = logit_bytes(scenario.model) * min(batch, tokens)
-    reached = context if position is None else position
-    scores = 0 if scenario.flash_attention else score_matrix_bytes(scenario, reached, batch) // scenario.layout.tp
-    return row_bytes(scenario) * tokens + logits + scores
+    return row_bytes(scenario) * tokens + logits + _score_bytes(scenario, context, batch, position)
+
+
+def _score_bytes(scenario: Scenario, context: int, batch: int, position: int | None) -> int:
+    """Bytes of attention scores on one rank of a scenario without FlashAttention."""
+    if scenario.flash_attention:
+        return 0
+    return score_matrix_bytes(scenario, context if position is None else position, batch) // scenario.layout.tp
 
 
 def row_bytes(scenario: Scenario) -> int:
@@ -214,28 +201,6 @@ def overhead_bytes(devices_per_replica: int) -> int:
         return CONTEXT_OVERHEAD_BYTES
     collective = COLLECTIVE_OVERHEAD_BYTES.get(devices_per_replica, WIDE_COLLECTIVE_OVERHEAD_BYTES)
     return CONTEXT_OVERHEAD_BYTES + collective
-
-
-def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
-    """Layers of each of ``pp`` pipeline stages, as even as they go, larger stages first."""
-    base, larger = divmod(layers, pp)
-    return tuple(base + (stage < larger) for stage in range(pp))
-
-
-def _distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
-    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[1]
-
-
-@lru_cache(maxsize=64)
-def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    """All stages in order, and the different ones among them."""
-    found, start = [], 0
-    for held in layers_held:
-        layers = model.layers[start : start + held]
-        start += held
-        extra = model.mtp if mtp and start == len(model.layers) else ()
-        found.append(Stage(count_caches(layers + extra), held))
-    return tuple(found), tuple(dict.fromkeys(found))
 
 
 def all_caches(scenario: Scenario) -> CacheCounts:
@@ -326,7 +291,7 @@ def crowded(scenario: Scenario, parts: Parts) -> bool:
 
 def crowded_limit(scenario: Scenario, parts: Parts) -> str:
     """What leaves a crowded device no room, in words: the weights and what they need, or those and the pool."""
-    return "weights" if beside_cache(scenario, parts) > available(scenario) else "device memory"
+    return "weights" if parts.beside_cache > available(scenario) else "device memory"
 
 
 def shortage(scenario: Scenario, parts: Parts) -> int:
@@ -341,13 +306,7 @@ def shortage(scenario: Scenario, parts: Parts) -> int:
 
 def occupied(scenario: Scenario, parts: Parts) -> int:
     """Bytes that ``parts`` take of a device: all of them; with a given pool, the pool whole and what is beside it."""
-    return parts.total if scenario.kv_pool is None else beside_cache(scenario, parts) + scenario.kv_pool
-
-
-def beside_cache(scenario: Scenario, parts: Parts) -> int:
-    """Bytes of a device that are not the cache's: as its machine was measured, else those of ``parts``."""
-    prior = Overheads("", activation=parts.activation, non_torch=parts.overhead)
-    return kept(scenario.measured, prior, lambda: parts.weights).total
+    return parts.total if scenario.kv_pool is None else parts.beside_cache + scenario.kv_pool
 
 
 def available(scenario: Scenario) -> int:

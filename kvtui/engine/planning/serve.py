@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kvtui.engine.engines.budget import Budget
 from kvtui.engine.engines.known import part
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
 
 
@@ -18,3 +20,14 @@ def serve(scenario: Scenario) -> Serving | None:
         return None
     allocate: Callable[[Scenario], Serving] = part(scenario.engine, "serve").serve
     return allocate(scenario)
+
+
+def engine_budget(scenario: Scenario, stage: Stage) -> Budget | None:
+    """How the scenario's engine divides the memory of a device of ``stage``; None for engine ``none``.
+
+    Raises InputError when the weights are unknown and not skipped.
+    """
+    if scenario.engine == "none":
+        return None
+    divide: Callable[[Scenario, Stage], Budget] = part(scenario.engine, "budget").budget
+    return divide(scenario, stage)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes, format_tokens
-from kvtui.engine.planning.parts import available, beside_cache
+from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
 
@@ -68,7 +68,7 @@ def _devices(plan: Plan) -> Iterator[Notice]:
 
 def beside_pool(scenario: Scenario, parts: Parts) -> str:
     """Why a device has no room for its KV pool beside the rest of its ``parts``, in one sentence."""
-    beside, room = beside_cache(scenario, parts), available(scenario)
+    beside, room = parts.beside_cache, available(scenario)
     what = "activations and overhead" if scenario.skip_weights else "weights, activations and overhead"
     text = f"{what} take {format_bytes(beside)} of a device's {format_bytes(room)}"
     pool = format_bytes(scenario.kv_pool or 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.spec import CacheCounts, Layer, count_caches
-from kvtui.engine.planning.parts import stages
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 
 

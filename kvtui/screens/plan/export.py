@@ -41,24 +41,18 @@ def _long(cells: Sequence[tuple[Matrix, int, int, MatrixAnswer | None]], form: s
 _BANDS = {"tokens_per_second", "usd_per_million_tokens", "joules_per_token"}
 
 
-def _row(table: Matrix, row: int, column: int, answer: MatrixAnswer | None) -> dict[str, object]:
+def _row(table: Matrix, row: int, column: int, answer: MatrixAnswer | None) -> list[object]:
     found = MatrixAnswer(reason=UNKNOWN) if answer is None else answer
-    values: dict[str, object] = {
-        "row": table.rows[row],
-        "column": table.columns[column],
-        "fits": None if found.reason else found.fits,
-        "reason": found.reason or None,
-    }
+    values: list[object] = [table.rows[row], table.columns[column], None if found.reason else found.fits]
     for metric in METRICS:
         value = None if found.reason else metric.value(found)
         if metric.key in _BANDS:
-            known = isinstance(value, Band)
-            values |= {f"{metric.key}.{end}": getattr(value, end) if known else None for end in ("low", "high")}
+            values += [value.low, value.high] if isinstance(value, Band) else [None, None]
         elif isinstance(value, float) and metric.key != "used_share":
-            values[metric.key] = None
+            values.append(None)
         else:
-            values[metric.key] = value
-    return values
+            values.append(value)
+    return [*values, found.reason or None]
 
 
 def _wide(
@@ -71,10 +65,7 @@ def _wide(
 ) -> str:
     heads = [
         Column("name", title),
-        *(Column(f"column {c}", table.columns[c], align="right") for c in columns),
+        *(Column(name, name, align="right") for name in map(table.columns.__getitem__, columns)),
     ]
-    body = [
-        {"name": table.rows[row], **{f"column {c}": cell_text(metric, answers.get((row, c))).text for c in columns}}
-        for row in rows
-    ]
+    body = [[table.rows[row], *(cell_text(metric, answers.get((row, c))).text for c in columns)] for row in rows]
     return report_table.render(heads, body, "markdown")

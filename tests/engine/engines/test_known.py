@@ -9,8 +9,8 @@ import pytest
 
 from kvtui.engine.engines.known import ENGINES, KNOWN, larger_stages, milestones, parse_engine, part, span
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.planning.parts import partition
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.planning.stages import partition
 from kvtui.engine.scenario.scenario import Layout
 from kvtui.engine.scenario.values import BY_KEY, scenario_from
 from tests.paths import ROOT

@@ -14,8 +14,9 @@ from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.allocation import busiest_share, slots
 from kvtui.engine.planning.capacity import capacity
-from kvtui.engine.planning.parts import Parts, budget, stage_parts, stages, used
+from kvtui.engine.planning.parts import Parts, budget, stage_parts, used
 from kvtui.engine.planning.plan import Plan, _layouts, plan
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.saying.alerts import Level, level, popup
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.scenario import Scenario, valid_tps
@@ -100,7 +101,7 @@ def test_activations_that_grow_stop_a_context_before_the_pool_is_full():
 
 
 def test_a_machine_that_was_measured_counts_as_it_was():
-    scenario = scenario_from({"model": "Llama-3.1-8B", "engine": "vllm", "kv_pool": "62GiB"})
+    scenario = scenario_from({"model": "Llama-3.1-8B", "engine": "vllm", "kv_pool": "61GiB"})
     assert plan(scenario).fits
     for activation, fits in ((2 * GIB, True), (4 * GIB, False)):
         measured = Overheads("rig", activation=activation, engine="vllm")

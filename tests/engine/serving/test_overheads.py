@@ -8,8 +8,9 @@ import pytest
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
+from kvtui.engine.engines.budget import exact, settled
 from kvtui.engine.engines.known import KNOWN
-from kvtui.engine.engines.overheads import Kept, Overheads, kept
+from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
@@ -22,11 +23,16 @@ def of(engine: str, **measured: int) -> Scenario:
     return replace(plain, serving=plain.serving._replace(measured=Overheads("mine", **measured)))
 
 
-def test_measured_then_prior_then_nothing():
-    prior = Overheads("priors", activation=7, non_torch=5)
-    assert kept(None, prior, lambda: 11) == Kept(11, 7, 0, 5)
-    assert kept(Overheads("mine", activation=0, graphs=3), prior, lambda: 11) == Kept(11, 0, 3, 5)
-    assert kept(Overheads("mine", weights=0), prior, lambda: 1 // 0).total == 12
+def test_measured_terms_take_the_place_of_those_worked_out():
+    work_out = {
+        "weights": lambda: exact("weights", 11, "shapes", "here"),
+        "graphs": lambda: exact("graphs", 5, "sizes", "here"),
+    }
+    sizes = {
+        profile: [term.bytes for term in settled(profile, work_out)] for profile in (None, Overheads("mine", graphs=0))
+    }
+    assert list(sizes.values()) == [[11, 5], [11, 0]]
+    assert settled(Overheads("mine", weights=3, graphs=4), {"weights": lambda: 1 // 0})[0].source == "profile mine"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -21,8 +21,8 @@ from kvtui.engine.serving.comparison import (
     exact_size,
     printed_bytes,
 )
+from kvtui.engine.serving.llamacpp.budget import compute_bytes
 from kvtui.engine.serving.llamacpp.log import on_host
-from kvtui.engine.serving.llamacpp.serve import compute_bytes
 
 STATES = {"R": "RS buffer (R)", "S": "RS buffer (S)"}
 """The two recurrent states by their letters in the log; its ``layers`` count those without a state too."""

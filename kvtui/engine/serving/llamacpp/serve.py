@@ -12,16 +12,15 @@ from math import ceil
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.units import MIB, format_bytes
-from kvtui.engine.engines.overheads import Overheads, kept
+from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import LayerCounts, count_layers
-from kvtui.engine.planning.parts import budget, logit_bytes, overhead_bytes, query_heads, weight_bytes
 from kvtui.engine.planning.search import context_limit, longest, most
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes, device_budget
 from kvtui.engine.serving.llamacpp.buffers import (
     EntryStorage,
     Split,
@@ -33,7 +32,6 @@ from kvtui.engine.serving.llamacpp.buffers import (
 )
 from kvtui.engine.serving.llamacpp.releases import Build, build_of
 
-FIT_MARGIN_BYTES = 1024 * MIB
 MAX_SLOTS = 256
 DRAFT_FORMAT = FORMATS["fp16"]
 
@@ -148,28 +146,8 @@ def _parts(scenario: Scenario) -> tuple[DevicePart, ...]:
 
 
 def _pool(scenario: Scenario, part: DevicePart) -> int:
-    """Bytes left for the caches of a device, if ``--kv-pool`` does not say: all but weights, compute buffer and margin.
-
-    The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB). Compute buffer and driver context are
-    priors, unless they were measured.
-    """
-    if scenario.kv_pool is not None:
-        return scenario.kv_pool
-    prior = Overheads("priors", activation=compute_bytes(scenario), non_torch=overhead_bytes(1))
-    used = kept(scenario.measured, prior, lambda: ceil(weight_bytes(scenario) * part.share))
-    return max(0, budget(scenario) - used.total - FIT_MARGIN_BYTES)
-
-
-def compute_bytes(scenario: Scenario) -> int:
-    """The compute buffer of one device, a prior: logits and hidden state of one physical batch in F32.
-
-    That gives the 258.50 MiB that builds of 2025 log for Llama-3-8B and the 298.75 MiB for Qwen3-0.6B; builds that
-    bound the outputs of a batch, and other models, log less or more. Without FlashAttention the scores of the whole
-    context are added.
-    """
-    model, ubatch = scenario.model, scenario.serving.ubatch
-    scores = 0 if scenario.flash_attention else query_heads(model) * scenario.context
-    return ubatch * (logit_bytes(model) + 4 * (model.hidden or 0) + 4 * scores)
+    """Bytes for the caches of a device: those given, or what its budget leaves."""
+    return max(0, device_budget(scenario, part.share).pool) if scenario.kv_pool is None else scenario.kv_pool
 
 
 def _listed(parts: tuple[DevicePart, ...], cells: Split) -> tuple[Buffer, ...]:

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from math import ceil
 from typing import Literal, NamedTuple
 
-from kvtui.engine.basis.units import MIB
-from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import CacheCounts
-from kvtui.engine.planning.parts import Stage, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
-from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.planning.stages import Stage, stages
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.drafter import stage_caches
-from kvtui.engine.serving.sglang.releases import by_size
+from kvtui.engine.serving.sglang.budget import budget, static_share
 
 SWA_FULL_TOKENS_RATIO = Fraction(4, 5)
 MAMBA_FULL_MEMORY_RATIO = Fraction(9, 10)
@@ -32,25 +28,6 @@ SLOTS_PER_REQUEST = 5
 SPECULATIVE_REQUESTS = 48
 DUMMY_SLOTS = 1
 LEAST_REQUESTS, MOST_REQUESTS, REQUESTS_PER_CONTEXT = 2048, 4096, 512
-
-WIDE_TP = 4
-METADATA_MIB, CHUNK_MIB, RANK_MIB, GRAPH_MIB = 512, Fraction(3, 2), Fraction(1024, 8), 2
-LARGE_DEVICE_MIB, LARGE_RESERVE_MIB = 60 * 1024, 10 * 1024
-
-
-def mem_fraction_static(device: DeviceSpec, chunk: int, layout: Layout) -> Fraction:
-    """The share of memory for weights and pools that SGLang chooses, to three decimals.
-
-    All but 512 MiB, 1.5 MiB per token of a prefill ``chunk``, 2 MiB per sequence in CUDA graphs, 128 MiB per rank; at
-    least 10 GiB are kept on devices of more than 60 GiB (``server_args.py``, ``_handle_gpu_memory_settings``).
-    """
-    memory = Fraction(device.usable_bytes, MIB)
-    _, narrow, wide = by_size(device)
-    graphs = GRAPH_MIB * (narrow if layout.tp < WIDE_TP else wide)
-    reserved = METADATA_MIB + CHUNK_MIB * max(chunk, 2048) + RANK_MIB * layout.tp * layout.pp + graphs
-    if memory > LARGE_DEVICE_MIB:
-        reserved = max(reserved, Fraction(LARGE_RESERVE_MIB))
-    return max(Fraction(0), Fraction(round((memory - reserved) / memory * 1000), 1000))
 
 
 PoolName = Literal["full", "windowed", "state", "sequence"]
@@ -164,19 +141,8 @@ def pools(rank: RankTensors, memory: int, scenario: Scenario) -> Pools:
 
 
 def _memory(scenario: Scenario, stage: Stage) -> int:
-    """Bytes for a rank's pools: free after loading, less the share of what was free before that stays out of them."""
-    if scenario.kv_pool is not None:
-        return scenario.kv_pool
-    prior = Overheads("priors", non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp))
-    used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
-    before = scenario.device.usable_bytes - used.non_torch
-    return max(0, int(before * _fraction(scenario)) - used.weights)
-
-
-def _fraction(scenario: Scenario) -> Fraction:
-    """The share of memory for weights and pools: the one chosen, or SGLang's own."""
-    chosen = Fraction(str(scenario.memory_utilization))
-    return chosen if chosen < 1 else mem_fraction_static(scenario.device, scenario.max_batched_tokens, scenario.layout)
+    """Bytes for a rank's pools: those given, or what its budget leaves."""
+    return max(0, budget(scenario, stage).pool) if scenario.kv_pool is None else scenario.kv_pool
 
 
 def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[PoolTensor]:
@@ -297,7 +263,7 @@ def _refusals(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[s
 def _notes(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[str]:
     tokens, layout = sizes.tokens, scenario.layout
     if scenario.kv_pool is None:
-        share = float(_fraction(scenario))
+        share = float(static_share(scenario))
         yield f"free memory is an estimate: mem_fraction_static {share:g}, and a prior for what is outside of torch"
     if rank.per("windowed") and rank.per("full"):
         yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(SWA_FULL_TOKENS_RATIO):g} of the full"

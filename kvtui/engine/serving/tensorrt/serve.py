@@ -10,22 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from math import ceil
 from typing import NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
-from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Indexer, Latent
 from kvtui.engine.model.spec import CacheCounts
-from kvtui.engine.planning.parts import Stage, activation_bytes, held_weight_bytes, overhead_bytes, stages
 from kvtui.engine.planning.search import context_limit, longest
+from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.drafter import stage_caches
-
-FREE_MEMORY_FRACTION = Fraction(9, 10)
-"""The LLM API's own share of free memory, for which a scenario's utilization of 1 stands."""
+from kvtui.engine.serving.tensorrt.budget import budget
 
 INDEXED_BLOCK = 64
 
@@ -112,18 +108,8 @@ def _block(scenario: Scenario) -> int:
 
 
 def _memory(scenario: Scenario, stage: Stage) -> int:
-    """Bytes for the cache of a rank: a fraction of what weights, activations and the driver leave."""
-    if scenario.kv_pool is not None:
-        return scenario.kv_pool
-    prior = Overheads(
-        "priors",
-        activation=activation_bytes(scenario, scenario.max_batched_tokens, scenario.batch),
-        non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
-    )
-    used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
-    chosen = Fraction(str(scenario.memory_utilization))
-    free = max(0, scenario.device.usable_bytes - used.total)
-    return int(free * (chosen if chosen < 1 else FREE_MEMORY_FRACTION))
+    """Bytes for the cache of a rank: those given, or what its budget leaves."""
+    return max(0, budget(scenario, stage).pool) if scenario.kv_pool is None else scenario.kv_pool
 
 
 def _rank(caches: CacheCounts, scenario: Scenario) -> RankWindows:

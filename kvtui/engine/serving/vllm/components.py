@@ -12,10 +12,12 @@ from fractions import Fraction
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, format_bytes
 from kvtui.engine.bootlog.observed import BootLog, Size
+from kvtui.engine.engines.budget import Budget
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.parts import budget
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     SAME_MEMORY,
@@ -30,8 +32,9 @@ from kvtui.engine.serving.comparison import (
     reach,
     weights_beside,
 )
+from kvtui.engine.serving.vllm.budget import budget as budget_of
 from kvtui.engine.serving.vllm.releases import rules
-from kvtui.engine.serving.vllm.serve import layered, priors
+from kvtui.engine.serving.vllm.serve import layered
 
 TOKENS_APART = "another cache format, layers of a drafter, or a rank with less memory than the one that printed its own"
 BLOCK_APART = "another format of the recurrent state, another speculative depth, or an attention kernel of another step"
@@ -74,13 +77,13 @@ def _needed(serving: Serving, log: BootLog) -> Iterator[Component]:
 
 def _overheads(log: BootLog, scenario: Scenario, known_device: bool) -> tuple[Overheads, str, tuple[Component, ...]]:
     """What vLLM keeps beside the cache, printed or solved; how it was solved; and all of it beside the priors."""
-    prior = priors(scenario)
     weights, activation, non_torch = log.most("weights"), log.most("activation"), log.most("non_torch")
+    prior = _expected(scenario, weights)
     graphs, pool = _graphs(log), log.least("pool")
     note, outside, peak = "", "outside of torch", printed_bytes(activation)
     solved = _solved(log, scenario, known_device) if non_torch is None else None
     if solved is not None:
-        assumed = (prior.activation or 0) if peak is None else peak
+        assumed = prior.bytes_of("activation") if peak is None else peak
         peak = solved if assumed > solved else peak
         non_torch = Size(max(0, solved - assumed), 0)
         outside += ", solved"
@@ -89,9 +92,9 @@ def _overheads(log: BootLog, scenario: Scenario, known_device: bool) -> tuple[Ov
             note += "; it is much: is it the right device (--gpu), and the server alone on it?"
     rows = [
         *weights_beside(scenario, weights),
-        *beside_prior("activation", "peak activation", prior.activation, activation),
-        *beside_prior("non_torch", outside, prior.non_torch, non_torch),
-        *beside_prior("graphs", "CUDA graphs", prior.graphs, graphs),
+        *beside_prior("activation", "peak activation", prior.bytes_of("activation"), activation),
+        *beside_prior("non_torch", outside, prior.bytes_of("non_torch"), non_torch),
+        *beside_prior("graphs", "CUDA graphs", prior.bytes_of("graphs"), graphs),
         *beside_prior("pool", "memory of the cache", _left_over(scenario) if known_device else None, pool),
     ]
     kept = _kept_back(log, scenario) if known_device else 0
@@ -100,6 +103,13 @@ def _overheads(log: BootLog, scenario: Scenario, known_device: bool) -> tuple[Ov
         non_torch = Size(non_torch.bytes + kept, 0)
     measured = Overheads("", printed_bytes(weights), peak, printed_bytes(graphs), printed_bytes(non_torch))
     return measured, note, tuple(rows)
+
+
+def _expected(scenario: Scenario, weights: Size | None) -> Budget:
+    """The budget of a device that knows of the log nothing but its weights."""
+    known = Overheads("", weights=0 if weights is None else weights.bytes)
+    trial = replace(scenario, serving=scenario.serving._replace(measured=known))
+    return budget_of(trial, stages(trial)[0])
 
 
 def _kept_back(log: BootLog, scenario: Scenario) -> int:

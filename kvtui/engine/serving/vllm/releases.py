@@ -6,9 +6,10 @@ pull request where there is one.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from kvtui.engine.basis.units import GIB, MIB
+from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
 from kvtui.engine.model.caches import Latent, Recurrent
 
@@ -33,8 +34,6 @@ KV_FORMATS = (
 BLOCK_TOKENS, LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 16, 64, 256
 HYBRID_ALIGN, HYBRID_ALIGN_ROCM, HYBRID_ALIGN_LATENT = 16, 64, 128
 STATE_CHUNK_TOKENS = 256
-SMALL_GRAPH_BYTES, LARGE_GRAPH_BYTES = 512 * MIB, int(2.10 * GIB)
-PROFILED_SEQUENCES = 256
 
 StateMode = Literal["none", "align", "all"]
 
@@ -213,11 +212,6 @@ def hybrid_align(device: DeviceSpec, latent: bool) -> int:
     return HYBRID_ALIGN_ROCM if device.vendor == "AMD" else HYBRID_ALIGN
 
 
-def graph_bytes(max_seqs: int) -> int:
-    """CUDA graphs of one device, a prior: 0.5 GiB, and 2.1 GiB where more than 256 sequences are captured (logs)."""
-    return LARGE_GRAPH_BYTES if max_seqs > PROFILED_SEQUENCES else SMALL_GRAPH_BYTES
-
-
 def _block_size(model: ModelSpec) -> int:
     """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; a model with state starts from 16."""
     latents = [cache for cache, _ in model.caches if isinstance(cache, Latent)]
@@ -234,3 +228,52 @@ def _batched_tokens(found: Rules, device: DeviceSpec) -> int:
 
 def _is_large(device: DeviceSpec) -> bool:
     return device.usable_bytes >= 70 * GIB and "a100" not in device.name.casefold()
+
+
+class MemoryRules(NamedTuple):
+    """What one release keeps beside its cache.
+
+    Read in the sources of 0.11.2 to 0.33; where a change first shipped between two of those, the older is taken to be
+    without it.
+    """
+
+    sampler: Literal["sort", "rows", "fused"]
+    """How top-k and top-p are profiled: a full sort (up to 0.16), a kernel with a row buffer, FlashInfer's (0.22)."""
+    runner2: Literal["none", "qwen3", "some", "dense", "all"]
+    """Which models the second model runner serves by default: none, then more with 0.22, 0.24, 0.25 and 0.29."""
+    runner2_units: Fraction
+    """What its sampler takes in the profile run, in logits of all sequences in fp32: 3/2, 1/2 (0.26), 7/2 (0.33)."""
+    counts_kept: bool
+    """Its token counts of all sequences are subtracted from the pool (0.27)."""
+    workspace_held: bool
+    """The workspace of routed experts stays allocated, beside whatever is the peak (modular kernels, 0.16)."""
+    more_kernels: bool
+    """The profile run loads Triton's and FlashInfer's modules too (0.17): 0.25 GiB on an H100 instead of 0.12."""
+    fusion: Literal["none", "rounded", "exact"]
+    """Workspaces of fused all-reduce: none, three of 512 MiB (0.17), or of what they hold (0.33)."""
+    step_of_16: bool
+    """Above 256 sequences a CUDA graph is captured for every 16th size instead of every 8th (0.11.1)."""
+
+
+def memory_rules(version: str) -> MemoryRules:
+    """What release ``version`` keeps beside its cache; the newest known when it is empty."""
+    numbers = release(version or SPAN.newest)
+    at = numbers[:2]
+    return MemoryRules(
+        sampler="sort" if at < (0, 17) else "rows" if at < (0, 22) else "fused",
+        runner2="none"
+        if at < (0, 22)
+        else "qwen3"
+        if at < (0, 24)
+        else "some"
+        if at < (0, 25)
+        else "dense"
+        if at < (0, 29)
+        else "all",
+        runner2_units=Fraction(3, 2) if at < (0, 26) else Fraction(1, 2) if at < (0, 33) else Fraction(7, 2),
+        counts_kept=at >= (0, 27),
+        workspace_held=at >= (0, 16),
+        more_kernels=at >= (0, 17),
+        fusion="none" if at < (0, 17) else "rounded" if at < (0, 33) else "exact",
+        step_of_16=numbers >= (0, 11, 1) or at >= (0, 12),
+    )

@@ -1,27 +1,26 @@
 """vLLM: from a scenario to the blocks, tokens and concurrency of its boot log, without a device.
 
-The pool of a rank is usable memory × utilisation, less weights, what is outside of torch, the profiled activations and,
-since 0.21, the CUDA graphs; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of blocks. What changed
-between releases is in ``releases``, what a block holds in ``blocks``, and how layers are grouped in ``groups``.
+The pool of a rank is what its ``budget`` leaves; ``--kv-pool`` replaces it. All ranks get the smallest rank's number of
+blocks. What changed between releases is in ``releases``, what a block holds in ``blocks``, and how layers are grouped
+in ``groups``.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes
-from kvtui.engine.engines.overheads import Overheads, kept
 from kvtui.engine.engines.result import GroupShare, Serving
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.spec import Layer
-from kvtui.engine.planning.parts import activation_bytes, budget, held_weight_bytes, overhead_bytes, partition, stages
 from kvtui.engine.planning.search import context_limit, longest
+from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.serving.drafter import draft_layers
 from kvtui.engine.serving.vllm.blocks import Alignment, Workload, align, packs_latents, spec_of, state_bytes, workload
+from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
-from kvtui.engine.serving.vllm.releases import PROFILED_SEQUENCES, Rules, default_max_seqs, graph_bytes, rules
+from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +55,10 @@ def serve(scenario: Scenario) -> Serving:
 def serve_under(found: Rules, scenario: Scenario) -> Serving:
     """``serve`` of a release with the rules ``found``."""
     laid = layered(scenario, found)
-    pools = [scenario.kv_pool] * laid.stages if scenario.kv_pool is not None else _pools(scenario, found)
+    budgets = (
+        [] if scenario.kv_pool is not None else [budget_under(found, scenario, stage) for stage in stages(scenario)]
+    )
+    pools = [max(0, each.pool) for each in budgets] or [scenario.kv_pool or 0] * laid.stages
     sizes = [laid.grouping.block_bytes(stage) for stage in range(laid.stages)]
     held = [pool // size if size else None for pool, size in zip(pools, sizes, strict=True)]
     counts = [count for count in held if count is not None]
@@ -105,6 +107,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         state_slots=blocks if slots else None,
         engine_needed_bytes=per_request * whole if whole is not None else needed + reserved if reserved else None,
         shares=tuple(_shares(scenario, laid)),
+        budget=budgets[rank] if budgets else None,
         refusals=tuple(_refusals(scenario, found, laid, blocks, max_seqs, sizes)),
         notes=tuple(_notes(scenario, found, laid, blocks, per_request, pools, sizes, context)),
     )
@@ -128,28 +131,6 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
                 placed.append(Placed(stage, spec))
     return Layered(
         tuple(layers), tuple(stage_of), grouping(placed, found), workload(scenario, found, layers), alignment
-    )
-
-
-def _pools(scenario: Scenario, found: Rules) -> list[int]:
-    """Bytes left for the cache on a device of each stage, never below zero."""
-    prior = priors(scenario)
-    pools = []
-    for stage in stages(scenario):
-        used = kept(scenario.measured, prior, partial(held_weight_bytes, scenario, stage))
-        uncounted = 0 if found.graphs_counted else used.graphs
-        pools.append(max(0, budget(scenario) - used.total + uncounted))
-    return pools
-
-
-def priors(scenario: Scenario) -> Overheads:
-    """What a device is taken to keep beside weights and cache, where no boot log says it: weights are None."""
-    max_seqs = scenario.serving.max_seqs or default_max_seqs(scenario.device, scenario.max_batched_tokens)
-    return Overheads(
-        "priors",
-        activation=activation_bytes(scenario, scenario.max_batched_tokens, min(max_seqs, PROFILED_SEQUENCES)),
-        graphs=graph_bytes(max_seqs),
-        non_torch=overhead_bytes(scenario.layout.tp * scenario.layout.pp),
     )
 
 
@@ -231,7 +212,7 @@ def _notes(
     """What a user must know before the launch."""
     tp = scenario.layout.tp
     if scenario.kv_pool is None:
-        yield "the pool is an estimate: activations, graphs and memory outside of torch are priors until measured"
+        yield "the pool is an estimate: activations, graphs and memory outside of torch are not measured here"
     if laid.alignment is not None:
         aligned = laid.alignment
         yield (

@@ -243,7 +243,7 @@ def test_room_is_what_weights_compute_buffer_and_margin_leave():
     assert prior.pool_is_estimate
     measured = Overheads("mine", weights=5 * 1024 * MIB, activation=300 * MIB, non_torch=100 * MIB)
     known = serve(replace(given, serving=ServingOptions(measured=measured)))
-    assert known.pool_bytes == H100.usable_bytes - (5 * 1024 + 300 + 100) * MIB - FIT_MARGIN_BYTES
+    assert known.pool_bytes == H100.allocatable_bytes - (5 * 1024 + 300 + 100) * MIB - FIT_MARGIN_BYTES
     assert prior.pool_bytes < known.pool_bytes
     small = serve(replace(given, kv_pool=100 * MIB))
     assert (small.pool_bytes, small.pool_is_estimate, small.fits, small.max_context) == (100 * MIB, False, False, 768)

@@ -18,8 +18,9 @@ from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions, valid_tps
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.sglang.budget import mem_fraction_static
 from kvtui.engine.serving.sglang.releases import KV_FORMATS, defaults
-from kvtui.engine.serving.sglang.serve import mem_fraction_static, serve
+from kvtui.engine.serving.sglang.serve import serve
 from tests.engine.serving.bounds import around
 
 H100 = find_device("H100 SXM")
@@ -163,14 +164,14 @@ def test_memory_left_for_the_pools():
     given = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "engine": "sglang", "context": "8192"})
     assert (given.block_size, given.max_batched_tokens) == (1, 8192)
     served = serve(given)
-    before = H100.usable_bytes - 460 * MIB
+    before = H100.allocatable_bytes - 460 * MIB
     assert served.pool_bytes == int(before * Fraction(835, 1000)) - given.model.parameters * 2
     assert any("0.835" in note for note in served.notes)
     chosen = serve(replace(given, memory_utilization=0.5))
     assert chosen.pool_bytes == before // 2 - given.model.parameters * 2
     measured = ServingOptions(measured=Overheads("mine", weights=10 * GIB, non_torch=GIB))
     known = serve(replace(given, memory_utilization=0.5, serving=measured))
-    assert known.pool_bytes == (H100.usable_bytes - GIB) // 2 - 10 * GIB
+    assert known.pool_bytes == (H100.allocatable_bytes - GIB) // 2 - 10 * GIB
 
 
 def test_all_stages_have_the_tokens_of_the_smallest():

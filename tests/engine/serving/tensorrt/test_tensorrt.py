@@ -54,7 +54,7 @@ def test_free_memory_fraction():
     measured = Overheads("mine", weights=20 * GIB, activation=2 * GIB, non_torch=GIB)
     given = scenario_from({"model": "Llama-3.1-8B", "engine": "tensorrt-llm", "context": "8192"})
     assert given.block_size == 32
-    free = H100.usable_bytes - 23 * GIB
+    free = H100.allocatable_bytes - 23 * GIB
     for share, percent in ((1.0, 90), (0.5, 50)):
         served = serve(replace(given, memory_utilization=share, serving=ServingOptions(measured=measured)))
         assert served.pool_bytes == free * percent // 100

@@ -18,9 +18,9 @@ from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.engines.known import Engine, parse_engine
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
-from kvtui.engine.planning.parts import partition, stages
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.change import adapted
@@ -220,7 +220,7 @@ def test_a_machines_own_measurements_replace_the_priors():
     scenario = scenario_from({"engine": "vllm@0.22", "context": "8K"})
     measured = Overheads("rig", weights=16 * 10**9, activation=10**9, graphs=5 * 10**8, non_torch=3 * 10**8)
     found = serve(replace(scenario, serving=scenario.serving._replace(measured=measured)))
-    requested = int(find_device("H100 SXM").usable_bytes * 0.92)
+    requested = int(find_device("H100 SXM").allocatable_bytes * 0.92)
     assert found.pool_bytes == requested - 178 * 10**8
     older = scenario_from({"engine": "vllm@0.20", "gpu_memory_utilization": "0.92", "context": "8K"})
     assert serve(replace(older, serving=older.serving._replace(measured=measured))).pool_bytes == (

@@ -1,0 +1,61 @@
+"""Pipeline stages: which layers each of them has, and what those cache."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from kvtui.engine.engines.known import larger_stages
+from kvtui.engine.model.spec import CacheCounts, ModelSpec, count_caches
+from kvtui.engine.scenario.scenario import Scenario
+
+
+class Stage(NamedTuple):
+    """A pipeline stage: its ``caches``, and how many (``held``) of the model's layers' weights it has."""
+
+    caches: CacheCounts
+    held: int
+
+
+def stages(scenario: Scenario) -> tuple[Stage, ...]:
+    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[0]
+
+
+def partition(scenario: Scenario) -> tuple[int, ...]:
+    """Layers of each pipeline stage: as chosen, or as even as they go.
+
+    Left-over layers are on the first stages or on those before the last one, as the engine has it. Example: 26 layers
+    on four stages are 7, 7, 6 and 6 without an engine, and 6, 7, 7 and 6 with vLLM.
+    """
+    chosen = scenario.serving.partition
+    if chosen is not None:
+        return chosen
+    held = stage_layers(len(scenario.model.layers), scenario.layout.pp)
+    larger = len(scenario.model.layers) % scenario.layout.pp
+    if not larger or larger_stages(scenario.engine) == "first":
+        return held
+    return (*held[larger:-1], *held[:larger], held[-1])
+
+
+def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
+    """Layers of each of ``pp`` pipeline stages, as even as they go, larger stages first."""
+    base, larger = divmod(layers, pp)
+    return tuple(base + (stage < larger) for stage in range(pp))
+
+
+def distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
+    """The different ones among the stages."""
+    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[1]
+
+
+@lru_cache(maxsize=64)
+def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """All stages in order, and the different ones among them."""
+    found, start = [], 0
+    for held in layers_held:
+        layers = model.layers[start : start + held]
+        start += held
+        extra = model.mtp if mtp and start == len(model.layers) else ()
+        found.append(Stage(count_caches(layers + extra), held))
+    return tuple(found), tuple(dict.fromkeys(found))
