@@ -148,16 +148,16 @@ COLUMNS = (
     Column("model", "model"),
     Column("dtype", "dtype"),
     Column("tokens", "tokens", "right", 0, "{:,}".format),
-    Column("step_ms", "step ms", "right", 0, "{:.2f}".format),
-    Column("scan_ms", "scan ms", "right", 0, "{:.2f}".format),
-    Column("overhead_ms", "step−scan", "right", 0, "{:.2f}".format),
-    Column("floor_ms", "floor ms", "right", 0, "{:.2f}".format),
+    Column("step", "step ms", "right", 0, "{:.2f}".format),
+    Column("scan", "scan ms", "right", 0, "{:.2f}".format),
+    Column("overhead", "step−scan", "right", 0, "{:.2f}".format),
+    Column("floor", "floor ms", "right", 0, "{:.2f}".format),
     Column("over_floor", "step/floor", "right", 0, "{:.2f}".format),
     Column("best_over_floor", "best", "right", 0, "{:.2f}".format),
     Column("xla_bytes", "XLA/predicted", "right", 0, "{:.3f}".format),
     Column("temp_bytes", "temp KiB", "right", 0, lambda count: f"{count / KIB:,.0f}"),
     Column("kv_bytes", "KV", "right", 0, "{:g}".format),
-    Column("torch_ms", "torch ms", "right", 0, "{:.2f}".format),
+    Column("torch", "torch ms", "right", 0, "{:.2f}".format),
     Column("attention", "by"),
     Column("step_over_torch", "step/torch", "right", 0, "{:.2f}".format),
     Column("scan_over_torch", "scan/torch", "right", 0, "{:.2f}".format),
@@ -190,7 +190,7 @@ def main(words: Sequence[str]) -> int:
     ]
     tiny = decode("tiny MHA", TINY, TINY.context, ("fp32",), 2 * ROUNDS[chosen.full])
     goals = [*_decode_goals(cells, large, tiny), *prefill(ROUNDS[chosen.full])]
-    print(render(COLUMNS, [tuple(cell) for cell in (*cells, *large, *tiny)], "text", width=250))
+    print(render(COLUMNS, [cell._asdict() for cell in (*cells, *large, *tiny)], "text", width=250))
     _print_goals(goals)
     print(f"load average {_load()} at the end")
     return 1 if chosen.gate and any(goal.missed_by > SLACK for goal in goals) else 0
@@ -402,7 +402,10 @@ def _print_goals(goals: Sequence[Goal]) -> None:
         Column("limit", "limit", "right"),
         Column("verdict", "verdict"),
     )
-    rows = [(goal.item, goal.value, f"{goal.sign} {goal.limit:g}", goal.verdict) for goal in goals]
+    rows = [
+        {"item": goal.item, "value": goal.value, "limit": f"{goal.sign} {goal.limit:g}", "verdict": goal.verdict}
+        for goal in goals
+    ]
     print(render(columns, rows, "text", width=250))
 
 

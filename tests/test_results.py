@@ -39,7 +39,7 @@ def run(out: Path, step_ms: float = 2.0, bad: str = "", repeat: int = 1) -> Path
     return writer.folder
 
 
-def test_a_run_is_its_rows_with_run_host_and_device(tmp_path):
+def test_a_run_is_its_rows_with_run_host_and_device(tmp_path: Path) -> None:
     folder = run(tmp_path, bad="GQA")
     table = results.read(folder)
     assert list(table.columns) == ["run", "host", *COLUMNS]
@@ -55,7 +55,7 @@ def test_a_run_is_its_rows_with_run_host_and_device(tmp_path):
     assert pd.isna(lost["decode_step_ms_p50"])
 
 
-def test_a_folder_of_runs_and_several_paths_are_one_table(tmp_path):
+def test_a_folder_of_runs_and_several_paths_are_one_table(tmp_path: Path) -> None:
     first, second = run(tmp_path / "here"), run(tmp_path / "here")
     other = run(tmp_path / "there")
     assert list(results.read(tmp_path / "here")["run"].unique()) == [first.name, second.name]
@@ -70,7 +70,7 @@ def test_a_folder_of_runs_and_several_paths_are_one_table(tmp_path):
     assert results.read().empty
 
 
-def test_runs_stand_side_by_side(tmp_path):
+def test_runs_stand_side_by_side(tmp_path: Path) -> None:
     first, second = run(tmp_path, bad="MLA"), run(tmp_path, step_ms=3.0, repeat=3)
     table = results.beside(results.read(tmp_path), "decode_step_ms_p50")
     assert list(table.index) == [("attention_type", label) for label in LABELS]
@@ -79,21 +79,21 @@ def test_runs_stand_side_by_side(tmp_path):
     assert list(table[first.name].dropna()) == [2.0, 2.0]
     by_batch = results.beside(results.read(first), "decode_step_ms_p50", across="label", by=["batch_size"])
     assert by_batch.loc[1, "MHA"] == 2.0
-    assert pd.isna(by_batch.loc[1, "GQA"])
+    assert by_batch["GQA"].isna().loc[1]
 
 
 @pytest.mark.parametrize("name", ["", "nothing"])
-def test_where_no_run_is_there_is_an_input_error(tmp_path, name):
+def test_where_no_run_is_there_is_an_input_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="no run is there"):
         results.read(tmp_path / name)
 
 
-def test_a_column_that_is_not_there_is_an_input_error(tmp_path):
+def test_a_column_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="step: not a column"):
         results.beside(results.read(run(tmp_path)), "step")
 
 
-def test_the_example_of_the_readme_runs(tmp_path):
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     folder = run(tmp_path / "results")
     section = (ROOT / "README.md").read_text().partition("### Your tables in pandas")[2]
     code = section.partition("```python\n")[2].partition("```")[0]

@@ -12,9 +12,9 @@ from kvtui.cases import table_csv
 from kvtui.cases.groups import SweepGroup
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_count, format_tokens
-from kvtui.output import json as json_
 from kvtui.output.harmless import clean
-from kvtui.output.table import Column, render
+from kvtui.output.json import json_text
+from kvtui.output.table import Column, TableRows, render
 
 FORMATS = ("text", "md", "csv", "json", "jsonl")
 FAILED = {"error", "timeout"}
@@ -34,7 +34,7 @@ def sweep_table(rows: Sequence[ColumnValues], form: str, look: TableStyle) -> st
         case "csv":
             return table_csv.write(rows)
         case "json":
-            return json_.dump(rows)
+            return json_text(rows)
         case "jsonl":
             return "".join(map(_json_line, rows))
     columns = [column for column in _SWEEP if column.key not in _SOMETIMES or _varies(rows, column.key)]
@@ -87,7 +87,7 @@ def group_table(groups: Iterable[SweepGroup], size: str, form: str, look: TableS
         return _groups_text(found, size, len(seen), look)
     lines = _cells(_GROUPS, found)
     if form == "csv":
-        lines = [[_GROUPS[i].show(value) for i, value in enumerate(line)] for line in lines]
+        lines = [{column.key: column.show(line[column.key]) for column in _GROUPS} for line in lines]
     return _table(_GROUPS, lines, form, look)
 
 
@@ -102,10 +102,9 @@ def ms(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[object]], form: str, look: TableStyle) -> str:
+def _table(columns: Sequence[Column], rows: TableRows, form: str, look: TableStyle) -> str:
     if form == "jsonl":
-        keys = [column.key for column in columns]
-        return "".join(_json_line(dict(zip(keys, row, strict=True))) for row in rows)
+        return "".join(_json_line({column.key: row[column.key] for column in columns}) for row in rows)
     return render(columns, rows, "markdown" if form == "md" else form, look.width, look.color, look.ascii_only)
 
 
@@ -113,8 +112,8 @@ def _json_line(values: ColumnValues) -> str:
     return json.dumps(clean(values), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _cells(columns: Sequence[Column], rows: Iterable[ColumnValues]) -> list[list[object]]:
-    return [[_cell(row, column.key) for column in columns] for row in rows]
+def _cells(columns: Sequence[Column], rows: Iterable[ColumnValues]) -> list[dict[str, object]]:
+    return [{column.key: _cell(row, column.key) for column in columns} for row in rows]
 
 
 def _cell(row: ColumnValues, key: str) -> object:
@@ -135,25 +134,25 @@ def _varies(rows: Iterable[ColumnValues], key: str) -> bool:
     return any(row[key] not in usual for row in rows)
 
 
-def _difference(row: Difference) -> tuple[object, ...]:
+def _difference(row: Difference) -> dict[str, object]:
     def band(spread: Spread | None) -> str | None:
         if spread is None or spread.p20 is None or spread.p80 is None:
             return None
         return f"{ms(spread.p20)}–{ms(spread.p80)}"
 
     a, b = row.a and row.a.p50, row.b and row.b.p50
-    return (
-        row.group,
-        row.label,
-        row.series or None,
-        a,
-        band(row.a),
-        b,
-        band(row.b),
-        row.ratio,
-        row.verdict,
-        row.note or None,
-    )
+    return {
+        "group": row.group,
+        "label": row.label,
+        "series": row.series or None,
+        "a_ms_p50": a,
+        "a_band": band(row.a),
+        "b_ms_p50": b,
+        "b_band": band(row.b),
+        "ratio": row.ratio,
+        "verdict": row.verdict,
+        "note": row.note or None,
+    }
 
 
 def _groups_text(groups: Sequence[ColumnValues], size: str, cases: int, look: TableStyle) -> str:

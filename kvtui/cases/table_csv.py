@@ -14,7 +14,7 @@ from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS, TEXT_COLUMNS, ColumnVa
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
-from kvtui.output import csv as csv_
+from kvtui.output.csv import csv_text
 
 MOST_BYTES = 2**28
 NEEDED = tuple(name for name in REFERENCE_COLUMNS if name != "attn_variant")
@@ -26,7 +26,7 @@ _WHOLE = re.compile(r"-?[0-9]+")
 def write(rows: Iterable[ColumnValues], heading: bool = True) -> str:
     """``rows`` as CSV lines under COLUMNS, with a ``heading`` or without one."""
     lines = ([row[name] for name in COLUMNS] for row in rows)
-    return csv_.table([COLUMNS, *lines] if heading else lines)
+    return csv_text([COLUMNS, *lines] if heading else lines)
 
 
 def read(path: Path) -> list[ColumnValues]:

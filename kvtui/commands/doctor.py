@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,17 +40,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is worth knowing. Raises UnknownName for a wrong format, OSError when it cannot be written."""
+    """Print what is worth knowing; what could not be found out says so.
+
+    Raises UnknownName for a wrong format, OSError when it cannot be written.
+    """
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
-    columns, rows = doctor()
-    answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))
+    found = (*_versions(), *_terminal(), *_accelerators(), *_places())
+    rows = [{"topic": topic, "item": item, "value": value} for topic, item, value in found]
+    answer.write(table.render(COLUMNS, rows, args.format, answer.width, answer.color, answer.ascii_only))
     return 0
-
-
-def doctor() -> tuple[Sequence[Column], Sequence[Sequence[object]]]:
-    """Columns and rows of everything worth knowing: topic, item, value. Probes that fail say so in their value."""
-    return COLUMNS, [*_versions(), *_terminal(), *_accelerators(), *_places()]
 
 
 def _versions() -> Iterator[tuple[str, str, str]]:

@@ -19,10 +19,10 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GB, GIB, format_bytes, parse_count, parse_tokens
 from kvtui.engine.model import estimators as est
 from kvtui.engine.model.estimators import Dims, Estimated, Item
-from kvtui.output import json as json_
 from kvtui.output import markdown, table
+from kvtui.output.json import json_text
 from kvtui.output.lines import to_ascii
-from kvtui.output.table import Column
+from kvtui.output.table import Column, TableRows
 
 if TYPE_CHECKING:
     from kvtui.figures.figure import Figure
@@ -186,7 +186,7 @@ def render(found: Estimated, format: str, width: int = 80, color: bool = False, 
     """``found`` as text, CSV, Markdown or JSON, ending in a newline."""
     columns, rows = _columns(found), [_row(item, found) for item in found.items]
     if format == "json":
-        return json_.dump(_document(found, columns, rows))
+        return json_text(_document(found, columns, rows))
     shown = table.render(columns, rows, format, width, color, ascii_only)
     match format:
         case "text":
@@ -211,13 +211,13 @@ def _plot(found: Estimated, drawn: Figure, form: str, answer: Answer) -> int:
     return 0
 
 
-def _document(found: Estimated, columns: tuple[Column, ...], rows: list[list[Any]]) -> dict[str, Any]:
+def _document(found: Estimated, columns: tuple[Column, ...], rows: TableRows) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kvtui": __version__,
         "kind": found.kind,
         "facts": dict(found.facts),
-        "items": [{column.key: value for column, value in zip(columns, row, strict=True)} for row in rows],
+        "items": [{column.key: row[column.key] for column in columns} for row in rows],
     }
 
 
@@ -235,12 +235,17 @@ def _columns(found: Estimated) -> tuple[Column, ...]:
     )
 
 
-def _row(item: Item, found: Estimated) -> list[Any]:
+def _row(item: Item, found: Estimated) -> dict[str, Any]:
     base = found.items[0].bytes
-    counted = [item.parameters] if found.kind == "moe" else []
-    compression = round(base / item.bytes, 4) if item.bytes else None
-    saved = round(100 * (1 - item.bytes / base), 4) if base else None
-    return [item.name, item.bytes, item.bytes / GIB, round(item.bytes / GB, 6), *counted, compression, saved]
+    return {
+        "name": item.name,
+        "bytes": item.bytes,
+        "gib": item.bytes / GIB,
+        "gb": round(item.bytes / GB, 6),
+        "parameters": item.parameters,
+        "compression": round(base / item.bytes, 4) if item.bytes else None,
+        "saved_percent": round(100 * (1 - item.bytes / base), 4) if base else None,
+    }
 
 
 def _read(name: str, word: Any, default: Any) -> Any:

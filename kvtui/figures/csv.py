@@ -37,11 +37,11 @@ def to_csv(figure: Figure) -> str:
 
     Histograms give their samples as x, bars their categories; what a mark does not have is empty, NaN too.
     """
-    from kvtui.output import csv as csv_
+    from kvtui.output.csv import csv_text
 
     names = _panel_names(figure)
     rows = (row for panel, name in zip(figure.panels, names, strict=True) for row in _panel_rows(panel, name))
-    return csv_.table([_heading(figure), *rows])
+    return csv_text([_heading(figure), *rows])
 
 
 def is_figure(heads: Sequence[str]) -> bool:

@@ -25,16 +25,10 @@ BANDS = {
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def render(document: Mapping[str, Any]) -> str:
+def csv_report(document: Mapping[str, Any]) -> str:
     """``document`` as a header row and one row."""
-    return render_many([document])
-
-
-def render_many(documents: Sequence[Mapping[str, Any]]) -> str:
-    """A header row and one row per document; a column that a document lacks is empty in its row."""
-    rows = [dict(flatten(document)) for document in documents]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return table([columns, *([row.get(name) for name in columns] for row in rows)])
+    values = dict(flatten(document))
+    return csv_text([list(values), list(values.values())])
 
 
 def flatten(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -42,7 +36,7 @@ def flatten(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from _flatten("", {key: value for key, value in clean(document).items() if key != "explain"})
 
 
-def table(rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """``rows`` as RFC 4180 text with newlines; None is empty, and no text is a spreadsheet formula."""
     out = StringIO()
     csv.writer(out, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ FORMATS = ("text", "csv", "markdown", "json")
 GAP = 2
 NONE = "–"
 
-TableRows = Sequence[Sequence[object]]
+TableRows = Sequence[Mapping[str, object]]
+"""Rows with a value under the key of every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def render(
     color: bool = False,
     ascii_only: bool = False,
 ) -> str:
-    """``rows`` in one of FORMATS, each value under the column of its place.
+    """``rows`` in one of FORMATS, each value under the column with its key.
 
     Text never wraps: columns are dropped, largest ``priority`` first, until a line is at most ``width`` cells; those of
     priority 0 are never cut, whatever their width. CSV and JSON hold values, not their formatted text.
@@ -54,18 +55,18 @@ def render(
         case "text":
             return _text(columns, rows, width, color, ascii_only)
         case "csv":
-            from kvtui.output import csv as csv_
+            from kvtui.output.csv import csv_text
 
-            return csv_.table([[column.key for column in columns], *map(clean, rows)])
+            return csv_text([[c.key for c in columns], *([clean(row[c.key]) for c in columns] for row in rows)])
         case "markdown":
             from kvtui.output import markdown
 
-            shown = [[c.show(value) for c, value in zip(columns, row, strict=True)] for row in rows]
+            shown = [[c.show(row[c.key]) for c in columns] for row in rows]
             return markdown.table([c.title for c in columns], shown, [c.align for c in columns]) + "\n"
         case "json":
-            from kvtui.output import json as json_
+            from kvtui.output.json import json_text
 
-            return json_.dump([{c.key: v for c, v in zip(columns, row, strict=True)} for row in rows])
+            return json_text([{c.key: row[c.key] for c in columns} for row in rows])
     raise UnknownName("format", format, FORMATS)
 
 
@@ -75,29 +76,30 @@ def _text(columns: Sequence[Column], rows: TableRows, width: int, color: bool, a
     from kvtui.output.lines import StyledLine, to_ascii, write
 
     say = to_ascii if ascii_only else str
-    heads = [say(column.title) for column in columns]
-    cells = [[say(c.show(value)) for c, value in zip(columns, row, strict=True)] for row in rows]
-    sizes = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+    heads = {column.key: say(column.title) for column in columns}
+    cells = [{column.key: say(column.show(row[column.key])) for column in columns} for row in rows]
+    sizes = {key: max(cell_len(line[key]) for line in (heads, *cells)) for key in heads}
     kept = _kept(columns, sizes, width)
 
-    def line(texts: Sequence[str], style: str | None) -> StyledLine:
+    def line(texts: Mapping[str, str], style: str | None) -> StyledLine:
         spans = []
-        for place, i in enumerate(kept):
-            blank = " " * (sizes[i] - cell_len(texts[i]))
-            text = blank + texts[i] if columns[i].align == "right" else texts[i] + blank
-            own = style if style is not None else "strong" if place == 0 else "dim" if texts[i] == say(NONE) else ""
-            spans.append((text if place == 0 else " " * GAP + text, own))
+        for place, column in enumerate(kept):
+            text = texts[column.key]
+            own = style if style is not None else "strong" if place == 0 else "dim" if text == say(NONE) else ""
+            blank = " " * (sizes[column.key] - cell_len(text))
+            padded = blank + text if column.align == "right" else text + blank
+            spans.append((padded if place == 0 else " " * GAP + padded, own))
         return tuple(spans)
 
     return write([line(heads, "dim"), *(line(row, None) for row in cells)], color)
 
 
-def _kept(columns: Sequence[Column], sizes: Sequence[int], width: int) -> list[int]:
-    """Places of the columns that fit: the largest priority goes first, of equal ones the last."""
-    kept = list(range(len(columns)))
-    while sum(sizes[i] + GAP for i in kept) - GAP > width:
-        least = max(kept, key=lambda i: (columns[i].priority, i))
-        if columns[least].priority == 0:
+def _kept(columns: Sequence[Column], sizes: Mapping[str, int], width: int) -> list[Column]:
+    """The columns that fit: the largest priority goes first, of equal ones the last."""
+    kept = list(columns)
+    while sum(sizes[column.key] + GAP for column in kept) - GAP > width:
+        place = max(range(len(kept)), key=lambda i: (kept[i].priority, i))
+        if kept[place].priority == 0:
             break
-        kept.remove(least)
+        del kept[place]
     return kept

@@ -27,8 +27,6 @@ from kvtui.plots.text import to_text
 if TYPE_CHECKING:
     from rich.color import ColorSystem
 
-    from kvtui.plots.camera import Camera
-
 Painter = Literal["plotext", "cells"]
 Paint = Callable[[Sequence[PanelShape], int, int], Cells]
 
@@ -73,12 +71,11 @@ def draw(
     painter: Painter = "cells",
     shaded: bool = False,
     panel: int | None = None,
-    camera: Camera | None = None,
 ) -> DrawnFigure:
     """``figure`` in ``width`` × ``height`` cells, or as tall as it needs without ``height``.
 
     With ``panel`` only that one is drawn; where not all have room beside each other, the first. ``shaded`` shows values
-    by characters, for where colours do not show. ``camera`` is where panels in space are seen from.
+    by characters, for where colours do not show.
     """
     looks = styles(figure)
     width, height = max(1, width), None if height is None else max(1, height)
@@ -95,7 +92,7 @@ def draw(
     for one in frames:
         _draw_frame(cells, one, looks, paint, shaded)
     for space, rect in spaces:
-        _draw_space(cells, space, rect, camera, shaded, looks)
+        _draw_space(cells, space, rect, shaded, looks)
     for y, line in enumerate(plan.notes, plan.height - len(plan.notes)):
         cells.put(0, y, line, Ink.DIM)
     return DrawnFigure(cells, frames, spaces, shown)
@@ -109,10 +106,9 @@ def render_text(
     system: ColorSystem | None = None,
     look: Look = "dark",
     ascii_only: bool = False,
-    painter: Painter = "plotext",
 ) -> str:
     """``figure`` as lines of text, with escape codes for ``system`` and none without one."""
-    picture = draw(figure, width, height, painter=painter, shaded=ascii_only or system is None)
+    picture = draw(figure, width, height, painter="plotext", shaded=ascii_only or system is None)
     return to_text(picture.cells, system, look, ascii_only)
 
 
@@ -265,9 +261,7 @@ def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Pai
     frame.draw(cells, one, shaded)
 
 
-def _draw_space(
-    cells: Cells, panel: Panel, rect: Rect, camera: Camera | None, shaded: bool, looks: Mapping[str, Style]
-) -> None:
+def _draw_space(cells: Cells, panel: Panel, rect: Rect, shaded: bool, looks: Mapping[str, Style]) -> None:
     if not panel.spatial or rect.width < frame.LEAST_WIDTH or rect.height < frame.LEAST_HEIGHT:
         cells.put(rect.x, rect.y, fit(_TOO_SMALL, rect.width), Ink.DIM)
         return
@@ -276,7 +270,7 @@ def _draw_space(
 
     cells.put(rect.x, rect.y, fit(clean(panel.title), rect.width), Ink.BRIGHT)
     below = Rect(rect.x, rect.y + 1, rect.width, rect.height - 1)
-    _lay(cells, below, surface.render(panel, below.width, below.height, camera or Camera(), shaded=shaded, looks=looks))
+    _lay(cells, below, surface.render(panel, below.width, below.height, Camera(), shaded=shaded, looks=looks))
 
 
 def _lay(cells: Cells, plot: Rect, layer: Cells) -> None:

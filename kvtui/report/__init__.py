@@ -21,13 +21,13 @@ def render(
 
             return text.render(document, width, color, ascii_only)
         case "json":
-            from kvtui.output import json as json_
+            from kvtui.output.json import json_text
 
-            return json_.render(document)
+            return json_text(document)
         case "csv":
-            from kvtui.output import csv as csv_
+            from kvtui.output.csv import csv_report
 
-            return csv_.render(document)
+            return csv_report(document)
         case "markdown":
             from kvtui.report import markdown
 

@@ -21,13 +21,14 @@ FORMATS = ("text", "json", "csv", "markdown")
 class ComparedField:
     """One row: dotted ``keys`` of the document (several for a band), its label, and its values as text.
 
-    ``compared`` values get their difference to the first scenario in percent.
+    ``compared`` values get their difference to the first scenario in percent; ``style`` is that of good or bad news.
     """
 
     label: str
     keys: tuple[str, ...]
     show: Callable[[Document], str]
     compared: bool = True
+    style: Callable[[Document], str] = lambda _: ""
 
 
 def _gib(key: str) -> Callable[[Document], str]:
@@ -80,7 +81,13 @@ FIELDS = (
     ComparedField("context", ("scenario.context_tokens",), lambda d: format_tokens(d["scenario"]["context_tokens"])),
     ComparedField("batch", ("scenario.batch",), _count("scenario.batch", "")),
     ComparedField("allocation", ("scenario.policy",), lambda d: d["scenario"]["policy"], compared=False),
-    ComparedField("fits", ("memory.fits",), lambda d: "yes" if d["memory"]["fits"] else "no", compared=False),
+    ComparedField(
+        "fits",
+        ("memory.fits",),
+        lambda d: "yes" if d["memory"]["fits"] else "no",
+        compared=False,
+        style=lambda d: "ok" if d["memory"]["fits"] else "bad",
+    ),
     ComparedField("devices needed", ("memory.devices_needed",), _count("memory.devices_needed", "none found")),
     ComparedField("weights, GiB", ("memory.weights_bytes",), _gib("weights_bytes")),
     ComparedField("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
@@ -115,9 +122,9 @@ def render(
     known = [clean(document) for document in documents]
     match format:
         case "json":
-            from kvtui.output import json as json_
+            from kvtui.output.json import json_text
 
-            return json_.dump({"schema": SCHEMA, "scenarios": known})
+            return json_text({"schema": SCHEMA, "scenarios": known})
         case "csv":
             return _csv(known)
         case "markdown":
@@ -125,7 +132,7 @@ def render(
         case "text":
             from kvtui.report.compare_text import text
 
-            return text(rows(known), [d["memory"]["fits"] for d in known], width, color, ascii_only)
+            return text(rows(known), width, color, ascii_only)
     raise UnknownName("format", format, FORMATS)
 
 
@@ -147,7 +154,10 @@ def rows(documents: Sequence[Document]) -> list[tuple[str, list[ComparedValue]]]
     """Label and cells of each field; those of an engine only where a scenario has one."""
     first = documents[0]
     return [
-        (f.label, [ComparedValue(f.show(d), "" if d is first else _change(f, first, d)) for d in documents])
+        (
+            f.label,
+            [ComparedValue(f.show(d), "" if d is first else _change(f, first, d), f.style(d)) for d in documents],
+        )
         for f in fields(documents)
     ]
 
@@ -184,7 +194,7 @@ def _middle(values: Sequence[float | None]) -> float | None:
 
 def _csv(documents: Sequence[Document]) -> str:
     """Exact values, one row per field; changes in percent of the first scenario."""
-    from kvtui.output import csv as csv_
+    from kvtui.output.csv import csv_text
 
     count = len(documents)
     heads = [*(f"scenario_{i}" for i in range(1, count + 1)), *(f"change_{i}_percent" for i in range(2, count + 1))]
@@ -194,7 +204,7 @@ def _csv(documents: Sequence[Document]) -> str:
             values = [look_up(document, key) for document in documents]
             changes = [change(values[0], value) if field.compared else None for value in values[1:]]
             found.append([key, *values, *(None if c is None else round(c, 4) for c in changes)])
-    return csv_.table(found)
+    return csv_text(found)
 
 
 def _markdown(documents: Sequence[Document]) -> str:

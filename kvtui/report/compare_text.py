@@ -16,21 +16,22 @@ STRONG = {"model", "total, GiB ≈"}
 ComparedRows = Sequence[tuple[str, Sequence[ComparedValue]]]
 
 
-def text(rows: ComparedRows, fits: Sequence[bool], width: int, color: bool, ascii_only: bool) -> str:
+def text(rows: ComparedRows, width: int, color: bool, ascii_only: bool) -> str:
     """``lines`` as text, with escape codes only if ``color``."""
     say = to_ascii if ascii_only else str
-    return write([tuple((say(part), style) for part, style in line) for line in lines(rows, fits, width)], color)
+    return write([tuple((say(part), style) for part, style in line) for line in lines(rows, width)], color)
 
 
-def lines(rows: ComparedRows, fits: Sequence[bool], width: int) -> list[StyledLine]:
+def lines(rows: ComparedRows, width: int) -> list[StyledLine]:
     """Label and cells of each field in at most ``width`` cells (no less than 40 are used)."""
     cells = max(NARROWEST, width)
     label = max(cell_len(name) for name, _ in rows)
-    column = min(WIDEST_COLUMN, (cells - label) // len(fits) - GAP)
+    count = len(rows[0][1])
+    column = min(WIDEST_COLUMN, (cells - label) // count - GAP)
     if column < READABLE:
-        return stack(_scenario(rows, i, fits[i], label, cells) for i in range(len(fits)))
-    found = [_heads(len(fits), label, column)]
-    return found + [line for name, shown in rows for line in _row(name, shown, fits, label, column)]
+        return stack(_scenario(rows, i, label, cells) for i in range(count))
+    found = [_heads(count, label, column)]
+    return found + [line for name, shown in rows for line in _row(name, shown, label, column)]
 
 
 def _heads(count: int, label: int, column: int) -> StyledLine:
@@ -40,10 +41,8 @@ def _heads(count: int, label: int, column: int) -> StyledLine:
     return line
 
 
-def _row(
-    name: str, cells: Sequence[ComparedValue], fits: Sequence[bool], label: int, column: int
-) -> Iterator[StyledLine]:
-    parts = [_block(name, cell, holds, column) for cell, holds in zip(cells, fits, strict=True)]
+def _row(name: str, cells: Sequence[ComparedValue], label: int, column: int) -> Iterator[StyledLine]:
+    parts = [_block(name, cell, column) for cell in cells]
     for i in range(max(map(len, parts))):
         line = fill(((name if not i else "", "dim"),), label)
         for part in parts:
@@ -51,9 +50,9 @@ def _row(
         yield line
 
 
-def _block(name: str, cell: ComparedValue, fits: bool, column: int) -> list[StyledLine]:
+def _block(name: str, cell: ComparedValue, column: int) -> list[StyledLine]:
     """The value to the left and its change to the right of a column; below each other where they do not fit."""
-    value: StyledText = cell.text, _style(name, cell, fits)
+    value: StyledText = cell.text, _style(name, cell)
     blank = column - cell_len(cell.text) - cell_len(cell.change)
     if blank >= 1:
         return [(value, (" " * blank, ""), (cell.change, "dim"))]
@@ -63,11 +62,11 @@ def _block(name: str, cell: ComparedValue, fits: bool, column: int) -> list[Styl
     return lines
 
 
-def _scenario(rows: ComparedRows, i: int, fits: bool, label: int, width: int) -> list[StyledLine]:
+def _scenario(rows: ComparedRows, i: int, label: int, width: int) -> list[StyledLine]:
     lines: list[StyledLine] = [rule(f"scenario {i + 1}", width)]
     for name, cells in rows:
         cell = cells[i]
-        style = _style(name, cell, fits)
+        style = _style(name, cell)
         first, *rest = wrap(cell.text, width - label - GAP)
         head = fill(((name, "dim"),), label + GAP)
         found: list[StyledLine] = [
@@ -83,9 +82,7 @@ def _scenario(rows: ComparedRows, i: int, fits: bool, label: int, width: int) ->
     return lines
 
 
-def _style(name: str, cell: ComparedValue, fits: bool) -> str:
+def _style(name: str, cell: ComparedValue) -> str:
     if cell.text == NONE:
         return "dim"
-    if name == "fits":
-        return "ok" if fits else "bad"
-    return "strong" if name in STRONG else ""
+    return cell.style or ("strong" if name in STRONG else "")

@@ -9,7 +9,11 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class ComparedValue:
-    """A value as text, and its signed difference to the first scenario, empty where there is none to state."""
+    """A value as text, and its signed difference to the first scenario, empty where there is none to state.
+
+    ``style`` is a name of ``output.lines.STYLES`` where the value itself is good or bad news.
+    """
 
     text: str
     change: str = ""
+    style: str = ""

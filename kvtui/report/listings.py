@@ -59,18 +59,18 @@ def _models(search: str | None) -> TableRows:
     if not models:
         raise UnknownName("model", search or "", [m.name for m in all_models()])
     return [
-        (
-            m.name,
-            len(m.layers),
-            ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in m.layer_kinds.items()),
-            m.bytes_per_token(kv),
-            m.bounded_bytes(kv),
-            m.state_bytes(),
-            m.max_context,
-            m.parameters,
-            m.active_parameters,
-            m.confidence,
-        )
+        {
+            "name": m.name,
+            "layers": len(m.layers),
+            "layer_kinds": ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in m.layer_kinds.items()),
+            "kv_bytes_per_token": m.bytes_per_token(kv),
+            "bounded_bytes_per_sequence": m.bounded_bytes(kv),
+            "state_bytes_per_sequence": m.state_bytes(),
+            "max_context_tokens": m.max_context,
+            "parameters": m.parameters,
+            "active_parameters": m.active_parameters,
+            "confidence": m.confidence,
+        }
         for m in models
     ]
 
@@ -80,18 +80,18 @@ def _devices(search: str | None) -> TableRows:
     if not devices:
         raise UnknownName("device", search or "", [d.name for d in all_devices()])
     return [
-        (
-            d.name,
-            d.nominal_gb,
-            d.usable_bytes,
-            d.memory.kind,
-            d.memory.modules,
-            d.bandwidth_gbs,
-            d.peak("bf16"),
-            d.tdp_watts,
-            None if d.price is None else f"{d.price.low:g}–{d.price.high:g}",
-            d.confidence,
-        )
+        {
+            "name": d.name,
+            "nominal_gb": d.nominal_gb,
+            "usable_bytes": d.usable_bytes,
+            "memory_type": d.memory.kind,
+            "modules": d.memory.modules,
+            "bandwidth_gbs": d.bandwidth_gbs,
+            "bf16_tflops": d.peak("bf16"),
+            "tdp_watts": d.tdp_watts,
+            "usd_per_hour": None if d.price is None else f"{d.price.low:g}–{d.price.high:g}",
+            "confidence": d.confidence,
+        }
         for d in devices
     ]
 

@@ -13,7 +13,7 @@ from kvtui.engine.engines.known import KNOWN
 from kvtui.engine.reconcile.reconcile import Reconciliation
 from kvtui.engine.scenario.values import command_line
 from kvtui.output.harmless import clean
-from kvtui.output.table import Column
+from kvtui.output.table import Column, TableRows
 from kvtui.report.document import SCHEMA
 
 FORMATS = ("text", "json", "csv", "markdown")
@@ -76,14 +76,14 @@ def render(
     known = clean(found)
     match format:
         case "json":
-            from kvtui.output import json as json_
+            from kvtui.output.json import json_text
 
-            return json_.dump(known)
+            return json_text(known)
         case "csv":
-            from kvtui.output import csv as csv_
+            from kvtui.output.csv import csv_text
 
             heads = list(known["rows"][0]) if known["rows"] else ["id"]
-            return csv_.table([heads, *(list(row.values()) for row in known["rows"])])
+            return csv_text([heads, *(list(row.values()) for row in known["rows"])])
         case "markdown":
             return _markdown(known)
         case "text":
@@ -141,7 +141,7 @@ def measured(found: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(label, found["measured"][key]) for key, label in MEASURED.items() if found["measured"][key] is not None]
 
 
-def _columns(found: Mapping[str, Any]) -> tuple[Sequence[Column], Sequence[Sequence[str]]]:
+def _columns(found: Mapping[str, Any]) -> tuple[Sequence[Column], TableRows]:
     size = MIB if found["log"]["engine"] == "llama.cpp" else GIB
     columns = (
         Column("label", "component", priority=0),
@@ -152,14 +152,14 @@ def _columns(found: Mapping[str, Any]) -> tuple[Sequence[Column], Sequence[Seque
         Column("verdict", "verdict", priority=0),
     )
     rows = [
-        [
-            row["label"],
-            _figure(row["predicted"], row["unit"], size),
-            _figure(row["observed"], row["unit"], size),
-            _signed(row["difference"], row["unit"], size),
-            NONE if row["difference_percent"] is None else f"{row['difference_percent']:+.2f}".replace("-", "−"),
-            row["verdict"],
-        ]
+        {
+            "label": row["label"],
+            "predicted": _figure(row["predicted"], row["unit"], size),
+            "observed": _figure(row["observed"], row["unit"], size),
+            "difference": _signed(row["difference"], row["unit"], size),
+            "percent": _percent(row["difference_percent"]),
+            "verdict": row["verdict"],
+        }
         for row in found["rows"]
     ]
     return columns, rows
@@ -177,6 +177,10 @@ def _figure(value: float | None, unit: str, size: int) -> str:
         case "requests":
             return f"{value:,.2f}×"
     return f"{value:,} {unit}"
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _signed(value: float | None, unit: str, size: int) -> str:
@@ -214,13 +218,13 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
-    from kvtui.output import markdown
+    from kvtui.output import markdown, table
 
     columns, rows = _columns(found)
     blocks = [
         f"# {markdown.escape(' · '.join(title(found)))}",
         f"**{markdown.escape(verdict(found))}**",
-        markdown.table([column.title for column in columns], rows, [column.align for column in columns]),
+        table.render(columns, rows, "markdown").rstrip("\n"),
     ]
     solid = measured(found)
     if solid:

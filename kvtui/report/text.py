@@ -51,7 +51,7 @@ ASCII_GLYPHS = {
     "info": "i",
     "bar": "#",
 }
-NONE = "–"
+NONE, SHARE = "–", "% usable"
 REMARK_STYLES = {"critical": "bad", "warning": "warning", "info": "info"}
 
 
@@ -170,33 +170,35 @@ class _Page:
         """Parts, sums, and for the parts a bar on the scale of the memory or what exceeds it."""
         memory = self.document["memory"]
         count, usable = memory["devices"], memory["usable_bytes_per_device"]
-        heads = (["GiB"] if count == 1 else ["all, GiB", "fullest, GiB"]) + ["% usable"]
         found: tuple[MemoryPart | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
-        rows = [(line.key, line.label, _figures(line, count > 1, usable)) for line in found]
-        widths = [max(cell_len(head), *(cell_len(row[2][i]) for row in rows)) for i, head in enumerate(heads)]
-        label = max(cell_len(row[1]) for row in rows) + 2
-        table = label + sum(widths) + 2 * len(widths)
+        rows = [(line, _figures(line, count > 1, usable)) for line in found]
+        widths = {head: max(cell_len(head), *(cell_len(shown[head]) for _, shown in rows)) for head in rows[0][1]}
+        label = max(cell_len(line.label) for line in found) + 2
+        table = label + sum(widths.values()) + 2 * len(widths)
         bar = max(0, cells - table - 2)
         scale = max(usable, memory["fullest_device"]["total_bytes"])
         sizes = {line.key: line.fullest for line in found if line.key in self.glyphs}
-        lines = [self.table_head(cells, label, heads, widths)]
-        for key, name, shown in rows:
-            if key == "total":
+        lines = [self.table_head(cells, label, widths)]
+        for line, shown in rows:
+            if line.key == "total":
                 lines.append((("─" * table, "dim"),))
-            lines.append(self.row(key, name, label, shown, widths, self.bar(key, sizes.get(key, 0), scale, bar)))
+            drawn = self.bar(line.key, sizes.get(line.key, 0), scale, bar)
+            lines.append(self.row(line.key, line.label, label, shown, widths, drawn))
         return [*lines, (("≈ estimated; the rest is exact arithmetic", "dim"),)]
 
-    def table_head(self, cells: int, label: int, heads: list[str], widths: list[int]) -> StyledLine:
-        columns = "".join(f"  {head:>{size}}" for head, size in zip(heads, widths, strict=True))
+    def table_head(self, cells: int, label: int, widths: Mapping[str, int]) -> StyledLine:
+        columns = "".join(f"  {head:>{size}}" for head, size in widths.items())
         dashes = label - len("memory ") + len(columns) - len(columns.lstrip())
         rest = cells - label - len(columns) - 1
         line: list[StyledText] = [("memory ", "heading"), ("─" * (dashes - 1) + " ", "dim"), (columns.lstrip(), "dim")]
         return (*line, (" " + "─" * max(0, rest), "dim"))
 
-    def row(self, key: str, name: str, label: int, shown: list[str], widths: list[int], bar: StyledText) -> StyledLine:
+    def row(
+        self, key: str, name: str, label: int, shown: Mapping[str, str], widths: Mapping[str, int], bar: StyledText
+    ) -> StyledLine:
         glyph = self.glyphs.get(key, " ")
-        style = {"total": "strong", "over": "bad"}.get(key, "dim" if shown[-1] == NONE else "")
-        figures = "".join(f"  {text:>{size}}" for text, size in zip(shown, widths, strict=True))
+        style = {"total": "strong", "over": "bad"}.get(key, "dim" if shown[SHARE] == NONE else "")
+        figures = "".join(f"  {shown[head]:>{size}}" for head, size in widths.items())
         return (
             (f"{glyph} ", key if glyph != " " else ""),
             (f"{name:<{label - 2}}", style),
@@ -277,11 +279,11 @@ def _join(words: Sequence[str], cells: int) -> Iterator[str]:
     yield current
 
 
-def _figures(line: MemoryPart | Sum, several: bool, usable: int) -> list[str]:
-    """The cells of a table row: GiB of all devices if there are several, of the fullest, and its share of usable."""
-    sizes = [line.total, line.fullest] if several else [line.fullest]
-    share = sections.percent(line.fullest, usable) if line.fullest else NONE
-    return [*("" if size is None else _figure(size, line.estimate) for size in sizes), share]
+def _figures(line: MemoryPart | Sum, several: bool, usable: int) -> dict[str, str]:
+    """The cells of a table row by heading: GiB of all devices if there are several, of the fullest, and its share."""
+    sizes = {"all, GiB": line.total, "fullest, GiB": line.fullest} if several else {"GiB": line.fullest}
+    shown = {head: "" if size is None else _figure(size, line.estimate) for head, size in sizes.items()}
+    return {**shown, SHARE: sections.percent(line.fullest, usable) if line.fullest else NONE}
 
 
 def _figure(size: int, estimate: bool) -> str:

@@ -129,7 +129,7 @@ class FigureView(Canvas, can_focus=True):
         def run() -> None:
             from kvtui.plots.draw import draw
 
-            picture = draw(figure, width, height, painter="plotext", shaded=plain, panel=panel)
+            picture = draw(figure, width, height, shaded=plain, panel=panel)
             if not get_current_worker().is_cancelled:
                 self.app.call_from_thread(self._show, picture, figure)
 

@@ -25,14 +25,15 @@ from kvtui.figures.figure import Line, Scatter
         {"context": "64K", "engine": "llama.cpp"},
     ],
 )
-def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_token(values):
+def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_token(values: dict[str, str]) -> None:
     scenario = scenario_from(values)
 
     def most(context: int) -> int:
         tried = replace(scenario, context=context)
         if scenario.engine == "none":
-            return capacity(plan(tried)).sequences
+            return capacity(plan(tried)).sequences or 0
         served = serve(tried)
+        assert served is not None
         return served.max_sequences if served.fits else 0
 
     line, *_, here = steps(scenario).panels[0].marks
@@ -57,7 +58,9 @@ def test_every_point_is_the_most_that_fits_and_few_sequences_end_at_the_very_tok
         assert (most(context) or np.nan) == pytest.approx(known[-1], nan_ok=True)
 
 
-def test_an_engine_stands_beside_the_plain_arithmetic():
+def test_an_engine_stands_beside_the_plain_arithmetic() -> None:
     marks = steps(scenario_from({"engine": "vllm", "context": "16K"})).panels[0].marks
     assert [mark.name for mark in marks] == ["vllm", "plain arithmetic", "the scenario"]
-    assert marks[1].dash == "dashed"
+    plain = marks[1]
+    assert isinstance(plain, Line)
+    assert plain.dash == "dashed"

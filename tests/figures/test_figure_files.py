@@ -8,6 +8,8 @@ import random
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from kvtui.figures.files import read
 from kvtui.figures.json import from_json, to_json
 from kvtui.figures.tables import MOST_POINTS
 from kvtui.plots.draw import render_text
+from tests.figures.sample_rows import of_kind
 from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEAT, HOSTILE, SURFACE
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Co", "Zl", "Zp"]), max_size=12)
@@ -31,9 +34,9 @@ values = st.lists(st.floats(width=64), min_size=3, max_size=3).map(floats)
 
 
 @st.composite
-def figures(draw):
+def figures(draw: st.DrawFn) -> Figure:
     """A figure with lines and scattered points over any axes."""
-    axes = [
+    x, y = (
         Axis(
             draw(text),
             draw(text),
@@ -42,7 +45,7 @@ def figures(draw):
             draw(st.none() | st.floats(-1e9, 1e9)),
         )
         for _ in range(2)
-    ]
+    )
     marks = (
         Line(
             draw(text),
@@ -55,10 +58,10 @@ def figures(draw):
         Scatter(draw(text), draw(values), draw(values), draw(st.none() | values), (draw(text),)),
     )
     rules = (Rule(draw(st.sampled_from(["x", "y"])), draw(st.floats(-1e300, 1e300)), draw(text)),)
-    return Figure(draw(text), draw(text), draw(text), (Panel(draw(text), *axes, marks, rules=rules),), (draw(text),))
+    return Figure(draw(text), draw(text), draw(text), (Panel(draw(text), x, y, marks, rules=rules),), (draw(text),))
 
 
-def same(a, b):
+def same(a: Any, b: Any) -> bool:
     """Whether two figures hold the same: arrays by value, NaN equal to NaN."""
     if isinstance(a, np.ndarray):
         return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
@@ -66,33 +69,33 @@ def same(a, b):
         return len(a) == len(b) and all(map(same, a, b))
     if hasattr(a, "__dataclass_fields__"):
         return type(a) is type(b) and all(same(getattr(a, n), getattr(b, n)) for n in a.__dataclass_fields__)
-    return a == b
+    return bool(a == b)
 
 
 @given(figures())
-def test_json_reads_back_as_the_same_figure(figure):
+def test_json_reads_back_as_the_same_figure(figure: Figure) -> None:
     found = from_json(to_json(figure), "f")
     assert same(found, figure)
-    assert render_text(found, 70, 20, painter="cells") == render_text(figure, 70, 20, painter="cells")
+    assert render_text(found, 70, 20) == render_text(figure, 70, 20)
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
-def test_the_gallery_reads_back(figure):
+def test_the_gallery_reads_back(figure: Figure) -> None:
     assert same(from_json(to_json(figure), "f"), figure)
 
 
 @pytest.mark.parametrize("name", sorted(set(HOSTILE) - {"names", "a million", "a million gaps"}))
-def test_hostile_figures_read_back(name):
+def test_hostile_figures_read_back(name: str) -> None:
     found = from_json(to_json(HOSTILE[name]), "f")
     assert to_json(found) == to_json(HOSTILE[name])
     to_csv(found)
 
 
-JUNK = (None, True, -1, 1.5, "", "line", [], [1, None], [[1], [1, 2]], {}, 10**400, "\x1b[31m")
+JUNK: tuple[Any, ...] = (None, True, -1, 1.5, "", "line", [], [1, None], [[1], [1, 2]], {}, 10**400, "\x1b[31m")
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([CURVES, HEAT, BARS, SURFACE]))
-def test_a_broken_json_is_drawn_or_is_one_clear_line(seed, figure):
+def test_a_broken_json_is_drawn_or_is_one_clear_line(seed: int, figure: Figure) -> None:
     chooser = random.Random(seed)
     document = json.loads(to_json(figure))
     place, key = document, chooser.choice(list(document))
@@ -106,12 +109,12 @@ def test_a_broken_json_is_drawn_or_is_one_clear_line(seed, figure):
         message = str(error)
     else:
         message = ""
-        render_text(found, 60, 20, painter="cells")
+        render_text(found, 60, 20)
     assert message.isprintable()
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
-def test_csv_has_every_value_and_the_units(figure):
+def test_csv_has_every_value_and_the_units(figure: Figure) -> None:
     lines = list(csv.reader(StringIO(to_csv(figure))))
     assert [head.partition(":")[0] for head in lines[0]] == list(COLUMNS)
     for number, panel in enumerate(figure.panels, 1):
@@ -128,7 +131,7 @@ def test_csv_has_every_value_and_the_units(figure):
 
 
 @pytest.mark.parametrize("figure", FLAT[:-1], ids=lambda figure: figure.id)
-def test_an_exported_csv_holds_the_same_data_when_read(figure, tmp_path):
+def test_an_exported_csv_holds_the_same_data_when_read(figure: Figure, tmp_path: Path) -> None:
     path = tmp_path / "figure.csv"
     path.write_text(to_csv(figure))
     (found,) = read(path).values()
@@ -139,12 +142,12 @@ def test_an_exported_csv_holds_the_same_data_when_read(figure, tmp_path):
                 assert same(getattr(mark, name, None), getattr(other, name, None))
 
 
-def run(*words):
+def run(*words: Path | str) -> int:
     """What ``kvtui plot`` with ``words`` returns as its exit code."""
     return main(["plot", *map(str, words)])
 
 
-def test_a_table_of_numbers_is_drawn(tmp_path, capsys):
+def test_a_table_of_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "runs.csv"
     path.write_text("name,context,step ms,tok/s\na,256,1.5,100\nb,512,2.5,\nc,1024,4.5,60\n")
     assert run(path, "--width", "80", "--height", "20") == 0
@@ -153,7 +156,8 @@ def test_a_table_of_numbers_is_drawn(tmp_path, capsys):
         assert word in shown
     (figure,) = read(path).values()
     assert [mark.name for mark in figure.panels[0].marks] == ["step ms", "tok/s"]
-    assert np.array_equal(figure.panels[0].marks[1].y, [100, np.nan, 60], equal_nan=True)
+    _, speeds = of_kind(Line, figure.panels[0].marks)
+    assert np.array_equal(speeds.y, [100, np.nan, 60], equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,9 @@ def test_a_table_of_numbers_is_drawn(tmp_path, capsys):
         ("\x00\x01", "no rows"),
     ],
 )
-def test_a_file_without_anything_to_draw_is_one_line(content, why, tmp_path, capsys):
+def test_a_file_without_anything_to_draw_is_one_line(
+    content: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "file.csv"
     path.write_text(content)
     with pytest.raises(SystemExit) as stopped:
@@ -179,7 +185,7 @@ def test_a_file_without_anything_to_draw_is_one_line(content, why, tmp_path, cap
     assert message.count("\n") == 1
 
 
-def test_paths_and_options_that_are_wrong_are_one_line(tmp_path, capsys):
+def test_paths_and_options_that_are_wrong_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "t.csv"
     table.write_text("a,b\n1,2\n")
     for words, why in (
@@ -196,7 +202,7 @@ def test_paths_and_options_that_are_wrong_are_one_line(tmp_path, capsys):
         assert why in capsys.readouterr().err
 
 
-def test_a_hundred_thousand_rows_keep_their_extremes_and_say_so(tmp_path):
+def test_a_hundred_thousand_rows_keep_their_extremes_and_say_so(tmp_path: Path) -> None:
     rows = 100_000
     x = np.arange(rows)
     y = np.sin(x / 7.0)
@@ -204,14 +210,14 @@ def test_a_hundred_thousand_rows_keep_their_extremes_and_say_so(tmp_path):
     path = tmp_path / "long.csv"
     path.write_text("x,y\n" + "".join(f"{a},{b!r}\n" for a, b in zip(x.tolist(), y.tolist(), strict=True)))
     (figure,) = read(path).values()
-    (mark,) = figure.panels[0].marks
+    (mark,) = of_kind(Line, figure.panels[0].marks)
     assert mark.y.size <= MOST_POINTS + 4
     assert (mark.y.max(), mark.y.min()) == (9.0, -9.0)
     assert abs(mark.x[mark.y.argmax()] - 54_321) < rows / 5000
     assert any("100,000 rows" in note for note in figure.notes)
 
 
-def test_figures_are_written_in_every_format_of_text(tmp_path, capsys):
+def test_figures_are_written_in_every_format_of_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "curves.json"
     source.write_text(to_json(CURVES))
     for form in ("txt", "csv", "json"):
@@ -224,7 +230,7 @@ def test_figures_are_written_in_every_format_of_text(tmp_path, capsys):
     assert capsys.readouterr().out.split() == ["curves", *CURVES.question.split()]
 
 
-def sweep_file(path):
+def sweep_file(path: Path) -> None:
     """A sweep's table of four rows as another tool may have written it."""
     row = dict.fromkeys(REFERENCE_COLUMNS, "1") | {"dtype": "float32", "oom": "False", "attn_variant": "MHA"}
     with path.open("w", newline="") as file:
@@ -235,7 +241,7 @@ def sweep_file(path):
                 writer.writerow(row | {"group": group, "label": kind, "attn_type": kind, "decode_step_ms_p50": ms})
 
 
-def test_a_run_has_the_figures_of_the_sweep(tmp_path, capsys):
+def test_a_run_has_the_figures_of_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep_file(tmp_path / "inference_sweep.csv")
     for source in (tmp_path, tmp_path / "inference_sweep.csv"):
         assert run(source, "--list") == 0
@@ -246,7 +252,7 @@ def test_a_run_has_the_figures_of_the_sweep(tmp_path, capsys):
     assert "MLA" in capsys.readouterr().out
 
 
-def test_the_command_runs_and_a_closed_pipe_is_quiet(tmp_path):
+def test_the_command_runs_and_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     source = tmp_path / "curves.json"
     source.write_text(to_json(CURVES))
     words = [sys.executable, "-m", "kvtui", "plot", str(source), "--width", "100"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.cases.sweep import decode_rows
 from kvtui.cases.table import Measured, table_row
@@ -17,11 +20,11 @@ from tests.figures.sample_rows import marks, said
 SAMPLES = [10.0 + 0.1 * n for n in range(40)]
 
 
-def stats(ms):
+def stats(ms: float) -> dict[str, float | list[float]]:
     return {"raw_ms": [ms], "filtered_ms": [ms], "median_ms": ms, "p20_ms": 0.9 * ms, "p80_ms": 1.3 * ms, "n": 1}
 
 
-def draft(ms, accepted, tps):
+def draft(ms: float, accepted: float, tps: float) -> dict[str, float]:
     return {"median_ms": ms, "avg_accepted_tokens_per_call": accepted, "effective_tps": tps}
 
 
@@ -51,7 +54,7 @@ RESULTS = {
 }
 
 
-def test_positions_are_sorted_as_numbers_with_their_bands():
+def test_positions_are_sorted_as_numbers_with_their_bands() -> None:
     line = marks(panels(RESULTS), 1)["baseline"]
     assert line.x.tolist() == [64, 128, 1024]
     assert line.y.tolist() == [4, 5, 8]
@@ -59,7 +62,7 @@ def test_positions_are_sorted_as_numbers_with_their_bands():
     assert line.high == pytest.approx(1.3 * line.y)
 
 
-def test_tokens_per_second_are_the_inverse():
+def test_tokens_per_second_are_the_inverse() -> None:
     line = marks(panels(RESULTS), 2)["baseline"]
     assert line.y == pytest.approx([250, 200, 125])
     assert line.low == pytest.approx(line.y / 1.3)
@@ -67,7 +70,7 @@ def test_tokens_per_second_are_the_inverse():
     assert (line.y < line.high).all()
 
 
-def test_first_tokens_are_a_density_of_one():
+def test_first_tokens_are_a_density_of_one() -> None:
     figure = panels(RESULTS)
     histogram = marks(figure)["baseline"]
     assert histogram.bins == 30
@@ -77,13 +80,13 @@ def test_first_tokens_are_a_density_of_one():
     assert "baseline: 1 of 41 first tokens lie far outside" in said(figure)
 
 
-def test_outliers_are_found_where_the_file_does_not_say():
+def test_outliers_are_found_where_the_file_does_not_say() -> None:
     figure = panels({"a": {"ttft": {"raw_ms": [*SAMPLES, 99.0]}}})
     assert marks(figure)["a"].samples.max() < 20
     assert "1 of 41" in said(figure)
 
 
-def test_speculation_is_a_level_line_for_each_gamma():
+def test_speculation_is_a_level_line_for_each_gamma() -> None:
     figure = panels(RESULTS)
     slow, fast = marks(figure, 1), marks(figure, 2)
     assert set(slow["hydra_poe, gamma 8 (per token)"].y) == {5.0}
@@ -94,16 +97,17 @@ def test_speculation_is_a_level_line_for_each_gamma():
     assert not any("gamma 2" in name for name in (*slow, *fast))
 
 
-def test_nothing_is_a_note():
-    for results in ({}, {"baseline": {}}, {"metadata": {"ttft": {"raw_ms": [1.0]}}}, {"a": 7}):
+def test_nothing_is_a_note() -> None:
+    nothing: tuple[dict[str, Any], ...] = ({}, {"baseline": {}}, {"metadata": {"ttft": {"raw_ms": [1.0]}}}, {"a": 7})
+    for results in nothing:
         figure = panels(results)
         assert figure.panels == ()
         assert "kvtui bench decode measures them" in said(figure)
 
 
 @given(st.data())
-def test_any_subset_of_keys_is_drawn(data):
-    def pruned(value):
+def test_any_subset_of_keys_is_drawn(data: DataObject) -> None:
+    def pruned(value: Any) -> Any:
         if not isinstance(value, dict):
             return data.draw(st.sampled_from([value, value, value, None, "odd", [None, -1.0, float("nan")]]))
         return {key: pruned(part) for key, part in value.items() if data.draw(st.integers(0, 3))}
@@ -111,7 +115,7 @@ def test_any_subset_of_keys_is_drawn(data):
     to_json(panels(pruned(RESULTS)))
 
 
-def test_our_own_runs_are_results():
+def test_our_own_runs_are_results() -> None:
     rows, positions = decode_rows("fast")
     table, measured = [], []
     for row in rows:
@@ -132,6 +136,6 @@ def test_our_own_runs_are_results():
     assert set(marks(panels(results_of(table, without)))[rows[0].label].y) == {2.0}
 
 
-def test_a_step_of_a_batch_gives_as_many_tokens():
+def test_a_step_of_a_batch_gives_as_many_tokens() -> None:
     figure = panels({"a": {"decode": {"per_position": {"64": {**stats(4.0), "batch": 8}}}}})
     assert marks(figure, 1)["a"].y.tolist() == [2000.0]

@@ -8,13 +8,14 @@ import pytest
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures import latent
 from kvtui.figures.family import ShapeFamily, member, millions, token_bytes
-from tests.figures.sample_rows import marks, said
+from kvtui.figures.figure import Bars, Line, Surface
+from tests.figures.sample_rows import marks, of_kind, said
 
 THEORETICAL = {32: 1_179_648, 64: 1_966_080, 96: 2_752_512, 128: 3_538_944, 256: 6_684_672}
 """fp32, 12 layers, 16 rotary elements, 512 tokens."""
 
 
-def test_dial_is_the_table_with_its_crossings():
+def test_dial_is_the_table_with_its_crossings() -> None:
     figure = latent.dial()
     line = marks(figure)["MLA"]
     found = dict(zip(line.x.tolist(), line.y.tolist(), strict=True))
@@ -26,27 +27,27 @@ def test_dial_is_the_table_with_its_crossings():
     assert "as MHA at a latent of 496" in said(figure)
 
 
-def test_dial_at_another_width():
+def test_dial_at_another_width() -> None:
     lines = marks(latent.dial(dim=512))
     assert set(lines["MHA"].y) == {25_165_824}
     assert set(lines["GQA"].y) == {6_291_456}
 
 
-def test_latents_below_every_head_are_never_less():
+def test_latents_below_every_head_are_never_less() -> None:
     assert "MQA at a latent of -8: never less" in said(latent.dial(head_dim=4, dim=64))
 
 
-def test_depth_is_a_factor():
+def test_depth_is_a_factor() -> None:
     figure = latent.depths()
     by_size, by_depth = figure.panels
     assert by_depth.categories == ("8 layers", "12 layers", "16 layers")
-    for bars, per_layer in zip(by_depth.marks, (2 * 256, 2 * 64, 64 + 16), strict=True):
+    for bars, per_layer in zip(of_kind(Bars, by_depth.marks), (2 * 256, 2 * 64, 64 + 16), strict=True):
         assert bars.values.tolist() == [n * per_layer * 4 * 512 for n in (8, 12, 16)]
-    for line in by_size.marks:
+    for line in of_kind(Line, by_size.marks):
         assert (np.diff(line.x) > 0).all()
 
 
-def test_work_against_operations_written_out():
+def test_work_against_operations_written_out() -> None:
     figure = latent.work()
     flops = {name: mark.y[0] for name, mark in marks(figure).items()}
     held = {name: mark.x[0] for name, mark in marks(figure).items()}
@@ -67,7 +68,7 @@ def test_work_against_operations_written_out():
     assert held["MLA, absorbed"] == 256 * 12 * 120 * 4
 
 
-def test_the_published_nine_times_is_the_weights_own_product():
+def test_the_published_nine_times_is_the_weights_own_product() -> None:
     figure = latent.work()
     flops = {name: mark.y[0] for name, mark in marks(figure).items()}
     assert flops["MHA"] / 1e6 == pytest.approx(28.3, rel=0.01)
@@ -76,7 +77,7 @@ def test_the_published_nine_times_is_the_weights_own_product():
     assert flops["MLA, absorbed"] / flops["MHA"] < 1.3
 
 
-def test_latents_over_context():
+def test_latents_over_context() -> None:
     figure = latent.by_context()
     sheets = marks(figure)
     mla = sheets["MLA"]
@@ -87,7 +88,7 @@ def test_latents_over_context():
     assert np.array_equal(line.y, line.x + 16)
 
 
-def test_only_heads_grow_with_the_model():
+def test_only_heads_grow_with_the_model() -> None:
     figure = latent.decoupling()
     lines = marks(figure, 1)
     assert (np.diff(lines["MHA"].y) > 0).all()
@@ -96,16 +97,16 @@ def test_only_heads_grow_with_the_model():
     assert np.array_equal(cloud.z, 512 * 12 * 4 * cloud.y)
 
 
-def test_four_contexts_are_four_panels():
+def test_four_contexts_are_four_panels() -> None:
     figure = latent.by_depth()
     assert [panel.title for panel in figure.panels] == ["512 tokens", "4K tokens", "32K tokens", "128K tokens"]
     for panel, context in zip(figure.panels, latent.DEPTH_CONTEXTS, strict=True):
-        mla, gqa = panel.marks
+        mla, gqa = of_kind(Surface, panel.marks)
         assert mla.z[2, 1] == context * 12 * (48 + 16) * 4
         assert (gqa.z[:, 0] == context * mla.y * 2 * 128 * 4).all()
 
 
-def test_members_of_the_family():
+def test_members_of_the_family() -> None:
     shape = member(ShapeFamily(), 256, "MLA")
     assert (shape.latent, shape.rope_dim, shape.query_latent) == (64, 16, 128)
     assert token_bytes(shape) == 12 * 80 * 4

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvtui.figures.figure import Line, Surface
 from kvtui.figures.json import to_json
 from kvtui.figures.quality import BATCHES, TRAINED, pareto_front
-from tests.figures.sample_rows import marks, said
+from tests.figures.sample_rows import marks, of_kind, said
 
 
-def rows():
+def rows() -> list[dict[str, Any]]:
     found = []
     for dim, params in ((256, 13.0), (512, 45.0)):
         for moe in (False, True):
@@ -50,35 +53,35 @@ points = st.lists(st.tuples(st.integers(0, 12).map(float), st.integers(0, 12).ma
 
 
 @given(points)
-def test_the_front_by_brute_force(found):
-    def beaten(i):
+def test_the_front_by_brute_force(found: list[tuple[float, float]]) -> None:
+    def beaten(i: int) -> bool:
         return any(other[0] <= found[i][0] and other[1] <= found[i][1] and other != found[i] for other in found)
 
     assert pareto_front(found) == [i for i in range(len(found)) if not beaten(i)]
 
 
 @pytest.mark.parametrize("id", [*TRAINED, *BATCHES])
-def test_each_says_what_is_missing(id):
+def test_each_says_what_is_missing(id: str) -> None:
     function = {**TRAINED, **BATCHES}[id]
     assert function([]).panels == ()
     assert "No rows of the" in said(function([]))
 
 
 @pytest.mark.parametrize("id", [id for id in (*TRAINED, *BATCHES) if id != "trained-overview"])
-def test_each_says_which_column_is_missing(id):
+def test_each_says_which_column_is_missing(id: str) -> None:
     odd = {**TRAINED, **BATCHES}[id]([{"type": "MLA"}])
     assert odd.panels == ()
     assert "No column" in said(odd)
 
 
 @pytest.mark.parametrize("id", TRAINED)
-def test_each_is_drawn(id):
+def test_each_is_drawn(id: str) -> None:
     figure = TRAINED[id](rows())
     assert figure.panels
     to_json(figure)
 
 
-def test_the_front_is_a_staircase_below_all_points():
+def test_the_front_is_a_staircase_below_all_points() -> None:
     figure = TRAINED["quality-cache"](rows())
     assert [panel.title for panel in figure.panels] == ["dense", "MoE"]
     dense = marks(figure)
@@ -93,7 +96,7 @@ def test_the_front_is_a_staircase_below_all_points():
     assert dense["MLA"].x.min() == 1.2e6
 
 
-def test_the_cubes_have_the_rows():
+def test_the_cubes_have_the_rows() -> None:
     cube = marks(TRAINED["quality-cube"](rows()))["MHA"]
     assert cube.x.tolist() == [13.0, 45.0]
     assert cube.y == pytest.approx([12.6e6, 25.2e6])
@@ -103,9 +106,9 @@ def test_the_cubes_have_the_rows():
     assert up.z[0] == pytest.approx(1 / (1.5 - 0.013))
 
 
-def test_the_surface_passes_through_what_was_trained():
+def test_the_surface_passes_through_what_was_trained() -> None:
     figure = TRAINED["latent-quality"]([row for row in rows() if not row["moe"]])
-    sheet = figure.panels[0].marks[0]
+    (sheet,) = of_kind(Surface, figure.panels[0].marks)
     assert sheet.x.tolist() == [13.0, 45.0]
     for latent, loss in ((32, 1.5 - 0.013 + 0.1), (64, 1.5 - 0.013), (128, 1.5 - 0.013)):
         assert sheet.z[sheet.y == latent, 0] == pytest.approx(loss)
@@ -116,34 +119,34 @@ def test_the_surface_passes_through_what_was_trained():
     assert "two widths" in said(one)
 
 
-def test_nothing_is_drawn_beyond_trained_latents():
+def test_nothing_is_drawn_beyond_trained_latents() -> None:
     table = [row for row in rows() if not row["moe"] and not (row["dim"] == 512 and row["down_dim_kv"] == 128)]
-    sheet = TRAINED["latent-quality"](table).panels[0].marks[0]
+    (sheet,) = of_kind(Surface, TRAINED["latent-quality"](table).panels[0].marks)
     assert np.isnan(sheet.z[sheet.y > 64, 1]).all()
     assert not np.isnan(sheet.z[:, 0]).any()
 
 
-def test_lengths_compare_with_mla():
+def test_lengths_compare_with_mla() -> None:
     throughput, compared = TRAINED["trained-length"](rows()).panels
-    line = next(mark for mark in throughput.marks if mark.name == "MHA")
+    line = next(mark for mark in of_kind(Line, throughput.marks) if mark.name == "MHA")
     assert line.y.tolist() == [1000 / n for n in (64, 128, 256, 512)]
-    assert set(next(mark for mark in compared.marks if mark.name == "MHA").y) == {0.5}
+    assert set(next(mark for mark in of_kind(Line, compared.marks) if mark.name == "MHA").y) == {0.5}
 
 
-def test_prefill_has_its_power_law():
+def test_prefill_has_its_power_law() -> None:
     assert "MHA: time grows as weights to the power" in said(TRAINED["trained-prefill"](rows()))
     dense = [row for row in rows() if not row["moe"]]
     assert "to the power 0.50" in said(TRAINED["trained-prefill"](dense))
 
 
-def test_families_are_categories():
+def test_families_are_categories() -> None:
     figure = TRAINED["trained-overview"](rows())
     assert figure.panels[0].categories == tuple(dict.fromkeys(row["family"] for row in rows()))
     without = [{key: value for key, value in row.items() if key != "family"} for row in rows()]
     assert TRAINED["trained-overview"](without).panels[0].categories == figure.panels[0].categories
 
 
-def test_the_best_batch_is_named():
+def test_the_best_batch_is_named() -> None:
     table = [
         {"type": "MLA", "dim": 256, "batch_size": n, "tps": rate, "oom": False}
         for n, rate in ((1, 10.0), (4, 40.0), (16, 30.0))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
-from kvtui.cases.groups import GROUPS
+from kvtui.cases.groups import GROUPS, SweepGroup
 from kvtui.cases.prediction import prefill_flops
 from kvtui.cases.table import COLUMNS, table_row
 from kvtui.figures.clouds import case_of
+from kvtui.figures.figure import Bars, Cloud, HeatMap, Line, Scatter
 from kvtui.figures.json import to_json
 from kvtui.figures.measured import distinct, number
 from kvtui.figures.sweep import FIGURES
-from tests.figures.sample_rows import foreign_rows, marks, record, said, sweep_rows
+from tests.figures.sample_rows import foreign_rows, marks, of_kind, record, said, sweep_rows
 
 FULL = sweep_rows("full")
 BY_GROUP = {
@@ -37,18 +40,18 @@ BY_GROUP = {
 EVERY = list(FIGURES)
 
 
-def of(group):
+def of(group: str) -> list[dict[str, Any]]:
     return [row for row in FULL if row["group"] == group]
 
 
-def test_all_are_there():
+def test_all_are_there() -> None:
     assert [f"{n:02}" for n in range(1, 22)] == EVERY[:21]
     assert EVERY[21:] == ["bytes", "roofline"]
 
 
 @pytest.mark.parametrize("rows", [FULL, foreign_rows("full")], ids=["ours", "foreign"])
 @pytest.mark.parametrize("id", EVERY)
-def test_each_is_drawn_from_the_table_alone(id, rows):
+def test_each_is_drawn_from_the_table_alone(id: str, rows: list[dict[str, Any]]) -> None:
     figure = FIGURES[id](rows)
     assert figure.id == id
     if rows is not FULL and id in {"bytes", "roofline"}:
@@ -62,32 +65,33 @@ def test_each_is_drawn_from_the_table_alone(id, rows):
 
 
 @pytest.mark.parametrize("id", EVERY)
-def test_each_says_why_it_is_empty(id):
+def test_each_says_why_it_is_empty(id: str) -> None:
     figure = FIGURES[id]([])
     assert figure.panels == ()
     assert len(figure.notes) == 1
 
 
 @pytest.mark.parametrize("id", list(BY_GROUP))
-def test_a_group_needs_no_other_group(id):
+def test_a_group_needs_no_other_group(id: str) -> None:
     assert to_json(FIGURES[id](of(BY_GROUP[id]))) == to_json(FIGURES[id](FULL))
     others = [row for row in FULL if row["group"] != BY_GROUP[id]]
     assert "No rows of group " + BY_GROUP[id] in said(FIGURES[id](others))
 
 
-def test_bars_are_the_rows_with_their_bands():
+def test_bars_are_the_rows_with_their_bands() -> None:
     figure = FIGURES["01"](FULL)
-    prefill, decode, cache = figure.panels
+    assert figure.panels[0].categories == tuple(row["label"] for row in of("attention_type"))
+    prefill, decode, cache = of_kind(Bars, (panel.marks[0] for panel in figure.panels))
     rows = of("attention_type")
-    assert prefill.categories == tuple(row["label"] for row in rows)
-    assert prefill.marks[0].values.tolist() == [row["prefill_ms_p50"] for row in rows]
-    assert prefill.marks[0].low.tolist() == [row["prefill_ms_p20"] for row in rows]
-    assert decode.marks[0].values.tolist() == [row["decode_tok_s"] for row in rows]
-    assert decode.marks[0].low == pytest.approx([1e3 / row["decode_step_ms_p80"] for row in rows])
-    assert cache.marks[0].values == pytest.approx([row["kv_predicted_bytes"] for row in rows])
+    assert prefill.low is not None
+    assert prefill.values.tolist() == [row["prefill_ms_p50"] for row in rows]
+    assert prefill.low.tolist() == [row["prefill_ms_p20"] for row in rows]
+    assert decode.values.tolist() == [row["decode_tok_s"] for row in rows]
+    assert decode.low == pytest.approx([1e3 / row["decode_step_ms_p80"] for row in rows])
+    assert cache.values == pytest.approx([row["kv_predicted_bytes"] for row in rows])
 
 
-def test_lines_are_sorted_and_ideal_growth_starts_at_the_first_point():
+def test_lines_are_sorted_and_ideal_growth_starts_at_the_first_point() -> None:
     shuffled = sorted(FULL, key=lambda row: row["case"])
     figure = FIGURES["03"](shuffled)
     lines = marks(figure)
@@ -99,36 +103,36 @@ def test_lines_are_sorted_and_ideal_growth_starts_at_the_first_point():
     assert ideal.dash == "dotted"
 
 
-def test_cache_by_context_is_bytes():
+def test_cache_by_context_is_bytes() -> None:
     line = marks(FIGURES["04"](FULL), 1)["MHA"]
     assert line.y == pytest.approx(2 * 256 * 6 * 4 * line.x)
 
 
-def test_with_and_without_a_cache():
+def test_with_and_without_a_cache() -> None:
     throughput, _prefill, sizes = FIGURES["06"](FULL).panels
-    lines = {line.name: line for line in throughput.marks}
+    lines = {line.name: line for line in of_kind(Line, throughput.marks)}
     assert lines["MHA, cache on"].dash == "solid"
     assert lines["MHA, cache off"].dash == "dashed"
     assert lines["MHA, cache on"].x.tolist() == [1, 8, 32]
-    assert len(next(line for line in sizes.marks if line.name == "MHA").x) == 6
+    assert len(next(line for line in of_kind(Line, sizes.marks) if line.name == "MHA").x) == 6
 
 
-def test_speed_up_is_fp32_over_bf16():
+def test_speed_up_is_fp32_over_bf16() -> None:
     figure = FIGURES["11"](FULL)
     for panel, series in zip(figure.panels, ("prefill", "decode_step"), strict=True):
-        line = next(mark for mark in panel.marks if mark.name == "MHA")
+        line = next(mark for mark in of_kind(Line, panel.marks) if mark.name == "MHA")
         rows = [row for row in of("scale_dtype") if row["attn_variant"] == "MHA"]
         by = {(row["params_m"], row["dtype"]): row[f"{series}_ms_p50"] for row in rows}
         assert line.y == pytest.approx([by[at, "fp32"] / by[at, "bf16"] for at in line.x.tolist()])
         assert panel.rules[0].value == 1.0
 
 
-def test_formats_are_series_of_their_own():
+def test_formats_are_series_of_their_own() -> None:
     names = {bars.name for bars in FIGURES["05"](FULL).panels[0].marks}
     assert names == {"fp32", "bf16", "fp32, KV bf16", "fp32, KV int8", "bf16, KV int8"}
 
 
-def test_overtaking_is_found():
+def test_overtaking_is_found() -> None:
     rows = [dict(row) for row in of("batch_attn") if row["attn_variant"] in {"MHA", "MLA"}]
     for row in rows:
         row["decode_tok_s"] = row["batch_size"] * (10 if row["attn_variant"] == "MHA" else row["batch_size"])
@@ -138,23 +142,23 @@ def test_overtaking_is_found():
     assert "No attention changes places" in said(FIGURES["12"](rows))
 
 
-def test_attention_by_batch_as_a_map():
+def test_attention_by_batch_as_a_map() -> None:
     panel = FIGURES["12"](FULL).panels[-1]
-    (tiles,) = panel.marks
+    (tiles,) = of_kind(HeatMap, panel.marks)
     assert tiles.z.shape == (tiles.y.size, 7)
     row = next(row for row in of("batch_attn") if row["attn_type"] == "MHA" and row["batch_size"] == 8)
     i = int(np.flatnonzero(tiles.y == round(row["kv_predicted_bytes"] / 8))[0])
     assert tiles.z[i, list(tiles.x).index(8)] == pytest.approx(row["decode_tok_s"])
 
 
-def test_sampling_is_timed_with_the_first_token():
+def test_sampling_is_timed_with_the_first_token() -> None:
     assert FIGURES["13"](FULL).panels[0].title == "first token, sampling included"
     foreign = FIGURES["13"](foreign_rows())
     assert foreign.panels[0].title == "prefill"
     assert "no sampling in it" in said(foreign)
 
 
-def test_labels_drop_what_all_have_in_the_same_place():
+def test_labels_drop_what_all_have_in_the_same_place() -> None:
     assert distinct(["vocab 9 · greedy · MHA", "vocab 9 · T 1 · MHA"]) == (
         {"vocab 9 · greedy · MHA": "greedy", "vocab 9 · T 1 · MHA": "T 1"},
         ("vocab 9", "MHA"),
@@ -163,18 +167,19 @@ def test_labels_drop_what_all_have_in_the_same_place():
         assert distinct(labels) == ({label: label for label in labels}, ())
 
 
-def test_repeats_are_joined_in_the_widest_band():
+def test_repeats_are_joined_in_the_widest_band() -> None:
     rows = of("attention_type")
     slower = [
         {**row, "repeat": 2, **{k: 2 * v for k, v in row.items() if k.startswith("prefill_ms") and v}} for row in rows
     ]
-    once, twice = (FIGURES["01"](table).panels[0].marks[0] for table in (rows, [*rows, *slower]))
+    once, twice = of_kind(Bars, (FIGURES["01"](table).panels[0].marks[0] for table in (rows, [*rows, *slower])))
+    assert once.high is not None
     assert twice.values == pytest.approx(1.5 * once.values)
     assert twice.low == pytest.approx(once.low)
     assert twice.high == pytest.approx(2 * once.high)
 
 
-def test_failures_are_counted_with_their_reasons():
+def test_failures_are_counted_with_their_reasons() -> None:
     rows = [dict(row) for row in of("attention_type")]
     rows[0] |= {"status": "oom", "oom": True, "decode_step_ms_p50": None, "decode_tok_s": None}
     rows[1] |= {"status": "error", "message": "bad\x1bthing", "decode_step_ms_p50": None, "decode_tok_s": None}
@@ -185,7 +190,7 @@ def test_failures_are_counted_with_their_reasons():
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
-def test_a_row_tells_its_case(group):
+def test_a_row_tells_its_case(group: SweepGroup) -> None:
     for row in group.rows("full"):
         found = case_of(table_row(row, 1, record(row.case)))
         assert found is not None
@@ -193,28 +198,29 @@ def test_a_row_tells_its_case(group):
         assert (found.batch, found.prompt, found.cache) == (row.case.batch, row.case.prompt, row.case.cache)
 
 
-def test_flops_are_the_models_own():
+def test_flops_are_the_models_own() -> None:
     figure = FIGURES["18"](FULL)
     by_work = figure.panels[2]
-    drawn = {x for mark in by_work.marks for x in mark.x.tolist()}
+    drawn = {x for mark in of_kind(Scatter, by_work.marks) for x in mark.x.tolist()}
     assert drawn == {float(prefill_flops(row.case)) for group in GROUPS for row in group.rows("full")}
     assert "causal" in said(figure)
 
 
-def test_foreign_rows_tell_the_same_work():
-    ours = {row["label"]: case_of(row) for row in sweep_rows() if row["group"] == "attention_type"}
-    theirs = {row["label"]: case_of(row) for row in foreign_rows() if row["group"] == "attention_type"}
-    assert {label: prefill_flops(case) for label, case in theirs.items()} == {
-        label: prefill_flops(case) for label, case in ours.items()
-    }
+def test_foreign_rows_tell_the_same_work() -> None:
+    def work(rows: list[dict[str, Any]]) -> dict[str, int]:
+        cases = {row["label"]: case_of(row) for row in rows if row["group"] == "attention_type"}
+        return {label: prefill_flops(case) for label, case in cases.items() if case is not None}
+
+    assert len(work(sweep_rows())) == sum(row["group"] == "attention_type" for row in sweep_rows())
+    assert work(foreign_rows()) == work(sweep_rows())
 
 
-def test_equal_cases_are_drawn_once():
-    drawn = sum(mark.x.size for mark in FIGURES["17"](FULL).panels[0].marks)
+def test_equal_cases_are_drawn_once() -> None:
+    drawn = sum(mark.x.size for mark in of_kind(Cloud, FIGURES["17"](FULL).panels[0].marks))
     assert drawn == len({row["case"] for row in FULL})
 
 
-def test_predicted_bytes_beside_measured_ones():
+def test_predicted_bytes_beside_measured_ones() -> None:
     figure = FIGURES["bytes"](FULL)
     cases = {row["case"] for row in FULL if row["kv_predicted_bytes"]}
     assert f"All {len(cases)} caches are as predicted, to the byte." in said(figure)
@@ -225,9 +231,10 @@ def test_predicted_bytes_beside_measured_ones():
     )
 
 
-def test_the_machines_roofline():
+def test_the_machines_roofline() -> None:
     figure = FIGURES["roofline"](of("attention_type"))
     roof = figure.panels[0].marks[0]
+    assert isinstance(roof, Line)
     assert roof.name == "machine, fp32"
     assert roof.y == pytest.approx(np.minimum(20e9 * roof.x, 100e9))
     points = marks(figure)["MHA"]
@@ -242,7 +249,7 @@ anything = st.one_of(
 
 
 @given(st.data())
-def test_no_table_is_too_odd(data):
+def test_no_table_is_too_odd(data: DataObject) -> None:
     rows = [dict(row) for row in data.draw(st.lists(st.sampled_from(FULL), min_size=1, max_size=12))]
     for row in rows:
         for column in data.draw(st.lists(st.sampled_from(COLUMNS), max_size=6)):
@@ -256,6 +263,6 @@ def test_no_table_is_too_odd(data):
 
 
 @given(anything)
-def test_numbers_are_finite_or_none(value):
+def test_numbers_are_finite_or_none(value: float | str | None) -> None:
     found = number({"x": value}, "x")
     assert found is None or np.isfinite(found)

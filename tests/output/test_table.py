@@ -20,14 +20,14 @@ COLUMNS = (
     Column("note", "note", priority=3),
 )
 ROWS = (
-    ("alpha", "x", 1234567, "first of all"),
-    ("beta 模型", None, 5, None),
-    ("[red]|<b>\x1b[31m", "=1+1", 0, "z"),
+    {"note": "first of all", "name": "alpha", "kind_code": "x", "size_bytes": 1234567},
+    {"name": "beta 模型", "kind_code": None, "size_bytes": 5, "note": None},
+    {"name": "[red]|<b>\x1b[31m", "kind_code": "=1+1", "size_bytes": 0, "note": "z"},
 )
 
 
 def test_text_is_aligned_by_display_width():
-    assert render(COLUMNS[:3], [row[:3] for row in ROWS[:2]], "text", 80) == (
+    assert render(COLUMNS[:3], ROWS[:2], "text", 80) == (
         "name       kind         size\nalpha      x     1,234,567 B\nbeta 模型  –             5 B\n"
     )
 
@@ -55,7 +55,9 @@ def test_catalogues_never_wrap(kind, width):
         assert len(lines) == len(rows) + 1
         assert all(cell_len(line) <= width for line in lines)
         assert not ascii_only or "".join(lines).isascii()
-    assert [row[0] for row in rows] == [row[0] for row in csv.reader(StringIO(render(columns, rows, "csv")))][1:]
+    assert [row["name"] for row in rows] == [
+        row["name"] for row in csv.DictReader(StringIO(render(columns, rows, "csv")))
+    ]
 
 
 def test_nothing_in_a_cell_is_interpreted(monkeypatch):

@@ -13,8 +13,7 @@ from io import StringIO
 import pytest
 
 from kvtui.engine.basis.errors import UnknownName
-from kvtui.output.csv import render_many
-from kvtui.output.json import dump
+from kvtui.output.json import json_text
 from kvtui.report import FORMATS, render
 from tests.paths import ROOT
 from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
@@ -52,7 +51,7 @@ def test_json_is_the_document_with_exact_bytes(name):
 
 def test_json_refuses_what_is_not_a_number():
     with pytest.raises(ValueError, match="JSON"):
-        dump({"x": float("nan")})
+        json_text({"x": float("nan")})
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -84,7 +83,7 @@ def test_csv_reads_back(name):
 def test_csv_rows_of_all_scenarios_share_one_header():
     headers = {render(made(name), "csv").splitlines()[0] for name in SCENARIOS}
     assert len(headers) == 1
-    rows = list(csv.DictReader(StringIO(render_many([made(name) for name in SCENARIOS]))))
+    rows = [row for name in SCENARIOS for row in csv.DictReader(StringIO(render(made(name), "csv")))]
     assert [row["scenario.model"] for row in rows] == [values["model"] for values in SCENARIOS.values()]
     assert [row["scenario.lengths_tokens"] for row in rows if row["scenario.lengths_tokens"]] == ["100;2000;3000"]
 

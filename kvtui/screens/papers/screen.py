@@ -36,11 +36,15 @@ LEGEND = (
     (Code.OVERFLOW, "more than the device holds"),
 )
 READING = (
-    "Every bank stands for the same number of bytes; the line under the board says how many. Banks of a kind add up "
-    "to its figure in the table.",
+    (
+        "Every bank stands for the same number of bytes; the line under the board says how many. Banks of a kind add "
+        "up to its figure in the table."
+    ),
     "The board is the fullest device. Its banks run over the memory modules in turn, as addresses are interleaved.",
-    "The film goes from an empty cache to the full context. Left and right step through it, home and end go to its "
-    "ends, and the diagonal's dot is where it stands.",
+    (
+        "The film goes from an empty cache to the full context. Left and right step through it, home and end go to its "
+        "ends, and the diagonal's dot is where it stands."
+    ),
     "Bytes are exact. What carries ≈ is an estimate; e shows how each number came about.",
 )
 SCROLL = Binding.Group("scroll", compact=True)

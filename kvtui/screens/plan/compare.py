@@ -50,7 +50,6 @@ class CompareScreen(Window):
         super().__init__()
         self._scenarios = scenarios
         self._rows: Rows = ()
-        self._fits: list[bool] = []
         self._text = Static("working it out", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -88,17 +87,16 @@ class CompareScreen(Window):
             self.app.call_from_thread(self._text.update, Content(str(error)))
             return
         if not worker.is_cancelled:
-            fits = [found["memory"]["fits"] for found in documents]
-            self.app.call_from_thread(partial(self._take, rows(documents), fits))
+            self.app.call_from_thread(partial(self._take, rows(documents)))
 
-    def _take(self, found: Rows, fits: list[bool]) -> None:
-        self._rows, self._fits = found, fits
+    def _take(self, found: Rows) -> None:
+        self._rows = found
         self._show()
 
     def _show(self) -> None:
         if self._rows:
             width = self.query_one(".box").size.width - MARGINS
-            self._text.update(Content("\n").join(map(_line, lines(self._rows, self._fits, width))))
+            self._text.update(Content("\n").join(map(_line, lines(self._rows, width))))
 
 
 def _line(line: StyledLine) -> Content:

@@ -41,18 +41,24 @@ def _long(cells: Sequence[tuple[Matrix, int, int, MatrixAnswer | None]], form: s
 _BANDS = {"tokens_per_second", "usd_per_million_tokens", "joules_per_token"}
 
 
-def _row(table: Matrix, row: int, column: int, answer: MatrixAnswer | None) -> list[object]:
+def _row(table: Matrix, row: int, column: int, answer: MatrixAnswer | None) -> dict[str, object]:
     found = MatrixAnswer(reason=UNKNOWN) if answer is None else answer
-    values: list[object] = [table.rows[row], table.columns[column], None if found.reason else found.fits]
+    values: dict[str, object] = {
+        "row": table.rows[row],
+        "column": table.columns[column],
+        "fits": None if found.reason else found.fits,
+        "reason": found.reason or None,
+    }
     for metric in METRICS:
         value = None if found.reason else metric.value(found)
         if metric.key in _BANDS:
-            values += [value.low, value.high] if isinstance(value, Band) else [None, None]
+            known = isinstance(value, Band)
+            values |= {f"{metric.key}.{end}": getattr(value, end) if known else None for end in ("low", "high")}
         elif isinstance(value, float) and metric.key != "used_share":
-            values.append(None)
+            values[metric.key] = None
         else:
-            values.append(value)
-    return [*values, found.reason or None]
+            values[metric.key] = value
+    return values
 
 
 def _wide(
@@ -65,7 +71,10 @@ def _wide(
 ) -> str:
     heads = [
         Column("name", title),
-        *(Column(name, name, align="right") for name in map(table.columns.__getitem__, columns)),
+        *(Column(f"column {c}", table.columns[c], align="right") for c in columns),
     ]
-    body = [[table.rows[row], *(cell_text(metric, answers.get((row, c))).text for c in columns)] for row in rows]
+    body = [
+        {"name": table.rows[row], **{f"column {c}": cell_text(metric, answers.get((row, c))).text for c in columns}}
+        for row in rows
+    ]
     return report_table.render(heads, body, "markdown")
