@@ -43,7 +43,7 @@ def attention(
         found.append(wide("v", v, hidden, kv_heads))
     found.append(narrow("o", hidden, q_heads * v_dim, q_heads))
     if qkv_bias:
-        found += [divided("bias", q, q_heads), divided("bias", v, kv_heads)]
+        found += [divided("bias", q * (2 if gated else 1), q_heads), divided("bias", v, kv_heads)]
         found += [divided("bias", k, kv_heads)] * k_bias
     if out_bias:
         found.append(vector("bias", hidden))
@@ -134,6 +134,20 @@ def kda(hidden: int, heads: int, dim: int, conv: int) -> Tensors:
     )
 
 
+def full_rank_kda(hidden: int, heads: int, dim: int, conv: int) -> Tensors:
+    """KDA as Ling-3.0 builds it: decay and gate are whole projections instead of low-rank ones."""
+    inner = heads * dim
+    return (
+        wide("recurrent_in", inner, hidden, heads, number=5),
+        wide("recurrent_gate", heads, hidden, heads),
+        wide("conv", 3 * inner, conv, heads),
+        divided("vector", heads, heads),
+        divided("vector", inner, heads),
+        vector("norm", dim),
+        narrow("recurrent_out", hidden, inner, heads),
+    )
+
+
 def mamba2(hidden: int, heads: int, head_dim: int, state: int, groups: int, conv: int, *, norm: bool = True) -> Tensors:
     """Mamba-2: input projection, conv with bias, A, D and dt per head, gated norm (not in Falcon-H1), output.
 
@@ -152,8 +166,8 @@ def mamba2(hidden: int, heads: int, head_dim: int, state: int, groups: int, conv
     )
 
 
-def mamba1(hidden: int, inner: int, state: int, dt_rank: int, conv: int) -> Tensors:
-    """Mamba-1 as Jamba builds it: projections, conv with bias, A, D, dt with bias, and norms of dt, B and C."""
+def mamba1(hidden: int, inner: int, state: int, dt_rank: int, conv: int, *, normed: bool = True) -> Tensors:
+    """Mamba-1: projections, conv with bias, A, D, dt with bias; ``normed`` as in Jamba, with norms of dt, B and C."""
     return (
         wide("recurrent_in", 2 * inner, hidden),
         narrow("recurrent_gate", dt_rank + 2 * state, inner),
@@ -161,7 +175,7 @@ def mamba1(hidden: int, inner: int, state: int, dt_rank: int, conv: int) -> Tens
         wide("conv", inner, conv + 1),
         wide("vector", inner, state),
         divided("vector", 2 * inner),
-        vector("norm", dt_rank + 2 * state),
+        *((vector("norm", dt_rank + 2 * state),) if normed else ()),
         narrow("recurrent_out", hidden, inner),
     )
 

@@ -10,7 +10,7 @@ from kvtui.engine.model.caches import Attention, AttentionKind, Shared
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
 from kvtui.engine.sources.hf.shape import NO_MIXER, Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
 
 LAYER_TYPES: dict[str, ConfigLayerKind] = {
@@ -69,17 +69,41 @@ def check_heads(config: Config, field: str, q: int, kv: int) -> None:
 
 
 def read_heads(config: Config, hidden: int, traits: Traits) -> Heads:
-    """Heads of a plain model; head_dim is the file's, else hidden/heads where the type allows that."""
+    """Heads of a plain model; head_dim is the file's, else the class's, else hidden/heads."""
     q = config.count("num_attention_heads")
     kv = kv_heads(config, q, "num_key_value_heads", mha=traits.mha)
     dim = config.maybe("head_dim", "attention_head_dim")
     if dim is None:
-        if traits.head_dim:
-            raise config.error("head_dim", "is missing; this model type does not use hidden_size/num_attention_heads")
-        if hidden % q:
+        if hidden % q and (not traits.floor or hidden < q):
             raise config.error("hidden_size", f"{hidden} is not divisible by num_attention_heads {q}; no head_dim")
         dim = hidden // q
     return Heads(q, kv, dim, dim)
+
+
+_LAYER_FIELDS = "num_attention_heads", "num_key_value_heads", "head_dim"
+
+
+def heads_by_layer(config: Config, heads: Heads, layers: int) -> tuple[Heads, ...]:
+    """The heads of each layer: ``heads``, with what ``per_layer_config`` says of some.
+
+    It has an object for each layer that differs, by its number: ``{"05": {"head_dim": 512}}``. Raises InputError for a
+    number that is no layer, and for a field that is not of the heads.
+    """
+    differing = config.inner("per_layer_config")
+    found = [heads] * layers
+    for name in () if differing is None else differing.values:
+        if not (name.isascii() and name.isdigit() and len(name) <= 4 and int(name) < layers):
+            raise config.error("per_layer_config", f"{shown(name)} is not a layer (0 to {layers - 1})")
+        assert differing is not None
+        own = differing.inner(name)
+        unknown = None if own is None else next((field for field in own.values if field not in _LAYER_FIELDS), None)
+        if own is None or unknown is not None:
+            raise differing.error(name, f"{shown(unknown)} is not understood; known are {', '.join(_LAYER_FIELDS)}")
+        q, kv = own.maybe("num_attention_heads") or heads.q, own.maybe("num_key_value_heads") or heads.kv
+        dim = own.maybe("head_dim")
+        check_heads(own, "num_key_value_heads", q, kv)
+        found[int(name)] = Heads(q, kv, dim or heads.k, dim or heads.v)
+    return tuple(found)
 
 
 def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> Tensors:
@@ -110,27 +134,19 @@ def full(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return uniform("full", layers)
 
 
+def prefixed_by_image(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Full attention in which the tokens of an image may see each other (PaliGemma): all are cached the same."""
+    config.ignore("use_bidirectional_attention")
+    return full(config, layers)
+
+
 def windowed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """The same window in every layer, or none (``null``)."""
+    """The same window in every layer, or none (``null``). A file with a list of layer kinds has it in those named."""
     if config.raw("layer_types") is not None:
+        config.ignore("sliding_window")
         return typed(config, layers)
     window = config.maybe("sliding_window", most=CONTEXT)
     return uniform("full" if window is None else "sliding", layers)
-
-
-def mistral(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Mistral: every file says whether there is a window (the class default is one of 4,096)."""
-    if not config.stated("sliding_window"):
-        raise config.error("sliding_window", "is missing; null means full attention")
-    return windowed(config, layers)
-
-
-def optional_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """A window that most engines ignore: full attention, and a note."""
-    window, context = config.maybe("sliding_window", most=CONTEXT), context_of(config)
-    if window is not None and (context is None or window < context):
-        config.notes.append(f"sliding_window {window:,} is not applied: most engines cache every token")
-    return full(config, layers)
 
 
 def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -147,6 +163,19 @@ def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     if first is None:
         raise config.error("max_window_layers", "is missing, but use_sliding_window is true")
     return tuple("sliding" if layer >= first else "full" for layer in range(layers))
+
+
+def qwen2_moe(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Qwen2-MoE: of the layers below max_window_layers every second slides, if use_sliding_window."""
+    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    last = config.maybe("max_window_layers", least=0, most=LAYERS)
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if not slides or window is None:
+        return uniform("full", layers)
+    if last is None:
+        raise config.error("max_window_layers", "is missing, but use_sliding_window is true")
+    return tuple("sliding" if layer % 2 == 0 and layer < last else "full" for layer in range(layers))
 
 
 def no_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -171,14 +200,16 @@ def typed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 def every(period: int) -> Kinds:
     """Each ``period``-th layer full, the others sliding, unless layer_types or sliding_window_pattern say otherwise.
 
+    transformers writes the pattern as ``_sliding_window_pattern``.
+
     Of 12 layers of a Gemma 3, ``every(6)`` has layers 5 and 11 full. A sliding_window of null means that there is none.
     """
 
     def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
         if config.raw("layer_types") is not None:
-            config.ignore("sliding_window_pattern")
+            config.ignore("sliding_window_pattern", "_sliding_window_pattern")
             return typed(config, layers)
-        step = config.maybe("sliding_window_pattern", most=LAYERS) or period
+        step = config.maybe("sliding_window_pattern", "_sliding_window_pattern", most=LAYERS) or period
         if config.stated("sliding_window") and config.raw("sliding_window") is None:
             return uniform("full", layers)
         return tuple("sliding" if (layer + 1) % step else "full" for layer in range(layers))
@@ -255,7 +286,7 @@ def assemble(
     norms = parameters.norms(hidden, traits.norms, bias=traits.norm_bias)
     outside = (*parameters.norms(hidden, bias=traits.norm_bias), *outside)
     own: Tensors = ()
-    if config.raw("num_nextn_predict_layers") is not None:
+    if config.values.get("num_nextn_predict_layers") is not None:
         own = parameters.embeddings(config.maybe("vocab_size", most=VOCAB) or 0, hidden, tied=False)
     predict = predicting(mtp, blocks[-1], (*norms, *parameters.prediction(hidden, own)))
     return Body(mixers, blocks, norms, outside, (predict,) * mtp_layers(config))
@@ -267,9 +298,11 @@ def predicting(mixer: Mixer, block: FeedForward, around: Tensors) -> Layer:
 
 
 def mtp_layers(config: Config) -> int:
-    """Extra multi-token-prediction layers."""
+    """Extra multi-token-prediction layers, of files that state them: a class's default says nothing of a checkpoint."""
     fields = "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers"
-    return config.maybe(*fields, least=0, most=LAYERS) or 0
+    config.ignore(*fields)
+    stated = [field for field in fields if field in config.values]
+    return (config.maybe(*stated, least=0, most=LAYERS) if stated else None) or 0
 
 
 def share_last(

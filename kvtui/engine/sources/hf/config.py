@@ -28,8 +28,9 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.attention import context_of
+from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
+from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config, shown
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
 MAX_CONFIG_BYTES = 8 * 2**20
@@ -39,6 +40,20 @@ INDEX = "model.safetensors.index.json"
 
 _NESTED = ("text_config", "language_config", "llm_config", "thinker_config")
 _OTHER_PARTS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
+_OTHER_NAMES = {
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "num_key_value_heads": "num_kv_heads",
+    "head_dim": "kv_channels",
+    "max_position_embeddings": "n_positions",
+}
+_KV_HEADS = re.compile(r"key_value_heads|kv_heads|head_kv|query_groups|attention_groups")
+_HEADS = re.compile(r"attention_heads|n_heads?$|num_heads")
+_HEAD_SIZES = re.compile(r"head_dim|head_size|kv_channels|d_kv|dim_head")
+_LOOPS = re.compile(r"num_loops|loop_num|num_passes|recurrent_loops|ut_steps|num_recurr")
+_REMEDY = "; give the cache's shape with `kvtui estimate`, or an entry in models.toml"
+_SIZES = ("num_hidden_layers", "num_attention_heads")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{1,79}")
 _HASH = re.compile(r"[0-9a-f]{16,}")
 _HUB_FOLDER = re.compile(r"models--[A-Za-z0-9._-]+--([A-Za-z0-9][A-Za-z0-9._-]{0,95})")
@@ -70,20 +85,19 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
     ``name`` is used where the file does not say what it is called, ``where`` is the file as shown in errors. Raises
     InputError naming the field that is missing, wrong, contradictory or not understood.
     """
-    outer = Config(config, where)
+    outer = _outermost(config, where)
     parts = _unwrapped(outer)
-    typed = next((part for part in reversed(parts) if part.raw("model_type") is not None), outer)
-    model_type = typed.text("model_type") or ""
+    text = parts[-1]
+    model_type = text.model_type
     family = find_family(model_type) or _by_architecture(parts)
-    text = Config(parts[-1].values, where, parts[-1].prefix, dict(family.defaults) if family else None)
     source = f"config.json (model_type {plain(model_type, 60)})"
     body = _read_known(text, family, model_type) if family else _read_unknown(text, model_type)
     spec = _assemble(text, body, _tied(parts, (family or UNKNOWN).tied))
-    if any(isinstance(part.raw(field), dict) for part in parts for field in _OTHER_PARTS):
+    if len(parts) > 1 and (parts[0].of.parts or _has_other_parts(parts)):
         text.notes.append("language model only: other parts (vision, audio) are not counted")
     if text.defaulted:
-        fields = ", ".join(dict.fromkeys(text.defaulted))
-        text.notes.append(f"{fields} not in the file: class defaults of {plain(model_type, 60)}")
+        shape = ", ".join(f"{field} {shown(text.of.defaults.get(field))}" for field in dict.fromkeys(text.defaulted))
+        text.notes.append(f"not in the file, so class defaults of {plain(model_type, 60)} ({release()}): {shape}")
     return replace(
         spec,
         name=_own_name(outer) or plain(name, 80) or "model",
@@ -94,22 +108,42 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
     )
 
 
+def _outermost(config: Mapping[str, object], where: str) -> Config:
+    """The whole file, with the class of its model_type."""
+    model_type = Config(config, where).text("model_type") or ""
+    return Config(config, where, "", model_type, class_of(model_type) or NO_CLASS)
+
+
 def _unwrapped(outer: Config) -> list[Config]:
     """``outer`` and, inside it, the part that describes the language model, the innermost last.
 
     A vision-language model has it under ``text_config``, an omni model under ``thinker_config.text_config``; a plain
-    one is itself that part. Raises InputError where two fields could be it.
+    one is itself that part. A part that the class has and the file has not is all class defaults; but a file that
+    states the language model's sizes outermost, as those of Qwen2-VL do, is that part itself. Raises InputError where
+    two fields could be it.
     """
     parts = [outer]
     while len(parts) <= 3:
-        found = [field for field in _NESTED if isinstance(parts[-1].raw(field), dict) and parts[-1].raw(field)]
+        last = parts[-1]
+        fields = dict.fromkeys((*last.of.parts, *_NESTED))
+        found = [field for field in fields if isinstance(last.raw(field), dict) and last.raw(field)]
         if len(found) > 1:
-            raise parts[-1].error(found[1], f"and {found[0]} are both there: which is the language model is unclear")
-        inner = parts[-1].inner(found[0]) if found else None
-        if inner is None:
+            raise last.error(found[1], f"and {found[0]} are both there: which is the language model is unclear")
+        if found:
+            parts.append(last.part(found[0]))
+        elif not last.of.parts:
             break
-        parts.append(inner)
+        elif any(last.raw(field) is not None for field in _SIZES):
+            kind = next(iter(last.of.parts.values())) or last.model_type
+            parts[-1] = Config(last.values, last.where, last.prefix, kind, class_of(kind) or NO_CLASS)
+            break
+        else:
+            parts.append(last.part(next(iter(last.of.parts))))
     return parts
+
+
+def _has_other_parts(parts: list[Config]) -> bool:
+    return any(isinstance(part.raw(field), dict) for part in parts for field in _OTHER_PARTS)
 
 
 def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
@@ -128,66 +162,98 @@ def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
     hints = text.cache_hints()
     if hints:
         what = f"model_type {plain(model_type, 60)} is known, but not with {', '.join(hints[:4])}"
-        raise InputError(f"{text.where}: {what}{_bounds(text)}")
+        raise InputError(f"{text.where}: {what}{_bounds(text)}{_REMEDY}")
     for field in text.weight_hints():
         text.uncounted.append(f"{field} is not understood")
     return body
 
 
 def _read_unknown(text: Config, model_type: str) -> Body:
-    """The body of a model type that no family reads: a plain decoder's, with a note.
+    """The body of a model type that no family reads, by the general rule, with a note.
 
-    Its weights are counted only where nothing but a Llama-like decoder can be meant. Raises InputError, with the bounds
-    of what it may cache, where a field speaks of another cache or a size is missing.
+    It is read if it states heads and sizes, if its layer_types hold full and sliding attention only, and if every other
+    number in it is known to change no cache. Its weights are not counted: what its code builds is not in the file.
+    Raises InputError, with the bounds of what it may cache, where anything else could be meant.
     """
     kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
-    if text.raw("use_sliding_window") is False:
+    text = Config(text.values, text.where, text.prefix, text.model_type, _usual(text.of)).sharing(text)
+    text.ignore(*_OTHER_NAMES)
+    slides = text.raw("layer_types") is not None and "sliding_attention" in (text.words("layer_types") or ())
+    if text.raw("use_sliding_window") is False and not slides:
         text.ignore("sliding_window", "max_window_layers")
     try:
+        if slides:
+            text.need("num_key_value_heads", "head_dim")
+            text.ignore("use_sliding_window", "max_window_layers", "sliding_window_pattern")
         hints = _hints_of_unknown(text)
         if not hints:
             body = UNKNOWN.read(text)
+            hints = text.strange()
     except InputError as error:
         problem = str(error).removeprefix(f"{text.where}: ")
-        raise InputError(f"{text.where}: {kind}: {problem}{_bounds(text)}") from None
+        raise InputError(f"{text.where}: {kind}: {problem}{_bounds(text)}{_REMEDY}") from None
     if hints:
-        raise InputError(f"{text.where}: {kind} with {', '.join(hints[:4])}: not understood{_bounds(text)}")
-    text.notes.append(f"{kind} read as a plain decoder")
-    for field in text.weight_hints():
-        text.uncounted.append(f"{field} is not understood")
-    if text.raw("hidden_act") != "silu":
-        text.uncounted.append("whether its feed-forward blocks are gated is not known")
-    text.need_to_count("tie_word_embeddings")
-    if not text.uncounted:
-        text.notes.append("parameters counted as a Llama-like decoder's")
+        raise InputError(f"{text.where}: {kind} with {', '.join(hints[:4])}: not understood{_bounds(text)}{_REMEDY}")
+    text.notes.append(f"{kind} read by the general rule, as a plain decoder")
     return body
 
 
+def _usual(of: ConfigClass) -> ConfigClass:
+    """``of`` with the other names that fields of unknown models have."""
+    return ConfigClass(of.defaults, {**_OTHER_NAMES, **of.aliases}, of.parts)
+
+
 def _hints_of_unknown(text: Config) -> list[str]:
-    """Fields of an unknown model that speak of another cache; a layer_types of full attention only is none."""
-    if set(text.words("layer_types") or ()) - {"full_attention"}:
-        kinds = f"{text.prefix}layer_types={shown(text.raw('layer_types'))} (layers of several kinds)"
-        return [kinds, *text.cache_hints()]
-    return text.cache_hints()
+    """Fields of an unknown model that speak of another cache; layer_types of full and sliding attention are none."""
+    kinds = set(text.words("layer_types") or ())
+    hints = text.cache_hints(except_for=("sliding_window",) if "sliding_attention" in kinds else ())
+    if kinds - {"full_attention", "sliding_attention"}:
+        listed = f"{text.prefix}layer_types={shown(text.raw('layer_types'))} (layers of several kinds)"
+        return [listed, *hints]
+    return hints
 
 
 def _bounds(text: Config) -> str:
     """Least and most bytes per token, from what can be read of ``text``; empty if too little can.
 
-    The least is no cache at all, the most is full attention in every layer: 20 layers with 4 KV heads of 128 elements
-    keep 20 · 2 · 4 · 128 elements of 2 bytes, or 40,960 bytes.
+    The least is no cache at all, the most is full attention in every layer, with the most heads of the largest size
+    that the file has, as often as layers may run: 20 layers with 4 KV heads of 128 elements keep 20 · 2 · 4 · 128
+    elements of 2 bytes, or 40,960 bytes.
     """
+    text = Config(text.values, text.where, text.prefix, text.model_type, _usual(text.of))
     try:
         layers = text.maybe("num_hidden_layers", most=LAYERS)
         q, hidden = text.maybe("num_attention_heads"), text.maybe("hidden_size")
-        kv = text.maybe("num_key_value_heads") or q
-        dim = text.maybe("head_dim") or (hidden // q if hidden and q else None)
     except InputError:
         return ""
+    kv = _most(text, _KV_HEADS) or _most(text, _HEADS)
+    dim = max(_most(text, _HEAD_SIZES), hidden // q if hidden and q else 0)
     if not (layers and kv and dim):
         return ""
-    most = 4 * layers * kv * dim
-    return f"; between 0 (no layer caches) and {most:,} (full attention in all {layers}) bytes per token at bf16"
+    caching = _runs(text, layers)
+    most = 4 * caching * kv * dim
+    every = f"all {layers}" if caching == layers else f"{caching} runs of layers"
+    return f"; between 0 (no layer caches) and {most:,} (full attention in {every}) bytes per token at bf16"
+
+
+def _most(text: Config, names: re.Pattern[str]) -> int:
+    """The largest whole number, alone or in a list, under a field that ``names`` finds, here or further in."""
+    found, objects = [0], [{**text.of.defaults, **text.values}]
+    while objects:
+        for field, value in objects.pop().items():
+            if isinstance(value, dict):
+                objects.append(value)
+            elif names.search(str(field)):
+                found += [item for item in (value if isinstance(value, list) else [value]) if type(item) is int]
+    return min(max(found), DIM)
+
+
+def _runs(text: Config, layers: int) -> int:
+    """How often layers run for a token, those that loop counted as often as the largest number of loops says."""
+    loops = max(1, _most(text, _LOOPS))
+    first, end = text.values.get("loop_layer_index_start"), text.values.get("loop_layer_index_end")
+    looping = end - first if type(first) is int and type(end) is int and 0 <= first <= end <= layers else layers
+    return layers + looping * (loops - 1)
 
 
 def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
@@ -220,12 +286,13 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
 
 
 def _tied(parts: list[Config], default: bool) -> bool:
-    """Whether output and input embeddings are one matrix: the outermost statement counts."""
+    """Whether output and input embeddings are one matrix: the outermost statement counts, else the classes'."""
     for part in parts:
         for field in ("tie_word_embeddings", "tie_embedding"):
-            if part.raw(field) is not None:
+            if part.values.get(field) is not None:
                 return part.flag(field)
-    return default
+    stated = [part.of.defaults.get("tie_word_embeddings") for part in parts]
+    return any(stated) if any(value is not None for value in stated) else default
 
 
 def _published(parts: list[Config]) -> str | None:

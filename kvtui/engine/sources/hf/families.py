@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kvtui.engine.sources.hf.attention import every, full, mistral, no_window, optional_window, plain, qwen, windowed
+from kvtui.engine.sources.hf.attention import (
+    every,
+    no_window,
+    plain,
+    prefixed_by_image,
+    qwen,
+    qwen2_moe,
+    windowed,
+)
+from kvtui.engine.sources.hf.decoders import DECODERS, cached, stated
 from kvtui.engine.sources.hf.fields import Flag
 from kvtui.engine.sources.hf.gemma import gemma3n, gemma4
 from kvtui.engine.sources.hf.hybrid import (
@@ -26,8 +35,16 @@ from kvtui.engine.sources.hf.hybrid import (
     nemotron_h,
     qwen_next,
 )
-from kvtui.engine.sources.hf.latent import all_indexed, deepseek_v4, mla, shared_indexers, sparse_mla
-from kvtui.engine.sources.hf.shape import DEEPSEEK, DENSE, MIXTRAL, QWEN, QWEN_SHARED, ConfigFamily, Ffn, Traits
+from kvtui.engine.sources.hf.latent import (
+    all_indexed,
+    cached_mla,
+    deepseek_v4,
+    hunyuan_indexers,
+    mla,
+    shared_indexers,
+    sparse_mla,
+)
+from kvtui.engine.sources.hf.shape import DEEPSEEK, MIXTRAL, QWEN, QWEN_SHARED, ConfigFamily, Ffn, Traits
 from kvtui.engine.sources.hf.special import (
     hunyuan,
     llama_4,
@@ -39,20 +56,20 @@ from kvtui.engine.sources.hf.special import (
     step3,
     whisper,
 )
+from kvtui.engine.sources.hf.states import STATES
 
 _BIAS: Flag = ("attention_bias", False)
 _MLP_BIAS = Ffn(bias=("mlp_bias", False))
 _PLAIN = Traits(mha=True)
 _LLAMA = Traits(mha=True, qkv_bias=_BIAS, out_bias=_BIAS, ffn=_MLP_BIAS)
 _QWEN2 = Traits(qkv_bias=True)
-_QWEN3 = Traits(head_dim=True, qkv_bias=_BIAS, out_bias=_BIAS, qk_norm="head")
-_QWEN3_MOE = replace(_QWEN3, ffn=QWEN)
-_GEMMA = Traits(head_dim=True, qkv_bias=_BIAS, out_bias=_BIAS, tied=True)
+_QWEN3 = Traits(qkv_bias=_BIAS, out_bias=_BIAS, qk_norm="head")
+_QWEN3_MOE = replace(_QWEN3, floor=True, ffn=QWEN)
+_GEMMA = Traits(qkv_bias=_BIAS, out_bias=_BIAS, tied=True)
 _GEMMA3 = replace(_GEMMA, qk_norm="head", norms=4)
 _COHERE = replace(_PLAIN, qkv_bias=_BIAS, out_bias=_BIAS, norms=1, tied=True)
 _OLMO = replace(_PLAIN, qkv_bias=_BIAS, out_bias=_BIAS, qk_norm="row")
 _GPT_OSS = Traits(
-    head_dim=True,
     qkv_bias=("attention_bias", True),
     out_bias=("attention_bias", True),
     sinks=True,
@@ -72,29 +89,22 @@ _NEOX = Traits(
     norm_bias=True,
     ffn=Ffn(gated=False, bias=True),
 )
-_SEED = Traits(head_dim=True, qkv_bias=("attention_bias", True), out_bias=("attention_out_bias", False), ffn=_MLP_BIAS)
-_GLM = Traits(head_dim=True, qkv_bias=_BIAS)
-_GLM4_MOE = replace(_GLM, qk_norm="head", qk_normed=("use_qk_norm", False), ffn=DEEPSEEK)
+_SEED = Traits(qkv_bias=("attention_bias", True), out_bias=("attention_out_bias", False), ffn=_MLP_BIAS)
+_GLM = Traits(qkv_bias=_BIAS)
+_GLM4_MOE = replace(_GLM, floor=True, qk_norm="head", qk_normed=("use_qk_norm", False), ffn=DEEPSEEK)
 _PHI_MOE = Traits(qkv_bias=_BIAS, out_bias=_BIAS, norm_bias=True, ffn=MIXTRAL)
-_GEMMA3_DEFAULTS = (
-    ("num_attention_heads", 8),
-    ("num_key_value_heads", 4),
-    ("head_dim", 256),
-    ("vocab_size", 262_208),
-    ("max_position_embeddings", 131_072),
-)
-
 FAMILIES: dict[str, ConfigFamily] = {
     "llama": ConfigFamily(plain(_LLAMA)),
     "granite": ConfigFamily(plain(_LLAMA)),
     "smollm3": ConfigFamily(plain(_LLAMA, no_window), tied=True),
-    "mistral": ConfigFamily(plain(Traits(), mistral)),
-    "ministral3": ConfigFamily(plain(Traits(head_dim=True), windowed)),
+    "mistral": ConfigFamily(plain(Traits(), windowed)),
+    "ministral3": ConfigFamily(plain(Traits(), windowed)),
     "mixtral": ConfigFamily(plain(Traits(ffn=MIXTRAL), windowed)),
     "qwen2": ConfigFamily(plain(_QWEN2, qwen)),
     "qwen2_vl": ConfigFamily(plain(_QWEN2, qwen)),
     "qwen2_5_vl": ConfigFamily(plain(_QWEN2, qwen)),
-    "qwen2_moe": ConfigFamily(plain(replace(_QWEN2, ffn=QWEN_SHARED), no_window)),
+    "qwen2_5_omni": ConfigFamily(plain(_QWEN2, qwen)),
+    "qwen2_moe": ConfigFamily(plain(replace(_QWEN2, qkv_bias=("qkv_bias", True), ffn=QWEN_SHARED), qwen2_moe)),
     "mimo": ConfigFamily(plain(replace(_QWEN2, qkv_bias=_BIAS), qwen)),
     "qwen3": ConfigFamily(plain(_QWEN3, qwen)),
     "qwen3_vl": ConfigFamily(plain(_QWEN3)),
@@ -104,14 +114,15 @@ FAMILIES: dict[str, ConfigFamily] = {
     "qwen3_next": ConfigFamily(qwen_next),
     "qwen3_5": ConfigFamily(qwen_next),
     "qwen3_5_moe": ConfigFamily(qwen_next),
-    "gemma": ConfigFamily(plain(_GEMMA), tied=True),
+    "gemma": ConfigFamily(plain(_GEMMA, prefixed_by_image), tied=True),
     "gemma2": ConfigFamily(plain(replace(_GEMMA, norms=4), every(2)), tied=True),
-    "gemma3": ConfigFamily(plain(_GEMMA3, every(6)), tied=True, defaults=_GEMMA3_DEFAULTS),
+    "gemma3": ConfigFamily(plain(_GEMMA3, every(6)), tied=True),
     "gemma3n": ConfigFamily(gemma3n, tied=True),
     "gemma4": ConfigFamily(gemma4, tied=True),
-    "phi3": ConfigFamily(plain(_PLAIN, optional_window)),
+    "gemma4_unified": ConfigFamily(gemma4, tied=True),
+    "phi3": ConfigFamily(plain(_PLAIN, windowed)),
     "phimoe": ConfigFamily(plain(_PHI_MOE, windowed)),
-    "starcoder2": ConfigFamily(plain(_STARCODER2, optional_window), tied=True),
+    "starcoder2": ConfigFamily(plain(_STARCODER2, windowed), tied=True),
     "olmo2": ConfigFamily(plain(_OLMO)),
     "olmo3": ConfigFamily(plain(_OLMO, every(4))),
     "cohere": ConfigFamily(plain(replace(_COHERE, qk_norm="row", qk_normed=("use_qk_norm", False))), tied=True),
@@ -143,6 +154,15 @@ FAMILIES: dict[str, ConfigFamily] = {
     "deepseek_v32": ConfigFamily(sparse_mla(all_indexed)),
     "glm_moe_dsa": ConfigFamily(sparse_mla(shared_indexers)),
     "deepseek_v4": ConfigFamily(deepseek_v4, confidence="M"),
+    "axk1": ConfigFamily(cached_mla()),
+    "minicpm3": ConfigFamily(cached_mla()),
+    "sarvam_mla": ConfigFamily(cached_mla()),
+    "youtu": ConfigFamily(cached_mla()),
+    "longcat_flash": ConfigFamily(cached_mla(times=2)),
+    "axk2": ConfigFamily(cached_mla(indexed=all_indexed)),
+    "hy_v4": ConfigFamily(cached_mla(indexed=hunyuan_indexers)),
+    "hy_v4_vl": ConfigFamily(cached_mla(indexed=hunyuan_indexers)),
+    "mistral_large4": ConfigFamily(cached_mla(indexed=shared_indexers)),
     "kimi_linear": ConfigFamily(kimi_linear),
     "bailing_hybrid": ConfigFamily(bailing_hybrid, confidence="M"),
     "minimax": ConfigFamily(minimax),
@@ -163,9 +183,13 @@ ARCHITECTURES = {
     "DeepseekV4ForCausalLM": "deepseek_v4",
 }
 
-UNKNOWN = ConfigFamily(plain(Traits(ffn=DENSE), full), confidence="M")
+UNKNOWN = ConfigFamily(cached(stated), confidence="M")
 
 
 def find_family(model_type: str) -> ConfigFamily | None:
     """The family of a model_type; that of a nested text part has the suffix _text or _text_model."""
-    return FAMILIES.get(model_type.removesuffix("_model").removesuffix("_text"))
+    for name in (model_type, model_type.removesuffix("_model").removesuffix("_text")):
+        found = FAMILIES.get(name) or DECODERS.get(name) or STATES.get(name)
+        if found is not None:
+            return found
+    return None

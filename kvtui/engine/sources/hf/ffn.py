@@ -22,7 +22,7 @@ _SPARSE = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
 def feed_forwards(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[FeedForward, ...]:
     """One block per layer. A width that the file does not state leaves the weights uncounted."""
     has_experts = ffn.routed and expert_count(config) > 0
-    sparse = sparse_layers(config, layers) if has_experts else (False,) * layers
+    sparse = sparse_layers(config, layers, ffn.dense_first) if has_experts else (False,) * layers
     if has_experts and ffn.dense_first:
         listed = isinstance(config.raw("moe_layer_freq"), list)
         config.need_to_count("moe_layer_freq" if listed else "first_k_dense_replace", "mlp_layer_types")
@@ -49,8 +49,9 @@ def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> 
     A token produces the width of each expert that it is routed to and of the shared ones: 8 · 768 for 8 active experts
     of 768. ``latent`` is the width in which the experts work, where that is not the hidden size.
     """
+    config.ignore("norm_topk_prob", "moe_renormalize", "num_expert_group", "moe_router_activation_func")
     count, width = config.count(*EXPERTS), config.weight(*ffn.expert)
-    active = config.count(*ACTIVE)
+    active = config.weight(*ACTIVE) or 1
     if active > count:
         raise config.error("num_experts_per_tok", f"{active} are more than the {count} experts")
     bias = config.on(ffn.bias)
@@ -76,17 +77,19 @@ def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> 
     return FeedForward(weights, experts, active * width + shared)
 
 
-def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
+def sparse_layers(config: Config, layers: int, dense_first: bool = False) -> tuple[bool, ...]:
     """Which layers have experts, by the first of the published conventions that the file uses; all, if none.
 
     In this order: mlp_layer_types, a word per layer; moe_layer_freq as a list, a 0 or 1 per layer; decoder_sparse_step
     and mlp_only_layers, every n-th layer that is not listed; first_k_dense_replace with moe_layer_freq as a number, of
     the layers behind the first k those whose number it divides. DeepSeek-V3 states first_k_dense_replace 3: layers 0 to
-    2 are dense.
+    2 are dense. Of classes that list the blocks in mlp_layer_types, those with ``dense_first`` make the first dense.
     """
     words = config.choices("mlp_layer_types", _SPARSE, layers)
     frequencies = config.numbers("moe_layer_freq", most=1) if isinstance(config.raw("moe_layer_freq"), list) else None
-    first = config.maybe("first_k_dense_replace", "num_dense_layers", least=0, most=LAYERS) or 0
+    first = config.maybe("first_k_dense_replace", "num_dense_layers", least=0, most=LAYERS)
+    if first is None:
+        first = int(dense_first and "mlp_layer_types" in config.of.defaults)
     if words is not None:
         return words
     if frequencies is not None:

@@ -1,8 +1,11 @@
 """Typed access to the JSON object of a Hugging Face config.json.
 
-Every error names the file and the field. ``null`` counts as absent, as the configuration classes have it. The reader
-remembers which fields were asked for: a field that nobody read and whose name speaks of another kind of cache means
-that the model is not understood, and no number may be given for it.
+Every error names the file and the field. A field that is not there has the default of the model type's configuration
+class, where that is known (``classes``), and the reader remembers that it was used; ``null`` is no value, as the
+classes have it. The reader also remembers which fields were asked for: a field that nobody read and whose name speaks
+of another kind of cache means that the model is not understood, and no number may be given for it.
+
+A field may have several names: GPT-2 calls hidden_size ``n_embd``. A reader asks for the usual one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import TypeVar
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.sources.hf.hints import CACHE_HINTS, WEIGHT_HINTS, Hint, meaning
+from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of
+from kvtui.engine.sources.hf.hints import CACHE_HINTS, HARMLESS, OTHERS, WEIGHT_HINTS, Hint, meaning
 
 LAYERS = 1024
 DIM = 2**24
@@ -22,6 +26,8 @@ CONTEXT = 2**40
 
 T = TypeVar("T")
 
+_UNSET: tuple[object, ...] = (None, False, 0, "", [], {})
+
 Flag = bool | tuple[str, bool]
 """What a model type fixes, or the field that says it and the class default of that field."""
 
@@ -29,21 +35,28 @@ Flag = bool | tuple[str, bool]
 class Config:
     """One JSON object, its fields read with their types and ranges checked.
 
-    ``where`` is the file as shown in errors and ``prefix`` the path of this object in it. ``defaults`` are documented
-    class defaults that released files rely on; those that were used are in ``defaulted``. ``notes`` collects what the
-    user should know, ``uncounted`` why the parameters cannot be counted.
+    ``where`` is the file as shown in errors and ``prefix`` the path of this object in it. ``model_type`` is the type
+    that reads it, ``of`` its configuration class, whose defaults stand for fields that are not there; those that were
+    used and are set are in ``defaulted``. ``notes`` collects what the user should know, ``uncounted`` why the
+    parameters cannot be counted.
     """
 
     def __init__(
-        self, values: Mapping[str, object], where: str, prefix: str = "", defaults: Mapping[str, int] | None = None
+        self,
+        values: Mapping[str, object],
+        where: str,
+        prefix: str = "",
+        model_type: str = "",
+        of: ConfigClass = NO_CLASS,
     ) -> None:
         self.where = where
+        self.model_type = model_type
         self.prefix = prefix
         self.notes: list[str] = []
         self.uncounted: list[str] = []
         self.defaulted: list[str] = []
         self.values = values
-        self._defaults = defaults or {}
+        self.of = of
         self._read: set[str] = set()
 
     def error(self, field: str, problem: str) -> InputError:
@@ -51,11 +64,11 @@ class Config:
         return InputError(f"{self.where}: {self.prefix}{field}: {problem}")
 
     def stated(self, field: str) -> bool:
-        """Whether the field is there, be it null."""
-        return field in self.values
+        """Whether the field is there, be it null, or the class has it."""
+        return any(name in self.values for name in self.of.names(field)) or field in self.of.defaults
 
     def need(self, *fields: str) -> None:
-        """Raises InputError unless each of ``fields`` is there, be it null: no default of them is right."""
+        """Raises InputError unless each of ``fields`` is there, be it null, or in the class."""
         for field in fields:
             if not self.stated(field):
                 raise self.error(field, "is missing")
@@ -66,17 +79,37 @@ class Config:
             self.uncounted.append(f"{self.prefix}{fields[0]} is missing")
 
     def raw(self, field: str) -> object:
-        """The value as parsed; None if it is null or absent."""
-        self._read.add(field)
-        return self.values.get(field)
+        """The value as parsed, under any of the field's names; the class's default if absent, None if null.
+
+        Raises InputError where two names have different values.
+        """
+        names = self.of.names(field)
+        self._read.update(names)
+        there = [name for name in names if name in self.values]
+        for name in there[1:]:
+            if self.values[name] != self.values[there[0]]:
+                first = f"{self.prefix}{there[0]} {shown(self.values[there[0]])}"
+                raise self.error(name, f"{shown(self.values[name])} contradicts {first}, another name of it")
+        if there:
+            return self.values[there[0]]
+        return self._default(field)
+
+    def _default(self, field: str) -> object:
+        value = self.of.defaults.get(field)
+        if value not in _UNSET:
+            self.defaulted.append(field)
+        return value
 
     def ignore(self, *fields: str) -> None:
         """Marks ``fields`` as understood: they do not change what is cached."""
-        self._read.update(fields)
+        for field in fields:
+            self._read.update(self.of.names(field))
 
     def maybe(self, *fields: str, least: int = 1, most: int = DIM) -> int | None:
         """The whole number under the first of ``fields`` that is set; all that are set must agree."""
-        found = [(field, value) for field in fields if (value := self.raw(field)) is not None]
+        there = [field for field in fields if self._in_file(field)]
+        found = [(field, value) for field in there or fields if (value := self.raw(field)) is not None]
+        found = found if there else found[:1]
         for field, value in found:
             if type(value) is not int:
                 raise self.error(field, f"{shown(value)} is not a whole number")
@@ -85,15 +118,14 @@ class Config:
             if value != found[0][1]:
                 first = f"{self.prefix}{found[0][0]}"
                 raise self.error(field, f"{value} contradicts {first} {shown(found[0][1])}")
-        if found:
-            value = found[0][1]
-            assert isinstance(value, int)
-            return value
-        for field in fields:
-            if field in self._defaults and field not in self.values:
-                self.defaulted.append(field)
-                return self._defaults[field]
-        return None
+        number = found[0][1] if found else None
+        assert number is None or isinstance(number, int)
+        return number
+
+    def _in_file(self, field: str) -> bool:
+        names = self.of.names(field)
+        self._read.update(names)
+        return any(name in self.values for name in names)
 
     def count(self, *fields: str, least: int = 1, most: int = DIM) -> int:
         """As ``maybe``, but one of ``fields`` must be set."""
@@ -182,6 +214,16 @@ class Config:
             raise self.error(field, "names a layer twice")
         return numbers
 
+    def indices_of(self, field: str, layers: int) -> tuple[int, ...] | None:
+        """A layer number for each of ``layers`` layers, none above the layer's own."""
+        numbers = self.numbers(field)
+        if numbers is not None and len(numbers) != layers:
+            raise self.error(field, f"has {len(numbers)} entries for {layers} layers")
+        for layer, number in enumerate(numbers or ()):
+            if number > layer or (numbers or ())[number] != number:
+                raise self.error(field, f"layer {layer} cannot read layer {number}, which keeps nothing of its own")
+        return numbers
+
     def inner(self, field: str) -> Config | None:
         """The object under ``field``; what it notes and cannot count is this object's."""
         value = self.raw(field)
@@ -192,10 +234,41 @@ class Config:
         items = self._items(field)
         return None if items is None else tuple(self._open(item, f"{field}[{i}]") for i, item in enumerate(items))
 
-    def cache_hints(self) -> list[str]:
+    def part(self, field: str) -> Config:
+        """The object under ``field``, empty if absent, that is a model of its own: with a type and a class.
+
+        An object that does not say its model_type has the one that the class of this object gives it, else this one's.
+        """
+        value = self.raw(field)
+        inner = self._open({} if value is None else value, field)
+        kind = inner.text("model_type") or self.of.parts.get(field) or self.model_type
+        return Config(inner.values, self.where, inner.prefix, kind, class_of(kind) or NO_CLASS)
+
+    def sharing(self, other: Config) -> Config:
+        """This object, with what ``other`` has noted and has read."""
+        self.notes, self.uncounted, self.defaulted = other.notes, other.uncounted, other.defaulted
+        self._read = other._read
+        return self
+
+    def cache_hints(self, except_for: tuple[str, ...] = ()) -> list[str]:
         """Set fields that nobody read and that speak of a cache, such as ``sliding_window=4096 (a sliding window)``."""
-        found = self._unread(CACHE_HINTS)
+        found = (hint for hint in self._unread(CACHE_HINTS) if hint[0] not in except_for)
         return [f"{plain(self.prefix + field)}={shown(value)} ({what})" for field, value, what in found]
+
+    def strange(self) -> list[str]:
+        """Numbers, lists and objects that nobody read and that no rule calls harmless, such as ``num_stages=4``.
+
+        0 and 1 change nothing, nor do fractions, texts and flags whose names speak of nothing.
+        """
+        return [
+            f"{plain(self.prefix + field)}={shown(value)}"
+            for field, value in self.values.items()
+            if field not in self._read
+            and ((type(value) is int and value > 1) or (isinstance(value, list | dict) and value))
+            and not HARMLESS.search(field)
+            and not OTHERS.search(field)
+            and meaning(field, CACHE_HINTS) is None
+        ]
 
     def weight_hints(self) -> list[str]:
         """Set fields that nobody read and that may change the number of weights, such as ``num_experts (experts)``.
@@ -209,7 +282,7 @@ class Config:
     def _unread(self, hints: tuple[Hint, ...]) -> Iterator[tuple[str, object, str]]:
         """Name, value and meaning of every set field that nobody read and that one of ``hints`` is found in."""
         for field, value in self.values.items():
-            if field not in self._read and value not in (None, False, 0, "", [], {}):
+            if field not in self._read and value not in _UNSET:
                 what = meaning(field, hints)
                 if what is not None:
                     yield field, value, what
@@ -228,7 +301,7 @@ class Config:
         if not isinstance(value, dict):
             raise self.error(name, f"{shown(value)} is not an object")
         inner = Config(value, self.where, f"{self.prefix}{name}.")
-        inner.notes, inner.uncounted = self.notes, self.uncounted
+        inner.notes, inner.uncounted, inner.defaulted = self.notes, self.uncounted, self.defaulted
         return inner
 
 

@@ -13,16 +13,16 @@ from kvtui.engine.sources.hf.attention import (
     cache_of,
     check_heads,
     every,
+    heads_by_layer,
     layer_count,
     read_heads,
     share_last,
 )
 from kvtui.engine.sources.hf.ffn import dense, routed
 from kvtui.engine.sources.hf.fields import LAYERS, VOCAB, Config
-from kvtui.engine.sources.hf.shape import DENSE, QWEN, Body, FeedForward, Mixer, Traits
+from kvtui.engine.sources.hf.shape import DENSE, QWEN, Body, ConfigLayerKind, FeedForward, Mixer, Traits
 
 _GEMMA = Traits(
-    head_dim=True,
     qkv_bias=("attention_bias", False),
     out_bias=("attention_bias", False),
     qk_norm="head",
@@ -41,6 +41,9 @@ def gemma3n(config: Config) -> Body:
     shared = config.count("num_kv_shared_layers", least=0, most=LAYERS)
     if shared:
         share_last(config, "num_kv_shared_layers", mixers, order, shared)
+        config.notes.append("parameters leave out K and V projections of layers that share, which released files have")
+    reads = parameters.reader(hidden, heads.q, heads.k, heads.v, "head")
+    mixers[layers - shared :] = [Mixer(mixer.caches, reads) for mixer in mixers[layers - shared :]]
     each, outside = _per_layer_inputs(config, hidden, layers)
     inputs, rank = config.weight("altup_num_inputs", most=64), config.weight("laurel_rank")
     altup = (
@@ -85,15 +88,12 @@ def _per_layer_inputs(config: Config, hidden: int, layers: int) -> tuple[Tensors
 
 def gemma4(config: Config) -> Body:
     """Gemma 4: full layers have their own head size and KV heads; with attention_k_eq_v they still cache K and V."""
-    config.need("attention_k_eq_v", "num_global_key_value_heads", "num_kv_shared_layers")
+    config.need("attention_k_eq_v", "num_kv_shared_layers")
     hidden, layers = config.count("hidden_size"), layer_count(config)
     local = read_heads(config, hidden, _GEMMA)
-    dim, tied_kv = config.count("global_head_dim"), config.flag("attention_k_eq_v")
-    kv = config.maybe("num_global_key_value_heads") if tied_kv else None
-    config.ignore("num_global_key_value_heads")
-    check_heads(config, "num_global_key_value_heads", local.q, kv or local.kv)
-    wide = Heads(local.q, kv or local.kv, dim, dim)
+    tied_kv = config.flag("attention_k_eq_v")
     order = every(6)(config, layers)
+    wide = _global_heads(config, local, order)
     if order[-1] != "full":
         raise config.error("layer_types", "the last layer of this model type is always full_attention")
     full = Mixer((wide.attention(),), attention_weights(config, hidden, wide, _GEMMA, tied_kv=tied_kv))
@@ -115,6 +115,30 @@ def gemma4(config: Config) -> Body:
     blocks = _gemma4_blocks(config, hidden, layers, shared)
     body = assemble(config, hidden, _GEMMA, tuple(mixers), blocks, outside=outside)
     return replace(body, norms=(*body.norms, *each))
+
+
+def _global_heads(config: Config, local: Heads, order: tuple[ConfigLayerKind, ...]) -> Heads:
+    """Heads of the full layers: released files have fields for them, transformers a per_layer_config.
+
+    Released files state global_head_dim (512 where they do not), and num_global_key_value_heads, which count if K and V
+    are one. Raises InputError where the layers of a kind differ.
+    """
+    if config.raw("per_layer_config") is not None:
+        own = heads_by_layer(config, local, len(order))
+        full = {heads for heads, kind in zip(own, order, strict=True) if kind == "full"}
+        if len(full) != 1 or any(heads != local for heads, kind in zip(own, order, strict=True) if kind != "full"):
+            raise config.error(
+                "per_layer_config", "does not give all full_attention layers the same heads, and no other"
+            )
+        config.ignore("global_head_dim", "num_global_key_value_heads")
+        return full.pop()
+    dim = config.maybe("global_head_dim")
+    if dim is None:
+        config.notes.append("global_head_dim is not in the file: 512, as the class has it")
+    kv = config.maybe("num_global_key_value_heads") if config.flag("attention_k_eq_v") else None
+    config.ignore("num_global_key_value_heads")
+    check_heads(config, "num_global_key_value_heads", local.q, kv or local.kv)
+    return Heads(local.q, kv or local.kv, dim or 512, dim or 512)
 
 
 def _gemma4_blocks(config: Config, hidden: int, layers: int, shared: int) -> tuple[FeedForward, ...]:

@@ -6,7 +6,11 @@ these patterns is found in, means that the model is not understood: no number ma
 ``"sliding_window": 4096`` is refused, since no reader of Llama looks at windows and a window would bound the cache.
 
 The patterns are wide on purpose. A field of which only the name is unlucky is named in the refusal, and a reader that
-knows better says so by marking it (``Config.ignore``).
+knows better says so by marking it (``Config.ignore``). Names of ``OTHERS`` are of images, sound and token numbers, and
+speak of no cache: ``streaming_audio_chunk_size`` is no attention in chunks.
+
+A model type that kvtui does not know may have any field at all. There a number is harmless only if its name is one of
+``HARMLESS``: a ``num_loops`` of 4 would be four caches per layer.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ CACHE_HINTS = (
     Hint(r"(^|_)conv", "convolutions, whose inputs are kept", "conv_kernel"),
     Hint(r"rwkv", "RWKV layers", "rwkv_head_size"),
     Hint(r"recurr", "recurrent layers", "recurrent_dim"),
-    Hint(r"delta", "layers with a delta rule", "use_delta_rule"),
+    Hint(r"delta_(rule|net)|deltanet", "layers with a delta rule", "use_delta_rule"),
     Hint(r"(^|_)kda", "Kimi Delta Attention", "kda_num_heads"),
     Hint(r"retention", "retention layers", "retention_heads"),
     Hint(r"lightning", "lightning attention", "lightning_nh"),
@@ -62,7 +66,7 @@ CACHE_HINTS = (
     Hint(r"(^|_)lru", "a linear recurrent unit", "lru_width"),
     Hint(r"time_mix", "RWKV layers", "time_mix_extra_dim"),
     Hint(r"linear_(attn|attention|key|value|num|conv|head)", "linear attention", "linear_num_key_heads"),
-    Hint(r"(^|_)index|indexer", "a sparse-attention indexer", "index_topk"),
+    Hint(r"(^|_)index_|indexer", "a sparse-attention indexer", "index_topk"),
     Hint(r"compress", "compressed K and V", "compress_ratios"),
     Hint(r"sparse_(attn|attention|block)", "sparse attention", "sparse_block_size"),
     Hint(r"shared_kv", "K and V shared between layers", "num_shared_kv_layers"),
@@ -84,6 +88,7 @@ CACHE_HINTS = (
     Hint(r"query_group", "fewer KV heads than query heads", "num_query_groups"),
     Hint(r"per_layer", "sizes that differ between layers", "heads_per_layer"),
     Hint(r"bidirectional", "attention to later tokens", "use_bidirectional_attention"),
+    Hint(r"(^|_)(loops?|passes|ut_steps)(_|$)|recurrent|universal", "layers that run several times", "num_loops"),
 )
 
 WEIGHT_HINTS = (
@@ -97,9 +102,24 @@ WEIGHT_HINTS = (
 )
 
 
+OTHERS = re.compile(
+    r"audio|vision|visual|video|image|speech|mel(_|$)|duration|feed_forward|_token(_|s?$)|(bos|eos|pad|unk|mask|cls|sep)_index"
+)
+
+HARMLESS = re.compile(
+    r"token|(^|_)(bos|eos|pad|unk|mask|cls|sep)_(id|index)|vocab|max_.*(length|positions?|embeddings)|_positions$|seq_length"
+    r"|max_seq_len|n_ctx|context_length|rope|rotary|intermediate|ffn|(^|_)ff(_|$)|mlp|expert|moe|router|topk_group|n_groups?$"
+    r"|first_k_dense|dense_layers|decoder_sparse_step|pretraining_tp|version|seed|num_labels|rank_ratio|logits|inner_dim"
+    r"|chunk_size_feed_forward|nextn|mtp|quantization|^quant|_config$|^auto_map$|^id2label$|^label2id$|architectures"
+    r"|task_specific|generation|max_window_layers|partial|scaling|initial|norm|layer_idx|type_vocab|bits?$|group_size"
+)
+
+
 def meaning(field: str, hints: tuple[Hint, ...]) -> str | None:
     """What the first of ``hints`` that is found in ``field`` speaks of, None where there is none.
 
     For example, ``swa_rope_theta`` speaks of "a sliding window" and ``rope_theta`` of nothing.
     """
+    if OTHERS.search(field):
+        return None
     return next((hint.meaning for hint in hints if re.search(hint.pattern, field)), None)

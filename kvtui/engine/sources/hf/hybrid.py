@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Recurrent, gated_deltanet, kda, lightning, mamba1, mamba2, short_conv
 from kvtui.engine.model.spec import Layer
+from kvtui.engine.model.tensors import wide
 from kvtui.engine.sources.hf.attention import (
     assemble,
     attention_weights,
@@ -64,7 +67,6 @@ def qwen_next(config: Config) -> Body:
     else:
         raise config.error("layer_types", "is missing, and so is full_attention_interval")
     traits = Traits(
-        head_dim=True,
         qkv_bias=("attention_bias", False),
         out_bias=("attention_bias", False),
         qk_norm="head",
@@ -100,13 +102,15 @@ def _by_kind(config: Config, order: tuple[ConfigLayerKind, ...], **mixers: Mixer
 
 
 def kimi_linear(config: Config) -> Body:
-    """Kimi Linear and Kimi-K3: KDA and MLA layers, listed from 1 in linear_attn_config."""
+    """Kimi Linear and Kimi-K3: KDA and MLA layers, listed from 1 in linear_attn_config, or in layer_types."""
     hidden, layers = config.count("hidden_size"), layer_count(config)
     linear = config.inner("linear_attn_config")
     if linear is None:
-        raise config.error("linear_attn_config", "is missing")
-    order = _one_based(linear, layers)
-    shape = linear.count("num_heads"), linear.count("head_dim"), linear.count("short_conv_kernel_size")
+        order = _kda_order(config, layers, lambda layer: layer > 0 and layer % 4 == 0)
+        shape = _kda_shape(config)
+    else:
+        order = _one_based(linear, layers)
+        shape = linear.count("num_heads"), linear.count("head_dim"), linear.count("short_conv_kernel_size")
     delta = Mixer((kda(*shape, state_format(config, "fp32")),), parameters.kda(hidden, *shape))
     attention = read_mla(config, hidden).mixer()
     for field in ("routed_expert_hidden_size", "mla_use_output_gate", "attn_res_block_size"):
@@ -136,17 +140,39 @@ def _one_based(linear: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return tuple(kinds[number] for number in range(1, layers + 1))
 
 
+def _kda_order(config: Config, layers: int, full: Callable[[int], bool]) -> tuple[ConfigLayerKind, ...]:
+    """Layers as layer_types lists them, else full where ``full`` of the layer's number is true."""
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    return tuple("full" if full(layer) else "linear" for layer in range(layers))
+
+
+def _kda_shape(config: Config) -> tuple[int, int, int]:
+    """Heads, head size and conv kernel of KDA layers, as transformers names them."""
+    return config.count("linear_num_heads"), config.count("linear_head_dim"), config.count("linear_conv_kernel_dim")
+
+
 def bailing_hybrid(config: Config) -> Body:
-    """Ling-3.0: KDA, and MLA in the last layer of each group of layer_group_size."""
+    """Ling-3.0: KDA, and MLA with a gate per head in the last layer of each group of layer_group_size.
+
+    Released files name the KDA heads as others do; transformers writes ``linear_num_heads`` and uses head_dim for the
+    rotary part.
+    """
     hidden, layers = config.count("hidden_size"), layer_count(config)
-    group, kernel = config.count("layer_group_size", most=LAYERS), config.count("short_conv_kernel_size")
-    shape = config.count("num_attention_heads"), config.count("head_dim"), kernel
-    attention = read_mla(config, hidden).mixer()
-    delta = Mixer((kda(*shape, state_format(config, "fp32")),))
-    config.uncounted.append("the weights of its KDA layers are not public")
-    config.ignore("kda_safe_gate", "kda_lower_bound")
-    mixers = tuple(delta if (layer + 1) % group else attention for layer in range(layers))
-    return assemble(config, hidden, Traits(), mixers, (FeedForward(),) * layers, attention)
+    group = config.count("layer_group_size", most=LAYERS)
+    order = _kda_order(config, layers, lambda layer: (layer + 1) % group == 0)
+    if config.raw("linear_num_heads") is not None:
+        shape = _kda_shape(config)
+        config.ignore("short_conv_kernel_size")
+    else:
+        shape = config.count("num_attention_heads"), config.count("head_dim"), config.count("short_conv_kernel_size")
+    mla = read_mla(config, hidden)
+    gate = wide("q", mla.q, hidden, mla.q)
+    attention = Mixer(mla.mixer().caches, (*mla.weights, gate))
+    delta = Mixer((kda(*shape, state_format(config, "fp32")),), parameters.full_rank_kda(hidden, *shape))
+    config.ignore("kda_safe_gate", "kda_lower_bound", "qk_head_dim", "mtp_loss_scaling_factor")
+    mixers = _by_kind(config, order, full=attention, linear=delta)
+    return assemble(config, hidden, Traits(), mixers, feed_forwards(config, hidden, layers, DEEPSEEK), attention)
 
 
 def minimax(config: Config) -> Body:
@@ -229,7 +255,7 @@ def nemotron_h(config: Config) -> Body:
     stated = config.maybe("num_hidden_layers", most=LAYERS)
     if stated is not None and stated != len(order):
         raise config.error("num_hidden_layers", f"{stated} contradicts the pattern's {len(order)} layers")
-    traits = Traits(head_dim=True, qkv_bias=("attention_bias", False), out_bias=("attention_bias", False), norms=1)
+    traits = Traits(qkv_bias=("attention_bias", False), out_bias=("attention_bias", False), norms=1)
     ffn = Ffn(
         shared=("moe_shared_expert_intermediate_size",),
         gated=False,
@@ -251,6 +277,9 @@ def nemotron_h(config: Config) -> Body:
     config.ignore("chunk_size", "use_mamba_kernels", "mamba_hidden_act", "n_shared_experts")
     config.ignore("moe_shared_expert_overlap", "time_step_rank")
     latent = config.maybe("moe_latent_size")
+    if "E" not in order:
+        config.ignore("moe_intermediate_size", "moe_shared_expert_intermediate_size", "n_routed_experts")
+        config.ignore("num_experts_per_tok")
     blocks = {
         "-": dense(config, hidden, ffn) if "-" in order else FeedForward(),
         "E": routed(config, hidden, ffn, latent) if "E" in order else FeedForward(),

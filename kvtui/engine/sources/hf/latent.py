@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
-from kvtui.engine.model.caches import Cache, Indexer, Latent
+from kvtui.engine.model.caches import Cache, Indexer, Latent, Shared
 from kvtui.engine.model.tensors import Tensors, copied, divided, narrow, vector, wide
 from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers, predicting
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, Config
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
 from kvtui.engine.sources.hf.shape import DEEPSEEK, Body, FeedForward, Mixer, Traits
 
 DSA_PACKED = 656
@@ -22,6 +23,9 @@ V4_PACKED = 584
 _INDEXER_TYPES = {"full": True, "shared": False}
 _DSA_LAYER_TYPES = {"deepseek_sparse_attention": True, "indexed_attention": True}
 _COMPRESS_RATIOS = (0, 4, 128)
+_V4_LAYER_TYPES = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+Reader = Callable[[Config], Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,13 @@ class Mla:
     weights: Tensors
     q_rank: int | None
 
+    def packed(self, indexer: Indexer | None) -> int | None:
+        """Bytes of an entry in DeepSeek-V3.2's packed layout, None for another shape."""
+        return DSA_PACKED if indexer is not None and (self.rank, self.rope) == (512, 64) else None
+
     def mixer(self, indexer: Indexer | None = None, indexer_weights: Tensors = ()) -> Mixer:
         """The layer, with an indexer's keys if it has one; DSA models have a packed layout (DeepSeek-V3.2's)."""
-        packed = DSA_PACKED if indexer is not None and (self.rank, self.rope) == (512, 64) else None
-        return self.packed_mixer(packed, indexer, indexer_weights)
-
-    def packed_mixer(self, packed: int | None, indexer: Indexer | None = None, indexer_weights: Tensors = ()) -> Mixer:
-        """As ``mixer``, with the packed entry size given."""
-        latent = Latent(self.q, self.rank, self.rope, packed)
+        latent = Latent(self.q, self.rank, self.rope, self.packed(indexer))
         return Mixer((latent,) if indexer is None else (latent, indexer), (*self.weights, *indexer_weights))
 
 
@@ -57,7 +60,7 @@ def read_mla(config: Config, hidden: int) -> Mla:
     return Mla(q, rank, rope, parameters.latent(hidden, q, rank, rope, nope, v_dim, q_rank), q_rank)
 
 
-def mla(scored: bool) -> Callable[[Config], Body]:
+def mla(scored: bool) -> Reader:
     """The reader of an MLA model; routers that choose by noaux_tc (by default if ``scored``) have a bias."""
 
     def read(config: Config) -> Body:
@@ -71,7 +74,44 @@ def mla(scored: bool) -> Callable[[Config], Body]:
     return read
 
 
-def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> Callable[[Config], Body]:
+def cached_mla(times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]] | None = None) -> Reader:
+    """The reader of a latent cache of a type whose weights are not counted.
+
+    A layer has it ``times`` over (LongCat: 2), and in the layers that ``indexed`` marks a DSA indexer's keys besides.
+    With kv_source_layers a layer reads that of the layer it names, its own if that is itself (Mistral Large 4).
+    """
+
+    def read(config: Config) -> Body:
+        layers = config.count("num_hidden_layers", "num_layers", most=LAYERS)
+        keys = None if indexed is None else read_indexer(config)
+        own = (False,) * layers if indexed is None else indexed(config, layers)
+        sources = config.indices_of("kv_source_layers", layers) or tuple(range(layers))
+        shape = read_mla(config, config.count("hidden_size"))
+        latent = Latent(shape.q, shape.rank, shape.rope, shape.packed(keys))
+        config.choices("layer_types", _DSA_LAYER_TYPES if indexed else {"full_attention": True}, layers)
+        config.ignore("qk_head_dim", "head_dim", "no_rope_layers", "indexer_rope_interleave")
+        config.uncounted.append(f"what model_type {plain(config.model_type, 60)} has of them is not known to kvtui")
+        mixers = tuple(
+            Mixer(
+                (
+                    *((latent if source == layer else Shared(latent),) * times),
+                    *((keys,) if keys is not None and marked else ()),
+                )
+            )
+            for layer, (source, marked) in enumerate(zip(sources, own, strict=True))
+        )
+        return Body(mixers, (FeedForward(),) * layers, (), ())
+
+    return read
+
+
+def hunyuan_indexers(config: Config, layers: int) -> tuple[bool, ...]:
+    """Hunyuan 4: the first layer and every fourth from the second on have an indexer, where none are listed."""
+    stated = config.choices("indexer_types", _INDEXER_TYPES, layers)
+    return stated or tuple(layer == 0 or (layer - 1) % 4 == 0 for layer in range(layers))
+
+
+def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> Reader:
     """The reader of an MLA model with a DSA indexer in the layers that ``indexed`` marks."""
 
     def read(config: Config) -> Body:
@@ -137,18 +177,18 @@ def deepseek_v4(config: Config) -> Body:
 
     compress_ratios has a number per layer (and may have one per MTP layer): 0 is the window alone, 4 an entry for every
     4 tokens and an indexer that chooses among them, 128 an entry for every 128 tokens. Raises InputError for another.
+    transformers writes layer_types instead, and the rate of each in compress_rates.
     """
     hidden, layers = config.count("hidden_size"), layer_count(config)
-    q, dim, rope = config.count("num_attention_heads"), config.count("head_dim"), config.count("qk_rope_head_dim")
+    q, dim = config.count("num_attention_heads"), config.count("head_dim")
+    rope = config.maybe("qk_rope_head_dim") or int(dim * config.number("partial_rotary_factor", 0.125))
     window = config.count("sliding_window", most=CONTEXT)
     if config.count("num_key_value_heads") != 1:
         raise config.error("num_key_value_heads", "is not 1, which this model type always has")
     if rope >= dim:
         raise config.error("qk_rope_head_dim", f"{rope} leaves nothing of head_dim {dim}")
-    ratios = config.numbers("compress_ratios")
+    ratios = config.numbers("compress_ratios") or _rates(config, layers)
     mtp = mtp_layers(config)
-    if ratios is None:
-        raise config.error("compress_ratios", "is missing")
     if len(ratios) not in (layers, layers + mtp):
         raise config.error("compress_ratios", f"has {len(ratios)} entries for {layers} layers and {mtp} MTP layers")
     for ratio in ratios:
@@ -165,7 +205,9 @@ def deepseek_v4(config: Config) -> Body:
     weights = _v4_weights(config, hidden, q, dim)
     mixers = tuple(Mixer(caches[ratio], weights[ratio]) for ratio in ratios[:layers])
     blocks = feed_forwards(config, hidden, layers, replace(DEEPSEEK, dense_first=False))
-    hashed = config.maybe("num_hash_layers", least=0) or 0
+    words = config.words("mlp_layer_types")
+    hashed = config.maybe("num_hash_layers", least=0) if words is None else words.count("hash_moe")
+    hashed = 3 if hashed is None else hashed
     blocks = tuple(_hash_routed(block) for block in blocks[:hashed]) + blocks[hashed:]
     extra = tuple(caches[ratio] for ratio in ratios[layers:]) or (caches[0],) * mtp
     norms = (*parameters.norms(hidden, 2), *_hyper_connections(hidden, streams))
@@ -174,6 +216,18 @@ def deepseek_v4(config: Config) -> Body:
     around = (*norms, *parameters.prediction(hidden), *collapse)
     predicts = tuple(predicting(Mixer(kept, weights[0]), blocks[-1], around) for kept in extra)
     return Body(mixers, blocks, norms, outside, predicts)
+
+
+def _rates(config: Config, layers: int) -> tuple[int, ...]:
+    """The compress ratio of each layer, by layer_types and compress_rates. Raises InputError for other rates."""
+    kinds = config.choices("layer_types", _V4_LAYER_TYPES, layers)
+    if kinds is None:
+        raise config.error("compress_ratios", "is missing, and so is layer_types")
+    rates = config.inner("compress_rates")
+    for name in () if rates is None else rates.values:
+        if rates is not None and rates.count(name) != _V4_LAYER_TYPES.get(name):
+            raise rates.error(name, f"{rates.count(name)} is not what this model type is known with")
+    return kinds
 
 
 def _hash_routed(block: FeedForward) -> FeedForward:

@@ -72,18 +72,18 @@ DEEPSEEK = Ffn(shared_count=("n_shared_experts", "num_shared_experts"), router_b
 class Traits:
     """What the modelling code of a plain attention model fixes, so that its config need not say it.
 
-    ``head_dim``: the config must state it, hidden/heads is not it. ``mha``: without num_key_value_heads there are as
-    many as query heads. ``qkv_bias`` and ``out_bias``: the projections have bias vectors. ``qk_norm`` are norms of
-    queries and keys, if ``qk_normed``. ``gated``: the query projection also makes a gate for the output. ``sinks``: one
-    number per query head. ``norms`` norms of hidden size per layer, with a bias if ``norm_bias``. ``tied`` is the class
-    default of tie_word_embeddings.
+    ``mha``: without num_key_value_heads there are as many as query heads. ``floor``: without head_dim it is
+    hidden/heads rounded down. ``qkv_bias`` and ``out_bias``: the projections have bias vectors. ``qk_norm`` are norms
+    of queries and keys, if ``qk_normed``. ``gated``: the query projection also makes a gate for the output. ``sinks``:
+    one number per query head. ``norms`` norms of hidden size per layer, with a bias if ``norm_bias``. ``tied`` is the
+    class default of tie_word_embeddings.
 
     For example, Qwen2's code gives q, k and v a bias whatever the file says (``qkv_bias=True``), and Llama's where
     attention_bias says so (``qkv_bias=("attention_bias", False)``).
     """
 
-    head_dim: bool = False
     mha: bool = False
+    floor: bool = False
     qkv_bias: Flag = False
     out_bias: Flag = False
     qk_norm: QkNorm | None = None
@@ -127,14 +127,12 @@ def uncounted(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 class ConfigFamily:
     """How configs of a model type are read: ``read`` makes the body.
 
-    ``tied`` is the class default of tie_word_embeddings, ``confidence`` that of the ModelSpec. ``defaults`` are class
-    defaults of sizes that published files of the type leave out: Gemma 3's, for one, have no num_attention_heads.
+    ``tied`` is the default of tie_word_embeddings where no class has one, ``confidence`` that of the ModelSpec.
     """
 
     read: Callable[[Config], Body]
     tied: bool = False
     confidence: str = "H"
-    defaults: tuple[tuple[str, int], ...] = ()
 
 
 def own_cache(caches: tuple[Cache, ...]) -> Attention | Latent | None:

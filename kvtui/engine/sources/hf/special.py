@@ -15,6 +15,7 @@ from kvtui.engine.sources.hf.attention import (
     attention_weights,
     cache_of,
     check_heads,
+    heads_by_layer,
     kv_heads,
     layer_count,
     llama4,
@@ -40,7 +41,7 @@ from kvtui.engine.sources.hf.shape import (
 def llama_4(config: Config) -> Body:
     """Llama 4: chunked and full layers; experts with a shared one in every interleave_moe_layer_step-th layer."""
     hidden, layers = config.count("hidden_size"), layer_count(config)
-    traits = Traits(head_dim=True, qkv_bias=("attention_bias", False), out_bias=("attention_bias", False))
+    traits = Traits(qkv_bias=("attention_bias", False), out_bias=("attention_bias", False))
     heads = read_heads(config, hidden, traits)
     weights = attention_weights(config, hidden, heads, traits)
     mixers = tuple(Mixer((cache_of(config, heads, kind),), weights) for kind in llama4(config, layers))
@@ -80,25 +81,38 @@ def mllama(config: Config) -> Body:
 def mimo_v2(config: Config) -> Body:
     """MiMo-V2: full and sliding layers with their own KV heads, and V vectors shorter than K."""
     hidden, layers = config.count("hidden_size"), layer_count(config)
-    pattern = config.numbers("hybrid_layer_pattern", most=1)
-    if pattern is None:
-        raise config.error("hybrid_layer_pattern", "is missing")
-    if len(pattern) != layers:
-        raise config.error("hybrid_layer_pattern", f"has {len(pattern)} entries for {layers} layers")
+    slides = _mimo_slides(config, layers)
     full = _mimo_layer(config, hidden, "full", "", "add_full_attention_sink_bias")
     sliding = _mimo_layer(config, hidden, "sliding", "swa_", "add_swa_attention_sink_bias")
-    mixers = tuple(sliding if slides else full for slides in pattern)
+    mixers = tuple(sliding if slide else full for slide in slides)
     config.ignore("attention_chunk_size", "swa_rope_theta")
     blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
     body = assemble(config, hidden, Traits(), mixers, blocks)
     return replace(body, mtp=(Layer(full.caches),) * mtp_layers(config))
 
 
+def _mimo_slides(config: Config, layers: int) -> tuple[bool, ...]:
+    """Layers with a window: 1 in hybrid_layer_pattern; else as layer_types has it, or all but the first and sixths."""
+    marks = config.numbers("hybrid_layer_pattern", most=1)
+    if marks is not None:
+        if len(marks) != layers:
+            raise config.error("hybrid_layer_pattern", f"has {len(marks)} entries for {layers} layers")
+        return tuple(bool(mark) for mark in marks)
+    if config.raw("layer_types") is not None:
+        return tuple(kind == "sliding" for kind in typed(config, layers))
+    return tuple(layer > 0 and (layer + 1) % 6 > 0 for layer in range(layers))
+
+
 def _mimo_layer(config: Config, hidden: int, kind: ConfigLayerKind, prefix: str, sink: str) -> Mixer:
-    q = config.count(f"{prefix}num_attention_heads")
-    kv = kv_heads(config, q, f"{prefix}num_key_value_heads")
-    heads = Heads(q, kv, config.count(f"{prefix}head_dim"), config.count(f"{prefix}v_head_dim"))
-    traits = Traits(qkv_bias=("attention_bias", False), sinks=config.flag(sink))
+    """A layer of ``kind``. transformers writes one set of heads, has 8 KV heads where there is a window, and sinks."""
+    resaved = config.raw("hybrid_layer_pattern") is None
+    own = "" if resaved else prefix
+    q = config.count(f"{own}num_attention_heads")
+    kv = kv_heads(config, q, f"{own}num_key_value_heads")
+    if resaved and kind == "sliding":
+        kv *= 2
+    heads = Heads(q, kv, config.count(f"{own}head_dim"), config.count(f"{own}v_head_dim"))
+    traits = Traits(qkv_bias=("attention_bias", False), sinks=kind == "sliding" if resaved else config.flag(sink))
     return Mixer((cache_of(config, heads, kind),), attention_weights(config, hidden, heads, traits))
 
 
@@ -114,6 +128,13 @@ def step3(config: Config) -> Body:
     heads: dict[ConfigLayerKind, Heads] = {"full": Heads(q, kv, dim, dim)}
     other = config.inner("attention_other_setting")
     heads["sliding"] = heads["full"] if other is None else _other_heads(other, heads["full"])
+    sliding = config.maybe("num_sliding_attention_heads")
+    if sliding is not None:
+        check_heads(config, "num_key_value_heads", sliding, heads["sliding"].kv)
+        heads["sliding"] = replace(heads["sliding"], q=sliding)
+    for own, kind in zip(heads_by_layer(config, heads["full"], layers), order, strict=False):
+        if own != heads["full"] and own != heads[kind]:
+            raise config.error("per_layer_config", "is not what num_sliding_attention_heads says")
     gated = config.flag("use_head_wise_attn_gate", True)
     ffn = Ffn(
         shared=("share_expert_dim", "share_expert_dims"),
@@ -281,7 +302,7 @@ def minimax_m2(config: Config) -> Body:
     hidden, layers = config.count("hidden_size"), layer_count(config)
     ffn = replace(MIXTRAL, router_bias=("use_routing_bias", True))
     norm: QkNorm = "head" if config.text("qk_norm_type") == "per_head" else "row"
-    traits = Traits(head_dim=True, qk_norm=norm, qk_normed=("use_qk_norm", True), ffn=ffn)
+    traits = Traits(qk_norm=norm, qk_normed=("use_qk_norm", True), ffn=ffn)
     types = config.numbers("attn_type_list", most=1)
     if types is not None and types != (1,) * layers:
         raise config.error("attn_type_list", f"is not a list of {layers} ones: only full attention is known here")
@@ -307,7 +328,7 @@ def minimax_m3(config: Config) -> Body:
         routed=True,
         dense_first=True,
     )
-    traits = Traits(head_dim=True, qk_norm="head", qk_normed=("use_qk_norm", True), ffn=ffn)
+    traits = Traits(qk_norm="head", qk_normed=("use_qk_norm", True), ffn=ffn)
     heads = read_heads(config, hidden, traits)
     weights = attention_weights(config, hidden, heads, traits)
     plain = Mixer((heads.attention(),), weights)
@@ -332,8 +353,9 @@ def minimax_m3(config: Config) -> Body:
 def _block_indexers(config: Config, layers: int) -> tuple[Indexer | None, ...]:
     """The indexer of each layer, None where attention is dense."""
     sparse = config.inner("sparse_attention_config")
+    config.ignore("index_local_blocks")
     if sparse is None:
-        raise config.error("sparse_attention_config", "is missing")
+        return _listed_indexers(config, layers)
     if not sparse.flag("use_sparse_attention", True):
         return (None,) * layers
     marks = sparse.numbers("sparse_attention_freq", most=1)
@@ -347,6 +369,19 @@ def _block_indexers(config: Config, layers: int) -> tuple[Indexer | None, ...]:
         top_k=top * sparse.count("sparse_block_size"),
     )
     return tuple(indexer if mark else None for mark in marks)
+
+
+def _listed_indexers(config: Config, layers: int) -> tuple[Indexer | None, ...]:
+    """As transformers writes them: layer_types, and the indexer's sizes in the ``index_`` fields."""
+    marks = config.choices("layer_types", {"full_attention": False, "minimax_m3_sparse": True}, layers)
+    dim, top = config.count("index_head_dim"), config.count("index_topk_blocks")
+    indexer = Indexer(
+        heads=config.count("index_n_heads"),
+        key_dim=dim,
+        key_bytes=2 * dim,
+        top_k=top * config.count("index_block_size"),
+    )
+    return tuple(indexer if mark else None for mark in marks or (False,) * layers)
 
 
 def whisper(config: Config) -> Body:

@@ -67,7 +67,7 @@ CACHES = {
     "gemma-4-E4B": (42, 16_384, 0, 40_960 * 512, 0),
     "gemma-4-26B-A4B": (30, 20_480, 0, 204_800 * 1024, 0),
     "gemma-4-31B": (60, 81_920, 0, 819_200 * 1024, 0),
-    "Phi-3-mini-4k": (32, 393_216, 0, 0, 0),
+    "Phi-3-mini-4k": (32, 0, 0, 393_216 * 2047, 0),
     "Phi-3-medium-128k": (40, 204_800, 0, 0, 0),
     "Phi-3.5-MoE": (32, 131_072, 0, 0, 0),
     "phi-4": (40, 204_800, 0, 0, 0),
@@ -102,7 +102,7 @@ CACHES = {
     "c4ai-command-r-v01": (40, 1_310_720, 0, 0, 0),
     "c4ai-command-r7b-12-2024": (32, 32_768, 0, 98_304 * 4096, 0),
     "Yi-6B": (32, 65_536, 0, 0, 0),
-    "starcoder2-7b": (32, 65_536, 0, 0, 0),
+    "starcoder2-7b": (32, 0, 0, 65_536 * 4096, 0),
     "MiMo-V2-Flash": (48, 23_040, 0, 199_680 * 128, 0),
     "Step-3.7-Flash": (45, 49_152, 0, 135_168 * 512, 0),
     "Hunyuan-Large": (64, 131_072, 0, 0, 0),
@@ -350,66 +350,54 @@ def test_qwen_slides_only_when_it_says_so() -> None:
     assert read("Qwen2.5-7B", sliding_window=4096).layer_kinds == {"full": 28}
 
 
-def test_optional_windows_become_a_note() -> None:
-    for name, window in (("Phi-3-mini-4k", "2,047"), ("starcoder2-7b", "4,096")):
-        spec = read(name)
-        assert spec.layer_kinds == {"full": 32}
-        assert any(window in note for note in spec.notes)
-    assert read("Phi-4-mini").notes == ()
+def test_a_window_in_the_file_is_in_every_layer_unless_it_is_as_long_as_the_context() -> None:
+    for name, window in (("Phi-3-mini-4k", 2047), ("starcoder2-7b", 4096)):
+        assert {cache.cap for layer in read(name).layers for cache in layer.caches} == {window}
+    assert read("Phi-4-mini").layer_kinds == {"full": 32}
 
 
-def test_class_defaults_are_used_only_where_released_files_need_them_and_are_noted() -> None:
-    assert any("num_key_value_heads" in note and "class defaults" in note for note in read("gemma-3-4b").notes)
+@pytest.mark.parametrize(
+    ("name", "field", "default"),
+    [
+        ("Llama-3.1-8B", "num_hidden_layers", 32),
+        ("Llama-3.1-8B", "num_attention_heads", 32),
+        ("Llama-3.1-8B", "intermediate_size", 11008),
+        ("Llama-3.1-8B", "vocab_size", 32000),
+        ("Qwen3-0.6B", "head_dim", 128),
+        ("Mistral-7B-v0.1", "sliding_window", 4096),
+        ("Qwen3-Next-80B-A3B", "linear_num_value_heads", 32),
+        ("Qwen3-30B-A3B", "moe_intermediate_size", 768),
+        ("DeepSeek-V3", "qk_rope_head_dim", 64),
+        ("DeepSeek-V3", "v_head_dim", 128),
+        ("DeepSeek-V3", "n_shared_experts", 1),
+        ("Jamba-v0.1", "attn_layer_period", 8),
+        ("gpt-oss-20b", "sliding_window", 128),
+    ],
+)
+def test_a_field_that_is_left_out_has_its_class_s_default_and_is_named(name: str, field: str, default: int) -> None:
+    spec = read(name, **{field: ...})
+    (note,) = (note for note in spec.notes if note.startswith("not in the file, so class defaults of "))
+    assert f"{field} {default}" in note
+    assert "(transformers 5" in note
+    stated = read(name, **{field: default})
+    assert [layer.caches for layer in spec.layers] == [layer.caches for layer in stated.layers]
+    assert spec.parameters == stated.parameters
+
+
+def test_a_type_without_a_class_must_state_what_its_layers_need() -> None:
     for name, field in (
-        ("Llama-3.1-8B", "num_hidden_layers"),
-        ("Llama-3.1-8B", "num_attention_heads"),
-        ("Qwen3-0.6B", "head_dim"),
-        ("Qwen3-0.6B", "num_key_value_heads"),
-        ("gemma-4-31B", "global_head_dim"),
-        ("Mistral-7B-v0.1", "sliding_window"),
-        ("Qwen3-Next-80B-A3B", "linear_num_value_heads"),
-        ("DeepSeek-V3", "qk_rope_head_dim"),
-        ("Jamba-v0.1", "attn_layer_period"),
-        ("gpt-oss-20b", "sliding_window"),
-        ("gemma-4-E4B", "num_kv_shared_layers"),
-        ("gemma-4-31B", "attention_k_eq_v"),
-        ("Llama-4-Scout", "attention_chunk_size"),
         ("Hunyuan-Large", "use_cla"),
-        ("MiniMax-M3", "sparse_attention_config"),
-        ("Step-3.7-Flash", "layer_types"),
-        ("Mllama-11B", "cross_attention_layers"),
         ("Llama-3.3-Nemotron-Super-49B", "block_configs"),
-        ("DeepSeek-V4-Flash", "compress_ratios"),
+        ("Llama-3.3-Nemotron-Super-49B", "num_hidden_layers"),
     ):
         assert f"{field}: is missing" in refusal(name, **{field: ...})
 
 
-def test_a_missing_ffn_width_leaves_the_weights_unknown_but_not_the_cache() -> None:
-    spec = read("Llama-3.1-8B", intermediate_size=...)
-    assert (spec.parameters, spec.active_parameters, spec.parameters_from) == (None, None, "unknown")
-    assert spec.notes == ("parameters unknown: intermediate_size is missing",)
-    assert spec.bytes_per_token(BF16) == 131_072
-
-
-@pytest.mark.parametrize(
-    ("name", "field"),
-    [
-        ("DeepSeek-V3", "first_k_dense_replace"),
-        ("DeepSeek-V3", "n_shared_experts"),
-        ("DeepSeek-V3", "q_lora_rank"),
-        ("DeepSeek-V3", "v_head_dim"),
-        ("Qwen3-Next-80B-A3B", "shared_expert_intermediate_size"),
-        ("Qwen3-30B-A3B", "moe_intermediate_size"),
-        ("Step-3.7-Flash", "share_expert_dim"),
-        ("Hunyuan-Large", "use_mixed_mlp_moe"),
-        ("Llama-3.1-8B", "vocab_size"),
-    ],
-)
-def test_what_only_the_weights_need_may_be_missing(name: str, field: str) -> None:
-    spec = read(name, **{field: ...})
+def test_what_only_the_weights_need_may_be_missing() -> None:
+    spec = read("Hunyuan-Large", use_mixed_mlp_moe=...)
     assert spec.parameters is None
-    assert f"parameters unknown: {field} is missing" in spec.notes
-    assert [layer.caches for layer in spec.layers] == [layer.caches for layer in read(name).layers]
+    assert "parameters unknown: use_mixed_mlp_moe is missing" in spec.notes
+    assert [layer.caches for layer in spec.layers] == [layer.caches for layer in read("Hunyuan-Large").layers]
 
 
 def test_weights_that_are_built_in_an_unknown_way_are_not_counted() -> None:
@@ -543,21 +531,83 @@ PLAIN = {
 }
 
 
-def test_an_unknown_but_plain_model_is_read_with_a_note() -> None:
+def test_an_unknown_but_plain_model_is_read_by_the_general_rule() -> None:
     spec = model_from_config(PLAIN, "x", "config.json")
     assert spec.bytes_per_token(BF16) == 20 * 2 * 4 * 128 * 2
     assert spec.confidence == "M"
-    assert spec.notes[0] == "unknown model_type 'novelty' read as a plain decoder"
+    assert spec.notes[0] == "unknown model_type 'novelty' read by the general rule, as a plain decoder"
     assert spec.source == "config.json (model_type novelty)"
-    assert spec.parameters == 2 * 32000 * 2048 + 2048 + 20 * (2048 * (2048 * 2 + 2 * 512 + 3 * 8192 + 2))
+    assert (spec.parameters, spec.parameters_from) == (None, "unknown")
     listed = model_from_config(PLAIN | {"layer_types": ["full_attention"] * 20}, "x", "config.json")
     assert listed.bytes_per_token(BF16) == spec.bytes_per_token(BF16)
 
 
-def test_an_unknown_model_s_weights_are_counted_only_if_nothing_else_could_be_meant() -> None:
-    for change in ({"hidden_act": "gelu"}, {"num_experts": 8}, {"attention_bias": True}, {"qk_norm": True}):
-        spec = model_from_config(PLAIN | change, "x", "config.json")
-        assert (spec.parameters, spec.parameters_from) == (None, "unknown")
+def test_windows_of_an_unknown_model_are_read_if_it_states_what_they_need() -> None:
+    window = {
+        "layer_types": ["sliding_attention"] * 15 + ["full_attention"] * 5,
+        "sliding_window": 512,
+        "head_dim": 128,
+    }
+    spec = model_from_config(PLAIN | window, "x", "config.json")
+    assert spec.layer_kinds == {"sliding_window": 15, "full": 5}
+    assert spec.bounded_bytes(BF16) == 15 * 512 * 2 * 4 * 128 * 2
+    for field in ("head_dim", "num_key_value_heads", "sliding_window"):
+        config = {name: value for name, value in (PLAIN | window).items() if name != field}
+        with pytest.raises(InputError, match=f"{field}: is missing"):
+            model_from_config(config, "x", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("num_stages", 4), ("kv_factor", 2), ("widths", [1, 2]), ("stage", {"depth": 2})]
+)
+def test_a_number_that_no_rule_calls_harmless_refuses_an_unknown_model(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"with {field}=.*: not understood"):
+        model_from_config(PLAIN | {field: value}, "x", "config.json")
+
+
+def test_numbers_of_tokens_images_and_widths_do_not_matter() -> None:
+    harmless = {
+        "image_token_index": 32000,
+        "mask_index": 5,
+        "duration_delta_max_period": 10000,
+        "streaming_audio_chunk_size": 40,
+        "bos_token_id": 7,
+        "moe_intermediate_size": 768,
+        "rope_scaling": {"factor": 8},
+        "id2label": {"0": "x"},
+        "router_group": 3,
+    }
+    spec = model_from_config(PLAIN | harmless, "x", "config.json")
+    assert spec.bytes_per_token(BF16) == 40_960
+
+
+def test_other_names_of_the_usual_fields_are_read() -> None:
+    config = {
+        "model_type": "novelty",
+        "n_embd": 2048,
+        "n_layer": 20,
+        "n_head": 16,
+        "num_kv_heads": 4,
+        "kv_channels": 64,
+    }
+    assert model_from_config(config, "x", "config.json").bytes_per_token(BF16) == 20 * 2 * 4 * 64 * 2
+    with pytest.raises(InputError, match="n_embd: 4096 contradicts hidden_size 2048"):
+        model_from_config(config | {"hidden_size": 2048, "n_embd": 4096}, "x", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        ({"num_kv_heads_per_layer": [8] * 10 + [16] * 10}, 4 * 20 * 16 * 128),
+        ({"num_loops": 3}, 3 * 40_960),
+        ({"loop_num_passes": 3, "loop_layer_index_start": 5, "loop_layer_index_end": 10}, 30 * 4 * 4 * 128),
+        ({"swa_head_dim": 256}, 2 * 40_960),
+        ({"per_layer_config": {"3": {"head_dim": 512}}}, 4 * 40_960),
+    ],
+)
+def test_the_bound_of_a_refusal_is_one(fields: dict[str, Any], most: int) -> None:
+    with pytest.raises(InputError, match=f" and {most:,} \\(full attention in"):
+        model_from_config(PLAIN | fields, "x", "config.json")
 
 
 @pytest.mark.parametrize(
@@ -592,9 +642,8 @@ def test_an_unknown_model_that_hints_at_another_cache_is_refused_with_bounds(hin
     (field,) = hint
     assert message.startswith("config.json: unknown model_type 'novelty' with ")
     assert f"{field}=" in message
-    assert message.endswith(
-        "; between 0 (no layer caches) and 40,960 (full attention in all 20) bytes per token at bf16"
-    )
+    bounds = "; between 0 (no layer caches) and 40,960 (full attention in all 20) bytes per token at bf16"
+    assert message.endswith(bounds + "; give the cache's shape with `kvtui estimate`, or an entry in models.toml")
 
 
 @pytest.mark.parametrize("hint", CACHE_HINTS, ids=lambda hint: hint.example)
@@ -602,14 +651,15 @@ def test_each_row_of_the_hints_refuses_a_plain_model_and_says_why(hint: Hint) ->
     value = ["full_attention", "mamba"] * 10 if hint.example == "layer_types" else 3
     with pytest.raises(InputError) as caught:
         model_from_config(PLAIN | {hint.example: value}, "x", "config.json")
-    assert re.search(rf"with {hint.example}=[^;]* \({hint.meaning}\): not understood; between 0", str(caught.value))
+    understood = rf"with {hint.example}=[^;]* \({hint.meaning}\): not understood|{hint.example}: 3 contradicts"
+    assert re.search(rf"({understood}[^;]*); between 0", str(caught.value))
 
 
 @pytest.mark.parametrize("hint", WEIGHT_HINTS, ids=lambda hint: hint.example)
 def test_each_row_of_the_hints_leaves_the_weights_uncounted_and_says_why(hint: Hint) -> None:
-    spec = model_from_config(PLAIN | {hint.example: 3}, "x", "config.json")
-    assert (spec.parameters, spec.bytes_per_token(BF16)) == (None, 40_960)
-    assert f"parameters unknown: {hint.example} ({hint.meaning}) is not understood" in spec.notes
+    spec = read("Llama-2-7B", novel_size=3, **{f"novel_{hint.example}": 3})
+    assert (spec.parameters, spec.bytes_per_token(BF16)) == (None, 524_288)
+    assert f"parameters unknown: novel_{hint.example} ({hint.meaning}) is not understood" in spec.notes
 
 
 @pytest.mark.parametrize("field", ["rope_theta", "head_dim", "attn_implementation", "mlp_layer_types", "rms_norm_eps"])
@@ -629,10 +679,10 @@ def test_hints_that_are_off_do_not_matter() -> None:
     assert spec.bytes_per_token(BF16) == 131_072
 
 
-def test_an_unknown_model_names_what_is_missing() -> None:
+def test_an_unknown_model_names_what_is_missing_and_what_can_be_done() -> None:
     with pytest.raises(InputError, match=r"^f: unknown model_type 'novelty': num_key_value_heads: is missing"):
         model_from_config({k: v for k, v in PLAIN.items() if k != "num_key_value_heads"}, "x", "f")
-    with pytest.raises(InputError, match=r"^f: no model_type: hidden_size: is missing$"):
+    with pytest.raises(InputError, match=r"^f: no model_type: hidden_size: is missing; give the cache's shape with"):
         model_from_config({}, "x", "f")
 
 

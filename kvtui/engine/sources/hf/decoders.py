@@ -1,0 +1,286 @@
+"""Decoders of a config.json of which kvtui reads the cache and not the weights, and those with names of their own.
+
+Most model types of transformers are plain: heads, a head size, and a kind per layer. ``cached`` reads these; what a
+type does when its file lists no layer_types is one of the functions below it, from the type's configuration class. The
+older ones say the same with other fields: Falcon has ``multi_query``, MPT an ``attn_config``, BART
+``decoder_layers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.caches import Attention
+from kvtui.engine.sources.hf.attention import (
+    Heads,
+    Kinds,
+    cache_of,
+    check_heads,
+    kv_heads,
+    layer_count,
+    read_heads,
+    typed,
+    uniform,
+    windowed,
+)
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
+from kvtui.engine.sources.hf.shape import Body, ConfigFamily, ConfigLayerKind, FeedForward, Mixer, Traits
+
+_HEADS = Traits(mha=True)
+
+
+def uncounted_body(config: Config, mixers: tuple[Mixer, ...]) -> Body:
+    """A body of ``mixers`` whose weights are not counted, and why."""
+    config.uncounted.append(f"what model_type {plain(config.model_type, 60)} has of them is not known to kvtui")
+    return Body(mixers, (FeedForward(),) * len(mixers), (), ())
+
+
+def cached(kinds: Kinds = windowed, *understood: str) -> Callable[[Config], Body]:
+    """The reader of a decoder of like heads whose layers are of ``kinds``; fields ``understood`` change no cache."""
+
+    def read(config: Config) -> Body:
+        hidden, layers = config.count("hidden_size"), layer_count(config)
+        heads = read_heads(config, hidden, _HEADS)
+        config.ignore(*understood, "add_cross_attention", "cross_attention_hidden_size")
+        return uncounted_body(config, tuple(Mixer((cache_of(config, heads, kind),)) for kind in kinds(config, layers)))
+
+    return read
+
+
+def decoding(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Full attention of a model that is an encoder unless ``is_decoder`` is true. Raises InputError for an encoder."""
+    if not config.flag("is_decoder"):
+        raise config.error("is_decoder", "is not true: an encoder keeps no KV cache")
+    return uniform("full", layers)
+
+
+def ignoring_windows(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Full attention, since the cache keeps all tokens although some layers look at a window only (GPT-Neo)."""
+    config.ignore("attention_layers", "attention_types", "window_size")
+    return uniform("full", layers)
+
+
+def pattern(rule: Callable[[int, int], bool]) -> Kinds:
+    """Layers for which ``rule`` of index and layer count holds are full, the others slide, where none are listed."""
+
+    def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+        config.ignore("global_attn_every_n_layers", "sliding_window_pattern", "local_attention", "sliding_window")
+        if config.raw("layer_types") is not None:
+            return typed(config, layers)
+        return tuple("full" if rule(layer, layers) else "sliding" for layer in range(layers))
+
+    return kinds
+
+
+def globally(first: bool) -> Kinds:
+    """One layer of each global_attn_every_n_layers is full, its ``first`` or its last."""
+
+    def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+        if config.raw("layer_types") is not None:
+            return pattern(lambda *_: True)(config, layers)
+        period = config.count("global_attn_every_n_layers", most=LAYERS)
+        shift = 0 if first else 1
+        return pattern(lambda layer, _: (layer + shift) % period == 0)(config, layers)
+
+    return kinds
+
+
+def periodic(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """The last of each ``sliding_window_pattern`` layers is full (EXAONE)."""
+    config.ignore("sliding_window_pattern")
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if config.raw("sliding_window") is None:
+        return uniform("full", layers)
+    period = config.count("sliding_window_pattern", most=LAYERS)
+    return tuple("sliding" if (layer + 1) % period else "full" for layer in range(layers))
+
+
+def behind(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Layers from max_window_layers on slide (dots1)."""
+    first = config.maybe("max_window_layers", least=0, most=LAYERS)
+    config.ignore("sliding_window")
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if config.maybe("sliding_window", most=CONTEXT) is None:
+        return uniform("full", layers)
+    if first is None:
+        raise config.error("max_window_layers", "is missing, but there is a sliding_window")
+    return tuple("sliding" if layer >= first else "full" for layer in range(layers))
+
+
+def listed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """As layer_types lists them, full where nothing is listed: the window is for those that it names (Laguna)."""
+    config.ignore("sliding_window")
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    return uniform("full", layers)
+
+
+def stated(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Full attention unless layer_types lists windows (the general rule). KV heads must be stated."""
+    config.need("num_key_value_heads")
+    return uniform("full", layers) if config.raw("layer_types") is None else typed(config, layers)
+
+
+def listed_only(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """As layer_types lists them, which must be there if there is a window. Raises InputError."""
+    if config.raw("sliding_window") is None and config.raw("layer_types") is None:
+        return uniform("full", layers)
+    config.ignore("sliding_window")
+    return typed(config, layers)
+
+
+def prefixed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """Cohere 2 MoE: the leading dense layers have a pattern of their own, the others sliding_window_pattern."""
+    inner = config.count("prefix_dense_sliding_window_pattern", most=LAYERS)
+    outer = config.count("sliding_window_pattern", most=LAYERS)
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    first = min(layers, config.maybe("first_k_dense_replace", least=0, most=LAYERS) or 0)
+    steps = [(layer + 1) % inner for layer in range(first)] + [(layer + 1) % outer for layer in range(layers - first)]
+    return tuple("sliding" if step else "full" for step in steps)
+
+
+def falcon(config: Config) -> Body:
+    """Falcon: one KV head with multi_query, num_kv_heads of its newer architecture, else one per query head."""
+    hidden, q = config.count("hidden_size", "n_embed"), config.count("num_attention_heads", "n_head")
+    new, single = config.flag("new_decoder_architecture"), config.flag("multi_query", True)
+    stated = config.maybe("num_kv_heads", "n_head_kv")
+    kv = (stated or q) if new or not single else 1
+    check_heads(config, "num_kv_heads", q, kv)
+    if new:
+        config.notes.append("K and V are kept once per KV head, as engines keep them; transformers keeps copies")
+    return _like_heads(config, config.count("num_hidden_layers", "n_layer", most=LAYERS), hidden, q, kv)
+
+
+def gpt_bigcode(config: Config) -> Body:
+    """GPT-BigCode (StarCoder): one KV head with multi_query, else one per query head."""
+    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
+    config.ignore("add_cross_attention", "num_key_value_heads")
+    return _like_heads(config, layer_count(config), hidden, q, 1 if config.flag("multi_query", True) else q)
+
+
+def mpt(config: Config) -> Body:
+    """MPT and DBRX: KV heads are in attn_config, as many as query heads where it has none (MPT) or one (DBRX)."""
+    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
+    inner = config.inner("attn_config")
+    kv = q if config.model_type == "mpt" else 1
+    if inner is not None:
+        kind = inner.text("attn_type")
+        if kind not in (None, "multihead_attention", "grouped_query_attention", ""):
+            raise inner.error("attn_type", "is not multihead_attention, the only kind that is known here")
+        kv = inner.maybe("kv_n_heads") or kv
+    check_heads(config, "num_attention_heads", q, kv)
+    return _like_heads(config, layer_count(config), hidden, q, kv)
+
+
+def cpmant(config: Config) -> Body:
+    """CPM-Ant: heads of dim_head, and a prompt of prompt_length tokens of its own before each sequence."""
+    q, dim = config.count("num_attention_heads"), config.count("dim_head")
+    config.notes.append(f"{config.maybe('prompt_length') or 0} tokens of the model's own precede each sequence")
+    return uncounted_body(config, (Mixer((Attention("full", q, q, dim, dim),)),) * layer_count(config))
+
+
+def _like_heads(config: Config, layers: int, hidden: int, q: int, kv: int) -> Body:
+    """Full attention in all layers with heads of hidden/q elements."""
+    if hidden % q:
+        raise config.error("hidden_size", f"{hidden} is not divisible by {q} attention heads")
+    return uncounted_body(config, (Mixer((Heads(q, kv, hidden // q, hidden // q).attention(),)),) * layers)
+
+
+def decoder_of(layers: str, q: str, *kv: str) -> Callable[[Config], Body]:
+    """The decoder of an encoder-decoder model, with the names of its fields for layers and heads.
+
+    Cross-attention keeps K and V of every prompt token, and the decoder's own attention those of every generated one.
+    Both have the same heads, so each token of a sequence is kept once, whichever it is.
+    """
+
+    def read(config: Config) -> Body:
+        hidden, heads = config.count("hidden_size"), config.count(q, "num_attention_heads")
+        stored = kv_heads(config, heads, *(kv or ("num_key_value_heads",)), mha=True)
+        dim = config.maybe("head_dim")
+        if dim is None and hidden % heads:
+            raise config.error("hidden_size", f"{hidden} is not divisible by {heads} attention heads")
+        dim = dim or hidden // heads
+        number = config.maybe(layers, most=LAYERS) or layer_count(config)
+        if config.flag("is_encoder_decoder", True):
+            config.notes.append("a prompt token is kept by cross-attention, a generated one by the decoder: once each")
+        _pass_encoders(config)
+        return uncounted_body(config, (Mixer((Attention("full", heads, stored, dim, dim),)),) * number)
+
+    return read
+
+
+def _pass_encoders(config: Config) -> None:
+    """Marks what speaks of the encoder, of its convolutions and windows, and of other decoders: none is this cache."""
+    marks = (
+        "encoder",
+        "decoder",
+        "conv_",
+        "t2u_",
+        "vocoder",
+        "adapter",
+        "add_cross",
+        "attention_window",
+        "attention_type",
+    )
+    config.ignore(*(field for field in config.values if any(mark in field for mark in marks)))
+
+
+_BART = decoder_of("decoder_layers", "decoder_attention_heads")
+_T5 = decoder_of("num_decoder_layers", "num_attention_heads")
+
+
+def _rows(names: str, read: Callable[[Config], Body], tied: bool = False) -> dict[str, ConfigFamily]:
+    return {name: ConfigFamily(read, tied) for name in names.split()}
+
+
+DECODERS: dict[str, ConfigFamily] = {
+    **_rows(
+        "apertus apertus1p5 arcee aria bitnet blip bloom chameleon codegen cosmos3_edge ctrl diffllama emu3 ernie4_5 "
+        "ernie4_5_moe ernie4_5_vl_moe evolla exaone flex_olmo glm4v glm4v_moe glm_ocr gpt2 gpt_neox_japanese gptj "
+        "granite4_vision granite_docling granitemoe granitemoeshared helium hrm hy_v3 hyperclovax idefics internlm3 "
+        "iquestcoder jais2 jetmoe kyutai_speech_to_text molmo2 moshi nanochat nemotron olmo olmoe opt paddleocr_vl "
+        "persimmon phi phi4_multimodal sarvam_moe stablelm voxtral_realtime "
+        "pocket_tts gradium_phonon_tts xglm biogpt git doge openai-gpt hunyuan_vl",
+        cached(windowed, "keep_window_size", "moe_layer_start_index", "moe_layer_end_index"),
+    ),
+    **_rows(
+        "bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta "
+        "roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod",
+        cached(decoding, "attention_type"),
+    ),
+    "gpt_neo": ConfigFamily(cached(ignoring_windows)),
+    "afmoe": ConfigFamily(cached(globally(first=False))),
+    "modernbert-decoder": ConfigFamily(cached(globally(first=True))),
+    **_rows("cwm granite_swa granitemoe_swa", cached(pattern(lambda layer, _: layer % 4 == 0))),
+    **_rows("vaultgemma", cached(pattern(lambda layer, _: layer % 2 == 1))),
+    "flint": ConfigFamily(cached(pattern(lambda layer, n: layer < 2 or layer % 4 == 1 or layer == n - 1))),
+    "beam": ConfigFamily(cached(pattern(lambda layer, n: layer % 6 == 5 or layer == n - 1))),
+    **_rows("muse_glimmer muse_spark", cached(pattern(lambda layer, n: (n - 1 - layer) % 4 == 0))),
+    "exaone_moe": ConfigFamily(cached(periodic)),
+    **_rows("dots1 deepseek_ocr2", cached(behind)),
+    "kolibri1": ConfigFamily(cached(listed_only)),
+    "cohere2_moe": ConfigFamily(cached(prefixed)),
+    **_rows("laguna mellum cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
+    "ministral": ConfigFamily(cached()),
+    "falcon": ConfigFamily(falcon),
+    "gpt_bigcode": ConfigFamily(gpt_bigcode),
+    **_rows("mpt dbrx", mpt),
+    "cpmant": ConfigFamily(cpmant),
+    **_rows(
+        "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart mvp nllb-moe pegasus pegasus_x "
+        "plbart pp_formulanet seamless_m4t seamless_m4t_v2 speech_to_text speecht5 trocr",
+        _BART,
+    ),
+    **_rows("t5 mt5 umt5 longt5 switch_transformers pop2piano udop", _T5),
+    "prophetnet": ConfigFamily(decoder_of("num_decoder_layers", "num_decoder_attention_heads")),
+    **_rows(
+        "moonshine moonshine_streaming",
+        decoder_of("decoder_num_hidden_layers", "decoder_num_attention_heads", "decoder_num_key_value_heads"),
+    ),
+    **_rows("canary_decoder cohere_asr musicgen_decoder musicgen_melody_decoder dia_decoder kosmos_2 kosmos_2_5", _T5),
+}
+"""Model types and how their caches are read."""

@@ -1,0 +1,89 @@
+"""Writes kvtui/data/transformers.json: the configuration classes of transformers as data.
+
+Run it where transformers is installed, best in an environment of its own: ``python tests/recording/classes.py FILE``.
+Kept are the classes of models that generate text and of their parts, with the fields that can change a cache or the
+weights: no token ids, dropouts, scales and the like.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import transformers
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
+
+GENERATING = (
+    "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES",
+    "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
+    "MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES",
+    "MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES",
+)
+LANGUAGE = ("text_config", "decoder", "decoder_config", "vlm_config", "thinker_config")
+BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"is_encoder_decoder"}
+DROPPED = (
+    *("_token_id", "_token_index", "dropout", "initializer", "_eps", "epsilon", "_theta", "_coef", "_loss", "output_"),
+    *("return_", "use_cache", "rope_parameters", "summary_", "_pdrop", "token_id", "time_step_", "_std", "layerdrop"),
+)
+
+
+def main(target: Path) -> None:
+    """Write the table to ``target``."""
+    wanted = set().union(*(getattr(modeling_auto, names) for names in GENERATING))
+    wanted |= {name for name in CONFIG_MAPPING_NAMES if any(f.name == "vocab_size" for f in fields(name))}
+    while more := {kind for name in wanted for kind in language(name).values() if kind} - wanted:
+        wanted |= more
+    rows = {name: row(name) for name in sorted(wanted) if name in CONFIG_MAPPING_NAMES}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in rows.items())
+    head = f'"transformers": {json.dumps(transformers.__version__)}'
+    target.write_text(f'{{\n{head},\n"classes": {{\n{lines}\n}}\n}}\n', encoding="utf-8")
+
+
+def fields(name: str) -> tuple:
+    return dataclasses.fields(CONFIG_MAPPING[name])
+
+
+def row(name: str) -> dict:
+    defaults = {field.name: default(field) for field in fields(name) if kept(field)}
+    found = {"defaults": defaults}
+    aliases = {usual: own for usual, own in CONFIG_MAPPING[name].attribute_map.items() if own in defaults}
+    if aliases:
+        found["aliases"] = aliases
+    if language(name):
+        found["parts"] = language(name)
+    return found
+
+
+def kept(field: dataclasses.Field) -> bool:
+    if field.name in BASE or any(part in field.name for part in DROPPED):
+        return False
+    value = default(field)
+    simple = value is None or isinstance(value, bool | int | float | str)
+    return simple or (isinstance(value, list) and all(isinstance(item, int | str) for item in value))
+
+
+def default(field: dataclasses.Field) -> object:
+    value = field.default
+    if value is dataclasses.MISSING:
+        value = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def language(name: str) -> dict[str, str]:
+    """The model type of each nested object that can hold the language model."""
+    config = CONFIG_MAPPING[name]
+    specs = getattr(config, "sub_configs_defaults", None) or {}
+    found = {}
+    for part in LANGUAGE:
+        kind = getattr(specs.get(part), "model_type", None) or getattr(config.sub_configs.get(part), "model_type", None)
+        if part in config.sub_configs:
+            found[part] = kind or ""
+    return found
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
