@@ -9,6 +9,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import transformers
 from transformers.models.auto import modeling_auto
@@ -33,7 +34,7 @@ DROPPED = (
 
 def main(target: Path) -> None:
     """Write the table to ``target``."""
-    wanted = set().union(*(getattr(modeling_auto, names) for names in GENERATING))
+    wanted: set[str] = set().union(*(getattr(modeling_auto, names) for names in GENERATING))
     wanted |= {name for name in CONFIG_MAPPING_NAMES if any(f.name == "vocab_size" for f in fields(name))}
     while more := {kind for name in wanted for kind in language(name).values() if kind} - wanted:
         wanted |= more
@@ -43,13 +44,14 @@ def main(target: Path) -> None:
     target.write_text(f'{{\n{head},\n"classes": {{\n{lines}\n}}\n}}\n', encoding="utf-8")
 
 
-def fields(name: str) -> tuple:
-    return dataclasses.fields(CONFIG_MAPPING[name])
+def fields(name: str) -> tuple[dataclasses.Field[Any], ...]:
+    found: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(CONFIG_MAPPING[name])
+    return found
 
 
-def row(name: str) -> dict:
+def row(name: str) -> dict[str, Any]:
     defaults = {field.name: default(field) for field in fields(name) if kept(field)}
-    found = {"defaults": defaults}
+    found: dict[str, Any] = {"defaults": defaults}
     aliases = {usual: own for usual, own in CONFIG_MAPPING[name].attribute_map.items() if own in defaults}
     if aliases:
         found["aliases"] = aliases
@@ -58,7 +60,7 @@ def row(name: str) -> dict:
     return found
 
 
-def kept(field: dataclasses.Field) -> bool:
+def kept(field: dataclasses.Field[Any]) -> bool:
     if field.name in BASE or any(part in field.name for part in DROPPED):
         return False
     value = default(field)
@@ -66,7 +68,7 @@ def kept(field: dataclasses.Field) -> bool:
     return simple or (isinstance(value, list) and all(isinstance(item, int | str) for item in value))
 
 
-def default(field: dataclasses.Field) -> object:
+def default(field: dataclasses.Field[Any]) -> object:
     value = field.default
     if value is dataclasses.MISSING:
         value = None if field.default_factory is dataclasses.MISSING else field.default_factory()
