@@ -18,7 +18,7 @@ GAP, MOST_GAP = 3, 5
 CURSOR, OWN = "▶", "●"
 SHORTEST_NAME, LONGEST_NAME = 12, 28
 
-Place = tuple[int, int]
+RowColumn = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Grid:
     columns: Sequence[str]
     cell: Callable[[int, int], Span]
     width: int
-    cursor: Place
-    own: Place | None = None
-    marks: Mapping[Place, str] | None = None
+    cursor: RowColumn
+    own: RowColumn | None = None
+    marks: Mapping[RowColumn, str] | None = None
     sorted_by: tuple[int, str] | None = None
     corner: str = ""
     title: str = ""

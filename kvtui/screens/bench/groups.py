@@ -10,12 +10,12 @@ from textual.widgets.option_list import Option
 
 from kvtui.cases.groups import GROUPS, NAMES
 from kvtui.screens.bench.choice import Choice
-from kvtui.widgets.options import Options
+from kvtui.widgets.paged_list import PagedList
 
 NAME_CELLS = 16
 
 
-class GroupList(Options):
+class GroupList(PagedList):
     """One line per group; enter or space chooses."""
 
     DECODE = "decode"

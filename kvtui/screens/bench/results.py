@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import DataTable
 
 from kvtui.canvas.cells import fit
-from kvtui.screens.bench.state import Order
+from kvtui.screens.bench.state import TableOrder
 from kvtui.screens.bench.table import MARKS, TableCell, TableColumn, TableLine, TableLines
 from kvtui.widgets.ink import ink
 
@@ -33,7 +33,7 @@ class ResultTable(DataTable[Text]):
         self._heads: tuple[str, ...] = ()
         self._texts: dict[tuple[str, str], TableCell] = {}
 
-    def fill(self, table: TableLines, order: Order, under_way: str | None) -> None:
+    def fill(self, table: TableLines, order: TableOrder, under_way: str | None) -> None:
         """Show ``table`` in ``order``; lines of the case ``under_way`` are marked."""
         columns = table.fitting(self.size.width - SCROLLBAR)
         if not columns:
@@ -90,7 +90,7 @@ def _placed(text: str, column: TableColumn) -> str:
     return shown.rjust(column.width) if column.right else shown
 
 
-def _head(column: TableColumn, order: Order) -> str:
+def _head(column: TableColumn, order: TableOrder) -> str:
     if column.key != order.key:
         return column.title
     return f"{column.title.rstrip()}{'▼' if order.descending else '▲'}"

@@ -59,22 +59,22 @@ class Compared:
 Situation = Predicted | Opened | Live | Compared
 
 
-class Order(NamedTuple):
+class TableOrder(NamedTuple):
     """How the table is sorted: by the column ``key``, or not at all."""
 
     key: str | None = None
     descending: bool = False
 
-    def by(self, key: str) -> Order:
+    def by(self, key: str) -> TableOrder:
         """By ``key``; if it is so already, the other way round."""
-        return Order(key, key == self.key and not self.descending)
+        return TableOrder(key, key == self.key and not self.descending)
 
-    def following(self, keys: Sequence[str]) -> Order:
+    def following(self, keys: Sequence[str]) -> TableOrder:
         """By the next of ``keys``; after the last, and where the key is none of them, not at all."""
         every = (None, *keys)
-        return Order(every[(every.index(self.key) + 1) % len(every)] if self.key in every else None)
+        return TableOrder(every[(every.index(self.key) + 1) % len(every)] if self.key in every else None)
 
-    def turned(self) -> Order:
+    def turned(self) -> TableOrder:
         """The other way round."""
         return self._replace(descending=not self.descending)
 
@@ -94,7 +94,7 @@ class BenchState:
     begun: RunNow | None = None
     opened: StoredRun | None = None
     runs: tuple[Run, ...] = ()
-    order: Order = field(default_factory=Order)
+    order: TableOrder = field(default_factory=TableOrder)
     view: View = "both"
     figure: str = ""
 
@@ -134,14 +134,14 @@ class BenchState:
 
 def chosen(state: BenchState, choice: Choice) -> BenchState:
     """Another ``choice`` is made: its predictions are shown, unless a run is going on."""
-    state = replace(state, choice=choice, order=Order())
+    state = replace(state, choice=choice, order=TableOrder())
     return state if state.going else replace(state, shown=Predicted())
 
 
 def begun(state: BenchState, now: RunNow) -> BenchState:
     """A run has been begun. It is shown as soon as it has a folder, and with it rows: until then what was shown is."""
     before = state.shown.before if isinstance(state.shown, Compared) else state.shown
-    return replace(state, shown=before, begun=now, order=Order())
+    return replace(state, shown=before, begun=now, order=TableOrder())
 
 
 def looked(state: BenchState, now: RunNow) -> BenchState:
@@ -155,7 +155,7 @@ def looked(state: BenchState, now: RunNow) -> BenchState:
     if now.stored is None:
         return state
     if not known:
-        state = replace(state, shown=Live(now), order=Order())
+        state = replace(state, shown=Live(now), order=TableOrder())
     if not now.over:
         return replace(state, shown=_with_live(state.shown, Live(now)))
     if now.stored.measured:
@@ -176,8 +176,8 @@ def opened(state: BenchState, run: StoredRun) -> BenchState:
     """The stored ``run`` is shown; live, if it is the one that is going on."""
     now = state.begun
     if now is not None and not now.over and now.folder == run.folder:
-        return replace(state, shown=Live(now), order=Order())
-    return replace(state, shown=Opened(run), opened=run, order=Order())
+        return replace(state, shown=Live(now), order=TableOrder())
+    return replace(state, shown=Opened(run), opened=run, order=TableOrder())
 
 
 def compared(state: BenchState, other: StoredRun) -> BenchState:
@@ -186,7 +186,7 @@ def compared(state: BenchState, other: StoredRun) -> BenchState:
     run = state.run
     if run is None:
         return state
-    return replace(state, shown=Compared(run, other, compare(run, other), before), order=Order())
+    return replace(state, shown=Compared(run, other, compare(run, other), before), order=TableOrder())
 
 
 def back(state: BenchState) -> BenchState:
@@ -199,7 +199,7 @@ def back(state: BenchState) -> BenchState:
         shown = Live(now)
     elif state.opened is not None:
         shown = Opened(state.opened)
-    return replace(state, shown=shown, order=Order())
+    return replace(state, shown=shown, order=TableOrder())
 
 
 def next_view(view: View, short: bool) -> View:

@@ -11,7 +11,7 @@ from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.screens.bench.run import waiting
-from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, Order
+from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, TableOrder
 
 ABSENT = "–"
 MARKS = {"ok": ("✓", "success"), "waiting": ("·", "text-muted"), "under way": ("▶", "accent")}
@@ -65,7 +65,7 @@ class TableLines(NamedTuple):
             room -= column.width
         return tuple(column for column in self.columns if column.key in kept)
 
-    def sorted(self, order: Order) -> tuple[TableLine, ...]:
+    def sorted(self, order: TableOrder) -> tuple[TableLine, ...]:
         """The lines in ``order``, those without a value last; in their own order without a key."""
         key = order.key
         if key is None:

@@ -9,7 +9,7 @@ from textual.widgets.option_list import Option
 
 from kvtui.figures.catalogue import ENTRIES, CatalogueFigure
 from kvtui.screens.explore.state import matching
-from kvtui.widgets.options import Options
+from kvtui.widgets.paged_list import PagedList
 
 HEADINGS = {
     "memory": "memory",
@@ -22,7 +22,7 @@ HEADINGS = {
 }
 
 
-class FigureList(Options):
+class FigureList(PagedList):
     """One line per figure."""
 
     def __init__(self, *, id: str) -> None:

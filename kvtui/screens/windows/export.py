@@ -19,7 +19,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.report import render
 from kvtui.report.document import document
 from kvtui.screens.windows.window import Window
-from kvtui.widgets.options import Options
+from kvtui.widgets.paged_list import PagedList
 
 MAX_NAME = 80
 
@@ -59,7 +59,7 @@ class ExportScreen(Window):
         self._picture = picture
         self._confirmed: Path | None = None
         self._known = (*FORMS[:1], *own, *FORMS[1:])
-        self._forms = Options(*(Option(_prompt(form)) for form in self._known))
+        self._forms = PagedList(*(Option(_prompt(form)) for form in self._known))
         self._forms.can_focus = False
         self._field = Input(default_name(scenario, self._known[0].ending))
         self._hint = Static(classes="hint", markup=False)

@@ -32,7 +32,7 @@ from kvtui.screens.bench.leave import LeaveScreen
 from kvtui.screens.bench.results import ResultTable
 from kvtui.screens.bench.run import LiveRun, waiting
 from kvtui.screens.bench.screen import BenchScreen
-from kvtui.screens.bench.state import VIEWS, Opened, Order
+from kvtui.screens.bench.state import VIEWS, Opened, TableOrder
 from kvtui.screens.bench.table import results
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
@@ -328,9 +328,9 @@ def test_older_runs_open_sort_and_compare(tmp_path):
         assert "\x1b" not in seen.text()
         await seen.keys("s")
         shown = [column.key for column in seen.table.columns_shown]
-        await seen.until(lambda: seen.screen.state.order == Order(shown[1]))
+        await seen.until(lambda: seen.screen.state.order == TableOrder(shown[1]))
         await seen.keys(*["s"] * (shown.index("step") - 1))
-        await seen.until(lambda: seen.screen.state.order == Order("step"))
+        await seen.until(lambda: seen.screen.state.order == TableOrder("step"))
         await seen.until(lambda: seen.column("step") == ["1.000", "2.000", "–"])
         await seen.keys("S")
         await seen.until(lambda: seen.column("step") == ["2.000", "1.000", "–"])
@@ -427,8 +427,8 @@ def test_sorting_puts_what_has_no_value_last_either_way():
     rows = waiting(sweep_of(1, 2, 3))[0]
     table = results([{**rows[0], "decode_tok_s": 2.0}, rows[1], {**rows[2], "decode_tok_s": 5.0}])
     for descending, order in ((False, ["1", "3", "2"]), (True, ["3", "1", "2"])):
-        assert [line.cells["batch"].text for line in table.sorted(Order("rate", descending))] == order
-    assert table.sorted(Order(None, True)) == table.lines
+        assert [line.cells["batch"].text for line in table.sorted(TableOrder("rate", descending))] == order
+    assert table.sorted(TableOrder(None, True)) == table.lines
 
 
 def test_the_pace_is_that_of_a_run_of_the_same_kind():

@@ -17,7 +17,7 @@ from kvtui.cases.table import Measured
 from kvtui.screens.bench import state as states
 from kvtui.screens.bench.choice import Choice
 from kvtui.screens.bench.run import RunNow, waiting
-from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, Order, Predicted
+from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, Predicted, TableOrder
 from kvtui.screens.bench.table import table_of
 
 ASKED = sweep([SweepRow("attention_type", f"batch {n}", "MHA", Case(batch=n)) for n in (1, 2)], Budget())
@@ -139,14 +139,14 @@ def test_only_an_unfinished_run_that_is_shown_can_be_gone_on_with():
 
 def test_orders():
     keys = ("step", "rate")
-    order = Order()
+    order = TableOrder()
     seen = [order := order.following(keys) for _ in range(4)]
-    assert seen == [Order("step"), Order("rate"), Order(), Order("step")]
-    assert Order("gone").following(keys) == Order()
-    assert Order("step").by("step") == Order("step", True)
-    assert Order("step", True).by("step") == Order("step")
-    assert Order("step", True).by("rate") == Order("rate")
-    assert Order("step").turned().turned() == Order("step")
+    assert seen == [TableOrder("step"), TableOrder("rate"), TableOrder(), TableOrder("step")]
+    assert TableOrder("gone").following(keys) == TableOrder()
+    assert TableOrder("step").by("step") == TableOrder("step", True)
+    assert TableOrder("step", True).by("step") == TableOrder("step")
+    assert TableOrder("step", True).by("rate") == TableOrder("rate")
+    assert TableOrder("step").turned().turned() == TableOrder("step")
 
 
 def test_views_and_figures_go_round():

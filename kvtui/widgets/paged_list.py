@@ -7,7 +7,7 @@ from contextlib import suppress
 from textual.widgets import OptionList
 
 
-class Options(OptionList):
+class PagedList(OptionList):
     """An option list that stays where it is when it is paged while it has no room, which the framework's cannot."""
 
     def action_page_up(self) -> None:
