@@ -179,6 +179,11 @@ def test_every_room_has_its_line() -> None:
     assert folders - {"kvtui/engine"} <= set(rows)
 
 
+def test_every_file_of_data_has_its_line() -> None:
+    rows = re.findall(r"^\| `(kvtui/data/[^`]+)` \|", text_of(ROOT / "docs/ARCHITECTURE.md"), re.MULTILINE)
+    assert sorted(rows) == sorted(id_of(path) for path in (ROOT / "kvtui/data").iterdir())
+
+
 def test_the_walk_comes_to_its_number() -> None:
     values = {"engine": "vllm", "model": "Llama-3.1-8B", "context": "8K", "kv_pool": "4GiB"}
     serving = plan(scenario_from(values)).serving
