@@ -77,6 +77,7 @@ WINDOWS = {
     "llama4": WindowPattern(4, fixed=8192, kind="chunked_local"),
     "mimo2": WindowPattern(None),
     "olmo2": WindowPattern(4, optional=True),
+    "plamo3": WindowPattern(None, optional=True),
     "smallthinker": WindowPattern(4, full_first=True, fixed=4096, optional=True),
     "step35": WindowPattern(None),
 }
@@ -89,6 +90,7 @@ INDEXED = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
 INTERVALS = {"minimax-01": 8, "qwen35": 4, "qwen35moe": 4, "qwen3next": 4}
 # What the recurrent layers of an architecture keep.
 RECURRENT = {
+    "arwkv7": "rwkv",
     "bailingmoe3": "kda",
     "falcon-h1": "mamba2",
     "granitehybrid": "mamba2",
@@ -102,9 +104,13 @@ RECURRENT = {
     "minimax-01": "lightning",
     "nemotron_h": "mamba2",
     "nemotron_h_moe": "mamba2",
+    "plamo2": "mamba1",
     "qwen35": "gated_deltanet",
     "qwen35moe": "gated_deltanet",
     "qwen3next": "gated_deltanet",
+    "rwkv6": "rwkv",
+    "rwkv6qwen2": "rwkv",
+    "rwkv7": "rwkv",
 }
 # Layers with K and V of their own, where the file does not say how many read others'; None: all have them.
 SHARING = {"gemma3n": 20, "gemma4": None}
@@ -112,13 +118,23 @@ SHARING = {"gemma3n": 20, "gemma4": None}
 WHOLE_HEAD_ROPE = frozenset({"deci", "falcon", "llama"})
 _PLAIN = """
 apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm command-r dbrx
-deci deepseek dots1 ernie4_5 ernie4_5-moe exaone falcon gemma glm4 glm4moe gpt2 gptneox granite granitemoe grok
-hunyuan-dense hunyuan-moe hunyuan_vl internlm2 jais llama maincoder minicpm minimax-m2 mistral3 mpt nemotron olmo
-olmoe openelm orion phi2 phi3 phimoe plamo qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact
-seed_oss smollm3 stablelm starcoder starcoder2 xverse
+deci deepseek deepseek2-ocr dots1 ernie4_5 ernie4_5-moe exaone falcon gemma glm4 glm4moe gpt2 gptj gptneox granite
+granitemoe grok grovemoe hunyuan-dense hunyuan-moe hunyuan_vl internlm2 jais jais2 llama maincoder minicpm minicpm3
+minimax-m2 mistral3 mpt nemotron olmo olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plm qwen qwen2
+qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact seed_oss smollm3 stablelm starcoder starcoder2 t5 xverse
 """
 PLAIN = frozenset(_PLAIN.split())
 EXAONE4 = "exaone4"
+_ENCODER = "an encoder, which keeps no KV cache"
+_DIFFUSION = "a diffusion model, for which llama.cpp keeps no KV cache"
+_NO_TEXT = "not a language model"
+# Names of the gguf package that have no cache to read, and why.
+WITHOUT_CACHE = {
+    **dict.fromkeys(("bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llama-embed"), _ENCODER),
+    **dict.fromkeys(("modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder"), _ENCODER),
+    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), _DIFFUSION),
+    **dict.fromkeys(("clip", "wavtokenizer-dec"), _NO_TEXT),
+}
 ARCHITECTURES = PLAIN | {EXAONE4} | set(WINDOWS) | LATENT | INDEXED | set(RECURRENT)
 
 
@@ -220,6 +236,8 @@ def read_shape(keys: Keys) -> FileShape:
 
     Raises InputError for an unknown architecture, and for a key that is missing or contradicts another.
     """
+    if keys.arch in WITHOUT_CACHE:
+        raise keys.wrong("general.architecture", f"{keys.arch} is {WITHOUT_CACHE[keys.arch]}")
     if keys.arch not in ARCHITECTURES:
         raise _unknown_architecture(keys)
     return _shape(keys)
@@ -227,6 +245,8 @@ def read_shape(keys: Keys) -> FileShape:
 
 def _shape(keys: Keys) -> FileShape:
     total = keys.integer(".block_count", most=MAX_LAYERS)
+    if keys.arch == "t5":
+        total = keys.maybe(".decoder_block_count", most=MAX_LAYERS) or total
     mtp = keys.maybe(".nextn_predict_layers", least=0, most=MAX_LAYERS) or 0
     if mtp >= total:
         raise keys.wrong(".nextn_predict_layers", f"is {mtp}, but {plain(keys.arch)}.block_count is {total}")
@@ -313,7 +333,7 @@ def _pattern(shape: FileShape, rule: WindowPattern) -> tuple[bool, ...]:
 def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
     """Whether each layer keeps a state.
 
-    Mamba and Falcon-H1 do in the whole trunk, architectures of ``INTERVALS`` in all but every n-th layer. In the others
+    Mamba, RWKV and Falcon-H1 do in the whole trunk, architectures of ``INTERVALS`` in all but every n-th layer. In the others
     a layer without KV heads does: ``head_count_kv`` of 0, 0, 8, 0 means states in layers 0, 1 and 3. Nemotron-H layers
     without KV heads may be feed-forward blocks instead, which then have a width.
     """
@@ -326,7 +346,7 @@ def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
             return tuple(map(bool, stated))
         interval = keys.maybe(".full_attention_interval", most=MAX_LAYERS) or INTERVALS[arch]
         return tuple(index < shape.trunk and (index + 1) % interval != 0 for index in range(shape.total))
-    if arch in ("falcon-h1", "mamba", "mamba2"):
+    if arch in ("falcon-h1", "mamba", "mamba2") or RECURRENT[arch] == "rwkv":
         return tuple(index < shape.trunk for index in range(shape.total))
     widths = (0,) * shape.total
     if arch.startswith("nemotron_h"):
@@ -348,6 +368,8 @@ def _recurrent(shape: FileShape) -> Recurrent:
     match kind:
         case "short_conv":
             return short_conv(keys.integer(".embedding_length"), keys.integer(".shortconv.l_cache", most=MAX_COUNT))
+        case "rwkv":
+            return _rwkv(shape)
         case "lightning":
             return lightning(_some_heads(shape), _head_size(shape, "key"), "fp32")
         case "kda":
@@ -369,6 +391,20 @@ def _recurrent(shape: FileShape) -> Recurrent:
     return mamba2(heads, inner // heads, state, groups, conv, "fp32")
 
 
+def _rwkv(shape: FileShape) -> Recurrent:
+    """RWKV's state: a matrix per head, and the last inputs of token_shift_count shifts, which llama.cpp has as conv.
+
+    RWKV-7 of 2,560 elements with heads of 64 keeps 40 matrices of 64 · 64 in F32, and two vectors of 2,560.
+    """
+    keys = shape.keys
+    hidden, size = keys.integer(".embedding_length"), keys.integer(".wkv.head_size", most=MAX_COUNT)
+    if hidden % size:
+        raise keys.wrong(".wkv.head_size", f"{size} does not divide embedding_length, {hidden}")
+    shifts = keys.maybe(".token_shift_count", most=MAX_COUNT) or 2
+    shape.note("RWKV's state counts as a linear attention's: a matrix per head, and its token shifts as conv inputs")
+    return Recurrent("lightning", hidden // size, shifts, hidden, hidden * size, "fp32")
+
+
 def _attention(shape: FileShape, windows: tuple[int | None, ...]) -> Callable[[int], list[Cache]]:
     """A function that gives the K and V of a layer by its index: a latent, K and V within its window, or nothing.
 
@@ -376,7 +412,7 @@ def _attention(shape: FileShape, windows: tuple[int | None, ...]) -> Callable[[i
     feed-forward width is nothing but that block, and caches nothing.
     """
     keys, arch = shape.keys, shape.keys.arch
-    if not any(shape.kv_heads):
+    if not any(shape.kv_heads) or RECURRENT.get(arch) == "rwkv":
         return lambda index: []
     if arch in LATENT and (arch != "deepseek2" or keys.get(".attention.key_length_mla") is not None):
         return _latent(shape)

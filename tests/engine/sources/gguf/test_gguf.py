@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter, quants
-from gguf.constants import GGMLQuantizationType, GGUFEndian, LlamaFileType
+from gguf.constants import MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFEndian, LlamaFileType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from kvtui.engine.model.caches import Recurrent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.sources.gguf.container import MAX_STRINGS
-from kvtui.engine.sources.gguf.layers import ARCHITECTURES, PLAIN
+from kvtui.engine.sources.gguf.layers import ARCHITECTURES, PLAIN, WITHOUT_CACHE
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, stored_bytes, write_gguf
 from tests.engine.sources.work import at_most
@@ -652,15 +652,48 @@ def test_tensors_that_contradict_the_keys(tmp_path, keys, tensors, message):
 def test_an_unknown_architecture_is_not_guessed(tmp_path):
     with pytest.raises(InputError, match=r"'qwen3mo' is not an .*qwen3moe.*524,288 bytes per token"):
         read_gguf(write_gguf(tmp_path / "m.gguf", "qwen3mo", MODELS["llama-2-7b"][1]))
-    with pytest.raises(InputError, match="'clip' is not an architecture that kvtui knows") as caught:
-        read_gguf(write_gguf(tmp_path / "m.gguf", "clip", {}))
+    with pytest.raises(InputError, match="'novel' is not an architecture that kvtui knows") as caught:
+        read_gguf(write_gguf(tmp_path / "m.gguf", "novel", {}))
     assert "bytes" not in str(caught.value)
 
 
 READ_FROM_HEADS_ALONE = PLAIN | {
     *("afmoe", "deepseek2", "exaone4", "gemma2", "gemma3", "granitehybrid", "jamba", "lfm2", "lfm2moe", "llama4"),
-    *("minimax-01", "nemotron_h", "nemotron_h_moe", "olmo2", "smallthinker"),
+    *("minimax-01", "nemotron_h", "nemotron_h_moe", "olmo2", "plamo2", "plamo3", "smallthinker"),
 }
+
+
+@pytest.mark.parametrize("arch", sorted(set(MODEL_ARCH_NAMES.values())))
+def test_every_architecture_of_the_gguf_package_is_known_or_refused_with_the_reason(tmp_path, arch):
+    assert (arch in ARCHITECTURES) is (arch not in WITHOUT_CACHE)
+    if arch in WITHOUT_CACHE:
+        with pytest.raises(InputError, match=f"{arch} is {WITHOUT_CACHE[arch]}$"):
+            read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(8, 256, 8, 2)))
+
+
+def test_rwkv_keeps_a_matrix_per_head_and_the_inputs_of_its_token_shifts(tmp_path):
+    keys = {".block_count": 32, ".embedding_length": 2560, ".wkv.head_size": 64, ".attention.head_count": 0}
+    for arch, more, shifts in (("rwkv7", {}, 2), ("rwkv6qwen2", {".token_shift_count": 1}, 1)):
+        model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, keys | more))
+        assert model.bytes_per_token(BF16) == 0
+        assert model.state_bytes() == 32 * (2560 * 64 * 4 + shifts * 2560 * 2)
+        # llama.cpp keeps both in F32: n_embd_s = n_embd · head size, n_embd_r = shifts · n_embd
+        assert in_llama_cpp(model) == 32 * 4 * (2560 * 64 + shifts * 2560)
+    with pytest.raises(InputError, match=r"wkv\.head_size: 60 does not divide embedding_length, 2560"):
+        read_gguf(write_gguf(tmp_path / "m.gguf", "rwkv7", keys | {".wkv.head_size": 60}))
+
+
+def test_t5_keeps_k_and_v_in_its_decoder(tmp_path):
+    keys = shape(24, 1024, 16, 16, 64)
+    assert len(read_gguf(write_gguf(tmp_path / "m.gguf", "t5", keys)).layers) == 24
+    assert len(read_gguf(write_gguf(tmp_path / "m.gguf", "t5", keys | {".decoder_block_count": 12})).layers) == 12
+
+
+def test_latent_projections_that_llama_cpp_does_not_absorb_cache_whole_heads(tmp_path):
+    sizes = {".attention.kv_lora_rank": 256, ".rope.dimension_count": 32}
+    keys = shape(62, 2560, 40, 40) | {".attention.key_length": 96, ".attention.value_length": 64} | sizes
+    model = read_gguf(write_gguf(tmp_path / "m.gguf", "minicpm3", keys))
+    assert model.bytes_per_token(BF16) == 62 * 40 * (96 + 64) * 2
 
 
 @pytest.mark.parametrize("arch", sorted(READ_FROM_HEADS_ALONE))
