@@ -52,7 +52,7 @@ def main(path: Path = DATA / "transformers-5.24.jsonl.gz") -> int:
 
 
 def kind(row: dict[str, object]) -> str:
-    """The first kind of ``KINDS`` that a field of the row's config speaks of, else plain or a tower's language model."""
+    """The first of ``KINDS`` that a field of the row's config speaks of, else plain; and whether there is a tower."""
     config = row.get("config")
     if not isinstance(config, dict):
         return "none"

@@ -333,9 +333,9 @@ def _pattern(shape: FileShape, rule: WindowPattern) -> tuple[bool, ...]:
 def _recurrent_layers(shape: FileShape) -> tuple[bool, ...]:
     """Whether each layer keeps a state.
 
-    Mamba, RWKV and Falcon-H1 do in the whole trunk, architectures of ``INTERVALS`` in all but every n-th layer. In the others
-    a layer without KV heads does: ``head_count_kv`` of 0, 0, 8, 0 means states in layers 0, 1 and 3. Nemotron-H layers
-    without KV heads may be feed-forward blocks instead, which then have a width.
+    Mamba, RWKV and Falcon-H1 do in the whole trunk, architectures of ``INTERVALS`` in all but every n-th layer. In the
+    others a layer without KV heads does: ``head_count_kv`` of 0, 0, 8, 0 means states in layers 0, 1 and 3. Nemotron-H
+    layers without KV heads may be feed-forward blocks instead, which then have a width.
     """
     keys, arch = shape.keys, shape.keys.arch
     if arch not in RECURRENT:
