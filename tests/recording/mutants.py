@@ -208,7 +208,7 @@ def layer_bytes(layer: Any) -> int:
     """Bytes of K and V, a window's as many tokens as it has: right after a prompt the cache holds one fewer."""
     total = 0
     for part in (getattr(layer, "keys", None), getattr(layer, "values", None)):
-        if torch.is_tensor(part) and part.numel():
+        if part is not None and torch.is_tensor(part) and part.numel():
             window = getattr(layer, "sliding_window", None)
             tokens = TOKENS if window is None else min(TOKENS, int(window))
             total += 4 * part.numel() // part.shape[-2] * tokens
