@@ -21,7 +21,7 @@ def stderr_of(script: str) -> str:
     return done.stderr
 
 
-def test_native_noise_waits_until_the_screen_is_free():
+def test_native_noise_waits_until_the_screen_is_free() -> None:
     heard = stderr_of(
         "import os, sys\n"
         "from kvtui.app.terminal import own_screen\n"
@@ -34,7 +34,7 @@ def test_native_noise_waits_until_the_screen_is_free():
     assert heard == "picture\nwords\nnoise\N{REPLACEMENT CHARACTER}[31m\nafter\n"
 
 
-def test_the_screen_is_given_back_after_a_failure():
+def test_the_screen_is_given_back_after_a_failure() -> None:
     heard = stderr_of(
         "import os\n"
         "from kvtui.app.terminal import own_screen\n"
@@ -48,7 +48,7 @@ def test_the_screen_is_given_back_after_a_failure():
 
 
 @pytest.mark.parametrize("device", ["H100 SXM", "RTX 4090", "T4", "WSE-2"])
-def test_without_choices_the_devices_class_decides(device):
+def test_without_choices_the_devices_class_decides(device: str) -> None:
     values = vars(Line().read(["--gpu", device]))
     scenario, expected = scenario_from(of_the_device(values)), defaults_for(find_device(device))
     assert (scenario.model_ref, scenario.context, scenario.batch) == (expected.model, expected.context, expected.batch)
@@ -58,7 +58,7 @@ def test_without_choices_the_devices_class_decides(device):
 
 
 @pytest.mark.parametrize("speed", ["0", "0.4", "101", "nan", "inf", "fast", "\x1b[31m"])
-def test_a_wrong_speed_is_one_line(capsys, speed):
+def test_a_wrong_speed_is_one_line(capsys: pytest.CaptureFixture[str], speed: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--speed", speed])
     assert caught.value.code == 2

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ def cases_of(name: str, size: str = "full") -> set[Case]:
     return {row.case for row in rows_of(name, size)}
 
 
-def test_there_are_thirteen_groups_and_no_published_row_is_missing():
+def test_there_are_thirteen_groups_and_no_published_row_is_missing() -> None:
     assert tuple(PUBLISHED) == NAMES
     for name, count in PUBLISHED.items():
         assert len(rows_of(name)) >= count, name
@@ -53,7 +54,7 @@ def test_there_are_thirteen_groups_and_no_published_row_is_missing():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_rows_are_labelled_once_and_share_cases(size):
+def test_rows_are_labelled_once_and_share_cases(size: str) -> None:
     keys = set()
     for group in GROUPS:
         rows = group.rows(size)
@@ -64,7 +65,7 @@ def test_rows_are_labelled_once_and_share_cases(size):
     assert len(keys) < sum(len(group.rows(size)) for group in GROUPS)
 
 
-def test_sizes_are_small_enough_and_nested():
+def test_sizes_are_small_enough_and_nested() -> None:
     unique = {size: {row.case for group in GROUPS for row in group.rows(size)} for size in SIZES}
     assert len(unique["fast"]) <= 20
     assert len(unique["default"]) <= 100
@@ -72,14 +73,14 @@ def test_sizes_are_small_enough_and_nested():
         assert {row.label.split(" · ")[-1] for row in group.rows("fast")} <= {"MHA", "GQA(2/4)", "MQA", "MLA"}
 
 
-def test_attention_types():
+def test_attention_types() -> None:
     shapes = [case.shape for case in cases_of("attention_type")]
     assert {(shape.kv_heads, shape.latent) for shape in shapes if not shape.latent} == {(8, 0), (4, 0), (2, 0), (1, 0)}
     assert {shape.latent for shape in shapes} == {0, 32, 64, 128}
     assert {case.latent_mode for case in cases_of("attention_type")} == {"absorbed", "naive"}
 
 
-def test_scales():
+def test_scales() -> None:
     shapes = {(case.shape.dim, case.shape.heads, case.shape.head_dim, case.shape.blocks) for case in cases_of("scale")}
     assert shapes == {
         (64, 4, 16, 2),
@@ -92,21 +93,21 @@ def test_scales():
     assert all(case.shape.hidden == 4 * case.shape.dim for case in cases_of("scale"))
 
 
-def test_batches_and_contexts():
+def test_batches_and_contexts() -> None:
     assert {case.batch for case in cases_of("batch_size")} == {1, 4, 8, 16, 32, 64, 128}
     contexts = cases_of("context_len")
     assert {case.shape.context for case in contexts} == {64, 128, 256, 512, 1024, 2048}
     assert all(case.prompt == case.shape.context // 2 for case in contexts)
 
 
-def test_dtypes_of_weights_and_cache():
+def test_dtypes_of_weights_and_cache() -> None:
     kinds = {(case.shape.dtype, case.shape.kv_dtype) for case in cases_of("dtype")}
     assert kinds == {("fp32", "fp32"), ("bf16", "bf16"), ("fp32", "bf16"), ("fp32", "int8"), ("bf16", "int8")}
     assert {case.shape.kv_dtype for case in cases_of("dtype", "default")} == {"fp32", "bf16", "int8"}
     assert len({(case.shape.dim, case.shape.dtype) for case in cases_of("scale_dtype")}) == 8
 
 
-def test_cache_on_off_and_its_layouts():
+def test_cache_on_off_and_its_layouts() -> None:
     cases = cases_of("kv_cache")
     assert {case.cache for case in cases} == {"contiguous", "none", "paged", "ring"}
     on = {
@@ -117,7 +118,7 @@ def test_cache_on_off_and_its_layouts():
     assert len({parameter_count(case.shape) for case in cases if case.cache == "contiguous"}) >= 18
 
 
-def test_experts_unmatched_and_matched():
+def test_experts_unmatched_and_matched() -> None:
     for row in rows_of("moe"):
         shape = row.case.shape
         if not shape.experts:
@@ -132,24 +133,24 @@ def test_experts_unmatched_and_matched():
     assert counts == {(0, 0), (4, 1), (4, 2), (8, 2), (8, 4), (16, 4)}
 
 
-def test_activations_with_as_many_weights():
+def test_activations_with_as_many_weights() -> None:
     by_label = {row.label: parameter_count(row.case.shape) for row in rows_of("activation")}
     assert by_label["SwiGLU · MHA"] == by_label["GELU matched · MHA"] > by_label["GELU · MHA"]
 
 
-def test_positions_include_alibi_and_a_window():
+def test_positions_include_alibi_and_a_window() -> None:
     cases = cases_of("pos_encoding", "default")
     assert {case.shape.positions for case in cases} == {"rope", "alibi", "learned", "sinusoidal"}
     assert any(case.shape.window == 32 and case.cache == "ring" for case in cases)
 
 
-def test_kv_heads_from_an_eighth_to_all():
+def test_kv_heads_from_an_eighth_to_all() -> None:
     for context in (128, 256, 512, 1024, 2048):
         heads = {case.shape.kv_heads for case in cases_of("gqa_vs_cache") if case.shape.context == context}
         assert heads == {1, 2, 4, 8}
 
 
-def test_sampling_really_differs():
+def test_sampling_really_differs() -> None:
     cases = cases_of("sampling")
     assert {case.sampler.temperature for case in cases} == {0.0, 0.5, 1.0, 2.0}
     assert {case.sampler.top_k for case in cases} == {None, 10, 50}
@@ -157,12 +158,12 @@ def test_sampling_really_differs():
     assert any(case.sampler.top_k and case.sampler.top_p for case in cases)
 
 
-def test_batch_against_attention_is_a_grid():
+def test_batch_against_attention_is_a_grid() -> None:
     cells = {(case.batch, case.shape.attention) for case in cases_of("batch_attn")}
     assert len(cells) == len({batch for batch, _ in cells}) * len({attention for _, attention in cells}) == 35
 
 
-def test_unknown_groups_list_the_valid_ones():
+def test_unknown_groups_list_the_valid_ones() -> None:
     with pytest.raises(
         InputError, match=r"unknown group 'scales'; did you mean scale.*; groups: attention_type, scale"
     ):
@@ -172,7 +173,7 @@ def test_unknown_groups_list_the_valid_ones():
 
 
 @given(st.sets(st.sampled_from(NAMES), min_size=1), st.integers(1, 3), st.integers(0, 9))
-def test_each_case_is_measured_once_per_repeat(names, repeat, seed):
+def test_each_case_is_measured_once_per_repeat(names: set[str], repeat: int, seed: int) -> None:
     rows = tuple(row for group in find_groups(names) for row in group.rows("fast"))
     found = sweep(rows, Budget(), repeat, seed)
     keys = {row.case.key for row in rows}
@@ -185,7 +186,7 @@ def test_each_case_is_measured_once_per_repeat(names, repeat, seed):
     assert Sweep.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
-def test_order_is_shuffled_by_seed():
+def test_order_is_shuffled_by_seed() -> None:
     rows = tuple(row for group in GROUPS for row in group.rows("default"))
     one, other = sweep(rows, Budget(), 2, seed=1), sweep(rows, Budget(), 2, seed=2)
     half = len(one.jobs) // 2
@@ -195,7 +196,7 @@ def test_order_is_shuffled_by_seed():
     assert [job.case for job in one.jobs[:half]] != listed
 
 
-def test_decode_compares_four_variants_at_the_same_positions():
+def test_decode_compares_four_variants_at_the_same_positions() -> None:
     rows, positions = decode_rows("default")
     assert [row.label.split(" · ")[-1] for row in rows] == ["MHA", "GQA(4/16)", "MQA", "MLA"]
     assert all(row.case.prompt == positions[0] and row.case.shape.context > positions[-1] for row in rows)
@@ -210,12 +211,12 @@ def test_decode_compares_four_variants_at_the_same_positions():
 @pytest.mark.parametrize(
     "broken", [{}, {"cases": [], "rows": [], "jobs": []}, {"cases": {"a": {}}, "rows": [{}], "jobs": []}]
 )
-def test_a_broken_stored_sweep_is_an_input_error(broken):
+def test_a_broken_stored_sweep_is_an_input_error(broken: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Sweep.from_json(broken)
 
 
-def test_planning_loads_no_jax():
+def test_planning_loads_no_jax() -> None:
     script = (
         "from kvtui.cases import axes, sweep, prediction, groups, table\n"
         "from kvtui.bench import runner, store, compare, table\nfrom kvtui.commands import bench\n"

@@ -27,11 +27,11 @@ MEDIUM = TransformerShape(dim=512, heads=8, head_dim=64, kv_heads=8, blocks=8, h
         (TransformerShape(blocks=12, context=512, latent=96, query_latent=96, rope_dim=16), 2.753),
     ],
 )
-def test_the_published_cache_sizes(shape, megabytes):
+def test_the_published_cache_sizes(shape: TransformerShape, megabytes: float) -> None:
     assert round(kv_bytes(Case(shape)) / 1e6, 3) == megabytes
 
 
-def test_pages_rings_scales_and_no_cache():
+def test_pages_rings_scales_and_no_cache() -> None:
     assert kv_bytes(Case(TransformerShape(), length=100, cache="paged")) == kv_bytes(
         Case(TransformerShape(), length=112)
     )
@@ -45,13 +45,13 @@ def test_pages_rings_scales_and_no_cache():
     )
 
 
-def test_weights_of_the_medium_model():
+def test_weights_of_the_medium_model() -> None:
     block = 4 * 512 * 512 + 3 * 512 * 1408 + 2 * 512
     assert parameter_count(MEDIUM) == 8 * block + 8192 * 512 + 512
     assert weight_bytes(MEDIUM) == 4 * parameter_count(MEDIUM)
 
 
-def test_prefill_of_the_medium_model():
+def test_prefill_of_the_medium_model() -> None:
     tokens = 512
     matrices = 2 * tokens * 8 * (4 * 512 * 512 + 3 * 512 * 1408)
     scores = 2 * 8 * 2 * 512 * tokens * tokens // 2
@@ -59,7 +59,7 @@ def test_prefill_of_the_medium_model():
     assert prefill_flops(Case(MEDIUM, prompt=tokens)) == pytest.approx(matrices + scores + head, rel=1e-3)
 
 
-def test_a_step_reads_each_weight_once_and_the_filled_cache():
+def test_a_step_reads_each_weight_once_and_the_filled_cache() -> None:
     case = Case(MEDIUM, batch=4, prompt=64)
     cached = 8 * 2 * 512 * 4
     assert step_bytes(case, 1000) == weight_bytes(MEDIUM) + 4 * 1001 * cached
@@ -68,14 +68,14 @@ def test_a_step_reads_each_weight_once_and_the_filled_cache():
     assert step_bytes(windowed, 200) == step_bytes(windowed, 31) > step_bytes(windowed, 30)
 
 
-def test_a_learned_position_is_one_row():
+def test_a_learned_position_is_one_row() -> None:
     rope, learned = Case(), Case(TransformerShape(positions="learned"))
     assert parameter_count(learned.shape) - parameter_count(rope.shape) == 256 * 256
     assert step_bytes(learned, 64) - step_bytes(rope, 64) == 4 * 256
     assert parameter_count(TransformerShape(context=512)) == parameter_count(rope.shape)
 
 
-def test_a_step_reads_only_the_experts_it_needs():
+def test_a_step_reads_only_the_experts_it_needs() -> None:
     dense = Case()
     sparse = Case(TransformerShape(experts=8, experts_per_token=2))
     router = 6 * 256 * 8
@@ -85,7 +85,7 @@ def test_a_step_reads_only_the_experts_it_needs():
     assert parameter_count(sparse.shape) - parameter_count(dense.shape) == router + 7 * expert
 
 
-def test_absorbed_attention_is_over_the_latents():
+def test_absorbed_attention_is_over_the_latents() -> None:
     first, second = step_flops(Case(MLA), 100), step_flops(Case(MLA), 101)
     assert second - first == 2 * 6 * 8 * (2 * 64 + 16)
 
@@ -103,7 +103,7 @@ def test_absorbed_attention_is_over_the_latents():
     st.integers(1, 40),
     st.integers(0, 254),
 )
-def test_bytes_and_work_grow_with_batch_and_position(shape, batch, position):
+def test_bytes_and_work_grow_with_batch_and_position(shape: TransformerShape, batch: int, position: int) -> None:
     one, many = Case(shape), Case(shape, batch=batch)
     assert kv_bytes(many) == batch * kv_bytes(one)
     assert step_flops(many, position) == batch * step_flops(one, position)
@@ -111,7 +111,7 @@ def test_bytes_and_work_grow_with_batch_and_position(shape, batch, position):
     assert step_bytes(many, position + 1) > step_bytes(many, position)
 
 
-def test_sizes_are_those_of_the_real_arrays():
+def test_sizes_are_those_of_the_real_arrays() -> None:
     jax = pytest.importorskip("jax")
     from kvtui.bench.nn import transformer
     from kvtui.bench.nn.cache import cache_bytes

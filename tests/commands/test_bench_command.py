@@ -12,6 +12,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from signal import Signals
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ def worker_of(app: subprocess.Popen[str]) -> int:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A folder with a finished run, and what the command printed."""
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp("finished")
@@ -64,7 +65,7 @@ def finished(tmp_path_factory):
     return folder, done
 
 
-def test_a_run_prints_and_keeps_every_row(finished):
+def test_a_run_prints_and_keeps_every_row(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = finished
     rows = list(csv.DictReader(StringIO(done.stdout)))
     assert [row["label"] for row in rows] == ["SwiGLU · MHA", "GELU · MHA"]
@@ -81,7 +82,9 @@ def test_a_run_prints_and_keeps_every_row(finished):
     assert "ms per step" in done.stderr
 
 
-def test_stored_runs_are_shown_without_measuring(finished, capsys):
+def test_stored_runs_are_shown_without_measuring(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(finished[0] / "results")
     for form in ("text", "md", "csv", "json", "jsonl"):
         assert main(["bench", "--plot-only", "--out", out, "--format", form]) == 0
@@ -99,7 +102,9 @@ def test_stored_runs_are_shown_without_measuring(finished, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_a_run_compared_with_itself_is_the_same(finished, capsys):
+def test_a_run_compared_with_itself_is_the_same(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(finished[0] / "results")
     assert main(["bench", "--compare", out, out]) == 0
     shown = capsys.readouterr()
@@ -116,7 +121,9 @@ def first_line_with(words: str, app: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_keeps_what_was_measured_and_resume_measures_the_rest(tmp_path, number, code):
+def test_ctrl_c_keeps_what_was_measured_and_resume_measures_the_rest(
+    tmp_path: Path, number: Signals, code: int
+) -> None:
     let_through(tmp_path / "gate", 1)
     words = ("--groups", "attention_type", *QUICK, "--format", "jsonl")
     app = pretend(*words, cwd=tmp_path, gate=tmp_path / "gate")
@@ -137,7 +144,7 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_measures_the_rest(tmp_path, n
     assert all(row in rows for row in kept)
 
 
-def test_ctrl_c_before_the_first_case_leaves_nothing(tmp_path):
+def test_ctrl_c_before_the_first_case_leaves_nothing(tmp_path: Path) -> None:
     let_through(tmp_path / "gate", 0)
     app = pretend("--groups", "attention_type", *QUICK, cwd=tmp_path, gate=tmp_path / "gate")
     first_line_with("3 cases, 3 rows", app)
@@ -147,7 +154,7 @@ def test_ctrl_c_before_the_first_case_leaves_nothing(tmp_path):
     assert list((tmp_path / "results").iterdir()) == []
 
 
-def test_a_killed_worker_is_in_the_row_and_in_the_exit_code(tmp_path):
+def test_a_killed_worker_is_in_the_row_and_in_the_exit_code(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     let_through(gate, 1)
     app = pretend("--groups", "attention_type", *QUICK, "--format", "jsonl", cwd=tmp_path, gate=gate)
@@ -162,7 +169,7 @@ def test_a_killed_worker_is_in_the_row_and_in_the_exit_code(tmp_path):
     assert all("was killed" in row["message"] for row in rows if row["status"] == "error")
 
 
-def test_repeats_are_rows_of_their_own(tmp_path):
+def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
     app = pretend("--groups", "activation", *QUICK, "--repeat", "3", "--format", "csv", cwd=tmp_path)
     out, _ = app.communicate(timeout=20)
     rows = list(csv.DictReader(StringIO(out)))
@@ -171,7 +178,7 @@ def test_repeats_are_rows_of_their_own(tmp_path):
     ]
 
 
-def test_decode_puts_variants_side_by_side(tmp_path, capsys):
+def test_decode_puts_variants_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = pretend("decode", *QUICK, "--positions", "40,8", "--format", "jsonl", cwd=tmp_path)
     out, _ = app.communicate(timeout=20)
     assert app.returncode == 0
@@ -189,7 +196,7 @@ def test_decode_puts_variants_side_by_side(tmp_path, capsys):
         assert "position" in shown
 
 
-def test_without_jax_one_line_says_what_to_install(tmp_path):
+def test_without_jax_one_line_says_what_to_install(tmp_path: Path) -> None:
     script = "import sys\nsys.modules['jax'] = None\nfrom kvtui.cli import main\nsys.exit(main(['bench']))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 3
@@ -197,7 +204,7 @@ def test_without_jax_one_line_says_what_to_install(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_device_is_exit_code_3(tmp_path):
+def test_a_missing_device_is_exit_code_3(tmp_path: Path) -> None:
     pytest.importorskip("jax")
     done = bench("--groups", "activation", "--device", "cpu:7", cwd=tmp_path)
     assert done.returncode == 3
@@ -211,7 +218,9 @@ cells = st.one_of(
 
 
 @given(st.lists(cells, min_size=28, max_size=28), st.sampled_from(["text", "md", "csv", "json", "jsonl"]))
-def test_any_table_with_the_published_columns_can_be_shown(tmp_path_factory, line, form):
+def test_any_table_with_the_published_columns_can_be_shown(
+    tmp_path_factory: pytest.TempPathFactory, line: list[str], form: str
+) -> None:
     path = tmp_path_factory.mktemp("any") / "any.csv"
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         csv.writer(file).writerows([REFERENCE_COLUMNS, line])
@@ -228,7 +237,7 @@ def test_any_table_with_the_published_columns_can_be_shown(tmp_path_factory, lin
 
 
 @pytest.mark.parametrize("size", ["fast", "default", "full"])
-def test_groups_are_listed_with_axes_rows_and_cases(capsys, size):
+def test_groups_are_listed_with_axes_rows_and_cases(capsys: pytest.CaptureFixture[str], size: str) -> None:
     assert main(["bench", "--list-groups", "--size", size, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["group"] for row in rows] == list(NAMES)
@@ -269,7 +278,13 @@ def test_groups_are_listed_with_axes_rows_and_cases(capsys, size):
         (("--n-trial", "3"), "did you mean --n-trials"),
     ],
 )
-def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, said):
+def test_wrong_words_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         main(["bench", *words])

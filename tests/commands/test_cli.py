@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,12 @@ LLAMA = {
 }
 
 
-def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False, **options)
+def run(
+    *words: str, stdin: int | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False, stdin=stdin, env=env
+    )
 
 
 def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -48,7 +53,7 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return err
 
 
-def test_help_and_version():
+def test_help_and_version() -> None:
     assert run("--version").stdout.startswith("kvtui ")
     shown = run("--help")
     assert shown.returncode == 0
@@ -57,7 +62,7 @@ def test_help_and_version():
     assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
-def test_json_is_the_documented_schema(capsys):
+def test_json_is_the_documented_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--report", "json", "--model", "Llama-3.1-8B", "--context", "128K"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1
@@ -66,14 +71,14 @@ def test_json_is_the_documented_schema(capsys):
     assert found["memory"]["fits"] is True
 
 
-def test_check_turns_not_fitting_into_an_exit_code():
+def test_check_turns_not_fitting_into_an_exit_code() -> None:
     assert run("--report", "json", "--check").returncode == 0
     assert run("--report", "json", "--model", "Llama-3.1-405B", "--check").returncode == 4
     assert run("--report", "json", "--model", "Llama-3.1-405B").returncode == 0
     assert run("--check", "--model", "Llama-3.1-405B").returncode == 4
 
 
-def test_without_a_terminal_the_app_names_the_report():
+def test_without_a_terminal_the_app_names_the_report() -> None:
     done = run("--model", "Llama-3.1-8B", stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert "--report" in done.stderr
@@ -81,7 +86,7 @@ def test_without_a_terminal_the_app_names_the_report():
     assert done.stdout == ""
 
 
-def test_a_closed_pipe_ends_quietly():
+def test_a_closed_pipe_ends_quietly() -> None:
     done = subprocess.run(
         f"{sys.executable} -m kvtui models --format json | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}",
         shell=True,
@@ -95,7 +100,7 @@ def test_a_closed_pipe_ends_quietly():
     assert done.stdout.strip() == "0"
 
 
-def test_output_file_appears_whole_or_not_at_all(tmp_path):
+def test_output_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     assert run("--report", "html", "-o", str(target)).returncode == 0
     assert target.read_text().startswith("<!doctype html>")
@@ -106,13 +111,13 @@ def test_output_file_appears_whole_or_not_at_all(tmp_path):
     assert missing.stderr[:-1].isprintable()
 
 
-def test_no_colour_unless_a_terminal_or_forced():
+def test_no_colour_unless_a_terminal_or_forced() -> None:
     assert "\x1b[" not in run("--report").stdout
     assert "\x1b[" in run("--report", "--color", "always").stdout
     assert run("--report", "--ascii").stdout.isascii()
 
 
-def test_a_terminal_without_utf8_gets_ascii():
+def test_a_terminal_without_utf8_gets_ascii() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = run("--report", env=environment)
     assert done.returncode == 0
@@ -134,7 +139,9 @@ def test_a_terminal_without_utf8_gets_ascii():
         (("--report", "--color", "alway"), "always"),
     ],
 )
-def test_a_wrong_name_gets_the_nearest_right_one(capsys, words, expected):
+def test_a_wrong_name_gets_the_nearest_right_one(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], expected: str
+) -> None:
     assert expected in failure(capsys, *words)
 
 
@@ -155,7 +162,7 @@ def test_a_wrong_name_gets_the_nearest_right_one(capsys, words, expected):
         ("--gpu", ("", "\x1b[2J", "H1000000")),
     ],
 )
-def test_bad_values_are_one_line(capsys, option, values):
+def test_bad_values_are_one_line(capsys: pytest.CaptureFixture[str], option: str, values: tuple[str, ...]) -> None:
     for value in values:
         assert failure(capsys, "--report", option, value)
 
@@ -176,11 +183,13 @@ def test_bad_values_are_one_line(capsys, option, values):
         (("compare", "--kv-dtype", "fp8", "--", "x"), "unknown argument 'x'"),
     ],
 )
-def test_an_option_that_is_not_there_is_told_from_one_that_is_elsewhere(capsys, words, said):
+def test_an_option_that_is_not_there_is_told_from_one_that_is_elsewhere(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
     assert said in failure(capsys, *words)
 
 
-def test_no_hint_names_the_word_itself(capsys):
+def test_no_hint_names_the_word_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """Every long option of one command, given to another that lacks it."""
     line = Line()
     line.whole()
@@ -190,11 +199,11 @@ def test_no_hint_names_the_word_itself(capsys):
             assert f"mean {option}" not in failure(capsys, name, option, "1")
 
 
-def test_the_range_of_speeds_in_the_help_is_the_films():
+def test_the_range_of_speeds_in_the_help_is_the_films() -> None:
     assert f"{SPEEDS[0]:g} to {SPEEDS[-1]:g}" in Line().parser.format_help()
 
 
-def test_compare(capsys):
+def test_compare(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--kv-dtype", "bf16", "--format", "json", "--", "--kv-dtype", "fp8"]) == 0
     first, second = json.loads(capsys.readouterr().out)["scenarios"]
     assert first["memory"]["kv_bytes"] == 2 * second["memory"]["kv_bytes"]
@@ -203,7 +212,7 @@ def test_compare(capsys):
 
 
 @pytest.mark.parametrize("kind", ["models", "devices"])
-def test_listings(capsys, kind):
+def test_listings(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     assert main([kind, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) >= (106 if kind == "models" else 84)
@@ -212,19 +221,19 @@ def test_listings(capsys, kind):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_doctor_runs(capsys):
+def test_doctor_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--format", "json"]) == 0
     topics = {row["topic"] for row in json.loads(capsys.readouterr().out)}
     assert topics == {"version", "terminal", "accelerator", "files"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_completion(capsys, shell):
+def test_completion(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     assert main(["--completion", shell]) == 0
     assert "kv-dtype" in capsys.readouterr().out
 
 
-def test_the_reproducing_command_reproduces(capsys):
+def test_the_reproducing_command_reproduces(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--report", "json", "--model", "Gemma-3-27B", "--gpus", "2", "--batch", "3", "--pa", "--no-fa"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
@@ -239,7 +248,7 @@ def test_the_reproducing_command_reproduces(capsys):
 @pytest.mark.parametrize(
     "name", ["a b'c\"d", "\x1b]0;owned\x07", "new\nline\t\\x41'", "\u202eevil", "\udcff", "$(id)`id`!"]
 )
-def test_the_reproducing_command_can_be_pasted_whatever_the_name(tmp_path, name):
+def test_the_reproducing_command_can_be_pasted_whatever_the_name(tmp_path: Path, name: str) -> None:
     """Pasted into a shell it gives the same report, and nothing of the name reaches the terminal as it is."""
     path = os.path.join(tmp_path, name)
     os.mkdir(path)
@@ -261,7 +270,7 @@ def test_the_reproducing_command_can_be_pasted_whatever_the_name(tmp_path, name)
     assert f"sh\n{found}\n```" in fenced
 
 
-def test_a_config_file_is_a_model(capsys, tmp_path):
+def test_a_config_file_is_a_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     for given in (tmp_path, tmp_path / "config.json"):
         assert main(["--report", "json", "--model", str(given)]) == 0
@@ -270,7 +279,7 @@ def test_a_config_file_is_a_model(capsys, tmp_path):
         assert found["model"]["parameters"] == 8_030_261_248
 
 
-def test_interrupt_is_130(tmp_path: Path):
+def test_interrupt_is_130(tmp_path: Path) -> None:
     script = "import kvtui.cli as c\ndef stop(words): raise KeyboardInterrupt\nc.do = stop\nc.run()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,16 +19,16 @@ SHAPE = ["--emb-dim", "4096", "--n-heads", "32", "--n-layers", "32", "--context-
 SHARED = ["--queries-per-kv-head", "4"]
 
 
-def estimate(capsys, *words):
+def estimate(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(["estimate", *words]) == 0
     return capsys.readouterr().out
 
 
-def items(capsys, *words):
+def items(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict[str, Any]]:
     return {item["name"]: item for item in json.loads(estimate(capsys, *words, "--format", "json"))["items"]}
 
 
-def test_gqa_by_either_name_of_its_heads(capsys):
+def test_gqa_by_either_name_of_its_heads(capsys: pytest.CaptureFixture[str]) -> None:
     for sharing in (SHARED, ["--kv-heads", "8"]):
         found = items(capsys, "gqa", *SHAPE, *sharing)
         assert found["MHA"]["bytes"] == 17_179_869_184
@@ -36,7 +38,7 @@ def test_gqa_by_either_name_of_its_heads(capsys):
         assert round(found["MHA"]["gb"], 2) == 17.18
 
 
-def test_mla(capsys):
+def test_mla(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--emb-dim", "2048", "--n-heads", "24", "--n-layers", "48", "--context-length", "8K"]
     found = items(capsys, "mla", *shape, *SHARED, "--latent-dim", "1024")
     assert [item["bytes"] for item in found.values()] == [3_246_391_296, 811_597_824, 805_306_368]
@@ -44,7 +46,7 @@ def test_mla(capsys):
     assert round(found["MLA"]["saved_percent"], 2) == 75.19
 
 
-def test_swa(capsys):
+def test_swa(capsys: pytest.CaptureFixture[str]) -> None:
     found = items(capsys, "swa", *SHAPE, *SHARED, "--sliding-window-size", "1024", "--swa-ratio", "5:1")
     assert [item["bytes"] for item in found.values()] == [
         17_179_869_184,
@@ -54,7 +56,7 @@ def test_swa(capsys):
     ]
 
 
-def test_moe(capsys):
+def test_moe(capsys: pytest.CaptureFixture[str]) -> None:
     found = items(capsys, "moe", "--emb-dim", "7168", "--hidden-dim", "14336", "--match-dense")
     assert {name: item["parameters"] for name, item in found.items()} == {
         "dense FFN": 308_281_344,
@@ -65,18 +67,18 @@ def test_moe(capsys):
     }
 
 
-def test_deltanet_has_the_references_defaults(capsys):
+def test_deltanet_has_the_references_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     found = items(capsys, "deltanet", "--context-length", "131072")
     assert [item["bytes"] for item in found.values()] == [51_539_607_552, 25_165_824, 12_903_776_256]
 
 
 @pytest.mark.parametrize(("dtype", "factor"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("int8", 1)])
-def test_formats_of_elements(capsys, dtype, factor):
+def test_formats_of_elements(capsys: pytest.CaptureFixture[str], dtype: str, factor: int) -> None:
     found = items(capsys, "mha", *SHAPE, "--dtype", dtype, "--batch-size", "3")
     assert found["MHA"]["bytes"] == 3 * 32_768 * 2 * 4096 * 32 * factor
 
 
-def test_text_csv_and_markdown(capsys):
+def test_text_csv_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     text = estimate(capsys, "gqa", *SHAPE, *SHARED)
     assert "4,294,967,296   4.00 GiB" in text
     assert "8, each shared by 4 query heads" in text
@@ -98,7 +100,9 @@ def test_text_csv_and_markdown(capsys):
     ],
     ids=lambda words: words[0],
 )
-def test_every_kind_is_drawn_and_the_curve_passes_through_the_table(capsys, tmp_path, words):
+def test_every_kind_is_drawn_and_the_curve_passes_through_the_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
     shown = estimate(capsys, *words, "--plot")
     assert "┤" in shown
     assert main(["estimate", *words, "--plot", "-o", str(tmp_path / "x.json")]) == 0
@@ -134,7 +138,7 @@ def test_every_kind_is_drawn_and_the_curve_passes_through_the_table(capsys, tmp_
         (["mha", *SHAPE, "--emb-dmi", "4"], "did you mean --emb-dim"),
     ],
 )
-def test_mistakes_are_one_line(capsys, words, said):
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["estimate", *words])
     assert caught.value.code == 2
@@ -145,7 +149,7 @@ def test_mistakes_are_one_line(capsys, words, said):
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", err)
 
 
-def test_an_estimate_loads_nothing_heavy():
+def test_an_estimate_loads_nothing_heavy() -> None:
     code = f"from kvtui.cli import main; import sys; main({['estimate', 'mha', *SHAPE, '--format', 'json']!r})"
     check = "print(sorted({'numpy', 'textual', 'jax', 'plotext'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", f"{code}; {check}"], capture_output=True, text=True, check=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.cli import main
 from kvtui.commands.known import COMMANDS, Line
@@ -66,13 +67,13 @@ def lines(name: str) -> st.SearchStrategy[list[str]]:
 
 
 @given(lines("").filter(lambda words: not words or words[0] not in COMMANDS))
-def test_any_report(tmp_path_factory, words):
+def test_any_report(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
     check(["--report", *words], tmp_path_factory.mktemp("report"))
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"doctor", "plot"}))
 @given(st.data())
-def test_any_command(tmp_path_factory, name, data):
+def test_any_command(tmp_path_factory: pytest.TempPathFactory, name: str, data: DataObject) -> None:
     words = data.draw(lines(name))
     first = {"bench": [data.draw(st.sampled_from(MEASURES))], "reconcile": [LOG]}.get(name, [])
     check([name, *first, *words], tmp_path_factory.mktemp(name))
@@ -94,7 +95,7 @@ def test_any_command(tmp_path_factory, name, data):
     ],
     ids=" ".join,
 )
-def test_any_output(tmp_path, words, output):
+def test_any_output(tmp_path: Path, words: list[str], output: str) -> None:
     command, *rest = words
     code, out, err = said([command, "-o", output, *rest], tmp_path)
     wrong = output not in {"out.txt", "out.svg", "\x1b]0;owned\x07", "\u202eevil"}
@@ -127,7 +128,7 @@ def test_any_output(tmp_path, words, output):
     ],
     ids=" ".join,
 )
-def test_what_never_comes_is_not_waited_for(tmp_path, words):
+def test_what_never_comes_is_not_waited_for(tmp_path: Path, words: list[str]) -> None:
     """FIFOs without a writer, and devices without an end, as every kind of input: one line, at once."""
     config, folder = tmp_path / "config", tmp_path / "folder"
     for path in (config / "profiles", folder):

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ DEBUG = str(LOGS / "vllm-0.14-llama-3.1-8b-h100-debug.log")
 
 
 @pytest.fixture(autouse=True)
-def _folder(monkeypatch, tmp_path):
+def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path / "config"))
 
 
@@ -33,7 +34,7 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return err
 
 
-def test_a_file(capsys):
+def test_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconcile", MTP]) == 0
     out, err = capsys.readouterr()
     assert "300,220 tokens" in out
@@ -41,7 +42,7 @@ def test_a_file(capsys):
     assert err == ""
 
 
-def test_standard_input():
+def test_standard_input() -> None:
     with open(MTP, "rb") as stream:
         done = subprocess.run(
             [sys.executable, "-m", "kvtui", "reconcile", "-", "--format", "json"],
@@ -55,14 +56,14 @@ def test_standard_input():
     assert json.loads(done.stdout)["agrees"] is True
 
 
-def test_options_override_the_log(capsys):
+def test_options_override_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconcile", MTP, "--kv-dtype", "bf16", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["agrees"] is False
     assert found["scenario"]["kv_dtype"] == "bf16"
 
 
-def test_a_profile_from_log_to_plan(capsys):
+def test_a_profile_from_log_to_plan(capsys: pytest.CaptureFixture[str]) -> None:
     """What reconcile saves, a report plans with: the pool of the log, without --kv-pool."""
     assert main(["reconcile", DEBUG, "--gpu", "H100 SXM", "--save-profile", "rig"]) == 0
     assert "rig.toml" in capsys.readouterr().err
@@ -79,7 +80,7 @@ def test_a_profile_from_log_to_plan(capsys):
     assert {"topic": "files", "item": "profiles", "value": "rig"} in json.loads(capsys.readouterr().out)
 
 
-def test_an_output_file(tmp_path, capsys):
+def test_an_output_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "out.csv"
     assert main(["reconcile", MTP, "--format", "csv", "-o", str(target)]) == 0
     assert target.read_text().startswith("id,label,unit,predicted,observed")
@@ -101,16 +102,16 @@ def test_an_output_file(tmp_path, capsys):
         ((), "LOG"),
     ],
 )
-def test_what_is_wrong_is_one_line(capsys, words, expected):
+def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], expected: str) -> None:
     assert expected in failure(capsys, "reconcile", *words)
 
 
-def test_an_empty_log(capsys, tmp_path):
+def test_an_empty_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     empty = tmp_path / "empty.log"
     empty.touch()
     assert "looked for" in failure(capsys, "reconcile", str(empty))
 
 
-def test_nothing_is_saved_when_the_log_is_refused(capsys, tmp_path):
+def test_nothing_is_saved_when_the_log_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     failure(capsys, "reconcile", __file__, "--save-profile", "rig")
     assert not (tmp_path / "config" / "profiles").exists()

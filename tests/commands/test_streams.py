@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -52,26 +53,26 @@ def kvtui(*words: str, redirect: str = "", **environment: str) -> subprocess.Com
     ],
     ids=" ".join,
 )
-def test_a_closed_stdout_is_one_line(words):
+def test_a_closed_stdout_is_one_line(words: list[str]) -> None:
     done = kvtui(*words, redirect=">&-")
     assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", CLOSED)
 
 
-def test_a_closed_stdout_does_not_matter_to_a_file(tmp_path):
+def test_a_closed_stdout_does_not_matter_to_a_file(tmp_path: Path) -> None:
     done = kvtui("--report", "json", "-o", str(tmp_path / "report.json"), redirect=">&-")
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads((tmp_path / "report.json").read_text())["schema"] == 1
 
 
 @pytest.mark.parametrize("words", [["--report", "csv"], ["--version"], ["doctor"], ["reconcile", LOG]], ids=" ".join)
-def test_a_closed_stdin_does_not_matter_to_what_reads_none(words):
+def test_a_closed_stdin_does_not_matter_to_what_reads_none(words: list[str]) -> None:
     done = kvtui(*words, redirect="<&-")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout
 
 
 @pytest.mark.parametrize(("words", "said"), [(["reconcile", "-"], b"looked for"), ([], b"not a terminal")])
-def test_a_closed_stdin_is_an_empty_one(words, said):
+def test_a_closed_stdin_is_an_empty_one(words: list[str], said: bytes) -> None:
     done = kvtui(*words, redirect="<&-")
     assert done.returncode == 2
     assert done.stdout == b""
@@ -79,7 +80,7 @@ def test_a_closed_stdin_is_an_empty_one(words, said):
     assert said in done.stderr
 
 
-def test_narration_never_goes_to_stdout(tmp_path):
+def test_narration_never_goes_to_stdout(tmp_path: Path) -> None:
     done = kvtui("--report", "--model", "Lama", redirect="2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
     figures = ["plot", "--figure", "memory-context", "frontier", "-o", str(tmp_path / "x.json")]
@@ -89,7 +90,7 @@ def test_narration_never_goes_to_stdout(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 @pytest.mark.parametrize("words", [["--version"], ["--report"], ["models", "--format", "json"]], ids=" ".join)
-def test_a_full_disk_is_one_line(words):
+def test_a_full_disk_is_one_line(words: list[str]) -> None:
     done = kvtui(*words, redirect=">/dev/full")
     assert done.returncode == 1
     assert done.stderr.decode() == "kvtui: output: No space left on device\n"
@@ -108,7 +109,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-16"])
-def test_data_is_utf8_and_text_is_what_the_terminal_shows(encoding):
+def test_data_is_utf8_and_text_is_what_the_terminal_shows(encoding: str) -> None:
     def output(*words: str) -> bytes:
         done = kvtui(*words, PYTHONIOENCODING=encoding)
         assert (done.returncode, done.stderr) == (0, b"")
@@ -123,14 +124,14 @@ def test_data_is_utf8_and_text_is_what_the_terminal_shows(encoding):
     assert output("--help").decode(encoding).startswith("usage: kvtui")
 
 
-def test_the_same_bytes_go_to_a_pipe_and_to_a_file(tmp_path):
+def test_the_same_bytes_go_to_a_pipe_and_to_a_file(tmp_path: Path) -> None:
     for form in ("json", "csv", "markdown", "html"):
         path = tmp_path / form
         assert kvtui("--report", form, "-o", str(path)).returncode == 0
         assert kvtui("--report", form, PYTHONIOENCODING="latin-1").stdout == path.read_bytes()
 
 
-def test_process_substitutions_are_written_and_read(tmp_path):
+def test_process_substitutions_are_written_and_read(tmp_path: Path) -> None:
     script = '"$1" -m kvtui --report csv -o >(cat >"$3/out") && "$1" -m kvtui reconcile <(cat "$2") --format json; wait'
     command = ["bash", "-c", script, "bash", sys.executable, LOG, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)

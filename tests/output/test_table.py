@@ -26,7 +26,7 @@ ROWS = (
 )
 
 
-def test_text_is_aligned_by_display_width():
+def test_text_is_aligned_by_display_width() -> None:
     assert render(COLUMNS[:3], ROWS[:2], "text", 80) == (
         "name       kind         size\nalpha      x     1,234,567 B\nbeta 模型  –             5 B\n"
     )
@@ -42,13 +42,13 @@ def test_text_is_aligned_by_display_width():
         (5, ["name"]),
     ],
 )
-def test_the_least_important_columns_go_first(width, heads):
+def test_the_least_important_columns_go_first(width: int, heads: list[str]) -> None:
     assert render(COLUMNS, ROWS, "text", width).splitlines()[0].split() == heads
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 300])
 @pytest.mark.parametrize("kind", ["models", "devices"])
-def test_catalogues_never_wrap(kind, width):
+def test_catalogues_never_wrap(kind: str, width: int) -> None:
     columns, rows = listing(kind, None)
     for ascii_only in (False, True):
         lines = render(columns, rows, "text", width, ascii_only=ascii_only).splitlines()
@@ -60,7 +60,7 @@ def test_catalogues_never_wrap(kind, width):
     ]
 
 
-def test_nothing_in_a_cell_is_interpreted(monkeypatch):
+def test_nothing_in_a_cell_is_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     text = render(COLUMNS, ROWS, "text", 80)
     assert "[red]|<b>\N{REPLACEMENT CHARACTER}[31m" in text
@@ -70,7 +70,7 @@ def test_nothing_in_a_cell_is_interpreted(monkeypatch):
     assert "[red]|<b>" in colored
 
 
-def test_json_and_csv_hold_values():
+def test_json_and_csv_hold_values() -> None:
     found = json.loads(render(COLUMNS, ROWS, "json"))
     assert found[0] == {"name": "alpha", "kind_code": "x", "size_bytes": 1234567, "note": "first of all"}
     assert found[1]["note"] is None
@@ -80,13 +80,13 @@ def test_json_and_csv_hold_values():
     assert rows[2]["kind_code"] == "'=1+1"
 
 
-def test_markdown_escapes_and_aligns():
+def test_markdown_escapes_and_aligns() -> None:
     lines = render(COLUMNS, ROWS, "markdown").splitlines()
     assert lines[1] == "| --- | --- | ---: | --- |"
     assert lines[4].startswith("| \\[red\\]\\|\\<b\\>")
     assert len(lines) == 5
 
 
-def test_an_unknown_format_is_named():
+def test_an_unknown_format_is_named() -> None:
     with pytest.raises(UnknownName, match="yaml"):
         render(COLUMNS, ROWS, "yaml")

@@ -45,6 +45,7 @@ CURVES = Figure(
     ),
     ("32 layers, head dimension 128, bf16.",),
 )
+POSITIONS, STEPS = np.linspace(0, 8192, 33), np.arange(33.0)
 BAND = Figure(
     "band",
     "Decode latency by position",
@@ -54,12 +55,9 @@ BAND = Figure(
             "",
             Axis("position", "tokens", ticks="tokens"),
             Axis("step", "ms"),
-            tuple(
-                Line(name, np.linspace(0, 8192, 33), base + slope * np.arange(33.0), low, high, dash, points)
-                for name, base, slope, low, high, dash, points in (
-                    ("MHA", 4.0, 0.2, 3.5 + 0.19 * np.arange(33.0), 4.6 + 0.23 * np.arange(33.0), "solid", False),
-                    ("MLA", 3.0, 0.05, 2.8 + 0.05 * np.arange(33.0), 3.3 + 0.05 * np.arange(33.0), "dashed", True),
-                )
+            (
+                Line("MHA", POSITIONS, 4.0 + 0.2 * STEPS, 3.5 + 0.19 * STEPS, 4.6 + 0.23 * STEPS, "solid"),
+                Line("MLA", POSITIONS, 3.0 + 0.05 * STEPS, 2.8 + 0.05 * STEPS, 3.3 + 0.05 * STEPS, "dashed", True),
             ),
         ),
     ),

@@ -6,6 +6,7 @@ import sys
 import threading
 from itertools import pairwise
 from math import floor, log2
+from typing import Any
 
 import pytest
 from rich.color import ColorSystem
@@ -21,19 +22,19 @@ SIZES = [(80, 24), (120, 36), (160, 45)]
 TINY = [(1, 1), (5, 3), (23, 9), (24, 8), (24, 9), (30, 12), (300, 90)]
 
 
-def by_id(figure):
+def by_id(figure: Figure) -> str:
     """A figure's name in test ids."""
     return figure.id
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("figure", FLAT, ids=by_id)
-def test_all_labels_are_whole_and_apart(figure, size):
+def test_all_labels_are_whole_and_apart(figure: Figure, size: tuple[int, int]) -> None:
     picture = draw(figure, *size)
     text = picture.cells.text().split("\n")
     assert [len(line) for line in text] == [size[0]] * size[1]
     for frame in picture.frames:
-        rows: dict[int, list] = {}
+        rows: dict[int, list[Any]] = {}
         for label in frame.labels:
             assert text[label.y][label.x : label.right] == label.text
             rows.setdefault(label.y, []).append(label)
@@ -52,7 +53,7 @@ def test_all_labels_are_whole_and_apart(figure, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("figure", FLAT, ids=by_id)
-def test_legends_name_every_series_above_the_data(figure, size):
+def test_legends_name_every_series_above_the_data(figure: Figure, size: tuple[int, int]) -> None:
     picture = draw(figure, *size)
     lines = picture.cells.text().split("\n")
     for frame in picture.frames:
@@ -67,7 +68,7 @@ def test_legends_name_every_series_above_the_data(figure, size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_logarithmic_ticks_and_data_stand_at_the_logarithm(size):
+def test_logarithmic_ticks_and_data_stand_at_the_logarithm(size: tuple[int, int]) -> None:
     picture = draw(CURVES, *size, painter="plotext")
     frame = picture.frames[0]
     plot, x, y = frame.plot, frame.place.x, frame.place.y
@@ -77,14 +78,14 @@ def test_logarithmic_ticks_and_data_stand_at_the_logarithm(size):
         assert lower[text] == plot.x + floor(share * plot.width)
     looks = styles(CURVES)
     for name, heads in HEADS.items():
-        for tokens, held in ((2048.0, kv_bytes(heads)[3]), (65536.0, kv_bytes(heads)[8])):
-            column = frame.column(float(x.unit(floats([tokens]))[0]))
+        for place, held in ((2048.0, kv_bytes(heads)[3]), (65536.0, kv_bytes(heads)[8])):
+            column = frame.column(float(x.unit(floats([place]))[0]))
             share = (log2(held) - log2(y.low)) / (log2(y.high) - log2(y.low))
             row = plot.y + plot.height - 1 - floor(share * plot.height)
             assert looks[name].ink in picture.cells.ink[row - 1 : row + 2, column]
 
 
-def test_rules_stand_at_their_value_and_are_named():
+def test_rules_stand_at_their_value_and_are_named() -> None:
     picture = draw(CURVES, 120, 36)
     frame = picture.frames[0]
     lines = picture.cells.text().split("\n")
@@ -96,20 +97,20 @@ def test_rules_stand_at_their_value_and_are_named():
     assert "32K" in lines[frame.plot.y - 1]
 
 
-def test_a_rule_out_of_range_is_said():
+def test_a_rule_out_of_range_is_said() -> None:
     panel = Panel(
         "", Axis("x"), Axis("y"), (Line("a", floats([1, 2]), floats([1, 2])),), rules=(Rule("y", 1e9, "80 GB"),)
     )
     assert "80 GB lies outside the range" in render_text(Figure("f", "f", "", (panel,)), 80)
 
 
-def test_values_without_a_place_on_a_logarithmic_axis_are_said():
+def test_values_without_a_place_on_a_logarithmic_axis_are_said() -> None:
     figure = line_figure(Line("a", floats([1, 2, 3]), floats([0, -1, 5])), y=Axis("speed", "", "log10"))
     assert "speed: 2 values are not above 0" in render_text(figure, 80)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_panels_stand_apart_or_one_at_a_time(size):
+def test_panels_stand_apart_or_one_at_a_time(size: tuple[int, int]) -> None:
     picture = draw(MANY, *size)
     alone = len(picture.shown) < len(MANY.panels)
     assert alone == (size == (80, 24))
@@ -124,20 +125,20 @@ def test_panels_stand_apart_or_one_at_a_time(size):
     assert {len(draw(MANY, *size).shown) for size in SIZES} == {1, 3}
 
 
-def test_any_panel_can_be_chosen():
+def test_any_panel_can_be_chosen() -> None:
     assert draw(MANY, 80, 24, panel=2).shown == (2,)
     assert "decode (tok/s)" in draw(MANY, 80, 24, panel=2).cells.text()
     assert draw(MANY, 160, 45, panel=99).shown == (2,)
 
 
-def test_a_common_legend_stands_once():
+def test_a_common_legend_stands_once() -> None:
     panel = CURVES.panels[0]
     twice = Figure("two", "Two", "", (panel, panel))
     assert render_text(twice, 160, 40).count("GQA 4×") == 1
     assert render_text(MANY, 160, 45).count("MLA") == 3
 
 
-def test_long_names_lay_bars_on_their_side_and_stay_whole():
+def test_long_names_lay_bars_on_their_side_and_stay_whole() -> None:
     text = render_text(LONG_BARS, 80, 24)
     for name, size in zip(LONG_BARS.panels[0].categories, ("128", "68.625", "96", "256", "36", "12"), strict=True):
         line = next(line for line in text.split("\n") if name in line)
@@ -146,7 +147,7 @@ def test_long_names_lay_bars_on_their_side_and_stay_whole():
     assert draw(BARS, 80, 24).frames[0].place.horizontal is False
 
 
-def test_without_a_height_everything_has_room():
+def test_without_a_height_everything_has_room() -> None:
     text = render_text(HOSTILE["many bars"], 100)
     for i in range(200):
         assert f"category {i} " in text.replace("┤", " ")
@@ -155,14 +156,14 @@ def test_without_a_height_everything_has_room():
     assert "of 200 categories have room" in short
 
 
-def test_a_long_legend_says_how_much_it_leaves_out():
+def test_a_long_legend_says_how_much_it_leaves_out() -> None:
     text = render_text(HOSTILE["forty"], 80, 24)
     left_out = int(text.split("more")[0].rpartition("+")[2])
     assert sum(f" series {i} " in text.replace("\n", " ") for i in range(40)) == 40 - left_out
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
-def test_hostile_figures_are_drawn_at_any_size(name):
+def test_hostile_figures_are_drawn_at_any_size(name: str) -> None:
     for size in [(80, 24)] if "million" in name else [*TINY, (80, 24)]:
         picture = draw(HOSTILE[name], *size)
         assert picture.cells.glyph.shape == (size[1], size[0])
@@ -172,18 +173,18 @@ def test_hostile_figures_are_drawn_at_any_size(name):
 
 
 @pytest.mark.parametrize("name", ["empty", "all missing", "no marks", "log of nothing", "no tile", "holes"])
-def test_a_figure_without_values_says_so(name):
+def test_a_figure_without_values_says_so(name: str) -> None:
     assert "no values to show" in render_text(HOSTILE[name], 80)
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=by_id)
-def test_gallery_at_any_size(figure):
+def test_gallery_at_any_size(figure: Figure) -> None:
     for size in TINY:
         assert draw(figure, *size).cells.glyph.shape == (size[1], size[0])
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=by_id)
-def test_plain_text_has_no_escape_codes_and_ascii_nothing_else(figure):
+def test_plain_text_has_no_escape_codes_and_ascii_nothing_else(figure: Figure) -> None:
     plain = render_text(figure, 100)
     assert "\x1b" not in plain
     ascii_text = render_text(figure, 100, ascii_only=True)
@@ -196,17 +197,17 @@ def test_plain_text_has_no_escape_codes_and_ascii_nothing_else(figure):
     assert "38;2;" not in sixteen
 
 
-def test_series_differ_without_colour():
+def test_series_differ_without_colour() -> None:
     text = render_text(CURVES, 100, 30)
     for name in HEADS:
         assert text.count(styles(CURVES)[name].point) >= 4
 
 
-def test_threads_may_draw_at_the_same_time():
+def test_threads_may_draw_at_the_same_time() -> None:
     expected = {figure.id: render_text(figure, 90, 30) for figure in FLAT[:6]}
     found: dict[str, set[str]] = {name: set() for name in expected}
 
-    def draw_all():
+    def draw_all() -> None:
         for figure in FLAT[:6]:
             found[figure.id].add(render_text(figure, 90, 30))
 
@@ -218,7 +219,7 @@ def test_threads_may_draw_at_the_same_time():
     assert found == {name: {text} for name, text in expected.items()}
 
 
-def test_a_million_points_reach_every_extreme():
+def test_a_million_points_reach_every_extreme() -> None:
     picture = draw(HOSTILE["a million"], 80, 24)
     frame = picture.frames[0]
     glyph = picture.cells.glyph[frame.plot.y : frame.plot.y + frame.plot.height, frame.plot.x : frame.plot.right]
@@ -226,7 +227,7 @@ def test_a_million_points_reach_every_extreme():
     assert (filled >= frame.plot.height - 3).all()
 
 
-def test_without_plotext_our_own_painter_draws(monkeypatch):
+def test_without_plotext_our_own_painter_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = draw(CURVES, 80, 24, painter="cells").cells.text()
     monkeypatch.setitem(sys.modules, "plotext", None)
     monkeypatch.delitem(sys.modules, "kvtui.plots.plotext", raising=False)

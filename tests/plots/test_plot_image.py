@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from kvtui.cli import main
 from kvtui.commands.plot import NO_BACKEND
 from kvtui.engine.basis.errors import UnknownName
+from kvtui.figures.figure import Figure
 from kvtui.figures.json import to_json
 from kvtui.plots import image
 from kvtui.plots.style import styles
 from tests.plots.gallery import CURVES, GALLERY, HOSTILE, MANY, SURFACE
 
 
-def texts(svg):
+def texts(svg: bytes) -> str:
     """All texts of an SVG, as one string."""
     return "\n".join(
         "".join(node.itertext()) for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")
@@ -25,7 +27,7 @@ def texts(svg):
 
 
 @pytest.mark.parametrize("figure", GALLERY, ids=lambda figure: figure.id)
-def test_svg_has_titles_units_series_and_notes_as_text(figure):
+def test_svg_has_titles_units_series_and_notes_as_text(figure: Figure) -> None:
     svg = image.render(figure, "svg")
     written = texts(svg)
     for panel in figure.panels:
@@ -43,13 +45,13 @@ def test_svg_has_titles_units_series_and_notes_as_text(figure):
         assert note in written
 
 
-def test_ticks_are_those_of_the_terminal():
+def test_ticks_are_those_of_the_terminal() -> None:
     written = texts(image.render(CURVES, "svg")).split("\n")
     for label in ("256", "1K", "128K", "64 GiB", "4 GiB", "256 MiB"):
         assert label in written
 
 
-def test_png_grows_with_the_panels_and_pdf_is_whole():
+def test_png_grows_with_the_panels_and_pdf_is_whole() -> None:
     sizes = {}
     for figure in (CURVES, MANY):
         png = image.render(figure, "png", look="dark")
@@ -62,16 +64,18 @@ def test_png_grows_with_the_panels_and_pdf_is_whole():
 
 
 @pytest.mark.parametrize("name", sorted(set(HOSTILE) - {"a million gaps", "many bars"}))
-def test_hostile_figures_become_pictures(name):
+def test_hostile_figures_become_pictures(name: str) -> None:
     assert image.render(HOSTILE[name], "svg").startswith(b"<?xml")
 
 
-def test_another_format_is_refused():
+def test_another_format_is_refused() -> None:
     with pytest.raises(UnknownName, match="png"):
         image.render(CURVES, "pngg")
 
 
-def test_without_matplotlib_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+def test_without_matplotlib_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "curves.json"
     source.write_text(to_json(CURVES))
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.figures.figure import floats
+from kvtui.figures.figure import Dash, floats
+from kvtui.figures.polyline import thin
 from kvtui.plots.density import histogram, kernel_density
-from kvtui.plots.shapes import bar_places, clip, dashed, joined, radii, thin
+from kvtui.plots.shapes import bar_places, clip, dashed, joined, radii
 
 near = st.floats(-3, 3)
 
 
 @given(near, near, near, near)
-def test_a_cut_piece_is_what_of_the_piece_lies_inside(u0, v0, u1, v1):
+def test_a_cut_piece_is_what_of_the_piece_lies_inside(u0: float, v0: float, u1: float, v1: float) -> None:
     cut = clip(np.array([[u0, v0, u1, v1]]))
     shares = np.linspace(0, 1, 2001)
     u, v = u0 + shares * (u1 - u0), v0 + shares * (v1 - v0)
@@ -31,7 +32,7 @@ def test_a_cut_piece_is_what_of_the_piece_lies_inside(u0, v0, u1, v1):
     assert ((cut >= 0) & (cut <= 1)).all()
 
 
-def test_gaps_interrupt_a_line_and_lone_points_stay():
+def test_gaps_interrupt_a_line_and_lone_points_stay() -> None:
     nan = np.nan
     pieces = joined(floats([0, 0.1, nan, 0.3, nan, 0.5, 0.6]), floats([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
     assert pieces[:2].tolist() == [[0, 0, 0.1, 0.1], [0.5, 0.5, 0.6, 0.6]]
@@ -39,7 +40,7 @@ def test_gaps_interrupt_a_line_and_lone_points_stay():
 
 
 @pytest.mark.parametrize(("dash", "share"), [("solid", 1.0), ("dashed", 7 / 12), ("dotted", 0.3)])
-def test_a_dash_draws_its_share_of_the_line(dash, share):
+def test_a_dash_draws_its_share_of_the_line(dash: Dash, share: float) -> None:
     line = joined(np.linspace(0, 1, 50), np.linspace(0, 0.5, 50))
     drawn = dashed(line, dash, 400, 100)
     lengths = np.hypot((drawn[:, 2] - drawn[:, 0]) * 800, (drawn[:, 3] - drawn[:, 1]) * 400)
@@ -48,7 +49,7 @@ def test_a_dash_draws_its_share_of_the_line(dash, share):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 0.01, 0.6]), st.booleans(), st.integers(1, 8))
-def test_a_thinned_line_shows_the_same_columns(seed, missing, rising, columns):
+def test_a_thinned_line_shows_the_same_columns(seed: int, missing: float, rising: bool, columns: int) -> None:
     rng = np.random.default_rng(seed)
     v = np.where(rng.random(2000) < missing, np.nan, rng.random(2000))
     u = np.linspace(0, 1, v.size, endpoint=False)
@@ -63,7 +64,7 @@ def test_a_thinned_line_shows_the_same_columns(seed, missing, rising, columns):
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(5, 300))
-def test_bars_are_equally_thick_and_never_overlap(categories, series, length):
+def test_bars_are_equally_thick_and_never_overlap(categories: int, series: int, length: int) -> None:
     taken = np.zeros(length, dtype=int)
     sizes = set()
     for number in range(series):
@@ -80,7 +81,7 @@ def test_bars_are_equally_thick_and_never_overlap(categories, series, length):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.integers(1, 50))
-def test_a_histogram_encloses_one(samples, bins):
+def test_a_histogram_encloses_one(samples: list[float], bins: int) -> None:
     edges, density = histogram(floats(samples), bins)
     assert (density * np.diff(edges)).sum() == pytest.approx(1)
     assert edges[0] <= min(samples)
@@ -88,7 +89,7 @@ def test_a_histogram_encloses_one(samples, bins):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-50, 50), st.floats(0.01, 100))
-def test_a_kernel_density_encloses_one(seed, middle, spread):
+def test_a_kernel_density_encloses_one(seed: int, middle: float, spread: float) -> None:
     samples = np.random.default_rng(seed).normal(middle, spread, 200)
     at, density = kernel_density(samples)
     assert np.trapezoid(density, at) == pytest.approx(1, abs=0.005)
@@ -99,12 +100,12 @@ def test_a_kernel_density_encloses_one(seed, middle, spread):
     assert density[128] == pytest.approx(exact, rel=0.01)
 
 
-def test_samples_without_spread_have_no_smooth_density():
+def test_samples_without_spread_have_no_smooth_density() -> None:
     assert kernel_density(np.full(9, 3.0))[0].size == 0
     assert kernel_density(floats([None]))[0].size == 0
     assert histogram(floats([None]), 5)[0].size == 0
 
 
-def test_areas_are_in_proportion_to_sizes():
+def test_areas_are_in_proportion_to_sizes() -> None:
     found = radii(floats([1, 4, 16, 0, -3, None]))
     assert (found**2 / found[0] ** 2).tolist() == pytest.approx([1, 4, 16, 0, 0, 0])

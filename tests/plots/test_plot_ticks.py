@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from math import log2, log10
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.basis.units import parse_bytes, parse_tokens
-from kvtui.figures.figure import Axis, Rule, floats
+from kvtui.figures.figure import Axis, Rule, Scale, Ticks, floats
 from kvtui.plots.ticks import AxisSpan, position, short_text, span, ticks, value_text
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -20,7 +21,9 @@ kinds = st.sampled_from(["number", "tokens", "bytes"])
 
 
 @given(st.lists(st.floats(), max_size=6), scales, kinds, st.booleans(), st.booleans(), st.integers(1, 30))
-def test_any_values_make_an_axis_with_ticks_inside(values, scale, kind, zero, pad, most):
+def test_any_values_make_an_axis_with_ticks_inside(
+    values: list[float], scale: Scale, kind: Ticks, zero: bool, pad: bool, most: int
+) -> None:
     axis = Axis("x", "", scale, kind)
     found = span(axis, [floats(values)], zero=zero, pad=pad)
     assert found.low < found.high
@@ -36,7 +39,7 @@ def test_any_values_make_an_axis_with_ticks_inside(values, scale, kind, zero, pa
 
 
 @given(st.lists(st.floats(1e-3, 1e9), min_size=2, max_size=8, unique=True), scales)
-def test_every_value_lies_on_the_axis_in_order(values, scale):
+def test_every_value_lies_on_the_axis_in_order(values: list[float], scale: Scale) -> None:
     ordered = floats(sorted(values))
     units = span(Axis("x", "", scale), [ordered]).unit(ordered)
     assert units[0] == pytest.approx(0, abs=1e-9)
@@ -45,12 +48,12 @@ def test_every_value_lies_on_the_axis_in_order(values, scale):
 
 
 @given(st.floats(0, 1), scales)
-def test_a_value_is_found_again_from_its_place(unit, scale):
+def test_a_value_is_found_again_from_its_place(unit: float, scale: Scale) -> None:
     axis = AxisSpan(Axis("x", "", scale), 3.0, 3e6)
     assert axis.unit(np.array([axis.value(unit)]))[0] == pytest.approx(unit, abs=1e-9)
 
 
-def test_places_are_those_of_the_scale():
+def test_places_are_those_of_the_scale() -> None:
     assert AxisSpan(Axis("x"), 10, 30).unit(floats([10, 15, 30])).tolist() == [0, 0.25, 1]
     assert AxisSpan(Axis("x", "", "log2"), 2, 32).unit(floats([2, 4, 32])).tolist() == [0, 0.25, 1]
     assert AxisSpan(Axis("x", "", "log10"), 1, 1e4).unit(floats([10, 1e4])).tolist() == pytest.approx([0.25, 1])
@@ -72,13 +75,19 @@ def test_places_are_those_of_the_scale():
         (Axis("x", "", "log10"), 0.002, 0.5, 9, ["0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
     ],
 )
-def test_ticks_are_round_and_carry_their_unit(axis, low, high, most, labels):
+def test_ticks_are_round_and_carry_their_unit(
+    axis: Axis, low: float, high: float, most: int, labels: list[str]
+) -> None:
     assert [tick.label for tick in ticks(AxisSpan(axis, float(low), float(high)), most)] == labels
 
 
 @given(st.integers(1, 2**40), st.integers(1, 20))
-def test_byte_and_token_ticks_say_exactly_their_value(high, most):
-    for kind, parse in (("bytes", lambda text: parse_bytes(text, "x")), ("tokens", lambda text: parse_tokens(text))):
+def test_byte_and_token_ticks_say_exactly_their_value(high: int, most: int) -> None:
+    readers: tuple[tuple[Ticks, Callable[[str], int]], ...] = (
+        ("bytes", lambda text: parse_bytes(text, "x")),
+        ("tokens", parse_tokens),
+    )
+    for kind, parse in readers:
         for tick in ticks(AxisSpan(Axis("x", ticks=kind), 0.0, float(high)), most):
             if tick.value > 0:
                 written = parse(tick.label.replace(",", "").replace(" ", ""))
@@ -86,9 +95,10 @@ def test_byte_and_token_ticks_say_exactly_their_value(high, most):
 
 
 @given(st.floats(1e-6, 1e6), st.floats(1.5, 1e6), st.integers(4, 12))
-def test_logarithmic_ticks_are_powers_or_round(low, factor, most):
+def test_logarithmic_ticks_are_powers_or_round(low: float, factor: float, most: int) -> None:
     high = low * factor
-    for scale, base in (("log2", log2), ("log10", log10)):
+    scales: tuple[tuple[Scale, Callable[[float], float]], ...] = (("log2", log2), ("log10", log10))
+    for scale, base in scales:
         shown = ticks(AxisSpan(Axis("x", "", scale), low, high), most)
         if base(high) - base(low) > 3:
             assert len(shown) >= 2
@@ -97,7 +107,7 @@ def test_logarithmic_ticks_are_powers_or_round(low, factor, most):
             assert powers if scale == "log2" else mantissas <= {1, 2, 5, 10}
 
 
-def test_a_near_rule_is_taken_in_and_a_far_one_is_not():
+def test_a_near_rule_is_taken_in_and_a_far_one_is_not() -> None:
     values = [floats([10, 20])]
     near = span(Axis("y"), values, rules=[Rule("y", 25, "near")])
     assert near.high >= 25
@@ -106,7 +116,7 @@ def test_a_near_rule_is_taken_in_and_a_far_one_is_not():
     assert (fixed.low, fixed.high) == (0, 12)
 
 
-def test_values_are_written_with_their_units():
+def test_values_are_written_with_their_units() -> None:
     assert value_text(Axis("t", "ms"), 0.25) == "0.25 ms"
     assert value_text(Axis("t", "tok/s"), 12345) == "12,345 tok/s"
     assert value_text(Axis("c", "tokens", ticks="tokens"), 131072) == "128K tokens"
@@ -117,7 +127,7 @@ def test_values_are_written_with_their_units():
 
 
 @given(numbers, numbers.filter(lambda v: v != 0))
-def test_any_value_can_be_written(value, other):
+def test_any_value_can_be_written(value: float, other: float) -> None:
     for kind in ("number", "bytes", "tokens"):
         for scale in ("linear", "log10"):
             axis = Axis("x", "u", scale, kind)

@@ -20,7 +20,11 @@ corner = st.tuples(quarters, quarters, eighths)
 triangle = st.tuples(corner, corner, corner)
 
 
-def weights_of(three, column: int, row: int) -> tuple[Fraction, ...] | None:
+def weights_of(
+    three: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]],
+    column: int,
+    row: int,
+) -> tuple[Fraction, ...] | None:
     """Barycentric coordinates of a pixel's centre; None outside or where there is no area."""
     (x0, y0, _), (x1, y1, _), (x2, y2, _) = (tuple(map(Fraction, one)) for one in three)
     x, y = Fraction(2 * column + 1, 2), Fraction(2 * row + 1, 2)
@@ -34,7 +38,9 @@ def weights_of(three, column: int, row: int) -> tuple[Fraction, ...] | None:
 
 
 @given(st.lists(triangle, min_size=1, max_size=7))
-def test_every_pixel_shows_its_nearest_triangle(found):
+def test_every_pixel_shows_its_nearest_triangle(
+    found: list[tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]],
+) -> None:
     image = Image(WIDTH, HEIGHT)
     corners = np.array(found)
     image.draw(corners, np.arange(len(found)), corners[..., 0], np.ones((len(found), 3)))
@@ -56,13 +62,15 @@ def test_every_pixel_shows_its_nearest_triangle(found):
 
 
 @given(st.lists(triangle, min_size=1, max_size=7))
-def test_hits_are_in_the_picture_and_their_weights_add_up(found):
+def test_hits_are_in_the_picture_and_their_weights_add_up(
+    found: list[tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]],
+) -> None:
     hits = triangles(np.array(found), WIDTH, HEIGHT)
     assert ((hits.pixel >= 0) & (hits.pixel < WIDTH * HEIGHT)).all()
     assert np.allclose(hits.weights.sum(axis=1), 1)
 
 
-def test_what_has_no_area_or_no_place_is_not_drawn():
+def test_what_has_no_area_or_no_place_is_not_drawn() -> None:
     nan = np.nan
     flat = [[1, 1, 1], [5, 5, 1], [3, 3, 1]]
     point = [[2, 2, 1]] * 3
@@ -77,7 +85,9 @@ def test_what_has_no_area_or_no_place_is_not_drawn():
 
 
 @given(corner, corner)
-def test_lines_have_no_gaps_and_reach_their_ends(first, second):
+def test_lines_have_no_gaps_and_reach_their_ends(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> None:
     hits = lines(np.array([[first, second]]), WIDTH, HEIGHT)
     places = np.stack((hits.pixel % WIDTH, hits.pixel // WIDTH), axis=1)
     for end in (first, second):
@@ -88,7 +98,9 @@ def test_lines_have_no_gaps_and_reach_their_ends(first, second):
 
 
 @given(st.tuples(quarters, quarters), st.tuples(quarters, quarters), st.tuples(quarters, quarters), eighths)
-def test_a_polygon_is_its_two_triangles(start, across, along, near):
+def test_a_polygon_is_its_two_triangles(
+    start: tuple[float, float], across: tuple[float, float], along: tuple[float, float], near: float
+) -> None:
     a, u, v = (np.array(found) for found in (start, across, along))
     flat = [a, a + u, a + u + v, a + v]
     rising = [near, near + 1, near + 3, near + 2]
@@ -100,7 +112,7 @@ def test_a_polygon_is_its_two_triangles(start, across, along, near):
 
 
 @given(st.integers(-35, 35), st.integers(-17, 17), st.integers(0, 10**6))
-def test_values_are_those_of_the_point_that_a_pixel_shows(around, above, seed):
+def test_values_are_those_of_the_point_that_a_pixel_shows(around: int, above: int, seed: int) -> None:
     seen = projection(Camera(around * 5.0, above * 5.0), 0, 0, 40, 30)
     points = np.random.default_rng(seed).uniform(0, 1, (6, 3, 3))
     image = Image(40, 30)
@@ -112,7 +124,7 @@ def test_values_are_those_of_the_point_that_a_pixel_shows(around, above, seed):
     assert np.allclose(image.light[shown], back[:, 0], atol=1e-5)
 
 
-def test_only_what_lies_inside_is_drawn():
+def test_only_what_lies_inside_is_drawn() -> None:
     corners = np.array([[[0, 0, 1], [12, 0, 1], [0, 12, 1]]], dtype=float)
     rises = np.array([[[0.0], [2.0], [0.0]]])
     image = Image(12, 12)
@@ -122,7 +134,7 @@ def test_only_what_lies_inside_is_drawn():
     assert columns.max() == 5
 
 
-def test_lines_of_equal_value_run_where_the_value_passes():
+def test_lines_of_equal_value_run_where_the_value_passes() -> None:
     image = Image(6, 2)
     image.owner[:] = [0, 0, 0, 0, 1, 1] * 2
     image.value[:] = [0.1, 0.2, 0.6, 0.7, 0.1, 0.1] * 2

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import ASCII, SHADED, SHADED_RAMP, SHADES, VEILED, Ink, hex_color
 from kvtui.engine.basis.units import GB, GIB
-from kvtui.figures.figure import Axis, Cloud, Figure, Floats, HeatMap, Panel, Rule, Surface, floats
+from kvtui.figures.figure import Axis, AxisName, Cloud, Figure, Floats, HeatMap, Panel, Rule, Surface, floats
 from kvtui.plots.camera import Camera
 from kvtui.plots.cursor import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.panes import axis_ticks
@@ -48,7 +50,7 @@ def kv_panel(*rules: Rule, z: Axis = KV) -> Panel:
     return Panel("KV cache", CONTEXT, BATCH, marks, z, rules)
 
 
-def sheet(z: Floats, *, axes: tuple[Axis, Axis, Axis] = PLAIN, rules: tuple[Rule, ...] = (), **more: object) -> Panel:
+def sheet(z: Floats, *, axes: tuple[Axis, Axis, Axis] = PLAIN, rules: tuple[Rule, ...] = (), **more: Any) -> Panel:
     """One surface over 0, 1, 2 … of x and y."""
     rows, columns = z.shape
     mark = Surface("sheet", np.arange(columns, dtype=float), np.arange(rows, dtype=float), z, **more)
@@ -85,7 +87,8 @@ def wild_panels(draw: st.DrawFn) -> Panel:
         else:
             x, y, z, size = (floats(draw(st.lists(values, min_size=rows, max_size=rows))) for _ in range(4))
             marks.append(Cloud(f"c{number}", x, y, z, draw(st.sampled_from((None, size)))))
-    names = draw(st.lists(st.tuples(st.sampled_from("xyz"), values), max_size=3))
+    over: list[AxisName] = ["x", "y", "z"]
+    names = draw(st.lists(st.tuples(st.sampled_from(over), values), max_size=3))
     rules = tuple(Rule(name, value, f"rule {value}") for name, value in names)
     return Panel("wild", axes[0], axes[1], tuple(marks), axes[2], rules)
 
@@ -136,13 +139,13 @@ y: y           x
         (cloud((0, 0, 0), (10, 10, 10), (5, 5, 5)), HOME.along("y"), POINTS_FROM_THE_SIDE),
     ],
 )
-def test_small_scenes(panel, camera, expected):
+def test_small_scenes(panel: Panel, camera: Camera, expected: str) -> None:
     cells = render(panel, 30, 10, camera, shaded=True)
     assert [row.rstrip() for row in rows_of(cells)] == expected.strip("\n").split("\n")
 
 
 @given(wild_panels(), sizes, st.builds(Camera, st.floats(-400, 400), st.floats(-100, 100), st.floats(0.1, 9)))
-def test_anything_is_drawn_at_any_size(panel, size, camera):
+def test_anything_is_drawn_at_any_size(panel: Panel, size: tuple[int, int], camera: Camera) -> None:
     width, height = size
     cursor = middle(panel)
     for shaded in (False, True):
@@ -159,14 +162,14 @@ def test_anything_is_drawn_at_any_size(panel, size, camera):
 
 @pytest.mark.parametrize("width", [*range(1, 40, 3), 57, 63, 64, 65])
 @pytest.mark.parametrize("height", [1, 2, 5, 8, 9, 12, 23])
-def test_small_pictures_are_drawn(width, height):
+def test_small_pictures_are_drawn(width: int, height: int) -> None:
     for panel in (kv_panel(Rule("z", GIB, "1 GiB")), sheet(np.arange(12.0).reshape(3, 4))):
         assert render(panel, width, height, HOME).glyph.shape == (height, width)
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 36), (200, 60)])
 @pytest.mark.parametrize("shaded", [False, True])
-def test_axes_have_titles_and_whole_ticks_with_units(width, height, shaded):
+def test_axes_have_titles_and_whole_ticks_with_units(width: int, height: int, shaded: bool) -> None:
     panel = kv_panel(Rule("z", 80 * GB, "80 GB"))
     scene = scene_of(panel, width, height, HOME, shaded)
     text = render(panel, width, height, HOME, shaded=shaded).text()
@@ -181,13 +184,13 @@ def test_axes_have_titles_and_whole_ticks_with_units(width, height, shaded):
 
 
 @given(turns)
-def test_titles_are_shown_from_all_sides(camera):
+def test_titles_are_shown_from_all_sides(camera: Camera) -> None:
     text = render(kv_panel(Rule("z", 80 * GB, "80 GB")), 100, 30, camera).text()
     for found in ("context (tokens)", "sequences", "KV cache", "80 GB"):
         assert found in text
 
 
-def test_ticks_of_a_logarithmic_axis_stand_evenly():
+def test_ticks_of_a_logarithmic_axis_stand_evenly() -> None:
     rows = rows_of(render(kv_panel(), 120, 36, HOME.along("y")))
     labels = next(row for row in rows if " 4K " in row)
     at = [labels.index(f" {name} ") + len(name) / 2 for name in ("1K", "4K", "16K", "64K")]
@@ -199,7 +202,7 @@ def test_ticks_of_a_logarithmic_axis_stand_evenly():
     assert max(steps) - min(steps) <= 1
 
 
-def test_the_legend_is_outside_the_picture():
+def test_the_legend_is_outside_the_picture() -> None:
     panel = kv_panel()
     scene = scene_of(panel, 100, 30, HOME, False)
     cells = render(panel, 100, 30, HOME)
@@ -208,7 +211,7 @@ def test_the_legend_is_outside_the_picture():
     assert cells.row_text(0).split() == ["●", "MHA", "■", "GQA"]
 
 
-def test_series_have_their_colours_and_a_single_surface_its_heights():
+def test_series_have_their_colours_and_a_single_surface_its_heights() -> None:
     panel = kv_panel()
     looks = styles(Figure("", "", "", (panel,)))
     found = set(np.unique(render(panel, 100, 30, HOME).under).tolist())
@@ -222,7 +225,7 @@ def test_series_have_their_colours_and_a_single_surface_its_heights():
     assert " 20" in rising.text().split("\n")[5][-12:]
 
 
-def test_seen_from_above_the_colours_are_those_of_the_colour_bar():
+def test_seen_from_above_the_colours_are_those_of_the_colour_bar() -> None:
     panel = sheet(np.arange(400.0).reshape(20, 20))
     area = scene_of(panel, 100, 40, FROM_ABOVE, False).area
     cells = render(panel, 100, 40, FROM_ABOVE)
@@ -233,7 +236,7 @@ def test_seen_from_above_the_colours_are_those_of_the_colour_bar():
     assert ((found >= SHADED_RAMP) & (found < VEILED)).all()
 
 
-def test_each_surface_of_several_carries_the_character_of_its_series():
+def test_each_surface_of_several_carries_the_character_of_its_series() -> None:
     low, high = np.zeros((4, 4)), np.full((4, 4), 10.0)
     marks = tuple(Surface(name, np.arange(4.0), np.arange(4.0), z) for name, z in (("MHA", low), ("GQA", high)))
     for shaded in (False, True):
@@ -242,7 +245,7 @@ def test_each_surface_of_several_carries_the_character_of_its_series():
         assert text.count("■") > 4
 
 
-def test_the_nearer_surface_hides_the_other():
+def test_the_nearer_surface_hides_the_other() -> None:
     low, high = np.zeros((4, 4)), np.full((4, 4), 10.0)
     marks = tuple(Surface(name, np.arange(4.0), np.arange(4.0), z) for name, z in (("low", low), ("high", high)))
     panel = Panel("two", *PLAIN[:2], marks, PLAIN[2])
@@ -250,7 +253,7 @@ def test_the_nearer_surface_hides_the_other():
     assert set(np.unique(owners(panel, 60, 20, Camera(-90, -90)))) == {NONE, 0}
 
 
-def test_cells_without_a_value_are_holes():
+def test_cells_without_a_value_are_holes() -> None:
     z = np.zeros((5, 5))
     whole = owners(sheet(z), 60, 24, FROM_ABOVE)
     z[2, 2] = np.nan
@@ -267,27 +270,27 @@ def test_cells_without_a_value_are_holes():
 
 @pytest.mark.parametrize("z", [np.ones((1, 6)), np.ones((6, 1)), np.ones((1, 1)), np.array([[1.0, np.nan, 2.0]])])
 @pytest.mark.parametrize("camera", [HOME, FROM_ABOVE, HOME.along("x"), HOME.along("y")])
-def test_rows_and_points_alone_are_seen(z, camera):
+def test_rows_and_points_alone_are_seen(z: NDArray[Any], camera: Camera) -> None:
     panel = sheet(z)
     assert (owners(panel, 60, 20, camera) == 0).any()
     cursor = middle(panel)
     assert cursor is not None
-    assert np.isfinite(panel.marks[0].z[cursor.row, cursor.column])
+    assert np.isfinite(z[cursor.row, cursor.column])
 
 
 @pytest.mark.parametrize("camera", [HOME.along("x"), HOME.along("y")])
-def test_a_level_sheet_is_seen_edge_on(camera):
+def test_a_level_sheet_is_seen_edge_on(camera: Camera) -> None:
     assert (owners(sheet(np.ones((4, 4))), 60, 20, camera) == 0).any(axis=0).sum() > 30
 
 
-def test_without_values_the_picture_says_so():
+def test_without_values_the_picture_says_so() -> None:
     for panel in (sheet(np.full((3, 3), np.nan)), Panel("none", *PLAIN[:2], (), PLAIN[2])):
         assert "no values to show" in render(panel, 60, 20, HOME).text()
         assert middle(panel) is None
         assert pick(panel, 60, 20, HOME, (30, 10)) is None
 
 
-def test_planes_are_shown_where_they_cut_the_box():
+def test_planes_are_shown_where_they_cut_the_box() -> None:
     inside, outside = Rule("z", 80 * GB, "80 GB"), Rule("z", 1.0, "1 B")
     panel = kv_panel(inside, outside)
     cells = render(panel, 120, 36, HOME)
@@ -301,7 +304,7 @@ def test_planes_are_shown_where_they_cut_the_box():
     assert "80 GB" not in bare.text()
 
 
-def test_a_plane_hides_nothing_in_front_of_it():
+def test_a_plane_hides_nothing_in_front_of_it() -> None:
     z = np.tile(np.arange(5.0), (5, 1))
     panel = sheet(z, rules=(Rule("z", 2.0, "two"),))
     scene = scene_of(panel, 80, 30, Camera(-90, 40), False)
@@ -313,13 +316,13 @@ def test_a_plane_hides_nothing_in_front_of_it():
 
 
 @pytest.mark.parametrize(("axis", "value"), [("x", 2048.0), ("y", 8.0)])
-def test_rules_of_x_and_y_are_upright_planes(axis, value):
+def test_rules_of_x_and_y_are_upright_planes(axis: AxisName, value: float) -> None:
     cells = render(kv_panel(Rule(axis, value, "limit")), 100, 30, HOME)
     assert (cells.under >= VEILED).any()
     assert "limit" in cells.text()
 
 
-def test_contours_are_drawn_on_the_floor_only_where_they_are_wanted_and_seen():
+def test_contours_are_drawn_on_the_floor_only_where_they_are_wanted_and_seen() -> None:
     z = 5 + np.hypot(*np.meshgrid(np.arange(-3.0, 4), np.arange(-3.0, 4)))
     axes = (Axis("x"), Axis("y"), Axis("z", low=0.0))
     plain, floor = (
@@ -332,7 +335,7 @@ def test_contours_are_drawn_on_the_floor_only_where_they_are_wanted_and_seen():
     assert seen[0] == seen[1]
 
 
-def test_what_lies_beyond_the_axis_is_cut_off():
+def test_what_lies_beyond_the_axis_is_cut_off() -> None:
     z = np.tile(np.linspace(0.0, 100.0, 11), (4, 1))
     panel = sheet(z, axes=(Axis("x"), Axis("y"), Axis("z", low=0.0, high=50.0)))
     found = owners(panel, 60, 24, FROM_ABOVE)
@@ -341,7 +344,7 @@ def test_what_lies_beyond_the_axis_is_cut_off():
     assert np.ptp(columns) / np.ptp(whole) == pytest.approx(0.5, abs=0.05)
 
 
-def test_larger_points_are_larger_and_nearer_ones_hide_those_behind():
+def test_larger_points_are_larger_and_nearer_ones_hide_those_behind() -> None:
     ends = (0.0, 0.0, 0.0), (10.0, 10.0, 10.0)
     small, large = (
         (owners(cloud(*ends, (5.0, 5.0, 5.0), sizes=floats([1, 1, size])), 120, 40) == 0).sum() for size in (1, 50)
@@ -359,13 +362,13 @@ def test_larger_points_are_larger_and_nearer_ones_hide_those_behind():
         assert marks.index(behind) not in found
 
 
-def test_many_points_become_pixels_that_all_are_drawn():
+def test_many_points_become_pixels_that_all_are_drawn() -> None:
     at = np.linspace(0, 1, 5000)
     panel = Panel("many", *PLAIN[:2], (Cloud("runs", at, at, at),), PLAIN[2])
     assert (owners(panel, 100, 40, HOME.along("y")) == 0).any(axis=0).sum() > 80
 
 
-def test_surfaces_are_reduced_to_their_own_points():
+def test_surfaces_are_reduced_to_their_own_points() -> None:
     x = np.arange(500.0)
     panel = Panel("large", *PLAIN[:2], (Surface("s", x, x, x[:, None] + x[None, :]),), PLAIN[2])
     scene = scene_of(panel, 80, 24, HOME, False)
@@ -377,7 +380,7 @@ def test_surfaces_are_reduced_to_their_own_points():
     assert f"z {cursor.row + cursor.column:,}" in words(panel, cursor)
 
 
-def test_colours_are_not_needed():
+def test_colours_are_not_needed() -> None:
     for panel in (kv_panel(Rule("z", 80 * GB, "80 GB")), sheet(np.arange(25.0).reshape(5, 5))):
         cells = render(panel, 100, 30, HOME, middle(panel), shaded=True)
         assert (cells.under == Ink.NONE).all()
@@ -385,17 +388,17 @@ def test_colours_are_not_needed():
         assert cells.text().translate(ASCII).isascii()
 
 
-def test_names_cannot_reach_the_terminal_raw():
+def test_names_cannot_reach_the_terminal_raw() -> None:
     evil = "\x1b[31m[red]名\u200b"
     mark = Surface(evil, np.arange(3.0), np.arange(3.0), np.ones((3, 3)))
-    axes = tuple(Axis(evil, evil) for _ in range(3))
-    panel = Panel(evil, *axes[:2], (mark, Cloud(evil + "2", *np.ones((3, 2)))), axes[2], (Rule("z", 1.0, evil),))
+    axis, cloud = Axis(evil, evil), Cloud(evil + "2", np.ones(2), np.ones(2), np.ones(2))
+    panel = Panel(evil, axis, axis, (mark, cloud), axis, (Rule("z", 1.0, evil),))
     cells = render(panel, 100, 30, HOME, middle(panel))
     assert not set(cells.text()) & set("\x1b\u200b名")
     assert not set(words(panel, Cursor(0, 0, 0))) & set("\x1b\u200b名")
 
 
-def test_marks_without_a_place_in_space_are_named():
+def test_marks_without_a_place_in_space_are_named() -> None:
     panel = kv_panel()
     flat = HeatMap("flat", TOKENS, COUNTS, np.ones((7, 9)))
     text = render(Panel("", panel.x, panel.y, (*panel.marks, flat), panel.z), 100, 30, HOME).text()
@@ -403,7 +406,7 @@ def test_marks_without_a_place_in_space_are_named():
 
 
 @given(slanted, st.integers(0, 10**6))
-def test_picking_inverts_projection(camera, seed):
+def test_picking_inverts_projection(camera: Camera, seed: int) -> None:
     z = np.random.default_rng(seed).uniform(0, 1, (5, 5)).cumsum(axis=0)
     panel = sheet(z)
     scene = scene_of(panel, 120, 40, camera, False)
@@ -424,11 +427,12 @@ def test_picking_inverts_projection(camera, seed):
 
 
 @given(slanted, st.sampled_from(((1, 0), (-1, 0), (0, 1), (0, -1))), st.booleans())
-def test_the_cursor_goes_where_the_key_points(camera, step, descending):
+def test_the_cursor_goes_where_the_key_points(camera: Camera, step: tuple[int, int], descending: bool) -> None:
     panel = sheet(np.zeros((9, 9)))
     if descending:
         mark = panel.marks[0]
-        panel = Panel("", *PLAIN[:2], (Surface("s", mark.x[::-1].copy(), mark.y, mark.z),), PLAIN[2])
+        assert isinstance(mark, Surface)
+        panel = Panel("", PLAIN[0], PLAIN[1], (Surface("s", mark.x[::-1].copy(), mark.y, mark.z),), PLAIN[2])
     start = Cursor(0, 4, 4)
     moved = move_cursor(panel, start, *step, camera)
     scene = scene_of(panel, 120, 40, camera, False)
@@ -442,7 +446,7 @@ def test_the_cursor_goes_where_the_key_points(camera, step, descending):
     assert move_cursor(panel, moved, -step[0], -step[1], camera) == start
 
 
-def test_the_cursor_stays_on_the_mesh_and_skips_holes():
+def test_the_cursor_stays_on_the_mesh_and_skips_holes() -> None:
     z = np.zeros((3, 5))
     z[:, 2] = np.nan
     panel = sheet(z)
@@ -455,7 +459,7 @@ def test_the_cursor_stays_on_the_mesh_and_skips_holes():
     assert move_cursor(panel, Cursor(7, 0, 0), 1, 0, camera) == (7, 0, 0)
 
 
-def test_the_cursor_goes_through_a_cloud_from_left_to_right():
+def test_the_cursor_goes_through_a_cloud_from_left_to_right() -> None:
     panel = cloud((3.0, 0.0, 0.0), (1.0, 0.0, 5.0), (2.0, 1.0, 1.0))
     camera = HOME.along("y")
     first = move_cursor(panel, Cursor(0, 0, 2), -1, 0, camera)
@@ -464,7 +468,7 @@ def test_the_cursor_goes_through_a_cloud_from_left_to_right():
     assert move_cursor(panel, Cursor(0, 0, 2), 1, 0, camera).column == 0
 
 
-def test_the_cursor_reads_out_all_surfaces_with_units():
+def test_the_cursor_reads_out_all_surfaces_with_units() -> None:
     panel = kv_panel()
     assert words(panel, Cursor(1, 3, 4)) == "context 8K tokens · sequences 8 · MHA 32.00 GiB · GQA 8.00 GiB"
     one = Panel("", CONTEXT, BATCH, panel.marks[:1], KV)
@@ -473,7 +477,7 @@ def test_the_cursor_reads_out_all_surfaces_with_units():
     assert words(holes, Cursor(0, 0, 0)) == "x 0 · y 0 · z –"
 
 
-def test_the_cursor_is_drawn_with_the_lines_through_it():
+def test_the_cursor_is_drawn_with_the_lines_through_it() -> None:
     panel = sheet(np.zeros((9, 9)))
     plain = render(panel, 80, 24, Camera(-60, 50))
     shown = render(panel, 80, 24, Camera(-60, 50), Cursor(0, 4, 4))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.report.document import document
 
-SCENARIOS = {
+SCENARIOS: dict[str, dict[str, str | bool]] = {
     "overflow": {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},
     "paged": {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True, "pa": True},
     "hybrid": {
@@ -68,13 +69,13 @@ HOSTILE = (
 
 
 @cache
-def made(name: str) -> dict:
+def made(name: str) -> dict[str, Any]:
     """The document of a scenario; not to be changed."""
     return document(scenario_from(SCENARIOS[name]))
 
 
 @cache
-def hostile(name: str) -> dict:
+def hostile(name: str) -> dict[str, Any]:
     """A document whose model, source, notes and device are called ``name``; not to be changed."""
     scenario = scenario_from(SCENARIOS["hybrid"])
     model = replace(scenario.model, name=name, source=name, notes=(name,))

@@ -6,6 +6,8 @@ import csv
 import json
 import re
 from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -19,16 +21,17 @@ from tests.paths import LOGS
 NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
 
 
-def shown(data: bytes, format: str, **look: object) -> str:
+def shown(data: bytes, format: str, **look: Any) -> str:
     return render(document(reconcile(read_log(BytesIO(data)), {})), format, **look)
 
 
 @pytest.fixture(params=NAMES)
 def data(request: pytest.FixtureRequest) -> bytes:
-    return (LOGS / request.param).read_bytes()
+    path: Path = LOGS / request.param
+    return path.read_bytes()
 
 
-def test_json_has_every_row_exactly(data):
+def test_json_has_every_row_exactly(data: bytes) -> None:
     found = json.loads(shown(data, "json"))
     assert found["schema"] == 1
     assert found["agrees"] is True
@@ -53,7 +56,7 @@ def test_json_has_every_row_exactly(data):
     assert len({row["id"] for row in found["rows"]}) == len(found["rows"])
 
 
-def test_csv_has_the_rows_of_json(data):
+def test_csv_has_the_rows_of_json(data: bytes) -> None:
     rows = json.loads(shown(data, "json"))["rows"]
     table = list(csv.DictReader(StringIO(shown(data, "csv"))))
     assert [row["id"] for row in table] == [row["id"] for row in rows]
@@ -61,13 +64,13 @@ def test_csv_has_the_rows_of_json(data):
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_text_keeps_within_the_terminal(data, width):
+def test_text_keeps_within_the_terminal(data: bytes, width: int) -> None:
     lines = shown(data, "text", width=width).splitlines()
     assert max(map(cell_len, lines)) <= max(width, 80)
     assert any(line.startswith("component") for line in lines)
 
 
-def test_text_and_markdown_say_the_same_figures(data):
+def test_text_and_markdown_say_the_same_figures(data: bytes) -> None:
     found = json.loads(shown(data, "json"))
     text, markdown = shown(data, "text", width=200), shown(data, "markdown")
     for row in found["rows"]:
@@ -78,14 +81,14 @@ def test_text_and_markdown_say_the_same_figures(data):
     assert found["scenario"]["command_line"] in markdown
 
 
-def test_colour_only_where_it_is_wanted_and_ascii(data):
+def test_colour_only_where_it_is_wanted_and_ascii(data: bytes) -> None:
     assert "\x1b" not in shown(data, "text")
     assert "\x1b[" in shown(data, "text", color=True)
     assert shown(data, "text", ascii_only=True).isascii()
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_hostile_text_in_a_log_is_harmless(format):
+def test_hostile_text_in_a_log_is_harmless(format: str) -> None:
     evil = "\\x1b]0;owned\x07[link=http://x](y)<script>|=cmd()\u202e`"
     log = (
         f"vLLM API server version 0.20.0\x1b[2J\nnon-default args: {{'model': 'x/{evil}/Qwen3-8B'}}\n"
@@ -97,7 +100,7 @@ def test_hostile_text_in_a_log_is_harmless(format):
         assert not re.search(r"(?<!\\)[<|]script|(?<!\\)\]\(", text)
 
 
-def test_a_cut_off_log_says_what_is_missing():
+def test_a_cut_off_log_says_what_is_missing() -> None:
     data = (LOGS / "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log").read_bytes()
     cut = data[: data.index(b"Available KV cache memory")]
     found = json.loads(shown(cut, "json"))
@@ -105,6 +108,6 @@ def test_a_cut_off_log_says_what_is_missing():
     assert "does not say the cache's memory" in shown(cut, "text", width=200)
 
 
-def test_an_unknown_format():
+def test_an_unknown_format() -> None:
     with pytest.raises(UnknownName, match="json"):
         shown((LOGS / NAMES[0]).read_bytes(), "jason")

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -17,14 +18,14 @@ from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 THREE = ("paged", "overflow", "hybrid")
 
 
-def documents(*names: str) -> list[dict]:
+def documents(*names: str) -> list[dict[str, Any]]:
     return [made(name) for name in names]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140, 200])
 @pytest.mark.parametrize("count", [2, 3, 4, len(SCENARIOS)])
 @pytest.mark.parametrize("ascii_only", [False, True])
-def test_text_keeps_its_width(width, count, ascii_only):
+def test_text_keeps_its_width(width: int, count: int, ascii_only: bool) -> None:
     text = render(documents(*list(SCENARIOS)[:count]), "text", width, ascii_only=ascii_only)
     for line in text.splitlines():
         assert cell_len(line) <= width
@@ -35,7 +36,7 @@ def test_text_keeps_its_width(width, count, ascii_only):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_keep_the_table(name):
+def test_hostile_names_keep_the_table(name: str) -> None:
     both = [made("paged"), hostile(name)]
     for width in (60, 80):
         text = render(both, "text", width)
@@ -46,13 +47,13 @@ def test_hostile_names_keep_the_table(name):
     assert json.loads(render(both, "json"))["scenarios"][0] == made("paged")
 
 
-def test_columns_where_there_is_room_and_blocks_where_not():
+def test_columns_where_there_is_room_and_blocks_where_not() -> None:
     wide, narrow = render(documents(*THREE), "text", 80), render(documents(*THREE), "text", 60)
     assert len(wide.splitlines()) < 30
     assert len(narrow.splitlines()) > 3 * len(FIELDS)
 
 
-def test_changes_are_measured_against_the_first():
+def test_changes_are_measured_against_the_first() -> None:
     text = render(documents(*THREE), "text", 80)
     [row] = [line for line in text.splitlines() if line.startswith("context ")]
     assert row.split() == ["context", "32K", "128K", "+300%", "128K", "+300%"]
@@ -65,23 +66,23 @@ def test_changes_are_measured_against_the_first():
 @pytest.mark.parametrize(
     ("before", "after", "expected"), [(10, 15, 50), (8, 4, -50), (0, 5, None), (None, 5, None), (5, None, None)]
 )
-def test_change(before, after, expected):
+def test_change(before: int | None, after: int | None, expected: int | None) -> None:
     assert change(before, after) == expected
 
 
-def test_colour_changes_nothing_but_colour(monkeypatch):
+def test_colour_changes_nothing_but_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     colored = render(documents(*THREE), "text", 80, color=True)
     assert "\x1b[" in colored
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == render(documents(*THREE), "text", 80)
 
 
-def test_json_holds_the_documents():
+def test_json_holds_the_documents() -> None:
     found = json.loads(render(documents(*THREE), "json"))
     assert found == {"schema": 1, "scenarios": documents(*THREE)}
 
 
-def test_csv_has_exact_values_and_changes():
+def test_csv_has_exact_values_and_changes() -> None:
     rows = {row["field"]: row for row in csv.DictReader(StringIO(render(documents(*THREE), "csv")))}
     total = rows["memory.total_bytes"]
     sizes = [document["memory"]["total_bytes"] for document in documents(*THREE)]
@@ -91,12 +92,12 @@ def test_csv_has_exact_values_and_changes():
     assert rows["model.name"]["change_2_percent"] == ""
 
 
-def test_every_field_is_of_the_document():
+def test_every_field_is_of_the_document() -> None:
     for field in FIELDS:
         for key in field.keys:
             assert look_up(made("paged"), key) is not None, key
 
 
-def test_an_unknown_format_is_named():
+def test_an_unknown_format_is_named() -> None:
     with pytest.raises(UnknownName, match="html"):
         render(documents(*THREE), "html")

@@ -35,11 +35,11 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_json_is_the_document_with_exact_bytes(name):
+def test_json_is_the_document_with_exact_bytes(name: str) -> None:
     text = render(made(name), "json")
     assert text.endswith("}\n")
 
-    def refuse(constant):
+    def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     found = json.loads(text, parse_constant=refuse)
@@ -49,14 +49,14 @@ def test_json_is_the_document_with_exact_bytes(name):
         assert sum(parts[f"{part}_bytes"] for part in PARTS) == parts["total_bytes"]
 
 
-def test_json_refuses_what_is_not_a_number():
+def test_json_refuses_what_is_not_a_number() -> None:
     with pytest.raises(ValueError, match="JSON"):
         json_text({"x": float("nan")})
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_is_one_that_can_be_written(name, format):
+def test_every_format_is_one_that_can_be_written(name: str, format: str) -> None:
     text = render(hostile(name), format)
     assert text.endswith("\n")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
@@ -64,7 +64,7 @@ def test_every_format_is_one_that_can_be_written(name, format):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_csv_reads_back(name):
+def test_csv_reads_back(name: str) -> None:
     header, row = csv.reader(StringIO(render(made(name), "csv")))
     assert len(set(header)) == len(header) == len(row)
     found, memory = dict(zip(header, row, strict=True)), made(name)["memory"]
@@ -80,7 +80,7 @@ def test_csv_reads_back(name):
     assert ends == (("", "") if band is None else tuple(map(str, band)))
 
 
-def test_csv_rows_of_all_scenarios_share_one_header():
+def test_csv_rows_of_all_scenarios_share_one_header() -> None:
     headers = {render(made(name), "csv").splitlines()[0] for name in SCENARIOS}
     assert len(headers) == 1
     rows = [row for name in SCENARIOS for row in csv.DictReader(StringIO(render(made(name), "csv")))]
@@ -88,14 +88,14 @@ def test_csv_rows_of_all_scenarios_share_one_header():
     assert [row["scenario.lengths_tokens"] for row in rows if row["scenario.lengths_tokens"]] == ["100;2000;3000"]
 
 
-def test_csv_names_are_never_spreadsheet_formulas():
+def test_csv_names_are_never_spreadsheet_formulas() -> None:
     for name in ("=1+1", "+1", "-1", "@sum(a)"):
         [row] = csv.DictReader(StringIO(render(hostile(name), "csv")))
         assert row["model.name"] == f"'{name}"
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *HOSTILE])
-def test_markdown_tables_are_rectangular(name):
+def test_markdown_tables_are_rectangular(name: str) -> None:
     found = made(name) if name in SCENARIOS else hostile(name)
     text = render(found, "markdown")
     everything = tables(text)
@@ -106,7 +106,7 @@ def test_markdown_tables_are_rectangular(name):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_markdown_has_exact_bytes_that_sum_up(name):
+def test_markdown_has_exact_bytes_that_sum_up(name: str) -> None:
     found = made(name)
     table = tables(render(found, "markdown"))[0]
     rows = {row[0].removesuffix(" ≈"): row for row in table[2:]}
@@ -119,7 +119,7 @@ def test_markdown_has_exact_bytes_that_sum_up(name):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_markdown_explains_everything(name):
+def test_markdown_explains_everything(name: str) -> None:
     text = render(made(name), "markdown").replace("\\", "")
     for entry in made(name)["explain"]:
         assert f"\n### {entry['id']}\n\n{entry['formula']}" in text
@@ -128,19 +128,19 @@ def test_markdown_explains_everything(name):
     assert made(name)["scenario"]["command_line"] in text
 
 
-def test_markdown_interprets_no_name():
+def test_markdown_interprets_no_name() -> None:
     for name in ("<script>alert(1)</script>", "`code` *bold* ![i](http://x)", "a|b||c", "[red]x[/]"):
         body = render(hostile(name), "markdown").partition("## Reproduce")[0]
         assert not re.search(r"(?<!\\)[<\[`]", body)
         assert name in body.replace("\\", "")
 
 
-def test_an_unknown_format_is_named():
+def test_an_unknown_format_is_named() -> None:
     with pytest.raises(UnknownName, match=r"markdwn.*markdown"):
         render(made("paged"), "markdwn")
 
 
-def test_each_format_loads_only_its_own_renderer():
+def test_each_format_loads_only_its_own_renderer() -> None:
     code = (
         "import json, sys\nfrom kvtui.report import render\n"
         "render(json.load(sys.stdin), sys.argv[1])\nprint(*sys.modules)"
@@ -157,7 +157,7 @@ def test_each_format_loads_only_its_own_renderer():
         assert not set(done.stdout.split()) & unwanted
 
 
-def test_the_same_scenario_gives_the_same_bytes_in_every_process():
+def test_the_same_scenario_gives_the_same_bytes_in_every_process() -> None:
     code = "from kvtui.cli import main\nmain(['--report', 'json', '--model', 'DeepSeek-V3.2', '--context', '4K'])"
     texts = {
         subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -24,27 +25,27 @@ class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
 
-    def handle_starttag(self, name, attributes):
-        self.elements.append((name, dict(attributes)))
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((name, {key: value or "" for key, value in attributes}))
         assert len(dict(attributes)) == len(attributes)
         if name not in VOID:
             self.open.append(name)
 
-    def handle_endtag(self, name):
+    def handle_endtag(self, name: str) -> None:
         assert self.open.pop() == name
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if "style" not in self.open:
             self.texts.append(data)
 
-    def all(self, name: str) -> list[dict[str, str | None]]:
+    def all(self, name: str) -> list[dict[str, str]]:
         return [attributes for found, attributes in self.elements if found == name]
 
 
-def page(document: dict) -> Page:
+def page(document: dict[str, Any]) -> Page:
     found = Page()
     found.feed(render(document, "html"))
     found.close()
@@ -57,7 +58,7 @@ def squares(path: str) -> int:
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *HOSTILE])
-def test_the_page_is_balanced_and_loads_nothing(name):
+def test_the_page_is_balanced_and_loads_nothing(name: str) -> None:
     found = page(made(name) if name in SCENARIOS else hostile(name))
     names = {element for element, _ in found.elements}
     assert not names & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image"}
@@ -74,14 +75,14 @@ def test_the_page_is_balanced_and_loads_nothing(name):
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name.isprintable()])
-def test_hostile_names_are_text(name):
+def test_hostile_names_are_text(name: str) -> None:
     found = page(hostile(name))
     assert name in "".join(found.texts)
     assert "<script" not in render(hostile(name), "html")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_explanation_can_be_opened(name):
+def test_every_explanation_can_be_opened(name: str) -> None:
     found = page(made(name))
     explained = made(name)["explain"]
     assert len(found.all("details")) == len(found.all("summary")) == len(explained)
@@ -93,7 +94,7 @@ def test_every_explanation_can_be_opened(name):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_picture_is_described(name):
+def test_the_picture_is_described(name: str) -> None:
     found = page(made(name))
     [picture] = [svg for svg in found.all("svg") if svg.get("role") == "img"]
     ids = picture["aria-labelledby"].split()
@@ -104,7 +105,7 @@ def test_the_picture_is_described(name):
 
 
 @pytest.mark.parametrize("name", [name for name, values in SCENARIOS.items() if "kv_pool" not in values])
-def test_the_pictures_banks_are_the_parts_shares(name):
+def test_the_pictures_banks_are_the_parts_shares(name: str) -> None:
     found, memory = page(made(name)), made(name)["memory"]
     fullest, room = memory["fullest_device"], memory["budget_bytes_per_device"]
     span = max(room, fullest["total_bytes"])
@@ -119,12 +120,13 @@ def test_the_pictures_banks_are_the_parts_shares(name):
         assert abs(counts[part] - fullest[f"{part}_bytes"] / span * banks) < 1
     assert abs(counts["over"] - (span - room) / span * banks) <= 1
     label = re.search(r"one bank = ([0-9.,]+) (KiB|MiB|GiB|TiB|PiB|EiB)", "".join(found.texts))
+    assert label is not None
     unit = {"KiB": 2**10, "MiB": 2**20, "GiB": GIB, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}[label[2]]
     assert float(label[1].replace(",", "")) == pytest.approx(span / banks / unit, abs=0.06)
 
 
 @pytest.mark.parametrize("modules", [1, 2, 3, 5, 6, 8, 12, 24, 32, 84, 1024])
-def test_every_number_of_modules_has_a_layout(modules):
+def test_every_number_of_modules_has_a_layout(modules: int) -> None:
     plan = layout(modules)
     places = [plan.place(module) for module in range(modules)]
     wide, high = plan.size
@@ -135,7 +137,7 @@ def test_every_number_of_modules_has_a_layout(modules):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_tables_exact_bytes_sum_up(name):
+def test_the_tables_exact_bytes_sum_up(name: str) -> None:
     text = render(made(name), "html")
     rows = re.findall(r"<tr[^>]*><th scope=\"row\">(?:<svg.*?</svg>)?(.*?)</th>(.*?)</tr>", text)
     last = {unescape(label): re.findall(r'class="exact">([0-9,]+)<', cells)[-1:] for label, cells in rows}
@@ -146,6 +148,6 @@ def test_the_tables_exact_bytes_sum_up(name):
     )
 
 
-def test_elements_escape_what_they_are_given():
+def test_elements_escape_what_they_are_given() -> None:
     made_tag = tag("p", "<b>", ["&", tag("i", "x")], class_='a"b', data_x=1, title="")
     assert made_tag == '<p class="a&quot;b" data-x="1">&lt;b&gt;&amp;<i>x</i></p>'

@@ -36,7 +36,7 @@ def check_shape(text: str, width: int) -> None:
     assert "nan" not in text.lower().split()
 
 
-def strip(text: str, glyphs=GLYPHS) -> list[str]:
+def strip(text: str, glyphs: dict[str, str] = GLYPHS) -> list[str]:
     """The rows of the picture: the lines made of part glyphs alone, as long as the first of them."""
     known = {glyphs[key] for key in (*PARTS, "free")}
     rows = [line for line in text.splitlines()[:12] if line and set(line) <= known]
@@ -45,14 +45,14 @@ def strip(text: str, glyphs=GLYPHS) -> list[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_line_is_too_wide_or_ends_in_spaces(name, width):
+def test_no_line_is_too_wide_or_ends_in_spaces(name: str, width: int) -> None:
     check_shape(render(made(name), width), width)
     check_shape(render(made(name), width, explain=False), width)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_shown_and_not_obeyed(name, width):
+def test_hostile_names_are_shown_and_not_obeyed(name: str, width: int) -> None:
     text = render(hostile(name), width)
     check_shape(text, width)
     head = "".join(text.split())
@@ -70,7 +70,10 @@ def test_hostile_names_are_shown_and_not_obeyed(name, width):
     width=st.integers(60, 230),
     ascii_only=st.booleans(),
 )
-def test_any_scenario_keeps_its_width(model, gpu, context, batch, kv, switches, width, ascii_only):
+def test_any_scenario_keeps_its_width(
+    model: str, gpu: str, context: int, batch: int, kv: str, switches: dict[str, bool], width: int, ascii_only: bool
+) -> None:
+    values: dict[str, str | bool]
     values = {"model": model, "gpu": gpu, "context": str(context), "batch": str(batch), "kv_dtype": kv, **switches}
     text = render(document(scenario_from(values)), width, ascii_only=ascii_only)
     check_shape(text, width)
@@ -78,7 +81,7 @@ def test_any_scenario_keeps_its_width(model, gpu, context, batch, kv, switches, 
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *HOSTILE])
-def test_ascii_is_ascii(name):
+def test_ascii_is_ascii(name: str) -> None:
     found = made(name) if name in SCENARIOS else hostile(name)
     for width in (60, 80, 140, 200):
         text = render(found, width, ascii_only=True)
@@ -86,7 +89,7 @@ def test_ascii_is_ascii(name):
         check_shape(text, width)
 
 
-def test_colour_changes_nothing_but_colour(monkeypatch):
+def test_colour_changes_nothing_but_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
     for name in ("overflow", "hybrid"):
@@ -99,7 +102,7 @@ def test_colour_changes_nothing_but_colour(monkeypatch):
     ("term", "colorterm", "code"),
     [("xterm-256color", "truecolor", "38;2;"), ("xterm-256color", "", "38;5;"), ("xterm", "", "\x1b[3")],
 )
-def test_colours_are_those_the_terminal_has(term, colorterm, code):
+def test_colours_are_those_the_terminal_has(term: str, colorterm: str, code: str) -> None:
     script = (
         "import json, sys; from kvtui.report import render; print(render(json.load(sys.stdin), 'text', color=True))"
     )
@@ -117,12 +120,12 @@ def test_colours_are_those_the_terminal_has(term, colorterm, code):
     assert not any(other in done.stdout for other in known - {code})
 
 
-def test_a_dumb_terminal_gets_no_escapes(monkeypatch):
+def test_a_dumb_terminal_gets_no_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert render(made("paged"), 80, color=True) == render(made("paged"), 80)
 
 
-def test_what_does_not_fit_says_what_would():
+def test_what_does_not_fit_says_what_would() -> None:
     lines = render(made("overflow"), 80).splitlines()
     assert lines[0] == "Llama-3.1-8B · H100 SXM · bf16 · batch 8 · 128K context"
     assert lines[1].startswith("✗ does not fit: the device needs ")
@@ -135,7 +138,7 @@ def test_what_does_not_fit_says_what_would():
     assert "kvtui --report --model Llama-3.1-8B --gpu 'H100 SXM'" in lines[-2]
 
 
-def test_what_fits_says_so():
+def test_what_fits_says_so() -> None:
     text = render(made("hybrid"), 80)
     assert "\n✓ fits on 2 devices, " in text
     assert " 36 gated DeltaNet\n" in text.replace("   time", "\n").replace("   prefill", "\n")
@@ -143,7 +146,7 @@ def test_what_fits_says_so():
     assert "max context, batch 4" in text
 
 
-def test_a_pool_is_judged_and_drawn_by_itself():
+def test_a_pool_is_judged_and_drawn_by_itself() -> None:
     text = render(made("pool"), 80)
     assert "✗ does not fit: the cache needs 5.81 of 5.33 GiB in the KV pool" in text
     rows = strip(text)
@@ -153,7 +156,7 @@ def test_a_pool_is_judged_and_drawn_by_itself():
 @pytest.mark.parametrize("ascii_only", [False, True])
 @pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("name", ["overflow", "paged", "hybrid", "latent", "shared"])
-def test_the_picture_has_each_parts_share_of_cells(name, width, ascii_only):
+def test_the_picture_has_each_parts_share_of_cells(name: str, width: int, ascii_only: bool) -> None:
     glyphs = ASCII_GLYPHS if ascii_only else GLYPHS
     found = made(name)
     rows = strip(render(found, width, ascii_only=ascii_only), glyphs)
@@ -167,16 +170,18 @@ def test_the_picture_has_each_parts_share_of_cells(name, width, ascii_only):
     assert abs(cells.count(glyphs["free"]) - max(0, room - fullest["total_bytes"]) / span * len(cells)) < 1
     size = span / len(cells)
     label = re.search(r"one bank = ([0-9.,]+) (MiB|GiB)", render(found, width))
+    assert label is not None
     assert float(label[1].replace(",", "")) == pytest.approx(size / {"MiB": 2**20, "GiB": 2**30}[label[2]], abs=0.06)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_tables_parts_sum_to_its_total(name):
+def test_the_tables_parts_sum_to_its_total(name: str) -> None:
     text = render(made(name), 60)
     several = made(name)["memory"]["devices"] > 1
 
     def figure(label: str) -> float:
         row = re.search(rf"^.? ?.?{label} +(.*)$", text, re.MULTILINE)
+        assert row is not None
         cell = re.findall(r"[0-9,]+(?:\.[0-9]+)?|–", row[1].replace("<", ""))[1 if several else 0]
         return 0.0 if cell == "–" else float(cell.replace(",", ""))
 
@@ -184,7 +189,7 @@ def test_the_tables_parts_sum_to_its_total(name):
     assert figure("total") == pytest.approx(sum(parts), abs=0.05, rel=1e-3)
 
 
-def test_millions_of_gib_have_separators_or_a_larger_unit():
+def test_millions_of_gib_have_separators_or_a_larger_unit() -> None:
     found = made("astronomic")
     text = render(found, 80)
     assert "e+" not in text
@@ -194,7 +199,7 @@ def test_millions_of_gib_have_separators_or_a_larger_unit():
     assert f"{missing / 2**60:,.2f} EiB too much" in text
 
 
-def test_warnings_beyond_the_verdict_are_listed_once():
+def test_warnings_beyond_the_verdict_are_listed_once() -> None:
     text = render(made("hopeless"), 80)
     for warning in made("hopeless")["warnings"]:
         if warning["id"] not in ("over_capacity", "no_split", "multi_device"):
@@ -202,7 +207,7 @@ def test_warnings_beyond_the_verdict_are_listed_once():
     assert "no split over up to 1,024 devices holds it" in " ".join(text.split())
 
 
-def test_every_memory_part_is_explained():
+def test_every_memory_part_is_explained() -> None:
     text = render(made("latent"), 80)
     for entry in made("latent")["explain"]:
         if entry["bytes"] and entry["id"] not in ("total", "flash_attention_saved"):
@@ -216,7 +221,7 @@ words = st.text(st.characters(exclude_categories=("C", "Z", "M")), min_size=1, m
 
 
 @given(st.lists(words, min_size=1, max_size=8), st.integers(40, 100))
-def test_a_shell_reads_the_broken_command_as_the_same_words(given_words, width):
+def test_a_shell_reads_the_broken_command_as_the_same_words(given_words: list[str], width: int) -> None:
     lines = shell_lines(shlex.join(["printf", "%s\\0", *given_words]), width)
     assert all(cell_len(line) <= width for line in lines)
     done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, check=True)

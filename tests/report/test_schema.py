@@ -19,7 +19,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.sources.machines import save_profile
 from kvtui.report import render
 from kvtui.report.document import SCHEMA, document
-from tests.engine.sources.gguf.gguf_writing import write_gguf
+from tests.engine.sources.gguf.gguf_writing import Key, write_gguf
 from tests.paths import ROOT
 from tests.report.report_scenarios import SCENARIOS, made
 
@@ -59,7 +59,7 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     "unknown weights": {"model": "unknown.gguf", "skip_weights": True},
     "replicas": {"model": "Qwen3-32B", "gpu": "MI300X", "dp": "4", "batch": "8", "cb": True, "pa": True},
 }
-CONFIG = {
+CONFIG: dict[str, Key] = {
     ".block_count": 2,
     ".embedding_length": 64,
     ".feed_forward_length": 128,
@@ -134,18 +134,18 @@ def at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 NAMED = dict(named(PUBLISHED))
 
 
-def test_it_is_a_schema():
+def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(PUBLISHED)
     assert PUBLISHED["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     assert PUBLISHED["properties"]["schema"] == {**PUBLISHED["properties"]["schema"], "const": SCHEMA}
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *MORE])
-def test_every_report_is_as_described(documents, name):
+def test_every_report_is_as_described(documents: dict[str, dict[str, Any]], name: str) -> None:
     Draft202012Validator(closed(PUBLISHED)).validate(documents[name])
 
 
-def test_it_lets_keys_be_added(documents):
+def test_it_lets_keys_be_added(documents: dict[str, dict[str, Any]]) -> None:
     found = copy.deepcopy(documents["engine"])
     for owner in (found, found["scenario"], found["engine"]["shares"][0], found["explain"][0]):
         owner["new_key"] = 1
@@ -154,7 +154,7 @@ def test_it_lets_keys_be_added(documents):
 
 
 @pytest.mark.parametrize("path", NAMED, ids=".".join)
-def test_every_key_occurs_and_says_what_it_is(documents, path):
+def test_every_key_occurs_and_says_what_it_is(documents: dict[str, dict[str, Any]], path: tuple[str, ...]) -> None:
     told = NAMED[path]
     values = [value for one in documents.values() for value in at(one, path)]
     assert any(value is not None for value in values)
@@ -166,7 +166,9 @@ def test_every_key_occurs_and_says_what_it_is(documents, path):
 
 
 @pytest.mark.parametrize("path", [path for path in NAMED if path and path[-1] != "[]"], ids=".".join)
-def test_a_key_that_is_missing_or_of_another_type_is_refused(documents, path):
+def test_a_key_that_is_missing_or_of_another_type_is_refused(
+    documents: dict[str, dict[str, Any]], path: tuple[str, ...]
+) -> None:
     schema = Draft202012Validator(PUBLISHED)
     found = next(one for one in documents.values() if any(at(one, path)) or "" in at(one, path) or 0 in at(one, path))
     found = copy.deepcopy(found)
@@ -181,7 +183,7 @@ def test_a_key_that_is_missing_or_of_another_type_is_refused(documents, path):
     assert schema.is_valid(found)
 
 
-def test_what_it_lists_is_what_there_is():
+def test_what_it_lists_is_what_there_is() -> None:
     told = {path: value["enum"] for path, value in NAMED.items() if "enum" in value}
     assert told["warnings", "[]", "severity"] == list(get_args(Severity))
     assert told["model", "confidence"] == list(CONFIDENCES)
@@ -191,7 +193,7 @@ def test_what_it_lists_is_what_there_is():
     assert list(PUBLISHED["properties"]["scenario"]["properties"]) == [*shown, "policy", "command_line"]
 
 
-def test_the_order_is_the_reports(documents):
+def test_the_order_is_the_reports(documents: dict[str, dict[str, Any]]) -> None:
     for path, told in NAMED.items():
         for value in at(documents["engine"], path):
             if "properties" in told and value is not None:

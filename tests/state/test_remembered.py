@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from kvtui.app.app import KvtuiApp
 from kvtui.commands.app import opened, reopened
 from kvtui.commands.known import Line
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.places import state_dir
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.values import scenario_from
@@ -23,16 +25,16 @@ from kvtui.state.settings import Settings
 
 
 @pytest.fixture
-def state(tmp_path, monkeypatch) -> Path:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KVTUI_STATE_DIR", str(tmp_path / "deep" / "state"))
     return tmp_path / "deep" / "state"
 
 
-def values(*words: str) -> dict[str, object]:
+def values(*words: str) -> dict[str, Any]:
     return vars(Line().read(words))
 
 
-SCENARIOS = (
+SCENARIOS: tuple[dict[str, str | bool], ...] = (
     {},
     {
         "model": "Qwen3-Next-80B-A3B",
@@ -49,20 +51,20 @@ SCENARIOS = (
 
 
 @pytest.mark.parametrize("given_values", SCENARIOS)
-def test_what_is_written_gives_the_same_scenario(state, given_values):
+def test_what_is_written_gives_the_same_scenario(state: Path, given_values: dict[str, bool | str]) -> None:
     scenario = scenario_from(given_values)
     remembered.write(remembered.options_of(scenario))
     assert scenario_from(remembered.read()) == scenario
     assert [path.name for path in state.iterdir()] == [remembered.FILE]
 
 
-def test_every_option_is_kept(state):
+def test_every_option_is_kept(state: Path) -> None:
     options = {option.key: option.name != "fa" if option.switch else f"{option.name} ä 'x\"" for option in OPTIONS}
     remembered.write(options)
     assert remembered.read() == options
 
 
-def test_without_a_file_there_is_nothing(state):
+def test_without_a_file_there_is_nothing(state: Path) -> None:
     assert remembered.read() == {}
     assert not state.exists()
 
@@ -79,7 +81,7 @@ def test_without_a_file_there_is_nothing(state):
         (b"#" * (2**20 + 1), "is larger than 1 MiB"),
     ],
 )
-def test_broken_files_are_one_line_that_names_the_file(state, text, said):
+def test_broken_files_are_one_line_that_names_the_file(state: Path, text: bytes | str, said: str) -> None:
     state.mkdir(parents=True)
     path = state / remembered.FILE
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -90,15 +92,15 @@ def test_broken_files_are_one_line_that_names_the_file(state, text, said):
     assert str(caught.value).isprintable()
 
 
-def test_a_folder_in_its_place(state):
+def test_a_folder_in_its_place(state: Path) -> None:
     (state / remembered.FILE).mkdir(parents=True)
     with pytest.raises(InputError, match="is not a regular file"):
         remembered.read()
 
 
 @given(st.binary(max_size=200))
-def test_no_file_is_anything_but_options_or_an_input_error(data):
-    path = Path(remembered.state_dir()) / remembered.FILE
+def test_no_file_is_anything_but_options_or_an_input_error(data: bytes) -> None:
+    path = Path(state_dir()) / remembered.FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     try:
@@ -109,7 +111,7 @@ def test_no_file_is_anything_but_options_or_an_input_error(data):
     assert all(value.isprintable() for value in found.values() if isinstance(value, str))
 
 
-def test_only_bare_kvtui_opens_it_again(state):
+def test_only_bare_kvtui_opens_it_again(state: Path) -> None:
     remembered.write({"model": "Qwen3-8B", "context": "4096", "gpu": "T4"})
     scenario, follows, note = reopened(values(), remember=True)
     assert (scenario.model.name, scenario.context, scenario.device.name) == ("Qwen3-8B", 4096, "T4")
@@ -120,7 +122,7 @@ def test_only_bare_kvtui_opens_it_again(state):
 
 
 @pytest.mark.parametrize("text", ["model = 'no such model'\n", "[[\n", "tp = '3'\n", "gpu = 'H1000'\n"])
-def test_what_cannot_be_opened_is_left_out_with_a_note(state, text):
+def test_what_cannot_be_opened_is_left_out_with_a_note(state: Path, text: str) -> None:
     state.mkdir(parents=True)
     (state / remembered.FILE).write_text(text)
     scenario, follows, note = reopened(values(), remember=True)
@@ -130,14 +132,16 @@ def test_what_cannot_be_opened_is_left_out_with_a_note(state, text):
     assert note.isprintable()
 
 
-def test_what_followed_its_device_goes_on_following(state):
+def test_what_followed_its_device_goes_on_following(state: Path) -> None:
     scenario = opened(values("--gpu", "T4"))[0]
     remembered.write(remembered.options_of(scenario, follows_device=True))
     again, follows, _ = reopened(values(), remember=True)
     assert (again, follows) == (scenario, True)
 
 
-def test_a_model_from_a_file_is_found_from_any_folder(state, tmp_path, monkeypatch):
+def test_a_model_from_a_file_is_found_from_any_folder(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
     config = {"model_type": "llama", "vocab_size": 100, "intermediate_size": 128, **shape}
     (tmp_path / "here").mkdir()
@@ -159,13 +163,13 @@ def run(app: KvtuiApp, *changes: int) -> None:
     asyncio.run(script())
 
 
-def test_the_app_remembers_when_it_ends(state):
+def test_the_app_remembers_when_it_ends(state: Path) -> None:
     run(KvtuiApp(Session(scenario_from({"gpu": "T4"}))), 3, 5)
     assert scenario_from(remembered.read()).batch == 5
     assert scenario_from(remembered.read()).device == find_device("T4")
 
 
-def test_the_app_remembers_soon_after_a_change(state, monkeypatch):
+def test_the_app_remembers_soon_after_a_change(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kvtui.app.app.KEEP_SECONDS", 0.05)
 
     async def script() -> None:
@@ -181,12 +185,12 @@ def test_the_app_remembers_soon_after_a_change(state, monkeypatch):
     asyncio.run(script())
 
 
-def test_the_setting_turns_it_off(state):
+def test_the_setting_turns_it_off(state: Path) -> None:
     run(KvtuiApp(Session(scenario_from({})), Settings(remember=False)), 3)
     assert not state.exists()
 
 
-def test_a_note_is_said_and_a_folder_that_cannot_be_written_does_not_matter(state):
+def test_a_note_is_said_and_a_folder_that_cannot_be_written_does_not_matter(state: Path) -> None:
     state.parent.mkdir(parents=True)
     state.write_text("a file, not a folder")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
@@ -25,7 +29,7 @@ def changes(of: Session) -> list[Change]:
     return heard
 
 
-def test_answers_follow_the_scenario():
+def test_answers_follow_the_scenario() -> None:
     one = session()
     before = one.plan
     assert one.plan is before
@@ -38,7 +42,7 @@ def test_answers_follow_the_scenario():
     assert one.estimate.decode_ms is not None
 
 
-def test_a_refused_change_changes_nothing_and_tells_nobody():
+def test_a_refused_change_changes_nothing_and_tells_nobody() -> None:
     one = session()
     heard, before = changes(one), one.scenario
     for wrong in ({"context": 0}, {"batch": -1}, {"kv_dtype": "fp9"}, {"speculative_tokens": 2}):
@@ -48,7 +52,7 @@ def test_a_refused_change_changes_nothing_and_tells_nobody():
     assert heard == []
 
 
-def test_listeners_hear_before_and_after_until_they_leave():
+def test_listeners_hear_before_and_after_until_they_leave() -> None:
     one = session()
     heard: list[Change] = []
     leave = one.subscribe(heard.append)
@@ -82,13 +86,13 @@ def test_listeners_hear_before_and_after_until_they_leave():
         ("lengths", "100,200", "context", 8192),
     ],
 )
-def test_typed_options(key, text, field, expected):
+def test_typed_options(key: str, text: str, field: str, expected: float | str | tuple[int, int]) -> None:
     one = session()
     one.set_text(key, text)
     assert getattr(one.scenario, field) == expected
 
 
-def test_typed_names():
+def test_typed_names() -> None:
     one = session()
     one.set_text("model", "qwen3-8b")
     assert one.scenario.model.name == "Qwen3-8B"
@@ -113,7 +117,7 @@ def test_typed_names():
         ("batch", "\x1b[31m", "batch"),
     ],
 )
-def test_typed_nonsense_is_one_line(key, text, hint):
+def test_typed_nonsense_is_one_line(key: str, text: str, hint: str) -> None:
     one = session()
     before = one.scenario
     with pytest.raises(InputError) as caught:
@@ -123,7 +127,7 @@ def test_typed_nonsense_is_one_line(key, text, hint):
     assert one.scenario is before
 
 
-def test_typing_drops_what_it_contradicts():
+def test_typing_drops_what_it_contradicts() -> None:
     one = session(lengths="100,200", pa=True, shared_prefix="64")
     heard = changes(one)
     one.set_text("batch", "4")
@@ -133,7 +137,7 @@ def test_typing_drops_what_it_contradicts():
     assert (one.scenario.lengths, one.scenario.batch) == (None, 4)
 
 
-def test_preview_only_looks():
+def test_preview_only_looks() -> None:
     one = session()
     before = one.scenario
     assert one.preview("context", "2M").after.context == 2**21
@@ -142,7 +146,7 @@ def test_preview_only_looks():
         one.preview("kv-dtype", "fp9")
 
 
-def test_every_model_and_device_in_turn():
+def test_every_model_and_device_in_turn() -> None:
     one = session(batch="8", tp="2")
     names = set()
     for _ in all_models():
@@ -158,7 +162,7 @@ def test_every_model_and_device_in_turn():
     assert devices == {device.name for device in all_devices()}
 
 
-def test_weights_come_back_after_a_model_without_a_count():
+def test_weights_come_back_after_a_model_without_a_count() -> None:
     one = session()
     unknown = next(model for model in all_models() if model.parameters is None)
     one.set_model(unknown)
@@ -173,7 +177,7 @@ def test_weights_come_back_after_a_model_without_a_count():
         Session(one.scenario).change(model=unknown, skip_weights=False)
 
 
-def test_formats_in_turn():
+def test_formats_in_turn() -> None:
     one = session()
     seen = []
     for _ in DTYPES:
@@ -189,7 +193,7 @@ def test_formats_in_turn():
     assert one.scenario.weight_dtype == "bf16"
 
 
-def test_presets_in_turn():
+def test_presets_in_turn() -> None:
     one = session(batch="3", context="100000")
     one.step_batch(1)
     assert one.scenario.batch == 4
@@ -201,7 +205,7 @@ def test_presets_in_turn():
     assert one.scenario.context == 64 * 1024
 
 
-def test_device_counts_in_turn():
+def test_device_counts_in_turn() -> None:
     one = session()
     counts = []
     for _ in range(8):
@@ -212,7 +216,7 @@ def test_device_counts_in_turn():
     assert one.scenario.layout.devices == 128
 
 
-def test_defaults_follow_the_device_until_something_is_chosen():
+def test_defaults_follow_the_device_until_something_is_chosen() -> None:
     first = find_device("H100 SXM")
     one = Session(scenario_from({"model": defaults_for(first).model}), follows_device=True)
     heard = changes(one)
@@ -226,7 +230,7 @@ def test_defaults_follow_the_device_until_something_is_chosen():
     assert (one.scenario.context, one.scenario.batch) == (expected.context, 5)
 
 
-def test_without_following_a_device_changes_nothing_else():
+def test_without_following_a_device_changes_nothing_else() -> None:
     one = session(batch="3", context="12345")
     one.set_device(find_device("RTX 4090"))
     assert (one.scenario.context, one.scenario.batch) == (12_345, 3)
@@ -251,7 +255,7 @@ ACTIONS = st.sampled_from(
 
 
 @given(actions=st.lists(ACTIONS, max_size=12), start=st.sampled_from(all_models()), follows=st.booleans())
-def test_no_sequence_of_keys_fails(actions, start, follows):
+def test_no_sequence_of_keys_fails(actions: list[Callable[..., Any]], start: ModelSpec, follows: bool) -> None:
     one = Session(scenario_from({}), follows_device=follows)
     one.set_model(start)
     for action in actions:

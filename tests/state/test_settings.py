@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -14,19 +15,19 @@ THEMES = ("kvtui-dark", "kvtui-light", "nord")
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path / "config"))
     (tmp_path / "config").mkdir()
     return tmp_path / "config" / "config.toml"
 
 
-def test_defaults(file):
+def test_defaults(file: Path) -> None:
     assert load({}, THEMES, {}) == Settings()
     assert Settings().theme == "kvtui-dark"
     assert Settings().fps == 20
 
 
-def test_flags_over_environment_over_file_over_default(file):
+def test_flags_over_environment_over_file_over_default(file: Path) -> None:
     assert load({}, THEMES, {"SSH_TTY": "/dev/pts/1"}).fps == 10
     file.write_text('fps = 30\ntheme = "nord"\nmotion = "reduced"\nascii = true\npalette = "ansi"\nremember = false\n')
     found = load({}, THEMES, {"SSH_CONNECTION": "x"})
@@ -38,7 +39,7 @@ def test_flags_over_environment_over_file_over_default(file):
     assert (found.fps, found.theme, found.motion) == (0, "kvtui-dark", "full")
 
 
-def test_empty_variables_do_not_count(file):
+def test_empty_variables_do_not_count(file: Path) -> None:
     assert load({}, THEMES, {"NO_COLOR": "", "KVTUI_FPS": "", "SSH_TTY": ""}) == Settings()
 
 
@@ -67,7 +68,7 @@ def test_empty_variables_do_not_count(file):
         ("theme = '\\x1b[31m'", ("theme",)),
     ],
 )
-def test_wrong_files_are_one_line_that_names_the_file(file, text, expected):
+def test_wrong_files_are_one_line_that_names_the_file(file: Path, text: str, expected: tuple[str, ...]) -> None:
     file.write_text(text)
     with pytest.raises(InputError) as caught:
         load({}, THEMES, {})
@@ -77,7 +78,7 @@ def test_wrong_files_are_one_line_that_names_the_file(file, text, expected):
         assert part in message
 
 
-def test_files_that_are_no_files(file):
+def test_files_that_are_no_files(file: Path) -> None:
     for data in (b"\xff\xfe", b"#" * (2**20 + 1)):
         file.write_bytes(data)
         with pytest.raises(InputError, match=r"config\.toml"):
@@ -100,7 +101,9 @@ def test_files_that_are_no_files(file):
         ({}, {"KVTUI_MOTION": "off"}, ("KVTUI_MOTION", "none")),
     ],
 )
-def test_wrong_flags_and_variables_name_themselves(file, flags, environ, expected):
+def test_wrong_flags_and_variables_name_themselves(
+    file: Path, flags: dict[str, str], environ: dict[str, str], expected: tuple[str, ...]
+) -> None:
     with pytest.raises(InputError) as caught:
         load(flags, THEMES, environ)
     assert str(caught.value).isprintable()
@@ -108,17 +111,17 @@ def test_wrong_flags_and_variables_name_themselves(file, flags, environ, expecte
         assert part in str(caught.value)
 
 
-def test_a_keymap(file):
+def test_a_keymap(file: Path) -> None:
     file.write_text("[keymap]\ncopy = 'f5, ctrl+y'\nexport = 'y'\n")
     assert dict(load({}, THEMES, {}).keymap) == {"copy": "f5, ctrl+y", "export": "y"}
 
 
-def test_a_key_may_mean_one_thing_on_a_screen_and_another_in_a_window(file):
+def test_a_key_may_mean_one_thing_on_a_screen_and_another_in_a_window(file: Path) -> None:
     file.write_text("[keymap]\nlist-up = 'ctrl+k'\nmodel = 'ctrl+k'\n")
     assert dict(load({}, THEMES, {}).keymap) == {"list-up": "ctrl+k", "model": "ctrl+k"}
 
 
-def test_keys_are_unique_and_have_ids():
+def test_keys_are_unique_and_have_ids() -> None:
     assert keys.clash({}) is None
     ids = [key.id for key in keys.ALL]
     assert len(ids) == len(set(ids))
@@ -127,7 +130,7 @@ def test_keys_are_unique_and_have_ids():
             assert len({key.together or key.id for key in (*own, *within, *keys.APP) if key.footer}) <= 8
 
 
-def test_saving_keeps_everything_else(file):
+def test_saving_keeps_everything_else(file: Path) -> None:
     file.write_text("# mine\nfps = 30  # slow\n\n[keymap]\n# a comment\ncopy = 'f5'\n")
     save("theme", "nord")
     assert file.read_text() == "theme = \"nord\"\n# mine\nfps = 30  # slow\n\n[keymap]\n# a comment\ncopy = 'f5'\n"
@@ -152,14 +155,14 @@ def test_saving_keeps_everything_else(file):
         "x = [\n[1],\n]\n",
     ],
 )
-def test_saving_sets_one_key_in_any_file(file, text):
+def test_saving_sets_one_key_in_any_file(file: Path, text: str) -> None:
     """Against a real parse of the file before and after."""
     file.write_text(text)
     save("theme", "nord")
     assert tomllib.loads(file.read_text()) == {**tomllib.loads(text), "theme": "nord"}
 
 
-def test_saving_makes_the_folder_and_never_half_a_file(tmp_path, monkeypatch):
+def test_saving_makes_the_folder_and_never_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path / "new" / "deep"))
     save("theme", "nord")
     assert load({}, THEMES, {}).theme == "nord"

@@ -14,6 +14,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.figures.figure import Axis, Figure, Line, Panel, floats
 from kvtui.widgets.figure import CROSS, FigureView
 
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+
 ABSENT = Figure("none", "nothing", "", (), ("there were no values",))
 
 
@@ -46,7 +48,7 @@ class Host(App[None]):
 
 
 def run(
-    body: Callable[[Host, Callable[[Callable[[], object]], Awaitable[None]], Pilot[None]], Awaitable[None]],
+    body: Callable[[Host, Until, Pilot[None]], Awaitable[None]],
     readable: bool = False,
     size: tuple[int, int] = (60, 20),
 ) -> None:
@@ -67,8 +69,8 @@ def run(
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_the_question_stands_where_nobody_else_says_it(readable):
-    async def body(app, until, pilot):
+def test_the_question_stands_where_nobody_else_says_it(readable: bool) -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         app.view.show(figure_of("a"))
         await until(lambda: "title of a" in app.text())
         assert ("why a?" in app.text()) is not readable
@@ -77,10 +79,10 @@ def test_the_question_stands_where_nobody_else_says_it(readable):
     run(body, readable)
 
 
-def test_a_figure_that_comes_late_is_dropped():
+def test_a_figure_that_comes_late_is_dropped() -> None:
     """The first is worked out only after the second is shown, and then it is not wanted any more."""
 
-    async def body(app, until, pilot):
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         begun, gate, done = Event(), Event(), Event()
 
         def late() -> Figure:
@@ -96,14 +98,15 @@ def test_a_figure_that_comes_late_is_dropped():
         gate.set()
         await until(done.is_set)
         await pilot.pause()
+        assert app.view.shown is not None
         assert app.view.shown.id == "wanted"
         assert "title of wanted" in app.text()
 
     run(body)
 
 
-def test_nothing_is_shown_once_it_is_cleared():
-    async def body(app, until, pilot):
+def test_nothing_is_shown_once_it_is_cleared() -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         begun, gate, done = Event(), Event(), Event()
 
         def late() -> Figure:
@@ -126,8 +129,8 @@ def test_nothing_is_shown_once_it_is_cleared():
     run(body)
 
 
-def test_why_there_is_no_figure_is_said():
-    async def body(app, until, pilot):
+def test_why_there_is_no_figure_is_said() -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         def wrong() -> Figure:
             raise InputError("context: too long")
 
@@ -143,11 +146,15 @@ def test_why_there_is_no_figure_is_said():
 
 
 @pytest.mark.parametrize(("width", "turns"), [(200, [None, 0, 1, None]), (60, [None, 1, None, 1])])
-def test_panels_go_round_all_that_have_room_and_each_alone(width, turns):
-    async def body(app, until, pilot):
+def test_panels_go_round_all_that_have_room_and_each_alone(width: int, turns: list[int | None]) -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         app.view.show(figure_of("a", panels=2))
         for number, panel in enumerate(turns):
-            await until(lambda number=number: len(app.changed) > number)
+
+            def drawn(number: int = number) -> bool:
+                return len(app.changed) > number
+
+            await until(drawn)
             assert app.view.panel == panel
             hidden = 0 if panel is None and width == 200 else 1
             assert app.view.hidden_panels == hidden
@@ -157,8 +164,8 @@ def test_panels_go_round_all_that_have_room_and_each_alone(width, turns):
     run(body, size=(width, 20))
 
 
-def test_only_a_readable_figure_is_read_out_and_enlarged():
-    async def body(app, until, pilot):
+def test_only_a_readable_figure_is_read_out_and_enlarged() -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         app.view.show(figure_of("a"))
         app.view.focus()
         await until(lambda: "title of a" in app.text())
@@ -177,8 +184,8 @@ def test_only_a_readable_figure_is_read_out_and_enlarged():
     run(body, readable=True)
 
 
-def test_a_figure_that_is_looked_at_has_no_cursor():
-    async def body(app, until, pilot):
+def test_a_figure_that_is_looked_at_has_no_cursor() -> None:
+    async def body(app: Host, until: Until, pilot: Pilot[None]) -> None:
         app.view.show(figure_of("a"))
         await until(lambda: "title of a" in app.text())
         await pilot.hover(app.view, offset=(30, 10))

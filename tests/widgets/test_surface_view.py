@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from textual.pilot import Pilot
 
 from kvtui.canvas.palette import Ink
 from kvtui.figures.figure import Axis, Panel, Surface, floats
-from kvtui.plots.camera import STEP, Camera
+from kvtui.plots.camera import STEP, Camera, CameraAxis
 from kvtui.state.keys import SURFACE
 from kvtui.widgets.surface import SPIN_DEGREES_PER_SECOND, SurfaceView
 
@@ -79,7 +80,7 @@ def last_row(app: Host) -> str:
     return app.view.cells.row_text(app.view.cells.height - 1)
 
 
-def test_keys_move_the_eye():
+def test_keys_move_the_eye() -> None:
     async def check(app: Host) -> None:
         view = app.view
         await press(app, "right", "right", "up")
@@ -90,7 +91,8 @@ def test_keys_move_the_eye():
         assert view.camera.zoom > 1
         await press(app, "minus", "minus")
         assert view.camera.zoom < 1
-        for key, axis in (("X", "x"), ("Y", "y"), ("z", "z")):
+        axes: tuple[tuple[str, CameraAxis], ...] = (("X", "x"), ("Y", "y"), ("z", "z"))
+        for key, axis in axes:
             await press(app, key)
             assert view.camera == view.camera.along(axis)
         await press(app, "r")
@@ -99,7 +101,7 @@ def test_keys_move_the_eye():
     run(check)
 
 
-def test_only_what_changed_is_drawn_again():
+def test_only_what_changed_is_drawn_again() -> None:
     async def check(app: Host) -> None:
         view = app.view
         before = view.cells
@@ -113,7 +115,7 @@ def test_only_what_changed_is_drawn_again():
     run(check)
 
 
-def test_the_cursor_reads_out_values_with_units():
+def test_the_cursor_reads_out_values_with_units() -> None:
     async def check(app: Host) -> None:
         assert app.view.words == ""
         await press(app, "l")
@@ -130,10 +132,12 @@ def test_the_cursor_reads_out_values_with_units():
     run(check)
 
 
-def test_a_new_panel_takes_the_cursor_away():
+def test_a_new_panel_takes_the_cursor_away() -> None:
     async def check(app: Host) -> None:
         await press(app, "l")
-        app.view.show(app.view._panel)
+        shown = app.view._panel
+        assert shown is not None
+        app.view.show(shown)
         assert app.view.cursor is not None
         app.view.show(panel())
         assert app.view.cursor is None
@@ -141,7 +145,7 @@ def test_a_new_panel_takes_the_cursor_away():
     run(check)
 
 
-def test_the_mouse_turns_zooms_and_points():
+def test_the_mouse_turns_zooms_and_points() -> None:
     async def inside() -> None:
         app = Host()
         async with app.run_test(size=(80, 24)) as pilot:
@@ -162,7 +166,7 @@ def test_the_mouse_turns_zooms_and_points():
     asyncio.run(inside())
 
 
-def test_it_turns_by_itself_with_the_clock_until_a_key():
+def test_it_turns_by_itself_with_the_clock_until_a_key() -> None:
     async def check(app: Host) -> None:
         view = app.view
         await press(app, "space")
@@ -178,7 +182,7 @@ def test_it_turns_by_itself_with_the_clock_until_a_key():
 
 
 @pytest.mark.parametrize("settings", [{"motion": "reduced"}, {"motion": "none"}, {"fps": 0}])
-def test_it_does_not_turn_by_itself_without_motion(settings):
+def test_it_does_not_turn_by_itself_without_motion(settings: dict[str, Any]) -> None:
     async def check(app: Host) -> None:
         await press(app, "space")
         app.now = 5
@@ -188,9 +192,10 @@ def test_it_does_not_turn_by_itself_without_motion(settings):
     run(check, **settings)
 
 
-def test_without_colours_it_is_drawn_in_characters():
+def test_without_colours_it_is_drawn_in_characters() -> None:
     async def check(app: Host) -> None:
         view = app.view
+        assert view.cells is not None
         assert (view.cells.under > Ink.OVERFLOW).any()
         app.canvas_depth = "none"
         view.redraw()
@@ -201,15 +206,16 @@ def test_without_colours_it_is_drawn_in_characters():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (20, 4), (24, 9), (200, 60)])
-def test_it_fits_any_size(size):
+def test_it_fits_any_size(size: tuple[int, int]) -> None:
     async def check(app: Host) -> None:
         await press(app, "l", "right", "z")
+        assert app.view.cells is not None
         assert app.view.cells.glyph.shape == (size[1], size[0])
 
     run(check, size)
 
 
-def test_a_key_of_the_widget_has_one_action():
+def test_a_key_of_the_widget_has_one_action() -> None:
     names = [name for key in SURFACE for name in key.keys.split(",")]
     assert len(set(names)) == len(names)
     assert all(hasattr(SurfaceView, f"action_{key.action.partition('(')[0]}") for key in SURFACE)

@@ -46,7 +46,7 @@ class Plain(App[None]):
         yield Static("√ ✓ ─")
 
 
-def test_a_filter_that_was_added_sees_every_line():
+def test_a_filter_that_was_added_sees_every_line() -> None:
     app = Plain()
     add_filter(app, AsciiFilter())
 
@@ -57,10 +57,15 @@ def test_a_filter_that_was_added_sees_every_line():
     drive(app, script)
 
 
-def test_a_theme_from_the_beginning_is_as_if_it_had_been_set(monkeypatch):
+def test_a_theme_from_the_beginning_is_as_if_it_had_been_set(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[Stylesheet] = []
     reparse = Stylesheet.reparse
-    monkeypatch.setattr(Stylesheet, "reparse", lambda sheet: (parsed.append(sheet), reparse(sheet))[1])
+
+    def noted(sheet: Stylesheet) -> None:
+        parsed.append(sheet)
+        reparse(sheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", noted)
     colours = []
     for begun in (True, False):
         app = Plain()
@@ -78,11 +83,16 @@ def test_a_theme_from_the_beginning_is_as_if_it_had_been_set(monkeypatch):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_mode_whose_screen_knows_the_styles_parses_none(monkeypatch, known):
+def test_a_mode_whose_screen_knows_the_styles_parses_none(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
     app = Plain()
     parsed: list[Stylesheet] = []
     reparse = Stylesheet.reparse
-    monkeypatch.setattr(Stylesheet, "reparse", lambda sheet: (parsed.append(sheet), reparse(sheet))[1])
+
+    def noted(sheet: Stylesheet) -> None:
+        parsed.append(sheet)
+        reparse(sheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", noted)
 
     def make() -> Screen[None]:
         screen: Screen[None] = Screen()
@@ -112,7 +122,7 @@ class Slow(io.StringIO):
         return super().write(text)
 
 
-def test_the_queue_of_the_terminal_is_found():
+def test_the_queue_of_the_terminal_is_found() -> None:
     from textual.drivers._writer_thread import WriterThread
 
     async def body() -> None:
@@ -133,7 +143,7 @@ def test_the_queue_of_the_terminal_is_found():
     asyncio.run(body())
 
 
-def test_drivers_without_a_queue_are_never_behind():
+def test_drivers_without_a_queue_are_never_behind() -> None:
     app = Plain()
 
     async def script(pilot: Pilot[None]) -> None:
@@ -155,7 +165,7 @@ class Looking(ShownScreen):
         self.times += 1
 
 
-def test_a_screen_hears_what_is_shown_of_it_and_draws_nothing_in_a_batch():
+def test_a_screen_hears_what_is_shown_of_it_and_draws_nothing_in_a_batch() -> None:
     app = Plain()
 
     async def script(pilot: Pilot[None]) -> None:
@@ -187,7 +197,7 @@ class Asking(ModalScreen[None], ClosesOnce):
         self.dismiss()
 
 
-def test_a_window_closes_once_and_hears_nothing_afterwards():
+def test_a_window_closes_once_and_hears_nothing_afterwards() -> None:
     app = Plain()
 
     async def script(pilot: Pilot[None]) -> None:
@@ -204,7 +214,7 @@ def test_a_window_closes_once_and_hears_nothing_afterwards():
     drive(app, script)
 
 
-def test_a_window_closes_before_it_is_there_and_below_another():
+def test_a_window_closes_before_it_is_there_and_below_another() -> None:
     app = Plain()
 
     async def script(pilot: Pilot[None]) -> None:
@@ -229,7 +239,7 @@ def test_a_window_closes_before_it_is_there_and_below_another():
 
 
 @pytest.mark.parametrize("action", ["page_up", "page_down"])
-def test_the_list_of_a_palette_stays_where_it_is_while_it_has_no_room(action):
+def test_the_list_of_a_palette_stays_where_it_is_while_it_has_no_room(action: str) -> None:
     app = Plain()
 
     async def script(pilot: Pilot[None]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit, single_width
@@ -24,7 +26,7 @@ sizes = st.tuples(st.integers(1, 220), st.integers(1, 70))
 module_counts = st.sampled_from(sorted({device.memory.modules for device in all_devices()}))
 
 
-def scene_of(banks: int, **changes: object) -> Scene:
+def scene_of(banks: int, **changes: Any) -> Scene:
     codes = np.zeros(banks, dtype=np.uint8)
     codes[: banks // 4] = Code.WEIGHTS
     codes[banks // 4 : banks // 2] = FIRST_SEQUENCE + np.arange(banks // 2 - banks // 4) % 8
@@ -33,7 +35,7 @@ def scene_of(banks: int, **changes: object) -> Scene:
 
 
 @given(sizes, module_counts)
-def test_modules_are_alike_disjoint_and_inside(size, modules):
+def test_modules_are_alike_disjoint_and_inside(size: tuple[int, int], modules: int) -> None:
     width, height = size
     board = arrange(width, height, modules)
     assert len(board.modules) == modules == len(board.sides)
@@ -53,20 +55,20 @@ def test_modules_are_alike_disjoint_and_inside(size, modules):
 
 
 @given(sizes, module_counts, st.booleans(), st.booleans(), st.floats(0, 1e6))
-def test_painting_never_fails(size, modules, flash, plain, now):
+def test_painting_never_fails(size: tuple[int, int], modules: int, flash: bool, plain: bool, now: float) -> None:
     board = arrange(*size, modules)
     scene = scene_of(board.banks, flash_attention=flash, plain=plain, now=now, ludicrous=flash, apocalypse=plain)
     assert paint(board, *size, scene).glyph.shape == (size[1], size[0])
 
 
 @given(sizes, module_counts, st.data())
-def test_every_bank_is_found_where_it_is_drawn(size, modules, data):
+def test_every_bank_is_found_where_it_is_drawn(size: tuple[int, int], modules: int, data: DataObject) -> None:
     board = arrange(*size, modules)
     bank = data.draw(st.integers(0, board.banks - 1))
     assert bank_at(board, *bank_place(board, bank)) == bank
 
 
-def test_cells_mirror_the_codes():
+def test_cells_mirror_the_codes() -> None:
     board = arrange(110, 40, 5)
     scene = scene_of(board.banks, moving=False)
     cells = paint(board, 110, 40, scene)
@@ -75,14 +77,14 @@ def test_cells_mirror_the_codes():
         assert np.count_nonzero(cells.ink == ink) == np.count_nonzero(scene.codes == code)
 
 
-def test_all_modules_fill_alike():
+def test_all_modules_fill_alike() -> None:
     board = arrange(110, 40, 6)
     cells = paint(board, 110, 40, scene_of(board.banks, moving=False))
     purple = [np.count_nonzero(cells.ink[r.y : r.y + r.height, r.x : r.right] == Ink.WEIGHTS) for r in board.modules]
     assert max(purple) - min(purple) <= 1
 
 
-def test_the_ghost_appears_only_when_there_is_one():
+def test_the_ghost_appears_only_when_there_is_one() -> None:
     board = arrange(100, 30, 4)
     scene = scene_of(board.banks)
     assert "╱" not in paint(board, 100, 30, scene).text()
@@ -91,7 +93,7 @@ def test_the_ghost_appears_only_when_there_is_one():
     assert paint(board, 100, 30, replace(scene, codes=codes)).text().count("╱") == 20
 
 
-def test_nothing_moves_when_frozen_and_rows_change_a_few_at_a_time():
+def test_nothing_moves_when_frozen_and_rows_change_a_few_at_a_time() -> None:
     board = arrange(110, 40, 5)
     still = scene_of(board.banks, moving=False)
     first, later = paint(board, 110, 40, still), paint(board, 110, 40, replace(still, now=9.0))
@@ -105,7 +107,7 @@ def test_nothing_moves_when_frozen_and_rows_change_a_few_at_a_time():
     assert sum(changed) / len(changed) < 12
 
 
-def test_flash_attention_turns_particles_gold_and_lights_tiles():
+def test_flash_attention_turns_particles_gold_and_lights_tiles() -> None:
     board = arrange(110, 40, 5)
     with_it = paint(board, 110, 40, scene_of(board.banks))
     without = paint(board, 110, 40, scene_of(board.banks, flash_attention=False))
@@ -116,7 +118,7 @@ def test_flash_attention_turns_particles_gold_and_lights_tiles():
     assert np.count_nonzero(without.ink == Ink.TILE_2) == 0
 
 
-def test_the_dot_stands_at_the_films_place():
+def test_the_dot_stands_at_the_films_place() -> None:
     board = arrange(110, 40, 5)
     assert board.die is not None
     places = []
@@ -128,7 +130,7 @@ def test_the_dot_stands_at_the_films_place():
     assert places[0][0] == board.die.x + 1
 
 
-def test_plain_pictures_tell_sequences_apart_by_digits():
+def test_plain_pictures_tell_sequences_apart_by_digits() -> None:
     board = arrange(110, 40, 5)
     text = paint(board, 110, 40, scene_of(board.banks, plain=True)).text()
     assert all(digit in text for digit in "01234567")
@@ -137,7 +139,7 @@ def test_plain_pictures_tell_sequences_apart_by_digits():
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3, 8, 16, 32, 72, 128])
-def test_clusters_of_any_size(devices):
+def test_clusters_of_any_size(devices: int) -> None:
     columns = {1: 1, 2: 2, 3: 2, 8: 4, 16: 4, 32: 8, 72: 9, 128: 16}[devices]
     for width, height in ((80, 20), (110, 34), (180, 55)):
         rects = tile_rects(width, height, devices, columns)
@@ -162,7 +164,7 @@ def empty_tiles(width: int, height: int, devices: int, columns: int) -> list[Til
 
 @pytest.mark.parametrize("utilization", [None, 0.0, 0.01, 0.5, 1.0])
 @pytest.mark.parametrize(("width", "room"), [(80, 20), (16, 8), (15, 0)])
-def test_the_meter_of_the_link(utilization, width, room):
+def test_the_meter_of_the_link(utilization: float | None, width: int, room: int) -> None:
     scene = ClusterScene(empty_tiles(width, 20, 1, 1), 1, "NVLink", utilization, 1.0)
     row = paint_cluster(width, 20, scene).row_text(19)
     assert row.startswith("NVLink")
@@ -170,7 +172,7 @@ def test_the_meter_of_the_link(utilization, width, room):
     assert (row.count("━"), row.count("─")) == (busy, 0 if utilization is None else room - busy)
 
 
-def test_a_selected_device_is_marked_without_colour_too():
+def test_a_selected_device_is_marked_without_colour_too() -> None:
     scene = ClusterScene(empty_tiles(80, 20, 4, 2), 2, "", None, 1.0, plain=True, selected=2)
     text = paint_cluster(80, 20, scene).text()
     assert ">2" in text
@@ -178,14 +180,14 @@ def test_a_selected_device_is_marked_without_colour_too():
 
 
 @given(st.integers(1, 80), st.integers(1, 30), st.data())
-def test_a_curve_has_no_gaps(width, height, data):
+def test_a_curve_has_no_gaps(width: int, height: int, data: DataObject) -> None:
     values = data.draw(st.lists(st.floats(-0.5, 1.5), min_size=2 * width, max_size=2 * width))
     dots = curve(width, height, np.array(values))
     assert dots.shape == (height, width)
     assert (dots > 0).any(axis=0).all()
 
 
-def test_text_is_cut_at_the_edges_and_stays_single_width():
+def test_text_is_cut_at_the_edges_and_stays_single_width() -> None:
     cells = Cells(10, 2)
     cells.put(-2, 0, "abcdefghijklmnop")
     cells.put(0, 5, "nowhere")
@@ -195,9 +197,9 @@ def test_text_is_cut_at_the_edges_and_stays_single_width():
     assert fit("漢字 and more", 6) == "?? an…"
 
 
-def test_every_ink_has_a_colour_in_every_look():
+def test_every_ink_has_a_colour_in_every_look() -> None:
     for ink in Ink:
-        if ink not in (Ink.NONE,):
+        if ink != Ink.NONE:
             for look in ("dark", "light", "wafer"):
                 assert hex_color(ink, look).startswith("#")
     assert len({hex_color(Ink.SEQUENCE + n, "dark") for n in range(16)}) == 16

@@ -22,18 +22,18 @@ def split_mix(seed: int, count: int) -> list[int]:
     return found
 
 
-def test_the_oracle_gives_the_published_numbers():
+def test_the_oracle_gives_the_published_numbers() -> None:
     assert split_mix(1234567, 3) == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 @given(st.integers(0, 200), st.integers(0, 400), st.integers(0, 10**7))
-def test_chances_are_those_of_the_generator(count, y, step):
+def test_chances_are_those_of_the_generator(count: int, y: int, step: int) -> None:
     start = (step * 2**40 + y * 2**20) * SPLIT_MIX % WORD
     expected = [value / WORD for value in split_mix(start, count)]
     np.testing.assert_allclose(_chances(count, y, step), expected, rtol=1e-15)
 
 
-def test_rows_and_steps_differ_and_are_even():
+def test_rows_and_steps_differ_and_are_even() -> None:
     found = np.concatenate([_chances(40, y, step) for y in range(50) for step in range(20)])
     assert len(np.unique(found)) == len(found)
     assert found.min() >= 0

@@ -110,7 +110,7 @@ def text(rows: Sequence[InkRow]) -> list[str]:
 
 def inks(rows: Sequence[InkRow]) -> dict[str, Ink]:
     """The ink of each row's last span, by the row's first words."""
-    return {row_text(row)[:12].strip(): row[-1].ink for row in rows}
+    return {row_text(row)[:12].strip(): Ink(row[-1].ink) for row in rows}
 
 
 def lookup(rows: Sequence[InkRow]) -> dict[str, str]:
@@ -139,7 +139,7 @@ PANELS: dict[str, Callable[[MemoryView, int], Sequence[InkRow]]] = {
 
 @pytest.mark.parametrize("panel", PANELS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_row_exceeds_its_width(name, panel):
+def test_no_row_exceeds_its_width(name: str, panel: str) -> None:
     rows_of = PANELS[panel]
     for shown in (view(name), view(name, 0), view(name, 777)):
         for width in WIDTHS:
@@ -149,7 +149,7 @@ def test_no_row_exceeds_its_width(name, panel):
                 assert line.isprintable()
 
 
-def test_golden_info_of_a_dense_model():
+def test_golden_info_of_a_dense_model() -> None:
     assert text(info_rows(view("dense"), 30)) == [
         "model             Llama-3.1-8B",
         "context      131,072 / 131,072",
@@ -170,7 +170,7 @@ def test_golden_info_of_a_dense_model():
     ]
 
 
-def test_golden_formula_of_a_dense_model():
+def test_golden_formula_of_a_dense_model() -> None:
     tokens = sum(131_072 * percent // 100 for percent in (10, 20, 30, 40, 15, 45, 25, 55))
     assert text(formula_rows(view("dense"), 34)) == [
         "KV = 2·L·H·D·b·Σt",
@@ -191,7 +191,7 @@ def test_golden_formula_of_a_dense_model():
     ]
 
 
-def test_golden_formula_of_static_reservation_without_flash_attention():
+def test_golden_formula_of_static_reservation_without_flash_attention() -> None:
     assert text(formula_rows(view("static", 2048), 34))[:10] == [
         "KV = 2·L·H·D·b·B·t",
         "   = 2·32·8·128·2·4·2,048",
@@ -206,7 +206,7 @@ def test_golden_formula_of_static_reservation_without_flash_attention():
     ]
 
 
-def test_golden_formula_of_windows_in_pages():
+def test_golden_formula_of_windows_in_pages() -> None:
     assert text(formula_rows(view("window"), 34))[:11] == [
         "window = 2·L·H·D·b·Σmin(t,W)",
         "   = 2·52·16·128·2·2,125",
@@ -222,7 +222,7 @@ def test_golden_formula_of_windows_in_pages():
     ]
 
 
-def test_golden_formula_of_latents_state_and_sharing():
+def test_golden_formula_of_latents_state_and_sharing() -> None:
     latent = text(formula_rows(view("latent"), 34))
     assert latent[:3] == [
         "KV = R·L·(r+p)·b·t",
@@ -287,7 +287,7 @@ def check_equations(shown: MemoryView) -> None:
 
 
 @pytest.mark.parametrize("paging", [(False, False), (True, False), (False, True), (True, True)])
-def test_the_formula_gives_the_plans_bytes_for_every_model(paging):
+def test_the_formula_gives_the_plans_bytes_for_every_model(paging: tuple[bool, bool]) -> None:
     device = find_device("H200 SXM")
     for model in all_models():
         for kv, tp, tokens in (("bf16", 1, 5000), ("q8_0", 2, 5000), ("fp8", 1, 1234)):
@@ -313,7 +313,7 @@ def test_the_formula_gives_the_plans_bytes_for_every_model(paging):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_formula_gives_the_bytes_of_the_film(name):
+def test_the_formula_gives_the_bytes_of_the_film(name: str) -> None:
     limit = view(name).scenario.context
     for tokens in (0, 1, 15, 16, 1000, limit // 3, limit):
         shown = view(name, tokens)
@@ -323,7 +323,7 @@ def test_the_formula_gives_the_bytes_of_the_film(name):
 
 
 @pytest.mark.parametrize(("tokens", "batch", "capped"), [(1024, 8, False), (4096, 8, False), (131_072, 8, True)])
-def test_the_scores_formula(tokens, batch, capped):
+def test_the_scores_formula(tokens: int, batch: int, capped: bool) -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "128K", "batch": str(batch)})
     for name, flash in (("saved", True), ("scores", False)):
         shown = make(replace(scenario, flash_attention=flash), tokens)
@@ -333,16 +333,16 @@ def test_the_scores_formula(tokens, batch, capped):
         assert ("   at most ½ of memory" in text(formula_rows(shown, 40))) is capped
 
 
-def test_the_formula_says_the_same_in_any_width():
-    exact = [line for line in text(formula_rows(view("window"), 200)) if RESULT.match(line)]
+def test_the_formula_says_the_same_in_any_width() -> None:
+    exact = [found[1] for line in text(formula_rows(view("window"), 200)) if (found := RESULT.match(line))]
     assert len(exact) == 4
     for width in (24, 28, 33):
         joined = "".join(line.strip() for line in text(formula_rows(view("window"), width)))
-        assert all(RESULT.match(line)[1] in joined for line in exact)
+        assert all(value in joined for value in exact)
         assert "2·52·16·128·2·2,125" in joined
 
 
-def test_the_nine_fields_are_there_for_every_scenario():
+def test_the_nine_fields_are_there_for_every_scenario() -> None:
     fields = {"model", "context", "alloc unit", "total", "weights", "KV cache", "devices", "efficiency", "dtype"}
     more = {"state", "activations", "sequences", "bytes per token"}
     for name in SCENARIOS:
@@ -358,12 +358,12 @@ def test_the_nine_fields_are_there_for_every_scenario():
         ({"fa": False}, "contiguous"),
     ],
 )
-def test_the_allocation_unit(switches, unit):
+def test_the_allocation_unit(switches: dict[str, bool], unit: str) -> None:
     shown = make(scenario_from({"model": "Llama-3.1-8B", **switches}))
     assert lookup(info_rows(shown, 40))["alloc unit"] == unit
 
 
-def test_sequences_in_words():
+def test_sequences_in_words() -> None:
     def words(**values: str | bool) -> str:
         scenario = scenario_from({"model": "Llama-3.1-8B", "context": "8000", **values})
         return lookup(info_rows(make(scenario, 2000), 48))["sequences"]
@@ -373,7 +373,7 @@ def test_sequences_in_words():
     assert words(lengths="1000,2500", pa=True) == "2 padded · 97.7 % used"  # 875 of 896 tokens
 
 
-def test_saved_bytes_are_shown_with_flash_attention_alone():
+def test_saved_bytes_are_shown_with_flash_attention_alone() -> None:
     on, off = lookup(info_rows(view("dense"), 40)), lookup(info_rows(view("static"), 40))
     assert on["without FA"] == "94.87 GiB"
     assert on["saved by FA"].startswith("40.00 GiB")
@@ -382,7 +382,7 @@ def test_saved_bytes_are_shown_with_flash_attention_alone():
     assert inks(info_rows(view("dense"), 40))["without FA"] is Ink.SAVED
 
 
-def test_one_ink_per_meaning():
+def test_one_ink_per_meaning() -> None:
     found = inks(info_rows(view("hybrid"), 40))
     assert found["weights"] is Ink.WEIGHTS
     assert found["KV cache"] is Ink.KV
@@ -403,11 +403,11 @@ def test_one_ink_per_meaning():
         (1.001, ("over", Ink.BAD)),
     ],
 )
-def test_efficiency_bands(share, expected):
+def test_efficiency_bands(share: float, expected: tuple[str, Ink]) -> None:
     assert efficiency(share) == expected
 
 
-def test_efficiency_counts_everything_over_all_devices():
+def test_efficiency_counts_everything_over_all_devices() -> None:
     shown = view("latent")
     used = shown.total_parts.total / (8 * find_device("H200 SXM").usable_bytes)
     assert lookup(info_rows(shown, 40))["efficiency"].startswith(f"{100 * used:.1f} %")
@@ -417,14 +417,14 @@ def test_efficiency_counts_everything_over_all_devices():
         assert lookup(info_rows(replace(dense, total_parts=parts), 40))["efficiency"] == words
 
 
-def test_needed_devices_are_named_where_the_plan_does_not_fit():
+def test_needed_devices_are_named_where_the_plan_does_not_fit() -> None:
     assert "needed" not in lookup(info_rows(view("dense"), 40))
     large = lookup(info_rows(view("too large"), 40))
     assert large["needed"] == f"{view('too large').plan.devices_needed:,}"
     assert lookup(info_rows(view("pool"), 40))["needed"] == "a larger pool"
 
 
-def test_a_low_panel_keeps_what_matters():
+def test_a_low_panel_keeps_what_matters() -> None:
     shown = view("dense")
     for height in range(1, 20):
         rows = info_rows(shown, 30, height)
@@ -437,7 +437,7 @@ def test_a_low_panel_keeps_what_matters():
         assert len(formula_rows(shown, 34, height)) <= height
 
 
-def test_papers_and_where_they_are():
+def test_papers_and_where_they_are() -> None:
     papers = papers_for(view("dense").scenario)
     assert text(paper_rows(papers, 40)) == [
         "CB  Orca                       OSDI 2022",
@@ -453,14 +453,14 @@ def test_papers_and_where_they_are():
     ]
 
 
-def test_facts_are_wrapped_whole():
+def test_facts_are_wrapped_whole() -> None:
     fact = factoid_at(view("dense").plan, view("dense").estimate, 0)
     for width in WIDTHS:
         rows = text(factoid_rows(fact, width))
         assert " ".join(rows) == f"{fact.text} {fact.source}"
 
 
-def test_warnings_have_a_glyph_for_their_severity():
+def test_warnings_have_a_glyph_for_their_severity() -> None:
     rows = warning_rows(view("too large").notices, 36)
     assert row_text(rows[0]).startswith("✗ does not fit")
     assert rows[0][0].ink is Ink.BAD
@@ -470,7 +470,7 @@ def test_warnings_have_a_glyph_for_their_severity():
     assert warning_rows((), 30) == []
 
 
-def test_legend_agrees_with_the_picture():
+def test_legend_agrees_with_the_picture() -> None:
     """Every category's glyph and ink are those that the board paints for its code, with colour and without."""
     board = arrange(100, 30, 2)
     for plain in (False, True):
@@ -500,7 +500,7 @@ def _scene(codes: np.ndarray, plain: bool) -> Scene:
     )
 
 
-def test_legend_rows():
+def test_legend_rows() -> None:
     counts = (
         Count(Code.FREE, 10, 2**30),
         Count(Code.WEIGHTS, 40, 15 * 2**30),
@@ -524,7 +524,7 @@ def test_legend_rows():
     assert legend_rows((), 30) == []
 
 
-def test_estimates_are_bands_and_dashes():
+def test_estimates_are_bands_and_dashes() -> None:
     known = estimate_rows(view("dense").estimate, 34)
     assert all("≈" in line for line in text(known)[:5])
     assert text(known)[5] == "bound by memory bandwidth"
@@ -540,11 +540,11 @@ def test_estimates_are_bands_and_dashes():
     [(0.0123, "0.012"), (0.58, "0.58"), (0.96, "1.0"), (6.14, "6.1"), (9.97, "10"), (240.4, "240"), (1234, "1,234"),
      (12_300, "12 k"), (3.44e6, "3.4 M"), (2.6e12, "2.6 T")],
 )  # fmt: skip
-def test_figures(value, shown):
+def test_figures(value: float, shown: str) -> None:
     assert figure(value) == shown
 
 
-def test_scenario_rows_and_their_actions():
+def test_scenario_rows_and_their_actions() -> None:
     scenario = scenario_from({**SCENARIOS["latent"], "cb": True})
     rows = scenario_rows(scenario, False, 50, 32)
     assert text([row for row, _ in rows]) == [
@@ -583,14 +583,14 @@ def test_scenario_rows_and_their_actions():
     assert remapped[9][0][-1].ink is Ink.GOOD
 
 
-def test_a_link_has_a_row_where_there_is_one():
+def test_a_link_has_a_row_where_there_is_one() -> None:
     scenario = view("dense").scenario
     rows = {action: row_text(row) for row, action in scenario_rows(scenario, True, 1, 32, link="NVLink 4")}
     assert rows["toggle_link"] == "  L link                NVLink 4"
     assert "toggle_link" not in [action for _, action in scenario_rows(scenario, True, 1, 32)]
 
 
-def test_the_room_that_is_left():
+def test_the_room_that_is_left() -> None:
     shown = view("dense")
     most = Capacity(200_000, None, "device memory", "none")
     rows = text(capacity_rows(shown.scenario, most, 36))
@@ -600,7 +600,7 @@ def test_the_room_that_is_left():
     assert len(capacity_rows(shown.scenario, most._replace(context=9), 36)) == 2
 
 
-def test_the_datacentre_note():
+def test_the_datacentre_note() -> None:
     assert datacentre_note_rows(view("dense"), 40) == []
     several = " ".join(text(datacentre_note_rows(view("latent"), 60)))
     assert "8 devices" in several
@@ -610,7 +610,7 @@ def test_the_datacentre_note():
     assert "nodes" in huge
 
 
-def test_title_bar():
+def test_title_bar() -> None:
     shown = replace(view("dense", 81_920), playing=True, speed=10.0)
     line = row_text(title_bar(shown, 120))
     assert len(line) == 120
@@ -625,7 +625,7 @@ def test_title_bar():
     assert "✗ needs" in row_text(title_bar(view("too large"), 100))
 
 
-def test_one_line_info():
+def test_one_line_info() -> None:
     line = row_text(one_line_info(view("dense"), 80))
     assert line == "54.87 of 79.65 GiB · 68.9 % fair · KV 38.40 GiB · weights 14.96 GiB"
     assert row_text(one_line_info(view("dense"), 40)) == "54.87 of 79.65 GiB · 68.9 % fair"
@@ -645,7 +645,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_harmless(name):
+def test_hostile_names_are_harmless(name: str) -> None:
     base = scenario_from(SCENARIOS["hybrid"])
     scenario = replace(
         base, model=replace(base.model, name=name, notes=(name,)), device=base.device._replace(name=name)
@@ -661,21 +661,21 @@ def test_hostile_names_are_harmless(name):
 
 
 @pytest.mark.parametrize("width", [1, 5, 11, 24, 60])
-def test_wrapping_loses_nothing(width):
+def test_wrapping_loses_nothing(width: int) -> None:
     for given in ("2·32·8·128·2·81,920 tokens", "a bc  d", "x" * 50, "one two three four five six", "·" * 30, ""):
         lines = wrap(given, width, indent=2)
         assert all(len(line) <= width for line in lines)
         assert "".join("".join(lines).split()) == "".join(given.split())
 
 
-def test_pairs_prefer_the_longest_value_that_fits():
+def test_pairs_prefer_the_longest_value_that_fits() -> None:
     assert row_text(pair("key", ("a long value", "short"), 20)) == "key     a long value"
     assert row_text(pair("key", ("a long value", "short"), 12)) == "key    short"
     assert row_text(pair("a long key", ("value",), 10)) == "a l… value"
     assert row_text(pair("key", ("immovable",), 5)) == "immo…"
 
 
-def test_squeezing_keeps_low_ranks_and_order():
+def test_squeezing_keeps_low_ranks_and_order() -> None:
     rows = [pair(str(number), ("v",), 8) for number in range(6)]
     blocks = [(2, rows[:2]), (0, rows[2:3]), (1, rows[3:6])]
     assert squeeze(blocks, None) == rows
