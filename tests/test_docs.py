@@ -6,10 +6,12 @@ import ast
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -189,10 +191,36 @@ def test_every_benchmark_is_told_of() -> None:
     assert {id_of(path) for path in (ROOT / "benchmarks").glob("*.py")} <= words
 
 
+WALK = {"engine": "vllm", "model": "Llama-3.1-8B", "context": "8K", "kv_pool": "4GiB"}
+"""The scenario whose number of blocks the walk follows."""
+
+
 def test_the_walk_comes_to_its_number() -> None:
-    values = {"engine": "vllm", "model": "Llama-3.1-8B", "context": "8K", "kv_pool": "4GiB"}
-    serving = plan(scenario_from(values)).serving
+    serving = plan(scenario_from(WALK)).serving
     assert serving is not None
     walk = text_of(ROOT / "docs/ARCHITECTURE.md")
     for number in (serving.blocks, serving.pool_bytes, serving.bytes_per_block, serving.max_context):
         assert f"{number:,}" in walk
+
+
+def test_the_walk_goes_from_function_to_function(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its numbered steps name functions that its command line calls, one after the other."""
+    steps = re.findall(r"^[0-9]+\. (?:.*\n)(?: +.*\n)*", text_of(ROOT / "docs/ARCHITECTURE.md"), re.MULTILINE)
+    told = [tuple(word.split("::")) for step in steps for word in CODE.findall(step) if "::" in word]
+    aside = {"OPTIONS", "ModelSpec", "Serving", "budget_under"}
+    calls: list[tuple[str, str]] = []
+
+    def called(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
+            calls.append((id_of(Path(frame.f_code.co_filename)), frame.f_code.co_qualname))
+
+    sys.setprofile(called)
+    try:
+        main(["--report", *(word for key, value in WALK.items() for word in (f"--{key.replace('_', '-')}", value))])
+    finally:
+        sys.setprofile(None)
+    assert f"{2048:,}" in capsys.readouterr().out
+    following = iter(calls)
+    for step in told:
+        assert step[1] in aside or step in following, f"{'::'.join(step)} is not called after what is named before it"
+    assert len(told) > 30
