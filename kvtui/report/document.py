@@ -7,10 +7,9 @@ apply or is not known is None.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
-from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.capacity import Capacity, capacity
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
@@ -20,6 +19,9 @@ from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
+
+if TYPE_CHECKING:
+    from kvtui.engine.engines.result import Serving
 
 SCHEMA = 1
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from contextlib import suppress
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     Place = str | os.PathLike[str]
 
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})|/dev/std(in|out|err)")
-_STANDARD = {"in": 0, "out": 1, "err": 2}
+_DESCRIPTORS = "/dev/fd/", "/proc/self/fd/"
+_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 def write_whole(path: Place, content: str | bytes) -> None:
@@ -113,10 +112,10 @@ def unreadable(path: Place, error: Exception) -> InputError:
 
 def _descriptor(name: str) -> int | None:
     """The number of the open descriptor that ``name`` means."""
-    match = _DESCRIPTOR.fullmatch(name)
-    if match is None:
-        return None
-    return int(match[1]) if match[1] else _STANDARD[match[2]]
+    if not name.startswith(_DESCRIPTORS):
+        return _STANDARD.get(name)
+    number = os.path.basename(name)
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
 
 
 def _found(name: str) -> os.stat_result | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
-from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.search import context_limit, most
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvtui.engine.engines.result import Serving
 
 LINEAR_BATCHES = 16
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.spec import CacheBytes
 from kvtui.engine.planning.allocation import Slot, slots
 from kvtui.engine.planning.parts import (
@@ -25,6 +24,11 @@ from kvtui.engine.planning.parts import (
 )
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtui.engine.engines.result import Serving
 
 SEARCH_DEVICES = 1024
 SEARCH_LAYOUTS = 600

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from kvtui.engine.engines.budget import Budget
 from kvtui.engine.engines.known import part
-from kvtui.engine.engines.result import Serving
-from kvtui.engine.planning.stages import Stage
-from kvtui.engine.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvtui.engine.engines.budget import Budget
+    from kvtui.engine.engines.result import Serving
+    from kvtui.engine.planning.stages import Stage
+    from kvtui.engine.scenario.scenario import Scenario
 
 
 def serve(scenario: Scenario) -> Serving | None:
