@@ -1,18 +1,14 @@
-"""The actions that change the scenario, for any screen whose keys start them."""
+"""The actions that change the scenario, for every mode whose keys start them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens, parse_tokens
 from kvtui.engine.picture.film import CONTEXT_PRESETS, next_context, previous_context
-from kvtui.state.host import Host, host_of
+from kvtui.screens.mode import ModeScreen
 from kvtui.state.session import Session
-
-if TYPE_CHECKING:
-    from textual.screen import Screen
 
 TOGGLES = {
     "cb": "continuous_batching",
@@ -22,8 +18,8 @@ TOGGLES = {
 }
 
 
-class ScenarioActions:
-    """A mix-in for screens: every action of the table of keys that concerns the scenario and not the playback.
+class ScenarioActions(ModeScreen):
+    """A mode whose keys change the scenario: every action of the table of keys that several modes share.
 
     An InputError becomes a notification, and leaves the scenario as it was.
     """
@@ -128,11 +124,6 @@ class ScenarioActions:
         from kvtui.screens.windows.explain import ExplainScreen
 
         self.host.open(ExplainScreen(self.host.session, about))
-
-    @property
-    def host(self) -> Host:
-        """The app."""
-        return host_of(cast("Screen[None]", self).app)
 
     def _toggle(self, name: str) -> None:
         self._attempt(lambda session: session.toggle(TOGGLES[name]))

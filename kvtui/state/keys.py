@@ -40,9 +40,11 @@ MODES = (
     Mode("papers", "5", "Papers & help"),
 )
 
+# The headings of the help.
 PLAYBACK, MODEL_AND_DEVICE, WORKLOAD, VIEW = "playback", "model and device", "workload and formats", "what is shown"
 SCREENS, WINDOWS, BENCHMARK = "screens", "lists and windows", "benchmark"
-FIGURES, READING = "figures", "reading a figure"
+FIGURES, READING, SPACE = "figures", "reading a figure", "pictures in space"
+PLAN_TABLE = "table of the Plan screen"
 
 MEMORY = (
     Key("play", "space", "toggle_play", "play", "play or pause", PLAYBACK, footer=True),
@@ -104,8 +106,6 @@ BENCH = (
     Key("bench-bandwidth", "b", "bandwidth", "use GB/s", "plan with the measured GB/s, or not", BENCHMARK),
 )
 
-PLAN_TABLE = "table of the Plan screen"
-
 _PLAN_OWN = (
     Key("cell-take", "enter", "take", "take", "take the cell or lever into the scenario", PLAN_TABLE, footer=True),
     Key("levers", "tab", "switch", "levers", "to the levers, or to the table", PLAN_TABLE, footer=True),
@@ -127,6 +127,7 @@ _PLAN_OWN = (
     Key("cell-own", "home", "own", "own cell", "to the scenario's own cell", PLAN_TABLE),
     Key("filter-end", "escape", "unfilter", "all", "show all rows and columns", PLAN_TABLE),
 )
+# Plan and Explore change the scenario with the keys of Memory, but for those that mean something else there.
 _PLAN_SHARED = tuple(
     key._replace(keys="m" if key.id == "model" else key.keys, footer=False)
     for key in MEMORY
@@ -134,8 +135,6 @@ _PLAN_SHARED = tuple(
     or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context"))
 )
 PLAN = _PLAN_OWN + _PLAN_SHARED
-
-SPACE = "pictures in space"
 
 SURFACE = (
     Key("turn-left", "left", "turn(-1, 0)", "turn left", "the eye goes left", SPACE, True, "turn"),
@@ -208,7 +207,9 @@ WINDOW = (
     Key("list-page-down", "pagedown", "move(10)", "page down", "ten lines down", WINDOWS),
 )
 
+# What the help and a [keymap] know: each key once, with the keys it has on the screen it belongs to.
 ALL = MEMORY + APP + _EXPLORE_OWN + FIGURE + _PLAN_OWN + BENCH + SURFACE + WINDOW
+# The keys of a mode's screen itself, and of the widgets on it that have keys while they are used.
 TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH}
 WITHIN = {"explore": (FIGURE, SURFACE)}
 SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))

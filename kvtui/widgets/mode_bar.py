@@ -1,4 +1,4 @@
-"""The top line of a screen: the app's name, its screens to click on, and a few words at the right."""
+"""The top line of a screen: the app's name, its screens to click on, and the keys of the whole app."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from textual.content import Content
 from textual.events import Click
 from textual.widgets import Static
 
-from kvtui.canvas.cells import fit
 from kvtui.state.host import host_of
 from kvtui.state.keys import MODES, key_of
 from kvtui.widgets.key_name import first_key
@@ -16,19 +15,14 @@ KEYS = ("palette", "quit")
 
 
 class ModeBar(Static):
-    """One line with every mode, the ``current`` one marked, and at its end ``right`` and the keys of the whole app."""
+    """One line with every mode, the ``current`` one marked, and at its end the keys of the whole app."""
 
     ALLOW_SELECT = False
 
-    def __init__(self, current: str, right: str = "") -> None:
+    def __init__(self, current: str) -> None:
         super().__init__(markup=False)
-        self._current, self._right = current, right
+        self._current = current
         self._places: list[tuple[int, int, str]] = []
-
-    def say(self, right: str) -> None:
-        """Put other words at the right."""
-        self._right = right
-        self._draw()
 
     def on_resize(self) -> None:
         """Fill the new width."""
@@ -55,10 +49,8 @@ class ModeBar(Static):
         hints = sum(cell_len(shown) + 1 + len(key.label) + 2 for key, shown in keys)
         room = self.size.width - x - 1
         hints, keys = (hints, keys) if hints <= room else (0, [])
-        right = fit(self._right, room - hints).rstrip() if room > hints else ""
         x += max(0, room - hints)
-        parts.append(Content(" " * max(0, room - hints - cell_len(right))))
-        parts.append(Content.styled(right, "$foreground-muted"))
+        parts.append(Content(" " * max(0, room - hints)))
         for key, shown in keys:
             words = Content.assemble(
                 "  ", (shown, "bold $footer-key-foreground"), (f" {key.label}", "$foreground-muted")

@@ -7,27 +7,29 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from kvtui.app.app import KvtuiApp
 from kvtui.screens import bindings
 from kvtui.screens.scenario_actions import ScenarioActions
-from kvtui.widgets.mode_bar import ModeBar
+from kvtui.state.session import Session
 
 
-class StandIn(ScenarioActions, Screen[None]):
+class StandIn(ScenarioActions):
     """The bindings and scenario actions of the Memory screen, and a film that only remembers what was asked."""
 
+    MODE = "memory"
     BINDINGS: ClassVar[list[BindingType]] = bindings.MEMORY
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.asked: list[object] = []
 
-    def compose(self) -> ComposeResult:
-        yield ModeBar("memory", "a stand-in")
-        yield Static("board")
-        yield Footer()
+    def body(self) -> ComposeResult:
+        yield Static("a stand-in")
+
+    def redraw(self) -> None:
+        pass
 
     def set_tokens(self, tokens: int) -> None:
         self.asked.append(("tokens", tokens))
@@ -46,4 +48,4 @@ class ShellApp(KvtuiApp):
     """The app under test."""
 
     def memory_screen(self) -> Screen[None]:
-        return StandIn()
+        return StandIn(self.session)

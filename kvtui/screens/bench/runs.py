@@ -11,15 +11,15 @@ from kvtui.canvas.cells import fit
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
 
 COLUMNS = (
-    Column("run", 20, right=False),
-    Column("benchmark", 16),
-    Column("cases", 9),
-    Column("JAX", 8, always=False),
-    Column("machine", 28, always=False),
-    Column("state", 11),
+    PickerColumn("run", 20, right=False),
+    PickerColumn("benchmark", 16),
+    PickerColumn("cases", 9),
+    PickerColumn("JAX", 8, always=False),
+    PickerColumn("machine", 28, always=False),
+    PickerColumn("state", 11),
 )
 
 

@@ -22,7 +22,6 @@ from kvtui.screens import bindings
 from kvtui.screens.explore import words
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.explore.state import RESULTS, ExploreState
-from kvtui.screens.mode import ModeScreen
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.widgets.figure import FigureView
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from kvtui.screens.windows.export import Form
 
 
-class ExploreScreen(ScenarioActions, ModeScreen):
+class ExploreScreen(ScenarioActions):
     """The list of figures and the parameters at the left, the figure at the right, and what the cursor reads out.
 
     ``state`` says what is drawn; ``show`` takes another.

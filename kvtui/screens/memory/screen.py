@@ -32,7 +32,6 @@ from kvtui.screens.memory.sections import (
     room_sections,
     topic_of,
 )
-from kvtui.screens.mode import ModeScreen
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import Change, Session
 from kvtui.state.settings import Settings
@@ -53,7 +52,7 @@ TOO_BIG = {
 APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
 
 
-class MemoryScreen(ScenarioActions, ModeScreen):
+class MemoryScreen(ScenarioActions):
     """The board between two columns of panels; ``clock`` gives seconds and is stubbed by tests."""
 
     MODE = "memory"

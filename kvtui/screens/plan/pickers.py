@@ -14,17 +14,17 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.values import to_values
 from kvtui.screens.windows.palette import difference, option_of
-from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
 from kvtui.screens.windows.prompt import PromptScreen
 from kvtui.state.session import Session
 
 ABSENT = "–"
 COLUMNS = (
-    Column("engine", 24, right=False),
-    Column("KV tokens", 12),
-    Column("longest", 12, always=False),
-    Column("at once", 9),
-    Column("fits?", 14),
+    PickerColumn("engine", 24, right=False),
+    PickerColumn("KV tokens", 12),
+    PickerColumn("longest", 12, always=False),
+    PickerColumn("at once", 9),
+    PickerColumn("fits?", 14),
 )
 PROMPTED = (
     "kv-pool",

@@ -24,7 +24,6 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
 from kvtui.screens import bindings
-from kvtui.screens.mode import ModeScreen
 from kvtui.screens.plan.levers import LeverList
 from kvtui.screens.plan.sheet import Sheet
 from kvtui.screens.plan.side import PlanSide
@@ -54,7 +53,7 @@ TABLE_ACTIONS = {
 }
 
 
-class PlanScreen(ScenarioActions, ModeScreen):
+class PlanScreen(ScenarioActions):
     """The table at the left; at the right the cell under the cursor, the frontier, and the levers.
 
     Tables are worked out in a thread, what is in sight first, and only while the screen is shown. ``table`` is None

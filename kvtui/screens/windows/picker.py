@@ -25,7 +25,7 @@ MARGINS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PickerColumn:
     """A column's title and width in cells; one that is not ``always`` there goes first where it is narrow."""
 
     title: str
@@ -62,7 +62,7 @@ class Source:
 
     title: str
     placeholder: str
-    columns: tuple[Column, ...]
+    columns: tuple[PickerColumn, ...]
     current: str
     entries: Callable[[], Iterable[Entry]]
     fit: Callable[[str], Fit]

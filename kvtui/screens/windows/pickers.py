@@ -16,27 +16,27 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.sources.load import load_model
-from kvtui.screens.windows.picker import Column, Entry, Fit, Picker, Source
+from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
 from kvtui.state.session import Session
 
 ABSENT = "–"
 MODEL_COLUMNS = (
-    Column("model", 30, right=False),
-    Column("KV B/token", 10),
-    Column("window, state", 13, always=False),
-    Column("context", 7),
-    Column("weights", 7),
-    Column("active", 7, always=False),
-    Column("fits?", 10),
+    PickerColumn("model", 30, right=False),
+    PickerColumn("KV B/token", 10),
+    PickerColumn("window, state", 13, always=False),
+    PickerColumn("context", 7),
+    PickerColumn("weights", 7),
+    PickerColumn("active", 7, always=False),
+    PickerColumn("fits?", 10),
 )
 DEVICE_COLUMNS = (
-    Column("device", 26, right=False),
-    Column("usable", 10),
-    Column("GB/s", 7),
-    Column("bf16 TFLOP/s", 12, always=False),
-    Column("W", 6, always=False),
-    Column("$/h", 11),
-    Column("fits?", 10),
+    PickerColumn("device", 26, right=False),
+    PickerColumn("usable", 10),
+    PickerColumn("GB/s", 7),
+    PickerColumn("bf16 TFLOP/s", 12, always=False),
+    PickerColumn("W", 6, always=False),
+    PickerColumn("$/h", 11),
+    PickerColumn("fits?", 10),
 )
 
 
