@@ -96,6 +96,30 @@ def test_every_module_is_there(document: str, word: str) -> None:
     assert own or importlib.util.find_spec(word) is not None, f"{document}: no {word}"
 
 
+SHOWN = sorted(
+    {
+        (id_of(document), line.strip())
+        for document in (ROOT / "docs").rglob("*.md")
+        for kind, block in BLOCK.findall(re.sub(r"^   ", "", text_of(document), flags=re.MULTILINE))
+        for line in block.splitlines()
+        if kind in ("python", "toml") and line.strip() and "..." not in line
+    }
+)
+
+
+@pytest.mark.parametrize(("document", "line"), SHOWN)
+def test_every_line_of_code_that_is_shown_is_in_the_package(document: str, line: str) -> None:
+    found = line in package_text()
+    assert found, f"{document}: {line}"
+
+
+@cache
+def package_text() -> str:
+    """All code and data of the package."""
+    files = (path for end in ("*.py", "*.toml") for path in (ROOT / "kvtui").rglob(end))
+    return "\n".join(map(text_of, sorted(files)))
+
+
 def lines_of(document: Path) -> Iterator[str]:
     """Command lines of kvtui: in blocks of a shell, and between backticks."""
     for kind, block in BLOCK.findall(text_of(document)):
