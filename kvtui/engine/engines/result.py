@@ -5,8 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from kvtui.engine.engines.budget import Budget
-
 
 class Buffer(NamedTuple):
     """One buffer as the engine lists it: ``cells`` entries in each of ``layers`` layers, ``bytes`` in all."""
@@ -68,7 +66,6 @@ class Serving(NamedTuple):
     state_slots: int | None = None
     engine_needed_bytes: int | None = None
     shares: tuple[GroupShare, ...] = ()
-    budget: Budget | None = None
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -33,7 +33,7 @@ from kvtui.engine.model.caches import (
     short_conv,
 )
 from kvtui.engine.model.formats import WEIGHT_FORMATS
-from kvtui.engine.model.spec import Experts, Layer, ModelSpec
+from kvtui.engine.model.spec import Encoder, Experts, Layer, ModelSpec
 from kvtui.engine.model.tensors import Tensors
 
 MAX_LAYERS = 1024
@@ -154,6 +154,7 @@ def _build(fields: Fields) -> ModelSpec:
         mtp=tuple(Layer(mixers[letter].caches) for letter in mtp),
         aliases=(*((other,) if other else ()), *fields.texts("aliases")),
         published_weights=fields.maybe(fields.choice, "weights", allowed=WEIGHT_FORMATS),
+        encoder=_encoder(fields),
         notes=fields.texts("notes"),
     )
     if spec.active_parameters is not None and (spec.parameters or 0) < spec.active_parameters:
@@ -183,6 +184,11 @@ def _build(fields: Fields) -> ModelSpec:
     )
     layers = tuple(built[pair] for pair in pairs)
     return parameters.counted(replace(spec, layers=layers, mtp=tuple(predict), outside=outside))
+
+
+def _encoder(fields: Fields) -> Encoder | None:
+    table = fields.maybe(fields.table, "encoder")
+    return None if table is None else Encoder(*(table.integer(name, most=2**24) for name in Encoder._fields))
 
 
 def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: Tensors) -> Layer:

@@ -92,6 +92,16 @@ def cache_bytes(caches: CacheCounts, context: int, kv: Format, tp: int = 1) -> C
     return CacheBytes(**total)
 
 
+class Encoder(NamedTuple):
+    """A vision encoder by its largest item: ``patches`` of ``patch`` elements in, ``item_tokens`` tokens out."""
+
+    item_tokens: int
+    patches: int
+    patch: int
+    hidden: int
+    width: int
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model: ordered ``layers``, extra multi-token-prediction layers ``mtp``, and its weights.
@@ -116,6 +126,7 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     weight_bytes: int | None = None
     published_weights: str | None = None
+    encoder: Encoder | None = None
     notes: tuple[str, ...] = ()
     outside: Tensors = ()
 

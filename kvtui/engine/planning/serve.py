@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvtui.engine.engines.known import part
+from kvtui.engine.planning.stages import distinct_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,3 +36,9 @@ def engine_budget(scenario: Scenario, stage: Stage) -> Budget | None:
         return None
     divide: Callable[[Scenario, Stage], Budget] = part(scenario.engine, "budget").budget
     return divide(scenario, stage)
+
+
+def tightest_budget(scenario: Scenario) -> Budget | None:
+    """The budget of the pipeline stage whose devices have the least left for the cache; None for engine ``none``."""
+    budgets = (engine_budget(scenario, stage) for stage in distinct_stages(scenario))
+    return min((found for found in budgets if found is not None), key=lambda found: found.pool, default=None)

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kvtui.engine.engines.budget import Budget
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
+from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS
 
 ExplainedValue = int | float | str
@@ -141,7 +143,6 @@ def _cache(plan: Plan, name: str, cache: Cache, layers: int) -> Explanation:
 
 def _rest(plan: Plan) -> Iterator[Explanation]:
     scenario, total = plan.scenario, plan.total
-    layout = scenario.layout
     yield Explanation(
         "reserved_unused",
         "bytes set aside for each sequence − bytes its tokens fill, over all sequences and ranks",
@@ -153,27 +154,7 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
         total.reserved_unused,
         ("Orca, OSDI 2022", "PagedAttention, arXiv:2309.06180"),
     )
-    yield Explanation(
-        "activation",
-        "devices × (2 B × batched_tokens × (4 hidden + (q, k, v, out + 3 FFN width) ÷ tp) + 4 B × vocab × sequences)",
-        (
-            ("devices", layout.devices),
-            ("batched_tokens", min(scenario.max_batched_tokens, scenario.context * -(-scenario.batch // layout.dp))),
-            ("hidden", scenario.model.hidden or 0),
-            ("vocab", scenario.model.vocab or 0),
-            ("tp", layout.tp),
-            ("flash_attention", "on" if scenario.flash_attention else "off: the score matrix is added"),
-        ),
-        total.activation,
-        (f"{PRIOR}; calibrated on vLLM profile runs of Llama-3.1-8B (1.20 and 1.23 GiB)",),
-    )
-    yield Explanation(
-        "overhead",
-        "devices × (driver context + collective buffers)",
-        (("devices", layout.devices), ("bytes_per_device", overhead_bytes(layout.tp * layout.pp))),
-        total.overhead,
-        (f"{PRIOR}; 0.3 to 0.6 GiB per process and 0.34 to 0.39 GiB for collectives in boot logs",),
-    )
+    yield from _beside(plan)
     yield Explanation(
         "total",
         "weights + KV + state + activations + overhead + reserved, unused",
@@ -195,6 +176,47 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
     )
 
 
+def _beside(plan: Plan) -> Iterator[Explanation]:
+    """Activations and overhead: an engine's by its budget, a prior without one."""
+    scenario, total = plan.scenario, plan.total
+    layout = scenario.layout
+    if scenario.engine != "none":
+        parts = (
+            ("activation", "peak activation", total.activation),
+            ("overhead", "all else beside it", total.overhead),
+        )
+        for id, what, size in parts:
+            yield Explanation(
+                id,
+                f"devices × {what}, as the engine's budget has it",
+                (("devices", layout.devices),),
+                size,
+                (scenario.engine,),
+            )
+        return
+    yield Explanation(
+        "activation",
+        "devices × (2 B × batched_tokens × (4 hidden + (q, k, v, out + 3 FFN width) ÷ tp) + 4 B × vocab × sequences)",
+        (
+            ("devices", layout.devices),
+            ("batched_tokens", min(scenario.max_batched_tokens, scenario.context * -(-scenario.batch // layout.dp))),
+            ("hidden", scenario.model.hidden or 0),
+            ("vocab", scenario.model.vocab or 0),
+            ("tp", layout.tp),
+            ("flash_attention", "on" if scenario.flash_attention else "off: the score matrix is added"),
+        ),
+        total.activation,
+        (f"{PRIOR}; calibrated on vLLM profile runs of Llama-3.1-8B (1.20 and 1.23 GiB)",),
+    )
+    yield Explanation(
+        "overhead",
+        "devices × (driver context + collective buffers)",
+        (("devices", layout.devices), ("bytes_per_device", overhead_bytes(layout.tp * layout.pp))),
+        total.overhead,
+        (f"{PRIOR}; 0.3 to 0.6 GiB per process and 0.34 to 0.39 GiB for collectives in boot logs",),
+    )
+
+
 def policy(plan: Plan) -> str:
     """The allocation policy in words."""
     scenario = plan.scenario
@@ -209,6 +231,21 @@ def policy(plan: Plan) -> str:
     return " + ".join(names) or "static reservation"
 
 
+def _pool_values(found: Budget) -> ExplainedValues:
+    """What is divided, and the band of what is left where the engine's terms are estimates."""
+    least, most = found.pool_band
+    share = round(float(found.share), 4)
+    return (("allocatable_bytes", found.device), ("share", share), ("at_least", max(0, least)), ("at_most", most))
+
+
+def _terms(found: Budget) -> Iterator[Explanation]:
+    """Each part that the engine keeps of one device, with its band where it is an estimate."""
+    for term in (*found.terms, *found.beside):
+        band: ExplainedValues = () if term.low == term.high else (("at_least", term.low), ("at_most", term.high))
+        sources = (f"{term.source} (confidence {term.confidence})",)
+        yield Explanation(f"engine.{term.id}", term.formula, (*term.values, *band), term.bytes, sources)
+
+
 def _engine(plan: Plan) -> Iterator[Explanation]:
     """Pool, blocks, tokens and concurrency as the scenario's engine counts them, each for one device."""
     served, scenario = plan.serving, plan.scenario
@@ -216,14 +253,16 @@ def _engine(plan: Plan) -> Iterator[Explanation]:
         return
     name = f"{served.engine} {served.version}".rstrip()
     allocation = f"{name}: allocation rules, see kvtui's notes on the engine"
-    if served.pool_is_estimate:
+    found = tightest_budget(scenario) if served.pool_is_estimate else None
+    if found is not None:
         yield Explanation(
             "engine.pool",
-            "usable_bytes × memory_utilization − weights, activations and what else the engine keeps on the device",
-            (("usable_bytes", plan.usable_per_device), ("memory_utilization", scenario.memory_utilization)),
+            "⌊allocatable_bytes × share⌋ − what the engine keeps of that",
+            _pool_values(found),
             served.pool_bytes,
-            (_device_source(plan), f"{PRIOR}; measure the machine for better"),
+            (_device_source(plan), "a machine's own figures (--profile) are better"),
         )
+        yield from _terms(found)
     else:
         yield Explanation("engine.pool", "the pool as given", (), served.pool_bytes, ("--kv-pool",))
     for buffer in served.buffers:

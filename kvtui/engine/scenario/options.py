@@ -294,6 +294,14 @@ _ENGINE = (
         "free what windowed layers no longer need (vLLM's choice by default)",
     ),
     Option(
+        "eager",
+        "",
+        SWITCH,
+        "serving.eager",
+        "no CUDA graphs, and no memory for them (vLLM's --enforce-eager)",
+        one_way=True,
+    ),
+    Option(
         "pp-partition",
         "N,N,...",
         several(count(MAX_STAGES), MAX_STAGES, "stages"),

@@ -45,8 +45,8 @@ class ServingOptions(NamedTuple):
     of server slots that llama.cpp was told to divide its context between and ``ubatch`` its physical batch in tokens;
     ``swa_full`` gives its windowed layers the whole context. ``hybrid_manager`` off makes vLLM treat windowed layers as
     full ones. ``partition`` is the number of layers of each pipeline stage. ``draft_layers`` is the number of layers of
-    an external drafter such as an EAGLE head, which cache like the model's full-attention layers. ``measured`` replaces
-    priors.
+    an external drafter such as an EAGLE head, which cache like the model's full-attention layers. ``eager`` captures no
+    CUDA graphs. ``measured`` replaces priors.
     """
 
     version: str = ""
@@ -58,6 +58,7 @@ class ServingOptions(NamedTuple):
     hybrid_manager: bool | None = None
     partition: tuple[int, ...] | None = None
     draft_layers: int = 0
+    eager: bool = False
     measured: Overheads | None = None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import partial
+from typing import NamedTuple
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
@@ -26,6 +27,7 @@ SORT_UNITS, SORT_UNITS_FEW, SORT_FEW = Fraction(19, 2), Fraction(25, 2), 128
 FUSED_UNITS = Fraction(7, 2)
 ROWS_FROM = 8
 COUNTS_UNITS = Fraction(33, 32)
+FLASHINFER_BYTES = 394 * MIB
 BLAS_BYTES, BLAS_BYTES_HOPPER = 8 * MIB, 32 * MIB
 STATE_CHUNK = 64
 LOADED_HOPPER, LOADED_HOPPER_EARLY, LOADED_OLDER = 256 * MIB, 123 * MIB, 51 * MIB
@@ -91,9 +93,11 @@ def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
     sampler = int(logits * units) + rows + states
     layer, experts = forward_bytes(scenario), workspace_bytes(scenario)
     held = experts if memory.workspace_held else 0
-    forward = layer + (experts - held)
+    images = encoded(scenario)
+    forward = max(layer + (experts - held), images.peak)
     kept = int(logits * COUNTS_UNITS) if second and memory.counts_kept else 0
-    size = max(sampler, forward) + held + kept + _blas(scenario.device)
+    library = _blas(scenario.device) + _attention_workspace(scenario.device)
+    size = max(sampler, forward) + held + kept + images.kept + library
     values = (
         ("max_num_seqs", seqs),
         ("max_num_batched_tokens", tokens),
@@ -104,7 +108,8 @@ def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
         ("forward", forward),
         ("experts_workspace", held),
         ("token_counts", kept),
-        ("blas", _blas(scenario.device)),
+        ("images", images.kept),
+        ("libraries", library),
     )
     spread = size // 20 if sampler >= forward else size // 3
     return Term(
@@ -112,7 +117,7 @@ def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
         size,
         size - spread,
         size + spread,
-        "max(sampler, forward) + experts_workspace + token_counts + blas",
+        "max(sampler, forward) + experts_workspace + token_counts + images + libraries",
         values,
         SOURCE,
         "M" if sampler >= forward else "L",
@@ -186,13 +191,43 @@ def workspace_bytes(scenario: Scenario) -> int:
     """The two buffers of fused experts: 2·T·k·(max(F, H) + max(2F, H)), F the experts' width on one rank.
 
     Example: Mixtral-8x7B on two ranks, 2 experts of 7,168 per token: 2 · 8,192 · 2 · (7,168 + 14,336) = 0.66 GiB.
+    MXFP4 experts run in a kernel of their own that has none.
     """
+    if scenario.weight_dtype == "mxfp4":
+        return 0
     hidden, most = scenario.model.hidden or 0, 0
     for layer, _ in scenario.model.counted:
         if layer.experts is not None and hidden:
             width = layer.experts.parameters // (3 * hidden) // scenario.layout.tp
             most = max(most, layer.experts.active * (max(width, hidden) + max(2 * width, hidden)))
     return 2 * scenario.max_batched_tokens * most
+
+
+class Encoded(NamedTuple):
+    """What a step of images takes: ``kept`` until the step ends, and the ``peak`` within the encoder."""
+
+    kept: int
+    peak: int
+
+
+def encoded(scenario: Scenario) -> Encoded:
+    """Images of the profile run: as many of the largest item as fill a step, their pixels and their embeddings.
+
+    Example: gemma-3-4b in steps of 8,192 tokens has 32 images of 256, whose pixels are 32 · 4,096 · 588 · 2 B = 147 MiB
+    and whose embeddings 2 · 8,192 · 2,560 B = 40 MiB.
+    """
+    encoder = scenario.model.encoder
+    if encoder is None:
+        return Encoded(0, 0)
+    tokens = max(scenario.max_batched_tokens, encoder.item_tokens)
+    patches = tokens // encoder.item_tokens * encoder.patches
+    rows = 4 * encoder.hidden + encoder.width // scenario.layout.tp
+    return Encoded(2 * patches * encoder.patch + 2 * tokens * (scenario.model.hidden or 0), 2 * patches * rows)
+
+
+def _attention_workspace(device: DeviceSpec) -> int:
+    """FlashInfer's workspace, where it is the attention kernel: on Blackwell."""
+    return FLASHINFER_BYTES if (device.compute_capability or (0, 0)) >= (10, 0) else 0
 
 
 def _blas(device: DeviceSpec) -> int:
@@ -243,7 +278,7 @@ def captured_sizes(scenario: Scenario, memory: MemoryRules) -> int:
 
 def _graphs(scenario: Scenario, memory: MemoryRules) -> Term:
     """CUDA graphs: so much for every layer and captured size. A prior from five logs, 0.09 to 0.55 MiB each."""
-    layers, sizes = len(scenario.model.layers), captured_sizes(scenario, memory)
+    layers, sizes = len(scenario.model.layers), 0 if scenario.serving.eager else captured_sizes(scenario, memory)
     each = layers * sizes
     return Term(
         "graphs",

@@ -227,7 +227,7 @@ def _batched_tokens(found: Rules, device: DeviceSpec) -> int:
 
 
 def _is_large(device: DeviceSpec) -> bool:
-    return device.usable_bytes >= 70 * GIB and "a100" not in device.name.casefold()
+    return device.usable_bytes >= 70 * GIB and not device.unified and "a100" not in device.name.casefold()
 
 
 class MemoryRules(NamedTuple):

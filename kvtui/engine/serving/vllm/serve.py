@@ -107,7 +107,6 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         state_slots=blocks if slots else None,
         engine_needed_bytes=per_request * whole if whole is not None else needed + reserved if reserved else None,
         shares=tuple(_shares(scenario, laid)),
-        budget=budgets[rank] if budgets else None,
         refusals=tuple(_refusals(scenario, found, laid, blocks, max_seqs, sizes)),
         notes=tuple(_notes(scenario, found, laid, blocks, per_request, pools, sizes, context)),
     )
