@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kvtui.engine.engines.budget import Budget
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.capacity import Capacity
@@ -15,6 +14,9 @@ from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS
+
+if TYPE_CHECKING:
+    from kvtui.engine.engines.budget import Budget
 
 ExplainedValue = int | float | str
 ExplainedValues = tuple[tuple[str, ExplainedValue], ...]
