@@ -26,7 +26,8 @@ from kvtui.engine.basis.files import read_text, unreadable
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model import parameters
-from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model.tensors import weight_count
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
@@ -281,8 +282,19 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
         return model
     if body.mtp:
         text.notes.append("parameters leave out the multi-token-prediction layers")
+    biases = _router_biases(layers)
+    if biases:
+        text.notes.append(f"parameters include {biases:,} biases of routers, which transformers keeps as buffers")
     head = parameters.embeddings(vocab or 0, hidden or 0, tied=tied, bias=text.flag("lm_head_bias"))
     return parameters.counted(replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside)))
+
+
+def _router_biases(layers: tuple[Layer, ...]) -> int:
+    """Weights that correct a router's scores: its bias, where the experts have none."""
+    scored = (
+        layer for layer in layers if layer.experts and not any(t.role == "expert_bias" for t in layer.experts.tensors)
+    )
+    return weight_count(tensor for layer in scored for tensor in layer.tensors or () if tensor.role == "router_bias")
 
 
 def _tied(parts: list[Config], default: bool) -> bool:

@@ -27,7 +27,7 @@ from kvtui.engine.sources.hf.attention import (
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, ConfigLayerKind, FeedForward, Mixer, Traits
 
-_HEADS = Traits(mha=True)
+_HEADS = Traits(mha=True, floor=True)
 
 
 def uncounted_body(config: Config, mixers: tuple[Mixer, ...]) -> Body:
@@ -176,13 +176,6 @@ def mpt(config: Config) -> Body:
     return _like_heads(config, layer_count(config), hidden, q, kv)
 
 
-def cpmant(config: Config) -> Body:
-    """CPM-Ant: heads of dim_head, and a prompt of prompt_length tokens of its own before each sequence."""
-    q, dim = config.count("num_attention_heads"), config.count("dim_head")
-    config.notes.append(f"{config.maybe('prompt_length') or 0} tokens of the model's own precede each sequence")
-    return uncounted_body(config, (Mixer((Attention("full", q, q, dim, dim),)),) * layer_count(config))
-
-
 def _like_heads(config: Config, layers: int, hidden: int, q: int, kv: int) -> Body:
     """Full attention in all layers with heads of hidden/q elements."""
     if hidden % q:
@@ -269,7 +262,6 @@ DECODERS: dict[str, ConfigFamily] = {
     "falcon": ConfigFamily(falcon),
     "gpt_bigcode": ConfigFamily(gpt_bigcode),
     **_rows("mpt dbrx", mpt),
-    "cpmant": ConfigFamily(cpmant),
     **_rows(
         "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart mvp nllb-moe pegasus pegasus_x "
         "plbart pp_formulanet seamless_m4t seamless_m4t_v2 speech_to_text speecht5 trocr",

@@ -162,7 +162,7 @@ FAMILIES: dict[str, ConfigFamily] = {
     "axk2": ConfigFamily(cached_mla(indexed=all_indexed)),
     "hy_v4": ConfigFamily(cached_mla(indexed=hunyuan_indexers)),
     "hy_v4_vl": ConfigFamily(cached_mla(indexed=hunyuan_indexers)),
-    "mistral_large4": ConfigFamily(cached_mla(indexed=shared_indexers)),
+    "mistral_large4": ConfigFamily(cached_mla(indexed=shared_indexers, some_nope=True)),
     "kimi_linear": ConfigFamily(kimi_linear),
     "bailing_hybrid": ConfigFamily(bailing_hybrid, confidence="M"),
     "minimax": ConfigFamily(minimax),

@@ -74,11 +74,15 @@ def mla(scored: bool) -> Reader:
     return read
 
 
-def cached_mla(times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]] | None = None) -> Reader:
+def cached_mla(
+    times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]] | None = None, some_nope: bool = False
+) -> Reader:
     """The reader of a latent cache of a type whose weights are not counted.
 
     A layer has it ``times`` over (LongCat: 2), and in the layers that ``indexed`` marks a DSA indexer's keys besides.
-    With kv_source_layers a layer reads that of the layer it names, its own if that is itself (Mistral Large 4).
+    With kv_source_layers a layer reads that of the layer it names, its own if that is itself. With ``some_nope`` the
+    layers without rotary positions keep the rank alone: every fourth, unless no_rope_layers lists them as zeros (both
+    Mistral Large 4).
     """
 
     def read(config: Config) -> Body:
@@ -87,14 +91,15 @@ def cached_mla(times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]
         own = (False,) * layers if indexed is None else indexed(config, layers)
         sources = config.indices_of("kv_source_layers", layers) or tuple(range(layers))
         shape = read_mla(config, config.count("hidden_size"))
-        latent = Latent(shape.q, shape.rank, shape.rope, shape.packed(keys))
+        rotary = _rotary(config, layers) if some_nope else (1,) * layers
+        latents = tuple(Latent(shape.q, shape.rank, shape.rope * rotates, shape.packed(keys)) for rotates in rotary)
         config.choices("layer_types", _DSA_LAYER_TYPES if indexed else {"full_attention": True}, layers)
-        config.ignore("qk_head_dim", "head_dim", "no_rope_layers", "indexer_rope_interleave")
+        config.ignore("qk_head_dim", "head_dim", "indexer_rope_interleave")
         config.uncounted.append(f"what model_type {plain(config.model_type, 60)} has of them is not known to kvtui")
         mixers = tuple(
             Mixer(
                 (
-                    *((latent if source == layer else Shared(latent),) * times),
+                    *((latents[layer] if source == layer else Shared(latents[source]),) * times),
                     *((keys,) if keys is not None and marked else ()),
                 )
             )
@@ -103,6 +108,15 @@ def cached_mla(times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]
         return Body(mixers, (FeedForward(),) * layers, (), ())
 
     return read
+
+
+def _rotary(config: Config, layers: int) -> tuple[int, ...]:
+    """1 for each layer with rotary positions, 0 for one without."""
+    stated = config.numbers("no_rope_layers", most=1)
+    interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
+    if stated is not None and len(stated) != layers:
+        raise config.error("no_rope_layers", f"has {len(stated)} entries for {layers} layers")
+    return stated or tuple(int((layer + 1) % interval > 0) for layer in range(layers))
 
 
 def hunyuan_indexers(config: Config, layers: int) -> tuple[bool, ...]:

@@ -23,6 +23,7 @@ from kvtui.engine.sources.hf.attention import (
     read_heads,
     typed,
 )
+from kvtui.engine.sources.hf.decoders import decoder_of
 from kvtui.engine.sources.hf.ffn import dense, expert_count, feed_forwards, routed
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
 from kvtui.engine.sources.hf.shape import (
@@ -385,7 +386,12 @@ def _listed_indexers(config: Config, layers: int) -> tuple[Indexer | None, ...]:
 
 
 def whisper(config: Config) -> Body:
-    """Whisper: decoder layers with a growing cache of their own and a fixed one of the encoder's frames."""
+    """Whisper: decoder layers with a growing cache of their own and a fixed one of the encoder's frames.
+
+    A WhisperForCausalLM is the decoder alone.
+    """
+    if "WhisperForCausalLM" in (config.words("architectures") or ()):
+        return decoder_of("decoder_layers", "decoder_attention_heads")(config)
     hidden, layers = config.count("d_model"), config.count("decoder_layers", most=LAYERS)
     q = config.count("decoder_attention_heads")
     encoder_heads, encoder_layers = config.count("encoder_attention_heads"), config.count("encoder_layers", most=LAYERS)

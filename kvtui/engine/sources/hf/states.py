@@ -198,7 +198,7 @@ def inkling(config: Config) -> Body:
     """
     hidden, layers = config.count("hidden_size"), layer_count(config)
     kernel, window = config.count("conv_kernel_size"), config.count("sliding_window", most=CONTEXT)
-    config.ignore("sliding_window_size", "number_of_conv_states")
+    config.ignore("sliding_window_size", "number_of_conv_states", "loop_gate_rank")
     numbers = config.indices("local_layer_ids", layers)
     local = tuple((layer + 1) % 6 > 0 if numbers is None else layer in numbers for layer in range(layers))
     order = config.choices("layer_types", {"hybrid": False, "hybrid_sliding": True}, layers) or local
