@@ -27,7 +27,7 @@ GENERATING = (
 LANGUAGE = ("text_config", "decoder", "decoder_config", "vlm_config", "thinker_config")
 BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"is_encoder_decoder"}
 DROPPED = (
-    *("_token_id", "_token_index", "dropout", "initializer", "_eps", "epsilon", "_theta", "_coef", "_loss", "output_"),
+    *("_token_id", "_token_index", "dropout", "initializer", "_eps", "epsilon", "_theta", "_coef", "_loss"),
     *("return_", "use_cache", "rope_parameters", "summary_", "_pdrop", "token_id", "time_step_", "_std", "layerdrop"),
 )
 
@@ -61,7 +61,7 @@ def row(name: str) -> dict[str, Any]:
 
 
 def kept(field: dataclasses.Field[Any]) -> bool:
-    if field.name in BASE or any(part in field.name for part in DROPPED):
+    if field.name in BASE or field.name.startswith("output_") or any(part in field.name for part in DROPPED):
         return False
     value = default(field)
     simple = value is None or isinstance(value, bool | int | float | str)

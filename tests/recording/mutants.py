@@ -1,9 +1,9 @@
-"""Records what transformers makes of small configs with one field changed: ``python tests/recording/mutants.py FILE``.
+"""Records what transformers makes of small configs with one field changed.
 
-Each field of a family's file is dropped, nulled, toggled, doubled and halved. A row of the record has the family, the
-field, the change, and the parameters and bytes of K and V of 40 tokens in fp32 of the model that transformers builds;
-both are null where it refuses the file. Run it where torch and transformers are installed, best in an environment of
-their own.
+``python tests/recording/mutants.py FILE [FAMILY…]``: each field of a family's file is dropped, nulled, toggled,
+doubled, halved and made one more. A row of the record has the field, the change, and the parameters and bytes of K and
+V of 40 tokens in fp32 of the model that transformers builds, or null where it refuses the file. With families named,
+only these are recorded anew. Run it where torch and transformers are installed, best in an environment of their own.
 """
 
 import gzip
@@ -30,6 +30,8 @@ SHAPE = {
     "tie_word_embeddings": False,
     "pad_token_id": 0,
 }
+PLAIN = {field: value for field, value in SHAPE.items() if field != "head_dim"}
+MHA = {field: value for field, value in PLAIN.items() if field != "num_key_value_heads"}
 MOE = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
 MLA = {
     "kv_lora_rank": 64,
@@ -114,8 +116,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "topk_group": 1,
     },
     "deepseek_v2": SHAPE | MLA | {"first_k_dense_replace": 2, "attention_bias": False},
-    "deepseek_v3": SHAPE | MLA | {"first_k_dense_replace": 2, "attention_bias": False},
-    "glm4_moe_lite": SHAPE | MLA | {"mlp_layer_types": ["dense", *(["sparse"] * 7)]},
+    "deepseek_v3": PLAIN | MLA | {"first_k_dense_replace": 2, "attention_bias": False},
+    "glm4_moe_lite": PLAIN | MLA | {"mlp_layer_types": ["dense", *(["sparse"] * 7)]},
     "minimax_m2": SHAPE | {"num_local_experts": 8, "num_experts_per_tok": 2, "rotary_dim": 32},
     "lfm2": SHAPE
     | {"conv_L_cache": 3, "layer_types": ["conv", "full_attention"] * 4, "block_auto_adjust_ff_dim": True},
@@ -133,12 +135,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "mamba_dt_rank": 16,
     },
     "gpt2": {"n_embd": 256, "n_layer": 8, "n_head": 8, "n_positions": 512, "n_inner": 512, "vocab_size": 1024},
-    "opt": SHAPE | {"ffn_dim": 512, "word_embed_proj_dim": 256, "do_layer_norm_before": True},
+    "opt": MHA | {"ffn_dim": 512, "word_embed_proj_dim": 256, "do_layer_norm_before": True},
     "bloom": {"hidden_size": 256, "n_layer": 8, "n_head": 8, "vocab_size": 1024},
-    "falcon": SHAPE | {"multi_query": True, "new_decoder_architecture": False, "parallel_attn": True, "bias": True},
+    "falcon": MHA | {"multi_query": True, "new_decoder_architecture": False, "parallel_attn": True, "bias": True},
     "gpt_bigcode": {"n_embd": 256, "n_layer": 8, "n_head": 8, "n_positions": 512, "multi_query": True},
-    "persimmon": SHAPE | {"qk_layernorm": True},
-    "stablelm": SHAPE | {"use_qkv_bias": True, "qk_layernorm": False},
+    "persimmon": MHA | {"qk_layernorm": True},
+    "stablelm": PLAIN | {"use_qkv_bias": True, "qk_layernorm": False},
     "mamba": {"hidden_size": 256, "num_hidden_layers": 8, "state_size": 16, "conv_kernel": 4, "expand": 2},
     "dots1": SHAPE
     | {
@@ -152,7 +154,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "topk_group": 1,
     },
     "ernie4_5": SHAPE | {"use_bias": True},
-    "olmoe": SHAPE | {"num_experts": 8, "num_experts_per_tok": 2, "attention_bias": True},
+    "olmoe": PLAIN | {"num_experts": 8, "num_experts_per_tok": 2, "attention_bias": True},
 }
 TOKENS, SECONDS = 40, 20
 
@@ -215,13 +217,16 @@ def layer_bytes(layer: Any) -> int:
     return total
 
 
-def main(target: Path) -> None:
-    """Write the record to ``target``, gzipped JSON."""
+def main(target: Path, *names: str) -> None:
+    """Write the record to ``target``, gzipped JSON; where ``names`` are given, with the other families that it has."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     signal.signal(signal.SIGALRM, stop)
-    families = []
+    before = json.loads(gzip.decompress(target.read_bytes()))["families"] if names else []
+    families = [family for family in before if family["config"]["model_type"] not in names]
     for family, fields in FAMILIES.items():
+        if names and family not in names:
+            continue
         config = {"model_type": family, **fields}
         mutants = [[field, change, measured(mutant)] for field, change, mutant in changes(config)]
         families.append({"config": config, "mutants": mutants})
@@ -231,4 +236,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -30,7 +30,7 @@ from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.model.tensors import weight_count
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
-from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family
+from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family, reason_to_refuse
 from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config, shown
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
@@ -177,6 +177,11 @@ def _read_unknown(text: Config, model_type: str) -> Body:
     Raises InputError, with the bounds of what it may cache, where anything else could be meant.
     """
     kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
+    reason = reason_to_refuse(model_type)
+    if reason is not None:
+        raise InputError(
+            f"{text.where}: model_type {plain(model_type, 60)} is not read: {reason}{_bounds(text)}{_REMEDY}"
+        )
     text = Config(text.values, text.where, text.prefix, text.model_type, _usual(text.of)).sharing(text)
     text.ignore(*_OTHER_NAMES)
     slides = text.raw("layer_types") is not None and "sliding_attention" in (text.words("layer_types") or ())

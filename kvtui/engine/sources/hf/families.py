@@ -186,10 +186,39 @@ ARCHITECTURES = {
 UNKNOWN = ConfigFamily(cached(stated), confidence="M")
 
 
+READERS = {**FAMILIES, **DECODERS, **STATES}
+"""Every model type that is read by a rule of its own."""
+
+
+REFUSED = {
+    "blt": "it has models of bytes around the one of patches",
+    "cpmant": "it keeps prompt_length tokens of its own before each sequence",
+    "diffusion_gemma": "it writes blocks of tokens by diffusion",
+    "dots3_note": "its windowed layers have latents of other sizes",
+    "glm5_next": "its index keys are pooled",
+    "qwen4_exp": "its index keys and conv states are of kinds that kvtui has no sizes for",
+    "reformer": "it hashes tokens into buckets",
+    "rwkv": "RWKV-4 keeps a state of a kind that kvtui has no sizes for",
+    "t5_gemma_module": "cross-attention keeps the whole prompt beside the decoder's windows",
+    "t5gemma2_decoder": "cross-attention keeps the whole prompt beside the decoder's windows",
+    "unlimited_ocr": "it keeps the whole prompt and a ring of generated tokens",
+    "xlm": "it has no cache of K and V of this kind",
+    "xlnet": "it keeps hidden states (mems) instead of K and V",
+    "xlstm": "it keeps states of kinds that kvtui has no sizes for",
+    "zaya": "it keeps conv states of a kind that kvtui has no sizes for",
+}
+"""Model types that are refused, and why."""
+
+
+def reason_to_refuse(model_type: str) -> str | None:
+    """Why a file of ``model_type`` is refused, None if it is not."""
+    return REFUSED.get(model_type) or REFUSED.get(model_type.removesuffix("_text"))
+
+
 def find_family(model_type: str) -> ConfigFamily | None:
     """The family of a model_type; that of a nested text part has the suffix _text or _text_model."""
     for name in (model_type, model_type.removesuffix("_model").removesuffix("_text")):
-        found = FAMILIES.get(name) or DECODERS.get(name) or STATES.get(name)
+        found = READERS.get(name)
         if found is not None:
             return found
     return None

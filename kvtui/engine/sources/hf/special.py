@@ -248,7 +248,7 @@ def hunyuan(config: Config) -> Body:
         qkv_bias=("attention_bias", False),
         out_bias=("attention_bias", False),
         qk_norm="head",
-        qk_normed=("use_qk_norm", False),
+        qk_normed=("use_qk_norm", config.model_type.startswith("hunyuan_v1")),
     )
     heads = read_heads(config, hidden, traits)
     if config.text("model_type") == "hunyuan":
