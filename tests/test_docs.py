@@ -210,11 +210,6 @@ def test_every_file_of_data_has_its_line() -> None:
     assert sorted(rows) == sorted(id_of(path) for path in (ROOT / "kvtui/data").iterdir())
 
 
-def test_every_benchmark_is_told_of() -> None:
-    words = {word for code in code_in(ROOT / "CONTRIBUTING.md") for word in code.split()}
-    assert {id_of(path) for path in (ROOT / "benchmarks").glob("*.py")} <= words
-
-
 WALK = {"engine": "vllm", "model": "Llama-3.1-8B", "context": "8K", "kv_pool": "4GiB"}
 """The scenario whose number of blocks the walk follows."""
 
