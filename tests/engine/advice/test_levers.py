@@ -15,6 +15,7 @@ from kvtui.engine.advice.levers import (
     MEASURES,
     SHORT_CONTEXT,
     Lever,
+    Measure,
     effect,
     expected_tokens,
     gains,
@@ -31,8 +32,9 @@ from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.candidates import Idle
+from tests.present import present
 
-SCENARIOS = (
+SCENARIOS: tuple[dict[str, str | bool], ...] = (
     {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},
     {"model": "Llama-3.1-8B", "context": "8K", "batch": "2", "pa": True, "cb": True},
     {"model": "Qwen3-Next-80B-A3B", "context": "32K", "tp": "4", "fa": False},
@@ -45,6 +47,18 @@ SCENARIOS = (
 
 def named(found: list[Lever | Idle], name: str) -> Lever | Idle:
     return next(lever for lever in found if lever.name == name)
+
+
+def a_lever(found: list[Lever | Idle], name: str) -> Lever:
+    lever = named(found, name)
+    assert isinstance(lever, Lever)
+    return lever
+
+
+def why_idle(found: list[Lever | Idle], name: str) -> str:
+    idle = named(found, name)
+    assert isinstance(idle, Idle)
+    return idle.reason
 
 
 def words(lever: Lever | Idle) -> str:
@@ -79,7 +93,7 @@ def times_better(lever: Lever, measure: str) -> float:
         return sum(band) if band else None
 
     before, after = value(lever.before), value(lever.after)
-    if before == after or None in (before, after):
+    if before == after or before is None or after is None:
         return 1.0
     if measure == "usd_per_million_tokens":
         before, after = after, before
@@ -87,7 +101,7 @@ def times_better(lever: Lever, measure: str) -> float:
 
 
 @pytest.mark.parametrize("values", SCENARIOS)
-def test_every_gain_is_what_two_plans_say(values):
+def test_every_gain_is_what_two_plans_say(values: dict[str, str | bool]) -> None:
     """Against plan, capacity and estimate of the scenario before and after, and at the other context."""
     scenario = scenario_from(values)
     other = LONG_CONTEXT if scenario.context <= SHORT_CONTEXT else SHORT_CONTEXT
@@ -105,25 +119,27 @@ def test_every_gain_is_what_two_plans_say(values):
 
 
 @pytest.mark.parametrize("values", SCENARIOS)
-def test_no_lever_loses_without_saying(values):
+def test_no_lever_loses_without_saying(values: dict[str, str | bool]) -> None:
     """What is one percent worse by the two answers is said to be worse, and nothing else is."""
     found = list(levers(scenario_from(values)))
     assert all(lever.reason for lever in found if isinstance(lever, Idle))
     for lever in found:
-        told = {gain.figure: gain for gain in gains(lever)} if isinstance(lever, Lever) else {}
+        if isinstance(lever, Idle):
+            continue
+        told = {gain.figure: gain for gain in gains(lever)}
         worse = {name for name in NOUNS if told and times_better(lever, name) < 0.99}
         said = {name for name in told.keys() & NOUNS.keys() if not told[name].better}
         assert worse <= said
         assert all(times_better(lever, name) < 1 for name in said)
         assert all(NOUNS[name] in told[name].words for name in told.keys() & NOUNS.keys())
-        assert any(gain.better for gain in told.values()) or isinstance(lever, Idle) or "speculative" in lever.name
+        assert any(gain.better for gain in told.values()) or "speculative" in lever.name
 
 
-def test_what_is_lost_stands_beside_what_is_gained():
+def test_what_is_lost_stands_beside_what_is_gained() -> None:
     """Without speculation more fits, and the tokens that it gave are gone; a wider split costs as many devices more."""
     values = {"model": "DeepSeek-V3", "gpu": "H200 SXM", "tp": "8", "dtype": "fp8", "context": "32K", "batch": "8"}
     found = list(levers(scenario_from({**values, "speculative_tokens": "3"})))
-    assert "gives up 2.5 tokens a step" in named(found, "no speculation").caveat
+    assert "gives up 2.5 tokens a step" in a_lever(found, "no speculation").caveat
     larger = [lever for lever in found if isinstance(lever, Lever) and lever.name.startswith("on ")]
     assert any(
         gain.words.startswith("+") and gain.figure == "usd_per_million_tokens" and not gain.better
@@ -134,7 +150,7 @@ def test_what_is_lost_stands_beside_what_is_gained():
 
 @given(st.sampled_from(SCENARIOS), st.sampled_from(MEASURES))
 @settings(max_examples=5)
-def test_the_rank_follows_the_measure(values, measure):
+def test_the_rank_follows_the_measure(values: dict[str, str | bool], measure: Measure) -> None:
     order = ranked(levers(scenario_from(values)), measure)
     rescued = [not lever.before.fits and lever.after.fits for lever in order]
     assert rescued == sorted(rescued, reverse=True)
@@ -143,71 +159,71 @@ def test_the_rank_follows_the_measure(values, measure):
         assert all(one >= 0.99 * next_one for one, next_one in pairwise(ratios))
 
 
-def test_the_words_of_a_format():
+def test_the_words_of_a_format() -> None:
     found = list(levers(scenario_from({"context": "128K", "batch": "4", "engine": "vllm@0.20"})))
-    lever = named(found, "fp8 KV")
+    lever = a_lever(found, "fp8 KV")
     narrow = replace(lever.scenario, context=16 * 1024)
-    before, after = serve(replace(narrow, kv_dtype="bf16")).max_sequences, serve(narrow).max_sequences
+    before, after = (present(serve(one)).max_sequences for one in (replace(narrow, kv_dtype="bf16"), narrow))
     assert f"+{after / before - 1:.0%} at 16K".replace("%", " %") in effect(lever)
     assert "sequences at 128K" in effect(lever)
     assert lever.caveat == "check the answers' quality"
 
 
-def test_what_cannot_be_had_says_so():
+def test_what_cannot_be_had_says_so() -> None:
     vllm = list(levers(scenario_from({"engine": "vllm", "context": "32K"})))
     assert not any(lever.name.startswith("q4_0") for lever in vllm)
-    assert "no fp4 math" in named(vllm, "nvfp4 KV").reason
-    assert "always works so" in named(vllm, "paged attention, continuous batching").reason
-    assert "multi-token-prediction" in named(vllm, "speculative tokens").reason
-    assert named(vllm, "FlashAttention").reason == "on already"
+    assert "no fp4 math" in why_idle(vllm, "nvfp4 KV")
+    assert "always works so" in why_idle(vllm, "paged attention, continuous batching")
+    assert "multi-token-prediction" in why_idle(vllm, "speculative tokens")
+    assert why_idle(vllm, "FlashAttention") == "on already"
     file = replace(
         scenario_from({}),
         model=replace(scenario_from({}).model, weight_bytes=2**34),
         weight_dtype="file",
         model_ref="x",
     )
-    assert "file" in named(list(levers(file)), "smaller weights").reason
+    assert "file" in why_idle(list(levers(file)), "smaller weights")
 
 
-def test_a_scenario_without_an_answer_has_no_levers():
+def test_a_scenario_without_an_answer_has_no_levers() -> None:
     unknown = replace(scenario_from({}).model, parameters=None)
     assert list(levers(replace(scenario_from({}), model=unknown))) == []
 
 
-def test_latents_are_not_divided_by_ranks_but_by_replicas():
+def test_latents_are_not_divided_by_ranks_but_by_replicas() -> None:
+    values: dict[str, str | bool]
     values = {"model": "DeepSeek-V2-Lite", "tp": "4", "context": "128K", "batch": "16", "pa": True}
-    lever = named(list(levers(scenario_from(values))), "dp 4 instead of tp 4")
-    assert isinstance(lever, Lever)
-    assert lever.after.sequences > 2.5 * lever.before.sequences
+    lever = a_lever(list(levers(scenario_from(values))), "dp 4 instead of tp 4")
+    assert present(lever.after.sequences) > 2.5 * present(lever.before.sequences)
 
 
-def test_a_model_that_is_too_large_gets_as_many_ranks_as_it_needs():
+def test_a_model_that_is_too_large_gets_as_many_ranks_as_it_needs() -> None:
     scenario = scenario_from({"model": "Llama-3.1-70B", "context": "128K", "batch": "8"})
     found = list(levers(scenario))
     assert ranked(found)[0].name == "tp 8"
     assert words(ranked(found)[0]).startswith("the batch fits, sequences at 128K: 0 to 12")
-    assert named(found, "fp8 or int8 KV").reason == "not enough by itself"
+    assert why_idle(found, "fp8 or int8 KV") == "not enough by itself"
 
 
-def test_a_context_beyond_the_models_maximum():
+def test_a_context_beyond_the_models_maximum() -> None:
     found = list(levers(scenario_from({"model": "Llama-2-7B", "context": "32K"})))
     assert "sequences, each of 4K" in words(named(found, "context 4K"))
     assert sum(lever.name == "context 4K" for lever in found) == 1
 
 
-def test_drafts_cost_memory_and_say_what_they_bring():
+def test_drafts_cost_memory_and_say_what_they_bring() -> None:
     found = list(levers(scenario_from({"model": "DeepSeek-V3", "gpu": "H200 SXM", "tp": "8", "dtype": "fp8"})))
-    lever = named(found, "3 speculative tokens")
+    lever = a_lever(found, "3 speculative tokens")
     assert any(not gain.better for gain in gains(lever))
     assert "2.5 tokens a step if 70 %" in lever.caveat
 
 
 @pytest.mark.parametrize(("acceptance", "drafted", "tokens"), [(0.0, 3, 1.0), (1.0, 3, 4.0), (0.5, 2, 1.75)])
-def test_expected_tokens_of_a_step(acceptance, drafted, tokens):
+def test_expected_tokens_of_a_step(acceptance: float, drafted: int, tokens: float) -> None:
     assert expected_tokens(acceptance, drafted) == pytest.approx(tokens)
 
 
 @given(st.floats(0, 0.999), st.integers(0, 20))
-def test_expected_tokens_are_a_sum_of_powers(acceptance, drafted):
+def test_expected_tokens_are_a_sum_of_powers(acceptance: float, drafted: int) -> None:
     """One token always, and each draft with the probability that it and all before it are accepted."""
     assert expected_tokens(acceptance, drafted) == pytest.approx(sum(acceptance**i for i in range(drafted + 1)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.advice import matrix
 from kvtui.engine.advice.matrix import METRICS, VIEWS, Matrix, MatrixAnswer, table
@@ -19,6 +21,7 @@ from kvtui.engine.planning.roofline import Band, estimate
 from kvtui.engine.scenario.scenario import Layout, Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import scenarios
+from tests.present import present
 
 ENGINES = ("vllm", "vllm@0.11", "llama.cpp", "sglang", "tensorrt-llm")
 
@@ -53,7 +56,9 @@ def check(scenario: Scenario, view: matrix.MatrixSubject, data: st.DataObject) -
 
 @given(scenarios(), st.sampled_from(list(VIEWS)), st.none() | st.integers(1, 2**34), st.data())
 @settings(max_examples=8)
-def test_a_cell_is_what_its_own_plan_says(scenario, view, pool, data):
+def test_a_cell_is_what_its_own_plan_says(
+    scenario: Scenario, view: matrix.MatrixSubject, pool: int | None, data: DataObject
+) -> None:
     check(replace(scenario, kv_pool=pool), view, data)
 
 
@@ -66,41 +71,43 @@ def test_a_cell_is_what_its_own_plan_says(scenario, view, pool, data):
     st.data(),
 )
 @settings(max_examples=8)
-def test_a_cell_is_what_its_engine_allocates(engine, model, view, tp, context, data):
+def test_a_cell_is_what_its_engine_allocates(
+    engine: str, model: str, view: matrix.MatrixSubject, tp: str, context: int, data: DataObject
+) -> None:
     scenario = scenario_from({"engine": engine, "model": model, "tp": tp, "context": str(context), "batch": "3"})
     check(scenario, view, data)
 
 
 @pytest.mark.parametrize("view", list(VIEWS))
 @pytest.mark.parametrize("values", [{}, {"engine": "vllm"}, {"fa": False}])
-def test_the_pieces_are_all_cells_once(view, values):
+def test_the_pieces_are_all_cells_once(view: matrix.MatrixSubject, values: dict[str, Any]) -> None:
     found = table(scenario_from(values), view)
     cells = [place for piece in matrix.pieces(found) for place in matrix.places(found, piece)]
     assert len(cells) == len(set(cells)) == len(found.rows) * len(found.columns)
 
 
 @pytest.mark.parametrize("view", list(VIEWS))
-def test_the_own_cell_is_the_scenario(view):
+def test_the_own_cell_is_the_scenario(view: matrix.MatrixSubject) -> None:
     scenario = scenario_from({"model": "Qwen3-8B", "gpu": "L40S", "kv_dtype": "fp8", "context": "32K", "batch": "4"})
     found = table(scenario, view)
-    place = found.place(scenario)
+    place = present(found.place(scenario))
     assert found.at(*place) == scenario
     assert found.rows[place[0]] in ("Qwen3-8B", "L40S")
     assert found.place(replace(scenario, context=4096)) is None
 
 
-def test_a_model_from_a_file_is_a_row_of_its_own():
+def test_a_model_from_a_file_is_a_row_of_its_own() -> None:
     stored = replace(find_model("Llama-3.1-8B"), name="mine", weight_bytes=5 * 2**30)
     scenario = replace(scenario_from({}), model=stored, weight_dtype="file", model_ref="mine.gguf")
     found = table(scenario, "models")
     assert found.rows[0] == "mine"
-    assert found.at(*found.place(scenario)) == scenario
+    assert found.at(*present(found.place(scenario))) == scenario
     other = found.at(found.rows.index("Qwen3-8B"), 0)
     assert (other.weight_dtype, other.model_ref) == ("bf16", "Qwen3-8B")
     assert table(scenario, "weights").columns[0] == "file"
 
 
-def test_what_cannot_be_says_why():
+def test_what_cannot_be_says_why() -> None:
     found = table(scenario_from({"tp": "8"}), "models")
     reasons = {}
     for name in ("Qwen2.5-7B", "Ling-3.0-Flash", "Llama-3.1-8B"):
@@ -114,12 +121,12 @@ def test_what_cannot_be_says_why():
         formats.at(0, formats.columns.index("fp8_ds_mla"))
 
 
-def test_an_engine_offers_its_own_formats():
+def test_an_engine_offers_its_own_formats() -> None:
     assert "q4_0" in table(scenario_from({"engine": "llama.cpp"}), "kv").columns
     assert "q4_0" not in table(scenario_from({"engine": "vllm"}), "kv").columns
 
 
-def test_another_cell_of_the_table_has_the_same_table():
+def test_another_cell_of_the_table_has_the_same_table() -> None:
     scenario = scenario_from({"context": "32K", "batch": "4", "engine": "vllm"})
     found = table(scenario, "models")
     other = found.at(found.rows.index("DeepSeek-V3"), found.columns.index("B200"))
@@ -142,18 +149,20 @@ def cell(found: Matrix, place: tuple[int, int]) -> Scenario | str:
 
 @given(st.data())
 @settings(max_examples=10)
-def test_cells_that_are_said_to_be_the_same_are(data):
+def test_cells_that_are_said_to_be_the_same_are(data: DataObject) -> None:
     scenario = scenario_from({"context": "32K", "batch": "4", "engine": data.draw(st.sampled_from(["none", *ENGINES]))})
     view = data.draw(st.sampled_from(list(VIEWS)))
     found = table(scenario, view)
     places = st.tuples(st.integers(0, len(found.rows) - 1), st.integers(0, len(found.columns) - 1))
     moved = cell(found, data.draw(places))
-    assume(isinstance(moved, Scenario) and found.same_cells(moved))
+    assume(isinstance(moved, Scenario))
+    assert isinstance(moved, Scenario)
+    assume(found.same_cells(moved))
     other = data.draw(places)
     assert cell(table(moved, view), other) == cell(found, other)
 
 
-def test_the_best_cells_come_first():
+def test_the_best_cells_come_first() -> None:
     times = estimate(plan(scenario_from({})))
     dear = times._replace(usd_per_million_tokens=Band(10.0, 20.0))
     cells = [
@@ -174,9 +183,13 @@ def test_the_best_cells_come_first():
     assert order("usd_per_million_tokens") == [0, 1, 2, 3, 4]
 
 
-def test_devices_of_a_line_are_answered_as_each_alone():
+def test_devices_of_a_line_are_answered_as_each_alone() -> None:
     devices = (*all_devices()[::9], find_device("H100 SXM"))
-    for values in ({"cb": True, "pa": True, "batch": "20"}, {"fa": False, "batch": "3"}):
+    several_values: tuple[dict[str, str | bool], ...] = (
+        {"cb": True, "pa": True, "batch": "20"},
+        {"fa": False, "batch": "3"},
+    )
+    for values in several_values:
         base = scenario_from({"model": "gemma-3-27b", "context": "40000", **values})
         several = [replace(base, device=device) for device in devices]
         assert matrix.answers(several) == [matrix.answer(scenario) for scenario in several]

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,12 +25,15 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def python(code: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=30, **options)
+def python(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=30, **options
+    )
+    return done
 
 
 @posix
-def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path):
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_whole(tmp_path / "new", "text é")
@@ -40,7 +45,7 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path):
 
 @posix
 @pytest.mark.parametrize("kept", [0o600, 0o640, 0o755, 0o444])
-def test_a_file_keeps_its_mode(tmp_path, kept):
+def test_a_file_keeps_its_mode(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "kept"
     path.write_text("before")
     path.chmod(kept)
@@ -56,7 +61,7 @@ def test_a_file_keeps_its_mode(tmp_path, kept):
 
 @posix
 @pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root may give files away")
-def test_a_file_keeps_its_owner(tmp_path):
+def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "owned"
     path.write_text("before")
     os.chown(path, 12_345, 54_321)
@@ -65,7 +70,7 @@ def test_a_file_keeps_its_owner(tmp_path):
 
 
 @posix
-def test_a_link_stays_and_leads_to_what_was_written(tmp_path):
+def test_a_link_stays_and_leads_to_what_was_written(tmp_path: Path) -> None:
     for name, target in (("link", "file"), ("far", "link"), ("dangling", "elsewhere")):
         (tmp_path / name).symlink_to(target)
     (tmp_path / "file").write_text("before")
@@ -79,7 +84,7 @@ def test_a_link_stays_and_leads_to_what_was_written(tmp_path):
 
 
 @posix
-def test_a_fifo_is_written_to_and_stays_one(tmp_path):
+def test_a_fifo_is_written_to_and_stays_one(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     heard: list[bytes] = []
@@ -92,7 +97,7 @@ def test_a_fifo_is_written_to_and_stays_one(tmp_path):
 
 
 @posix
-def test_a_device_stays_one(tmp_path):
+def test_a_device_stays_one(tmp_path: Path) -> None:
     null = tmp_path / "null"
     try:
         os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -105,7 +110,7 @@ def test_a_device_stays_one(tmp_path):
 
 @posix
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_an_open_descriptor_is_written_where_it_stands(tmp_path, name):
+def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path, name: str) -> None:
     code = (
         "import os\nfrom kvtui.engine.basis.files import write_whole\n"
         f"os.write(1, b'one ')\nwrite_whole({name!r}, 'two')"
@@ -132,7 +137,9 @@ def test_an_open_descriptor_is_written_where_it_stands(tmp_path, name):
         ("loop", OSError),
     ],
 )
-def test_what_cannot_be_written_is_an_error_that_names_it(tmp_path, monkeypatch, name, error):
+def test_what_cannot_be_written_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Any]
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(error) as caught:
@@ -142,7 +149,7 @@ def test_what_cannot_be_written_is_an_error_that_names_it(tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
-def test_a_failure_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_text("before")
 
@@ -155,7 +162,7 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file", "before")]
 
 
-def test_readers_never_see_half_of_it(tmp_path):
+def test_readers_never_see_half_of_it(tmp_path: Path) -> None:
     path, sizes = tmp_path / "file", (10, 3_000_000)
     write_whole(path, b"x" * sizes[0])
     ends = threading.Event()
@@ -176,7 +183,7 @@ def test_readers_never_see_half_of_it(tmp_path):
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_what_is_written_is_read(tmp_path_factory, before, after):
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, before: bytes, after: bytes) -> None:
     path = tmp_path_factory.mktemp("files") / "file"
     for content in (before, after):
         write_whole(path, content)
@@ -185,14 +192,19 @@ def test_what_is_written_is_read(tmp_path_factory, before, after):
             assert file.read() == content
 
 
-def test_text_has_no_mark_and_a_limit_and_says_its_line(tmp_path):
+def written(path: Path, size: int) -> Path:
+    write_whole(path, "x" * size)
+    return path
+
+
+def test_text_has_no_mark_and_a_limit_and_says_its_line(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"\xef\xbb\xbfone\n")
     assert read_text(path, 7) == "one\n"
     with pytest.raises(InputError, match=r"text: is larger than 3 KiB$"):
-        write_whole(path, "x" * 3073) or read_text(path, 3072)
+        read_text(written(path, 3073), 3072)
     with pytest.raises(InputError, match=r"text: is larger than 2 MiB$"):
-        write_whole(path, "x" * (2**21 + 1)) or read_text(path, 2**21)
+        read_text(written(path, 2**21 + 1), 2**21)
     path.write_bytes(b"one\ntwo\xff")
     with pytest.raises(InputError, match=r"text: line 2: is not UTF-8 text$"):
         read_text(path, 100)
@@ -200,7 +212,7 @@ def test_text_has_no_mark_and_a_limit_and_says_its_line(tmp_path):
 
 @posix
 @pytest.mark.parametrize("read", [open_to_read, lambda path: read_limited(path, 10), lambda path: read_text(path, 10)])
-def test_what_may_never_end_is_not_opened(tmp_path, read):
+def test_what_may_never_end_is_not_opened(tmp_path: Path, read: Callable[[Path | str], object]) -> None:
     """Each of these would wait for ever, or never come to an end."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("/dev/zero")
@@ -214,14 +226,14 @@ def test_what_may_never_end_is_not_opened(tmp_path, read):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux's /proc")
-def test_of_a_file_that_says_it_is_empty_nothing_is_read():
+def test_of_a_file_that_says_it_is_empty_nothing_is_read() -> None:
     """``/proc/kmsg`` calls itself a regular file, and reading it waits and takes messages away."""
     assert Path("/proc/self/status").read_bytes()
     assert read_limited("/proc/self/status", 100) == b""
 
 
 @posix
-def test_what_the_shell_opened_is_read_as_a_stream():
+def test_what_the_shell_opened_is_read_as_a_stream() -> None:
     code = "import sys\nfrom kvtui.engine.basis.files import read_limited\nprint(read_limited(sys.argv[1], 5))"
     for name in ("/dev/stdin", "/dev/fd/0"):
         done = subprocess.run([sys.executable, "-c", code, name], input=b"12345", capture_output=True, check=True)

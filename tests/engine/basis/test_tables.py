@@ -67,7 +67,7 @@ LISTED = list(entries())
 
 
 @pytest.mark.parametrize(("what", "entry"), LISTED, ids=[entry["name"] for _, entry in LISTED])
-def test_a_right_key_is_never_blamed_for_a_missing_one(what, entry):
+def test_a_right_key_is_never_blamed_for_a_missing_one(what: str, entry: dict[str, Any]) -> None:
     for path in paths(entry):
         whole, _ = without(entry, path)
         said = complaint(what, whole)
@@ -75,7 +75,7 @@ def test_a_right_key_is_never_blamed_for_a_missing_one(what, entry):
 
 
 @pytest.mark.parametrize(("what", "entry"), LISTED, ids=[entry["name"] for _, entry in LISTED])
-def test_a_misspelt_key_is_named_before_one_that_is_missing_beside_it(what, entry):
+def test_a_misspelt_key_is_named_before_one_that_is_missing_beside_it(what: str, entry: dict[str, Any]) -> None:
     for missing in ("name", "source"):
         for key in set(entry) - {missing}:
             if len(key) < 5 or key.startswith(IN_PAIRS):

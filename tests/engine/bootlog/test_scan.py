@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -36,41 +37,41 @@ def lines(data: bytes, *markers: str) -> list[str]:
     return [text for text, _ in scan.lines(BytesIO(data), markers)]
 
 
-def test_only_lines_with_a_marker_come_in_order_and_once():
+def test_only_lines_with_a_marker_come_in_order_and_once() -> None:
     data = b"one\ntwo b a\nthree\nfour a\nfive b"
     assert lines(data, "a", "b") == ["two b a", "four a", "five b"]
 
 
-def test_each_line_comes_with_its_markers():
+def test_each_line_comes_with_its_markers() -> None:
     found = list(scan.lines(BytesIO(b"b then a\nb\nc\n"), ("a", "b")))
     assert found == [("b then a", ["a", "b"]), ("b", ["b"])]
 
 
-def test_colours_and_progress_bars():
+def test_colours_and_progress_bars() -> None:
     data = b"\x1b[0;36m(A)\x1b[0;0m kept 1\x1b]8;;http://x\x1b\\\r 50%|##| kept 2\r\nkept 3"
     assert lines(data, "kept") == ["(A) kept 1", " 50%|##| kept 2", "kept 3"]
 
 
-def test_lines_over_the_edge_of_a_chunk(monkeypatch):
+def test_lines_over_the_edge_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "CHUNK_BYTES", 7)
     data = b"nothing\nwanted here\nnothing\nand wanted there\n"
     assert lines(data, "wanted") == ["wanted here", "and wanted there"]
 
 
-def test_an_endless_line_is_cut():
+def test_an_endless_line_is_cut() -> None:
     data = b"wanted " + b"x" * (3 * MEGABYTE) + b" wanted\nwanted again\n"
     found = lines(data, "wanted")
     assert [text[:12] for text in found] == ["wanted xxxxx", "wanted again"]
     assert max(map(len, found)) <= scan.MAX_LINE_BYTES
 
 
-def test_no_more_is_read_than_allowed(monkeypatch):
+def test_no_more_is_read_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "MAX_READ_BYTES", 100)
     assert len(lines(b"wanted line\n" * 50, "wanted")) == 9
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_other_encodings(encoding):
+def test_other_encodings(encoding: str) -> None:
     text = "\ufeffa wanted línea\nb\n" if encoding.endswith("e") else "a wanted línea\nb\n"
     (found,) = lines(text.encode(encoding), "wanted")
     assert found.lstrip("\ufeff") == "a wanted línea"
@@ -85,7 +86,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_many_megabytes_of_garbage_take_little_memory(kind, tmp_path):
+def test_many_megabytes_of_garbage_take_little_memory(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "garbage.log"
     piece = GARBAGE[kind]()
     with path.open("wb") as file:

@@ -16,6 +16,7 @@ from kvtui.engine.checkpoint.weights import stored
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
+from tests.present import present
 
 MODELS = [model for model in all_models() if model.parameters is not None]
 models = st.sampled_from(MODELS)
@@ -78,7 +79,9 @@ def test_expert_parallel_ranks_hold_whole_experts(name: str, ep: int) -> None:
     ranks = [sum(rank_bytes(one, 1, ep, rank) for one in experts) for rank in range(ep)]
     assert sum(ranks) == whole
     assert ranks == sorted(ranks, reverse=True)
-    assert ranks[0] * model.layers[-1].experts.total == whole * -(-model.layers[-1].experts.total // ep)
+    assert ranks[0] * present(model.layers[-1].experts).total == whole * -(
+        -present(model.layers[-1].experts).total // ep
+    )
 
 
 def test_fewer_kv_heads_than_ranks_are_held_several_times() -> None:

@@ -7,38 +7,39 @@ from dataclasses import replace
 
 import pytest
 
-from kvtui.engine.engines.known import ENGINES, KNOWN, larger_stages, milestones, parse_engine, part, span
+from kvtui.engine.engines.known import ENGINES, KNOWN, Known, larger_stages, milestones, parse_engine, part, span
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.planning.stages import partition
 from kvtui.engine.scenario.scenario import Layout
 from kvtui.engine.scenario.values import BY_KEY, scenario_from
 from tests.paths import ROOT
+from tests.present import present
 
 LOGGING = [known for known in KNOWN if known.logs]
 
 
-def test_every_folder_has_its_row():
+def test_every_folder_has_its_row() -> None:
     folders = {path.parent.name for path in (ROOT / "kvtui/engine/serving").glob("*/__init__.py")}
     assert folders == {known.folder for known in KNOWN}
 
 
-def test_the_help_names_every_engine():
+def test_the_help_names_every_engine() -> None:
     assert all(name in BY_KEY["engine"].help for name in ENGINES)
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
-def test_every_row_serves(known):
+def test_every_row_serves(known: Known) -> None:
     scenario = scenario_from({"engine": known.name, "context": "8K"})
     assert isinstance(serve(scenario), Serving)
-    assert serve(scenario).engine == known.name
+    assert present(serve(scenario)).engine == known.name
     for alias in known.aliases:
         assert parse_engine(alias).name == known.name
     assert parse_engine(f"{known.name}@{span(known.name).example}").version == span(known.name).example
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
-def test_milestones_are_releases_newest_first(known):
+def test_milestones_are_releases_newest_first(known: Known) -> None:
     found = milestones(known.name)
     versions = [parse_engine(f"{known.name}@{milestone.version}").version for milestone in found]
     assert versions == sorted(versions, key=lambda version: [int(n) for n in version.split(".")], reverse=True)
@@ -48,7 +49,7 @@ def test_milestones_are_releases_newest_first(known):
 
 
 @pytest.mark.parametrize("known", LOGGING, ids=lambda known: known.name)
-def test_a_row_with_a_log_reads_and_compares_it(known):
+def test_a_row_with_a_log_reads_and_compares_it(known: Known) -> None:
     reader = part(known.name, "log").READER
     assert reader.engine == known.name
     assert all(
@@ -63,7 +64,7 @@ def test_a_row_with_a_log_reads_and_compares_it(known):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_where_the_larger_stages_are(engine):
+def test_where_the_larger_stages_are(engine: str) -> None:
     """32 layers of Llama-3.1-8B on five stages: two have a layer more."""
     scenario = replace(scenario_from({"engine": engine, "context": "8K"}), layout=Layout(pp=5))
     first = larger_stages(engine) == "first"

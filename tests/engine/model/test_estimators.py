@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.model import estimators as est
-from kvtui.engine.model.estimators import Dims
+from kvtui.engine.model.estimators import Dims, Estimated
+from tests.present import present
 
 ROADMAP = Dims(2048, 24, 48)
 
 
-def sizes(estimated):
+def sizes(estimated: Estimated) -> dict[str, int]:
     return {item.name: item.bytes for item in estimated.items}
 
 
-def test_gqa():
+def test_gqa() -> None:
     found = est.gqa(Dims(4096, 32, 32, 32768), est.kv_heads_of(32, None, 4))
     assert sizes(found) == {"MHA": 17_179_869_184, "GQA": 4_294_967_296}
     assert dict(found.facts)["KV heads"] == "8, each shared by 4 query heads"
 
 
-def test_mla_with_rounded_heads():
+def test_mla_with_rounded_heads() -> None:
     found = est.mla(ROADMAP._replace(context=8192), est.kv_heads_of(24, None, 4), 1024)
     assert sizes(found) == {"MHA": 3_246_391_296, "GQA": 811_597_824, "MLA": 805_306_368}
     assert dict(found.facts)["head"] == "86 elements, rounded up"
 
 
-def test_swa():
+def test_swa() -> None:
     found = est.swa(Dims(4096, 32, 32, 32768), 8, 1024, (5, 1))
     assert sizes(found) == {
         "MHA": 17_179_869_184,
@@ -42,11 +45,11 @@ def test_swa():
 @pytest.mark.parametrize(
     ("layers", "expected"), [(32, (27, 5)), (36, (30, 6)), (48, (40, 8)), (62, (52, 10)), (26, (22, 4))]
 )
-def test_layer_split(layers, expected):
+def test_layer_split(layers: int, expected: tuple[int, int]) -> None:
     assert est.split(layers, (5, 1)) == expected
 
 
-def test_moe_matched():
+def test_moe_matched() -> None:
     found = est.moe(7168, 14336, 8, 2, match=True)
     assert {item.name: item.parameters for item in found.items} == {
         "dense FFN": 308_281_344,
@@ -56,7 +59,7 @@ def test_moe_matched():
         "MoE active": 77_127_680,
     }
     assert dict(found.facts)["expert width"] == "1,792"
-    assert all(item.bytes == 2 * item.parameters for item in found.items)
+    assert all(item.bytes == 2 * present(item.parameters) for item in found.items)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_moe_matched():
         (512, 13_303_808),
     ],
 )
-def test_moe_active_parameters_by_experts(experts, active):
+def test_moe_active_parameters_by_experts(experts: int, active: int) -> None:
     found = est.moe(7168, 28672, experts, 8, match=True)
     assert found.items[-1].parameters == active
     assert found.items[0].parameters == 616_562_688
@@ -87,7 +90,7 @@ def test_moe_active_parameters_by_experts(experts, active):
         (131072, 51_539_607_552, 12_903_776_256),
     ],
 )
-def test_deltanet(context, attention, mixed):
+def test_deltanet(context: int, attention: int, mixed: int) -> None:
     found = est.deltanet(Dims(2048, 16, 48, context))
     assert [item.bytes for item in found.items] == [attention, 25_165_824, mixed]
 
@@ -102,13 +105,13 @@ def test_deltanet(context, attention, mixed):
         (131072, (51_942_260_736, 12_985_565_184, 6_492_782_592, 4_328_521_728, 2_164_260_864)),
     ],
 )
-def test_gqa_groups_over_context(context, expected):
+def test_gqa_groups_over_context(context: int, expected: tuple[int, ...]) -> None:
     dims = ROADMAP._replace(context=context)
     heads = [24, *(est.kv_heads_of(24, None, group) for group in (4, 8, 12, 24))]
     assert tuple(est.total_bytes(dims, est.softmax_caches(dims, n)) for n in heads) == expected
 
 
-def test_latents_beside_an_exact_row():
+def test_latents_beside_an_exact_row() -> None:
     dims = ROADMAP._replace(context=131_072, exact_width=True)
     assert est.total_bytes(dims, est.softmax_caches(dims)) == 51_539_607_552
     latents = [est.total_bytes(dims, est.latent_caches(dims, latent)) for latent in (1024, 512, 256, 64)]
@@ -123,7 +126,7 @@ def test_latents_beside_an_exact_row():
         (131072, 77_309_411_328, 13_891_534_848),
     ],
 )
-def test_windows_stay_within_the_context(context, full, windowed):
+def test_windows_stay_within_the_context(context: int, full: int, windowed: int) -> None:
     dims = Dims(4096, 48, 36, context, exact_width=True)
     assert est.total_bytes(dims, est.softmax_caches(dims)) == full
     assert est.total_bytes(dims, est.window_caches(dims, 48, 2048, (5, 1))) == windowed
@@ -131,12 +134,14 @@ def test_windows_stay_within_the_context(context, full, windowed):
 
 
 @pytest.mark.parametrize(("dtype", "factor"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("int8", 1)])
-def test_formats(dtype, factor):
+def test_formats(dtype: str, factor: int) -> None:
     assert sizes(est.mha(Dims(64, 4, 2, 10, 3, dtype)))["MHA"] == 2 * 64 * 2 * 10 * 3 * factor
 
 
 @given(st.integers(1, 64), st.integers(1, 4096), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))
-def test_a_window_never_needs_more_than_full_attention(layers, context, window, first, second):
+def test_a_window_never_needs_more_than_full_attention(
+    layers: int, context: int, window: int, first: int, second: int
+) -> None:
     dims = Dims(64, 8, layers, context)
     if not first + second:
         second = 1
@@ -158,11 +163,11 @@ def test_a_window_never_needs_more_than_full_attention(layers, context, window, 
         (lambda: est.latent_caches(ROADMAP, 0), "latent-dim"),
     ],
 )
-def test_bad_sizes_are_named(call, words):
+def test_bad_sizes_are_named(call: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
 
 
-def test_unknown_formats_are_named():
+def test_unknown_formats_are_named() -> None:
     with pytest.raises(UnknownName, match="fp8"):
         est.mha(Dims(64, 4, 2, dtype="fp9"))

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models, find_model
-from kvtui.engine.model.spec import cache_bytes
+from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.picture.allocator import Allocation, Allocator, allocate, allocator_of, first_position, scaled
 from kvtui.engine.planning.allocation import busiest_share, grown, slots
 from kvtui.engine.planning.parts import busiest_stage, score_matrix_bytes, stage_parts
@@ -52,14 +53,14 @@ def assert_sums(found: Allocation) -> None:
 
 
 @given(scenarios())
-def test_the_film_ends_at_the_plan(scenario):
+def test_the_film_ends_at_the_plan(scenario: Scenario) -> None:
     found = allocate(allocator_of(scenario), scenario.context)
     assert found.parts == plan(scenario).per_device
     assert_sums(found)
 
 
 @given(scenarios(), st.floats(0, 1))
-def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario, share):
+def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario: Scenario, share: float) -> None:
     position = int(scenario.context * share)
     found = allocate(allocator_of(scenario), position)
     held = grown(
@@ -70,7 +71,7 @@ def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario, share):
 
 
 @given(scenarios(), st.floats(0, 1), st.floats(0, 1))
-def test_nothing_shrinks_while_it_grows(scenario, one, other):
+def test_nothing_shrinks_while_it_grows(scenario: Scenario, one: float, other: float) -> None:
     allocator = allocator_of(scenario)
     before, after = (allocate(allocator, int(scenario.context * share)) for share in sorted((one, other)))
     assert before.parts.total <= after.parts.total
@@ -83,7 +84,7 @@ def test_nothing_shrinks_while_it_grows(scenario, one, other):
 
 
 @pytest.mark.parametrize("model", all_models(), ids=lambda m: m.name)
-def test_every_model_ends_at_its_plan_under_every_policy(model):
+def test_every_model_ends_at_its_plan_under_every_policy(model: ModelSpec) -> None:
     for batched, paged in ((False, False), (True, False), (False, True), (True, True)):
         scenario = Scenario(
             model=model,
@@ -102,7 +103,7 @@ def test_every_model_ends_at_its_plan_under_every_policy(model):
             assert_sums(allocate(allocator, position))
 
 
-def test_static_sets_everything_aside_from_the_beginning():
+def test_static_sets_everything_aside_from_the_beginning() -> None:
     start = allocated(0, model="Llama-3.1-8B", context="4000", batch="3")
     half = allocated(2000, model="Llama-3.1-8B", context="4000", batch="3")
     assert [(one.used, one.reserved, one.padding) for one in start.sequences] == [(0, 4000 * 131_072, 0)] * 3
@@ -110,7 +111,7 @@ def test_static_sets_everything_aside_from_the_beginning():
     assert start.parts.total == half.parts.total
 
 
-def test_continuous_batching_holds_thirty_percent_of_eight_sequences():
+def test_continuous_batching_holds_thirty_percent_of_eight_sequences() -> None:
     found = allocated(model="Llama-3.1-8B", context="100000", batch="8", cb=True)
     assert found.parts.kv == 0.3 * 8 * 100_000 * 131_072
     assert found.parts.reserved_unused == 0
@@ -118,7 +119,7 @@ def test_continuous_batching_holds_thirty_percent_of_eight_sequences():
     assert percents == sorted((10, 20, 30, 40, 15, 45, 25, 55), reverse=True)
 
 
-def test_paged_sequences_have_whole_blocks():
+def test_paged_sequences_have_whole_blocks() -> None:
     found = allocated(1001, model="Llama-3.1-8B", context="4000", batch="4", pa=True, cb=True)
     for one, percent in zip(found.sequences, (50, 35, 25, 15), strict=True):
         tokens = 4000 * percent // 100 * 1001 // 4000
@@ -127,7 +128,7 @@ def test_paged_sequences_have_whole_blocks():
         assert one.used + one.padding == -(-tokens // 16) * 16 * 131_072
 
 
-def test_windows_stop_growing_and_states_do_not_grow():
+def test_windows_stop_growing_and_states_do_not_grow() -> None:
     gemma = [allocated(n, model="gemma-3-4b", context="64K", cb=True).parts for n in (512, 1024, 2048, 4096)]
     growths = [after.kv - before.kv for before, after in pairwise(gemma)]
     full = 4 * 256 * 2 * 2 * 5
@@ -137,7 +138,8 @@ def test_windows_stop_growing_and_states_do_not_grow():
     assert {one.state for found in hybrid for one in found.sequences} == {77_266_944}
 
 
-def test_a_shared_prefix_is_filled_once_and_first():
+def test_a_shared_prefix_is_filled_once_and_first() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "1600", "batch": "4", "pa": True, "shared_prefix": "1000"}
     early, late = allocated(500, **values), allocated(1500, **values)
     assert (early.prefix, early.prefix_padding) == (500 * 131_072, 12 * 131_072)
@@ -146,7 +148,8 @@ def test_a_shared_prefix_is_filled_once_and_first():
     assert [one.used for one in late.sequences] == [508 * 131_072] * 4
 
 
-def test_scores_are_saved_with_flash_attention_and_held_without():
+def test_scores_are_saved_with_flash_attention_and_held_without() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "batch": "8", "context": "64K", "gpu": "H100 SXM", "cb": True}
     with_it, without = ([allocated(n, fa=fa, **values) for n in (0, 4096, 65_536)] for fa in (True, False))
     sizes = [score_matrix_bytes(without[0].allocator.scenario, n, 8) for n in (0, 4096, 65_536)]
@@ -157,7 +160,8 @@ def test_scores_are_saved_with_flash_attention_and_held_without():
     assert differences == sizes
 
 
-def test_skipping_weights_takes_exactly_the_weights_away():
+def test_skipping_weights_takes_exactly_the_weights_away() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True}
     counted, skipped = allocated(9999, **values).parts, allocated(9999, skip_weights=True, **values).parts
     assert skipped.weights == 0 < counted.weights == counted.total - skipped.total
@@ -166,7 +170,7 @@ def test_skipping_weights_takes_exactly_the_weights_away():
 
 
 @pytest.mark.parametrize("batch", [1, 127, 128, 129, 1000, 200_000])
-def test_beyond_128_sequences_equal_ones_are_grouped(batch):
+def test_beyond_128_sequences_equal_ones_are_grouped(batch: int) -> None:
     found = allocated(model="Llama-3.2-1B", context="1000", batch=str(batch), cb=True)
     assert sum(one.count for one in found.sequences) == batch
     numbers = [one.number for one in found.sequences]
@@ -175,13 +179,13 @@ def test_beyond_128_sequences_equal_ones_are_grouped(batch):
     assert_sums(found)
 
 
-def test_more_than_128_lengths_are_not_mixed():
+def test_more_than_128_lengths_are_not_mixed() -> None:
     lengths = ",".join(str(n) for n in range(1, 301))
     found = allocated(model="Llama-3.2-1B", lengths=lengths)
     assert [one.tokens for one in found.sequences] == list(range(300, 0, -1))
 
 
-def test_positions_outside_the_film():
+def test_positions_outside_the_film() -> None:
     allocator = allocator_of(scenario_from({"context": "1000"}))
     for position in (-1, 1001):
         with pytest.raises(InputError, match=r"^tokens: -?[0-9,]+ is out of range \(0 to 1,000\)$"):
@@ -236,7 +240,7 @@ def small_allocators(draw: st.DrawFn) -> Allocator:
 
 
 @given(small_allocators(), st.data())
-def test_owners_are_those_of_a_free_list(allocator, data):
+def test_owners_are_those_of_a_free_list(allocator: Allocator, data: DataObject) -> None:
     order = handed_out_one_by_one(allocator)
     ends = np.cumsum([size for _, size in order])
     total = int(ends[-1])
@@ -250,7 +254,7 @@ def test_owners_are_those_of_a_free_list(allocator, data):
 
 
 @given(small_allocators(), st.floats(0, 1))
-def test_what_is_held_is_what_the_free_list_gave_by_then(allocator, share):
+def test_what_is_held_is_what_the_free_list_gave_by_then(allocator: Allocator, share: float) -> None:
     scenario = allocator.scenario
     position = int(scenario.context * share)
     found = allocate(allocator, position)
@@ -260,7 +264,7 @@ def test_what_is_held_is_what_the_free_list_gave_by_then(allocator, share):
     assert handed.tolist() == given_by_then
 
 
-def test_two_sequences_lie_mixed():
+def test_two_sequences_lie_mixed() -> None:
     """A ends at 32 tokens and B at 16, in blocks of 16 tokens or 2 MiB: they are handed out A, B, A."""
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "32", "lengths": "32,16", "pa": True})
     offsets = [2**20, 2 * 2**20, 3 * 2**20, 4 * 2**20, 5 * 2**20, 2**30]
@@ -268,8 +272,9 @@ def test_two_sequences_lie_mixed():
     assert found.tolist() == [[1, 0], [2, 0], [2, 1], [2, 2], [3, 2], [4, 2]]
 
 
-def test_long_films_of_many_sequences_stay_exact():
+def test_long_films_of_many_sequences_stay_exact() -> None:
     """128 sequences of up to 100M tokens: bytes at an offset add up to it, and end as the sequences do."""
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "pa": True}
     allocator = allocator_of(scenario_from(values))
     offsets = [0, 1, 10**9, 80 * 2**30, 3 * 10**14]
@@ -281,7 +286,7 @@ def test_long_films_of_many_sequences_stay_exact():
     assert handed.tolist() == [one.used + one.padding for one in last.sequences]
 
 
-def test_bytes_beyond_any_device_saturate_instead_of_overflowing():
+def test_bytes_beyond_any_device_saturate_instead_of_overflowing() -> None:
     """A million sequences of 2**40 tokens: their first blocks alone are 7.5 TiB, all of them 2**79 bytes."""
     allocator = allocator_of(
         scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True})
@@ -299,13 +304,13 @@ sizes = st.integers(0, MAX_TOKENS)
 
 
 @given(sizes, sizes, st.integers(1, MAX_TOKENS))
-def test_scaling_is_exact(count, by, of):
+def test_scaling_is_exact(count: int, by: int, of: int) -> None:
     by = min(by, of)
     assert scaled(np.array([count]), np.array([by]), of).tolist() == [count * by // of]
 
 
 @given(st.integers(1, MAX_TOKENS), st.integers(1, MAX_TOKENS), sizes)
-def test_the_first_position_is_the_first(length, context, tokens):
+def test_the_first_position_is_the_first(length: int, context: int, tokens: int) -> None:
     length, tokens = min(length, context), min(tokens, length, context)
     [found] = first_position(np.array([tokens]), np.array([length]), context).tolist()
     assert length * found // context >= tokens

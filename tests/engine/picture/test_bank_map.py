@@ -6,15 +6,18 @@ import re
 from collections import Counter
 from fractions import Fraction
 from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe, place
 from kvtui.engine.planning.plan import plan
@@ -84,13 +87,13 @@ def assert_true_to(allocation: Allocation, picture: BankMap) -> None:
 
 
 @given(scenarios(), st.floats(0, 1), st.integers(1, 700))
-def test_the_picture_is_the_allocation(scenario, share, banks):
+def test_the_picture_is_the_allocation(scenario: Scenario, share: float, banks: int) -> None:
     allocation = allocate(allocator_of(scenario), int(scenario.context * share))
     assert_true_to(allocation, bank_map(allocation, banks))
 
 
 @pytest.mark.parametrize("model", all_models(), ids=lambda m: m.name)
-def test_the_picture_sums_to_the_report_for_every_model(model):
+def test_the_picture_sums_to_the_report_for_every_model(model: ModelSpec) -> None:
     """Every catalogue model on ten devices, at full context: each category's banks are its share of the report."""
     for number, name in enumerate(DEVICES):
         scenario = Scenario(
@@ -113,7 +116,7 @@ def test_the_picture_sums_to_the_report_for_every_model(model):
 
 
 @given(scenarios(lengths=False), st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
-def test_used_banks_never_become_fewer(scenario, banks, one, other):
+def test_used_banks_never_become_fewer(scenario: Scenario, banks: int, one: float, other: float) -> None:
     allocator = allocator_of(scenario)
     before, after = (
         bank_map(allocate(allocator, int(scenario.context * share)), banks).counts for share in sorted((one, other))
@@ -121,7 +124,7 @@ def test_used_banks_never_become_fewer(scenario, banks, one, other):
     assert before.used <= after.used
 
 
-def test_half_used_is_half_the_banks():
+def test_half_used_is_half_the_banks() -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "64K", "batch": "16", "cb": True, "gpu": "H100"})
     allocator = allocator_of(scenario)
     position = min(range(0, 65_537, 16), key=lambda n: abs(2 * allocate(allocator, n).parts.total - allocator.capacity))
@@ -131,7 +134,8 @@ def test_half_used_is_half_the_banks():
         assert abs(bank_map(allocation, banks).counts.used - banks / 2) <= 1 + banks / 1000
 
 
-def test_without_weights_only_their_banks_go():
+def test_without_weights_only_their_banks_go() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "4", "cb": True, "gpu": "H100"}
     with_them, without = (bank_map(filmed(40_000, skip_weights=skip, **values), 600) for skip in (False, True))
     assert with_them.counts.weights == round(600 * plan(scenario_from(values)).per_device.weights / (81_559 * 2**20))
@@ -142,14 +146,16 @@ def test_without_weights_only_their_banks_go():
     assert abs(with_them.counts.working - without.counts.working) <= 1
 
 
-def test_continuous_batching_of_eight_fills_thirty_percent():
+def test_continuous_batching_of_eight_fills_thirty_percent() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "40K", "batch": "8", "gpu": "B300", "skip_weights": True}
-    static, batched = (bank_map(filmed(cb=cb, **values), 5000) for cb in (False, True))
+    static, batched = (bank_map(filmed(None, cb=cb, **values), 5000) for cb in (False, True))
     assert batched.counts.kv == pytest.approx(0.3 * static.counts.kv, abs=1.5)
     assert batched.counts.reserved == 0
 
 
-def test_static_reservations_are_there_before_their_tokens():
+def test_static_reservations_are_there_before_their_tokens() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "40K", "batch": "4", "gpu": "B300"}
     start, half, end = (bank_map(filmed(n, **values), 3000).counts for n in (0, 20 * 1024, 40 * 1024))
     assert (start.kv, end.reserved) == (0, 0)
@@ -163,7 +169,8 @@ def runs(picture: BankMap) -> list[tuple[int, int]]:
     return [(owner, len(list(group))) for owner, group in groupby(own)]
 
 
-def test_static_and_batched_pools_lie_one_sequence_after_the_other():
+def test_static_and_batched_pools_lie_one_sequence_after_the_other() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "30K", "batch": "8", "gpu": "B300"}
     for cb in (False, True):
         picture = bank_map(filmed(20_000, cb=cb, **values), 4000)
@@ -171,7 +178,7 @@ def test_static_and_batched_pools_lie_one_sequence_after_the_other():
         assert len(set(picture.codes[picture.codes >= FIRST_SEQUENCE].tolist())) == 8
 
 
-def test_a_static_sequence_is_followed_by_its_own_reservation():
+def test_a_static_sequence_is_followed_by_its_own_reservation() -> None:
     picture = bank_map(filmed(10_000, model="Llama-3.1-8B", context="30K", batch="5", gpu="B300"), 4000)
     kinds = [
         (int(owner), bool(code == Code.RESERVED))
@@ -181,7 +188,7 @@ def test_a_static_sequence_is_followed_by_its_own_reservation():
     assert kinds == [(owner, reserved) for owner in range(5) for reserved in (False, True)]
 
 
-def test_neighbours_in_a_paged_pool_have_different_owners():
+def test_neighbours_in_a_paged_pool_have_different_owners() -> None:
     picture = bank_map(filmed(20_000, model="Llama-3.1-8B", context="30K", batch="8", gpu="B300", pa=True), 4000)
     own = picture.owners[picture.codes >= FIRST_SEQUENCE]
     assert len(own) > 250
@@ -191,8 +198,9 @@ def test_neighbours_in_a_paged_pool_have_different_owners():
 
 @pytest.mark.parametrize("model", ["Llama-3.1-8B", "gemma-3-12b", "Qwen3-8B", "DeepSeek-V4-Flash"])
 @pytest.mark.parametrize("batch", ["4", "8", "40"])
-def test_a_paged_pool_lies_as_it_was_handed_out(model, batch):
+def test_a_paged_pool_lies_as_it_was_handed_out(model: str, batch: str) -> None:
     """Up to any bank, the banks drawn for a sequence are near the bytes it really has been handed there."""
+    values: dict[str, str | bool]
     values = {"model": model, "context": "48K", "batch": batch, "cb": True, "pa": True, "gpu": "B300"}
     allocation = filmed(40_000, skip_weights=True, **values)
     picture, allocator = bank_map(allocation, 6000), allocation.allocator
@@ -204,7 +212,7 @@ def test_a_paged_pool_lies_as_it_was_handed_out(model, batch):
         assert np.abs(drawn - row).max() < 1
 
 
-def test_banks_of_a_paged_pool_stay_where_they_are():
+def test_banks_of_a_paged_pool_stay_where_they_are() -> None:
     """From one moment to the next a bank keeps its owner, except near the end of what is handed out."""
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "48K", "batch": "8", "cb": True, "pa": True, "gpu": "B300"}
@@ -217,9 +225,9 @@ def test_banks_of_a_paged_pool_stay_where_they_are():
         assert len(moved) == 0 or moved[0] > len(held) - 80
 
 
-def test_weights_come_first_and_work_last():
+def test_weights_come_first_and_work_last() -> None:
     picture = bank_map(filmed(model="Qwen3-Next-80B-A3B", batch="40", gpu="B300", pa=True, shared_prefix="4K"), 2000)
-    order = [code if code < FIRST_SEQUENCE else FIRST_SEQUENCE for code in picture.codes.tolist()]
+    order = [min(FIRST_SEQUENCE, code) for code in picture.codes.tolist()]
     assert [code for code, _ in groupby(order)] == [
         Code.WEIGHTS,
         Code.STATE,
@@ -231,7 +239,8 @@ def test_weights_come_first_and_work_last():
     ]
 
 
-def test_ghosts_only_where_memory_is_free():
+def test_ghosts_only_where_memory_is_free() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "8", "cb": True, "gpu": "H100"}
     assert bank_map(filmed(0, **values), 1000).counts.saved == 0
     assert bank_map(filmed(30_000, fa=False, **values), 1000).counts.saved == 0
@@ -244,7 +253,7 @@ def test_ghosts_only_where_memory_is_free():
 
 @pytest.mark.parametrize("paged", [False, True])
 @pytest.mark.parametrize("cb", [False, True])
-def test_overflow_is_drawn_over_the_end(paged, cb):
+def test_overflow_is_drawn_over_the_end(paged: bool, cb: bool) -> None:
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "400K", "batch": "8", "gpu": "H100", "pa": paged, "cb": cb}
     )
@@ -261,7 +270,7 @@ def test_overflow_is_drawn_over_the_end(paged, cb):
             assert picture.counts.weights == pytest.approx(700 * allocation.parts.weights / allocator.capacity, abs=1)
 
 
-def test_static_sequences_under_an_overflow_keep_to_their_reservations():
+def test_static_sequences_under_an_overflow_keep_to_their_reservations() -> None:
     allocator = allocator_of(scenario_from({"model": "Llama-3.1-8B", "context": "200K", "batch": "4", "gpu": "H100"}))
     for position in range(10_240, 204_800, 10_240):
         allocation = allocate(allocator, position)
@@ -271,10 +280,11 @@ def test_static_sequences_under_an_overflow_keep_to_their_reservations():
             own = picture.owners[picture.owners >= 0]
             assert (np.diff(own) >= 0).all()
             reservation = 204_800 * 131_072 / picture.bytes_per_bank
-            assert (np.bincount(own) < reservation + 2).all()
+            assert (np.bincount(own) < float(reservation) + 2).all()
 
 
-def test_a_block_that_is_mostly_empty_is_padding_even_under_an_overflow():
+def test_a_block_that_is_mostly_empty_is_padding_even_under_an_overflow() -> None:
+    values: dict[str, str | bool]
     values = {"context": "1M", "batch": "8", "pa": True, "cb": True, "gpu": "H100", "block_size": "65536"}
     allocation = filmed(100_000, model="Llama-3.1-8B", **values)
     picture = bank_map(allocation, 1000)
@@ -285,14 +295,20 @@ def test_a_block_that_is_mostly_empty_is_padding_even_under_an_overflow():
         assert cells < one.used / picture.bytes_per_bank + 1
 
 
-def test_weights_that_do_not_fit_at_all():
+def test_weights_that_do_not_fit_at_all() -> None:
     picture = bank_map(filmed(model="Llama-3.1-405B", gpu="RTX 4090", pa=True, cb=True, batch="4"), 100)
     assert picture.codes.tolist() == [Code.WEIGHTS] * 50 + [Code.OVERFLOW] * 50
 
 
-def test_filling_is_the_last_bank_handed_out():
+def test_filling_is_the_last_bank_handed_out() -> None:
+    values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "30K", "batch": "4", "gpu": "B300", "skip_weights": True}
-    for policy, code_after in (({}, Code.RESERVED), ({"cb": True}, FIRST_SEQUENCE + 1), ({"pa": True}, Code.SAVED)):
+    policies: tuple[tuple[dict[str, bool], int], ...] = (
+        ({}, Code.RESERVED),
+        ({"cb": True}, FIRST_SEQUENCE + 1),
+        ({"pa": True}, Code.SAVED),
+    )
+    for policy, code_after in policies:
         picture = bank_map(filmed(20_000, **values, **policy), 3000)
         assert picture.filling is not None
         assert picture.codes[picture.filling] >= FIRST_SEQUENCE
@@ -301,7 +317,7 @@ def test_filling_is_the_last_bank_handed_out():
 
 
 @given(st.integers(0, 10_000), st.integers(1, 24))
-def test_modules_are_interleaved(bank, modules):
+def test_modules_are_interleaved(bank: int, modules: int) -> None:
     module, cell = place(bank, modules)
     assert cell == bank // modules
     assert 0 <= module < modules
@@ -310,7 +326,7 @@ def test_modules_are_interleaved(bank, modules):
 
 
 @given(scenarios(), st.floats(0, 1), st.data())
-def test_every_bank_can_be_described(scenario, share, data):
+def test_every_bank_can_be_described(scenario: Scenario, share: float, data: DataObject) -> None:
     allocation = allocate(allocator_of(scenario), int(scenario.context * share))
     picture = bank_map(allocation, 200)
     bank = data.draw(st.integers(0, 199))
@@ -319,7 +335,7 @@ def test_every_bank_can_be_described(scenario, share, data):
     assert "\n" not in text
 
 
-def test_descriptions_of_sequences_name_consecutive_tokens():
+def test_descriptions_of_sequences_name_consecutive_tokens() -> None:
     for policy, words in (({"cb": True}, ""), ({"pa": True}, ", in 16-token blocks among those of 3 other sequences")):
         allocation = filmed(
             20_000, model="Llama-3.1-8B", context="30K", batch="4", gpu="B300", skip_weights=True, **policy
@@ -363,7 +379,7 @@ def test_descriptions_of_sequences_name_consecutive_tokens():
         ({"batch": "256", "cb": True, "model": "Qwen3-0.6B"}, FIRST_SEQUENCE, r"sequences 1–3 · 95\.6 MiB"),
     ],
 )
-def test_words_for_each_kind_of_bank(values, code, words):
+def test_words_for_each_kind_of_bank(values: dict[str, Any], code: Code | int, words: str) -> None:
     allocation = filmed(None, **({"model": "Llama-3.1-8B", "context": "20K", "gpu": "H100"} | values))
     if code in (Code.RESERVED, Code.PADDING):
         allocation = allocate(allocation.allocator, 8193)
@@ -375,7 +391,7 @@ def test_words_for_each_kind_of_bank(values, code, words):
     assert re.fullmatch(rf"bank [\d,]+: {words}", describe(picture, allocation, first))
 
 
-def test_what_cannot_be_drawn():
+def test_what_cannot_be_drawn() -> None:
     allocation = filmed()
     for banks in (0, -5, 1_000_001):
         with pytest.raises(InputError, match=r"^banks: -?[\d,]+ is out of range \(1 to 1,000,000\)$"):
@@ -388,12 +404,12 @@ def test_what_cannot_be_drawn():
         place(3, 0)
 
 
-def test_a_picture_cannot_be_painted_over():
+def test_a_picture_cannot_be_painted_over() -> None:
     picture = bank_map(filmed(), 10)
     with pytest.raises(ValueError, match="read-only"):
         picture.codes[0] = 0
 
 
-def test_a_million_banks_of_a_small_memory():
+def test_a_million_banks_of_a_small_memory() -> None:
     allocation = filmed(model="Llama-3.2-1B", gpu="Groq", skip_weights=True, pa=True, batch="2", context="100")
     assert_true_to(allocation, bank_map(allocation, 1_000_000))

@@ -19,7 +19,7 @@ some_banks = st.integers(1, 5000)
 
 
 @given(parts, capacities, some_banks)
-def test_counts_sum_to_the_banks_and_keep_quota(sizes, capacity, banks):
+def test_counts_sum_to_the_banks_and_keep_quota(sizes: dict[str, int], capacity: int, banks: int) -> None:
     counts = bank_counts(sizes, capacity, banks)
     assert list(counts) == [*sizes, FREE]
     assert sum(counts.values()) == banks
@@ -33,7 +33,7 @@ def test_counts_sum_to_the_banks_and_keep_quota(sizes, capacity, banks):
 
 
 @given(parts, capacities, some_banks)
-def test_the_largest_remainders_are_rounded_up(sizes, capacity, banks):
+def test_the_largest_remainders_are_rounded_up(sizes: dict[str, int], capacity: int, banks: int) -> None:
     counts = bank_counts(sizes, capacity, banks)
     span = max(capacity, sum(sizes.values()))
     exact = {name: Fraction(size * banks, span) for name, size in sizes.items()}
@@ -43,7 +43,7 @@ def test_the_largest_remainders_are_rounded_up(sizes, capacity, banks):
 
 
 @given(parts, capacities, some_banks)
-def test_what_overflows_leaves_nothing_free(sizes, capacity, banks):
+def test_what_overflows_leaves_nothing_free(sizes: dict[str, int], capacity: int, banks: int) -> None:
     used = sum(sizes.values())
     assert span_bytes(sizes, capacity) == max(used, capacity)
     over = sizes | {"kv": sizes.get("kv", 0) + max(0, capacity - used)}
@@ -51,22 +51,22 @@ def test_what_overflows_leaves_nothing_free(sizes, capacity, banks):
 
 
 @given(capacities, some_banks)
-def test_banks_of_equal_bytes_make_up_the_capacity(capacity, banks):
+def test_banks_of_equal_bytes_make_up_the_capacity(capacity: int, banks: int) -> None:
     assert bank_bytes(capacity, banks) * banks == capacity
 
 
-def test_a_known_picture():
+def test_a_known_picture() -> None:
     gib = 2**30
     counts = bank_counts({"weights": 15 * gib, "kv": 32 * gib, "state": gib // 4}, 80 * gib, 80)
     assert counts == {"weights": 15, "kv": 32, "state": 0, FREE: 33}
 
 
-def test_ties_go_to_the_earlier_part():
+def test_ties_go_to_the_earlier_part() -> None:
     assert bank_counts({"a": 1, "b": 1}, 4, 2) == {"a": 1, "b": 0, FREE: 1}
 
 
 @given(st.dictionaries(names, st.integers(0, 300), min_size=1), st.integers(1, 40))
-def test_dealing_out_keeps_every_bank_and_evens_the_modules(counts, modules):
+def test_dealing_out_keeps_every_bank_and_evens_the_modules(counts: dict[str, int], modules: int) -> None:
     dealt = interleave(counts, modules)
     assert len(dealt) == modules
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
@@ -85,12 +85,12 @@ def test_dealing_out_keeps_every_bank_and_evens_the_modules(counts, modules):
         ({}, 10, 0, "banks"),
     ],
 )
-def test_wrong_input_is_named(sizes, capacity, banks, named):
+def test_wrong_input_is_named(sizes: dict[str, int], capacity: int, banks: int, named: str) -> None:
     with pytest.raises(InputError, match=named):
         bank_counts(sizes, capacity, banks)
 
 
-def test_pictures_without_cells_are_refused():
+def test_pictures_without_cells_are_refused() -> None:
     with pytest.raises(InputError, match="banks"):
         bank_bytes(10, 0)
     with pytest.raises(InputError, match="modules"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +43,7 @@ def playbacks(draw: st.DrawFn) -> tuple[Playback, float]:
 
 
 @given(playbacks(), st.sampled_from(SPEEDS), st.booleans())
-def test_no_change_of_pace_moves_the_position(case, speed, slowed):
+def test_no_change_of_pace_moves_the_position(case: tuple[Playback, float], speed: float, slowed: bool) -> None:
     film, now = case
     for changed in (film.toggled(now), film.with_speed(now, speed), film.with_slowed(now, slowed)):
         assert changed.position(now) == film.position(now)
@@ -49,21 +51,21 @@ def test_no_change_of_pace_moves_the_position(case, speed, slowed):
 
 
 @given(playbacks())
-def test_the_position_is_always_inside(case):
+def test_the_position_is_always_inside(case: tuple[Playback, float]) -> None:
     film, now = case
     assert 0 <= film.tokens(now) <= film.limit
     assert 0 <= film.fraction(now) <= 1
 
 
 @given(playbacks(), limits)
-def test_another_length_keeps_a_position_that_is_inside(case, limit):
+def test_another_length_keeps_a_position_that_is_inside(case: tuple[Playback, float], limit: int) -> None:
     film, now = case
     position = film.position(now)
     assert film.with_limit(now, limit).position(now) == (position if position <= limit else 0)
 
 
 @given(playbacks(), st.integers(-3000, 3000))
-def test_steps_pause_and_never_wrap(case, steps):
+def test_steps_pause_and_never_wrap(case: tuple[Playback, float], steps: int) -> None:
     film, now = case
     stepped = film.stepped(now, steps)
     assert not stepped.playing
@@ -73,7 +75,7 @@ def test_steps_pause_and_never_wrap(case, steps):
 
 
 @given(playbacks(), st.floats(-1e13, 1e13))
-def test_scrubbing_goes_there_and_keeps_playing(case, tokens):
+def test_scrubbing_goes_there_and_keeps_playing(case: tuple[Playback, float], tokens: float) -> None:
     film, now = case
     scrubbed = film.scrubbed(now, tokens)
     assert scrubbed.position(now) == min(max(tokens, 0), film.limit)
@@ -92,7 +94,7 @@ def test_scrubbing_goes_there_and_keeps_playing(case, tokens):
         (100 * 2**20, 100, False, 1_048_576),
     ],
 )
-def test_pace_of_the_reference(limit, speed, slowed, per_frame):
+def test_pace_of_the_reference(limit: int, speed: float, slowed: bool, per_frame: int) -> None:
     """Tokens per 60th of a second: max(100, limit ÷ 10,000) × speed, halved with FlashAttention."""
     film = Playback(limit, speed, slowed, playing=True, anchor_time=5)
     assert film.rate == 60 * per_frame
@@ -100,14 +102,14 @@ def test_pace_of_the_reference(limit, speed, slowed, per_frame):
     assert film.position(5 + quarter) == pytest.approx(limit / 4)
 
 
-def test_paused_stays_and_playing_moves():
+def test_paused_stays_and_playing_moves() -> None:
     film = Playback(100_000, anchor_tokens=500)
     assert film.tokens(1000) == 500
     assert film.toggled(10).tokens(10.5) == 500 + 3000
     assert film.toggled(10).toggled(10.5).tokens(99) == 3500
 
 
-def test_it_begins_again_after_its_end():
+def test_it_begins_again_after_its_end() -> None:
     film = Playback(6000, playing=True)
     assert film.tokens(1) == 6000
     assert film.tokens(1.5) == 3000
@@ -117,7 +119,7 @@ def test_it_begins_again_after_its_end():
 
 
 @given(playbacks(), st.floats(0, 0.99))
-def test_playing_goes_on_at_the_rate_until_the_end(case, share):
+def test_playing_goes_on_at_the_rate_until_the_end(case: tuple[Playback, float], share: float) -> None:
     film = replace(case[0], playing=True)
     begin = film.anchor_time
     end = begin + share * (film.limit - film.anchor_tokens) / film.rate
@@ -128,17 +130,17 @@ def test_playing_goes_on_at_the_rate_until_the_end(case, share):
 
 
 @pytest.mark.parametrize(("limit", "step"), [(16, 16), (4096, 16), (8000, 16), (131_072, 256), (2**20, 2096)])
-def test_a_step_is_a_block_or_a_500th_in_whole_blocks(limit, step):
+def test_a_step_is_a_block_or_a_500th_in_whole_blocks(limit: int, step: int) -> None:
     assert Playback(limit).step == step
 
 
-def test_presets_are_what_people_type():
+def test_presets_are_what_people_type() -> None:
     assert tuple(parse_tokens(word) for word in PRESETS.split()) == CONTEXT_PRESETS
     assert " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS) == PRESETS
     assert tuple(2**n for n in range(8)) == BATCHES
 
 
-def test_speeds_and_presets_step_through_all():
+def test_speeds_and_presets_step_through_all() -> None:
     speed, seen = 0.5, [0.5]
     while faster(speed) != speed:
         speed = faster(speed)
@@ -152,7 +154,7 @@ def test_speeds_and_presets_step_through_all():
     ("forward", "back", "values"),
     [(next_context, previous_context, CONTEXT_PRESETS), (next_batch, previous_batch, BATCHES)],
 )
-def test_presets_cycle(forward, back, values):
+def test_presets_cycle(forward: Callable[[int], int], back: Callable[[int], int], values: tuple[int, ...]) -> None:
     for before, after in zip(values, (*values[1:], values[0]), strict=True):
         assert forward(before) == after
         assert back(after) == before
@@ -170,6 +172,6 @@ def test_presets_cycle(forward, back, values):
         ({"limit": 10, "anchor_tokens": 11.0}, r"^tokens: 11 is out of range \(0 to 10\)"),
     ],
 )
-def test_films_that_cannot_be(fields, said):
+def test_films_that_cannot_be(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         Playback(**fields)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
@@ -25,13 +26,13 @@ from kvtui.engine.planning.cluster import (
 )
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import Layout
+from kvtui.engine.scenario.scenario import Layout, Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import scenarios
 
 
 @given(scenarios())
-def test_devices_together_hold_what_the_plan_says(scenario):
+def test_devices_together_hold_what_the_plan_says(scenario: Scenario) -> None:
     found = plan(scenario)
     seen = cluster(found)
     members = [device for group in seen.groups for device in group.members]
@@ -46,7 +47,7 @@ def test_devices_together_hold_what_the_plan_says(scenario):
 
 
 @given(scenarios(), st.data())
-def test_every_device_is_in_the_group_that_lists_it(scenario, data):
+def test_every_device_is_in_the_group_that_lists_it(scenario: Scenario, data: DataObject) -> None:
     seen = cluster(plan(scenario))
     device = data.draw(st.integers(0, scenario.layout.devices - 1))
     assert device in seen.group_of(device).members
@@ -55,7 +56,7 @@ def test_every_device_is_in_the_group_that_lists_it(scenario, data):
 
 
 @given(scenarios(), st.floats(0, 1))
-def test_parts_of_the_film_end_at_the_plan_and_only_grow(scenario, share):
+def test_parts_of_the_film_end_at_the_plan_and_only_grow(scenario: Scenario, share: float) -> None:
     seen = cluster(plan(scenario))
     assert parts_at(seen, scenario.context) == tuple(group.parts for group in seen.groups)
     for before, after in zip(parts_at(seen, int(scenario.context * share)), seen.groups, strict=True):
@@ -64,14 +65,14 @@ def test_parts_of_the_film_end_at_the_plan_and_only_grow(scenario, share):
 
 
 @given(scenarios())
-def test_links_are_busy_between_nothing_and_all_of_the_time(scenario):
+def test_links_are_busy_between_nothing_and_all_of_the_time(scenario: Scenario) -> None:
     seen = cluster(plan(scenario))
     if seen.utilization is not None:
         assert 0 <= seen.utilization.low <= seen.utilization.high <= 1
         assert (seen.bottleneck is None) == (seen.utilization.high <= 0.8)
 
 
-def test_sequences_are_dealt_out():
+def test_sequences_are_dealt_out() -> None:
     values = {"model": "Llama-3.1-8B", "lengths": "500,400,300,200,100", "context": "1000", "tp": "2", "dp": "3"}
     seen = cluster(plan(scenario_from(values)))
     assert [(g.members, [slot.used for slot in g.share]) for g in seen.groups] == [
@@ -82,7 +83,7 @@ def test_sequences_are_dealt_out():
     assert [g.parts.kv for g in seen.groups] == [700 * 65_536, 500 * 65_536, 300 * 65_536]
 
 
-def test_bytes_sent_in_a_step():
+def test_bytes_sent_in_a_step() -> None:
     """Llama-3.1-70B: 80 layers, hidden 8192. 32 sequences: 512 KiB of 16-bit activations."""
     activations = 32 * 8192 * 2
     values = {"model": "Llama-3.1-70B", "batch": "32", "gpu": "H100 SXM"}
@@ -97,7 +98,7 @@ def test_bytes_sent_in_a_step():
     assert replicas.utilization is None or replicas.utilization.high == 0
 
 
-def test_rates_follow_from_the_estimate():
+def test_rates_follow_from_the_estimate() -> None:
     from kvtui.engine.planning.roofline import estimate
 
     found = plan(scenario_from({"model": "Llama-3.1-70B", "batch": "32", "gpu": "H100 SXM", "tp": "8"}))
@@ -121,12 +122,12 @@ def test_rates_follow_from_the_estimate():
         ("RTX 4060 Ti 16GB", Link("PCIe 4.0 x8", 15.752, False), Link("PCIe 4.0 x8", 15.752, False)),
     ],
 )
-def test_links_are_one_direction(device, fast, slow):
+def test_links_are_one_direction(device: str, fast: Link, slow: Link) -> None:
     assert link_of(find_device(device)) == fast
     assert link_of(find_device(device), fast=False) == slow
 
 
-def test_links_that_are_not_known():
+def test_links_that_are_not_known() -> None:
     assert link_of(find_device("WSE-3")) is None
     with pytest.raises(InputError, match=r"^link: the PCIe slot of the GB200 is not known$"):
         link_of(find_device("GB200"), fast=False)
@@ -135,7 +136,8 @@ def test_links_that_are_not_known():
 @pytest.mark.parametrize(
     ("model", "batch", "verb"), [("Llama-3.2-1B", "8192", "may be"), ("Llama-3.2-3B", "32768", "is")]
 )
-def test_the_slow_link_becomes_the_bottleneck(model, batch, verb):
+def test_the_slow_link_becomes_the_bottleneck(model: str, batch: str, verb: str) -> None:
+    values: dict[str, str | bool]
     values = {"model": model, "batch": batch, "context": "64", "cb": True, "gpu": "H100 SXM", "tp": "8"}
     found = plan(scenario_from(values))
     fast, slow = cluster(found), cluster(found, fast_link=False)
@@ -166,17 +168,17 @@ def test_the_slow_link_becomes_the_bottleneck(model, batch, verb):
         (65_536, (256, 256)),
     ],
 )
-def test_grids(devices, shape):
+def test_grids(devices: int, shape: tuple[int, int]) -> None:
     assert grid(devices) == shape
 
 
 @given(st.integers(1, 70_000))
-def test_a_grid_holds_all_and_no_row_is_empty(devices):
+def test_a_grid_holds_all_and_no_row_is_empty(devices: int) -> None:
     columns, rows = grid(devices)
     assert columns * rows >= devices > columns * (rows - 1)
 
 
-def test_places_outside():
+def test_places_outside() -> None:
     assert place_of(Layout(2, 3, 2), 11) == DevicePlace(1, 2, 1)
     with pytest.raises(InputError, match=r"^device: 12 is out of range \(0 to 11\)$"):
         place_of(Layout(2, 3, 2), 12)
@@ -212,19 +214,19 @@ def named(name: str) -> ClusterPreset:
 
 
 @pytest.mark.parametrize("row", PRESETS.strip().splitlines())
-def test_presets_are_what_is_sold(row):
+def test_presets_are_what_is_sold(row: str) -> None:
     name, devices, device = (word.strip() for word in row.split("|"))
     found = named(name)
     assert (found.devices, find_device(found.device).name) == (int(devices), device)
 
 
-def test_memory_of_an_nvl72():
+def test_memory_of_an_nvl72() -> None:
     preset = named("GB200 NVL72")
     assert 13.35e12 <= preset.devices * find_device(preset.device).nominal_gb * 1e9 <= 13.8e12
 
 
 @pytest.mark.parametrize("preset", all_clusters(), ids=lambda p: p.name)
-def test_every_preset_is_a_scenario_that_fits(preset):
+def test_every_preset_is_a_scenario_that_fits(preset: ClusterPreset) -> None:
     scenario, notes = adapted(scenario_from({}), preset_fields(preset, 1))
     found = plan(scenario)
     assert (found.devices, scenario.model.name) == (preset.devices, preset.model)
@@ -233,7 +235,7 @@ def test_every_preset_is_a_scenario_that_fits(preset):
     assert cluster(found).utilization is not None
 
 
-def test_presets_are_many_and_none_is_a_placeholder():
+def test_presets_are_many_and_none_is_a_placeholder() -> None:
     names = [name for preset in all_clusters() for name in (preset.name, *preset.aliases)]
     assert len(all_clusters()) == 18
     assert Counter(names).most_common(1)[0][1] == 1
@@ -269,7 +271,9 @@ source = "own"
         ({"source": "", "devices": '4\nsauce = "x"'}, "sauce: is not a known field"),
     ],
 )
-def test_a_user_s_own_clusters_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes, said):
+def test_a_user_s_own_clusters_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
+) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
     good = {"device": "H100", "devices": "4", "model": "Llama-3.1-8B", "layout": "{ tp = 2, pp = 1, dp = 2 }"}
     (tmp_path / "clusters.toml").write_text(ENTRY.format(**good))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.caches import Attention, Latent, Recurrent, lightning
+from kvtui.engine.model.caches import Attention, AttentionKind, Latent, Recurrent, lightning
 from kvtui.engine.model.formats import kv_format
 from kvtui.engine.model.spec import Layer, cache_bytes, count_caches
 from kvtui.engine.model.tensors import weight_count
@@ -18,7 +18,7 @@ BF16 = kv_format("bf16")
 
 
 def attention(heads: int, dim: int, window: int | None = None) -> Layer:
-    kind = "full" if window is None else "sliding_window"
+    kind: AttentionKind = "full" if window is None else "sliding_window"
     return Layer((Attention(kind, heads, heads, dim, dim, window),))
 
 
@@ -27,19 +27,19 @@ def total(layers: list[Layer], tokens: int) -> int:
     return found.kv + found.state
 
 
-def test_gqa_estimator():
+def test_gqa_estimator() -> None:
     mha, gqa = [attention(32, 128)] * 32, [attention(8, 128)] * 32
     assert total(mha, 32_768) == 17_179_869_184
     assert total(gqa, 32_768) == 4_294_967_296
 
 
-def test_mla_estimator():
+def test_mla_estimator() -> None:
     assert total([attention(24, 86)] * 48, 8192) == 3_246_391_296
     assert total([attention(6, 86)] * 48, 8192) == 811_597_824
     assert total([Layer((Latent(24, 1024, 0),))] * 48, 8192) == 805_306_368
 
 
-def test_sliding_window_estimator():
+def test_sliding_window_estimator() -> None:
     mixed = [attention(32, 128, 1024)] * 27 + [attention(32, 128)] * 5
     grouped = [attention(8, 128, 1024)] * 27 + [attention(8, 128)] * 5
     assert total(mixed, 32_768) == 3_137_339_392
@@ -54,7 +54,7 @@ def test_sliding_window_estimator():
         (131_072, 77_309_411_328, 13_891_534_848),
     ],
 )
-def test_sliding_window_plot(tokens, full, windowed):
+def test_sliding_window_plot(tokens: int, full: int, windowed: int) -> None:
     dim = 4096 // 48
     assert dim == 85
     layers, mixed = [attention(1, 4096)] * 36, [attention(1, 4096, 2048)] * 30 + [attention(1, 4096)] * 6
@@ -73,7 +73,7 @@ def test_sliding_window_plot(tokens, full, windowed):
         (131_072, 51_942_260_736, (12_985_565_184, 6_492_782_592, 4_328_521_728, 2_164_260_864)),
     ],
 )
-def test_gqa_plot(tokens, mha, by_group):
+def test_gqa_plot(tokens: int, mha: int, by_group: tuple[int, ...]) -> None:
     assert total([attention(24, 86)] * 48, tokens) == mha
     for group, expected in zip((4, 8, 12, 24), by_group, strict=True):
         assert total([attention(24 // group, 86)] * 48, tokens) == expected
@@ -83,7 +83,7 @@ def test_gqa_plot(tokens, mha, by_group):
     ("latent", "expected"),
     [(1024, 12_884_901_888), (512, 6_442_450_944), (256, 3_221_225_472), (64, 805_306_368)],
 )
-def test_mla_plot(latent, expected):
+def test_mla_plot(latent: int, expected: int) -> None:
     assert total([Layer((Latent(24, latent, 0),))] * 48, 131_072) == expected
 
 
@@ -97,7 +97,7 @@ def test_mla_plot(latent, expected):
         (131_072, 51_539_607_552, 12_903_776_256),
     ],
 )
-def test_deltanet_plot(tokens, mha, mixed):
+def test_deltanet_plot(tokens: int, mha: int, mixed: int) -> None:
     """One d × d state per head, bf16; the mix has a full layer after every three."""
     delta = Layer((lightning(16, 128, "bf16"),))
     assert total([attention(16, 128)] * 48, tokens) == mha
@@ -105,7 +105,7 @@ def test_deltanet_plot(tokens, mha, mixed):
     assert total([delta] * 36 + [attention(16, 128)] * 12, tokens) == mixed
 
 
-def test_moe_estimator():
+def test_moe_estimator() -> None:
     dense = weight_count(parameters.mlp(7168, 14_336))
     assert dense == 308_281_344
     routed, tensors = parameters.experts(7168, 8, 2, 1792)
@@ -128,7 +128,7 @@ def test_moe_estimator():
         (512, 13_303_808),
     ],
 )
-def test_moe_plot(experts, active):
+def test_moe_plot(experts: int, active: int) -> None:
     """Experts sized so that all of them together match the dense block; eight are active."""
     dense = weight_count(parameters.mlp(7168, 28_672))
     assert dense == 616_562_688
@@ -137,11 +137,11 @@ def test_moe_plot(experts, active):
     assert routed.active * routed.parameters + weight_count(router) == active
 
 
-def test_trt_llm_pool_of_a_llama_2_7b():
+def test_trt_llm_pool_of_a_llama_2_7b() -> None:
     """A TensorRT-LLM boot log: 69,524,783,104 bytes for 132,608 tokens of plain multi-head attention."""
     assert total([attention(32, 128)] * 32, 132_608) == 69_524_783_104
 
 
-def test_recurrent_state_does_not_depend_on_context():
+def test_recurrent_state_does_not_depend_on_context() -> None:
     layer = Layer((Recurrent("kda", 32, 3, 3 * 32 * 128, 32 * 128 * 128, "fp32"),))
     assert total([layer], 1) == total([layer], 2**30) == 2_170_880

@@ -24,6 +24,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.report import FORMATS, render
 from kvtui.report.document import document
 from tests.engine.planning.test_properties import scenarios
+from tests.present import present
 
 ENGINES = ("none", "vllm", "sglang", "llama.cpp", "tensorrt-llm")
 LARGE = {"model": "DeepSeek-V3.2", "weight_dtype": "fp8", "context": "4096", "kv_pool": "1GB"}
@@ -43,7 +44,7 @@ def every_stage(scenario: Scenario, context: int, batch: int) -> list[Parts]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_pool_does_not_hide_weights_that_fit_nowhere(engine):
+def test_a_pool_does_not_hide_weights_that_fit_nowhere(engine: str) -> None:
     found = planned(**LARGE, engine=engine)
     assert found.per_device.weights > 500 * GIB
     assert found.crowded
@@ -61,7 +62,7 @@ def test_a_pool_does_not_hide_weights_that_fit_nowhere(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_pool_may_take_all_that_is_left_and_not_one_byte_more(engine):
+def test_a_pool_may_take_all_that_is_left_and_not_one_byte_more(engine: str) -> None:
     """Without an engine of the budget; an engine that is told its pool does not ask for a share of the memory."""
     values = {"model": "Llama-3.1-8B", "context": "4096", "engine": engine, "gpu_memory_utilization": "0.8"}
     parts = planned(**values).per_device
@@ -76,7 +77,7 @@ def test_a_pool_may_take_all_that_is_left_and_not_one_byte_more(engine):
     assert capacity(inside).sequences
 
 
-def test_what_stops_is_named():
+def test_what_stops_is_named() -> None:
     values = {"model": "Llama-3.1-8B", "context": "8192"}
     small = planned(**values, kv_pool="512MiB")
     assert (small.fits, small.binding_limit, small.devices_needed) == (False, "kv pool", None)
@@ -90,7 +91,7 @@ def test_what_stops_is_named():
     assert text.startswith("activations and overhead take ")
 
 
-def test_activations_that_grow_stop_a_context_before_the_pool_is_full():
+def test_activations_that_grow_stop_a_context_before_the_pool_is_full() -> None:
     """The pool would hold many more tokens, but a longer prefill step leaves it no room."""
     values = {"model": "Llama-3.1-8B", "context": "1024", "max_batched_tokens": "1M"}
     parts = planned(**values).per_device
@@ -100,7 +101,7 @@ def test_activations_that_grow_stop_a_context_before_the_pool_is_full():
     assert found.context_limit == "device memory"
 
 
-def test_a_machine_that_was_measured_counts_as_it_was():
+def test_a_machine_that_was_measured_counts_as_it_was() -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "engine": "vllm", "kv_pool": "61GiB"})
     assert plan(scenario).fits
     for activation, fits in ((2 * GIB, True), (4 * GIB, False)):
@@ -109,31 +110,32 @@ def test_a_machine_that_was_measured_counts_as_it_was():
         assert (found.fits, found.crowded) == (fits, not fits)
 
 
-def test_the_popup_asks_for_what_is_missing():
+def test_the_popup_asks_for_what_is_missing() -> None:
     pool = planned(model="Llama-3.1-70B", gpus="4", kv_pool="1MiB")
     assert level(pool) == Level.MULTI_DEVICE
-    assert "a larger KV pool" in popup(pool).text
+    assert "a larger KV pool" in present(popup(pool)).text
     device = planned(model="Llama-3.1-405B", gpus="2", kv_pool="1GiB")
     assert level(device) == Level.MULTI_NODE
-    assert f"need {device.devices_needed} devices" in popup(device).text
+    assert f"need {device.devices_needed} devices" in present(popup(device)).text
 
 
 @given(pooled)
-def test_it_fits_if_every_stage_holds_its_pool_and_every_pool_its_cache(scenario):
+def test_it_fits_if_every_stage_holds_its_pool_and_every_pool_its_cache(scenario: Scenario) -> None:
     found = plan(scenario)
     every = every_stage(scenario, scenario.context, scenario.batch)
-    room = budget(scenario) - scenario.kv_pool
+    pool = present(scenario.kv_pool)
+    room = budget(scenario) - pool
     beside = max(parts.weights + parts.activation + parts.overhead for parts in every)
     cache = max(parts.kv + parts.state + parts.reserved_unused for parts in every)
-    assert found.fits == (cache <= scenario.kv_pool and beside <= room)
-    assert found.crowded or found.fits or cache > scenario.kv_pool
+    assert found.fits == (cache <= pool and beside <= room)
+    assert found.crowded or found.fits or cache > pool
     assert not found.crowded or beside > room
     assert (used(scenario, found.per_device) > 1) == (not found.fits)
     assert found.fits or any(notice.id == "over_capacity" for notice in notices(found))
 
 
 @given(pooled)
-def test_one_more_than_the_capacity_does_not_fit(scenario):
+def test_one_more_than_the_capacity_does_not_fit(scenario: Scenario) -> None:
     scenario = replace(scenario, shared_prefix=0)
     found = capacity(plan(scenario))
     if found.context:
@@ -143,7 +145,7 @@ def test_one_more_than_the_capacity_does_not_fit(scenario):
 
 
 @given(pooled, st.lists(st.tuples(st.integers(1, 2**21), st.integers(3, 300)), min_size=1, max_size=4))
-def test_the_arrays_say_the_same(scenario, points):
+def test_the_arrays_say_the_same(scenario: Scenario, points: list[tuple[int, int]]) -> None:
     scenario = replace(scenario, shared_prefix=0)
     contexts, batches = np.array(points).T
     needs = grid.device_bytes(scenario, contexts, batches)
@@ -166,7 +168,7 @@ def test_the_arrays_say_the_same(scenario, points):
         ("Qwen3-30B-A3B", "T4", "2GiB", "llama.cpp"),
     ],
 )
-def test_no_split_over_fewer_devices_fits(model, device, pool, engine):
+def test_no_split_over_fewer_devices_fits(model: str, device: str, pool: str, engine: str) -> None:
     found = planned(model=model, gpu=device, kv_pool=pool, engine=engine, context="4096", batch="3")
     assert found.crowded
     assert found.devices_needed is not None
@@ -178,7 +180,7 @@ def test_no_split_over_fewer_devices_fits(model, device, pool, engine):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_reports_say_it(engine, form):
+def test_reports_say_it(engine: str, form: str) -> None:
     found = document(scenario_from({**LARGE, "engine": engine}))
     assert found["memory"]["fits"] is False
     shown = render(found, form, width=200)

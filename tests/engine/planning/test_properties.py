@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices
@@ -68,7 +69,7 @@ def scenarios(draw: st.DrawFn, lengths: bool = True) -> Scenario:
 
 
 @given(scenarios())
-def test_parts_sum_to_the_total(scenario):
+def test_parts_sum_to_the_total(scenario: Scenario) -> None:
     for parts in (plan(scenario).total, plan(scenario).per_device):
         pieces = (parts.weights, parts.kv, parts.state, parts.activation, parts.overhead, parts.reserved_unused)
         assert parts.total == sum(pieces)
@@ -77,32 +78,32 @@ def test_parts_sum_to_the_total(scenario):
 
 
 @given(scenarios())
-def test_no_device_holds_more_than_all_and_all_no_more_than_each(scenario):
+def test_no_device_holds_more_than_all_and_all_no_more_than_each(scenario: Scenario) -> None:
     found = plan(scenario)
     assert found.per_device.total <= found.total.total <= found.per_device.total * found.devices
 
 
 @given(scenarios(lengths=False), st.integers(0, 2**20))
-def test_monotone_in_context(scenario, more):
+def test_monotone_in_context(scenario: Scenario, more: int) -> None:
     before = device_parts(scenario, scenario.context, scenario.batch).total
     assert device_parts(scenario, scenario.context + more, scenario.batch).total >= before
 
 
 @given(scenarios(lengths=False), st.integers(0, 200))
-def test_monotone_in_batch(scenario, more):
+def test_monotone_in_batch(scenario: Scenario, more: int) -> None:
     """Below eight continuously batched sequences whole tokens are lost to rounding; the fills themselves never fall."""
     assume(scenario.layout.dp == 1 and (scenario.batch >= 8 or not scenario.continuous_batching))
     before = device_parts(scenario, scenario.context, scenario.batch).total
     assert device_parts(scenario, scenario.context, scenario.batch + more).total >= before
 
 
-def test_one_more_sequence_never_fills_less():
+def test_one_more_sequence_never_fills_less() -> None:
     fills = [sum(percent * count for percent, count in fill_percent(batch).items()) for batch in range(1, 300)]
     assert fills == sorted(fills)
 
 
 @given(scenarios(), st.data())
-def test_monotone_in_format(scenario, data):
+def test_monotone_in_format(scenario: Scenario, data: DataObject) -> None:
     small, large = sorted(data.draw(st.lists(st.sampled_from(WIDENING), min_size=2, max_size=2)), key=WIDENING.index)
     narrow = plan(replace(scenario, kv_dtype=small, weight_dtype=small)).total
     wide = plan(replace(scenario, kv_dtype=large, weight_dtype=large)).total
@@ -112,7 +113,9 @@ def test_monotone_in_format(scenario, data):
 
 
 @given(models, contexts, st.sampled_from(WIDENING), st.data())
-def test_tensor_parallelism_never_raises_a_ranks_bytes(model, context, form, data):
+def test_tensor_parallelism_never_raises_a_ranks_bytes(
+    model: ModelSpec, context: int, form: str, data: DataObject
+) -> None:
     tps = valid_tps(model)
     few = data.draw(st.sampled_from(tps))
     many = data.draw(st.sampled_from([tp for tp in tps if tp % few == 0]))
@@ -124,7 +127,7 @@ def test_tensor_parallelism_never_raises_a_ranks_bytes(model, context, form, dat
 
 
 @given(scenarios())
-def test_allocated_is_never_less_than_useful(scenario):
+def test_allocated_is_never_less_than_useful(scenario: Scenario) -> None:
     found = plan(scenario)
     for slot in found.sequences:
         assert slot.reserved >= slot.used >= 1
@@ -133,7 +136,7 @@ def test_allocated_is_never_less_than_useful(scenario):
 
 
 @given(scenarios(lengths=False))
-def test_capacity_of_a_cost_is_at_least_its_size(scenario):
+def test_capacity_of_a_cost_is_at_least_its_size(scenario: Scenario) -> None:
     """A pool of exactly what n sequences or tokens cost holds at least n, on a device with room for it."""
     scenario = replace(scenario, shared_prefix=0, device=scenario.device._replace(usable_bytes=2**62))
     most = device_parts(replace(scenario, kv_pool=1), scenario.context, scenario.batch)
@@ -144,7 +147,7 @@ def test_capacity_of_a_cost_is_at_least_its_size(scenario):
 
 
 @given(scenarios(lengths=False))
-def test_one_more_than_the_capacity_does_not_fit(scenario):
+def test_one_more_than_the_capacity_does_not_fit(scenario: Scenario) -> None:
     scenario = replace(scenario, shared_prefix=0)
     found = capacity(plan(scenario))
     budget = int(scenario.device.usable_bytes)
@@ -155,7 +158,7 @@ def test_one_more_than_the_capacity_does_not_fit(scenario):
 
 
 @given(models, st.lists(st.integers(1, 2**30), min_size=1, max_size=20), st.sampled_from(WIDENING))
-def test_the_array_version_equals_the_scalar(model, tokens, form):
+def test_the_array_version_equals_the_scalar(model: ModelSpec, tokens: list[int], form: str) -> None:
     kv = FORMATS[form]
     scalar = []
     for n in tokens:
@@ -165,7 +168,7 @@ def test_the_array_version_equals_the_scalar(model, tokens, form):
 
 
 @given(scenarios())
-def test_explanations_add_up_to_the_plan(scenario):
+def test_explanations_add_up_to_the_plan(scenario: Scenario) -> None:
     found = plan(scenario)
     parts = {e.id: e.bytes for e in explain(found, capacity(found), estimate(found))}
     kv = sum(size or 0 for name, size in parts.items() if name.startswith("kv."))
@@ -177,20 +180,20 @@ def test_explanations_add_up_to_the_plan(scenario):
 
 
 @given(scenarios())
-def test_bands_are_ordered_and_positive(scenario):
+def test_bands_are_ordered_and_positive(scenario: Scenario) -> None:
     found = estimate(plan(scenario))
     for band in (found.prefill_ms, found.decode_ms, found.tokens_per_second, found.joules_per_token):
         assert band is None or 0 < band.low <= band.high
 
 
 @given(scenarios())
-def test_the_command_line_reproduces_the_scenario(scenario):
+def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
     assert replace(scenario_from(to_values(scenario)), model_ref="") == scenario
     assert "--model" in command_line(scenario)
 
 
 @given(scenarios())
-def test_the_picture_shows_the_plan(scenario):
+def test_the_picture_shows_the_plan(scenario: Scenario) -> None:
     parts = plan(scenario).per_device
     sizes = {"weights": parts.weights, "kv": parts.kv, "rest": parts.total - parts.weights - parts.kv}
     counts = bank_counts(sizes, scenario.device.usable_bytes, 480)
@@ -201,7 +204,7 @@ def test_the_picture_shows_the_plan(scenario):
 
 
 @pytest.mark.parametrize("model", all_models(), ids=lambda m: m.name)
-def test_every_model_plans_on_every_class_of_device(model: ModelSpec):
+def test_every_model_plans_on_every_class_of_device(model: ModelSpec) -> None:
     """All catalogue models, ten devices from a Raspberry-sized card to a wafer: a plan, or a named unknown."""
     for name in ("RTX 3060 12GB", "RTX 4090", "L4", "A100 80GB SXM", "H100 SXM", "B300", "Instinct MI300X"):
         device = next(d for d in all_devices() if d.name == name)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.bootlog.observed import size
-from kvtui.engine.bootlog.patterns import Gathered
+from kvtui.engine.bootlog.patterns import Gathered, Reader
 from kvtui.engine.engines.known import KNOWN, part
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.reconcile.names import spellings, stored_format
 from tests.engine.reconcile.log_files import told
+from tests.present import present
 
 P = "INFO 03-21 20:15:45 [worker.py:267] "
 
@@ -32,8 +36,10 @@ P = "INFO 03-21 20:15:45 [worker.py:267] "
             {"total": 79.19, "requested": 71.27},
         ),
         (
-            "model weights take 12.55GiB; non_torch_memory takes 0.16GiB; PyTorch activation peak memory takes "
-            "2.38GiB; the rest of the memory reserved for KV Cache is 56.18GiB.",
+            (
+                "model weights take 12.55GiB; non_torch_memory takes 0.16GiB; PyTorch activation peak memory takes "
+                "2.38GiB; the rest of the memory reserved for KV Cache is 56.18GiB."
+            ),
             {"weights": 12.55, "non_torch": 0.16, "activation": 2.38, "pool": 56.18},
         ),
         ("model weights take   7.48GiB", {"weights": 7.48}),
@@ -42,8 +48,10 @@ P = "INFO 03-21 20:15:45 [worker.py:267] "
         ("available_kv_cache_memory    53.29GiB", {"pool": 53.29}),
         ("Available KV cache memory: 6.9 GiB", {"pool": 6.9}),
         (
-            "Initial free memory 78.68 GiB, reserved 5.33 GiB memory for KV Cache as specified by "
-            "kv_cache_memory_bytes config and skipped memory profiling.",
+            (
+                "Initial free memory 78.68 GiB, reserved 5.33 GiB memory for KV Cache as specified by "
+                "kv_cache_memory_bytes config and skipped memory profiling."
+            ),
             {"pool": 5.33},
         ),
         ("Graph capturing finished in 2 secs, took 0.13 GiB", {"graphs": 0.13}),
@@ -53,15 +61,17 @@ P = "INFO 03-21 20:15:45 [worker.py:267] "
             {"graphs": 0.5, "graphs_estimated": 0.44},
         ),
         (
-            "Free memory on device cuda:0 (10.2/23.56 GiB) on startup is less than desired GPU memory utilization "
-            "(0.92, 21.68 GiB).",
+            (
+                "Free memory on device cuda:0 (10.2/23.56 GiB) on startup is less than desired GPU memory utilization "
+                "(0.92, 21.68 GiB)."
+            ),
             {"free_before": 10.2, "total": 23.56, "requested": 21.68},
         ),
     ],
 )
-def test_sizes_of_vllm(line, sizes):
+def test_sizes_of_vllm(line: str, sizes: dict[str, float]) -> None:
     log = told(P + line)
-    assert {name: round(log.most(name).bytes / GIB, 4) for name in log.sizes} == sizes
+    assert {name: round(present(log.most(name)).bytes / GIB, 4) for name in log.sizes} == sizes
 
 
 @pytest.mark.parametrize(
@@ -74,23 +84,28 @@ def test_sizes_of_vllm(line, sizes):
         ("XPU KV cache size: 4,032 tokens", {"kv_cache_tokens": 4032}),
         ("ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (939).", {"state_slots": 939}),
         (
-            "ValueError: To serve at least one request with the model's max seq len (100000), (4.26 GiB KV cache is "
-            "needed, which is larger than the available KV cache memory (4.25 GiB). Based on the available memory, the "
-            "estimated maximum model length is 99984.",
+            (
+                "ValueError: To serve at least one request with the model's max seq len (100000), (4.26 GiB KV "
+                "cache is "
+                "needed, which is larger than the available KV cache memory (4.25 GiB). Based on the available "
+                "memory, the estimated maximum model length is 99984."
+            ),
             {"max_context": 99_984},
         ),
         (
-            "The model's max seq len (8192) is larger than the maximum number of tokens that can be stored in KV cache "
-            "(2400).",
+            (
+                "The model's max seq len (8192) is larger than the maximum number of tokens that can be stored in "
+                "KV cache (2400)."
+            ),
             {"kv_cache_tokens": 2400},
         ),
     ],
 )
-def test_counts_of_vllm(line, counts):
+def test_counts_of_vllm(line: str, counts: dict[str, int]) -> None:
     assert told(P + line).counts == counts
 
 
-def test_a_block_override_of_vllms_profiling_is_not_taken_for_the_blocks():
+def test_a_block_override_of_vllms_profiling_is_not_taken_for_the_blocks() -> None:
     log = told(
         f"{P}Overriding num_gpu_blocks=0 with num_gpu_blocks_override=512\n{P}Available KV cache memory: 6.9 GiB"
     )
@@ -109,12 +124,12 @@ def test_a_block_override_of_vllms_profiling_is_not_taken_for_the_blocks():
         ("\x1b[0;36m(Worker_PP0_TP1 pid=9)\x1b[0;0m ", "Worker_PP0_TP1"),
     ],
 )
-def test_ranks_of_vllm(prefix, rank):
+def test_ranks_of_vllm(prefix: str, rank: str) -> None:
     log = told(f"{prefix}{P}Model loading took 1.25 GiB memory and 3.1 seconds")
     assert list(log.sizes["weights"]) == [rank]
 
 
-def test_a_command_line_says_what_nothing_else_does():
+def test_a_command_line_says_what_nothing_else_does() -> None:
     log = told(
         "+ vllm serve /m/Qwen3-8B -tp 2 --kv-cache-dtype fp8 --max-model-len=32768 --no-enable-prefix-caching "
         '--speculative-config \'{"method":"mtp","num_speculative_tokens":2}\'\n'
@@ -130,25 +145,29 @@ def test_a_command_line_says_what_nothing_else_does():
     }
 
 
-def test_the_last_start_counts():
+def test_the_last_start_counts() -> None:
     first = f"(APIServer pid=1) {P}vLLM API server version 0.10.0\n{P}Available KV cache memory: 1.00 GiB\n"
     second = f"(APIServer pid=9) {P}vLLM API server version 0.11.0\n{P}Available KV cache memory: 2.00 GiB\n"
     log = told(first + second)
     assert (log.starts, log.words["version"]) == (2, "0.11.0")
-    assert log.most("pool").bytes == 2 * GIB
+    assert present(log.most("pool")).bytes == 2 * GIB
 
 
 @pytest.mark.parametrize(
     ("line", "buffers"),
     [
         (
-            "llama_kv_cache: size =  354.75 MiB (  8448 cells,  43 layers,  1/1 seqs), K (f16):  354.75 MiB, "
-            "V (f16):    0.00 MiB",
+            (
+                "llama_kv_cache: size =  354.75 MiB (  8448 cells,  43 layers,  1/1 seqs), K (f16):  354.75 MiB, "
+                "V (f16):    0.00 MiB"
+            ),
             [("KV", 354.75, 8448, 43)],
         ),
         (
-            "llama_kv_cache_unified: size =  448.00 MiB (  4096 cells,  28 layers,  1 seqs), K (f16):  224.00 MiB, "
-            "V (f16):  224.00 MiB",
+            (
+                "llama_kv_cache_unified: size =  448.00 MiB (  4096 cells,  28 layers,  1 seqs), K (f16):  224.00 MiB, "
+                "V (f16):  224.00 MiB"
+            ),
             [("KV", 448.0, 4096, 28)],
         ),
         (
@@ -156,31 +175,35 @@ def test_the_last_start_counts():
             [("KV", 160.0, 0, None)],
         ),
         (
-            "llama_memory_recurrent: size =  448.88 MiB (     3 cells,  65 layers,  3 seqs  0 rs_seq), R (f32):   "
-            "16.88 MiB, S (f32):  432.00 MiB, P (f32):    0.00 MiB",
+            (
+                "llama_memory_recurrent: size =  448.88 MiB (     3 cells,  65 layers,  3 seqs  0 rs_seq), R (f32):   "
+                "16.88 MiB, S (f32):  432.00 MiB, P (f32):    0.00 MiB"
+            ),
             [("R", 16.88, 3, 65), ("S", 432.0, 3, 65)],
         ),
         (
-            "44.18.952.118 I llama_kv_cache_dsa: creating indexer KV cache, size = 4096 cells\n"
-            "44.18.952.119 I llama_kv_cache: size =   24.00 MiB (  4096 cells,  24 layers,  1/1 seqs), K (f16):   "
-            "24.00 MiB, V (f16):    0.00 MiB",
+            (
+                "44.18.952.118 I llama_kv_cache_dsa: creating indexer KV cache, size = 4096 cells\n"
+                "44.18.952.119 I llama_kv_cache: size =   24.00 MiB (  4096 cells,  24 layers,  1/1 seqs), K (f16):   "
+                "24.00 MiB, V (f16):    0.00 MiB"
+            ),
             [("indexer KV", 24.0, 4096, 24)],
         ),
     ],
 )
-def test_caches_of_llamacpp(line, buffers):
+def test_caches_of_llamacpp(line: str, buffers: list[tuple[Any, ...]]) -> None:
     found = [(b.kind, round(b.size.bytes / MIB, 2), b.cells, b.layers) for b in told(line).buffers]
     assert found == buffers
 
 
-def test_a_cache_without_layers_is_none():
+def test_a_cache_without_layers_is_none() -> None:
     cells = "(524288 cells,   0 layers,  1/1 seqs)"
     decoy = f"llama_kv_cache: size =    0.00 MiB {cells}, K (f16):    0.00 MiB, V (f16):    0.00 MiB"
     log = told(decoy + "\nload_tensors:        CUDA0 model buffer size =  6378.40 MiB")
     assert log.buffers == ()
 
 
-def test_slots_that_llamacpp_was_given_divide_its_context():
+def test_slots_that_llamacpp_was_given_divide_its_context() -> None:
     given = "llama_context: n_seq_max     = 4\nllama_context: kv_unified    = false"
     assert told(given).options["parallel"] == "4"
     automatic = "llama_context: n_seq_max     = 4\nllama_context: kv_unified    = true"
@@ -190,19 +213,23 @@ def test_slots_that_llamacpp_was_given_divide_its_context():
 @pytest.mark.parametrize(
     "line",
     [
-        "[2026-05-15 09:09:53 TP0] KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 1000, K size: 1.25 GB, "
-        "V size: 1.25 GB",
+        (
+            "[2026-05-15 09:09:53 TP0] KV Cache is allocated. dtype: torch.float8_e4m3fn, #tokens: 1000, K size: "
+            "1.25 GB, V size: 1.25 GB"
+        ),
         "[2025-05-15 09:09:53] KV Cache is allocated. #tokens: 1000, K size: 1.25 GB, V size: 1.25 GB",
-        "[2026-05-15 09:09:53 DP1 TP1 EP1] KV Cache is allocated. dtype: torch.bfloat16, #tokens: 1000, KV size: 2.50 "
-        "GB",
+        (
+            "[2026-05-15 09:09:53 DP1 TP1 EP1] KV Cache is allocated. dtype: torch.bfloat16, #tokens: 1000, KV "
+            "size: 2.50 GB"
+        ),
     ],
 )
-def test_pools_of_sglang(line):
+def test_pools_of_sglang(line: str) -> None:
     (pool,) = told(line).buffers
     assert (pool.cells, pool.size.bytes) == (1000, 5 * GIB // 2)
 
 
-def test_a_drafters_pool_and_weights_come_after_the_models_own():
+def test_a_drafters_pool_and_weights_come_after_the_models_own() -> None:
     log = told(
         "[2026-09-22 19:53:22 TP0] Load weight end. elapsed=118.38 s, type=Qwen3_5, avail mem=92.04 GB, "
         "mem usage=20.00 GB.\n"
@@ -211,13 +238,13 @@ def test_a_drafters_pool_and_weights_come_after_the_models_own():
         "[2026-09-22 19:53:38 TP0] KV Cache is allocated. #tokens: 4000, K size: 2.00 GB, V size: 2.00 GB\n"
         "[2026-09-22 19:53:39 TP0] KV Cache is allocated. #tokens: 4000, K size: 0.13 GB, V size: 0.13 GB\n"
     )
-    assert log.most("weights").bytes == 20 * GIB
-    assert log.most("draft weights").bytes == 3 * GIB
+    assert present(log.most("weights")).bytes == 20 * GIB
+    assert present(log.most("draft weights")).bytes == 3 * GIB
     assert log.buffers[0].size.bytes == 4 * GIB
 
 
 @given(st.integers(0, 2**45), st.sampled_from((GIB, MIB)), st.integers(0, 4))
-def test_a_size_covers_all_that_is_printed_so(count, unit, dropped):
+def test_a_size_covers_all_that_is_printed_so(count: int, unit: int, dropped: int) -> None:
     """Whatever is printed with two digits, even without its zeros at the end, lies within the size read from it."""
     printed = f"{count / unit:.2f}"
     read = size(printed.rstrip("0").rstrip(".") if dropped else printed, unit)
@@ -226,13 +253,13 @@ def test_a_size_covers_all_that_is_printed_so(count, unit, dropped):
 
 
 @given(st.decimals(0, 10**6, places=4))
-def test_more_digits_are_more_precise(value):
+def test_more_digits_are_more_precise(value: Decimal) -> None:
     read = size(f"{value:.4f}", GIB)
     assert abs(Fraction(value) * GIB - read.bytes) < 1
     assert read.half <= GIB // 20_000 + 1
 
 
-def test_spellings_lead_to_the_catalogue():
+def test_spellings_lead_to_the_catalogue() -> None:
     for text, name in (
         ("Qwen/Qwen3-235B-A22B-FP8", "Qwen3-235B-A22B"),
         ("/root/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/2069b3fae1114555f3c0/", "Qwen3-8B"),
@@ -255,11 +282,11 @@ def _known(spelling: str) -> str | None:
 
 
 @given(st.text(max_size=300))
-def test_any_name_has_few_spellings(text):
+def test_any_name_has_few_spellings(text: str) -> None:
     assert 1 <= len(list(spellings(text))) <= 12
 
 
-def test_stored_formats():
+def test_stored_formats() -> None:
     assert stored_format("Qwen3.6-27B-AWQ-INT4") == "int4"
     assert stored_format("Q8_0") == "q8_0"
     assert stored_format("Q6_K") is None
@@ -267,7 +294,7 @@ def test_stored_formats():
     assert stored_format("model-f16") == "fp16"
 
 
-def test_what_is_no_log_says_what_was_looked_for():
+def test_what_is_no_log_says_what_was_looked_for() -> None:
     with pytest.raises(InputError) as caught:
         told("nothing of the kind\n" * 100)
     assert str(caught.value) == (
@@ -302,7 +329,9 @@ SGLANG = "[2026-09-22 19:53:22] "
         ("llama-server -m m.gguf -c 1e5 -ub 256 -np x", {}, {"ubatch": "256"}),
     ],
 )
-def test_a_number_that_cannot_be_read_is_as_if_it_were_not_there(line, counts, options):
+def test_a_number_that_cannot_be_read_is_as_if_it_were_not_there(
+    line: str, counts: dict[str, int], options: dict[str, str]
+) -> None:
     log = told(line)
     assert (log.counts, log.options) == (counts, options)
 
@@ -312,11 +341,11 @@ READERS = [part(known.name, "log").READER for known in KNOWN if known.logs]
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.engine)
 @given(data=st.data())
-def test_whatever_a_pattern_matches_can_be_taken(reader, data):
+def test_whatever_a_pattern_matches_can_be_taken(reader: Reader, data: DataObject) -> None:
     gathered = Gathered()
     for line in data.draw(st.lists(st.sampled_from(reader.lines), min_size=1, max_size=6)):
         match = line.pattern.search(data.draw(st.from_regex(line.pattern, fullmatch=True)))
-        line.take(gathered, match, data.draw(st.sampled_from(["", "TP0"])))
+        line.take(gathered, present(match), data.draw(st.sampled_from(["", "TP0"])))
     reader.settle(gathered)
     log = gathered.log(reader.engine, reader.expected)
     assert all(size.low <= size.high for by_rank in log.sizes.values() for size in by_rank.values())
@@ -332,7 +361,7 @@ VALUES = ("0", "0.0", "-1", "1e9", "nan", "auto", "None", "True", "16,32", "٣",
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_arguments_of_any_value_can_be_taken(value):
+def test_arguments_of_any_value_can_be_taken(value: str) -> None:
     for name in ARGUMENTS:
         for line in (
             f"{SGLANG}server_args=ServerArgs({name}={value})",

@@ -9,12 +9,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.random import ArtificialRandom
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.reconcile.read_log import read_log
-from tests.engine.reconcile.log_files import LOGS, NAMES, read
+from tests.engine.reconcile.log_files import NAMES, read
+from tests.paths import LOGS
+from tests.present import present
 
 
 def gib(log: BootLog, name: str) -> dict[str, float]:
@@ -22,7 +25,7 @@ def gib(log: BootLog, name: str) -> dict[str, float]:
     return {rank: round(size.bytes / GIB, 4) for rank, size in log.sizes[name].items()}
 
 
-def test_vllm_of_two_ranks_with_mtp():
+def test_vllm_of_two_ranks_with_mtp() -> None:
     log = read("vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log")
     assert (log.engine, log.words["version"], log.words["model"]) == ("vllm", "0.22.0", "/models/Qwen3.6-27B-FP8")
     assert log.options == {
@@ -47,7 +50,7 @@ def test_vllm_of_two_ranks_with_mtp():
     assert log.missing == ()
 
 
-def test_vllm_with_the_profilers_own_lines():
+def test_vllm_with_the_profilers_own_lines() -> None:
     log = read("vllm-0.14-llama-3.1-8b-h100-debug.log")
     assert log.words["version"] == "0.14.1"
     assert log.words["model"] == "meta-llama/Llama-3.1-8B-Instruct"
@@ -66,7 +69,7 @@ def test_vllm_with_the_profilers_own_lines():
     assert log.options["max_seqs"] == "256"
 
 
-def test_vllm_that_refuses_to_start():
+def test_vllm_that_refuses_to_start() -> None:
     log = read("vllm-0.11-qwen3-8b-too-small.log")
     assert log.words["error"].startswith("To serve at least one request")
     assert max(gib(log, "needed").values()) == 5.62
@@ -76,7 +79,7 @@ def test_vllm_that_refuses_to_start():
     assert any("GPU KV cache size" in what for what in log.missing)
 
 
-def test_vllm_in_json_lines_with_one_line_of_capacity():
+def test_vllm_in_json_lines_with_one_line_of_capacity() -> None:
     log = read("vllm-0.25-gemma-4-31b-h200.jsonl.log")
     assert log.words["version"] == "0.25.1"
     assert log.counts == {"kv_cache_tokens": 626_949}
@@ -84,15 +87,15 @@ def test_vllm_in_json_lines_with_one_line_of_capacity():
     assert gib(log, "pool") == {"EngineCore pid=170": 64.68}
 
 
-def test_vllm_takes_the_least_pool_of_its_ranks():
+def test_vllm_takes_the_least_pool_of_its_ranks() -> None:
     log = read("vllm-0.9-qwen3-235b-fp8-tp4.log")
     assert len(log.sizes["pool"]) == 4
-    assert round(log.least("pool").bytes / GIB, 2) == 8.29
-    assert round(log.most("weights").bytes / GIB, 4) == 54.9374
+    assert round(present(log.least("pool")).bytes / GIB, 2) == 8.29
+    assert round(present(log.most("weights")).bytes / GIB, 4) == 54.9374
     assert log.options["tp"] == "4"
 
 
-def test_llamacpp_with_windowed_layers():
+def test_llamacpp_with_windowed_layers() -> None:
     log = read("llama.cpp-b6123-gpt-oss-20b.log")
     assert (log.engine, log.words["version"]) == ("llama.cpp", "b6123")
     found = [(b.kind, b.cells, b.layers, round(b.size.bytes / MIB, 2)) for b in log.buffers]
@@ -105,7 +108,7 @@ def test_llamacpp_with_windowed_layers():
     assert log.missing == ()
 
 
-def test_llamacpp_with_recurrent_state_on_two_devices():
+def test_llamacpp_with_recurrent_state_on_two_devices() -> None:
     log = read("llama.cpp-b9265-qwen3.6-27b-2x3090.log")
     found = [(b.kind, b.cells, round(b.size.bytes / MIB, 2)) for b in log.buffers]
     assert found == [("KV", 131_072, 4352.0), ("R", 4, 22.5), ("S", 4, 576.0)]
@@ -115,7 +118,7 @@ def test_llamacpp_with_recurrent_state_on_two_devices():
     assert set(log.sizes["KV buffers"]) == {"CUDA0", "CUDA1"}
 
 
-def test_sglang_with_recurrent_state():
+def test_sglang_with_recurrent_state() -> None:
     log = read("sglang-qwen3.6-27b-fp8-h100.log")
     assert log.engine == "sglang"
     found = [(b.kind, b.cells, round(b.size.bytes / GIB, 2)) for b in log.buffers]
@@ -127,15 +130,15 @@ def test_sglang_with_recurrent_state():
     assert gib(log, "graphs") == {"": 0.48}
 
 
-def test_sglang_of_four_ranks():
+def test_sglang_of_four_ranks() -> None:
     log = read("sglang-qwen3-235b-fp8-tp4.log")
     assert [b.rank for b in log.buffers] == ["TP0", "TP3", "TP1", "TP2"]
-    assert round(log.least("free_after_pool").bytes / GIB, 2) == 4.55
+    assert round(present(log.least("free_after_pool")).bytes / GIB, 2) == 4.55
     assert log.options["tp"] == "4"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_log_that_is_cut_off_says_what_it_says(name):
+def test_a_log_that_is_cut_off_says_what_it_says(name: str) -> None:
     """Cut at every tenth: no exception but for a log without a line yet, and never less than a shorter one."""
     data = (LOGS / name).read_bytes()
     logs = [_read_if_any(data[: len(data) * tenth // 10]) for tenth in range(1, 11)]
@@ -162,7 +165,7 @@ LINES = {name: (LOGS / name).read_bytes().splitlines(keepends=True) for name in 
 
 
 @given(name=st.sampled_from(NAMES), order=st.randoms(use_true_random=False), noise=st.lists(st.binary(max_size=80)))
-def test_lines_in_any_order_with_any_noise_do_no_harm(name, order, noise):
+def test_lines_in_any_order_with_any_noise_do_no_harm(name: str, order: ArtificialRandom, noise: list[bytes]) -> None:
     lines = [*LINES[name], *(piece + b"\n" for piece in noise)]
     order.shuffle(lines)
     log = read_log(BytesIO(b"".join(lines)))
@@ -170,7 +173,7 @@ def test_lines_in_any_order_with_any_noise_do_no_harm(name, order, noise):
 
 
 @given(st.binary(max_size=4000))
-def test_bytes_that_are_no_log_are_refused(data):
+def test_bytes_that_are_no_log_are_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="looked for"):
         read_log(BytesIO(data))
 
@@ -181,7 +184,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(st.lists(WORDS, max_size=12).map(" ".join), max_size=30), st.text(max_size=20))
-def test_words_of_logs_in_a_jumble_do_no_harm(lines, anything):
+def test_words_of_logs_in_a_jumble_do_no_harm(lines: list[str], anything: str) -> None:
     """Whatever is read out of them is harmless to show, and of a size that can be."""
     text = "\n".join(
         [*lines, "build: 6123 (ab)", f"loading model 'a{anything}b'", f"Resolved architecture: {anything}"]

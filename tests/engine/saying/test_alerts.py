@@ -14,6 +14,7 @@ from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, level, popup, remedy
 from kvtui.engine.scenario.values import scenario_from
+from tests.present import present
 
 
 def planned(**values: str | bool) -> Plan:
@@ -35,7 +36,7 @@ def planned(**values: str | bool) -> Plan:
         ({"model": "Llama-3.1-8B", "kv_pool": "1GiB", "context": "128K"}, Level.NONE),
     ],
 )
-def test_levels(values, expected):
+def test_levels(values: dict[str, str], expected: Level) -> None:
     found = planned(**values)
     assert level(found) is expected
     notice = popup(found)
@@ -56,7 +57,7 @@ def test_levels(values, expected):
         ({"context": "8K", "kv_pool": "1"}, "As it is, there is no room for one sequence."),
     ],
 )
-def test_the_remedy_is_what_still_fits(values, said):
+def test_the_remedy_is_what_still_fits(values: dict[str, str], said: str) -> None:
     found = planned(model="Llama-3.1-8B", **values) if "model" not in values else planned(**values)
     most = capacity(found)
     context, batch = most.context or 0, most.sequences or 0
@@ -65,18 +66,22 @@ def test_the_remedy_is_what_still_fits(values, said):
     offered = {field: value for field, value in named.items() if f"{{{field}}}" in said}
     assert all(value >= 1 for value in offered.values())
     for field, value in offered.items():
-        assert plan(replace(found.scenario, **{field: value})).fits
-        assert not plan(replace(found.scenario, **{field: value + 1})).fits
+        same, more = (
+            replace(found.scenario, context=size) if field == "context" else replace(found.scenario, batch=size)
+            for size in (value, value + 1)
+        )
+        assert plan(same).fits
+        assert not plan(more).fits
 
 
-def test_no_split_that_fits_is_at_least_several_nodes():
+def test_no_split_that_fits_is_at_least_several_nodes() -> None:
     found = planned(model="Llama-3.1-405B", gpu="Groq LPU v1")
     assert found.devices_needed is None
     assert level(found) >= Level.MULTI_NODE
-    assert "more than 1,024 devices" in popup(found).text
+    assert "more than 1,024 devices" in present(popup(found)).text
 
 
-def test_a_rise_opens_the_popup_for_six_seconds():
+def test_a_rise_opens_the_popup_for_six_seconds() -> None:
     quiet = Alerts()
     assert not quiet.shows_popup(0)
     risen = quiet.observed(Level.MULTI_DEVICE, 100)
@@ -86,13 +91,13 @@ def test_a_rise_opens_the_popup_for_six_seconds():
     assert risen.observed(Level.MULTI_DEVICE, 150) == risen
 
 
-def test_it_can_be_closed_by_hand():
+def test_it_can_be_closed_by_hand() -> None:
     closed = Alerts().observed(Level.MULTI_NODE, 5).closed()
     assert not closed.shows_popup(6)
     assert not closed.observed(Level.MULTI_NODE, 60).shows_popup(60)
 
 
-def test_a_rise_within_the_cool_down_waits():
+def test_a_rise_within_the_cool_down_waits() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0)
     waiting = alerts.observed(Level.DATACENTRE, 3)
     assert waiting == alerts
@@ -102,7 +107,7 @@ def test_a_rise_within_the_cool_down_waits():
     assert shown.shows_popup(COOL_DOWN_SECONDS + 1)
 
 
-def test_how_long_a_waiting_rise_has_to_wait():
+def test_how_long_a_waiting_rise_has_to_wait() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0)
     assert Alerts().wait(Level.DATACENTRE, 0) is None
     assert alerts.wait(Level.MULTI_DEVICE, 3) is None
@@ -111,13 +116,13 @@ def test_how_long_a_waiting_rise_has_to_wait():
     assert alerts.observed(Level.DATACENTRE, 3 + wait).shows_popup(3 + wait)
 
 
-def test_a_rise_that_is_over_before_the_cool_down_is_never_shown():
+def test_a_rise_that_is_over_before_the_cool_down_is_never_shown() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0).observed(Level.MULTI_NODE, 3).observed(Level.NONE, 8)
     assert alerts.level is Level.NONE
     assert alerts.observed(Level.NONE, 20).last_shown_at == 0
 
 
-def test_a_fall_is_silent_and_the_next_rise_counts():
+def test_a_fall_is_silent_and_the_next_rise_counts() -> None:
     alerts = Alerts().observed(Level.DATACENTRE, 0).observed(Level.MULTI_DEVICE, 30)
     assert not alerts.shows_popup(30)
     assert alerts.observed(Level.MULTI_NODE, 31).shows_popup(31)
@@ -129,7 +134,7 @@ moments = st.lists(
 
 
 @given(moments)
-def test_the_popup_never_opens_twice_within_the_cool_down(steps):
+def test_the_popup_never_opens_twice_within_the_cool_down(steps: list[tuple[float, Level, bool, bool]]) -> None:
     alerts, now, opened = Alerts(), 0.0, []
     for wait, reached, close, renew in steps:
         now += wait
@@ -145,7 +150,7 @@ def test_the_popup_never_opens_twice_within_the_cool_down(steps):
     assert bool(opened) == any(reached > Level.NONE for _, reached, *_ in steps)
 
 
-def test_marks_fire_once_each_until_the_scenario_changes():
+def test_marks_fire_once_each_until_the_scenario_changes() -> None:
     fired = []
     alerts = Alerts()
     for used in (0.1, 0.79, 0.8, 0.85, 0.5, 0.99, 1.0, 1.01, 2.0, 0.3, 1.5):
@@ -156,13 +161,13 @@ def test_marks_fire_once_each_until_the_scenario_changes():
     assert [notice.id for notice in alerts.renewed().marked(0.9)[1]] == ["near_capacity"]
 
 
-def test_jumping_over_both_marks_gives_the_higher_one_alone():
+def test_jumping_over_both_marks_gives_the_higher_one_alone() -> None:
     alerts, notices = Alerts().marked(1.7)
     assert [notice.id for notice in notices] == ["over_capacity"]
     assert alerts.marked(0.9)[1] == ()
 
 
-def test_a_changed_scenario_keeps_the_popups_cool_down():
+def test_a_changed_scenario_keeps_the_popups_cool_down() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0).renewed()
     assert not alerts.observed(Level.MULTI_NODE, 5).shows_popup(6.5)
     assert alerts.level is Level.MULTI_DEVICE

@@ -39,7 +39,7 @@ def at(model: str, context: int) -> int:
     return cache_bytes(find_model(model).caches, context, BF16).kv
 
 
-def test_there_are_enough_and_each_is_short_and_sourced():
+def test_there_are_enough_and_each_is_short_and_sourced() -> None:
     facts = stored_factoids()
     assert len(facts) >= 28
     assert len({fact.text for fact in facts}) == len(facts)
@@ -48,7 +48,7 @@ def test_there_are_enough_and_each_is_short_and_sourced():
         assert fact.source
 
 
-def test_figures_of_models_are_those_of_the_catalogue():
+def test_figures_of_models_are_those_of_the_catalogue() -> None:
     kinds = {name: find_model(name).layer_kinds for name in ("Qwen3-Next-80B-A3B", "gemma-3-27b", "Hunyuan-Large")}
     v3 = find_model("DeepSeek-V3")
     plain_heads = 61 * 128 * (128 + 64 + 128) * 2
@@ -58,36 +58,52 @@ def test_figures_of_models_are_those_of_the_catalogue():
     weights = 2 * (find_model("Llama-3.1-8B").parameters or 0)
     h200 = find_device("H200 SXM")
     figures = [
-        f"{per_token('Llama-3.1-8B'):,} bytes per token, exactly {per_token('Llama-3.1-8B') // 1024} KiB. "
-        f"One 128K context is {at('Llama-3.1-8B', 131_072) // GIB} GiB",
+        (
+            f"{per_token('Llama-3.1-8B'):,} bytes per token, exactly {per_token('Llama-3.1-8B') // 1024} KiB. "
+            f"One 128K context is {at('Llama-3.1-8B', 131_072) // GIB} GiB"
+        ),
         f"{per_token('c4ai-command-r-v01') / MIB:.2f} MiB of cache per token",
         f"caches {v3.bytes_per_token(BF16):,} bytes per token. Llama-3.1-8B caches {per_token('Llama-3.1-8B'):,}",
         f"cache {plain_heads:,} bytes per token, {plain_heads // v3.bytes_per_token(BF16)} times",
         f"caches exactly {at('Llama-3.1-405B', 131_072) // GIB} GiB, four fifths",
         f"costs {find_model('gpt-oss-120b').bounded_bytes(BF16) / MIB:.1f} MiB per sequence",
-        f"{kinds['gemma-3-27b']['sliding_window']} of gemma-3-27b's {len(find_model('gemma-3-27b').layers)} layers "
-        f"see only 1,024 tokens: a 128K context takes {at('gemma-3-27b', 131_072) / GIB:.1f} GiB",
-        f"in {kinds['Qwen3-Next-80B-A3B']['full']} of its 48 layers. The other "
-        f"{kinds['Qwen3-Next-80B-A3B']['gated_deltanet']} hold "
-        f"{find_model('Qwen3-Next-80B-A3B').state_bytes() / MIB:.1f} MiB",
+        (
+            f"{kinds['gemma-3-27b']['sliding_window']} of gemma-3-27b's {len(find_model('gemma-3-27b').layers)} layers "
+            f"see only 1,024 tokens: a 128K context takes {at('gemma-3-27b', 131_072) / GIB:.1f} GiB"
+        ),
+        (
+            f"in {kinds['Qwen3-Next-80B-A3B']['full']} of its 48 layers. The other "
+            f"{kinds['Qwen3-Next-80B-A3B']['gated_deltanet']} hold "
+            f"{find_model('Qwen3-Next-80B-A3B').state_bytes() / MIB:.1f} MiB"
+        ),
         f"in 7 of its 27 layers: {per_token('Kimi-Linear-48B-A3B'):,} bytes per token",
-        f"{per_token('Llama-4-Scout-17B-16E') * 10 * 2**20 // GIB} GiB for its 12 full layers, "
-        f"but {scout.bounded_bytes(BF16) / GIB:.1f} GiB for the 36",
+        (
+            f"{per_token('Llama-4-Scout-17B-16E') * 10 * 2**20 // GIB} GiB for its 12 full layers, "
+            f"but {scout.bounded_bytes(BF16) / GIB:.1f} GiB for the 36"
+        ),
         f"weighs {state / MIB:.1f} MiB per sequence, exactly as much as {state // per_token('Nemotron-H-8B'):,} tokens",
         f"of 80 and {per_token('MiniMax-M1'):,} bytes per token, M2 has 62 of 62 and {per_token('MiniMax-M2'):,}",
         f"{kinds['Hunyuan-Large']['full']} of 64 layers own a cache",
         f"{find_model('whisper-large-v3').bounded_bytes(BF16) / MIB:.0f} MiB, before the first word",
-        f"{(find_model('Mixtral-8x7B-v0.1').parameters or 0) / 1e9:.1f} billion parameters and the "
-        f"{per_token('Mixtral-8x7B-v0.1'):,} bytes per token",
+        (
+            f"{(find_model('Mixtral-8x7B-v0.1').parameters or 0) / 1e9:.1f} billion parameters and the "
+            f"{per_token('Mixtral-8x7B-v0.1'):,} bytes per token"
+        ),
         f"all {2 * (find_model('Qwen3-Next-80B-A3B').parameters or 0) / GIB:.0f} GiB stay resident",
         f"{16_384 // 1024 * 1024:,} tokens and 32 heads fill {16_384**2 * 32 * 2 // GIB} GiB",
-        f"reports {find_device('H100 SXM').usable_bytes // MIB:,} MiB: "
-        f"{find_device('H100 SXM').usable_bytes / 1e9:.1f} billion bytes",
-        f"L40S of 48 GB reports {find_device('L40S').usable_bytes // MIB:,} MiB, a T4 of 16 GB "
-        f"{find_device('T4').usable_bytes // MIB:,}",
+        (
+            f"reports {find_device('H100 SXM').usable_bytes // MIB:,} MiB: "
+            f"{find_device('H100 SXM').usable_bytes / 1e9:.1f} billion bytes"
+        ),
+        (
+            f"L40S of 48 GB reports {find_device('L40S').usable_bytes // MIB:,} MiB, a T4 of 16 GB "
+            f"{find_device('T4').usable_bytes // MIB:,}"
+        ),
         f"needs {h200.usable_bytes / h200.bandwidth_gbs / 1e6:.0f} ms to read all",
-        f"reports {find_device('Instinct MI300X').usable_bytes // MIB:,} MiB, "
-        f"{192 * 1024 - find_device('Instinct MI300X').usable_bytes // MIB} MiB short",
+        (
+            f"reports {find_device('Instinct MI300X').usable_bytes // MIB:,} MiB, "
+            f"{192 * 1024 - find_device('Instinct MI300X').usable_bytes // MIB} MiB short"
+        ),
         f"takes {weights / h100 / 1e6:.1f} ms on an H100 SXM and {weights / spark / 1e6:.0f} ms on a DGX Spark",
         f"would hold {230_000_000 // per_token('Llama-3.1-8B'):,} tokens",
         f"a step that drafts four yields {(1 - 0.8**5) / (1 - 0.8):.2f} tokens",
@@ -97,7 +113,7 @@ def test_figures_of_models_are_those_of_the_catalogue():
     assert [figure for figure in figures if figure not in texts] == []
 
 
-def test_ratios_that_facts_state_in_words():
+def test_ratios_that_facts_state_in_words() -> None:
     assert per_token("Llama-2-7B") == 4 * per_token("Llama-3.1-8B")
     assert per_token("c4ai-command-r-v01") == 8 * per_token("c4ai-command-r-08-2024")
     assert per_token("Mixtral-8x7B-v0.1") == per_token("Llama-3.1-8B")
@@ -108,7 +124,7 @@ def test_ratios_that_facts_state_in_words():
     assert every * 131_072 == 62 * GIB
 
 
-def test_one_fact_every_twelve_seconds_and_at_least_twenty_in_turn():
+def test_one_fact_every_twelve_seconds_and_at_least_twenty_in_turn() -> None:
     found, times = planned(model="Llama-3.1-8B", context="32K", batch="8", cb=True)
     turns = [factoid_at(found, times, SECONDS_EACH * turn + 0.5) for turn in range(90)]
     assert turns[:3] == [factoid_at(found, times, SECONDS_EACH * turn + 11.9) for turn in range(3)]
@@ -119,7 +135,7 @@ def test_one_fact_every_twelve_seconds_and_at_least_twenty_in_turn():
     assert {turn.source == LIVE_SOURCE for turn in turns[2::3]} == {True}
 
 
-def test_the_time_alone_chooses_among_the_stored_facts():
+def test_the_time_alone_chooses_among_the_stored_facts() -> None:
     scenarios = planned(model="gemma-3-27b"), planned(model="Llama-3.1-8B", batch="4")
     stored = stored_factoids()
     for turn in range(-3, 3 * len(stored), 3):
@@ -135,7 +151,7 @@ def live(**values: str | bool) -> str:
     return "\n".join(fact.text for fact in live_factoids(*planned(**values)))
 
 
-def test_live_facts_of_a_dense_model():
+def test_live_facts_of_a_dense_model() -> None:
     text = live(model="Llama-3.1-8B", context="128K", batch="8", cb=True)
     tokens = sum(131_072 * percent // 100 for percent in (10, 20, 30, 40, 15, 45, 25, 55))
     weights = 8_030_261_248 * 2
@@ -151,7 +167,7 @@ def test_live_facts_of_a_dense_model():
     assert "state" not in text
 
 
-def test_live_facts_follow_the_scenario():
+def test_live_facts_follow_the_scenario() -> None:
     assert "8 × 4,800 GB/s" in live(model="DeepSeek-V3", gpu="H200 SXM", tp="8", weight_dtype="fp8")
     assert "Only 3.87 B of 79.7 B parameters" in live(model="Qwen3-Next-80B-A3B", gpu="B200")
     assert "73.69 MiB per sequence at any length, as much as the K and V of 3,144 tokens" in live(
@@ -170,9 +186,10 @@ def test_live_facts_follow_the_scenario():
     assert "takes 25.5 ms at 3,350 GB/s" in too_large
 
 
-def test_live_facts_are_short_for_every_model_and_device():
+def test_live_facts_are_short_for_every_model_and_device() -> None:
     devices = all_devices()
     for number, model in enumerate(all_models()):
+        values: dict[str, str | bool]
         values = {"model": model.name, "skip_weights": model.parameters is None, "batch": "128", "cb": True}
         facts = live_factoids(*planned(**values, gpu=devices[number % len(devices)].name))
         assert len(facts) >= 2

@@ -40,13 +40,13 @@ def names(**values: str | bool) -> set[str]:
     return {paper.name for paper in papers_for(scenario_from({"skip_weights": True, **values}))}
 
 
-def test_identifiers_are_right():
+def test_identifiers_are_right() -> None:
     by_name = {paper.name: paper for paper in all_papers()}
     assert len(by_name) == len(all_papers())
     assert {name: by_name[name].arxiv for name in IDENTIFIERS} == IDENTIFIERS
 
 
-def test_every_paper_can_be_found():
+def test_every_paper_can_be_found() -> None:
     for paper in all_papers():
         assert paper.link.startswith("https://")
         assert len(paper.tag) <= 3
@@ -58,7 +58,7 @@ def test_every_paper_can_be_found():
         assert 2000 + int(identifier[:2]) <= paper.year <= 2000 + int(identifier[:2]) + 2
 
 
-def test_qwen3_next_is_a_blog_post_and_not_the_qwen3_report():
+def test_qwen3_next_is_a_blog_post_and_not_the_qwen3_report() -> None:
     [paper] = [paper for paper in all_papers() if paper.name == "Qwen3-Next"]
     assert paper.arxiv is None
     assert (paper.venue, paper.year) == ("blog", 2025)
@@ -73,14 +73,14 @@ def test_qwen3_next_is_a_blog_post_and_not_the_qwen3_report():
         ("fa", {"FlashAttention", "FlashAttention-2"}),
     ],
 )
-def test_papers_come_and_go_with_their_switch(switch, expected):
+def test_papers_come_and_go_with_their_switch(switch: str, expected: set[str]) -> None:
     off = {"cb": False, "pa": False, "fa": False}
     without = names(model="Llama-3.1-8B", gpu="A100 80GB SXM", **off)
     assert without == {"GQA"}
     assert names(model="Llama-3.1-8B", gpu="A100 80GB SXM", **(off | {switch: True})) - without == expected
 
 
-def test_flash_attention_3_is_for_hopper():
+def test_flash_attention_3_is_for_hopper() -> None:
     for gpu, there in (("H100 SXM", True), ("H200 SXM", True), ("GH200 96GB", True), ("A100 80GB SXM", False)):
         assert ("FlashAttention-3" in names(model="Llama-3.1-8B", gpu=gpu)) is there
     for gpu in ("RTX 4090", "B200", "Instinct MI300X", "TPU v5e"):
@@ -112,13 +112,13 @@ def test_flash_attention_3_is_for_hopper():
         ("gemma-3-1b", {"MQA"}, {"GQA"}),
     ],
 )
-def test_a_model_brings_the_papers_of_its_layers(model, there, absent):
+def test_a_model_brings_the_papers_of_its_layers(model: str, there: set[str], absent: set[str]) -> None:
     found = names(model=model)
     assert there <= found
     assert not absent & found
 
 
-def test_formats_prefixes_and_speculation():
+def test_formats_prefixes_and_speculation() -> None:
     plain = names(model="Qwen3.5-27B")
     assert names(model="Qwen3.5-27B", kv_dtype="fp8") - plain == {"KIVI", "KVQuant"}
     assert names(model="Qwen3.5-27B", kv_dtype="nvfp4") - plain == {"KIVI", "KVQuant", "Microscaling"}
@@ -128,7 +128,7 @@ def test_formats_prefixes_and_speculation():
     assert drafting == {"Speculative decoding", "Multi-token prediction"}
 
 
-def test_every_model_has_papers_and_every_technique_a_name():
+def test_every_model_has_papers_and_every_technique_a_name() -> None:
     for model in all_models():
         scenario = scenario_from({"model": model.name, "skip_weights": True})
         found = papers_for(scenario)

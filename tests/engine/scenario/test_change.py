@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout
 from kvtui.engine.scenario.values import scenario_from
@@ -18,14 +19,14 @@ from kvtui.engine.scenario.values import scenario_from
 MODELS = all_models()
 
 
-def test_nothing_gives_way_without_need():
+def test_nothing_gives_way_without_need() -> None:
     scenario = scenario_from({"batch": "4", "kv_dtype": "fp8"})
     after, notes = adapted(scenario, {"context": 65_536})
     assert after == replace(scenario, context=65_536)
     assert notes == ()
 
 
-def test_a_layout_that_the_new_model_cannot_have():
+def test_a_layout_that_the_new_model_cannot_have() -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "tp": "8"})
     after, (note,) = adapted(scenario, {"model": find_model("Qwen2.5-7B")})
     assert after.layout == Layout(tp=4, pp=2)
@@ -33,14 +34,14 @@ def test_a_layout_that_the_new_model_cannot_have():
     assert "tp 4 × pp 2" in note
 
 
-def test_a_batch_below_the_replicas():
+def test_a_batch_below_the_replicas() -> None:
     scenario = scenario_from({"batch": "4", "dp": "4"})
     after, notes = adapted(scenario, {"batch": 1})
     assert after.layout == Layout(tp=4)
     assert len(notes) == 1
 
 
-def test_stages_give_way_with_the_layout_that_they_belong_to():
+def test_stages_give_way_with_the_layout_that_they_belong_to() -> None:
     scenario = scenario_from({"pp_partition": "12,20", "dp": "2", "batch": "2"})
     after, notes = adapted(scenario, {"batch": 1})
     assert after.layout == Layout(4)
@@ -48,20 +49,20 @@ def test_stages_give_way_with_the_layout_that_they_belong_to():
     assert len(notes) == 2
 
 
-def test_a_chosen_layout_is_refused_and_not_changed():
+def test_a_chosen_layout_is_refused_and_not_changed() -> None:
     scenario = scenario_from({"model": "Qwen2.5-7B"})
     with pytest.raises(InputError, match="28"):
         adapted(scenario, {"layout": Layout(tp=8)})
 
 
-def test_weights_of_unknown_size_are_skipped():
+def test_weights_of_unknown_size_are_skipped() -> None:
     unknown = next(model for model in MODELS if model.parameters is None and model.weight_bytes is None)
     after, notes = adapted(scenario_from({}), {"model": unknown})
     assert after.skip_weights
     assert any("parameter count" in note for note in notes)
 
 
-def test_weights_of_a_file_stay_with_the_file():
+def test_weights_of_a_file_stay_with_the_file() -> None:
     stored = replace(find_model("Llama-3.1-8B"), weight_bytes=5 * 2**30)
     of_file, notes = adapted(scenario_from({}), {"model": stored})
     assert of_file.weight_dtype == FILE_WEIGHTS
@@ -74,14 +75,14 @@ def test_weights_of_a_file_stay_with_the_file():
     assert notes == ()
 
 
-def test_a_packed_format_only_where_there_are_latents():
+def test_a_packed_format_only_where_there_are_latents() -> None:
     scenario = scenario_from({"model": "DeepSeek-V3.2", "kv_dtype": "fp8_ds_mla"})
     after, (note,) = adapted(scenario, {"model": find_model("Llama-3.1-8B")})
     assert after.kv_dtype == "fp8"
     assert "fp8_ds_mla" in note
 
 
-def test_lengths_prefix_and_speculation():
+def test_lengths_prefix_and_speculation() -> None:
     scenario = scenario_from({"model": "DeepSeek-V3", "lengths": "4096,8192", "pa": True, "shared_prefix": "1024"})
     scenario = replace(scenario, speculative_tokens=1)
     assert adapted(scenario, {"context": 8192})[0].lengths == (4096, 8192)
@@ -97,7 +98,7 @@ def test_lengths_prefix_and_speculation():
     devices=st.integers(1, 300),
     batch=st.integers(1, 40),
 )
-def test_any_model_after_any_other(model, other, devices, batch):
+def test_any_model_after_any_other(model: ModelSpec, other: ModelSpec, devices: int, batch: int) -> None:
     """The invariant: choosing a model alone never fails, whatever was there before."""
     before, _ = adapted(scenario_from({}), {"model": model, "batch": batch})
     before = replace(before, layout=fit_layout(model, devices, batch))
@@ -108,7 +109,7 @@ def test_any_model_after_any_other(model, other, devices, batch):
 
 
 @given(model=st.sampled_from(MODELS), devices=st.integers(1, 200), batch=st.integers(1, 16))
-def test_fit_layout_uses_as_many_devices_as_any_split_can(model, devices, batch):
+def test_fit_layout_uses_as_many_devices_as_any_split_can(model: ModelSpec, devices: int, batch: int) -> None:
     """Against every split there is, tried one by one; and within a node where one of those uses as many."""
 
     def valid(layout: Layout) -> bool:
@@ -135,7 +136,7 @@ def test_fit_layout_uses_as_many_devices_as_any_split_can(model, devices, batch)
         assert found.tp <= NODE_DEVICES
 
 
-def test_what_is_left_to_the_engine_follows_model_and_device():
+def test_what_is_left_to_the_engine_follows_model_and_device() -> None:
     scenario = scenario_from({"engine": "vllm", "gpu": "H100 SXM"})
     small, notes = adapted(scenario, {"device": find_device("L4")})
     assert (small.max_batched_tokens, notes) == (2048, ())

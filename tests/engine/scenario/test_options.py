@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,7 +73,7 @@ def same(one: Scenario, other: Scenario) -> bool:
     return one.measured == other.measured and one == replace(other, serving=aside)
 
 
-def test_no_two_options_answer_to_one_name():
+def test_no_two_options_answer_to_one_name() -> None:
     names = [name for option in OPTIONS for name in (option.key, *option.aliases)]
     assert len(set(names)) == len(names)
     assert tuple(option for rows in GROUPS.values() for option in rows) == OPTIONS
@@ -81,7 +82,7 @@ def test_no_two_options_answer_to_one_name():
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_can_be_typed_and_comes_back_from_its_command_line(option):
+def test_every_option_can_be_typed_and_comes_back_from_its_command_line(option: Option) -> None:
     changed = []
     for values in BASES:
         before = scenario_from(values)
@@ -93,14 +94,14 @@ def test_every_option_can_be_typed_and_comes_back_from_its_command_line(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_is_in_the_help(option):
+def test_every_option_is_in_the_help(option: Option) -> None:
     words = "".join(Line().parser.format_help().split())
     assert f"--{option.name}{option.metavar}" in words
     assert "".join(option.help.split()) in words
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_is_in_the_report(option):
+def test_every_option_is_in_the_report(option: Option) -> None:
     before = scenario_from(BASES[0])
     after = next(found for text in TEXTS if (found := typed(before, option, text)) != before)
     shown = [find_option(key) for key in (option.key, *option.implies)]
@@ -109,7 +110,7 @@ def test_every_option_is_in_the_report(option):
     assert list(one) == [*(key for option in OPTIONS for key in option.shown), "policy", "command_line"]
 
 
-def test_the_report_says_the_release_and_the_profile():
+def test_the_report_says_the_release_and_the_profile() -> None:
     found = document(scenario_from({"engine": "vllm@0.20", "profile": "rig"}))["scenario"]
     assert (found["engine"], found["engine_version"], found["profile"]) == ("vllm", "0.20", "rig")
     found = document(scenario_from({"engine": "vllm"}))["scenario"]
@@ -117,7 +118,7 @@ def test_the_report_says_the_release_and_the_profile():
 
 
 @given(st.sampled_from(BASES), st.lists(st.tuples(st.sampled_from(OPTIONS), st.integers(0, 999)), min_size=5))
-def test_whatever_was_typed_comes_back(values, entries):
+def test_whatever_was_typed_comes_back(values: dict[str, Any], entries: list[tuple[Option, int]]) -> None:
     scenario = scenario_from(values)
     for option, number in entries:
         texts = accepted(option)
@@ -128,7 +129,7 @@ def test_whatever_was_typed_comes_back(values, entries):
     assert same(parsed(command_line(scenario)), scenario)
 
 
-def test_the_weights_of_a_file_are_what_a_model_from_a_file_has(tmp_path: Path):
+def test_the_weights_of_a_file_are_what_a_model_from_a_file_has(tmp_path: Path) -> None:
     shape = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
     config = {"model_type": "llama", "vocab_size": 100, "intermediate_size": 128, **shape}
     (tmp_path / "config.json").write_text(str(config).replace("'", '"'))
@@ -142,7 +143,7 @@ def test_the_weights_of_a_file_are_what_a_model_from_a_file_has(tmp_path: Path):
     assert typed(other, find_option("weights"), "default") == scenario
 
 
-def test_what_an_option_implies_gives_way_to_what_is_said():
+def test_what_an_option_implies_gives_way_to_what_is_said() -> None:
     assert read_values({"lengths": "100,1K"}) == {"lengths": (100, 1024), "batch": 2, "context": 1024}
     found = read_values({"lengths": "100,1K", "context": "2K", "dtype": "fp8", "kv_dtype": "bf16"})
     assert (found["batch"], found["context"], found["weight_dtype"], found["kv_dtype"]) == (2, 2048, "fp8", "bf16")
@@ -151,20 +152,20 @@ def test_what_an_option_implies_gives_way_to_what_is_said():
 
 @pytest.mark.parametrize("engine", ["none", "vllm", "sglang", "tensorrt-llm"])
 @pytest.mark.parametrize("name", ["block-size", "max-batched-tokens", "gpu-memory-utilization"])
-def test_default_is_the_engines_own(engine, name):
+def test_default_is_the_engines_own(engine: str, name: str) -> None:
     own = scenario_from({"engine": engine})
     other = typed(own, find_option(name), "0.5" if name.endswith("utilization") else "128")
     assert other != own
     assert typed(other, find_option(name), "default") == own
 
 
-def test_stages_bring_their_number():
+def test_stages_bring_their_number() -> None:
     after = typed(scenario_from({"tp": "2"}), find_option("pp-partition"), "12,20")
     assert (after.layout, after.serving.partition) == (Layout(2, 2), (12, 20))
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.switch], ids=lambda option: option.name)
-def test_a_switch_is_turned_over_set_and_left_alone(option):
+def test_a_switch_is_turned_over_set_and_left_alone(option: Option) -> None:
     own = scenario_from({})
     on, off = typed(own, option, "on"), typed(own, option, "off")
     assert (value_at(on, option.field), value_at(off, option.field)) == (True, False)
@@ -175,6 +176,6 @@ def test_a_switch_is_turned_over_set_and_left_alone(option):
         typed_fields(own, option.name, "perhaps")
 
 
-def test_the_first_wrong_option_is_named():
+def test_the_first_wrong_option_is_named() -> None:
     with pytest.raises(InputError, match=r"^context: "):
         scenario_from({"ubatch": "x", "context": "x", "kv_pool": "x"})

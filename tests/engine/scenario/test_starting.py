@@ -31,7 +31,7 @@ def row_for(gigabytes: float) -> tuple[int, float, str]:
 
 
 @pytest.mark.parametrize("device", all_devices(), ids=lambda d: d.name)
-def test_the_table_holds_for_every_device(device: DeviceSpec):
+def test_the_table_holds_for_every_device(device: DeviceSpec) -> None:
     found, size = defaults_for(device), device.nominal_gb
     assert (found.context, found.start_fraction, found.model) == row_for(size)
     assert find_model(found.model).name == found.model
@@ -67,11 +67,11 @@ K = 1024
         ("TPU v5e", FirstChoice(64 * K, 2, "Llama-3.2-1B", True, False, True, 0.15)),
     ],
 )
-def test_one_device_of_each_class(name, expected):
+def test_one_device_of_each_class(name: str, expected: FirstChoice) -> None:
     assert defaults_for(find_device(name)) == expected
 
 
-def test_the_values_are_what_follows_the_device():
+def test_the_values_are_what_follows_the_device() -> None:
     found = defaults_for(find_device("T4"))
     scenario = scenario_from({**found.values, "gpu": "T4"})
     assert (scenario.model.name, scenario.context, scenario.batch) == (found.model, found.context, found.batch)
@@ -81,7 +81,7 @@ def test_the_values_are_what_follows_the_device():
 
 
 @pytest.mark.parametrize("least", [16, 24, 40, 80, 128, 192, 384])
-def test_a_class_begins_at_its_size(least):
+def test_a_class_begins_at_its_size(least: int) -> None:
     device = find_device("RTX 4090")._replace(memory=Memory("GDDR6", 8, 2))
     below, at = (defaults_for(device._replace(nominal_gb=size)) for size in (least - 0.1, least))
     assert below.context < at.context

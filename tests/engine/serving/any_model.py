@@ -22,6 +22,7 @@ from kvtui.engine.model.caches import (
 )
 from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.scenario.scenario import Layout, Scenario, ServingOptions
+from tests.present import present
 
 FULL = Attention("full", 16, 4, 128, 128)
 CACHES: tuple[Cache, ...] = (
@@ -93,7 +94,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         context=draw(st.integers(1, 2**20)),
         batch=draw(st.integers(1, 64)),
         layout=Layout(draw(st.sampled_from([1, 1, 2, 4, 8])), draw(st.integers(1, min(4, len(model.layers))))),
-        kv_dtype=draw(st.sampled_from(kv_formats(engine.name))),
+        kv_dtype=draw(st.sampled_from(present(kv_formats(engine.name)))),
         flash_attention=draw(st.booleans()),
         skip_weights=draw(st.booleans()),
         block_size=draw(st.sampled_from([chosen.block_size, chosen.block_size, 1, 16, 64, 256])),

@@ -8,17 +8,19 @@ from dataclasses import replace
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.engines.known import KNOWN
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.model.caches import Attention, Latent, mamba2
+from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent, Shared, mamba2
 from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from tests.engine.serving.any_model import CACHES, scenarios
+from tests.present import present
 
 LATENT_WINDOW = Latent(16, 448, 64, 584, 1, 128)
 WINDOW = Attention("sliding_window", 16, 2, 192, 128, 512)
@@ -30,9 +32,9 @@ def of(*layers: Layer) -> Scenario:
     return Scenario(model, find_device("H100 SXM"), 8192, kv_pool=GIB, skip_weights=True, engine="vllm")
 
 
-def test_windows_of_two_kinds_and_nothing_that_keeps_every_token():
+def test_windows_of_two_kinds_and_nothing_that_keeps_every_token() -> None:
     """Pages of 16,384 and 20,480 bytes: the three latents set a block's width, which takes two of the four windows."""
-    found = serve(of(*[Layer((LATENT_WINDOW,))] * 3, *[Layer((WINDOW,))] * 4))
+    found = present(serve(of(*[Layer((LATENT_WINDOW,))] * 3, *[Layer((WINDOW,))] * 4)))
     assert (found.groups, found.bytes_per_block, found.bytes_per_token) == (3, 3 * 16_384, 0)
     assert [(s.kind, s.groups, s.layers) for s in found.shares] == [
         ("sliding_window_latent", 1, 3),
@@ -42,15 +44,15 @@ def test_windows_of_two_kinds_and_nothing_that_keeps_every_token():
     assert any("approximate" in note for note in found.notes)
 
 
-def test_windowed_latents_beside_states_alone():
-    found = serve(of(Layer((LATENT_WINDOW,)), Layer((STATE,)), Layer((WINDOW,))))
+def test_windowed_latents_beside_states_alone() -> None:
+    found = present(serve(of(Layer((LATENT_WINDOW,)), Layer((STATE,)), Layer((WINDOW,)))))
     assert {share.kind for share in found.shares} == {"sliding_window_latent", "mamba2", "sliding_window"}
-    assert found.blocks == GIB // found.bytes_per_block
+    assert found.blocks == GIB // present(found.bytes_per_block)
 
 
 @pytest.mark.parametrize("cache", CACHES, ids=lambda cache: cache.kind)
 @pytest.mark.parametrize("engine", [known.name for known in KNOWN])
-def test_a_model_of_one_kind_of_cache(engine, cache):
+def test_a_model_of_one_kind_of_cache(engine: str, cache: Attention | Indexer | Latent | Recurrent | Shared) -> None:
     """llama.cpp keeps no cache for cross-attention; all else is served."""
     refused = engine == "llama.cpp" and cache.kind == "cross_attention"
     with pytest.raises(InputError, match="cross-attention") if refused else nullcontext():
@@ -59,11 +61,11 @@ def test_a_model_of_one_kind_of_cache(engine, cache):
 
 @given(st.data())
 @settings(max_examples=300)
-def test_any_mixture_is_served_or_refused_in_one_line(data):
+def test_any_mixture_is_served_or_refused_in_one_line(data: DataObject) -> None:
     refusal = ""
     try:
         scenario = data.draw(scenarios())
-        found = serve(scenario)
+        found = present(serve(scenario))
     except InputError as error:
         refusal = str(error)
     if refusal:
@@ -75,7 +77,7 @@ def test_any_mixture_is_served_or_refused_in_one_line(data):
     counts = [value for value in found if isinstance(value, int)]
     assert min(counts) >= 0
     assert found.max_concurrency >= 0
-    assert not found.fits or found.needed_bytes <= found.pool_bytes
+    assert not found.fits or present(found.needed_bytes) <= found.pool_bytes
     assert all(text and "\n" not in text for text in (*found.refusals, *found.notes))
     assert found.max_context_limit
     assert found.max_sequences_limit

@@ -15,7 +15,7 @@ from kvtui.engine.sources.machines import load_profile, profile_names, save_prof
 
 
 @pytest.fixture(autouse=True)
-def _folder(monkeypatch, tmp_path):
+def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 
 
@@ -24,13 +24,13 @@ OF = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=
 
 
 @given(st.builds(Overheads, st.just("rig"), SIZES, SIZES, SIZES, SIZES, st.sampled_from(["vllm", "sglang"]), OF))
-def test_what_is_saved_is_loaded(profile):
+def test_what_is_saved_is_loaded(profile: Overheads) -> None:
     path = Path(save_profile(profile))
     assert load_profile("rig") == profile
     assert [file.name for file in path.parent.iterdir()] == ["rig.toml"]
 
 
-def test_names():
+def test_names() -> None:
     assert profile_names() == ()
     for name in ("b-2", "A.1_x"):
         save_profile(Overheads(name, engine="vllm", weights_of="x"))
@@ -40,7 +40,7 @@ def test_names():
 
 
 @pytest.mark.parametrize("name", ["", "../evil", "a/b", ".hidden", "a" * 65, "a b", "\x1b[31m", "ü", "a\n"])
-def test_names_that_are_none(name):
+def test_names_that_are_none(name: str) -> None:
     for use in (load_profile, lambda name: save_profile(Overheads(name, engine="vllm", weights_of="x"))):
         with pytest.raises(InputError, match="is not a name") as caught:
             use(name)
@@ -60,7 +60,7 @@ def test_names_that_are_none(name):
         'engine = "vllm"\nweights_of = "' + "x" * 70_000 + '"',
     ],
 )
-def test_files_that_are_wrong_are_one_line(text, tmp_path):
+def test_files_that_are_wrong_are_one_line(text: str, tmp_path: Path) -> None:
     folder = tmp_path / "profiles"
     folder.mkdir()
     (folder / "rig.toml").write_text(text)

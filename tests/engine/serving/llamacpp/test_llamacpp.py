@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -13,11 +15,14 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import kv_format
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions
+from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes
 from kvtui.engine.serving.llamacpp.releases import KV_FORMATS
-from kvtui.engine.serving.llamacpp.serve import FIT_MARGIN_BYTES, compute_bytes, serve
+from kvtui.engine.serving.llamacpp.serve import serve
 from tests.engine.serving.bounds import around
 
 H100 = find_device("H100 SXM")
@@ -28,8 +33,8 @@ MODELS = tuple(model for model in all_models() if not any(kind == "cross_attenti
 PLAIN = tuple(m for m in MODELS if not m.layer_kinds.keys() & {"sparse_indexer", "compressed_latent"})
 
 
-def scenario(model: str, context: int, serving: ServingOptions = NO_SERVING_OPTIONS, **fields: object) -> Scenario:
-    given = {"kv_dtype": "fp16", "skip_weights": True, "engine": "llama.cpp", **fields}
+def scenario(model: str, context: int, serving: ServingOptions = NO_SERVING_OPTIONS, **fields: Any) -> Scenario:
+    given: dict[str, Any] = {"kv_dtype": "fp16", "skip_weights": True, "engine": "llama.cpp", **fields}
     return Scenario(find_model(model), H100, context, serving=serving, **given)
 
 
@@ -116,11 +121,11 @@ WITNESSES = [
 
 
 @pytest.mark.parametrize(("given", "expected"), [(w[1], w[2]) for w in WITNESSES], ids=[w[0] for w in WITNESSES])
-def test_buffers_of_boot_logs(given, expected):
+def test_buffers_of_boot_logs(given: Scenario, expected: list[tuple[str, int, int, float]]) -> None:
     assert listed(serve(given)) == expected
 
 
-def test_full_windows_are_the_43_layers_of_deepseek_v4_at_a_kib_per_cell():
+def test_full_windows_are_the_43_layers_of_deepseek_v4_at_a_kib_per_cell() -> None:
     """The same figure by another way: ``-c 8448 --swa-full`` (the facts' reading of the log line)."""
     served = serve(scenario("DeepSeek-V4-Flash", 8448, ServingOptions(parallel=1, swa_full=True)))
     assert listed(served)[0] == ("SWA KV buffer", 8448, 43, 354.75)
@@ -129,12 +134,12 @@ def test_full_windows_are_the_43_layers_of_deepseek_v4_at_a_kib_per_cell():
 @pytest.mark.parametrize(
     ("kv", "k_mib"), [("fp16", 224), ("q8_0", 119), ("q4_0", 63), ("q4_1", 70), ("q5_0", 77), ("q5_1", 84)]
 )
-def test_cache_formats_of_llama_32_3b(kv, k_mib):
+def test_cache_formats_of_llama_32_3b(kv: str, k_mib: int) -> None:
     """K alone is what the log gives for the quantised types; V is as large."""
     assert listed(serve(scenario("Llama-3.2-3B", 4096, kv_dtype=kv))) == [("KV buffer", 4096, 28, 2.0 * k_mib)]
 
 
-def test_eight_devices_hold_512_and_256_mib_in_turn():
+def test_eight_devices_hold_512_and_256_mib_in_turn() -> None:
     served = serve(scenario("gpt-oss-20b", 131_072, ONE_SLOT, layout=Layout(pp=8)))
     full = [b for b in served.buffers if b.name.startswith("KV buffer")]
     assert [b.bytes / MIB for b in full] == [512, 256] * 4
@@ -147,7 +152,7 @@ def test_eight_devices_hold_512_and_256_mib_in_turn():
     ("parallel", "unified_cells", "swa_cells"),
     [(None, 4096, 2560), (1, 4096, 1024), (2, 2048, 1024), (3, 1536, 1024), (4, 1024, 1024), (8, 512, 512)],
 )
-def test_slots_divide_the_context(parallel, unified_cells, swa_cells):
+def test_slots_divide_the_context(parallel: int | None, unified_cells: int, swa_cells: int) -> None:
     """Cells of gemma-3-1b at ``-c 4096``; windows of 512 saturate at what a slot has (probed in unsloth PR 5225)."""
     served = serve(scenario("gemma-3-1b", 4096, ServingOptions(parallel=parallel)))
     assert [(b.cells) for b in served.buffers] == [unified_cells, swa_cells]
@@ -159,7 +164,7 @@ def test_slots_divide_the_context(parallel, unified_cells, swa_cells):
 
 
 @pytest.mark.parametrize(("parallel", "cells"), [(3, 1536), (4, 1024)])
-def test_a_small_context_is_rounded_up_for_each_slot(parallel, cells):
+def test_a_small_context_is_rounded_up_for_each_slot(parallel: int, cells: int) -> None:
     """``-c 1024``: three slots allocate 1,536 cells, four 1,024 (unsloth PR 7530, build 10107)."""
     assert serve(scenario("gemma-3-1b", 1024, ServingOptions(parallel=parallel))).kv_cache_tokens == cells
 
@@ -168,20 +173,20 @@ def test_a_small_context_is_rounded_up_for_each_slot(parallel, cells):
     ("version", "cells", "slots"),
     [("b6200", 640, 1), ("6400", 768, 1), ("b6900", 640, 1), ("b6969", 1024, 4), ("b7079", 1024, 4), ("", 1024, 4)],
 )
-def test_builds_pad_and_share_differently(version, cells, slots):
+def test_builds_pad_and_share_differently(version: str, cells: int, slots: int) -> None:
     served = serve(scenario("gpt-oss-20b", 4096, ServingOptions(version=version)))
     assert served.buffers[1].cells == cells
     assert serve(scenario("Qwen3.5-9B", 4096, ServingOptions(version=version))).state_slots == slots
 
 
-def test_v_is_as_wide_as_the_widest_layer_without_flash_attention():
+def test_v_is_as_wide_as_the_widest_layer_without_flash_attention() -> None:
     narrow, wide = (serve(scenario("gemma-4-12B", 8192, flash_attention=fa)) for fa in (True, False))
     assert narrow.buffers[0].bytes == 8 * 8192 * (512 + 512) * 2
     assert wide.buffers[0].bytes == 8 * 8192 * (512 + 2048) * 2
     assert narrow.buffers[1] == wide.buffers[1]
 
 
-def test_shared_layers_own_nothing_and_state_is_32_bit():
+def test_shared_layers_own_nothing_and_state_is_32_bit() -> None:
     kv = serve(scenario("gemma-3n-E4B", 8192)).buffers
     assert [b.layers for b in kv] == [4, 16]
     conv, state = serve(scenario("LFM2-1.2B", 8192, ONE_SLOT)).buffers[1:]
@@ -191,7 +196,7 @@ def test_shared_layers_own_nothing_and_state_is_32_bit():
     assert (kda[1].bytes, kda[2].bytes) == (20 * 3 * 3 * 4096 * 4, 20 * 128 * 128 * 32 * 4)
 
 
-def test_mamba2_cannot_roll_back_and_the_draft_cache_stays_f16():
+def test_mamba2_cannot_roll_back_and_the_draft_cache_stays_f16() -> None:
     plain, drafting = (
         serve(scenario("Nemotron-3-Super-120B-A12B", 8192, kv_dtype="q8_0", speculative_tokens=n)) for n in (0, 3)
     )
@@ -201,7 +206,7 @@ def test_mamba2_cannot_roll_back_and_the_draft_cache_stays_f16():
     assert [b.bytes for b in draft] == [8192 * 2 * 2 * 128 * 2]
 
 
-def test_an_external_drafter_caches_like_a_full_layer():
+def test_an_external_drafter_caches_like_a_full_layer() -> None:
     served = serve(scenario("Llama-3.1-8B", 8192, ServingOptions(draft_layers=1), speculative_tokens=3))
     assert listed(served) == [("KV buffer", 8192, 32, 1024.00), ("MTP KV buffer", 8192, 1, 32.00)]
 
@@ -218,26 +223,28 @@ def test_an_external_drafter_caches_like_a_full_layer():
         (lambda: scenario("whisper-large-v3", 448), "cross-attention"),
     ],
 )
-def test_what_llamacpp_cannot_do_is_said(given, message):
+def test_what_llamacpp_cannot_do_is_said(given: Callable[[], Scenario], message: str) -> None:
     with pytest.raises(InputError, match=message):
         serve(given())
 
 
-def test_heads_that_blocks_do_not_divide_are_refused():
+def test_heads_that_blocks_do_not_divide_are_refused() -> None:
     model = find_model("Llama-3.1-8B")
-    layer = model.layers[0]._replace(caches=(model.layers[0].caches[0]._replace(k_dim=80, v_dim=80),))
+    cache = model.layers[0].caches[0]
+    assert isinstance(cache, Attention)
+    layer = model.layers[0]._replace(caches=(cache._replace(k_dim=80, v_dim=80),))
     odd = replace(model, layers=(layer,) * 32)
     with pytest.raises(InputError, match="blocks of 32, which do not divide heads of 80"):
         serve(replace(scenario("Llama-3.1-8B", 4096, kv_dtype="q8_0"), model=odd))
 
 
 @pytest.mark.parametrize(("model", "mib"), [("Llama-3.1-8B", 258.5), ("Qwen3-0.6B", 298.75), ("Qwen3.5-27B", 495.0)])
-def test_compute_buffer_of_full_logits(model, mib):
+def test_compute_buffer_of_full_logits(model: str, mib: float) -> None:
     """The first two as builds of 2025 log them."""
     assert compute_bytes(scenario(model, 8192)) == mib * MIB
 
 
-def test_room_is_what_weights_compute_buffer_and_margin_leave():
+def test_room_is_what_weights_compute_buffer_and_margin_leave() -> None:
     given = replace(scenario("Llama-3.1-8B", 8192), skip_weights=False)
     prior = serve(given)
     assert prior.pool_is_estimate
@@ -273,7 +280,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 
 @given(scenarios(), st.integers(1, 2**38))
-def test_buffers_sum_to_what_each_device_needs(given, pool):
+def test_buffers_sum_to_what_each_device_needs(given: Scenario, pool: int) -> None:
     """Where every device has the same room, the one that needs most is shown."""
     served = serve(given)
     devices: dict[str, int] = {}
@@ -286,12 +293,12 @@ def test_buffers_sum_to_what_each_device_needs(given, pool):
 
 
 @given(scenarios(), st.integers(1, 2**18))
-def test_more_context_never_costs_less(given, more):
+def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
     assert total(serve(given)) <= total(serve(replace(given, context=given.context + more)))
 
 
 @given(scenarios())
-def test_max_context_is_the_last_that_fits(given):
+def test_max_context_is_the_last_that_fits(given: Scenario) -> None:
     served = serve(given)
     expected = around(served.max_context)
     assert {tokens: serve(replace(given, context=tokens)).fits for tokens in expected} == expected
@@ -299,7 +306,7 @@ def test_max_context_is_the_last_that_fits(given):
 
 
 @given(scenarios())
-def test_max_sequences_have_a_slot_of_the_context_each(given):
+def test_max_sequences_have_a_slot_of_the_context_each(given: Scenario) -> None:
     served = serve(given)
 
     def with_slots(count: int) -> Serving:
@@ -312,14 +319,14 @@ def test_max_sequences_have_a_slot_of_the_context_each(given):
 
 
 @given(scenarios(), st.sampled_from([f for f in KV_FORMATS if f not in {"fp16", "bf16", "fp32"}]))
-def test_quantised_caches_are_smaller(given, quantised):
+def test_quantised_caches_are_smaller(given: Scenario, quantised: str) -> None:
     cached = any(cache.growth != "state" for layer in given.model.layers for cache in layer.caches)
     assume(cached)
     assert total(serve(replace(given, kv_dtype=quantised))) < total(serve(replace(given, kv_dtype="fp16")))
 
 
 @given(scenarios())
-def test_full_windows_never_cost_less(given):
+def test_full_windows_never_cost_less(given: Scenario) -> None:
     small, large = (replace(given, serving=given.serving._replace(swa_full=full)) for full in (False, True))
     assert total(serve(small)) <= total(serve(large))
 
@@ -329,14 +336,14 @@ def total(served: Serving) -> int:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_every_model_is_served_in_f16(model):
+def test_every_model_is_served_in_f16(model: ModelSpec) -> None:
     served = serve(Scenario(model, H100, 32_768, kv_dtype="fp16", skip_weights=True, engine="llama.cpp"))
     names = {buffer.name for buffer in served.buffers}
     assert len(names) <= 7
 
 
 @pytest.mark.parametrize("model", PLAIN, ids=lambda model: model.name)
-def test_a_token_of_f16_is_that_of_the_plain_arithmetic(model):
+def test_a_token_of_f16_is_that_of_the_plain_arithmetic(model: ModelSpec) -> None:
     """K and V in 16 bits, without any engine's rounding; llama.cpp has formats of its own for keys of an index."""
     served = serve(Scenario(model, H100, 32_768, kv_dtype="fp16", skip_weights=True, engine="llama.cpp"))
     assert served.bytes_per_token == model.bytes_per_token(kv_format("fp16"))

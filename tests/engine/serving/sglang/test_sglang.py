@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,13 +23,14 @@ from kvtui.engine.serving.sglang.budget import mem_fraction_static
 from kvtui.engine.serving.sglang.releases import KV_FORMATS, defaults
 from kvtui.engine.serving.sglang.serve import serve
 from tests.engine.serving.bounds import around
+from tests.present import present
 
 H100 = find_device("H100 SXM")
 MODELS = all_models()
 
 
-def scenario(model: str, pool: int | None, serving: ServingOptions = NO_SERVING_OPTIONS, **fields: object) -> Scenario:
-    given = {"context": 32_768, "block_size": 1, "skip_weights": True, "engine": "sglang", **fields}
+def scenario(model: str, pool: int | None, serving: ServingOptions = NO_SERVING_OPTIONS, **fields: Any) -> Scenario:
+    given: dict[str, Any] = {"context": 32_768, "block_size": 1, "skip_weights": True, "engine": "sglang", **fields}
     return Scenario(find_model(model), H100, kv_pool=pool, serving=serving, **given)
 
 
@@ -46,7 +48,9 @@ WITNESSES = [
 @pytest.mark.parametrize(
     ("model", "kv", "tp", "tokens", "cell", "printed"), [w[1:] for w in WITNESSES], ids=[w[0] for w in WITNESSES]
 )
-def test_tokens_of_a_pool_and_the_pool_of_tokens(model, kv, tp, tokens, cell, printed):
+def test_tokens_of_a_pool_and_the_pool_of_tokens(
+    model: str, kv: str, tp: int, tokens: int, cell: int, printed: float
+) -> None:
     exact = serve(scenario(model, tokens * cell, kv_dtype=kv, layout=Layout(tp=tp)))
     assert exact.kv_cache_tokens == tokens
     assert sum(gib(exact).values()) == pytest.approx(printed, abs=0.011)
@@ -54,7 +58,7 @@ def test_tokens_of_a_pool_and_the_pool_of_tokens(model, kv, tp, tokens, cell, pr
     assert rounded.kv_cache_tokens == pytest.approx(tokens, rel=0.002)
 
 
-def test_k_and_v_of_a_rank_are_listed_apart():
+def test_k_and_v_of_a_rank_are_listed_apart() -> None:
     served = serve(scenario("Qwen3-235B-A22B", 367_404 * 48_128, layout=Layout(tp=4)))
     assert gib(served) == {"KV pool (K)": 8.234, "KV pool (V)": 8.234}
     assert [b.layers for b in served.buffers] == [94, 94]
@@ -89,7 +93,9 @@ def test_k_and_v_of_a_rank_are_listed_apart():
         ),
     ],
 )
-def test_state_slots_and_tokens(model, kv, tokens, cell, slots, printed):
+def test_state_slots_and_tokens(
+    model: str, kv: str, tokens: int, cell: int, slots: int, printed: dict[str, float]
+) -> None:
     """A given number of slots (no radix cache) leaves the logged tokens; one slot more is allocated than handed out."""
     state = find_model(model).state_bytes()
     chosen = ServingOptions(prefix_caching=False, max_seqs=slots)
@@ -99,7 +105,7 @@ def test_state_slots_and_tokens(model, kv, tokens, cell, slots, printed):
     assert served.state_bytes_per_slot == state
 
 
-def test_automatic_slots_take_nine_nineteenths():
+def test_automatic_slots_take_nine_nineteenths() -> None:
     """Ling-3.0-Flash's log has the slots that the rule gives; Qwen3.6-27B's has one less (124), so within one."""
     ling = serve(scenario("Ling-3.0-Flash", 1_226_984 * 8064 + 117 * find_model("Ling-3.0-Flash").state_bytes()))
     assert (ling.state_slots, ling.kv_cache_tokens) == (117, 1_226_984)
@@ -108,16 +114,16 @@ def test_automatic_slots_take_nine_nineteenths():
     assert qwen.kv_cache_tokens == pytest.approx(330_323, rel=0.01)
 
 
-def test_running_requests_hold_five_slots_each():
+def test_running_requests_hold_five_slots_each() -> None:
     """360 slots ran 72 requests (a public log of 0.5)."""
     given = scenario("Qwen3.8-27B", 80 * GIB, context=64)
     served = serve(given)
-    assert served.max_sequences == served.state_slots // 5
+    assert served.max_sequences == present(served.state_slots) // 5
     assert served.max_sequences_limit == "state slots"
     assert serve(replace(given, serving=ServingOptions(max_seqs=7))).max_sequences == 7
 
 
-def test_windowed_layers_have_a_pool_of_their_own():
+def test_windowed_layers_have_a_pool_of_their_own() -> None:
     """MiMo-V2-Flash on four ranks with pages of 64 (PR 18039): 375,360 and 300,288 tokens, 8.38 and 5.59 GiB."""
     pool = 375_360 * (9 * 320 * 2 + Fraction(4, 5) * 39 * 2 * 320 * 2)
     served = serve(scenario("MiMo-V2-Flash", int(pool), block_size=64, layout=Layout(tp=4)))
@@ -128,7 +134,7 @@ def test_windowed_layers_have_a_pool_of_their_own():
     assert listed["KV pool (K)"][:2] == (375_360, 9)
 
 
-def test_without_the_hybrid_pool_windows_cost_as_much_as_full_layers():
+def test_without_the_hybrid_pool_windows_cost_as_much_as_full_layers() -> None:
     given = scenario("gpt-oss-20b", 8 * GIB)
     alone = serve(replace(given, serving=ServingOptions(hybrid_manager=False)))
     assert alone.kv_cache_tokens == 8 * GIB // 49_152
@@ -136,7 +142,7 @@ def test_without_the_hybrid_pool_windows_cost_as_much_as_full_layers():
 
 
 @pytest.mark.parametrize(("kv", "cell"), [("bf16", 576 * 2), ("fp8", 576), ("fp8_ds_mla", 656), ("nvfp4", 324)])
-def test_latents_are_whole_on_every_rank(kv, cell):
+def test_latents_are_whole_on_every_rank(kv: str, cell: int) -> None:
     model = "DeepSeek-V3" if kv != "fp8_ds_mla" else "DeepSeek-V3.2"
     key = 0 if kv != "fp8_ds_mla" else 132
     for tp in (1, 8):
@@ -144,7 +150,7 @@ def test_latents_are_whole_on_every_rank(kv, cell):
         assert served.kv_cache_tokens == 40 * GIB // (61 * (cell + key))
 
 
-def test_fp8_latents_are_packed_in_every_layer_of_a_model_with_an_index():
+def test_fp8_latents_are_packed_in_every_layer_of_a_model_with_an_index() -> None:
     """GLM-5.2 has an indexer in 21 of 78 layers; MiniMax-M3 has one without latents."""
     assert serve(scenario("GLM-5.2", GIB, kv_dtype="fp8")).bytes_per_token == 78 * 656 + 21 * 132
     assert serve(scenario("MiniMax-M3", GIB, kv_dtype="fp8")).bytes_per_token == 60 * 2 * 4 * 128 + 57 * 256
@@ -153,38 +159,38 @@ def test_fp8_latents_are_packed_in_every_layer_of_a_model_with_an_index():
 @pytest.mark.parametrize(
     ("device", "chunk", "fraction"), [("RTX 4090", 2048, 0.847), ("H100 SXM", 8192, 0.835), ("H200 SXM", 8192, 0.907)]
 )
-def test_share_of_memory_that_sglang_chooses(device, chunk, fraction):
+def test_share_of_memory_that_sglang_chooses(device: str, chunk: int, fraction: float) -> None:
     """RTX 4090 (24,564 MiB, 24 graphs): 512 + 3,072 + 128 + 48 = 3,760 MiB are kept; H100: 13,440 MiB of 81,559."""
     spec = find_device(device)
     assert defaults("", find_model("Llama-3.1-8B"), spec).max_batched_tokens == chunk
     assert float(mem_fraction_static(spec, chunk, Layout())) == fraction
 
 
-def test_memory_left_for_the_pools():
+def test_memory_left_for_the_pools() -> None:
     given = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "engine": "sglang", "context": "8192"})
     assert (given.block_size, given.max_batched_tokens) == (1, 8192)
     served = serve(given)
     before = H100.allocatable_bytes - 460 * MIB
-    assert served.pool_bytes == int(before * Fraction(835, 1000)) - given.model.parameters * 2
+    assert served.pool_bytes == int(before * Fraction(835, 1000)) - present(given.model.parameters) * 2
     assert any("0.835" in note for note in served.notes)
     chosen = serve(replace(given, memory_utilization=0.5))
-    assert chosen.pool_bytes == before // 2 - given.model.parameters * 2
+    assert chosen.pool_bytes == before // 2 - present(given.model.parameters) * 2
     measured = ServingOptions(measured=Overheads("mine", weights=10 * GIB, non_torch=GIB))
     known = serve(replace(given, memory_utilization=0.5, serving=measured))
     assert known.pool_bytes == (H100.allocatable_bytes - GIB) // 2 - 10 * GIB
 
 
-def test_all_stages_have_the_tokens_of_the_smallest():
+def test_all_stages_have_the_tokens_of_the_smallest() -> None:
     given = scenario("Llama-3.1-8B", 8 * GIB, ServingOptions(partition=(10, 22)), layout=Layout(pp=2))
     served = serve(given)
     assert served.kv_cache_tokens == 8 * GIB // (22 * 4096)
     assert [b.layers for b in served.buffers] == [22, 22]
 
 
-def test_mtp_layers_share_the_pool_and_keep_intermediate_states():
+def test_mtp_layers_share_the_pool_and_keep_intermediate_states() -> None:
     plain, drafting = (serve(scenario("Qwen3.5-9B", 20 * GIB, speculative_tokens=n)) for n in (0, 3))
     assert drafting.bytes_per_token - plain.bytes_per_token == 4096
-    assert drafting.state_slots < plain.state_slots
+    assert present(drafting.state_slots) < present(plain.state_slots)
     assert drafting.kv_cache_tokens < plain.kv_cache_tokens
 
 
@@ -196,13 +202,13 @@ def test_mtp_layers_share_the_pool_and_keep_intermediate_states():
         ("gpt-oss-20b", 5 * MIB, "cannot hold one window of 128"),
     ],
 )
-def test_reasons_not_to_start(model, pool, message):
+def test_reasons_not_to_start(model: str, pool: int, message: str) -> None:
     (reason,) = serve(scenario(model, pool)).refusals
     assert message in reason
     assert not serve(scenario(model, 8 * GIB)).refusals
 
 
-def test_an_unknown_format_lists_those_there_are():
+def test_an_unknown_format_lists_those_there_are() -> None:
     with pytest.raises(InputError, match="sglang has no q8_0 cache; it has bf16, fp16"):
         scenario("Llama-3.1-8B", GIB, kv_dtype="q8_0")
 
@@ -232,7 +238,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 
 @given(scenarios())
-def test_pools_fit_the_memory_but_for_the_extra_slot(given):
+def test_pools_fit_the_memory_but_for_the_extra_slot(given: Scenario) -> None:
     """Slots that were asked for are made whatever there is; those that SGLang chooses itself fit beside the tokens."""
     served = serve(given)
     tokens = sum(b.bytes for b in served.buffers if not b.name.startswith("mamba"))
@@ -244,31 +250,33 @@ def test_pools_fit_the_memory_but_for_the_extra_slot(given):
 
 
 @given(scenarios())
-def test_max_context_is_the_last_that_the_token_pool_holds(given):
+def test_max_context_is_the_last_that_the_token_pool_holds(given: Scenario) -> None:
     """Without a token pool, states alone set no bound."""
     served = serve(given)
     expected = around(served.max_context)
     tried = {tokens: serve(replace(given, context=tokens)) for tokens in expected}
-    assert {tokens: found.engine_needed_bytes <= found.pool_bytes for tokens, found in tried.items()} == expected
+    assert {
+        tokens: present(found.engine_needed_bytes) <= found.pool_bytes for tokens, found in tried.items()
+    } == expected
     pooled = bool(served.bytes_per_block)
     assert served.max_context in ((served.kv_cache_tokens,) if pooled else (0, None))
 
 
 @given(scenarios(), st.integers(1, 2**18))
-def test_more_context_never_costs_less(given, more):
+def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
     longer = replace(given, context=given.context + more)
     assert serve(given).needed_bytes <= serve(longer).needed_bytes
 
 
 @given(scenarios())
-def test_a_wider_format_never_holds_more_tokens(given):
+def test_a_wider_format_never_holds_more_tokens(given: Scenario) -> None:
     narrow, wide = (serve(replace(given, kv_dtype=kv)) for kv in ("fp8", "bf16"))
     assert narrow.kv_cache_tokens >= wide.kv_cache_tokens
     assert narrow.needed_bytes <= wide.needed_bytes
 
 
 @given(st.sampled_from(all_devices()), st.integers(1, 64), st.integers(1, 8))
-def test_the_share_is_a_share(device: DeviceSpec, tp, pp):
+def test_the_share_is_a_share(device: DeviceSpec, tp: int, pp: int) -> None:
     chosen = mem_fraction_static(
         device, defaults("", find_model("Llama-3.1-8B"), device).max_batched_tokens, Layout(tp, pp)
     )

@@ -38,7 +38,7 @@ def values_of(field: str) -> set[Any]:
 
 
 @pytest.mark.parametrize("field", Rules._fields)
-def test_every_rule_by_itself_changes_an_outcome(field):
+def test_every_rule_by_itself_changes_an_outcome(field: str) -> None:
     """A pair of rules that differ in one field alone, and a scenario that is answered differently."""
     pairs = [
         (found, found._replace(**{field: other}))
@@ -49,16 +49,16 @@ def test_every_rule_by_itself_changes_an_outcome(field):
     assert any(outcome(one, scenario) != outcome(other, scenario) for one, other in pairs for scenario in SCENARIOS)
 
 
-def test_every_rule_has_words_for_its_change():
+def test_every_rule_has_words_for_its_change() -> None:
     assert set(CHANGES) == set(Rules._fields) - {"version"}
 
 
 @pytest.mark.parametrize(("older", "newer"), pairwise(RELEASES))
-def test_a_release_is_told_of_exactly_where_it_plans_in_another_way(older, newer):
+def test_a_release_is_told_of_exactly_where_it_plans_in_another_way(older: str, newer: str) -> None:
     assert bool(changes(newer, older)) == (rules(newer)._replace(version=older) != rules(older))
 
 
-def test_a_rule_that_ends_is_not_told_as_one_that_begins():
+def test_a_rule_that_ends_is_not_told_as_one_that_begins() -> None:
     assert changes("0.14", "0.13") == [
         "with pipeline stages, the start-up check compares the whole model with one rank"
     ]

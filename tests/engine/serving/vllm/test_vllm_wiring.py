@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import typed_fields
 from kvtui.engine.scenario.values import command_line, engine_defaults, scenario_from, to_values
 from kvtui.engine.serving.vllm.releases import SPAN
@@ -31,8 +33,9 @@ from kvtui.report import compare, render
 from kvtui.report.document import document
 from tests.engine.serving.vllm.vllm_scenarios import vllm_scenarios
 from tests.paths import ROOT
+from tests.present import present
 
-L2 = {
+L2: dict[str, str | bool] = {
     "engine": "vllm@0.22",
     "model": "Qwen3.6-27B",
     "tp": "2",
@@ -44,7 +47,7 @@ L2 = {
 }
 
 
-def test_the_command_line_gives_the_logged_figures(capsys):
+def test_the_command_line_gives_the_logged_figures(capsys: pytest.CaptureFixture[str]) -> None:
     line = "--report json --engine vllm@0.22 --model Qwen3.6-27B --tp 2 --kv-dtype fp8 --kv-pool 5.33GiB"
     assert main([*line.split(), "--context", "262144", "--speculative-tokens", "3", "--prefix-caching"]) == 0
     engine = json.loads(capsys.readouterr().out)["engine"]
@@ -69,19 +72,19 @@ def test_the_command_line_gives_the_logged_figures(capsys):
 
 
 @given(vllm_scenarios())
-def test_the_command_line_reproduces_the_scenario(scenario):
+def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
     same = replace(scenario_from(to_values(scenario)), model_ref="") == scenario
     assert same, command_line(scenario)
     assert "--engine vllm" in command_line(scenario)
 
 
 @given(vllm_scenarios(), st.booleans())
-def test_plan_and_capacity_follow_the_engine(scenario, several):
+def test_plan_and_capacity_follow_the_engine(scenario: Scenario, several: bool) -> None:
     """On a device with room for the pool; what one without it says is told in the tests of pools."""
     roomy = scenario.device._replace(usable_bytes=2**50)
     scenario = replace(scenario, batch=3 if several else 1, device=roomy)
     found = plan(scenario)
-    served = found.serving
+    served = present(found.serving)
     assert found.fits == (served.fits and served.max_sequences >= scenario.batch)
     limits = capacity(found)
     assert (limits.context, limits.sequences) == (served.max_context, served.max_sequences)
@@ -101,7 +104,7 @@ def test_plan_and_capacity_follow_the_engine(scenario, several):
         ("B200", "", 16_384, 0.92),
     ],
 )
-def test_defaults_by_device_and_release(gpu, version, batched, share):
+def test_defaults_by_device_and_release(gpu: str, version: str, batched: int, share: float) -> None:
     scenario = scenario_from({"engine": f"vllm@{version}".rstrip("@"), "gpu": gpu})
     assert (scenario.max_batched_tokens, scenario.memory_utilization, scenario.block_size) == (batched, share, 16)
     assert scenario_from({"engine": "vllm", "model": "DeepSeek-V3"}).block_size == 64
@@ -109,7 +112,7 @@ def test_defaults_by_device_and_release(gpu, version, batched, share):
 
 
 @pytest.mark.parametrize("text", ["vllm", "VLLM@v0.20", "vllm@0.20.1rc2", "none", "llama.cpp@b6200", "llamacpp"])
-def test_engines_that_are_known(text):
+def test_engines_that_are_known(text: str) -> None:
     found = parse_engine(text)
     assert parse_engine(str(found)) == found
 
@@ -126,7 +129,7 @@ def test_engines_that_are_known(text):
         ("", "unknown engine ''"),
     ],
 )
-def test_engines_that_are_not(text, said):
+def test_engines_that_are_not(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         parse_engine(text)
     assert "\x1b" not in str(caught.value)
@@ -137,7 +140,7 @@ RELEASES = st.from_regex(r"[vb]?[0-9]{1,3}(\.[0-9]{1,3}){0,3}([.+-]?[a-z][a-z0-9
 
 
 @given(st.text(max_size=30) | RELEASES)
-def test_no_text_is_more_than_an_input_error(text):
+def test_no_text_is_more_than_an_input_error(text: str) -> None:
     for given_text in (text, f"vllm@{text}", f"llama.cpp@{text}"):
         with suppress(InputError):
             found = parse_engine(given_text)
@@ -156,12 +159,12 @@ def test_no_text_is_more_than_an_input_error(text):
         ({"speculative_tokens": "3"}, "no multi-token-prediction layers"),
     ],
 )
-def test_options_that_are_wrong(values, said):
+def test_options_that_are_wrong(values: dict[str, str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         scenario_from({"engine": "vllm", **values})
 
 
-def test_a_partition_is_the_pipeline():
+def test_a_partition_is_the_pipeline() -> None:
     scenario = scenario_from({"pp_partition": "20,12", "context": "1K"})
     assert scenario.layout.pp == 2
     assert [stage.held for stage in stages(scenario)] == [20, 12]
@@ -172,7 +175,7 @@ def test_a_partition_is_the_pipeline():
     assert partition(scenario_from({"engine": "vllm", "pp": "4", "model": "Llama-3.1-8B"})) == (8, 8, 8, 8)
 
 
-def test_typing_an_engine_brings_its_defaults_but_keeps_choices():
+def test_typing_an_engine_brings_its_defaults_but_keeps_choices() -> None:
     scenario = scenario_from({"max_batched_tokens": "4096"})
     after = adapted(scenario, typed_fields(scenario, "engine", "vllm@0.20"))[0]
     assert (after.engine, after.serving.version, after.memory_utilization) == ("vllm", "0.20", 0.9)
@@ -181,7 +184,7 @@ def test_typing_an_engine_brings_its_defaults_but_keeps_choices():
     assert back == scenario
 
 
-def test_typing_serving_options():
+def test_typing_serving_options() -> None:
     scenario = scenario_from({"engine": "vllm", "pp": "2"})
     for name, text, value in (
         ("max-seqs", "64", 64),
@@ -203,7 +206,7 @@ def test_typing_serving_options():
         typed_fields(scenario, "prefix-caching", "perhaps")
 
 
-def test_what_contradicts_the_engine_gives_way():
+def test_what_contradicts_the_engine_gives_way() -> None:
     scenario = scenario_from({"kv_dtype": "q8_0", "pp_partition": "20,12"})
     after, notes = adapted(scenario, {"engine": "vllm"})
     assert (after.kv_dtype, after.serving.partition) == ("bf16", (20, 12))
@@ -213,7 +216,7 @@ def test_what_contradicts_the_engine_gives_way():
     assert notes == ("pipeline stages as even as they go",)
 
 
-def test_a_machines_own_measurements_replace_the_priors():
+def test_a_machines_own_measurements_replace_the_priors() -> None:
     from kvtui.engine.engines.overheads import Overheads
     from kvtui.engine.serving.vllm.serve import serve
 
@@ -228,20 +231,21 @@ def test_a_machines_own_measurements_replace_the_priors():
     )
 
 
-def test_a_model_too_large_for_its_device_has_no_pool():
+def test_a_model_too_large_for_its_device_has_no_pool() -> None:
     found = plan(scenario_from({"engine": "vllm", "model": "Llama-3.1-70B", "gpu": "RTX 4090"}))
     assert not found.fits
-    assert found.serving.pool_bytes == found.serving.blocks == found.serving.max_sequences == 0
+    served = present(found.serving)
+    assert served.pool_bytes == served.blocks == served.max_sequences == 0
     assert found.binding_limit == "weights"
-    assert found.devices_needed > 5
-    assert any("no memory for the cache" in text for text in found.serving.refusals)
+    assert present(found.devices_needed) > 5
+    assert any("no memory for the cache" in text for text in served.refusals)
 
 
-def test_explanations_give_the_figures_again():
+def test_explanations_give_the_figures_again() -> None:
     found = plan(scenario_from(L2))
     entries = {entry.id: entry for entry in explain(found, capacity(found), estimate(found))}
-    assert entries["engine.needed"].bytes == found.serving.needed_bytes
-    values = dict(entries["engine.blocks"].values)
+    assert entries["engine.needed"].bytes == present(found.serving).needed_bytes
+    values: dict[str, Any] = dict(entries["engine.blocks"].values)
     assert values["pool_bytes"] // values["bytes_per_block"] == values["found"] == 205
     values = dict(entries["engine.needed"].values)
     assert values["3 × gated_deltanet"] + values["1 × full"] == values["blocks_per_request"] == 179
@@ -252,7 +256,7 @@ def test_explanations_give_the_figures_again():
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html", "csv"])
-def test_reports_show_the_engine(form):
+def test_reports_show_the_engine(form: str) -> None:
     shown = (
         render(document(scenario_from(L2)), form, width=120)
         if form == "text"
@@ -262,7 +266,7 @@ def test_reports_show_the_engine(form):
         assert figure in shown
 
 
-def test_compare_shows_engines_only_where_there_are_some():
+def test_compare_shows_engines_only_where_there_are_some() -> None:
     plain, engine = document(scenario_from({"context": "8K"})), document(scenario_from({**L2}))
     assert "blocks/request" not in compare.render([plain, plain], "text")
     for form in ("text", "markdown"):
@@ -270,7 +274,7 @@ def test_compare_shows_engines_only_where_there_are_some():
     assert "engine.kv_cache_tokens,,300220" in compare.render([plain, engine], "csv")
 
 
-def test_without_an_engine_nothing_of_it_is_loaded():
+def test_without_an_engine_nothing_of_it_is_loaded() -> None:
     code = (
         "import sys\nfrom kvtui.cli import main\nmain(['--report', 'json'])\n"
         "print(*[name for name in sys.modules if 'serving' in name], file=sys.stderr)"
@@ -279,7 +283,7 @@ def test_without_an_engine_nothing_of_it_is_loaded():
     assert done.stderr.split() == []
 
 
-def test_defaults_of_no_engine_are_the_plain_ones():
+def test_defaults_of_no_engine_are_the_plain_ones() -> None:
     scenario = scenario_from({})
     assert engine_defaults(Engine("none"), scenario.model, scenario.device) == (16, 8192, 1.0)
     assert plan(scenario).serving is None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFEndian, GGUFWriter
 
 logging.getLogger("gguf").setLevel(logging.ERROR)
 
@@ -24,7 +24,7 @@ def write_gguf(
     keys: Mapping[str, Key] = {},
     tensors: Mapping[str, Shape | tuple[Shape, str]] = {},
     *,
-    endian: int = 0,
+    endian: GGUFEndian = GGUFEndian.LITTLE,
     whole: bool = False,
 ) -> Path:
     """A GGUF file of ``keys`` (a leading dot stands for the architecture) and ``tensors``.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,23 +16,27 @@ from gguf import GGUFReader, GGUFWriter, quants
 from gguf.constants import MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFEndian, LlamaFileType
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MIB
-from kvtui.engine.model.caches import Recurrent
+from kvtui.engine.model.caches import Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.sources.gguf.container import MAX_STRINGS
 from kvtui.engine.sources.gguf.layers import ARCHITECTURES, PLAIN, WITHOUT_CACHE
 from kvtui.engine.sources.gguf.model import read_gguf
-from tests.engine.sources.gguf.gguf_writing import HARMFUL, stored_bytes, write_gguf
+from tests.engine.sources.gguf.gguf_writing import HARMFUL, Shape, stored_bytes, write_gguf
 from tests.engine.sources.work import at_most
 from tests.paths import ROOT
+from tests.present import present
 
 BF16 = FORMATS["bf16"]
 
 
-def shape(layers: int, hidden: int, heads, kv_heads, size: int = 0, **more) -> dict:
+def shape(
+    layers: int, hidden: int, heads: int | list[int], kv_heads: int | list[int], size: int = 0, **more: Any
+) -> dict[str, Any]:
     """The keys that every transformer has; ``key_length`` and ``value_length`` only when ``size`` is given."""
     keys = {
         ".block_count": layers,
@@ -45,7 +50,7 @@ def shape(layers: int, hidden: int, heads, kv_heads, size: int = 0, **more) -> d
     return keys | {"." + name.replace("__", "."): value for name, value in more.items()}
 
 
-def ssm(inner: int, state: int, heads: int, groups: int | None, conv: int = 4) -> dict:
+def ssm(inner: int, state: int, heads: int, groups: int | None, conv: int = 4) -> dict[str, Any]:
     keys = {
         ".ssm.conv_kernel": conv,
         ".ssm.inner_size": inner,
@@ -55,7 +60,9 @@ def ssm(inner: int, state: int, heads: int, groups: int | None, conv: int = 4) -
     return keys if groups is None else keys | {".ssm.group_count": groups}
 
 
-def mla(layers: int, hidden: int, heads: int, rank: int = 512, kv_heads=1, **more) -> dict:
+def mla(
+    layers: int, hidden: int, heads: int, rank: int = 512, kv_heads: int | list[int] = 1, **more: Any
+) -> dict[str, Any]:
     latent = {
         ".attention.kv_lora_rank": rank,
         ".attention.key_length": rank + 64,
@@ -67,12 +74,12 @@ def mla(layers: int, hidden: int, heads: int, rank: int = 512, kv_heads=1, **mor
     return shape(layers, hidden, heads, kv_heads, **more) | latent
 
 
-def indexer(heads: int, top: int) -> dict:
+def indexer(heads: int, top: int) -> dict[str, Any]:
     names = {"head_count": heads, "key_length": 128, "top_k": top}
     return {f".attention.indexer.{name}": value for name, value in names.items()}
 
 
-def at(layers: int, places, value: int) -> list[int]:
+def at(layers: int, places: list[int] | range | tuple[int, ...], value: int) -> list[int]:
     return [value if index in places else 0 for index in range(layers)]
 
 
@@ -84,7 +91,7 @@ FIVE_TO_ONE = [index % 5 != 4 for index in range(35)]
 
 # name: architecture, keys, then from the facts: growing bytes per token, indexer bytes per token, bounded bytes and
 # state bytes per sequence. States whose fact has 16-bit state are given with the missing half added.
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any], int, int, int, int | None]] = {
     "llama-3.2-3b": ("llama", shape(28, 3072, 24, 8, 128, rope__dimension_count=128), 114_688, 0, 0, 0),
     "llama-2-7b": ("llama", shape(32, 4096, 32, 32), 524_288, 0, 0, 0),
     "mixtral-8x7b": ("llama", shape(32, 4096, 32, 8, expert_count=8, expert_used_count=2), 131_072, 0, 0, 0),
@@ -248,9 +255,9 @@ MODELS = {
     "command-r7b": ("cohere2", shape(32, 4096, 32, 8, 128) | {SWA: 4096}, 32_768, 0, 384 * MIB, 0),
     "mimo-v2-flash": (
         "mimo2",
-        shape(48, 4096, 64, [8 if index % 6 and index not in (1,) else 4 for index in range(48)])
+        shape(48, 4096, 64, [8 if index % 6 and index != 1 else 4 for index in range(48)])
         | {".attention.key_length": 192, ".attention.value_length": 128, SWA: 128}
-        | {PATTERN: [bool(index % 6 and index not in (1,)) for index in range(48)]},
+        | {PATTERN: [bool(index % 6 and index != 1) for index in range(48)]},
         23_040,
         0,
         int(24.375 * MIB),
@@ -272,7 +279,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_caches_of_known_models(tmp_path, name):
+def test_caches_of_known_models(tmp_path: Path, name: str) -> None:
     arch, keys, growing, indexed, bounded, state = MODELS[name]
     model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, keys))
     assert model.bytes_per_token(BF16) == growing
@@ -292,7 +299,7 @@ def in_llama_cpp(model: ModelSpec) -> int:
     return sum(4 * (state.conv_elements(1) + state.state_elements) for state in states)
 
 
-def test_sizes_that_llama_cpp_logged(tmp_path):
+def test_sizes_that_llama_cpp_logged(tmp_path: Path) -> None:
     def load(name: str) -> ModelSpec:
         return read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS[name][:2]))
 
@@ -308,7 +315,7 @@ def test_sizes_that_llama_cpp_logged(tmp_path):
     assert windowed / 128 * 768 / MIB == 18.0
 
 
-def test_windowed_layers_come_in_the_right_order(tmp_path):
+def test_windowed_layers_come_in_the_right_order(tmp_path: Path) -> None:
     def caps(name: str) -> list[int | None]:
         layers = read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS[name][:2])).layers
         return [layer.caches[0].cap for layer in layers]
@@ -319,24 +326,26 @@ def test_windowed_layers_come_in_the_right_order(tmp_path):
     assert caps("step-3.7-flash")[:5] == [None] + [512] * 3 + [None]
 
 
-def test_gemma_3n_reads_the_last_own_layer_of_each_kind(tmp_path):
+def test_gemma_3n_reads_the_last_own_layer_of_each_kind(tmp_path: Path) -> None:
     layers = read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS["gemma-3n-e4b"][:2])).layers
     assert [layer.caches[0].kind for layer in layers[18:]] == ["sliding_window", "full"] + ["shared"] * 15
-    assert [layers[index].caches[0].reads.cap for index in range(20, 25)] == [512] * 4 + [None]
+    shared = [layers[index].caches[0] for index in range(20, 25)]
+    reads = [cache.reads for cache in shared if isinstance(cache, Shared)]
+    assert [read.cap for read in reads] == [512] * 4 + [None]
 
 
-def test_predicting_layers_are_kept_apart(tmp_path):
+def test_predicting_layers_are_kept_apart(tmp_path: Path) -> None:
     model = read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS["deepseek-v3.2"][:2]))
     assert [cache.kind for cache in model.layers[0].caches] == ["latent", "sparse_indexer"]
     assert [[cache.kind for cache in layer.caches] for layer in model.mtp] == [["latent"]]
 
 
-def test_a_window_that_llama_cpp_ignores_is_noted(tmp_path):
+def test_a_window_that_llama_cpp_ignores_is_noted(tmp_path: Path) -> None:
     model = read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS["phi-3-mini"][:2]))
     assert any("2,047" in note and "full attention" in note for note in model.notes)
 
 
-def test_states_are_noted_as_llama_cpp_keeps_them(tmp_path):
+def test_states_are_noted_as_llama_cpp_keeps_them(tmp_path: Path) -> None:
     def noted(name: str) -> bool:
         return any("F32" in note for note in read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS[name][:2])).notes)
 
@@ -344,7 +353,7 @@ def test_states_are_noted_as_llama_cpp_keeps_them(tmp_path):
     assert not noted("llama-2-7b")
 
 
-def test_a_file_without_tensors_has_no_known_weights(tmp_path):
+def test_a_file_without_tensors_has_no_known_weights(tmp_path: Path) -> None:
     model = read_gguf(write_gguf(tmp_path / "m.gguf", *MODELS["llama-2-7b"][:2]))
     assert (model.weight_bytes, model.parameters, model.layers[0].parameters) == (None, None, None)
     assert any("no tensors" in note for note in model.notes)
@@ -371,7 +380,7 @@ LLAMA_3_2_3B = {
 }
 
 
-def test_weights_of_llama_3_2_3b(tmp_path):
+def test_weights_of_llama_3_2_3b(tmp_path: Path) -> None:
     named = {"general.name": "Llama 3.2 3B Instruct", "general.file_type": int(LlamaFileType.MOSTLY_Q4_K_M)}
     vocabulary = {"tokenizer.ggml.tokens": [f"<{index}>" for index in range(500)], ".vocab_size": 128_256}
     keys = MODELS["llama-3.2-3b"][1] | named | vocabulary
@@ -386,10 +395,12 @@ def test_weights_of_llama_3_2_3b(tmp_path):
     assert model.notes == ()
 
 
-def test_the_vocabulary_is_stated_or_counted(tmp_path):
-    def vocabulary(keys: dict, tensors: dict) -> int | None:
+def test_the_vocabulary_is_stated_or_counted(tmp_path: Path) -> None:
+    def vocabulary(keys: dict[str, Any], tensors: dict[str, Shape]) -> int | None:
         return read_gguf(write_gguf(tmp_path / "m.gguf", "llama", MODELS["llama-2-7b"][1] | keys, tensors)).vocab
 
+    tokens: dict[str, Any]
+    embedding: dict[str, Shape]
     tokens, embedding = {"tokenizer.ggml.tokens": ["a", "b", "c"]}, {"token_embd.weight": (4096, 32_000)}
     assert vocabulary(tokens | {".vocab_size": 5}, embedding) == 5
     assert vocabulary(tokens, embedding) == 3
@@ -397,7 +408,7 @@ def test_the_vocabulary_is_stated_or_counted(tmp_path):
     assert vocabulary({}, {}) is None
 
 
-def test_weights_agree_with_the_gguf_packages_own_reader(tmp_path):
+def test_weights_agree_with_the_gguf_packages_own_reader(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     writer = GGUFWriter(path, "llama")
     for key, value in shape(1, 256, 4, 2).items():
@@ -420,8 +431,13 @@ def test_weights_agree_with_the_gguf_packages_own_reader(tmp_path):
     assert model.notes == ()
 
 
-def moe_tensors(layers: int, hidden: int, experts: int, width: int, shared: int) -> dict:
-    tensors = {"token_embd.weight": (hidden, 1000), "output.weight": (hidden, 1000)}
+def moe_tensors(
+    layers: int, hidden: int, experts: int, width: int, shared: int
+) -> dict[str, Shape | tuple[Shape, str]]:
+    tensors: dict[str, Shape | tuple[Shape, str]] = {
+        "token_embd.weight": (hidden, 1000),
+        "output.weight": (hidden, 1000),
+    }
     for layer in range(layers):
         tensors |= {
             f"blk.{layer}.attn_q.weight": (hidden, hidden),
@@ -435,14 +451,15 @@ def moe_tensors(layers: int, hidden: int, experts: int, width: int, shared: int)
     return tensors
 
 
-def test_experts_and_predicting_layers_are_not_active(tmp_path):
+def test_experts_and_predicting_layers_are_not_active(tmp_path: Path) -> None:
     keys = shape(3, 512, 8, 2, expert_count=16, expert_used_count=2, nextn_predict_layers=1)
     tensors = moe_tensors(3, 512, 16, 256, 128)
     model = read_gguf(write_gguf(tmp_path / "m.gguf", "glm4moe", keys, tensors))
     expert = 3 * 512 * 256
     rest = 512 * 512 + 512 * 16 + 16 + 128 * 512
     layer = model.layers[1]
-    assert (layer.experts.total, layer.experts.active, layer.experts.parameters) == (16, 2, expert)
+    experts = present(layer.experts)
+    assert (experts.total, experts.active, experts.parameters) == (16, 2, expert)
     assert (layer.parameters, layer.width) == (rest, 2 * 256 + 128)
     assert model.parameters == 2 * 512 * 1000 + 3 * (rest + 16 * expert)
     assert model.active_parameters == 2 * 512 * 1000 + 2 * (rest + 2 * expert)
@@ -450,36 +467,37 @@ def test_experts_and_predicting_layers_are_not_active(tmp_path):
     assert model.mtp[0].total_parameters == rest + 16 * expert
 
 
-def test_old_files_with_a_tensor_per_expert(tmp_path):
+def test_old_files_with_a_tensor_per_expert(tmp_path: Path) -> None:
     tensors = {
         f"blk.0.ffn_{part}.{expert}.weight": (256, 512) for part in ("gate", "up", "down") for expert in range(8)
     }
     keys = shape(1, 256, 4, 2, expert_count=8, expert_used_count=2)
     (layer,) = read_gguf(write_gguf(tmp_path / "m.gguf", "llama", keys, tensors)).layers
-    assert (layer.parameters, layer.experts.parameters) == (0, 3 * 256 * 512)
+    assert (layer.parameters, present(layer.experts).parameters) == (0, 3 * 256 * 512)
 
 
-def test_predicting_layers_without_tensors_are_not_there(tmp_path):
+def test_predicting_layers_without_tensors_are_not_there(tmp_path: Path) -> None:
     keys = shape(3, 512, 8, 2, expert_count=16, expert_used_count=2, nextn_predict_layers=1)
     model = read_gguf(write_gguf(tmp_path / "m.gguf", "glm4moe", keys, moe_tensors(2, 512, 16, 256, 128)))
     assert (len(model.layers), model.mtp) == (2, ())
 
 
-def test_one_row_of_the_per_layer_embeddings_is_active(tmp_path):
+def test_one_row_of_the_per_layer_embeddings_is_active(tmp_path: Path) -> None:
     arch, keys, *_ = MODELS["gemma-3n-e4b"]
+    tensors: dict[str, Shape | tuple[Shape, str]]
     tensors = {"token_embd.weight": (2048, 262_400), "per_layer_token_embd.weight": ((8960, 262_144), "Q8_0")}
     model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, keys, tensors))
     assert model.parameters == 2048 * 262_400 + 8960 * 262_144
     assert model.active_parameters == 2048 * 262_400 + 8960
 
 
-def test_big_endian_files(tmp_path):
+def test_big_endian_files(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "m.gguf", *MODELS["qwen3-next-80b"][:2], endian=GGUFEndian.BIG)
     assert path.read_bytes()[4:8] == b"\0\0\0\3"
     assert read_gguf(path).state_bytes() == 77_266_944
 
 
-def test_an_incomplete_download_is_noted(tmp_path):
+def test_an_incomplete_download_is_noted(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "m.gguf", *MODELS["llama-2-7b"][:2], {"token_embd.weight": (4096, 32000)}, whole=True)
     assert read_gguf(path).notes == ()
     os.truncate(path, path.stat().st_size - 2**20)
@@ -488,7 +506,7 @@ def test_an_incomplete_download_is_noted(tmp_path):
     assert any("1.00 MiB" in note and "incomplete" in note for note in model.notes)
 
 
-def test_names_are_made_plain(tmp_path):
+def test_names_are_made_plain(tmp_path: Path) -> None:
     keys = MODELS["llama-2-7b"][1] | {"general.name": "evil\x1b[2J\nname\u202e"}
     name = read_gguf(write_gguf(tmp_path / "m.gguf", "llama", keys)).name
     assert not HARMFUL.search(name)
@@ -497,17 +515,19 @@ def test_names_are_made_plain(tmp_path):
 
 
 def write_split(folder: Path) -> list[Path]:
+    tensors: list[dict[str, Shape | tuple[Shape, str]]]
     tensors = [{"token_embd.weight": (64, 100)}, {"blk.0.a.weight": (64, 64)}, {"blk.1.a.weight": ((64, 64), "F32")}]
     keys = shape(2, 64, 4, 2) | {"general.name": "Split", "split.tensors.count": 3}
     paths = []
     for part, held in enumerate(tensors):
-        numbers = {"split.no": part, "split.count": 3}
+        numbers: dict[str, Any] = {"split.no": part, "split.count": 3}
         path = folder / f"split-{part + 1:05}-of-00003.gguf"
-        paths.append(write_gguf(path, *(("llama", numbers | keys) if part == 0 else (None, numbers)), held, whole=True))
+        arch, told = ("llama", numbers | keys) if part == 0 else (None, numbers)
+        paths.append(write_gguf(path, arch, told, held, whole=True))
     return paths
 
 
-def test_split_files_are_summed(tmp_path):
+def test_split_files_are_summed(tmp_path: Path) -> None:
     first, *_ = write_split(tmp_path)
     model = read_gguf(first)
     assert model.weight_bytes == 2 * 6400 + 2 * 4096 + 4 * 4096
@@ -516,7 +536,7 @@ def test_split_files_are_summed(tmp_path):
     assert model.notes == ()
 
 
-def test_missing_parts_are_named(tmp_path):
+def test_missing_parts_are_named(tmp_path: Path) -> None:
     first, second, _ = write_split(tmp_path)
     second.unlink()
     model = read_gguf(first)
@@ -526,20 +546,20 @@ def test_missing_parts_are_named(tmp_path):
     assert any("split-00002-of-00003.gguf not found" in note for note in model.notes)
 
 
-def test_a_renamed_part_has_no_known_weights(tmp_path):
+def test_a_renamed_part_has_no_known_weights(tmp_path: Path) -> None:
     first, *_ = write_split(tmp_path)
     model = read_gguf(first.rename(tmp_path / "renamed.gguf"))
     assert model.weight_bytes is None
     assert any("NAME-00001-of-00003.gguf" in note for note in model.notes)
 
 
-def test_a_later_part_names_the_first(tmp_path):
+def test_a_later_part_names_the_first(tmp_path: Path) -> None:
     _, second, _ = write_split(tmp_path)
     with pytest.raises(InputError, match=r"part 2 of a split file: give the first part, split-00001-of-00003\.gguf"):
         read_gguf(second)
 
 
-def test_parts_that_do_not_belong_together(tmp_path):
+def test_parts_that_do_not_belong_together(tmp_path: Path) -> None:
     first, second, third = write_split(tmp_path)
     other = second.read_bytes()
     second.write_bytes(third.read_bytes())
@@ -554,7 +574,7 @@ def test_parts_that_do_not_belong_together(tmp_path):
         read_gguf(first)
 
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "no layers": ({".block_count": 0}, "block_count"),
     "too many layers": ({".block_count": 10**6}, "block_count"),
     "layers as text": ({".block_count": "32"}, "block_count"),
@@ -577,7 +597,7 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS)
-def test_contradictions_name_the_key(tmp_path, case):
+def test_contradictions_name_the_key(tmp_path: Path, case: str) -> None:
     changed, message = CONTRADICTIONS[case]
     path = write_gguf(tmp_path / "m.gguf", "llama", MODELS["llama-2-7b"][1] | changed)
     with pytest.raises(InputError, match=message) as caught:
@@ -600,7 +620,9 @@ def test_contradictions_name_the_key(tmp_path, case):
         ("gemma-3n-e4b", {".attention.shared_kv_layers": 36}, "shared_kv_layers: 36 leaves less than 2"),
     ],
 )
-def test_contradictions_of_other_architectures(tmp_path, name, changed, message):
+def test_contradictions_of_other_architectures(
+    tmp_path: Path, name: str, changed: dict[str, Any], message: str
+) -> None:
     arch, keys, *_ = MODELS[name]
     with pytest.raises(InputError, match=message):
         read_gguf(write_gguf(tmp_path / "m.gguf", arch, keys | changed))
@@ -621,9 +643,10 @@ def test_contradictions_of_other_architectures(tmp_path, name, changed, message)
         ("llama-2-7b", "general.architecture"),
     ],
 )
-def test_missing_keys_are_named(tmp_path, name, key):
-    arch, keys, *_ = MODELS[name]
+def test_missing_keys_are_named(tmp_path: Path, name: str, key: str) -> None:
+    known, keys, *_ = MODELS[name]
     keys = {other: value for other, value in keys.items() if other != key}
+    arch: str | None = known
     if key == ".attention.head_count":
         del keys[".attention.head_count_kv"]
     elif key == "general.architecture":
@@ -642,14 +665,16 @@ def test_missing_keys_are_named(tmp_path, name, key):
         ({}, {"blk.3.attn_q.weight": (32,)}, r"block_count: is 3, but there is a tensor blk\.3\.attn_q\.weight"),
     ],
 )
-def test_tensors_that_contradict_the_keys(tmp_path, keys, tensors, message):
+def test_tensors_that_contradict_the_keys(
+    tmp_path: Path, keys: dict[str, Any], tensors: dict[str, Shape], message: str
+) -> None:
     keys = shape(3, 512, 8, 2, expert_count=16, expert_used_count=2) | keys
-    tensors = moe_tensors(3, 512, 16, 256, 128) | tensors
+    every = {**moe_tensors(3, 512, 16, 256, 128), **tensors}
     with pytest.raises(InputError, match=message):
-        read_gguf(write_gguf(tmp_path / "m.gguf", "qwen3moe", keys, tensors))
+        read_gguf(write_gguf(tmp_path / "m.gguf", "qwen3moe", keys, every))
 
 
-def test_an_unknown_architecture_is_not_guessed(tmp_path):
+def test_an_unknown_architecture_is_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'qwen3mo' is not an .*qwen3moe.*524,288 bytes per token"):
         read_gguf(write_gguf(tmp_path / "m.gguf", "qwen3mo", MODELS["llama-2-7b"][1]))
     with pytest.raises(InputError, match="'novel' is not an architecture that kvtui knows") as caught:
@@ -664,14 +689,14 @@ READ_FROM_HEADS_ALONE = PLAIN | {
 
 
 @pytest.mark.parametrize("arch", sorted(set(MODEL_ARCH_NAMES.values())))
-def test_every_architecture_of_the_gguf_package_is_known_or_refused_with_the_reason(tmp_path, arch):
+def test_every_architecture_of_the_gguf_package_is_known_or_refused_with_the_reason(tmp_path: Path, arch: str) -> None:
     assert (arch in ARCHITECTURES) is (arch not in WITHOUT_CACHE)
     if arch in WITHOUT_CACHE:
         with pytest.raises(InputError, match=f"{arch} is {WITHOUT_CACHE[arch]}$"):
             read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(8, 256, 8, 2)))
 
 
-def test_rwkv_keeps_a_matrix_per_head_and_the_inputs_of_its_token_shifts(tmp_path):
+def test_rwkv_keeps_a_matrix_per_head_and_the_inputs_of_its_token_shifts(tmp_path: Path) -> None:
     keys = {".block_count": 32, ".embedding_length": 2560, ".wkv.head_size": 64, ".attention.head_count": 0}
     for arch, more, shifts in (("rwkv7", {}, 2), ("rwkv6qwen2", {".token_shift_count": 1}, 1)):
         model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, keys | more))
@@ -683,13 +708,13 @@ def test_rwkv_keeps_a_matrix_per_head_and_the_inputs_of_its_token_shifts(tmp_pat
         read_gguf(write_gguf(tmp_path / "m.gguf", "rwkv7", keys | {".wkv.head_size": 60}))
 
 
-def test_t5_keeps_k_and_v_in_its_decoder(tmp_path):
+def test_t5_keeps_k_and_v_in_its_decoder(tmp_path: Path) -> None:
     keys = shape(24, 1024, 16, 16, 64)
     assert len(read_gguf(write_gguf(tmp_path / "m.gguf", "t5", keys)).layers) == 24
     assert len(read_gguf(write_gguf(tmp_path / "m.gguf", "t5", keys | {".decoder_block_count": 12})).layers) == 12
 
 
-def test_latent_projections_that_llama_cpp_does_not_absorb_cache_whole_heads(tmp_path):
+def test_latent_projections_that_llama_cpp_does_not_absorb_cache_whole_heads(tmp_path: Path) -> None:
     sizes = {".attention.kv_lora_rank": 256, ".rope.dimension_count": 32}
     keys = shape(62, 2560, 40, 40) | {".attention.key_length": 96, ".attention.value_length": 64} | sizes
     model = read_gguf(write_gguf(tmp_path / "m.gguf", "minicpm3", keys))
@@ -697,14 +722,14 @@ def test_latent_projections_that_llama_cpp_does_not_absorb_cache_whole_heads(tmp
 
 
 @pytest.mark.parametrize("arch", sorted(READ_FROM_HEADS_ALONE))
-def test_architectures_that_heads_are_enough_for(tmp_path, arch):
+def test_architectures_that_heads_are_enough_for(tmp_path: Path, arch: str) -> None:
     model = read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(8, 256, 8, 2)))
     assert len(model.layers) == 8
     assert {cache.entry_bytes(BF16, 1) for cache, _ in model.caches if cache.growth != "state"} == {2 * 2 * 32 * 2}
 
 
 @pytest.mark.parametrize("arch", sorted(ARCHITECTURES - READ_FROM_HEADS_ALONE))
-def test_other_architectures_name_the_missing_key(tmp_path, arch):
+def test_other_architectures_name_the_missing_key(tmp_path: Path, arch: str) -> None:
     with pytest.raises(InputError, match=rf"m\.gguf: {arch}\.[a-z_.]+: is missing, and {arch} needs it$"):
         read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(4, 256, 8, 2)))
 
@@ -717,7 +742,7 @@ def outcome(path: Path) -> ModelSpec | str:
         return str(error)
 
 
-def test_a_large_tokenizer_takes_one_look_per_text(tmp_path):
+def test_a_large_tokenizer_takes_one_look_per_text(tmp_path: Path) -> None:
     texts = [f"token {index}" for index in range(100_000)]
     tokenizer = {
         "tokenizer.ggml.tokens": texts,
@@ -730,7 +755,7 @@ def test_a_large_tokenizer_takes_one_look_per_text(tmp_path):
         assert read_gguf(path).vocab == 100_000
 
 
-def test_a_sparse_file_of_40_gigabytes_is_not_read(tmp_path):
+def test_a_sparse_file_of_40_gigabytes_is_not_read(tmp_path: Path) -> None:
     tensors = {"token_embd.weight": (4096, 32000), **{f"blk.{n}.w.weight": (2**14, 2**15) for n in range(32)}}
     path = write_gguf(tmp_path / "m.gguf", "llama", MODELS["llama-2-7b"][1], tensors, whole=True)
     assert path.stat().st_size > 30 * 2**30
@@ -805,7 +830,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_headers_end_in_one_line(tmp_path, case):
+def test_hostile_headers_end_in_one_line(tmp_path: Path, case: str) -> None:
     content, message = HOSTILE[case]
     path = tmp_path / "m.gguf"
     path.write_bytes(content)
@@ -841,7 +866,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs sparse files and getrusage in KiB")
-def test_hostile_counts_in_files_of_100_gigabytes(tmp_path):
+def test_hostile_counts_in_files_of_100_gigabytes(tmp_path: Path) -> None:
     for name, content in HOSTILE_COUNTS.items():
         (tmp_path / name).write_bytes(content)
         os.truncate(tmp_path / name, 100 * 2**30)
@@ -860,12 +885,12 @@ def complete_file(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def valid(tmp_path_factory) -> bytes:
+def valid(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return complete_file(tmp_path_factory.mktemp("valid"))
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory) -> Path:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch") / "m.gguf"
 
 
@@ -884,7 +909,7 @@ def check(path: Path, content: bytes) -> None:
 
 
 @given(data=st.data())
-def test_any_changed_bytes(scratch, valid, data):
+def test_any_changed_bytes(scratch: Path, valid: bytes, data: DataObject) -> None:
     content = bytearray(valid)
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(content) - 1))
@@ -902,12 +927,12 @@ def test_any_changed_bytes(scratch, valid, data):
 
 
 @given(end=st.integers(0, 10_000))
-def test_any_truncation(scratch, valid, end):
+def test_any_truncation(scratch: Path, valid: bytes, end: int) -> None:
     check(scratch, valid[: end % len(valid)])
 
 
 @given(noise=st.binary(max_size=300), begin=st.sampled_from([b"", head(2, 3), head(1, 1) + LLAMA]))
-def test_any_noise(scratch, noise, begin):
+def test_any_noise(scratch: Path, noise: bytes, begin: bytes) -> None:
     check(scratch, begin + noise)
 
 
@@ -925,16 +950,16 @@ def test_any_noise(scratch, noise, begin):
         ),
     ),
 )
-def test_any_keys(scratch, arch, keys):
+def test_any_keys(scratch: Path, arch: str, keys: dict[str, int | list[int]]) -> None:
     check(scratch, write_gguf(scratch, arch, shape(4, 64, 4, 2) | keys).read_bytes())
 
 
-def test_a_byte_of_every_place_can_be_anything(scratch, valid):
+def test_a_byte_of_every_place_can_be_anything(scratch: Path, valid: bytes) -> None:
     for place in range(0, len(valid), 7):
         check(scratch, valid[:place] + bytes([valid[place] ^ 0xFF]) + valid[place + 1 :])
 
 
-def test_sizes_of_written_tensors_are_those_of_the_reader(tmp_path):
+def test_sizes_of_written_tensors_are_those_of_the_reader(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "m.gguf", "llama", {}, {"t": ((64, 3), "Q8_0")}, whole=True)
     (tensor,) = GGUFReader(path).tensors
     assert (tensor.n_elements, tensor.n_bytes) == (prod((64, 3)), 204)
