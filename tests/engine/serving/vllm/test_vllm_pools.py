@@ -24,7 +24,7 @@ PRINTED = {name: start for name, start in WEIGHED.items() if "activation" in sta
 
 
 @pytest.mark.parametrize("name", WEIGHED)
-def test_with_the_logged_weights_the_pool_is_the_logged_one(name):
+def test_with_the_logged_weights_the_pool_is_the_logged_one(name: str) -> None:
     """The budget beside the weights: within 5 % or 0.8 GiB; of quantised ones 8 % or 1 GiB."""
     start = WEIGHED[name]
     predicted, logged = start.divided(start.logged["weights"]).pool / GIB, start.logged["pool"]
@@ -33,14 +33,14 @@ def test_with_the_logged_weights_the_pool_is_the_logged_one(name):
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_activations_are_those_that_the_profile_run_printed(name):
+def test_activations_are_those_that_the_profile_run_printed(name: str) -> None:
     """Within 2 %: they follow from copies of logits, hidden states, workspaces and images."""
     start = PRINTED[name]
     predicted = start.divided(start.logged["weights"]).bytes_of("activation") / GIB
     assert predicted == pytest.approx(start.logged["activation"], rel=0.02)
 
 
-def test_half_of_all_pools_are_right_to_a_hundredth():
+def test_half_of_all_pools_are_right_to_a_hundredth() -> None:
     errors = sorted(
         abs(start.divided(start.logged["weights"]).pool / GIB / start.logged["pool"] - 1) for start in WEIGHED.values()
     )
@@ -48,7 +48,7 @@ def test_half_of_all_pools_are_right_to_a_hundredth():
 
 
 @pytest.mark.parametrize("values", [{}, {"tp": "2"}, {"model": "Mixtral-8x7B-v0.1", "tp": "2"}])
-def test_a_pool_never_grows_with_what_is_run_at_once(values):
+def test_a_pool_never_grows_with_what_is_run_at_once(values: dict[str, str]) -> None:
     """More sequences, more tokens of a step, or a heavier checkpoint leave less for the cache."""
 
     def pool(**more: str) -> int:
@@ -65,13 +65,13 @@ def test_a_pool_never_grows_with_what_is_run_at_once(values):
         assert left == sorted(left, reverse=True)
 
 
-def test_graphs_are_not_captured_in_eager_mode():
+def test_graphs_are_not_captured_in_eager_mode() -> None:
     found = tightest_budget(scenario_from({"engine": "vllm@0.25", "eager": True}))
     assert found is not None
     assert found.bytes_of("graphs") == 0
 
 
-def test_the_parts_of_a_device_add_up():
+def test_the_parts_of_a_device_add_up() -> None:
     """What is kept and the pool are what was asked for; before 0.20 graphs came on top."""
     for version in ("0.19", "0.25"):
         found = tightest_budget(scenario_from({"engine": f"vllm@{version}"}))
