@@ -71,8 +71,12 @@ def check_heads(config: Config, field: str, q: int, kv: int) -> None:
 def read_heads(config: Config, hidden: int, traits: Traits) -> Heads:
     """Heads of a plain model; head_dim is the file's, else the class's, else hidden/heads."""
     q = config.count("num_attention_heads")
-    kv = kv_heads(config, q, "num_key_value_heads", mha=traits.mha)
-    dim = config.maybe("head_dim", "attention_head_dim")
+    if _has_query_heads_only(config):
+        config.ignore("num_key_value_heads", "head_dim")
+        kv, dim = q, None
+    else:
+        kv = kv_heads(config, q, "num_key_value_heads", mha=traits.mha)
+        dim = config.maybe("head_dim", "attention_head_dim")
     if dim is None:
         if hidden % q and (not traits.floor or hidden < q):
             raise config.error("hidden_size", f"{hidden} is not divisible by num_attention_heads {q}; no head_dim")
@@ -104,6 +108,12 @@ def heads_by_layer(config: Config, heads: Heads, layers: int) -> tuple[Heads, ..
         check_heads(own, "num_key_value_heads", q, kv)
         found[int(name)] = Heads(q, kv, dim or heads.k, dim or heads.v)
     return tuple(found)
+
+
+def _has_query_heads_only(config: Config) -> bool:
+    """Whether the class is of the time before shared KV heads: it looks at no such field, and at no head_dim."""
+    known = "num_attention_heads" in config.of.defaults
+    return known and not {"num_key_value_heads", "head_dim"} & (config.of.defaults.keys() | config.of.aliases.keys())
 
 
 def attention_weights(config: Config, hidden: int, heads: Heads, traits: Traits, tied_kv: bool = False) -> Tensors:
@@ -178,6 +188,22 @@ def qwen2_moe(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return tuple("sliding" if layer % 2 == 0 and layer < last else "full" for layer in range(layers))
 
 
+def smollm3(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    """SmolLM3: with use_sliding_window the layers without rotary positions slide, every fourth if none are listed."""
+    ropes = config.numbers("no_rope_layers", most=1)
+    interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
+    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    config.ignore("max_window_layers")
+    if config.raw("layer_types") is not None:
+        return typed(config, layers)
+    if not slides or window is None:
+        return uniform("full", layers)
+    if ropes is not None and len(ropes) != layers:
+        raise config.error("no_rope_layers", f"has {len(ropes)} entries for {layers} layers")
+    ropes = ropes or tuple(int((layer + 1) % interval > 0) for layer in range(layers))
+    return tuple("full" if rope else "sliding" for rope in ropes)
+
+
 def no_window(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Types whose window engines read differently: only their files without one, or with layer_types, are read."""
     if config.flag("use_sliding_window") and config.raw("layer_types") is None:
@@ -200,16 +226,17 @@ def typed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 def every(period: int) -> Kinds:
     """Each ``period``-th layer full, the others sliding, unless layer_types or sliding_window_pattern say otherwise.
 
-    transformers writes the pattern as ``_sliding_window_pattern``.
+    transformers writes a ``_sliding_window_pattern`` beside layer_types, and does not read it.
 
     Of 12 layers of a Gemma 3, ``every(6)`` has layers 5 and 11 full. A sliding_window of null means that there is none.
     """
 
     def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+        config.ignore("_sliding_window_pattern")
         if config.raw("layer_types") is not None:
-            config.ignore("sliding_window_pattern", "_sliding_window_pattern")
+            config.ignore("sliding_window_pattern")
             return typed(config, layers)
-        step = config.maybe("sliding_window_pattern", "_sliding_window_pattern", most=LAYERS) or period
+        step = config.maybe("sliding_window_pattern", most=LAYERS) or period
         if config.stated("sliding_window") and config.raw("sliding_window") is None:
             return uniform("full", layers)
         return tuple("sliding" if (layer + 1) % step else "full" for layer in range(layers))

@@ -166,6 +166,10 @@ def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
         raise InputError(f"{text.where}: {what}{_bounds(text)}{_REMEDY}")
     for field in text.weight_hints():
         text.uncounted.append(f"{field} is not understood")
+    assumed = [field for field in text.defaulted if field in (*_SIZES, "hidden_size")]
+    strange = text.strange() if assumed else []
+    if strange:
+        raise text.error(assumed[0], f"is missing, and {', '.join(strange[:4])} is not understood, which may be it")
     return body
 
 
@@ -308,6 +312,8 @@ def _tied(parts: list[Config], default: bool) -> bool:
         for field in ("tie_word_embeddings", "tie_embedding"):
             if part.values.get(field) is not None:
                 return part.flag(field)
+    if parts[-1].of.defaults.get("tie_word_embeddings"):
+        parts[-1].defaulted.append("tie_word_embeddings")
     stated = [part.of.defaults.get("tie_word_embeddings") for part in parts]
     return any(stated) if any(value is not None for value in stated) else default
 

@@ -235,7 +235,7 @@ DECODERS: dict[str, ConfigFamily] = {
         "apertus apertus1p5 arcee aria bitnet blip bloom chameleon codegen cosmos3_edge ctrl diffllama emu3 ernie4_5 "
         "ernie4_5_moe ernie4_5_vl_moe evolla exaone flex_olmo glm4v glm4v_moe glm_ocr gpt-sw3 gpt2 gptj "
         "gpt_neox_japanese granite4_vision granite_docling granitemoe "
-        "granitemoeshared helium hrm hy_v3 hyperclovax idefics internlm3 "
+        "granitemoeshared helium hy_v3 hyperclovax idefics internlm3 "
         "iquestcoder jais2 jetmoe kyutai_speech_to_text molmo2 moshi nanochat nemotron olmo olmoe opt paddleocr_vl "
         "persimmon phi phi4_multimodal sarvam_moe stablelm voxtral_realtime "
         "pocket_tts gradium_phonon_tts xglm biogpt git doge openai-gpt hunyuan_vl",

@@ -19,6 +19,7 @@ from kvtui.engine.sources.hf.attention import (
     prefixed_by_image,
     qwen,
     qwen2_moe,
+    smollm3,
     windowed,
 )
 from kvtui.engine.sources.hf.decoders import DECODERS, cached, stated
@@ -96,7 +97,7 @@ _PHI_MOE = Traits(qkv_bias=_BIAS, out_bias=_BIAS, norm_bias=True, ffn=MIXTRAL)
 FAMILIES: dict[str, ConfigFamily] = {
     "llama": ConfigFamily(plain(_LLAMA)),
     "granite": ConfigFamily(plain(_LLAMA)),
-    "smollm3": ConfigFamily(plain(_LLAMA, no_window), tied=True),
+    "smollm3": ConfigFamily(plain(_LLAMA, smollm3), tied=True),
     "mistral": ConfigFamily(plain(Traits(), windowed)),
     "ministral3": ConfigFamily(plain(Traits(), windowed)),
     "mixtral": ConfigFamily(plain(Traits(ffn=MIXTRAL), windowed)),

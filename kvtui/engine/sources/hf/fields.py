@@ -142,10 +142,10 @@ class Config:
         return value or 0
 
     def flag(self, field: str, default: bool = False) -> bool:
-        """True or false; ``default`` if absent."""
+        """True or false; ``default`` if absent. A null is no truth for a class, which has its own default."""
         value = self.raw(field)
         if value is None:
-            return default
+            return default and not (self._in_file(field) and self.of is not NO_CLASS)
         if not isinstance(value, bool):
             raise self.error(field, f"{shown(value)} is not true or false")
         return value

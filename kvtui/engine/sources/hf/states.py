@@ -305,6 +305,23 @@ def ouro(config: Config) -> Body:
     return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, DENSE), NO_MIXER, gate)
 
 
+def hrm(config: Config) -> Body:
+    """HRM-Text: two stacks run over and over, and each run of a layer has K and V of its own.
+
+    A released file counts the layers of a stack; transformers writes all runs as num_hidden_layers, and the layers of a
+    stack besides: 16 layers, 2 · (3 + 1) runs of them, are 128.
+    """
+    layers = config.count("num_hidden_layers", most=LAYERS)
+    cycles = config.count("H_cycles", most=64), config.count("L_cycles", most=64)
+    if config.maybe("num_layers_per_stack", most=LAYERS) is None:
+        layers = layers * cycles[0] * (cycles[1] + 1)
+    if layers > LAYERS:
+        raise config.error("num_hidden_layers", f"{layers:,} runs of layers are more than {LAYERS:,}")
+    config.ignore("L_bp_cycles")
+    heads = read_heads(config, config.count("hidden_size"), _HEADS)
+    return uncounted_body(config, (Mixer((heads.attention(),)),) * layers)
+
+
 def recurrent_gemma(config: Config) -> Body:
     """RecurrentGemma: linear recurrences with a conv, and windowed attention, as block_types has it over again."""
     layers = layer_count(config)
@@ -339,6 +356,7 @@ STATES: dict[str, ConfigFamily] = {
     "inkling2": ConfigFamily(inkling),
     "inkling2_loop": ConfigFamily(inkling),
     "dory": ConfigFamily(dory),
+    "hrm": ConfigFamily(hrm),
     "ouro": ConfigFamily(ouro),
     "recurrent_gemma": ConfigFamily(recurrent_gemma),
 }
