@@ -261,7 +261,7 @@ def _kv(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate | Idle]:
         smaller.remove(FORMATS["nvfp4"])
         yield Idle("nvfp4 KV", f"the {scenario.device.name} has no fp4 math")
     for forms in _alike(smaller):
-        yield Candidate(f"{_either(forms)} KV", {"kv_dtype": forms[0].name}, QUALITY)
+        yield Candidate(f"{_either([form.name for form in forms])} KV", {"kv_dtype": forms[0].name}, QUALITY)
 
 
 def _weights(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate | Idle]:
@@ -271,10 +271,13 @@ def _weights(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate | I
         yield Idle("smaller weights", "they are those of the model's file")
         return
     published = scenario.model.published_weights
-    smaller = [FORMATS[name] for name in engine.weights if FORMATS[name].bits_per_element < scenario.weight_bits]
-    for forms in _alike(form for form in smaller if form.name != published):
-        yield Candidate(f"{_either(forms)} weights", {"weight_dtype": forms[0].name}, QUALITY)
-    if published in FORMATS and FORMATS[published].bits_per_element < scenario.weight_bits:
+    others = () if published is None else (published,)
+    bits = {name: replace(scenario, weight_dtype=name).weight_bits for name in (*engine.weights, *others)}
+    smaller = sorted((name for name in engine.weights if bits[name] < scenario.weight_bits), key=lambda n: -bits[n])
+    for _, group in groupby((name for name in smaller if name != published), key=lambda name: round(bits[name], 1)):
+        names = list(group)
+        yield Candidate(f"{_either(names)} weights", {"weight_dtype": names[0]}, QUALITY)
+    if published is not None and bits[published] < scenario.weight_bits:
         yield Candidate(f"{published} weights", {"weight_dtype": published}, "as the model is published")
 
 
@@ -413,8 +416,8 @@ def _size(form: Format) -> tuple[float, int, bool]:
     return -form.bits_per_element, form.vector_scale_bytes, form.packed_latent
 
 
-def _either(forms: list[Format]) -> str:
-    return " or ".join(form.name for form in forms[:2])
+def _either(names: list[str]) -> str:
+    return " or ".join(names[:2])
 
 
 def _devices(before: Layout, after: Layout) -> str:

@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.checkpoint.known import format_key
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import kv_formats
+from kvtui.engine.engines.known import kv_formats, weight_formats
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
@@ -36,6 +37,7 @@ VIEWS: dict[MatrixSubject, str] = {
     "weights": "devices × weight formats",
 }
 SLOW_PIECE, MANY = 16, 6
+WITHOUT_ENGINE = (*WEIGHT_FORMATS, "w8a8", "w4a16", "awq", "gptq", "nf4")
 LEFT_TO_ENGINE = {"block_size", "max_batched_tokens", "memory_utilization"}
 
 UNKNOWN = 2
@@ -142,7 +144,7 @@ class Matrix:
                 case "kv":
                     found = device, self.formats.index(canonical(scenario.kv_dtype))
                 case "weights":
-                    found = device, self.formats.index(canonical(scenario.weight_dtype))
+                    found = device, self.formats.index(format_key(scenario.weight_dtype))
             return found if self.at(*found) == scenario else None
         except ValueError:
             return None
@@ -340,7 +342,9 @@ def _changed(scenario: Scenario, chosen: dict[str, Any]) -> Scenario:
 def _formats(scenario: Scenario, view: MatrixSubject) -> tuple[str, ...]:
     if view == "weights":
         stored = (FILE_WEIGHTS,) if scenario.model.weight_bytes is not None else ()
-        return stored + WEIGHT_FORMATS
+        offered = weight_formats(scenario.engine) or WITHOUT_ENGINE
+        own = format_key(scenario.weight_dtype)
+        return stored + (() if own in (*stored, *offered) else (own,)) + offered
     if view == "models" or scenario.engine == "none":
         return KV_FORMATS
     return kv_formats(scenario.engine) or KV_FORMATS

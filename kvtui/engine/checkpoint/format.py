@@ -70,6 +70,9 @@ class CheckpointFormat:
     rules: tuple[Rule, ...] = ()
     by_layer: bool = False
 
+    def __hash__(self) -> int:
+        return hash((self.name, len(self.rules)))
+
     def encoding(self, tensor: Tensor, place: Place) -> Encoding:
         """How ``tensor`` at ``place`` is stored."""
         return next((rule.encoding for rule in self.rules if rule.applies(tensor, place)), self.plain)

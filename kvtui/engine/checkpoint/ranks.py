@@ -9,10 +9,12 @@ KV heads fewer than ranks are held several times. Vocabularies are padded to a m
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import accumulate
 from math import ceil
+from typing import NamedTuple
 
-from kvtui.engine.checkpoint.format import CheckpointFormat
-from kvtui.engine.checkpoint.weights import Stored, stored, tensor_bytes
+from kvtui.engine.checkpoint.format import CheckpointFormat, Place
+from kvtui.engine.checkpoint.weights import Stored, placed, tensor_bytes
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
 
@@ -39,16 +41,18 @@ def rank_tensor(tensor: Tensor, tp: int, rank: int = 0) -> Tensor:
 
 
 def rank_bytes(one: Stored, tp: int, ep: int = 1, rank: int = 0) -> int:
-    """Bytes that a rank holds of the tensors ``one``; with ``ep`` above 1 experts are divided over that many ranks."""
+    """Bytes that a rank holds of the tensors ``one``; with ``ep`` above 1 experts are divided over that many ranks.
+
+    Those ranks are several groups of ``tp``: rank 5 of 8 has the same share of all else as rank 1 of 4.
+    """
     tensor = one.tensor
     if ep > 1 and tensor.role in EXPERTS:
         tensor = tensor._replace(number=_share(tensor.number, 0, ep, rank))
     else:
-        tensor = rank_tensor(tensor, tp, rank)
+        tensor = rank_tensor(tensor, tp, rank % tp)
     return one.copies * tensor_bytes(tensor, one.encoding.held)
 
 
-@lru_cache(maxsize=256)
 def held_bytes(
     model: ModelSpec,
     form: CheckpointFormat,
@@ -62,15 +66,76 @@ def held_bytes(
 ) -> int:
     """Bytes of weights on one device; rank 0, the default, holds as much as any.
 
-    ``layers`` are those of a pipeline stage, None all of them: the first stage has the embedding, the last the head,
-    both a tied one. ``mtp`` and ``towers`` say whether prediction layers and vision or audio encoders are loaded.
-    Raises InputError when the model's weights are unknown.
+    ``layers`` are those of a pipeline stage, None all of them: the first stage has the embedding and the towers, the
+    last the head and prediction layers, both a tied embedding. ``mtp`` and ``towers`` say whether prediction layers and
+    vision or audio encoders are loaded; the embedding and head that prediction layers bring in a file are the model's
+    own once more, and are held once. Raises InputError when the model's weights are unknown.
     """
-    total = 0
-    for one in stored(model, form, layers):
-        if (one.part != "mtp" or mtp) and (one.tensor.role != "tower" or towers):
-            total += rank_bytes(one, tp, ep, rank)
-    return total
+    found = _divided(model, form, tp, ep, rank)
+    count = len(model.layers)
+    layers = range(count) if layers is None else layers
+    first, last = layers.start == 0, layers.stop == count
+    total = found.up_to[layers.stop] - found.up_to[layers.start]
+    if first or (last and found.tied):
+        total += found.embedding
+    if first and towers:
+        total += found.towers
+    if last:
+        total += found.head + (found.mtp if mtp else 0)
+    return total + sum(_spread_bytes(other, layers, count, tp, rank) for other in found.others)
+
+
+class _Divided(NamedTuple):
+    """Bytes of one rank by where they lie; ``up_to`` are those of all layers before each.
+
+    ``others`` are weights that lie in no one knows which layer.
+    """
+
+    up_to: tuple[int, ...]
+    embedding: int
+    head: int
+    towers: int
+    mtp: int
+    tied: bool
+    others: tuple[Stored, ...]
+
+
+@lru_cache(maxsize=256)
+def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, rank: int) -> _Divided:
+    in_layers = [0] * len(model.layers)
+    edges = {"embedding": 0, "tower": 0, "head": 0, "mtp": 0}
+    others = []
+    known: dict[tuple[Tensor, Place], int] = {}
+    for tensor, place in placed(model):
+        if tensor.role == "other":
+            others.append(Stored(tensor, place.part, 1, form.encoding(tensor, place)))
+            continue
+        if place.part == "mtp" and tensor.role in _VOCABULARY:
+            continue
+        alike = (tensor, place if form.by_layer else Place(place.part))
+        if alike not in known:
+            known[alike] = rank_bytes(Stored(tensor, place.part, 1, form.encoding(*alike)), tp, ep, rank)
+        if place.part == "layer":
+            in_layers[place.layer] += known[alike]
+        elif place.part == "mtp":
+            edges["mtp"] += known[alike]
+        else:
+            edges[tensor.role if tensor.role in ("embedding", "tower") else "head"] += known[alike]
+    return _Divided(
+        up_to=(0, *accumulate(in_layers)),
+        embedding=edges["embedding"],
+        head=edges["head"],
+        towers=edges["tower"],
+        mtp=edges["mtp"],
+        tied=all(tensor.role != "head" for tensor in model.outside),
+        others=tuple(others),
+    )
+
+
+def _spread_bytes(other: Stored, layers: range, total: int, tp: int, rank: int) -> int:
+    """A rank's bytes of a stage's even share of ``other``."""
+    before, after = (other.tensor.columns * end // total for end in (layers.start, layers.stop))
+    return rank_bytes(other._replace(tensor=other.tensor._replace(columns=after - before)), tp, 1, rank)
 
 
 def _share(size: int, parts: int, tp: int, rank: int) -> int:

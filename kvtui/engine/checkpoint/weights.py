@@ -62,52 +62,38 @@ def placed(model: ModelSpec) -> Iterator[tuple[Tensor, Place]]:
 
 
 @lru_cache(maxsize=64)
-def stored(model: ModelSpec, form: CheckpointFormat, layers: range | None = None) -> tuple[Stored, ...]:
-    """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``placed`` does.
-
-    ``layers`` are those of a pipeline stage, None all of them.
-    """
+def stored(model: ModelSpec, form: CheckpointFormat) -> tuple[Stored, ...]:
+    """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``placed`` does."""
     copies: Counter[tuple[Tensor, Part, Encoding]] = Counter()
     seen: dict[tuple[Tensor, Place], Encoding] = {}
-    tied = all(tensor.role != "head" for tensor in model.outside)
     for tensor, place in placed(model):
-        if layers is not None and not _in_stage(tensor, place, layers, len(model.layers), tied):
-            continue
-        here = _spread(tensor, layers, len(model.layers)) if layers and tensor.role == "other" else tensor
-        alike = (here, place if form.by_layer else Place(place.part))
+        alike = (tensor, place if form.by_layer else Place(place.part))
         if alike not in seen:
             seen[alike] = form.encoding(*alike)
-        copies[here, place.part, seen[alike]] += 1
+        copies[tensor, place.part, seen[alike]] += 1
     return tuple(Stored(tensor, part, count, encoding) for (tensor, part, encoding), count in copies.items())
 
 
+def wide_bits(form: CheckpointFormat) -> float:
+    """Bits of one weight of a large matrix, scales included."""
+    matrix = Tensor("other", 1, _USUAL**2)
+    return 8 * tensor_bytes(matrix, form.encoding(matrix, Place("outside"))) / _USUAL**2
+
+
+@lru_cache(maxsize=256)
+def loaded_bytes(model: ModelSpec, form: CheckpointFormat, *, mtp: bool = False) -> int:
+    """Bytes of all tensors once as an engine holds them, with prediction layers if ``mtp``."""
+    return sum(
+        one.copies * tensor_bytes(one.tensor, one.encoding.held)
+        for one in stored(model, form)
+        if mtp or one.part != "mtp"
+    )
+
+
+@lru_cache(maxsize=256)
 def file_bytes(model: ModelSpec, form: CheckpointFormat) -> int:
     """Bytes of all tensors in the checkpoint's files, prediction layers and towers included, as far as known."""
     return sum(one.bytes for one in stored(model, form))
-
-
-def _in_stage(tensor: Tensor, place: Place, layers: range, total: int, tied: bool) -> bool:
-    first, last = layers.start == 0, layers.stop == total
-    match place.part:
-        case "layer":
-            return place.layer in layers
-        case "mtp":
-            return last
-        case "outside":
-            match tensor.role:
-                case "embedding":
-                    return first or (tied and last)
-                case "tower":
-                    return first
-                case "other":
-                    return True
-            return last
-
-
-def _spread(tensor: Tensor, layers: range, total: int) -> Tensor:
-    """A stage's even share of weights that lie in no one knows which layer."""
-    before, after = (tensor.columns * end // total for end in (layers.start, layers.stop))
-    return tensor._replace(columns=after - before)
 
 
 def _tensors(layer: Layer) -> Iterator[Tensor]:

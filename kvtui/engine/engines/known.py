@@ -155,6 +155,14 @@ def kv_formats(engine: str) -> tuple[str, ...] | None:
     return found
 
 
+def weight_formats(engine: str) -> tuple[str, ...] | None:
+    """Names of the formats of weights that ``engine`` runs, those worth a column; None without an engine."""
+    if engine == "none":
+        return None
+    found: tuple[str, ...] = part(engine, "releases").WEIGHT_FORMATS
+    return found
+
+
 def check_format(engine: str, form: Format) -> None:
     """Raises InputError when ``engine`` cannot keep K and V in ``form``."""
     allowed = kv_formats(engine)

@@ -81,22 +81,13 @@ _ALIASES = {
 
 def kv_format(name: str) -> Format:
     """The format of K and V called ``name``. Raises UnknownName."""
-    return _find("kv-dtype", name, KV_FORMATS)
-
-
-def weight_format(name: str) -> Format:
-    """The format of weights called ``name``. Raises UnknownName."""
-    return _find("weight-dtype", name, WEIGHT_FORMATS)
+    key = canonical(name)
+    if key not in KV_FORMATS:
+        raise UnknownName("kv-dtype", name, KV_FORMATS)
+    return FORMATS[key]
 
 
 def canonical(name: str) -> str:
     """The catalogue's spelling of a format's ``name``: ``FLOAT16`` becomes ``fp16``. Unknown names stay as they are."""
     key = name.strip().lower().replace("-", "_")
     return _ALIASES.get(key, key)
-
-
-def _find(field: str, name: str, allowed: tuple[str, ...]) -> Format:
-    key = canonical(name)
-    if key not in allowed:
-        raise UnknownName(field, name, allowed)
-    return FORMATS[key]

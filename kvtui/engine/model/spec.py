@@ -26,10 +26,6 @@ class Experts(NamedTuple):
         """Weights of one expert."""
         return weight_count(self.tensors)
 
-    def distinct(self, tokens: int) -> float:
-        """Expected number of different experts that ``tokens`` tokens touch, with even routing: E·(1 − (1 − k/E)^n)."""
-        return float(self.total * (1 - (1 - self.active / self.total) ** tokens))
-
 
 class Layer(NamedTuple):
     """One layer: its caches, its weights without routed experts (None if unknown), its experts, its FFN width.
@@ -108,7 +104,8 @@ class ModelSpec:
 
     ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
     ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
-    ``weight_bytes`` is set when a file states the exact size. ``confidence`` is H (read in a source), M (one source) or
+    ``weight_bytes`` is set when a file states the exact size, or says how each weight is stored, and then ``stored`` is
+    that format, a value of ``engine.checkpoint``, which stands above this room. ``confidence`` is H (read in a source), M (one source) or
     L (approximate).
     """
 
@@ -129,6 +126,7 @@ class ModelSpec:
     encoder: Encoder | None = None
     notes: tuple[str, ...] = ()
     outside: Tensors = ()
+    stored: object | None = None
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))

@@ -25,7 +25,6 @@ from kvtui.engine.planning.parts import (
     SCORE_TOKENS,
     SHORT_CONTEXT,
     budget,
-    held_weight_bytes,
     logit_bytes,
     overhead_bytes,
     query_heads,
@@ -35,11 +34,13 @@ from kvtui.engine.planning.roofline import (
     COMPUTE_EFFICIENCY,
     LAUNCH_SECONDS_PER_LAYER,
     collectives,
+    expert_replicas,
     peak_flops,
     read_gbs,
     top_k,
 )
-from kvtui.engine.planning.stages import stages
+from kvtui.engine.planning.stages import distinct_stages, stages
+from kvtui.engine.planning.weights import held_weight_bytes, step_weights
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 
@@ -94,7 +95,7 @@ def device_bytes(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Needs
     ]
     fixed = _activation_bytes(scenario, contexts, -(-batches // layout.dp)) + overhead_bytes(layout.tp * layout.pp)
     fullest: Needs | None = None
-    for stage in dict.fromkeys(stages(scenario)):
+    for stage in distinct_stages(scenario):
         cache = np.zeros_like(fixed)
         for room, sequences in shares:
             cache = cache + sequences * cache_bytes(stage.caches, room, scenario.kv, layout.tp)
@@ -309,15 +310,11 @@ def _touched(layer: Layer, cache: Cache, tokens: Tokens) -> Tokens:
 
 
 def _weights_read(scenario: Scenario, replica: Tokens) -> Numbers | None:
-    model, scale = scenario.model, scenario.weight_bits / 8
-    total = np.full(replica.shape, float((model.hidden or 0) * (model.vocab or 0)))
-    for layer, count in model.counted:
-        if layer.parameters is None:
-            active = model.active_parameters
-            return None if active is None else np.full(replica.shape, active * scale)
-        total += count * layer.parameters
-        if layer.experts is not None:
-            experts = layer.experts
-            touched = experts.total * (1 - (1 - experts.active / experts.total) ** replica)
-            total += count * touched * experts.parameters
-    return total * scale
+    read = step_weights(scenario)
+    if read is None:
+        return None
+    total = np.full(replica.shape, float(read.always))
+    tokens = replica * expert_replicas(scenario)
+    for experts in read.routed:
+        total += experts.bytes * (1 - (1 - experts.active / experts.total) ** tokens)
+    return total

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
 from kvtui.engine.planning.serve import engine_budget
 from kvtui.engine.planning.stages import Stage, distinct_stages, stages
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.planning.weights import held_weight_bytes
+from kvtui.engine.scenario.scenario import Scenario
 
 CONTEXT_OVERHEAD_BYTES = 460 * MIB
 COLLECTIVE_OVERHEAD_BYTES = {2: 348 * MIB}
@@ -69,17 +69,19 @@ def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
 
 
 def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int | None = None) -> Parts:
-    """What all devices together hold for ``sequences``, longest first: every rank's caches, every replica's weights.
+    """What all devices together hold for ``sequences``, longest first: every rank's caches and weights.
 
     ``position`` is the context that they have reached; None means all of it.
     """
     layout = scenario.layout
     kv, unused, state = (layout.tp * size for size in _held(scenario, all_caches(scenario), sequences, layout.dp))
     busiest = -(-scenario.batch // layout.dp)
-    weights, activation, overhead = weight_bytes(scenario) * layout.dp, 0, 0
+    weights, activation, overhead = 0, 0, 0
     for stage in stages(scenario):
-        _, peak, rest = _beside(scenario, stage, scenario.context, busiest, position)
-        activation, overhead = activation + peak * layout.tp * layout.dp, overhead + rest * layout.tp * layout.dp
+        held, peak, rest = (
+            layout.tp * layout.dp * size for size in _beside(scenario, stage, scenario.context, busiest, position)
+        )
+        weights, activation, overhead = weights + held, activation + peak, overhead + rest
     return Parts(weights, kv, state, activation, overhead, unused)
 
 
@@ -120,26 +122,6 @@ def _beside(scenario: Scenario, stage: Stage, context: int, batch: int, position
 def fits(scenario: Scenario, context: int, batch: int) -> bool:
     """Whether ``batch`` sequences of at most ``context`` tokens fit the scenario's devices."""
     return holds(scenario, device_parts(scenario, context, batch))
-
-
-def weight_bytes(scenario: Scenario) -> int:
-    """Bytes of one replica's weights: parameters × format, or what the file holds.
-
-    Raises InputError when they are unknown and not skipped.
-    """
-    model = scenario.model
-    if scenario.skip_weights:
-        return 0
-    if scenario.weight_dtype == FILE_WEIGHTS and model.weight_bytes is not None:
-        return model.weight_bytes
-    if model.parameters is None:
-        raise InputError(f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone")
-    return scenario.weights.bytes(model.parameters)
-
-
-def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
-    """Bytes of weights on one device of ``stage``: its layers' even share, rounded up."""
-    return -(-weight_bytes(scenario) * stage.held // (len(scenario.model.layers) * scenario.layout.tp))
 
 
 def score_matrix_bytes(scenario: Scenario, context: int, batch: int) -> int:

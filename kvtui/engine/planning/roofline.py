@@ -14,6 +14,7 @@ from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share
 from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.weights import step_weights
 from kvtui.engine.scenario.scenario import Scenario
 
 WIDE_EFFICIENCY, NARROW_EFFICIENCY, APPLE_EFFICIENCY = (0.60, 0.90), (0.55, 0.70), (0.45, 0.60)
@@ -141,16 +142,17 @@ def prefill_flops(scenario: Scenario) -> int | None:
     return 2 * active * tokens + 2 * attention
 
 
+def expert_replicas(scenario: Scenario) -> int:
+    """The replicas whose tokens meet at the same experts."""
+    return scenario.layout.dp if scenario.expert_parallel else 1
+
+
 def _weights_read(scenario: Scenario, batch: int) -> int | None:
-    model, scale = scenario.model, scenario.weight_bits / 8
-    counts = []
-    for layer, count in model.counted:
-        if layer.parameters is None:
-            return None if model.active_parameters is None else int(model.active_parameters * scale)
-        routed = layer.experts.distinct(batch) * layer.experts.parameters if layer.experts else 0
-        counts.append(count * (layer.parameters + routed))
-    head = (model.hidden or 0) * (model.vocab or 0)
-    return int((sum(counts) + head) * scale)
+    read = step_weights(scenario)
+    if read is None:
+        return None
+    tokens = batch * expert_replicas(scenario)
+    return read.always + int(sum(experts.bytes * experts.touched(tokens) for experts in read.routed))
 
 
 def _cache_read(layer: Layer, cache: Cache, tokens: int, scenario: Scenario) -> int:
@@ -244,9 +246,12 @@ def peak_flops(scenario: Scenario) -> float | None:
     """Dense FLOP/s of the math that the weight format runs in; quantised weights are expanded to 16 bits."""
     device = scenario.device
     sixteen = device.peak("bf16") or device.peak("fp16")
-    match scenario.weight_dtype:
-        case "fp8" | "int8" as narrow:
-            peak = device.peak(narrow) or sixteen
+    form = scenario.checkpoint
+    match form.name if form else "":
+        case "fp8" | "fp8-block" | "fp8-channel" | "fp8-tensor":
+            peak = device.peak("fp8") or sixteen
+        case "int8" | "w8a8":
+            peak = device.peak("int8") or sixteen
         case "nvfp4" | "mxfp4":
             peak = device.peak("fp4") or sixteen
         case "fp32":

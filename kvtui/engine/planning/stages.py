@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.engines.known import larger_stages
-from kvtui.engine.model.spec import CacheCounts, ModelSpec, count_caches
+from kvtui.engine.model.spec import CacheCounts, Layer, ModelSpec, count_caches
 from kvtui.engine.scenario.scenario import Scenario
 
 
 class Stage(NamedTuple):
-    """A pipeline stage: its ``caches``, and how many (``held``) of the model's layers' weights it has."""
+    """A pipeline stage: its ``caches``, and the numbers of the model's ``layers`` whose weights it has."""
 
     caches: CacheCounts
-    held: int
+    layers: range
+
+    @property
+    def held(self) -> int:
+        """How many layers it has."""
+        return len(self.layers)
 
 
 def stages(scenario: Scenario) -> tuple[Stage, ...]:
@@ -46,7 +52,9 @@ def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
 
 def distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
     """The different ones among the stages."""
-    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[1]
+    every, different = _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))
+    form = scenario.checkpoint
+    return every if form is not None and form.by_layer else different
 
 
 @lru_cache(maxsize=64)
@@ -57,5 +65,26 @@ def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[
         layers = model.layers[start : start + held]
         start += held
         extra = model.mtp if mtp and start == len(model.layers) else ()
-        found.append(Stage(count_caches(layers + extra), held))
-    return tuple(found), tuple(dict.fromkeys(found))
+        found.append(Stage(count_caches(layers + extra), range(start - held, start)))
+    return tuple(found), _distinct(model, found)
+
+
+def _distinct(model: ModelSpec, stages: list[Stage]) -> tuple[Stage, ...]:
+    """The first of each kind of stage: equal layers, and not the first or the last of several."""
+    kinds: dict[object, Stage] = {}
+    for stage in stages:
+        edges = stage.layers.start == 0, stage.layers.stop == len(model.layers)
+        kinds.setdefault((stage.caches, edges, _kinds(model, stage.layers)), stage)
+    return tuple(kinds.values())
+
+
+def _kinds(model: ModelSpec, layers: range) -> tuple[tuple[int, int], ...]:
+    """How many of the ``layers`` are of each kind of the model."""
+    return tuple(sorted(Counter(_kind_of_each(model)[layer] for layer in layers).items()))
+
+
+@lru_cache(maxsize=64)
+def _kind_of_each(model: ModelSpec) -> tuple[int, ...]:
+    """For each layer of ``model`` the number of the first layer that equals it."""
+    first: dict[Layer, int] = {}
+    return tuple(first.setdefault(layer, number) for number, layer in enumerate(model.layers))

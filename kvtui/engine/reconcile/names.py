@@ -25,9 +25,11 @@ MOST_ENDINGS = 8
 STORED = (
     ("nvfp4", "nvfp4"),
     ("mxfp4", "mxfp4"),
-    ("w8a8|int8", "int8"),
+    ("w8a8|int8", "w8a8"),
     ("fp8", "fp8"),
-    ("w4a16|int4|awq|gptq|4bit", "int4"),
+    ("awq", "awq"),
+    ("gptq", "gptq"),
+    ("w4a16|int4|4bit", "w4a16"),
     ("q8_0", "q8_0"),
     ("q4_0", "q4_0"),
     ("bf16", "bf16"),

@@ -21,8 +21,8 @@ from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.engine.planning.parts import held_weight_bytes
 from kvtui.engine.planning.stages import stages
+from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import Values, scenario_from

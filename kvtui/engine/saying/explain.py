@@ -13,7 +13,7 @@ from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.planning.serve import tightest_budget
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS
+from kvtui.engine.planning.weights import weight_bytes
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.budget import Budget
@@ -54,29 +54,37 @@ def _device_source(plan: Plan) -> str:
 
 def _weights(plan: Plan) -> Iterator[Explanation]:
     scenario, model = plan.scenario, plan.scenario.model
-    replicas = ("replicas", scenario.layout.dp)
+    layout, measured = scenario.layout, scenario.measured
     if scenario.skip_weights:
         yield Explanation("weights", "weights are skipped", (), 0, ("--skip-weights",))
-    elif scenario.weight_dtype == FILE_WEIGHTS:
-        values: ExplainedValues = (("file_bytes", model.weight_bytes or 0), replicas)
-        yield Explanation("weights", "file_bytes × replicas", values, plan.total.weights, (_model_source(plan),))
-    else:
-        form = scenario.weights
-        values = (
-            ("parameters", model.parameters or 0),
-            ("format", form.name),
-            ("block_elements", form.block),
-            ("block_bytes", form.block_bytes),
-            replicas,
-        )
-        counted = {
-            "shape": "parameters counted from the shape",
-            "stated": "parameters as published",
-            "file": "parameters counted from the file's tensors",
-        }
-        sources = (_model_source(plan), counted.get(model.parameters_from, "parameters unknown"))
-        formula = "⌈parameters ÷ block_elements⌉ × block_bytes × replicas; every expert is resident"
-        yield Explanation("weights", formula, values, plan.total.weights, sources)
+        return
+    if measured is not None and measured.weights is not None:
+        values: ExplainedValues = (("measured_bytes", measured.weights), ("devices", layout.devices))
+        source = f"profile {measured.name}"
+        yield Explanation("weights", "measured_bytes × devices", values, plan.total.weights, (source,))
+        return
+    form = scenario.checkpoint
+    stored = "as the file has them" if form is None else f"{form.name}: {form.meaning}"
+    once = weight_bytes(scenario)
+    values = (
+        ("parameters", model.parameters or 0),
+        ("format", scenario.weight_dtype),
+        ("stored", stored),
+        ("bytes_once", once),
+        ("tp", layout.tp),
+        ("replicas", layout.dp),
+        ("copied_and_padded_bytes", plan.total.weights - (1 if scenario.expert_parallel else layout.dp) * once),
+    )
+    counted = {
+        "shape": "tensors counted from the shape",
+        "stated": "parameters as published",
+        "file": "parameters counted from the file's tensors",
+    }
+    formula = (
+        "Σ tensors as stored, over all ranks, stages and replicas: each rank its share, copies and padding included"
+    )
+    sources = (_model_source(plan), counted.get(model.parameters_from, "parameters unknown"))
+    yield Explanation("weights", formula, values, plan.total.weights, sources)
 
 
 def _caches(plan: Plan) -> Iterator[Explanation]:

@@ -17,9 +17,9 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.allocation import Slot
-from kvtui.engine.planning.parts import weight_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate
+from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.saying.terms import Term, kv_terms
 
 SECONDS_EACH = 12

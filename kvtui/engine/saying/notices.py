@@ -109,6 +109,9 @@ def _model(plan: Plan) -> Iterator[Notice]:
         yield Notice("beyond_model_context", "warning", text)
     if model.hidden is None:
         yield Notice("unknown_hidden", "warning", "hidden size unknown: activations are not counted")
+    form = scenario.checkpoint
+    if not scenario.skip_weights and form is not None and form.rules:
+        yield Notice("weight_format", "info", f"weights: {form.meaning}")
     if not scenario.skip_weights and scenario.weight_dtype != FILE_WEIGHTS:
         published = model.published_weights
         if published is not None and published != scenario.weight_dtype:

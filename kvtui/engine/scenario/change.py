@@ -10,7 +10,15 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.engines.known import Engine, check_format
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Layout, Scenario, ServingOptions, valid_tps
+from kvtui.engine.scenario.scenario import (
+    FILE_WEIGHTS,
+    NODE_DEVICES,
+    Layout,
+    Scenario,
+    ServingOptions,
+    has_experts,
+    valid_tps,
+)
 from kvtui.engine.scenario.values import left_to_engine
 
 FALLBACK_DTYPE, PACKED_FALLBACK_DTYPE = "bf16", "fp8"
@@ -79,6 +87,8 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     serving: ServingOptions = values["serving"]
     if values["speculative_tokens"] and not model.mtp and not serving.draft_layers:
         yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
+    if values["expert_parallel"] and not has_experts(model):
+        yield "expert_parallel", False, f"no expert parallelism: {model.name} has no routed experts"
     layout: Layout = values["layout"]
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
         other_layout = fit_layout(model, layout.devices, batch)

@@ -100,6 +100,12 @@ def _format(text: str, name: str) -> str:
     return canonical(text)
 
 
+def _weights(text: str, name: str) -> str:
+    from kvtui.engine.checkpoint.known import format_key
+
+    return format_key(text)
+
+
 def _format_word(name: str) -> str | None:
     from kvtui.engine.scenario.scenario import FILE_WEIGHTS
 
@@ -135,6 +141,7 @@ SIZE = Notation(_size)
 SHARE = Notation(_share)
 RATE = Notation(_rate)
 DEVICE = Notation(_device)
-FORMAT = Notation(_format, _format_word)
+FORMAT = Notation(_format)
+WEIGHTS = Notation(_weights, _format_word)
 ENGINE = Notation(_engine, _engine_word)
 SWITCH = Notation(_switch, _as_it_is)

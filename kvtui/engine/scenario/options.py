@@ -23,6 +23,7 @@ from kvtui.engine.scenario.notation import (
     SIZE,
     SWITCH,
     TOKENS,
+    WEIGHTS,
     WORD,
     count,
     several,
@@ -153,6 +154,7 @@ _MODEL_AND_DEVICES = (
     Option("tp", "N", count(MAX_DEVICES), "layout.tp", "tensor-parallel ranks"),
     Option("pp", "N", count(MAX_DEVICES), "layout.pp", "pipeline stages"),
     Option("dp", "N", count(MAX_DEVICES), "layout.dp", "replicas, each with its share of the sequences"),
+    Option("ep", "", SWITCH, "expert_parallel", "expert parallelism: whole experts over the ranks of all replicas"),
 )
 _FORMATS = (
     Option(
@@ -166,10 +168,10 @@ _FORMATS = (
     ),
     Option(
         "weight-dtype",
-        "F",
-        FORMAT,
+        "FORMAT",
+        WEIGHTS,
         "weight_dtype",
-        "format of the weights alone",
+        "format of the weights alone: bf16, fp8, awq, gptq, w4a16, w8a8, nvfp4, mxfp4, nf4, q8_0, ...",
         default=_stored_format,
         always=True,
         aliases=("weights",),

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_GBS, MAX_TOKENS
+from kvtui.engine.checkpoint.format import CheckpointFormat
+from kvtui.engine.checkpoint.known import checkpoint_format
+from kvtui.engine.checkpoint.weights import loaded_bytes, wide_bits
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import check_format
 from kvtui.engine.engines.overheads import Overheads
-from kvtui.engine.model.formats import Format, kv_format, weight_format
+from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.limits import MAX_BATCH, MAX_BLOCK_TOKENS, MAX_DEVICES
 
@@ -75,8 +78,9 @@ class Scenario:
     the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
     ``engine`` allocates, told the ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was
     measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
-    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``model_ref`` is how the model was named
-    on a command line; empty for its own name.
+    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts
+    over the ranks of all replicas together; attention stays each replica's own. ``model_ref`` is how the model was
+    named on a command line; empty for its own name.
 
     Raises InputError on construction when the parts contradict each other.
     """
@@ -86,6 +90,7 @@ class Scenario:
     context: int
     batch: int = 1
     layout: Layout = ONE_DEVICE
+    expert_parallel: bool = False
     weight_dtype: str = "bf16"
     kv_dtype: str = "bf16"
     continuous_batching: bool = False
@@ -122,11 +127,13 @@ class Scenario:
         if usable and not int(usable * self.memory_utilization):
             raise InputError(f"gpu-memory-utilization: {self.memory_utilization:g} leaves not one byte of the device")
         if self.weight_dtype != FILE_WEIGHTS:
-            weight_format(self.weight_dtype)
+            checkpoint_format(self.weight_dtype, self.model)
         elif self.model.weight_bytes is None:
             raise InputError(f"weight-dtype: {self.model.name} was not read from a file that holds weights")
         if layout.dp > self.batch:
             raise InputError(f"dp: {layout.dp:,} replicas have no sequence each: the batch is {self.batch:,}")
+        if self.expert_parallel and not has_experts(self.model):
+            raise InputError(f"ep: {self.model.name} has no routed experts")
         self.model.check_tp(layout.tp)
         for cache, _ in self.model.caches:
             cache.entry_bytes(self.kv, layout.tp)
@@ -159,7 +166,9 @@ class Scenario:
     @property
     def weights_key(self) -> str:
         """What the weights of one device depend on."""
-        return f"{self.model.name} as {self.weight_dtype}, tp {self.layout.tp}, pp {self.layout.pp}"
+        ranks = f"tp {self.layout.tp}, pp {self.layout.pp}"
+        ranks += f", ep {self.layout.tp * self.layout.dp}" if self.expert_parallel else ""
+        return f"{self.model.name} as {self.weight_dtype}, {ranks}"
 
     @property
     def measured(self) -> Overheads | None:
@@ -171,15 +180,19 @@ class Scenario:
 
     @property
     def weight_bits(self) -> float:
-        """Average bits of one weight."""
+        """Average bits of one weight; of a model whose weights are not known, those of a wide matrix."""
+        model, form = self.model, self.checkpoint
         if self.weight_dtype == FILE_WEIGHTS:
-            return 8 * (self.model.weight_bytes or 0) / (self.model.parameters or 1)
-        return self.weights.bits_per_element
+            return 8 * (model.weight_bytes or 0) / (model.parameters or 1)
+        assert form is not None
+        return 8 * loaded_bytes(model, form) / model.parameters if model.parameters else wide_bits(form)
 
     @property
-    def weights(self) -> Format:
-        """The format of the weights. Raises UnknownName when they are those of a file."""
-        return weight_format(self.weight_dtype)
+    def checkpoint(self) -> CheckpointFormat | None:
+        """How the weights are stored; None where they are those of a file that does not say it in a form known here."""
+        if self.weight_dtype == FILE_WEIGHTS:
+            return self.model.stored if isinstance(self.model.stored, CheckpointFormat) else None
+        return checkpoint_format(self.weight_dtype, self.model)
 
 
 def resolve_layout(model: ModelSpec, gpus: int | None, tp: int | None, pp: int | None, dp: int | None) -> Layout:
@@ -201,6 +214,11 @@ def resolve_layout(model: ModelSpec, gpus: int | None, tp: int | None, pp: int |
         pp = rest if dp is not None else max(n for n in range(1, len(model.layers) + 1) if rest % n == 0)
         rest //= pp
     return Layout(tp, pp, dp or rest)
+
+
+def has_experts(model: ModelSpec) -> bool:
+    """Whether ``model`` has routed experts."""
+    return any(layer.experts is not None for layer, _ in model.counted)
 
 
 def valid_tps(model: ModelSpec) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from kvtui.engine.model.spec import ModelSpec
 if TYPE_CHECKING:
     from kvtui.engine.scenario.scenario import Scenario
 
-USUAL_WEIGHTS = ("fp8", "int8", "nvfp4", "int4")
+USUAL_WEIGHTS = ("fp8", "w8a8", "nvfp4", "w4a16", "awq")
 LEAST_BATCHED_TOKENS = 512
 HIGH_UTILIZATION = 0.95
 SMALLER_STEPS = "prefill in smaller steps"

@@ -18,9 +18,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.bootlog.observed import BootLog, Size
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.planning.parts import held_weight_bytes
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.planning.stages import stages
+from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 
 Unit = Literal["bytes", "tokens", "blocks", "layers", "slots", "cells", "percent", "requests"]

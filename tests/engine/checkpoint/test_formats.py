@@ -191,15 +191,12 @@ def test_fp8_is_the_usual_fp8_checkpoint_of_the_model(model: str, encoding: Enco
 @pytest.mark.parametrize(
     ("alias", "name"),
     [
-        ("INT4", "w4a16"),
-        ("int8", "w8a8"),
         ("GPTQ-Int4", "gptq"),
         ("FP8-dynamic", "fp8-channel"),
         ("bnb_4bit", "nf4"),
         ("bfloat16", "bf16"),
         ("mlx", "mlx-4bit"),
         ("hqq", "hqq-4bit"),
-        ("int4-g32", "w4a16-g32"),
     ],
 )
 def test_other_names_of_the_same_format(alias: str, name: str) -> None:

@@ -68,8 +68,6 @@ _ALIASES = {
     "float32": "fp32",
     "f32": "fp32",
     "gptq-int4": "gptq",
-    "int4": "w4a16",
-    "int8": "w8a8",
     "fp8-dynamic": "fp8-channel",
     "bnb-4bit": "nf4",
     "bnb-nf4": "nf4",
@@ -85,14 +83,19 @@ def format_names() -> tuple[str, ...]:
     return (*_FIXED, *_GROUPED, *_EXAMPLES)
 
 
+def known_key(name: str) -> str:
+    """The spelling of a format's ``name`` that is looked up: case and underscores do not matter."""
+    key = name.strip().lower().replace("_", "-")
+    return _ALIASES.get(key, key)
+
+
 def named_format(name: str, model: ModelSpec) -> CheckpointFormat:
-    """The format ``name`` of ``model``; case and underscores do not matter.
+    """The format ``name`` of ``model``.
 
     ``fp8``, ``nvfp4`` and ``mxfp4`` are what is usual for the model; ``meaning`` of the result says what that is.
     Raises UnknownName.
     """
-    key = name.strip().lower().replace("_", "-")
-    key = _ALIASES.get(key, key)
+    key = known_key(name)
     if key in _FIXED:
         return _FIXED[key](model, key)
     if key in _MLX_MODES:

@@ -12,8 +12,8 @@ from kvtui.engine.checkpoint.encoding import Encoding
 MXFP4_KERNEL_STEP = 256
 
 
-def plain(bits: int = 16) -> Encoding:
-    """One element after the other: bf16 and fp16 have 16 bits, fp32 has 32."""
+def plain(bits: int | Fraction = 16) -> Encoding:
+    """One element after the other: bf16 and fp16 have 16 bits, fp32 has 32; of ggml's blocks, 8.5 bits of q8_0."""
     return Encoding(bits)
 
 

@@ -8,8 +8,9 @@ from math import ceil
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
-from kvtui.engine.planning.parts import logit_bytes, overhead_bytes, query_heads, weight_bytes
+from kvtui.engine.planning.parts import logit_bytes, overhead_bytes, query_heads
 from kvtui.engine.planning.stages import Stage
+from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 
 FIT_MARGIN_BYTES = 1024 * MIB

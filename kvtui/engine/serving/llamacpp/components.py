@@ -8,8 +8,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.bootlog.observed import BootLog, LoggedBuffer, Size
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.planning.parts import weight_bytes
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     BUFFER_APART,

@@ -9,6 +9,7 @@ from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, 
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="", example="b6200")
+WEIGHT_FORMATS = ("fp32", "bf16", "fp16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "mxfp4")
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"

@@ -9,8 +9,9 @@ from math import ceil
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
-from kvtui.engine.planning.parts import held_weight_bytes, overhead_bytes
+from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
+from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Layout, Scenario
 from kvtui.engine.serving.sglang.releases import by_size
 

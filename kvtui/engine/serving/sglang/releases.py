@@ -8,6 +8,23 @@ from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, 
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="0.5.23", example="0.5.23")
+WEIGHT_FORMATS = (
+    "bf16",
+    "fp16",
+    "fp32",
+    "fp8",
+    "fp8-block",
+    "w8a8",
+    "w8a16",
+    "nvfp4",
+    "mxfp4",
+    "awq",
+    "gptq",
+    "gptq-int8",
+    "w4a16",
+    "int4wo",
+    "nf4",
+)
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "nvfp4", "fp8_ds_mla")
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"

@@ -6,8 +6,9 @@ from fractions import Fraction
 from functools import partial
 
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
-from kvtui.engine.planning.parts import activation_bytes, held_weight_bytes, overhead_bytes
+from kvtui.engine.planning.parts import activation_bytes, overhead_bytes
 from kvtui.engine.planning.stages import Stage
+from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 
 FREE_MEMORY_FRACTION = Fraction(9, 10)

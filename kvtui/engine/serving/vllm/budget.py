@@ -18,8 +18,8 @@ from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.spec import Layer, ModelSpec
-from kvtui.engine.planning.parts import held_weight_bytes
 from kvtui.engine.planning.stages import Stage
+from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.vllm.releases import MemoryRules, Rules, default_max_seqs, memory_rules, rules
 
@@ -70,8 +70,24 @@ def budget_under(found: Rules, scenario: Scenario, stage: Stage) -> Budget:
 
 
 def _weights(scenario: Scenario, stage: Stage) -> Term:
-    size = held_weight_bytes(scenario, stage)
-    return exact("weights", size, "the fullest rank's share of the checkpoint", "the model's shapes")
+    """What "Model loading took": the fullest rank's tensors and the table of rotary positions."""
+    held = held_weight_bytes(scenario, stage)
+    table = 0 if scenario.skip_weights else rotary_bytes(scenario.model)
+    values = (("tensors", held), ("rotary_table", table))
+    return exact("weights", held + table, "tensors + rotary_table", "the model's shapes", values)
+
+
+def rotary_bytes(model: ModelSpec) -> int:
+    """The table of cosines and sines that all layers share: positions × rotary elements, in 16 bits.
+
+    Example: 131,072 positions × 128 elements of Llama-3.1-8B are 32 MiB. Heads are taken to rotate whole.
+    """
+    widths = (
+        cache.rope if isinstance(cache, Latent) else cache.k_dim
+        for cache, _ in model.caches
+        if isinstance(cache, Latent) or (isinstance(cache, Attention) and cache.kind != "cross_attention")
+    )
+    return 2 * (model.max_context or 0) * max(widths, default=0)
 
 
 def _activation(scenario: Scenario, memory: MemoryRules) -> Term:

@@ -50,13 +50,13 @@ WEIGHT_FORMATS = {
     "modelopt_fp4": "nvfp4",
     "mxfp4": "mxfp4",
     "gpt_oss_mxfp4": "mxfp4",
-    "awq": "int4",
-    "awq_marlin": "int4",
-    "gptq": "int4",
-    "gptq_marlin": "int4",
-    "auto-round": "int4",
-    "auto_round": "int4",
-    "bitsandbytes": "int4",
+    "awq": "awq",
+    "awq_marlin": "awq",
+    "gptq": "gptq",
+    "gptq_marlin": "gptq",
+    "auto-round": "gptq",
+    "auto_round": "gptq",
+    "bitsandbytes": "nf4",
 }
 DRAFTING_LAYERS = "mtp"
 

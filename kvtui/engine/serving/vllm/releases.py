@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="0.8", newest="0.33", example="0.33")
+WEIGHT_FORMATS = (
+    "bf16",
+    "fp16",
+    "fp32",
+    "fp8",
+    "fp8-block",
+    "w8a8",
+    "w8a16",
+    "nvfp4",
+    "mxfp4",
+    "awq",
+    "gptq",
+    "gptq-int8",
+    "w4a16",
+    "int4wo",
+    "nf4",
+    "bnb-8bit",
+)
 KV_FORMATS = (
     "bf16",
     "fp16",

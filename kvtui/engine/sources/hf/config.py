@@ -25,6 +25,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text, unreadable
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.checkpoint.format import CheckpointFormat
+from kvtui.engine.checkpoint.weights import file_bytes
 from kvtui.engine.model import parameters
 from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.model.tensors import weight_count
@@ -32,6 +34,7 @@ from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family, reason_to_refuse
 from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config, shown
+from kvtui.engine.sources.hf.quantization import format_from_config
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
 MAX_CONFIG_BYTES = 8 * 2**20
@@ -65,7 +68,8 @@ _ALGORITHMS = {"nvfp4": "nvfp4", "w4a16_nvfp4": "nvfp4", "fp8": "fp8"}
 def read_config(path: Path) -> ModelSpec:
     """The model that the config.json at ``path``, or in the folder ``path``, describes.
 
-    The exact weight bytes are taken from the safetensors index beside it, if there is one. Raises InputError naming
+    The exact weight bytes are taken from the safetensors index beside it, if there is one; without, those of quantised
+    weights follow from what the file says of them. Raises InputError naming
     the file and what is wrong with it.
     """
     folder = _mode(path, "no such file or folder")
@@ -76,7 +80,8 @@ def read_config(path: Path) -> ModelSpec:
     spec = model_from_config(config, _fallback_name(file), where)
     index = file.parent / INDEX
     if file.name == CONFIG and os.path.exists(index):
-        return replace(spec, weight_bytes=_total_size(_read_object(index, _shown(index), MAX_INDEX_BYTES), index))
+        size = _total_size(_read_object(index, _shown(index), MAX_INDEX_BYTES), index)
+        return spec if size is None else replace(spec, weight_bytes=size)
     return spec
 
 
@@ -99,8 +104,11 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
     if text.defaulted:
         shape = ", ".join(f"{field} {shown(text.of.defaults.get(field))}" for field in dict.fromkeys(text.defaulted))
         text.notes.append(f"not in the file, so class defaults of {plain(model_type, 60)} ({release()}): {shape}")
+    stored, size = _stored(spec, parts, text.notes)
     return replace(
         spec,
+        stored=stored,
+        weight_bytes=size,
         name=_own_name(outer) or plain(name, 80) or "model",
         source=source,
         confidence=(family or UNKNOWN).confidence,
@@ -316,6 +324,17 @@ def _tied(parts: list[Config], default: bool) -> bool:
         parts[-1].defaulted.append("tie_word_embeddings")
     stated = [part.of.defaults.get("tie_word_embeddings") for part in parts]
     return any(stated) if any(value is not None for value in stated) else default
+
+
+def _stored(spec: ModelSpec, parts: list[Config], notes: list[str]) -> tuple[CheckpointFormat | None, int | None]:
+    """How the file says that its weights are stored, and what that comes to where they are quantised."""
+    try:
+        form = format_from_config(parts[0].values, parts[0].where)
+    except InputError as error:
+        notes.append(f"how the weights are stored is not understood: {error}")
+        return None, None
+    quantised = form.rules and spec.parameters is not None
+    return form, file_bytes(spec, form) if quantised else None
 
 
 def _published(parts: list[Config]) -> str | None:

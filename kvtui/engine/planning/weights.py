@@ -1,0 +1,92 @@
+"""Weights as a scenario's devices hold them, and as a decode step reads them.
+
+They follow from the tensors of the checkpoint: what ranks copy, pad or hold in common is counted as such. The exact
+size that a file states is divided as its tensors are.
+"""
+
+from __future__ import annotations
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.checkpoint.format import CheckpointFormat
+from kvtui.engine.checkpoint.known import checkpoint_format
+from kvtui.engine.checkpoint.ranks import held_bytes
+from kvtui.engine.checkpoint.reads import WeightsRead, weights_read
+from kvtui.engine.checkpoint.weights import file_bytes, loaded_bytes
+from kvtui.engine.planning.stages import Stage
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+
+UNTOLD = "bf16"
+"""What a file's tensors are divided as where nothing says how they are stored."""
+
+
+def weight_bytes(scenario: Scenario) -> int:
+    """Bytes of one replica's weights, each tensor once: those of the format, or what the file holds.
+
+    Prediction layers count where they draft. Raises InputError when the weights are unknown and not skipped.
+    """
+    model = scenario.model
+    if scenario.skip_weights:
+        return 0
+    size = _file_size(scenario)
+    if model.parameters is None:
+        if size is None:
+            raise InputError(
+                f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone"
+            )
+        return size
+    form = _form(scenario)
+    loaded = loaded_bytes(model, form, mtp=bool(scenario.speculative_tokens))
+    if size is None:
+        return loaded
+    return size if model.stored is None else -(-size * loaded // file_bytes(model, form))
+
+
+def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
+    """Bytes of weights on the fullest device of ``stage``, the rank 0 of tensor and expert parallelism.
+
+    Example: Llama-3.1-8B in bf16 has 14.96 GiB on one device, and 7.48 GiB on each of two.
+    """
+    whole, model, layout = weight_bytes(scenario), scenario.model, scenario.layout
+    if model.parameters is None or scenario.skip_weights:
+        return -(-whole * len(stage.layers) // (len(model.layers) * layout.tp))
+    form, mtp = _form(scenario), bool(scenario.speculative_tokens)
+    held = held_bytes(model, form, layout.tp, expert_ranks(scenario), layers=stage.layers, mtp=mtp)
+    if _file_size(scenario) is None:
+        return held
+    return -(-whole * held // loaded_bytes(model, form, mtp=mtp))
+
+
+def expert_ranks(scenario: Scenario) -> int:
+    """The ranks over which whole experts are divided; 1 where every rank has a slice of each."""
+    return scenario.layout.tp * scenario.layout.dp if scenario.expert_parallel else 1
+
+
+def step_weights(scenario: Scenario) -> WeightsRead | None:
+    """Weights that a decode step of one replica reads; None where they are unknown.
+
+    With expert parallelism a replica's ranks read their share of the experts that the tokens of all replicas touch.
+    """
+    model, form = scenario.model, _form(scenario)
+    found = weights_read(model, form, scenario.layout.tp)
+    if found is None:
+        if model.active_parameters is None:
+            return None
+        found = WeightsRead(int(model.active_parameters * scenario.weight_bits / 8), ())
+    elif (size := _file_size(scenario)) is not None and model.parameters is not None:
+        every = file_bytes(model, form)
+        routed = (one._replace(bytes=one.bytes * size // every) for one in found.routed)
+        found = WeightsRead(found.always * size // every, tuple(routed))
+    if scenario.expert_parallel:
+        replicas = scenario.layout.dp
+        found = found._replace(routed=tuple(one._replace(bytes=one.bytes // replicas) for one in found.routed))
+    return found
+
+
+def _form(scenario: Scenario) -> CheckpointFormat:
+    """How the scenario's weights are stored, or taken to be."""
+    return scenario.checkpoint or checkpoint_format(UNTOLD, scenario.model)
+
+
+def _file_size(scenario: Scenario) -> int | None:
+    """The bytes that the model's own file holds, where those are the weights."""
+    return scenario.model.weight_bytes if scenario.weight_dtype == FILE_WEIGHTS else None
