@@ -29,6 +29,10 @@ from kvtui.engine.scenario.values import command_line, scenario_from, to_values
 
 MODELS = tuple(model for model in all_models() if model.parameters is not None)
 WIDENING = ("int4", "nvfp4", "fp8", "q8_0", "bf16", "fp32")
+ELEMENTS = ("int4", "q4_0", "q5_0", "int8", "q8_0", "bf16", "fp32")
+"""Formats of weights that store every tensor alike."""
+
+elements = st.sampled_from(ELEMENTS)
 
 models = st.sampled_from(MODELS)
 devices = st.sampled_from(all_devices())
@@ -105,8 +109,9 @@ def test_one_more_sequence_never_fills_less() -> None:
 @given(scenarios(), st.data())
 def test_monotone_in_format(scenario: Scenario, data: DataObject) -> None:
     small, large = sorted(data.draw(st.lists(st.sampled_from(WIDENING), min_size=2, max_size=2)), key=WIDENING.index)
-    narrow = plan(replace(scenario, kv_dtype=small, weight_dtype=small)).total
-    wide = plan(replace(scenario, kv_dtype=large, weight_dtype=large)).total
+    lighter, heavier = sorted(data.draw(st.lists(elements, min_size=2, max_size=2)), key=ELEMENTS.index)
+    narrow = plan(replace(scenario, kv_dtype=small, weight_dtype=lighter)).total
+    wide = plan(replace(scenario, kv_dtype=large, weight_dtype=heavier)).total
     assert narrow.kv <= wide.kv
     assert narrow.weights <= wide.weights
     assert narrow.state == wide.state

@@ -287,7 +287,7 @@ def test_any_name_has_few_spellings(text: str) -> None:
 
 
 def test_stored_formats() -> None:
-    assert stored_format("Qwen3.6-27B-AWQ-INT4") == "int4"
+    assert stored_format("Qwen3.6-27B-AWQ-INT4") == "awq"
     assert stored_format("Q8_0") == "q8_0"
     assert stored_format("Q6_K") is None
     assert stored_format("BF16") == "bf16"

@@ -168,7 +168,9 @@ def test_a_partition_is_the_pipeline() -> None:
     scenario = scenario_from({"pp_partition": "20,12", "context": "1K"})
     assert scenario.layout.pp == 2
     assert [stage.held for stage in stages(scenario)] == [20, 12]
-    assert plan(scenario).per_device.weights == -(-plan(scenario).total.weights * 20 // 32)
+    found, model = plan(scenario), scenario.model
+    embedding = next(2 * tensor.parameters for tensor in model.outside if tensor.role == "embedding")
+    assert found.per_device.weights == embedding + 20 * 2 * (model.layers[0].parameters or 0)
     engine = scenario_from({"engine": "vllm", "pp": "5", "model": "Llama-3.1-8B"})
     assert partition(engine) == (6, 6, 7, 7, 6)
     assert partition(replace(engine, engine="none")) == (7, 7, 6, 6, 6)
