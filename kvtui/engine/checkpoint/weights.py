@@ -81,13 +81,9 @@ def wide_bits(form: CheckpointFormat) -> float:
 
 
 @lru_cache(maxsize=256)
-def loaded_bytes(model: ModelSpec, form: CheckpointFormat, *, mtp: bool = False) -> int:
-    """Bytes of all tensors once as an engine holds them, with prediction layers if ``mtp``."""
-    return sum(
-        one.copies * tensor_bytes(one.tensor, one.encoding.held)
-        for one in stored(model, form)
-        if mtp or one.part != "mtp"
-    )
+def used_bytes(model: ModelSpec, form: CheckpointFormat, *, mtp: bool = False) -> int:
+    """Bytes of the tensors in the files that are used: prediction layers only if ``mtp``."""
+    return sum(one.bytes for one in stored(model, form) if mtp or one.part != "mtp")
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from kvtui.engine.checkpoint.format import CheckpointFormat
 from kvtui.engine.checkpoint.known import checkpoint_format
 from kvtui.engine.checkpoint.ranks import held_bytes
 from kvtui.engine.checkpoint.reads import WeightsRead, weights_read
-from kvtui.engine.checkpoint.weights import file_bytes, loaded_bytes
+from kvtui.engine.checkpoint.weights import file_bytes, used_bytes
 from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
@@ -20,7 +20,7 @@ UNTOLD = "bf16"
 
 
 def weight_bytes(scenario: Scenario) -> int:
-    """Bytes of one replica's weights, each tensor once: those of the format, or what the file holds.
+    """Bytes of one replica's weights as stored, each tensor once: those of the format, or what the file holds.
 
     Prediction layers count where they draft. Raises InputError when the weights are unknown and not skipped.
     """
@@ -35,10 +35,10 @@ def weight_bytes(scenario: Scenario) -> int:
             )
         return size
     form = _form(scenario)
-    loaded = loaded_bytes(model, form, mtp=bool(scenario.speculative_tokens))
+    used = used_bytes(model, form, mtp=bool(scenario.speculative_tokens))
     if size is None:
-        return loaded
-    return size if model.stored is None else -(-size * loaded // file_bytes(model, form))
+        return used
+    return size if model.stored is None else -(-size * used // file_bytes(model, form))
 
 
 def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
@@ -53,7 +53,7 @@ def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
     held = held_bytes(model, form, layout.tp, expert_ranks(scenario), layers=stage.layers, mtp=mtp)
     if _file_size(scenario) is None:
         return held
-    return -(-whole * held // loaded_bytes(model, form, mtp=mtp))
+    return -(-whole * held // used_bytes(model, form, mtp=mtp))
 
 
 def expert_ranks(scenario: Scenario) -> int:

@@ -63,28 +63,27 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
         source = f"profile {measured.name}"
         yield Explanation("weights", "measured_bytes × devices", values, plan.total.weights, (source,))
         return
-    form = scenario.checkpoint
-    stored = "as the file has them" if form is None else f"{form.name}: {form.meaning}"
-    once = weight_bytes(scenario)
+    form, once = scenario.checkpoint, weight_bytes(scenario)
+    replicas = 1 if scenario.expert_parallel else layout.dp
+    copies = plan.total.weights - replicas * once
+    bits = form.plain.bits if form is not None and not form.rules else 0
+    alike = model.parameters is not None and 8 * once == bits * model.parameters
     values = (
-        ("parameters", model.parameters or 0),
+        *((("parameters", model.parameters or 0), ("bits", float(bits))) if alike else (("stored_bytes", once),)),
+        ("replicas", replicas),
+        *((("loading_bytes", copies),) if copies else ()),
         ("format", scenario.weight_dtype),
-        ("stored", stored),
-        ("bytes_once", once),
-        ("tp", layout.tp),
-        ("replicas", layout.dp),
-        ("copied_and_padded_bytes", plan.total.weights - (1 if scenario.expert_parallel else layout.dp) * once),
+        *((("stored", form.meaning),) if form is not None and form.rules else ()),
     )
     counted = {
         "shape": "tensors counted from the shape",
         "stated": "parameters as published",
         "file": "parameters counted from the file's tensors",
     }
-    formula = (
-        "Σ tensors as stored, over all ranks, stages and replicas: each rank its share, copies and padding included"
-    )
     sources = (_model_source(plan), counted.get(model.parameters_from, "parameters unknown"))
-    yield Explanation("weights", formula, values, plan.total.weights, sources)
+    formula = "parameters × bits ÷ 8 × replicas" if alike else "stored_bytes × replicas"
+    formula += " + loading_bytes, what ranks copy, pad, add or drop" if copies else ""
+    yield Explanation("weights", f"{formula}; every expert is resident", values, plan.total.weights, sources)
 
 
 def _caches(plan: Plan) -> Iterator[Explanation]:

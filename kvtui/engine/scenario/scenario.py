@@ -10,7 +10,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_GBS, MAX_TOKENS
 from kvtui.engine.checkpoint.format import CheckpointFormat
 from kvtui.engine.checkpoint.known import checkpoint_format
-from kvtui.engine.checkpoint.weights import loaded_bytes, wide_bits
+from kvtui.engine.checkpoint.weights import used_bytes, wide_bits
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import check_format
 from kvtui.engine.engines.overheads import Overheads
@@ -185,7 +185,7 @@ class Scenario:
         if self.weight_dtype == FILE_WEIGHTS:
             return 8 * (model.weight_bytes or 0) / (model.parameters or 1)
         assert form is not None
-        return 8 * loaded_bytes(model, form) / model.parameters if model.parameters else wide_bits(form)
+        return 8 * used_bytes(model, form) / model.parameters if model.parameters else wide_bits(form)
 
     @property
     def checkpoint(self) -> CheckpointFormat | None:

@@ -69,10 +69,11 @@ LOADED: list[tuple[ModelSpec, str, int, float, dict[str, Any]]] = [
 ]
 
 
-def held(model: ModelSpec, form: str, tp: int, **what: bool) -> int:
+def held(model: ModelSpec, form: str, tp: int, *, mtp: bool = False, towers: bool = True) -> int:
     if form in CONFIGS:
-        return held_bytes(model, format_from_config({"quantization_config": CONFIGS[form]}, "config.json"), tp, **what)
-    return held_bytes(model, named_format(form, model), tp, **what)
+        config = format_from_config({"quantization_config": CONFIGS[form]}, "config.json")
+        return held_bytes(model, config, tp, mtp=mtp, towers=towers)
+    return held_bytes(model, named_format(form, model), tp, mtp=mtp, towers=towers)
 
 
 @pytest.mark.parametrize(
