@@ -51,6 +51,11 @@ def context_of(config: Config) -> int | None:
     return next((found for field in fields if (found := config.maybe(field, most=CONTEXT)) is not None), None)
 
 
+def window_of(config: Config, *fields: str) -> int | None:
+    """The window under ``fields``, sliding_window if none are given; None where it is 0, as Qwen2-MoE writes it."""
+    return config.maybe(*(fields or ("sliding_window",)), least=0, most=CONTEXT) or None
+
+
 def kv_heads(config: Config, q: int, *fields: str, mha: bool = False) -> int:
     """KV heads; ``null`` means one per query head, and so does a missing field where ``mha``."""
     kv = config.maybe(*fields)
@@ -155,7 +160,7 @@ def windowed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     if config.raw("layer_types") is not None:
         config.ignore("sliding_window")
         return typed(config, layers)
-    window = config.maybe("sliding_window", most=CONTEXT)
+    window = window_of(config)
     return uniform("full" if window is None else "sliding", layers)
 
 
@@ -164,7 +169,7 @@ def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
     Released files state a window and set use_sliding_window to false: all their layers are full.
     """
-    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    slides, window = config.flag("use_sliding_window"), window_of(config)
     first = config.maybe("max_window_layers", least=0, most=LAYERS)
     if config.raw("layer_types") is not None:
         return typed(config, layers)
@@ -177,7 +182,7 @@ def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
 def qwen2_moe(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Qwen2-MoE: of the layers below max_window_layers every second slides, if use_sliding_window."""
-    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    slides, window = config.flag("use_sliding_window"), window_of(config)
     last = config.maybe("max_window_layers", least=0, most=LAYERS)
     if config.raw("layer_types") is not None:
         return typed(config, layers)
@@ -192,7 +197,7 @@ def smollm3(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """SmolLM3: with use_sliding_window the layers without rotary positions slide, every fourth if none are listed."""
     ropes = config.numbers("no_rope_layers", most=1)
     interval = config.maybe("no_rope_layer_interval", most=LAYERS) or 4
-    slides, window = config.flag("use_sliding_window"), config.maybe("sliding_window", most=CONTEXT)
+    slides, window = config.flag("use_sliding_window"), window_of(config)
     config.ignore("max_window_layers")
     if config.raw("layer_types") is not None:
         return typed(config, layers)
@@ -266,7 +271,7 @@ def cap_of(config: Config, kind: ConfigLayerKind) -> int | None:
         case "full":
             return None
         case "sliding":
-            window = config.maybe("sliding_window", "sliding_window_size", most=CONTEXT)
+            window = window_of(config, "sliding_window", "sliding_window_size")
             if window is None:
                 raise config.error("sliding_window", "is missing, but there are sliding layers")
             return window

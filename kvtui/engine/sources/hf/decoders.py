@@ -22,9 +22,10 @@ from kvtui.engine.sources.hf.attention import (
     read_heads,
     typed,
     uniform,
+    window_of,
     windowed,
 )
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
+from kvtui.engine.sources.hf.fields import LAYERS, Config
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, ConfigLayerKind, FeedForward, Mixer, Traits
 
 _HEADS = Traits(mha=True, floor=True)
@@ -91,7 +92,7 @@ def periodic(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     config.ignore("sliding_window_pattern")
     if config.raw("layer_types") is not None:
         return typed(config, layers)
-    if config.raw("sliding_window") is None:
+    if window_of(config) is None:
         return uniform("full", layers)
     period = config.count("sliding_window_pattern", most=LAYERS)
     return tuple("sliding" if (layer + 1) % period else "full" for layer in range(layers))
@@ -103,7 +104,7 @@ def behind(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     config.ignore("sliding_window")
     if config.raw("layer_types") is not None:
         return typed(config, layers)
-    if config.maybe("sliding_window", most=CONTEXT) is None:
+    if window_of(config) is None:
         return uniform("full", layers)
     if first is None:
         raise config.error("max_window_layers", "is missing, but there is a sliding_window")
@@ -126,7 +127,7 @@ def stated(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
 def listed_only(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """As layer_types lists them, which must be there if there is a window. Raises InputError."""
-    if config.raw("sliding_window") is None and config.raw("layer_types") is None:
+    if window_of(config) is None and config.raw("layer_types") is None:
         return uniform("full", layers)
     config.ignore("sliding_window")
     return typed(config, layers)

@@ -22,6 +22,7 @@ from kvtui.engine.sources.hf.attention import (
     mtp_layers,
     read_heads,
     typed,
+    window_of,
 )
 from kvtui.engine.sources.hf.decoders import decoder_of
 from kvtui.engine.sources.hf.ffn import dense, expert_count, feed_forwards, routed
@@ -98,7 +99,10 @@ def _mimo_slides(config: Config, layers: int) -> tuple[bool, ...]:
     if marks is not None:
         if len(marks) != layers:
             raise config.error("hybrid_layer_pattern", f"has {len(marks)} entries for {layers} layers")
-        return tuple(bool(mark) for mark in marks)
+        slides = tuple(bool(mark) for mark in marks)
+        if config.raw("layer_types") is not None and slides != tuple(k == "sliding" for k in typed(config, layers)):
+            raise config.error("layer_types", "contradicts hybrid_layer_pattern")
+        return slides
     if config.raw("layer_types") is not None:
         return tuple(kind == "sliding" for kind in typed(config, layers))
     return tuple(layer > 0 and (layer + 1) % 6 > 0 for layer in range(layers))
@@ -114,7 +118,20 @@ def _mimo_layer(config: Config, hidden: int, kind: ConfigLayerKind, prefix: str,
         kv *= 2
     heads = Heads(q, kv, config.count(f"{own}head_dim"), config.count(f"{own}v_head_dim"))
     traits = Traits(qkv_bias=("attention_bias", False), sinks=kind == "sliding" if resaved else config.flag(sink))
-    return Mixer((cache_of(config, heads, kind),), attention_weights(config, hidden, heads, traits))
+    weights = attention_weights(config, hidden, heads, traits)
+    if kind == "full":
+        return Mixer((heads.attention(),), weights)
+    return Mixer((heads.attention("sliding", _mimo_window(config)),), weights)
+
+
+def _mimo_window(config: Config) -> int:
+    """The window: sliding_window_size, which transformers writes beside a sliding_window that is one more."""
+    size, window = window_of(config, "sliding_window_size"), window_of(config)
+    if size is not None and window not in (None, size, size + 1):
+        raise config.error("sliding_window_size", f"{size} contradicts sliding_window {window}")
+    if size is None and window is None:
+        raise config.error("sliding_window", "is missing, but there are sliding layers")
+    return size or window or 0
 
 
 def step3(config: Config) -> Body:
