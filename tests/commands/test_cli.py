@@ -160,6 +160,7 @@ def test_a_wrong_name_gets_the_nearest_right_one(
         ("--dtype", ("", "fp9", "\x1b[31mred")),
         ("--model", ("", "\x1b]0;owned\x07", "a" * 5000, "../no/such/file.json", "/", "\udcff")),
         ("--gpu", ("", "\x1b[2J", "H1000000")),
+        ("--profile", ("", "none", "../x", "\x1b[2J")),
     ],
 )
 def test_bad_values_are_one_line(capsys: pytest.CaptureFixture[str], option: str, values: tuple[str, ...]) -> None:

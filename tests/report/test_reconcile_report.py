@@ -20,6 +20,9 @@ from tests.paths import LOGS
 
 NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
 
+UNITS_IN_SIGNS = ("bytes", "percent", "requests")
+"""Units that are written as a sign or in another size; the others stand behind their number."""
+
 
 def shown(data: bytes, format: str, **look: Any) -> str:
     return render(document(reconcile(read_log(BytesIO(data)), {})), format, **look)
@@ -49,11 +52,13 @@ def test_json_has_every_row_exactly(data: bytes) -> None:
             "meaning",
         }
         assert row["verdict"] in ("agrees", "differs", "estimate", "unknown")
-        if row["unit"] == "bytes":
-            assert isinstance(row["observed"], int)
-        if row["predicted"] is not None:
-            assert row["difference"] == pytest.approx(row["predicted"] - row["observed"], abs=2e-6)
     assert len({row["id"] for row in found["rows"]}) == len(found["rows"])
+    sizes = [row["observed"] for row in found["rows"] if row["unit"] == "bytes"]
+    assert {type(size) for size in sizes} == {int}
+    predicted = [row for row in found["rows"] if row["predicted"] is not None]
+    assert predicted
+    for row in predicted:
+        assert row["difference"] == pytest.approx(row["predicted"] - row["observed"], abs=2e-6)
 
 
 def test_csv_has_the_rows_of_json(data: bytes) -> None:
@@ -73,11 +78,12 @@ def test_text_keeps_within_the_terminal(data: bytes, width: int) -> None:
 def test_text_and_markdown_say_the_same_figures(data: bytes) -> None:
     found = json.loads(shown(data, "json"))
     text, markdown = shown(data, "text", width=200), shown(data, "markdown")
-    for row in found["rows"]:
-        assert row["label"] in text
-        if row["unit"] in ("tokens", "blocks"):
-            assert f"{row['observed']:,} {row['unit']}" in text
-            assert f"{row['observed']:,} {row['unit']}" in markdown
+    assert all(row["label"] in text for row in found["rows"])
+    counts = [f"{row['observed']:,} {row['unit']}" for row in found["rows"] if row["unit"] not in UNITS_IN_SIGNS]
+    assert counts
+    for figure in counts:
+        assert figure in text
+        assert figure in markdown
     assert found["scenario"]["command_line"] in markdown
 
 
@@ -96,8 +102,8 @@ def test_hostile_text_in_a_log_is_harmless(format: str) -> None:
     )
     text = shown(log.encode(), format)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
-    if format == "markdown":
-        assert not re.search(r"(?<!\\)[<|]script|(?<!\\)\]\(", text)
+    markup = r"(?<!\\)[<|]script|(?<!\\)\]\("
+    assert format != "markdown" or not re.search(markup, text)
 
 
 def test_a_cut_off_log_says_what_is_missing() -> None:

@@ -106,7 +106,7 @@ def fields_of(
             case "engine":
                 fields["engine"], parts["serving"]["version"] = value
             case "profile":
-                parts["serving"]["measured"] = value and _measured(value, engine)
+                parts["serving"]["measured"] = None if value is None else _measured(value, engine)
             case _ if BY_KEY[key].field:
                 part, _, field = BY_KEY[key].field.rpartition(".")
                 parts.get(part, fields)[field] = value
