@@ -39,7 +39,13 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     },
     "state in slots": {"model": "Qwen3.6-27B", "gpus": "2", "engine": "sglang", "kv_dtype": "fp8", "context": "64K"},
     "engine of one release": {"model": "Llama-3.1-70B", "gpus": "4", "engine": "tensorrt-llm", "context": "16K"},
-    "stages": {"pp_partition": "12,20", "engine": "vllm@0.20", "max_seqs": "64", "hybrid_manager": False},
+    "stages": {
+        "pp_partition": "12,20",
+        "engine": "vllm@0.20",
+        "max_seqs": "64",
+        "hybrid_manager": False,
+        "async_scheduling": False,
+    },
     "drafted": {"engine": "vllm", "draft_layers": "1", "speculative_tokens": "3", "prefix_caching": False},
     "packed latent": {
         "model": "DeepSeek-V3.2",

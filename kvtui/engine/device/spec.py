@@ -7,7 +7,10 @@ of that for programs, which is what an engine divides. ``None`` means not publis
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Platform = Literal["cuda", "rocm", "xpu", "cpu", "other"]
+_PLATFORMS: dict[str, Platform] = {"NVIDIA": "cuda", "AMD": "rocm", "Intel": "xpu", "CPU": "cpu"}
 
 
 class Memory(NamedTuple):
@@ -56,6 +59,14 @@ class DeviceSpec(NamedTuple):
     allocatable_logged: bool = False
     compute_capability: tuple[int, int] | None = None
     multiprocessors: int | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """The software that runs on it: CUDA, ROCm, Intel's XPU, a server's CPU, or a maker's own.
+
+        Example: an RTX 4090 is "cuda", an MI300X "rocm", an Arc "xpu", and a TPU "other".
+        """
+        return _PLATFORMS.get(self.vendor, "other")
 
     def peak(self, element: str) -> float | None:
         """Dense TFLOP/s for ``bf16``, ``fp8``, ``int8`` or ``fp4`` math; None if the device has none.

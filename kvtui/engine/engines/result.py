@@ -72,7 +72,8 @@ class Serving(NamedTuple):
     @property
     def fits(self) -> bool:
         """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
-        return max(self.needed_bytes, self.engine_needed_bytes or 0) <= self.pool_bytes
+        wanted = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes
+        return wanted <= self.pool_bytes
 
     def runs(self, batch: int) -> bool:
         """Whether the engine starts and runs ``batch`` sequences at once, each at full context."""

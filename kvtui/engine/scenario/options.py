@@ -304,6 +304,13 @@ _ENGINE = (
         one_way=True,
     ),
     Option(
+        "async-scheduling",
+        "",
+        SWITCH,
+        "serving.async_scheduling",
+        "schedule a batch while another runs, which windows must keep (vLLM's choice by default)",
+    ),
+    Option(
         "pp-partition",
         "N,N,...",
         several(count(MAX_STAGES), MAX_STAGES, "stages"),

@@ -47,9 +47,10 @@ class ServingOptions(NamedTuple):
     ``version`` is the engine's release. ``max_seqs`` bounds the sequences that run together, ``parallel`` is the number
     of server slots that llama.cpp was told to divide its context between and ``ubatch`` its physical batch in tokens;
     ``swa_full`` gives its windowed layers the whole context. ``hybrid_manager`` off makes vLLM treat windowed layers as
-    full ones. ``partition`` is the number of layers of each pipeline stage. ``draft_layers`` is the number of layers of
-    an external drafter such as an EAGLE head, which cache like the model's full-attention layers. ``eager`` captures no
-    CUDA graphs. ``measured`` replaces priors.
+    full ones, and ``async_scheduling`` off makes it settle each batch before the next. ``partition`` is the number of
+    layers of each pipeline stage. ``draft_layers`` is the number of layers of an external drafter such as an EAGLE
+    head, which cache like the model's full-attention layers. ``eager`` captures no CUDA graphs. ``measured`` replaces
+    priors.
     """
 
     version: str = ""
@@ -59,6 +60,7 @@ class ServingOptions(NamedTuple):
     ubatch: int = UBATCH_TOKENS
     swa_full: bool = False
     hybrid_manager: bool | None = None
+    async_scheduling: bool | None = None
     partition: tuple[int, ...] | None = None
     draft_layers: int = 0
     eager: bool = False

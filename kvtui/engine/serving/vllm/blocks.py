@@ -10,12 +10,23 @@ caching. Each of its 17 attention layers, one of them the drafter's, keeps 2 KV 
 
 from __future__ import annotations
 
+from math import lcm
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.model.caches import CONV_FORMAT, Attention, Cache, Indexer, Latent, Recurrent, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import Layer
-from kvtui.engine.serving.vllm.releases import STATE_CHUNK_TOKENS, Rules, StateMode, hybrid_align, state_mode
+from kvtui.engine.serving.vllm.releases import (
+    CHECKPOINT_TOKENS,
+    STATE_CHUNK_TOKENS,
+    Rules,
+    StateMode,
+    hybrid_step,
+    kernel_tokens,
+    overlaps_stages,
+    state_mode,
+    writes_checkpoints,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +43,9 @@ WINDOW_LATENT_BLOCK_TOKENS = 64
 class Spec(NamedTuple):
     """The cache of one layer: blocks of ``block`` tokens, each of them a page of ``page`` bytes on one rank.
 
-    ``shape`` tells caches apart that cannot share a group, ``cap`` is the window, chunk or encoder length in tokens,
-    and ``name`` is for people. ``latent`` pages cannot be padded. Blocks of kind ``state`` hold one state each.
+    ``shape`` tells caches apart that cannot share a group, ``cap`` is the window or chunk in tokens, and ``name`` is
+    for people. ``latent`` pages cannot be padded. Blocks of kind ``state`` hold one state each, and a request takes
+    ``checkpoints`` more of them where states are kept at blocks' boundaries.
 
     Example: an attention layer is of kind full with 1,600 tokens and 1,638,400 bytes, shape (2, 256, 256). A gated
     DeltaNet is of kind state with 1,634,304 bytes, which are padded to the attention's page later.
@@ -46,20 +58,24 @@ class Spec(NamedTuple):
     shape: tuple[int, ...] = ()
     cap: int = 0
     latent: bool = False
+    checkpoints: int = 0
 
 
 class Workload(NamedTuple):
     """What bounds the blocks of a request apart from its length.
 
     ``in_flight`` tokens may be scheduled but not settled, and a window keeps them beside its own; a drafter with
-    several modules makes it keep ``retained`` more. A state is kept once, and once more for each of ``drafted`` tokens
-    that may be rejected; ``mode`` says which states are kept besides, for prompts that may come back.
+    several modules makes it keep ``retained`` more. ``encoder`` tokens may wait for cross-attention. A state is kept
+    once, and once more for each of ``drafted`` tokens that may be rejected; ``mode`` says which states are kept
+    besides, for prompts that may come back, and ``drafted_states`` whether one per block means drafted ones too.
     """
 
     in_flight: int
     retained: int
+    encoder: int
     drafted: int
     mode: StateMode
+    drafted_states: bool
 
 
 class Alignment(NamedTuple):
@@ -86,10 +102,11 @@ def admission(spec: Spec, context: int, work: Workload) -> int:
     window the window, what is in flight, and   1,024 tokens with 8,192 in flight, blocks of 16:
            one block that both begin in         ⌈(1,023 + 8,192) / 16⌉ + 1 = 577
     chunk  the chunk and what is in flight      8,192 tokens with as many in flight, blocks of 16: 1,024
-    cross  the encoder's tokens                 1,500 tokens, blocks of 16: 94
+    cross  what an encoder may hand over:       2,048 tokens, blocks of 16: 128
+           the tokens of a step
     state  none: the last, and one per draft    three drafts: 4
-           align: one at a block boundary too   three drafts: 5
-           all: one per block                   262,144 tokens in blocks of 1,600: 164
+           align: one at a block boundary too   three drafts: 5, with a checkpoint 6
+           all: one per block (and per draft)   262,144 tokens in blocks of 1,600: 164
     ====== ==================================== ================================================================
     """
     match spec.kind:
@@ -100,31 +117,47 @@ def admission(spec: Spec, context: int, work: Workload) -> int:
         case "chunk":
             return -(-min(spec.cap + work.in_flight, context) // spec.block)
         case "cross":
-            return -(-spec.cap // spec.block)
+            return -(-work.encoder // spec.block)
     match work.mode:
         case "all":
-            return -(-context // spec.block)
+            return -(-context // spec.block) + work.drafted * work.drafted_states
         case "align":
-            return 2 + work.drafted
+            return 2 + work.drafted + spec.checkpoints
     return 1 + work.drafted
 
 
 def workload(scenario: Scenario, found: Rules, layers: Sequence[Layer]) -> Workload:
-    """The bounds of ``scenario``. A lone stage keeps ``found.batches`` in flight; with several, each of them keeps one.
+    """The bounds of ``scenario``.
 
-    Example: steps of 8,192 tokens and one stage have 8,192 tokens in flight up to 0.25, and 16,384 from 0.26 on; four
-    stages have 8,192 up to 0.25, and 32,768 from 0.26 on.
+    Example: steps of 8,192 tokens and one stage have 8,192 tokens in flight up to 0.25, and 16,384 from 0.26 on.
     """
     drafted = scenario.speculative_tokens
     states = [cache for layer in layers for cache in layer.caches if isinstance(cache, Recurrent)]
-    stages = scenario.layout.pp
-    batches = found.batches if stages == 1 or found.batches == 1 else stages
     return Workload(
-        in_flight=batches * scenario.max_batched_tokens,
-        retained=max(0, drafted - 1) if len(scenario.model.mtp) > 1 else 0,
+        in_flight=batches_in_flight(scenario, found) * scenario.max_batched_tokens,
+        retained=max(0, drafted - 1) if found.retained and len(scenario.model.mtp) > 1 else 0,
+        encoder=scenario.max_batched_tokens,
         drafted=drafted,
         mode=state_mode(found, scenario.serving.prefix_caching, states[0]) if states else "none",
+        drafted_states=found.drafted_states,
     )
+
+
+def batches_in_flight(scenario: Scenario, found: Rules) -> int:
+    """Batches that may be scheduled but not settled: one a stage, and one more where scheduling overlaps with a step.
+
+    It does unless it is told not to, or the engine runs on a CPU; with several stages only under the second runner.
+
+    Example: gemma-3-27b on two stages has 3, with ``--no-async-scheduling`` 2, and up to 0.25 never more than 1.
+    """
+    if found.batches == 1:
+        return 1
+    stages = scenario.layout.pp
+    chosen = scenario.serving.async_scheduling
+    overlaps = scenario.device.platform != "cpu" if chosen is None else chosen
+    if overlaps and (stages == 1 or overlaps_stages(found, scenario.model)):
+        return stages + 1
+    return stages
 
 
 def align(scenario: Scenario, found: Rules, layers: Sequence[Layer]) -> Alignment | None:
@@ -138,17 +171,25 @@ def align(scenario: Scenario, found: Rules, layers: Sequence[Layer]) -> Alignmen
     """
     caches = {cache: None for layer in layers for cache in layer.caches}
     tokens = [cache for cache in caches if isinstance(cache, Attention | Latent)]
-    states = [state_bytes(cache, scenario) for cache in caches if isinstance(cache, Recurrent)]
-    if not states or not tokens:
+    recurrent = [cache for cache in caches if isinstance(cache, Recurrent)]
+    if not recurrent or not tokens:
         return None
+    states = [state_bytes(cache, scenario) for cache in recurrent]
     per_token = max(entry_bytes(cache, scenario) for cache in tokens)
-    step = hybrid_align(scenario.device, any(isinstance(cache, Latent) for cache in tokens))
-    step = max(step, scenario.block_size)
-    recurrent = next(cache for cache in caches if isinstance(cache, Recurrent))
-    if state_mode(found, scenario.serving.prefix_caching, recurrent) == "all":
-        step = -(-STATE_CHUNK_TOKENS // step) * step
-    block = step * -(-max(states) // (step * per_token))
+    latent = any(isinstance(cache, Latent) for cache in tokens)
+    step = hybrid_step(found, scenario.device, latent, scenario.block_size)
+    mode = state_mode(found, scenario.serving.prefix_caching, recurrent[0])
+    if mode == "all":
+        step = lcm(step, STATE_CHUNK_TOKENS.get(recurrent[0].kind, 1))
+    deltas = [cache for cache in recurrent if cache.kind == "gated_deltanet"]
+    if mode == "align" and any(_checkpoints(cache, scenario, found) for cache in deltas):
+        step = lcm(step, CHECKPOINT_TOKENS)
+    block = max(step * -(-max(states) // (step * per_token)), scenario.block_size)
     return Alignment(block, block * per_token, max(states))
+
+
+def _checkpoints(cache: Recurrent, scenario: Scenario, found: Rules) -> bool:
+    return writes_checkpoints(found, scenario.model, scenario.device, cache)
 
 
 def spec_of(cache: Cache, scenario: Scenario, found: Rules, block: int) -> Spec | None:
@@ -159,9 +200,14 @@ def spec_of(cache: Cache, scenario: Scenario, found: Rules, block: int) -> Spec 
     match cache:
         case Recurrent():
             shape = (cache.conv_rows, cache.conv_channels, cache.state_elements)
-            return Spec("state", cache.kind, block, state_bytes(cache, scenario), shape)
+            extra = int(_checkpoints(cache, scenario, found))
+            return Spec("state", cache.kind, block, state_bytes(cache, scenario), shape, checkpoints=extra)
         case Attention():
             kind = _attention_kind(cache, scenario, found)
+            if kind == "window" and found.least_window_block:
+                block = min(block, kernel_tokens(scenario.device))
+            if kind not in found.own_values:
+                cache = cache._replace(v_dim=cache.k_dim)
             cap = cache.cap if cache.cap is not None and kind != "full" else 0
             shape = (heads_per_rank(cache.kv_heads, scenario.layout.tp), cache.k_dim, cache.v_dim)
             return Spec(kind, cache.kind, block, block * entry_bytes(cache, scenario), shape, cap)
@@ -192,7 +238,7 @@ def entry_bytes(cache: Attention | Latent, scenario: Scenario) -> int:
     """Bytes of one entry on one rank, in the layout that vLLM chooses for the scenario's KV format.
 
     Where a latent has a packed layout (models with a sparse indexer), fp8 means that layout, fp8_ds_mla. An nvfp4
-    latent keeps its rope part in fp8.
+    latent keeps its rope part in fp8. A scale per token and head is kept twice, as if a latent were a K and a V.
 
     Example: DeepSeek-V3's latent of 512 + 64 elements has 1,152 bytes in bf16, 576 in fp8 and 288 + 64 = 352 in nvfp4;
     DeepSeek-V3.2's, of the same shape, has 656 in fp8.
@@ -203,6 +249,7 @@ def entry_bytes(cache: Attention | Latent, scenario: Scenario) -> int:
             return kv.bytes(cache.rank) + cache.rope
         if _packed(cache, kv):
             return cache.entry_bytes(PACKED, tp)
+        return cache.entry_bytes(kv, tp) + kv.vector_scale_bytes
     return cache.entry_bytes(kv, tp)
 
 
@@ -211,16 +258,16 @@ def _packed(cache: Latent, kv: Format) -> bool:
 
 
 def state_bytes(cache: Recurrent, scenario: Scenario) -> int:
-    """Bytes of one state on one rank, in 16 bits where the model does not declare its format.
+    """Bytes of one state on one rank, in 16 bits where the model does not declare its format; on a CPU in 32.
 
-    A gated DeltaNet's conv state has one more row per drafted token.
+    The conv state of a gated DeltaNet, of KDA and of Mamba-2 has one more row per drafted token.
 
     Example: 3 + 3 conv rows of 5,120 channels in 16 bits are 61,440 bytes, and 24 heads of 128 × 128 in 32 bits are
     1,572,864: together 1,634,304.
     """
-    if cache.kind == "gated_deltanet":
+    if cache.kind in ("gated_deltanet", "kda", "mamba2"):
         cache = cache._replace(conv_rows=cache.conv_rows + scenario.speculative_tokens)
-    if not cache.declared:
+    if not cache.declared and scenario.device.platform != "cpu":
         cache = cache._replace(state_format=CONV_FORMAT.name)
     return cache.fixed_bytes(scenario.layout.tp)
 
@@ -232,20 +279,43 @@ def packs_latents(scenario: Scenario) -> bool:
 
 
 def _attention_kind(cache: Attention, scenario: Scenario, found: Rules) -> Kind:
-    """Without the hybrid manager, windowed and chunked layers are cached like full ones.
-
-    It frees windows unless it is turned off, and chunks where the release does so or it was asked for.
-    """
+    """Without the hybrid manager, windowed and chunked layers are cached like full ones."""
     if cache.cap is None:
         return "full"
-    if cache.kind == "cross_attention":
-        return "cross"
+    match cache.kind:
+        case "cross_attention":
+            return "cross"
+        case "chunked_local":
+            return "chunk" if frees(scenario, found) else "full"
+    return "window" if frees(scenario, found) or _only_windows(scenario) else "full"
+
+
+def frees(scenario: Scenario, found: Rules) -> bool:
+    """Whether the hybrid manager is on, and layers free what they no longer need.
+
+    It is unless it is turned off. A model with chunked-local layers has it where the release does so by itself or it
+    was asked for, and never beside a drafter.
+
+    Example: Llama-4-Scout with an EAGLE head caches all its layers in full.
+    """
     chosen = scenario.serving.hybrid_manager
-    if cache.kind == "chunked_local":
-        frees = found.windows and (found.chunks if chosen is None else chosen)
-        return "chunk" if frees else "full"
-    frees = found.windows and chosen is not False
-    return "window" if frees or _only_windows(scenario) else "full"
+    chunked = any(cache.kind == "chunked_local" for cache, _ in scenario.model.caches)
+    if chunked and scenario.speculative_tokens:
+        return False
+    default = found.chunks if chunked else True
+    return found.windows and (default if chosen is None else chosen)
+
+
+def unmergeable(scenario: Scenario, found: Rules) -> str:
+    """Why windows that are cached in full cannot share a group, in words: their sizes differ; empty if they can."""
+    caps: dict[str, set[int | None]] = {}
+    for cache, _ in scenario.model.caches:
+        if isinstance(cache, Attention) and cache.kind in ("sliding_window", "chunked_local"):
+            caps.setdefault(cache.kind, set()).add(cache.cap)
+    latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
+    if frees(scenario, found) or latents or all(len(sizes) == 1 for sizes in caps.values()):
+        return ""
+    return "without the hybrid manager vLLM cannot merge windows of different size, and refuses to start"
 
 
 def _only_windows(scenario: Scenario) -> bool:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from kvtui.engine.serving.vllm.releases import Rules
 
 
+_UNEQUAL = "pages of its layers do not divide the largest, which this release of vLLM cannot group: it refuses to start"
+
+
 class Placed(NamedTuple):
     """A layer's cache and the pipeline stage that holds it."""
 
@@ -46,6 +49,10 @@ class Group(NamedTuple):
         """What its layers do, in vLLM's terms: full, window, chunk, cross or state."""
         return self.specs[0].spec.kind
 
+    def tokens(self, context: int, work: Workload) -> int:
+        """Tokens of a block as the engine counts them: a state that is kept once is as long as the longest request."""
+        return context if self.kind == "state" and work.mode == "none" else self.block
+
     def pages(self, stage: int | None = None) -> int:
         """Bytes that a block takes in this group's layers of ``stage`` (None: of all stages)."""
         return sum(placed.spec.page for placed in self.specs if stage is None or placed.stage == stage)
@@ -58,13 +65,13 @@ class Group(NamedTuple):
 class Grouping(NamedTuple):
     """All groups of a model.
 
-    ``padding`` is the number of layers that hold nothing, so that groups are equal. ``uneven``: pages could not be made
-    equal by larger blocks, and what is here is an approximation.
+    ``padding`` is the number of layers that hold nothing, so that groups are equal. ``refusal`` says why the release
+    cannot group these layers and does not start; what is here then is what it would have to be.
     """
 
     groups: tuple[Group, ...]
     padding: int = 0
-    uneven: bool = False
+    refusal: str = ""
 
     def block_bytes(self, stage: int | None = None) -> int:
         """Bytes of one block on a rank of ``stage`` (None: as if one rank held the whole model)."""
@@ -73,6 +80,15 @@ class Grouping(NamedTuple):
     def blocks(self, context: int, work: Workload) -> int:
         """Blocks that a request of ``context`` tokens may take in all groups."""
         return sum(group.admission(context, work) for group in self.groups)
+
+    def layer_bytes(self, stage: int, context: int, work: Workload) -> int:
+        """Bytes that a request of ``context`` tokens takes in the layers of ``stage``, each by itself."""
+        return sum(
+            placed.spec.page * admission(placed.spec, context, work)
+            for group in self.groups
+            for placed in group.specs
+            if placed.stage == stage
+        )
 
 
 def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
@@ -88,11 +104,20 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
         return Grouping(())
     if _one_type([each.spec for each in placed]):
         return Grouping((Group(tuple(placed)),))
-    equal, uneven = _equal_pages(placed)
-    if uneven and any(each.spec.latent for each in placed):
-        return Grouping(_packed(placed), uneven=True)
+    if any(each.spec.latent and each.spec.kind == "window" for each in placed):
+        return Grouping(_packed(placed))
+    refusal = ""
+    unequal = _unequal(placed)
+    if any(spec.latent for spec in unequal):
+        refusal = "" if found.promoted_windows else _UNEQUAL
+        promoted = _promoted(placed)
+        if promoted is not None:
+            return Grouping((Group(promoted),), refusal=refusal)
+        refusal = _UNEQUAL
+    elif unequal and not found.padded_pages:
+        refusal = _UNEQUAL
     buckets: dict[Spec, list[Placed]] = {}
-    for each in equal:
+    for each in _equal_pages(placed):
         buckets.setdefault(each.spec, []).append(each)
     sizes = [len(bucket) for bucket in buckets.values()]
     least, most = min(sizes), max(sizes)
@@ -102,12 +127,39 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
         count = -(-len(bucket) // size)
         groups += [Group(tuple(bucket[first::count])) for first in range(count)]
     padding = sum(-len(bucket) % size for bucket in buckets.values())
-    return Grouping(tuple(groups), padding, uneven)
+    return Grouping(tuple(groups), padding, refusal)
 
 
 def _one_type(specs: Sequence[Spec]) -> bool:
-    """Whether every layer needs the same number of equal blocks."""
-    return len({(spec.kind, spec.block, spec.cap) for spec in specs}) == 1
+    """Whether every layer needs the same number of equal blocks; of states, equally large ones."""
+    return len({(s.kind, s.block, s.cap, s.kind == "state" and (s.page, s.checkpoints)) for s in specs}) == 1
+
+
+def _unequal(placed: Sequence[Placed]) -> list[Spec]:
+    """Specs whose page neither is the largest, nor divides it, nor is a state's, which can be padded."""
+    largest = max(each.spec.page for each in placed)
+    specs = dict.fromkeys(each.spec for each in placed)
+    return [spec for spec in specs if spec.kind != "state" and largest % spec.page]
+
+
+def _promoted(placed: Sequence[Placed]) -> tuple[Placed, ...] | None:
+    """Windows beside latents as layers that keep every token, all in one group; None where there are other kinds too.
+
+    Example: the latent pages of DeepSeek-V3 in blocks of 64 tokens are 73,728 bytes, and those of 16 KV heads of
+    128 + 128 elements 524,288. The latter are no multiple of the former.
+    """
+    block = max((each.spec.block for each in placed if each.spec.kind == "full"), default=0)
+    if {each.spec.kind for each in placed} != {"full", "window"}:
+        return None
+    return tuple(
+        each
+        if each.spec.kind == "full"
+        else Placed(
+            each.stage,
+            each.spec._replace(kind="full", block=block, page=each.spec.page // each.spec.block * block, cap=0),
+        )
+        for each in placed
+    )
 
 
 def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
@@ -132,27 +184,18 @@ def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def _equal_pages(placed: Sequence[Placed]) -> tuple[list[Placed], bool]:
-    """Every page as large as the largest, and whether some had to be padded that are no states.
+def _equal_pages(placed: Sequence[Placed]) -> list[Placed]:
+    """Every page as large as the largest: states are padded, and attention gets more tokens per block.
 
-    States are padded, and attention gets more tokens per block. Where that does not come out even, its page is padded
-    too, as newer releases do; older ones refuse.
+    Where that does not come out even, its page is padded too.
 
     Example: a full layer of 4 heads of 512 (8,192 bytes a token) beside a windowed one of 16 heads of 256 (16,384).
     Blocks of 16 have pages of 131,072 and 262,144 bytes, so that the full layer gets blocks of 32 tokens.
     """
     largest = max(each.spec.page for each in placed)
-    found, uneven = [], False
+    found = []
     for each in placed:
-        spec = each.spec
-        if spec.page < largest:
-            times, rest = divmod(largest, spec.page)
-            if spec.kind == "state":
-                spec = spec._replace(page=largest)
-            elif not rest:
-                spec = spec._replace(block=spec.block * times, page=largest)
-            else:
-                uneven = True
-                spec = spec._replace(page=largest)
-        found.append(Placed(each.stage, spec))
-    return found, uneven
+        times, rest = divmod(largest, each.spec.page)
+        block = each.spec.block if rest or each.spec.kind == "state" else each.spec.block * times
+        found.append(Placed(each.stage, each.spec._replace(block=block, page=largest)))
+    return found

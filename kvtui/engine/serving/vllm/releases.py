@@ -1,13 +1,16 @@
 """What changed between vLLM's releases, one field per change, and the defaults that go with them.
 
-Releases are those in which a change first shipped, as far as public threads and boot logs tell; each field names its
-pull request where there is one.
+Releases are those in which a change first shipped, read in the packages of the release that has it and of the one
+before; each field names its pull request where there is one.
 """
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
@@ -50,104 +53,212 @@ KV_FORMATS = (
     "fp8_ds_mla",
 )
 BLOCK_TOKENS, LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 16, 64, 256
-HYBRID_ALIGN, HYBRID_ALIGN_ROCM, HYBRID_ALIGN_LATENT = 16, 64, 128
-STATE_CHUNK_TOKENS = 256
+KERNEL_TOKENS, KERNEL_TOKENS_OTHER = 16, {"xpu": 64, "cpu": 32}
+STATE_CHUNK_TOKENS = {"mamba1": 2048, "mamba2": 256}
+CHECKPOINT_TOKENS = 64
+CHECKPOINT_CAPABILITIES = (9, 10, 12)
+
+_FLASH_KDA = re.compile(r"Kimi-K3")
+_OWN_DELTANET = re.compile(r"Olmo", re.IGNORECASE)
 
 StateMode = Literal["none", "align", "all"]
+
+
+Check = Literal["layers", "whole model", "first group", "blocks"]
 
 
 class Rules(NamedTuple):
     """How one release plans its cache; a change between releases is a field here.
 
-    Each field says the release from which it holds. "A guess" is the first release of which a log or a thread shows
-    it, where nobody looked into the release before.
+    Each field says the release from which it holds, and the release before it in which it was looked for in vain.
 
-    Example: of 5.38 GiB, 0.20 makes 9,793 blocks for gpt-oss-120b's two groups, and logs ⌊9,793 / 2⌋ × 16 = 78,336
-    tokens. 0.21 makes the same blocks, 8,713 of them for a request of 131,072, and logs ⌊9,793 / 8,713 × 131,072⌋ =
-    147,318: ``tokens_from_concurrency`` is that change.
+    Example: of 5.38 GiB, 0.20.0 makes 9,793 blocks for gpt-oss-120b's two groups, and logs ⌊9,793 / 2⌋ × 16 = 78,336
+    tokens. 0.20.1 makes the same blocks, 8,713 of them for a request of 131,072, and logs
+    ⌊9,793 / 8,713 × 131,072⌋ = 147,318: ``tokens_from_concurrency`` is that change.
     """
 
     version: str
     """The release itself, as it was named."""
 
-    utilization: float
-    """The share of a device's memory that is used by default: 0.90, from 0.21 on 0.92 (a guess)."""
+    utilization: float = 0.9
+    """The share of a device's memory that is used by default: 0.90, from 0.20.0 on 0.92 (not in 0.19.1)."""
 
-    graphs_counted: bool
-    """CUDA graphs are subtracted from the pool, from 0.21 on (a guess).
+    graphs_counted: bool = False
+    """CUDA graphs are subtracted from the pool, from 0.20.0 on (not in 0.19.1).
 
     On an H100 that is told 0.92, Llama-3.1-8B loses the 2.10 GiB of its graphs, some 17,000 tokens.
     """
 
-    tokens_from_concurrency: bool
-    """The tokens in the log are concurrency × context, from 0.21 on (#38364; the release is a guess).
+    tokens_from_concurrency: bool = False
+    """The tokens in the log are concurrency × context, from 0.20.1 on (#38364; not in 0.20.0).
 
     Before, they were whole shares of the blocks × the smallest block. 205 blocks in 4 groups, with 1,600 tokens in a
     block and 179 blocks per request of 262,144: ⌊205 / 179 × 262,144⌋ = 300,220, before ⌊205 / 4⌋ × 1,600 = 81,600.
     """
 
-    windows: bool
-    """Windowed layers free what they no longer need, from 0.10 on (the hybrid manager, #17996; a guess)."""
+    windows: bool = False
+    """Windowed layers free what they no longer need, from 0.9.1 on (the hybrid manager, #17996; not in 0.9.0)."""
 
-    chunks: bool
-    """Chunked-local layers do so too without being asked, from 0.19 on (#29627; a guess)."""
+    chunks: bool = False
+    """Chunked-local layers do so too without being asked, from 0.14.0 on (#29627; not in 0.13.0)."""
 
-    batches: int
-    """Batches in flight at once behind a window: 1, from 0.26 on 2 (asynchronous scheduling, #47728).
+    batches: int = 1
+    """Batches in flight at once behind a window: 1, from 0.26 on 2 (asynchronous scheduling, #47728; not in 0.25.1).
 
     A window of 1,024 tokens, steps of 8,192 and blocks of 16: ⌈(1,023 + 8,192) / 16⌉ + 1 = 577 blocks, and with two
     batches ⌈(1,023 + 16,384) / 16⌉ + 1 = 1,089.
     """
 
-    near_equal: float
+    second_runner: bool = False
+    """The second model runner serves every model, from 0.29 on; in 0.28.0 dense models without recurrent state.
+
+    It overlaps steps with pipeline stages too, so that one batch more than there are stages is in flight.
+    """
+
+    near_equal: float = 1.0
     """Up to this ratio of their numbers, kinds of layers are all padded to the largest.
 
-    1 (never) before 0.12, 1.25 from then on (#29303), 1.5 from 0.18 on (#36684). 13 full and 12 windowed layers are
-    then two groups of 13, with 1 layer that holds nothing; before, three groups of 12, with 11 that hold nothing.
+    1 (never) before 0.12.0, 1.25 from then on (#29303; not in 0.11.2), 1.5 from 0.18.0 on (#36684; not in 0.17.1). 13
+    full and 12 windowed layers are then two groups of 13, with 1 layer that holds nothing; before, three groups of 12,
+    with 11 that hold nothing.
     """
 
-    whole_model_check: bool
-    """With pipeline stages, the start-up check compares the whole model with the smallest rank.
+    check: Check = "layers"
+    """What the start-up check counts for a request, on each rank.
 
-    A fault of 0.14 and 0.15 (#29431 to #33698; the end is a guess). Qwen3-30B-A3B at 262,144 tokens in stages of 16 and
-    32 layers takes 16 GiB of the second rank, and the engine asks for 24.
+    Up to 0.13.0 every layer by itself, without padding. From 0.14.0 on (#29431) the first group's blocks alone, and
+    with pipeline stages the whole model's against the smallest rank: Qwen3-30B-A3B at 262,144 tokens in stages of 16
+    and 32 layers takes 16 GiB of the second rank, and the engine asks for 24. From 0.17.0 on (#33698; not in 0.16.0)
+    the first group's on each rank: gemma-3-27b of 15.28 GB passes with 0.76. From 0.19.0 on (#36030; not in 0.18.1)
+    all groups' blocks.
     """
 
-    null_block: bool
-    """The start-up check reserves the block that is never handed out, from 0.29 on (#47272).
+    null_block: bool = False
+    """The start-up check reserves the block that is never handed out, from 0.29 on (#47272; not in 0.28.0).
 
     A request of exactly as many blocks as there are started before, and then waited for ever.
     """
 
-    slots_checked: bool
-    """More sequences than blocks of state are refused, from 0.19 on (#38270; the release is a guess)."""
+    slots_checked: bool = False
+    """More sequences than blocks of state are refused, from 0.20.0 on (#38270; 0.19.1 captures fewer graphs)."""
 
-    hybrid_caching: bool
-    """Prefix caching is on by default for models with recurrent state, from 0.28 on (#50991).
+    given_block: bool = False
+    """The unified block of a model with recurrent state is a multiple of ``--block-size``, from 0.20.0 on.
+
+    0.19.1 ignores it: a model that needs 144 tokens gets 144 and not 256 with ``--block-size 128``.
+    """
+
+    padded_pages: bool = False
+    """Pages of attention that do not divide the largest are padded to it, from 0.24 on; 0.23.0 refuses to start."""
+
+    own_values: tuple[str, ...] = ()
+    """Kinds of layers whose V may be narrower than their K; in the others it is counted as wide.
+
+    Layers that keep every token from 0.14.0 on (not in 0.13.0), windows and chunks from 0.20.0 on (not in 0.19.1). A
+    window with K of 192 and V of 128 elements takes 384 for each head before.
+    """
+
+    drafted_states: bool = False
+    """A Mamba layer that keeps a state per block keeps one per drafted token besides, from 0.22 on (not in 0.20.1).
+
+    A request of 3 tokens in one block, with 3 drafted ones, holds 4 states instead of 1.
+    """
+
+    shared_indexers: bool = False
+    """Layers that use another layer's index keep no keys of their own, from 0.24 on (not in 0.23.0).
+
+    GLM-5.2 in fp8 takes 78 × 788 bytes a token before, and 78 × 656 + 21 × 132 from then on.
+    """
+
+    least_window_block: bool = False
+    """Windowed layers have blocks of 16 tokens whatever ``--block-size`` says, from 0.25 to 0.29 (not in 0.24, 0.30).
+
+    Beside layers that keep every token, they get as many tokens as these again, so that pages are equal.
+    """
+
+    latent_step: int = 64
+    """The unified block of a model with state beside latents is a multiple of 128 from 0.27 on, of 64 in 0.26.0.
+
+    Kimi-K3 has 5,696 tokens in 0.26 and 5,760 in 0.27.
+    """
+
+    promoted_windows: bool = False
+    """Windows whose pages latents cannot match are cached in full, from 0.27 on; 0.26.0 refuses to start."""
+
+    hybrid_caching: bool = False
+    """Prefix caching is on by default for models with recurrent state, from 0.28 on (#50991; not in 0.27.1).
 
     States are then kept at block boundaries only, and Mamba layers no longer one per block. A request of 8,192 tokens
     of Nemotron-H-8B holds 2 states in each such layer, in 0.27 without prefix caching 1.
     """
 
-    large_tier: bool
+    large_tier: bool = False
     """Devices of 160 GiB and more batch 16,384 tokens by default instead of 8,192, from 0.28 on (#51726)."""
 
+    retained: bool = False
+    """A drafter of several modules makes a window keep what they may read again, from 0.28 on (not in 0.27.1)."""
 
-CHANGES = {
-    "windows": "windowed layers free what they no longer need",
-    "near_equal": "unequal layer kinds are padded into one group",
-    "whole_model_check": "with pipeline stages, the start-up check compares the whole model with one rank",
-    "graphs_counted": "CUDA graphs are subtracted from the pool",
-    "tokens_from_concurrency": "the logged tokens are concurrency × context",
-    "utilization": "another default share of memory",
-    "chunks": "chunked-local layers free what they no longer need",
-    "slots_checked": "more sequences than state blocks are refused",
-    "batches": "two batches are in flight behind a window",
-    "hybrid_caching": "prefix caching is on by default for models with state",
-    "large_tier": "devices of 160 GiB batch 16,384 tokens",
-    "null_block": "the check reserves the block that is never handed out",
-}
-"""What a change of each rule is called; a rule that ends is named as no longer holding."""
+    checkpoints: tuple[str, ...] = ()
+    """Kinds of state of which a prefill writes one more, at a block's boundary, when prefix caching is on.
+
+    FlashKDA's from 0.29 on (Kimi-K3), Mamba-2's from 0.32 on (not in 0.31.0), and from 0.33 on those of gated DeltaNets
+    with FlashInfer's prefill, whose blocks are then multiples of 64 tokens. A request of 8,192 tokens of Nemotron-H-8B
+    holds 3 states in each such layer.
+    """
+
+
+class Change(NamedTuple):
+    """A rule that changed: from release ``since`` on, ``field`` is ``value``, and ``words`` say what that does."""
+
+    since: str
+    field: str
+    value: Any
+    words: str
+
+
+CHANGES = (
+    Change("0.9.1", "windows", True, "windowed layers free what they no longer need"),
+    Change("0.12.0", "near_equal", 1.25, "unequal layer kinds are padded into one group"),
+    Change("0.14.0", "chunks", True, "chunked-local layers free what they no longer need"),
+    Change(
+        "0.14.0",
+        "check",
+        "whole model",
+        "the start-up check counts one group, and with pipeline stages compares the whole model with one rank",
+    ),
+    Change("0.14.0", "own_values", ("full",), "a narrower V takes less in layers that keep every token"),
+    Change("0.17.0", "check", "first group", "the start-up check compares each pipeline rank with its own pool"),
+    Change("0.18.0", "near_equal", 1.5, "layer kinds that are more unequal are padded into one group"),
+    Change("0.19.0", "check", "blocks", "the start-up check counts all groups"),
+    Change("0.20.0", "graphs_counted", True, "CUDA graphs are subtracted from the pool"),
+    Change("0.20.0", "utilization", 0.92, "another default share of memory"),
+    Change("0.20.0", "slots_checked", True, "more sequences than state blocks are refused"),
+    Change("0.20.0", "given_block", True, "the block of a model with state follows --block-size"),
+    Change("0.20.0", "own_values", ("full", "window", "chunk", "cross"), "a narrower V takes less in every layer"),
+    Change("0.20.1", "tokens_from_concurrency", True, "the logged tokens are concurrency × context"),
+    Change("0.22.0", "drafted_states", True, "states kept per block are kept per drafted token too"),
+    Change("0.24.0", "padded_pages", True, "pages that do not divide the largest are padded"),
+    Change("0.24.0", "shared_indexers", True, "layers that share an index keep its keys once"),
+    Change("0.25.0", "least_window_block", True, "windowed layers have blocks of 16 tokens"),
+    Change("0.26.0", "batches", 2, "two batches are in flight behind a window"),
+    Change("0.27.0", "latent_step", 128, "blocks of latents beside states are multiples of 128 tokens"),
+    Change("0.27.0", "promoted_windows", True, "windows that latents cannot match are cached in full"),
+    Change("0.28.0", "hybrid_caching", True, "prefix caching is on by default for models with state"),
+    Change("0.28.0", "large_tier", True, "devices of 160 GiB batch 16,384 tokens"),
+    Change("0.28.0", "retained", True, "windows keep what several draft modules may read again"),
+    Change("0.29.0", "null_block", True, "the check reserves the block that is never handed out"),
+    Change("0.29.0", "second_runner", True, "pipeline stages keep a batch more in flight for every model"),
+    Change("0.29.0", "checkpoints", ("flash_kda",), "FlashKDA keeps a checkpoint block"),
+    Change("0.30.0", "least_window_block", False, "windowed layers have the blocks that were asked for"),
+    Change("0.32.0", "checkpoints", ("flash_kda", "mamba2"), "Mamba-2 keeps a checkpoint block"),
+    Change(
+        "0.33.0",
+        "checkpoints",
+        ("flash_kda", "mamba2", "gated_deltanet"),
+        "gated DeltaNets keep a checkpoint block, and blocks are multiples of 64 tokens",
+    ),
+)
+"""All changes, oldest first."""
 
 
 LARGER_STAGES: LargerStages = "before the last"
@@ -156,42 +267,34 @@ LARGER_STAGES: LargerStages = "before the last"
 
 def changes(newer: str, older: str) -> list[str]:
     """What release ``newer`` does that ``older`` did not, in words; no words where it plans alike."""
-    one, other = rules(newer), rules(older)
-    changed = (field for field in CHANGES if getattr(one, field) != getattr(other, field))
-    return [f"{'no longer: ' if getattr(one, field) is False else ''}{CHANGES[field]}" for field in changed]
+    after, until = numbers(older), numbers(newer)
+    return [change.words for change in CHANGES if after < numbers(change.since) <= until]
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """The full numbers of a release: 0.20 is (0, 20, 0), and 0.20.1rc1 the release 0.20.1 that it becomes."""
+    found = release(version)
+    return (*found, *(0,) * (3 - len(found)))
+
+
+@cache
 def rules(version: str) -> Rules:
     """The rules of release ``version``; the newest known when it is empty."""
     version = version or SPAN.newest
-    at = release(version)[:2]
-    return Rules(
-        version=version,
-        utilization=0.92 if at >= (0, 21) else 0.9,
-        graphs_counted=at >= (0, 21),
-        tokens_from_concurrency=at >= (0, 21),
-        windows=at >= (0, 10),
-        chunks=at >= (0, 19),
-        batches=2 if at >= (0, 26) else 1,
-        near_equal=1.5 if at >= (0, 18) else 1.25 if at >= (0, 12) else 1.0,
-        whole_model_check=(0, 14) <= at < (0, 16),
-        null_block=at >= (0, 29),
-        slots_checked=at >= (0, 19),
-        hybrid_caching=at >= (0, 28),
-        large_tier=at >= (0, 28),
-    )
+    at = numbers(version)
+    return Rules(version, **{change.field: change.value for change in CHANGES if numbers(change.since) <= at})
 
 
 def _milestones() -> Iterator[Milestone]:
     """Releases that do something new, the newest known and the oldest, newest first."""
-    first, last = (release(version)[1] for version in SPAN[:2])
-    for minor in range(last, first - 1, -1):
-        version = f"0.{minor}"
-        changed = changes(version, f"0.{minor - 1}") if minor > first else []
+    since = {change.since.removesuffix(".0") for change in CHANGES}
+    found = sorted(since | {SPAN.newest, SPAN.oldest}, key=numbers)
+    for older, version in reversed(list(pairwise([SPAN.oldest, *found]))):
+        changed = changes(version, older)
         if changed:
             yield Milestone(version, f"new in {version}: {'; '.join(changed)}")
-        elif minor in (first, last):
-            yield Milestone(version, f"the {'newest' if minor == last else 'oldest'} release known")
+        else:
+            yield Milestone(version, f"the {'newest' if version == SPAN.newest else 'oldest'} release known")
 
 
 MILESTONES = tuple(_milestones())
@@ -223,11 +326,33 @@ def state_mode(found: Rules, prefix_caching: bool | None, state: Recurrent) -> S
     return "all" if not found.hybrid_caching and state.kind in ("mamba1", "mamba2") else "align"
 
 
-def hybrid_align(device: DeviceSpec, latent: bool) -> int:
-    """The block of a model with recurrent state is a multiple of this many tokens."""
-    if latent:
-        return HYBRID_ALIGN_LATENT
-    return HYBRID_ALIGN_ROCM if device.vendor == "AMD" else HYBRID_ALIGN
+def kernel_tokens(device: DeviceSpec) -> int:
+    """The smallest block of an attention kernel: 16 tokens on CUDA and ROCm, 64 on Intel's XPU, 32 on a CPU."""
+    return KERNEL_TOKENS_OTHER.get(device.platform, KERNEL_TOKENS)
+
+
+def hybrid_step(found: Rules, device: DeviceSpec, latent: bool, given: int) -> int:
+    """The block of a model with recurrent state is a multiple of this many tokens; ``given`` is ``--block-size``."""
+    step = max(kernel_tokens(device), found.latent_step if latent else 1)
+    return max(step, given) if found.given_block else step
+
+
+def writes_checkpoints(found: Rules, model: ModelSpec, device: DeviceSpec, state: Recurrent) -> bool:
+    """Whether a prefill leaves a state of this kind at a block's boundary, in a block of its own."""
+    match state.kind:
+        case "kda":
+            return "flash_kda" in found.checkpoints and device.platform == "cuda" and bool(_FLASH_KDA.match(model.name))
+        case "gated_deltanet":
+            capable = device.compute_capability is not None and device.compute_capability[0] in CHECKPOINT_CAPABILITIES
+            return "gated_deltanet" in found.checkpoints and capable and not _OWN_DELTANET.match(model.name)
+    return state.kind in found.checkpoints
+
+
+def overlaps_stages(found: Rules, model: ModelSpec) -> bool:
+    """Whether the second model runner serves ``model``: before 0.29 dense models without recurrent state."""
+    sparse = any(layer.experts for layer in model.layers)
+    states = any(isinstance(cache, Recurrent) for cache, _ in model.caches)
+    return found.second_runner or not (sparse or states)
 
 
 def _block_size(model: ModelSpec) -> int:

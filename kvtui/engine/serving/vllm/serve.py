@@ -12,20 +12,37 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.engines.result import GroupShare, Serving
-from kvtui.engine.model.caches import Attention, Latent, Recurrent
+from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.serving.drafter import draft_layers
-from kvtui.engine.serving.vllm.blocks import Alignment, Workload, align, packs_latents, spec_of, state_bytes, workload
+from kvtui.engine.serving.vllm.blocks import (
+    Alignment,
+    Workload,
+    align,
+    packs_latents,
+    spec_of,
+    state_bytes,
+    unmergeable,
+    workload,
+)
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
 from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kvtui.engine.scenario.scenario import Scenario
+
+
+_COUNTED = {
+    "layers": "compares what layers take one by one",
+    "first group": "compares the first group's blocks alone",
+    "whole model": "compares the whole model's first group",
+}
+_POOLS = {"layers": "the pool", "first group": "the pool", "whole model": "one rank's pool"}
 
 
 class Layered(NamedTuple):
@@ -45,6 +62,20 @@ class Layered(NamedTuple):
     def blocks(self, context: int) -> int:
         """Blocks that a request of ``context`` tokens may take."""
         return self.grouping.blocks(context, self.work)
+
+    def checked(self, found: Rules, context: int, stage: int) -> int:
+        """Bytes that the start-up check wants on a rank of ``stage`` for a request of ``context`` tokens."""
+        groups = self.grouping.groups
+        one = len(groups) == 1
+        match found.check:
+            case "layers":
+                return self.grouping.layer_bytes(stage, context, self.work)
+            case "first group" | "whole model" if not one:
+                blocks = groups[0].admission(context, self.work) if groups else 0
+            case _:
+                blocks = self.blocks(context)
+        whole = found.check == "whole model"
+        return (blocks + found.null_block) * self.grouping.block_bytes(None if whole else stage)
 
 
 def serve(scenario: Scenario) -> Serving:
@@ -66,15 +97,12 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
     rank = held.index(blocks) if counts else 0
     per_request = laid.blocks(scenario.context)
     concurrency = Fraction(blocks, per_request) if per_request else Fraction(0)
-    reserved = found.null_block * sizes[rank]
-    whole = laid.grouping.block_bytes() if found.whole_model_check and laid.stages > 1 else None
 
     def verdict(context: int) -> bool:
         """Whether the engine starts with ``context`` as the longest request."""
-        wanted = laid.blocks(context)
-        if whole is not None:
-            return wanted * whole <= min(pools)
-        return all((wanted + found.null_block) * size <= pool for size, pool in zip(sizes, pools, strict=True))
+        if found.check == "whole model":
+            return laid.checked(found, context, 0) <= min(pools)
+        return all(laid.checked(found, context, stage) <= pool for stage, pool in enumerate(pools))
 
     context = longest(verdict, scenario.context)
     max_seqs = scenario.serving.max_seqs or default_max_seqs(scenario.device, scenario.max_batched_tokens)
@@ -82,6 +110,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
     replicas = scenario.layout.dp
     at_once = min(usable // per_request, max_seqs) if per_request else max_seqs
     pool, needed = pools[rank], per_request * sizes[rank]
+    checked = laid.checked(found, scenario.context, rank)
     slots = [g for g in laid.grouping.groups if g.kind == "state"]
     states = [cache for layer in laid.layers for cache in layer.caches if isinstance(cache, Recurrent)]
     return Serving(
@@ -91,7 +120,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         pool_is_estimate=scenario.kv_pool is None,
         needed_bytes=needed,
         bytes_per_token=_growth(laid.grouping, sizes[rank]),
-        kv_cache_tokens=_logged_tokens(laid.grouping, found, blocks, concurrency, scenario.context),
+        kv_cache_tokens=_logged_tokens(laid, found, blocks, concurrency, scenario.context),
         max_concurrency=concurrency,
         max_context=context,
         max_context_limit=_context_words(scenario, laid, context, pool),
@@ -105,7 +134,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         blocks_per_request=per_request,
         state_bytes_per_slot=sum(state_bytes(cache, scenario) for cache in states) if states else None,
         state_slots=blocks if slots else None,
-        engine_needed_bytes=per_request * whole if whole is not None else needed + reserved if reserved else None,
+        engine_needed_bytes=checked if checked != needed else None,
         shares=tuple(_shares(scenario, laid)),
         refusals=tuple(_refusals(scenario, found, laid, blocks, max_seqs, sizes)),
         notes=tuple(_notes(scenario, found, laid, blocks, per_request, pools, sizes, context)),
@@ -118,7 +147,7 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
     held = partition(scenario)
     stage_of = [stage for stage, count in enumerate(held) for _ in range(count)]
     drafter = draft_layers(scenario)
-    layers += drafter
+    layers = _indexed(layers, drafter, found)
     stage_of += [len(held) - 1] * len(drafter)
     alignment = align(scenario, found, layers)
     block = scenario.block_size if alignment is None else max(scenario.block_size, alignment.block)
@@ -133,21 +162,37 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
     )
 
 
+def _indexed(layers: list[Layer], drafter: Sequence[Layer], found: Rules) -> list[Layer]:
+    """All layers, the drafter's included, with the indexers that the release gives them.
+
+    A drafter always has one of its own; up to 0.23 so have the layers that use another layer's index.
+    """
+    indexer = next((cache for layer in layers for cache in layer.caches if isinstance(cache, Indexer)), None)
+
+    def with_own(layer: Layer) -> Layer:
+        latent = any(isinstance(cache, Latent) and cache.ratio == 1 and cache.cap is None for cache in layer.caches)
+        has = any(isinstance(cache, Indexer) for cache in layer.caches)
+        return layer if indexer is None or has or not latent else layer._replace(caches=(*layer.caches, indexer))
+
+    own = layers if found.shared_indexers else [with_own(layer) for layer in layers]
+    return [*own, *(with_own(layer) for layer in drafter)]
+
+
 def _growth(found: Grouping, block_bytes: int) -> int:
     """Bytes that one more token of a sequence takes, without rounding to blocks."""
     growth = sum(Fraction(block_bytes, group.block) for group in found.groups if group.kind == "full")
     return -(-growth.numerator // growth.denominator) if growth else 0
 
 
-def _logged_tokens(found: Grouping, rule: Rules, blocks: int, concurrency: Fraction, context: int) -> int:
-    """The tokens of the log line: whole shares of blocks × the smallest block, or since 0.21 concurrency × context.
+def _logged_tokens(laid: Layered, rule: Rules, blocks: int, concurrency: Fraction, context: int) -> int:
+    """The tokens of the log line: whole shares of blocks × the smallest block, or since 0.20.1 concurrency × context.
 
-    Without prefix caching a state's block counts as long as the longest request, so it is never the smallest.
+    Without prefix caching a state's block counts as long as the longest request.
     """
-    if rule.tokens_from_concurrency or not found.groups:
+    if rule.tokens_from_concurrency or not laid.grouping.groups:
         return int(concurrency * context)
-    sizes = [group.block for group in found.groups if group.kind != "state"]
-    return blocks // len(found.groups) * min(sizes, default=context)
+    sizes = [group.tokens(context, laid.work) for group in laid.grouping.groups]
+    return blocks // len(sizes) * min(sizes)
 
 
 def _shares(scenario: Scenario, laid: Layered) -> Iterator[GroupShare]:
@@ -196,6 +241,9 @@ def _refusals(
         )
     if scenario.serving.hybrid_manager is False and states:
         yield "vLLM cannot turn the hybrid manager off for a model with recurrent state, and refuses to start"
+    yield from filter(None, (laid.grouping.refusal, unmergeable(scenario, found)))
+    if any(sizes) and not all(sizes):
+        yield f"pipeline stage {sizes.index(0) + 1} has no layer with a cache of its own, and vLLM refuses to start"
 
 
 def _notes(
@@ -220,8 +268,6 @@ def _notes(
         )
     if laid.grouping.padding:
         yield f"{laid.grouping.padding} padding layers hold nothing, so that groups are equal"
-    if laid.grouping.uneven:
-        yield "pages of different sizes: releases pad or pack them in their own ways, so these blocks are approximate"
     heads = {c.kv_heads for layer in laid.layers for c in layer.caches if isinstance(c, Attention) and c.kv_heads < tp}
     if heads:
         least = min(heads)
@@ -230,11 +276,11 @@ def _notes(
         yield f"every one of {tp} ranks stores the whole latent cache"
     if packs_latents(scenario):
         yield "fp8 is stored as fp8_ds_mla, the packed entry of models with a sparse indexer"
-    if found.whole_model_check and laid.stages > 1:
+    if found.check != "blocks":
         true = longest(lambda n: all(laid.blocks(n) * s <= p for s, p in zip(sizes, pools, strict=True)), 1)
         if true != context:
             held = "any length" if true is None else f"{true:,} tokens"
-            wanted = format_bytes(per_request * laid.grouping.block_bytes())
-            yield f"vLLM {found.version} compares the whole model's {wanted} with one rank's pool; they hold {held}"
+            wanted = format_bytes(laid.checked(found, scenario.context, 0))
+            yield f"vLLM {found.version} {_COUNTED[found.check]}, {wanted}, with {_POOLS[found.check]}; it holds {held}"
     if not found.null_block and blocks == per_request:
         yield "one block is never handed out: a request of exactly this length would wait for ever"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from kvtui.engine.model.caches import Attention, Latent
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.engine.serving.vllm.releases import CHANGES, SPAN, Rules, changes, defaults_under, rules
+from kvtui.engine.serving.vllm.releases import CHANGES, SPAN, Rules, changes, defaults_under, numbers, rules
 from kvtui.engine.serving.vllm.serve import serve_under
 
-RELEASES = [f"0.{minor}" for minor in range(int(SPAN.oldest[2:]), int(SPAN.newest[2:]) + 1)]
+RELEASES = sorted(
+    {f"0.{minor}" for minor in range(int(SPAN.oldest[2:]), int(SPAN.newest[2:]) + 1)} | {"0.9.1", "0.20.1"}, key=numbers
+)
 SCENARIOS = [
     scenario_from({"engine": "vllm", **values})
     for values in (
@@ -24,6 +29,37 @@ SCENARIOS = [
         {"model": "Qwen3.5-27B", "context": "32K", "gpus": "2"},
         {"model": "Qwen3.5-27B", "context": "32K", "kv_pool": "4GiB"},
         {"model": "Qwen3-30B-A3B", "context": "256K", "pp": "2", "pp_partition": "16,32", "kv_pool": "18GiB"},
+        {"model": "gemma-3-27b", "context": "32K", "block_size": "64"},
+        {"model": "gpt-oss-20b", "context": "32K", "pp": "2", "kv_pool": "4GiB"},
+        {"model": "Qwen3.5-27B", "context": "32K", "block_size": "512", "kv_pool": "4GiB"},
+        {"model": "MiMo-V2-Flash", "context": "32K", "kv_pool": "4GiB"},
+        {"model": "Nemotron-3-Super", "context": "32K", "speculative_tokens": "2", "prefix_caching": True},
+        {"model": "GLM-5.2", "context": "32K", "kv_pool": "4GiB"},
+        {"model": "Kimi-K3", "context": "32K", "kv_pool": "4GiB"},
+    )
+]
+_LLAMA = SCENARIOS[0].model
+_WINDOW = Layer((Attention("sliding_window", 64, 16, 128, 128, 512),))
+_WIDE_K = Layer((Attention("sliding_window", 64, 16, 192, 128, 512),))
+SCENARIOS += [
+    replace(
+        SCENARIOS[0],
+        model=replace(_LLAMA, layers=layers, mtp=mtp),
+        speculative_tokens=2 * bool(mtp),
+        context=4096,
+        max_batched_tokens=513,
+        block_size=64,
+    )
+    for layers, mtp in (
+        ((_WINDOW, _WINDOW), ()),
+        ((_WINDOW, Layer((Latent(128, 512, 64),))), ()),
+        ((_WIDE_K, Layer((Attention("full", 64, 4, 192, 128),))), ()),
+        ((_WINDOW, Layer((Attention("full", 64, 5, 128, 128),))), ()),
+        (
+            (_WINDOW, Layer((Attention("full", 64, 16, 128, 128),))),
+            (Layer((Attention("full", 64, 16, 128, 128),)),) * 2,
+        ),
+        ((_WINDOW,) * 2, (_WINDOW,) * 2),
     )
 ]
 
@@ -49,8 +85,10 @@ def test_every_rule_by_itself_changes_an_outcome(field: str) -> None:
     assert any(outcome(one, scenario) != outcome(other, scenario) for one, other in pairs for scenario in SCENARIOS)
 
 
-def test_every_rule_has_words_for_its_change() -> None:
-    assert set(CHANGES) == set(Rules._fields) - {"version"}
+def test_every_rule_changes_somewhere_and_in_words() -> None:
+    assert {change.field for change in CHANGES} == set(Rules._fields) - {"version"}
+    assert [numbers(change.since) for change in CHANGES] == sorted(numbers(change.since) for change in CHANGES)
+    assert all(change.words for change in CHANGES)
 
 
 @pytest.mark.parametrize(("older", "newer"), pairwise(RELEASES))
@@ -58,9 +96,49 @@ def test_a_release_is_told_of_exactly_where_it_plans_in_another_way(older: str, 
     assert bool(changes(newer, older)) == (rules(newer)._replace(version=older) != rules(older))
 
 
-def test_a_rule_that_ends_is_not_told_as_one_that_begins() -> None:
-    assert changes("0.14", "0.13") == [
-        "with pipeline stages, the start-up check compares the whole model with one rank"
-    ]
-    assert changes("0.16", "0.15") == [f"no longer: {changes('0.14', '0.13')[0]}"]
+@pytest.mark.parametrize(
+    ("field", "first", "value"),
+    [
+        ("utilization", "0.20.0", 0.92),
+        ("graphs_counted", "0.20.0", True),
+        ("slots_checked", "0.20.0", True),
+        ("given_block", "0.20.0", True),
+        ("tokens_from_concurrency", "0.20.1", True),
+        ("chunks", "0.14.0", True),
+        ("windows", "0.9.1", True),
+        ("batches", "0.26.0", 2),
+        ("null_block", "0.29.0", True),
+        ("check", "0.17.0", "first group"),
+        ("check", "0.19.0", "blocks"),
+    ],
+)
+def test_a_rule_holds_from_its_release_on(field: str, first: str, value: object) -> None:
+    """As read in the packages of that release and of the one before it."""
+    before = [release for release in READ if numbers(release) < numbers(first)]
+    assert getattr(rules(first), field) == value != getattr(rules(before[-1]), field)
+    assert getattr(rules(f"{first}rc1"), field) == value
+
+
+READ = [
+    "0.9.0",
+    "0.9.1",
+    "0.13.0",
+    "0.14.0",
+    "0.16.0",
+    "0.17.0",
+    "0.18.1",
+    "0.19.0",
+    "0.19.1",
+    "0.20.0",
+    "0.20.1",
+    "0.25.1",
+    "0.26.0",
+    "0.28.0",
+    "0.29.0",
+]
+
+
+def test_a_release_without_a_patch_is_its_first() -> None:
+    assert rules("0.20")._replace(version="") == rules("0.20.0")._replace(version="")
+    assert changes("0.20.1", "0.20") == ["the logged tokens are concurrency × context"]
     assert changes("0.31", "0.30") == []

@@ -96,10 +96,10 @@ def test_plan_and_capacity_follow_the_engine(scenario: Scenario, several: bool) 
 @pytest.mark.parametrize(
     ("gpu", "version", "batched", "share"),
     [
-        ("RTX 4090", "0.20", 2048, 0.9),
-        ("A100 80GB SXM", "0.20", 2048, 0.9),
-        ("H100 SXM", "0.20", 8192, 0.9),
-        ("H100 SXM", "0.21", 8192, 0.92),
+        ("RTX 4090", "0.19.1", 2048, 0.9),
+        ("A100 80GB SXM", "0.19", 2048, 0.9),
+        ("H100 SXM", "0.19.1", 8192, 0.9),
+        ("H100 SXM", "0.20.0", 8192, 0.92),
         ("B200", "0.27", 8192, 0.92),
         ("B200", "", 16_384, 0.92),
     ],
@@ -179,8 +179,8 @@ def test_a_partition_is_the_pipeline() -> None:
 
 def test_typing_an_engine_brings_its_defaults_but_keeps_choices() -> None:
     scenario = scenario_from({"max_batched_tokens": "4096"})
-    after = adapted(scenario, typed_fields(scenario, "engine", "vllm@0.20"))[0]
-    assert (after.engine, after.serving.version, after.memory_utilization) == ("vllm", "0.20", 0.9)
+    after = adapted(scenario, typed_fields(scenario, "engine", "vllm@0.19"))[0]
+    assert (after.engine, after.serving.version, after.memory_utilization) == ("vllm", "0.19", 0.9)
     assert after.max_batched_tokens == 4096
     back = adapted(after, typed_fields(after, "engine", "none"))[0]
     assert back == scenario
@@ -192,6 +192,7 @@ def test_typing_serving_options() -> None:
         ("max-seqs", "64", 64),
         ("prefix-caching", "off", False),
         ("hybrid-manager", "", True),
+        ("async-scheduling", "off", False),
         ("draft-layers", "1", 1),
         ("ubatch", "1K", 1024),
         ("swa-full", "on", True),
@@ -227,7 +228,7 @@ def test_a_machines_own_measurements_replace_the_priors() -> None:
     found = serve(replace(scenario, serving=scenario.serving._replace(measured=measured)))
     requested = int(find_device("H100 SXM").allocatable_bytes * 0.92)
     assert found.pool_bytes == requested - 178 * 10**8
-    older = scenario_from({"engine": "vllm@0.20", "gpu_memory_utilization": "0.92", "context": "8K"})
+    older = scenario_from({"engine": "vllm@0.19", "gpu_memory_utilization": "0.92", "context": "8K"})
     assert serve(replace(older, serving=older.serving._replace(measured=measured))).pool_bytes == (
         requested - 173 * 10**8
     )

@@ -133,7 +133,7 @@ def test_the_whole_model_against_the_smallest_rank_l19() -> None:
     assert abs(found.max_context - 34_736) <= 16
     assert not found.fits
     assert any("whole model" in note and "52,096" in note for note in found.notes)
-    fixed = served(f"--engine vllm@0.16 {line}")
+    fixed = served(f"--engine vllm@0.17 {line}")
     assert (fixed.engine_needed_bytes, fixed.max_context) == (None, 52_096)
     assert served(f"--engine vllm@0.13 {line}").max_context == 52_096
 
@@ -184,7 +184,7 @@ def test_wide_heads_on_two_ranks_l29() -> None:
         ("--model Qwen3.5-122B-A10B --kv-dtype fp8", 4176, None),
         ("--model Qwen3.5-122B-A10B --kv-dtype fp8 --speculative-tokens 1", 4192, None),
         ("--model Qwen3.6-27B --speculative-tokens 1", 800, None),
-        ("--model Qwen3.6-27B --gpu MI300X", 832, None),
+        ("--model Qwen3.6-27B --gpu MI300X", 784, "0.13"),
         ("--model Nemotron-3-Super-120B-A12B --kv-dtype fp8", 8320, None),
         ("--model Qwen3-Next-80B-A3B", 544, "1.49"),
     ],
