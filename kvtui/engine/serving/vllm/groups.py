@@ -66,12 +66,14 @@ class Grouping(NamedTuple):
     """All groups of a model.
 
     ``padding`` is the number of layers that hold nothing, so that groups are equal. ``refusal`` says why the release
-    cannot group these layers and does not start; what is here then is what it would have to be.
+    cannot group these layers and does not start; what is here then is what it would have to be. ``approximate`` groups
+    are of a kind that no release is known to lay out like this.
     """
 
     groups: tuple[Group, ...]
     padding: int = 0
     refusal: str = ""
+    approximate: bool = False
 
     def block_bytes(self, stage: int | None = None) -> int:
         """Bytes of one block on a rank of ``stage`` (None: as if one rank held the whole model)."""
@@ -105,7 +107,7 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
     if _one_type([each.spec for each in placed]):
         return Grouping((Group(tuple(placed)),))
     if any(each.spec.latent and each.spec.kind == "window" for each in placed):
-        return Grouping(_packed(placed))
+        return Grouping(_packed(placed), approximate=True)
     refusal = ""
     unequal = _unequal(placed)
     if any(spec.latent for spec in unequal):

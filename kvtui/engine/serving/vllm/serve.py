@@ -268,6 +268,8 @@ def _notes(
         )
     if laid.grouping.padding:
         yield f"{laid.grouping.padding} padding layers hold nothing, so that groups are equal"
+    if laid.grouping.approximate:
+        yield "pages of different sizes: releases pad or pack them in their own ways, so these blocks are approximate"
     heads = {c.kv_heads for layer in laid.layers for c in layer.caches if isinstance(c, Attention) and c.kv_heads < tp}
     if heads:
         least = min(heads)

@@ -168,15 +168,15 @@ def _caches(part: dict[str, Any]) -> tuple[Cache, ...]:
     indexer = part.get("indexer")
     if indexer is None:
         return found
-    keys = ("heads", "key_dim", "key_bytes", "top_k")
-    return (*found, Indexer(*(indexer[key] for key in keys), ratio=part.get("ratio") or 1))
+    keys = indexer["heads"], indexer["key_dim"], indexer["key_bytes"], indexer["top_k"]
+    return (*found, Indexer(*keys, part.get("ratio") or 1))
 
 
 def _recurrent(part: dict[str, Any]) -> Recurrent:
     match part["kind"]:
         case "gated_deltanet":
-            keys = ("key_heads", "value_heads", "key_dim", "value_dim", "conv", "state")
-            return gated_deltanet(*(part[key] for key in keys), declared=not part.get("undeclared", False))
+            sizes = part["key_heads"], part["value_heads"], part["key_dim"], part["value_dim"], part["conv"]
+            return gated_deltanet(*sizes, part["state"], not part.get("undeclared", False))
         case "kda":
             return kda(*(part[key] for key in ("heads", "dim", "conv", "state")))
         case "mamba1":

@@ -18,26 +18,24 @@ from kvtui.engine.serving.vllm.serve import serve_under
 RELEASES = sorted(
     {f"0.{minor}" for minor in range(int(SPAN.oldest[2:]), int(SPAN.newest[2:]) + 1)} | {"0.9.1", "0.20.1"}, key=numbers
 )
-SCENARIOS = [
-    scenario_from({"engine": "vllm", **values})
-    for values in (
-        {"model": "Llama-3.1-8B", "context": "1000"},
-        {"model": "Llama-3.1-8B", "context": "1000", "gpu": "B200"},
-        {"model": "gemma-3-27b", "context": "32K"},
-        {"model": "gpt-oss-20b", "context": "32K", "draft_layers": "1"},
-        {"model": "Llama-4-Scout", "context": "64K", "gpus": "8"},
-        {"model": "Qwen3.5-27B", "context": "32K", "gpus": "2"},
-        {"model": "Qwen3.5-27B", "context": "32K", "kv_pool": "4GiB"},
-        {"model": "Qwen3-30B-A3B", "context": "256K", "pp": "2", "pp_partition": "16,32", "kv_pool": "18GiB"},
-        {"model": "gemma-3-27b", "context": "32K", "block_size": "64"},
-        {"model": "gpt-oss-20b", "context": "32K", "pp": "2", "kv_pool": "4GiB"},
-        {"model": "Qwen3.5-27B", "context": "32K", "block_size": "512", "kv_pool": "4GiB"},
-        {"model": "MiMo-V2-Flash", "context": "32K", "kv_pool": "4GiB"},
-        {"model": "Nemotron-3-Super", "context": "32K", "speculative_tokens": "2", "prefix_caching": True},
-        {"model": "GLM-5.2", "context": "32K", "kv_pool": "4GiB"},
-        {"model": "Kimi-K3", "context": "32K", "kv_pool": "4GiB"},
-    )
-]
+VALUES: tuple[dict[str, str | bool], ...] = (
+    {"model": "Llama-3.1-8B", "context": "1000"},
+    {"model": "Llama-3.1-8B", "context": "1000", "gpu": "B200"},
+    {"model": "gemma-3-27b", "context": "32K"},
+    {"model": "gpt-oss-20b", "context": "32K", "draft_layers": "1"},
+    {"model": "Llama-4-Scout", "context": "64K", "gpus": "8"},
+    {"model": "Qwen3.5-27B", "context": "32K", "gpus": "2"},
+    {"model": "Qwen3.5-27B", "context": "32K", "kv_pool": "4GiB"},
+    {"model": "Qwen3-30B-A3B", "context": "256K", "pp": "2", "pp_partition": "16,32", "kv_pool": "18GiB"},
+    {"model": "gemma-3-27b", "context": "32K", "block_size": "64"},
+    {"model": "gpt-oss-20b", "context": "32K", "pp": "2", "kv_pool": "4GiB"},
+    {"model": "Qwen3.5-27B", "context": "32K", "block_size": "512", "kv_pool": "4GiB"},
+    {"model": "MiMo-V2-Flash", "context": "32K", "kv_pool": "4GiB"},
+    {"model": "Nemotron-3-Super", "context": "32K", "speculative_tokens": "2", "prefix_caching": True},
+    {"model": "GLM-5.2", "context": "32K", "kv_pool": "4GiB"},
+    {"model": "Kimi-K3", "context": "32K", "kv_pool": "4GiB"},
+)
+SCENARIOS = [scenario_from({"engine": "vllm", **values}) for values in VALUES]
 _LLAMA = SCENARIOS[0].model
 _WINDOW = Layer((Attention("sliding_window", 64, 16, 128, 128, 512),))
 _WIDE_K = Layer((Attention("sliding_window", 64, 16, 192, 128, 512),))
