@@ -92,7 +92,8 @@ def main() -> int:
             f"{whole.bytes_of(term) / GIB:6.2f}/{start.logged.get(term, float('nan')):<6.2f}"
             for term in ("weights", "activation")
         ]
-        print(start.name, *told, *terms, start.doubt or start.logged.get("unexplained", ""))
+        unknown = [text for key, text in start.logged.items() if key.startswith("unexplained")]
+        print(start.name, *told, *terms, start.doubt, *unknown)
         if not start.doubt:
             errors[start.quantised].append((abs(whole.pool / GIB - pool) / pool, abs(whole.pool / GIB - pool)))
     missed = 0
