@@ -35,7 +35,7 @@ def test_with_the_logged_weights_the_pool_is_the_logged_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SURE)
-def test_before_the_launch_the_pool_is_the_logged_one(name):
+def test_before_the_launch_the_pool_is_the_logged_one(name: str) -> None:
     """With the weights of the checkpoint format too: within 5 % or 0.8 GiB; of quantised ones 8 % or 1 GiB."""
     start = SURE[name]
     predicted, logged = start.divided().pool / GIB, start.logged["pool"]
