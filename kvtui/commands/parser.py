@@ -40,8 +40,11 @@ class CommandParser(Parser):
     ``fill`` then gives it its options. Most lines name no command, or one: the others cost nothing.
     """
 
-    def __init__(self, *, fill: Callable[[Parser], None], **options: Any) -> None:
+    def __init__(self, *, fill: Callable[[Parser], None], prog: str, **options: Any) -> None:
+        options["prog"] = prog
         self._later: tuple[Callable[[Parser], None], dict[str, Any]] | None = (fill, options)
+        # From Python 3.14 on, a formatter is asked for when the parser is added.
+        self.prog, self.formatter_class, self.color = prog, _formatter, options.get("color", True)
 
     def filled(self) -> CommandParser:
         """This parser with its options."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -198,6 +199,19 @@ def test_no_hint_names_the_word_itself(capsys: pytest.CaptureFixture[str]) -> No
     for name, parser in line.commands.items():
         for option in sorted(options - set(parser.options()))[::7]:
             assert f"mean {option}" not in failure(capsys, name, option, "1")
+
+
+def test_a_command_that_is_not_named_is_not_loaded() -> None:
+    """Nor when a Python asks its parser for a formatter, as 3.14 does of each that is added."""
+    script = (
+        "import sys\nfrom kvtui.commands.known import COMMANDS, Line\nline = Line()\n"
+        "assert [one._get_formatter()._prog for one in line.commands.values()] == [f'kvtui {c}' for c in COMMANDS]\n"
+        "line.read(['models', 'gemma'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('kvtui.commands.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    loaded = {name.removeprefix("kvtui.commands.") for name in ast.literal_eval(done.stdout)}
+    assert loaded == {"answer", "app", "completion", "known", "listings", "narration", "parser", "report", "streams"}
 
 
 def test_the_range_of_speeds_in_the_help_is_the_films() -> None:

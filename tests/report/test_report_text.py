@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from kvtui.engine.basis.units import GIB
+from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.output.shell import shell_lines
 from kvtui.report.document import document
@@ -218,14 +218,27 @@ def test_every_memory_part_is_explained() -> None:
     assert "where the numbers come from" not in render(made("latent"), 80, explain=False)
 
 
-words = st.text(st.characters(exclude_categories=("C", "Z", "M")), min_size=1, max_size=150) | st.sampled_from(
-    ["--context", "128K", "H100 SXM", "it's", "a b" * 40, "'" * 90, "~x", "-"]
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=150) | st.sampled_from(
+    [
+        "--context",
+        "128K",
+        "H100 SXM",
+        "it's",
+        "a b" * 40,
+        "'" * 90,
+        "~x",
+        "-",
+        "\x1b]0;x\x07" * 30,
+        "a\nb'\\033",
+        "$'x'",
+    ]
 )
 
 
 @given(st.lists(words, min_size=1, max_size=8), st.integers(40, 100))
 def test_a_shell_reads_the_broken_command_as_the_same_words(given_words: list[str], width: int) -> None:
-    lines = shell_lines(shlex.join(["printf", "%s\\0", *given_words]), width)
+    lines = shell_lines(" ".join(map(shell_word, ["printf", "%s\\0", *given_words])), width)
+    assert all(line.isprintable() for line in lines)
     assert all(cell_len(line) <= width for line in lines)
     done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == given_words
