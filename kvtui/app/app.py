@@ -24,6 +24,7 @@ from textual.timer import Timer
 from kvtui.canvas.palette import Depth, Look
 from kvtui.engine.basis.errors import InputError
 from kvtui.screens import bindings
+from kvtui.screens.mode import ModeScreen
 from kvtui.state import settings as preferences
 from kvtui.state import themes
 from kvtui.state.host import Benchmark, Host
@@ -198,23 +199,18 @@ class KvtuiApp(App[None]):
         self.open(Palette())
 
     def action_export(self) -> None:
-        """Offer to save the picture on screen, what the screen has to save besides (``export_forms``), or a report."""
+        """Offer to save the picture on screen, what the mode has to save besides, or a report."""
         from kvtui.screens.windows.export import ExportScreen
 
-        own = getattr(self.screen, "export_forms", None)
-        forms = () if own is None else own()
+        forms = self.screen.export_forms() if isinstance(self.screen, ModeScreen) else ()
         self.open(ExportScreen(self.session.scenario, self.export_screenshot(title="kvtui"), forms))
 
     def action_copy(self) -> None:
-        """Put the command line that gives what is on screen on the clipboard, and show it for terminals that refuse.
-
-        A screen that has one of its own says so by ``command``; else it is the scenario's.
-        """
-        from kvtui.engine.scenario.values import command_line
-
-        command = getattr(self.screen, "command", None) or f"kvtui {command_line(self.session.scenario)}"
-        self.copy_to_clipboard(command)
-        self.notify(command, title="copied", timeout=12, markup=False)
+        """Put the command line that gives what is on screen on the clipboard, and show it for terminals that refuse."""
+        if isinstance(self.screen, ModeScreen):
+            command = self.screen.command
+            self.copy_to_clipboard(command)
+            self.notify(command, title="copied", timeout=12, markup=False)
 
     def action_theme(self) -> None:
         """Change between the app's dark and its light theme."""

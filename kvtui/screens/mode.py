@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.events import Resize
@@ -15,6 +15,9 @@ from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import PanelColumn, TextLine
 from kvtui.widgets.textual_private import ShownScreen
+
+if TYPE_CHECKING:
+    from kvtui.screens.windows.export import Form
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 18
 
@@ -49,6 +52,17 @@ class ModeScreen(ShownScreen):
     def redraw(self) -> None:
         """Draw everything as it is now. Called on screens of any size, also before there is anything to draw."""
         raise NotImplementedError
+
+    @property
+    def command(self) -> str:
+        """The command line that gives what is on screen: the scenario's, where a mode has none of its own."""
+        from kvtui.engine.scenario.values import command_line
+
+        return f"kvtui {command_line(self.session.scenario)}"
+
+    def export_forms(self) -> tuple[Form, ...]:
+        """The kinds of file that what is on screen can become, besides its picture."""
+        return ()
 
     @property
     def host(self) -> Host:
