@@ -144,23 +144,18 @@ def prefixed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return tuple("sliding" if step else "full" for step in steps)
 
 
-def falcon(config: Config) -> Body:
-    """Falcon: one KV head with multi_query, num_kv_heads of its newer architecture, else one per query head."""
-    hidden, q = config.count("hidden_size", "n_embed"), config.count("num_attention_heads", "n_head")
+def falcon_heads(config: Config, hidden: int) -> Heads:
+    """Falcon's: one KV head with multi_query, num_kv_heads of its newer architecture, else one per query head."""
+    q = config.count("num_attention_heads", "n_head")
     new, single = config.flag("new_decoder_architecture"), config.flag("multi_query", True)
     stated = config.maybe("num_kv_heads", "n_head_kv")
     kv = (stated or q) if new or not single else 1
     check_heads(config, "num_kv_heads", q, kv)
+    if hidden % q:
+        raise config.error("hidden_size", f"{hidden} is not divisible by {q} attention heads")
     if new:
         config.notes.append("K and V are kept once per KV head, as engines keep them; transformers keeps copies")
-    return _like_heads(config, config.count("num_hidden_layers", "n_layer", most=LAYERS), hidden, q, kv)
-
-
-def gpt_bigcode(config: Config) -> Body:
-    """GPT-BigCode (StarCoder): one KV head with multi_query, else one per query head."""
-    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
-    config.ignore("add_cross_attention", "num_key_value_heads")
-    return _like_heads(config, layer_count(config), hidden, q, 1 if config.flag("multi_query", True) else q)
+    return Heads(q, kv, hidden // q, hidden // q)
 
 
 def mpt(config: Config) -> Body:
@@ -233,13 +228,13 @@ def _rows(names: str, read: Callable[[Config], Body], tied: bool = False) -> dic
 
 DECODERS: dict[str, ConfigFamily] = {
     **_rows(
-        "apertus apertus1p5 arcee aria bitnet blip bloom chameleon codegen cosmos3_edge ctrl diffllama emu3 ernie4_5 "
-        "ernie4_5_moe ernie4_5_vl_moe evolla exaone flex_olmo glm4v glm4v_moe glm_ocr gpt-sw3 gpt2 gptj "
-        "gpt_neox_japanese granite4_vision granite_docling granitemoe "
-        "granitemoeshared helium hy_v3 hyperclovax idefics internlm3 "
-        "iquestcoder jais2 jetmoe kyutai_speech_to_text molmo2 moshi nanochat nemotron olmo olmoe opt paddleocr_vl "
-        "persimmon phi phi4_multimodal sarvam_moe stablelm voxtral_realtime "
-        "pocket_tts gradium_phonon_tts xglm biogpt git doge openai-gpt hunyuan_vl",
+        "apertus1p5 aria blip chameleon cosmos3_edge emu3 "
+        "ernie4_5_moe ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
+        "gpt_neox_japanese granite4_vision granite_docling "
+        "helium idefics internlm3 "
+        "jetmoe kyutai_speech_to_text molmo2 moshi paddleocr_vl "
+        "phi4_multimodal voxtral_realtime "
+        "pocket_tts gradium_phonon_tts git doge hunyuan_vl",
         cached(windowed, "keep_window_size", "moe_layer_start_index", "moe_layer_end_index"),
     ),
     **_rows(
@@ -248,21 +243,14 @@ DECODERS: dict[str, ConfigFamily] = {
         cached(decoding, "attention_type"),
     ),
     "gpt_neo": ConfigFamily(cached(ignoring_windows)),
-    "afmoe": ConfigFamily(cached(globally(first=False))),
     "modernbert-decoder": ConfigFamily(cached(globally(first=True))),
-    **_rows("cwm granite_swa granitemoe_swa", cached(pattern(lambda layer, _: layer % 4 == 0))),
-    **_rows("vaultgemma", cached(pattern(lambda layer, _: layer % 2 == 1))),
     "flint": ConfigFamily(cached(pattern(lambda layer, n: layer < 2 or layer % 4 == 1 or layer == n - 1))),
     "beam": ConfigFamily(cached(pattern(lambda layer, n: layer % 6 == 5 or layer == n - 1))),
     **_rows("muse_glimmer muse_spark", cached(pattern(lambda layer, n: (n - 1 - layer) % 4 == 0))),
-    "exaone_moe": ConfigFamily(cached(periodic)),
-    **_rows("dots1 deepseek_ocr2", cached(behind)),
+    "deepseek_ocr2": ConfigFamily(cached(behind)),
     "kolibri1": ConfigFamily(cached(listed_only)),
     "cohere2_moe": ConfigFamily(cached(prefixed)),
-    **_rows("laguna mellum cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
-    "ministral": ConfigFamily(cached()),
-    "falcon": ConfigFamily(falcon),
-    "gpt_bigcode": ConfigFamily(gpt_bigcode),
+    **_rows("laguna cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
     **_rows("mpt dbrx", mpt),
     **_rows(
         "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart mvp nllb-moe pegasus pegasus_x "

@@ -22,6 +22,7 @@ from kvtui.engine.sources.hf.attention import (
     smollm3,
     windowed,
 )
+from kvtui.engine.sources.hf.counted import COUNTED
 from kvtui.engine.sources.hf.decoders import DECODERS, cached, stated
 from kvtui.engine.sources.hf.fields import Flag
 from kvtui.engine.sources.hf.gemma import gemma3n, gemma4
@@ -187,12 +188,12 @@ ARCHITECTURES = {
 UNKNOWN = ConfigFamily(cached(stated), confidence="M")
 
 
-READERS = {**FAMILIES, **DECODERS, **STATES}
+READERS = {**DECODERS, **STATES, **COUNTED, **FAMILIES}
 """Every model type that is read by a rule of its own."""
 
 
 REFUSED = {
-    "blt": "it has models of bytes around the one of patches",
+    "blt_local_decoder": "it has models of bytes around the one of patches",
     "cpmant": "it keeps prompt_length tokens of its own before each sequence",
     "diffusion_gemma": "it writes blocks of tokens by diffusion",
     "dots3_note": "its windowed layers have latents of other sizes",

@@ -1,0 +1,250 @@
+"""Decoders of a config.json that are plain but for a few weights: small norms, learned positions, an output's bias.
+
+GPT-2 and its relatives have positions that are learned and blocks four times as wide as the hidden size; BitNet, Phi
+and others differ from Llama in a vector or two. A row says what: ``adding(plain(…), layer=…)`` is a plain decoder with
+more in every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from kvtui.engine.model import parameters
+from kvtui.engine.model.tensors import Tensors, copied, divided, vector
+from kvtui.engine.sources.hf.attention import (
+    Heads,
+    Kinds,
+    assemble,
+    attention_weights,
+    every,
+    layer_count,
+    plain,
+    read_heads,
+    windowed,
+)
+from kvtui.engine.sources.hf.decoders import (
+    behind,
+    falcon_heads,
+    globally,
+    listed,
+    pattern,
+    periodic,
+)
+from kvtui.engine.sources.hf.fields import CONTEXT, VOCAB, Config, Flag
+from kvtui.engine.sources.hf.shape import DEEPSEEK, MIXTRAL, QWEN, Body, ConfigFamily, FeedForward, Ffn, Mixer, Traits
+
+Reader = Callable[[Config], Body]
+More = Callable[[Config], Tensors]
+
+_BIAS: Flag = ("attention_bias", False)
+_LLAMA = Traits(mha=True, qkv_bias=_BIAS, out_bias=_BIAS, ffn=Ffn(bias=("mlp_bias", False)))
+_MOE = Traits(mha=True, qkv_bias=_BIAS, out_bias=_BIAS, ffn=MIXTRAL)
+_NORMED_MOE = replace(_MOE, qk_norm="head", ffn=DEEPSEEK)
+_GPT = Traits(mha=True, qkv_bias=True, out_bias=True, norm_bias=True)
+
+
+def nothing(config: Config) -> Tensors:
+    """No more weights."""
+    return ()
+
+
+def adding(read: Reader, layer: More = nothing, outside: More = nothing) -> Reader:
+    """``read`` with more weights in every ``layer``, and more ``outside`` the layers."""
+
+    def reads(config: Config) -> Body:
+        body = read(config)
+        return replace(body, norms=(*body.norms, *layer(config)), outside=(*body.outside, *outside(config)))
+
+    return reads
+
+
+def normless(read: Reader) -> Reader:
+    """``read`` of a type whose norms have no weights."""
+    return lambda config: replace(read(config), norms=(), outside=())
+
+
+def unless(read: Reader, *flags: str) -> Reader:
+    """``read``, with the weights uncounted where one of ``flags`` is set: what it adds is not known here."""
+
+    def reads(config: Config) -> Body:
+        for flag in flags:
+            if config.flag(flag):
+                config.uncounted.append(f"{config.prefix}{flag} is true")
+        return read(config)
+
+    return reads
+
+
+def _head_size(config: Config) -> int:
+    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
+    return config.maybe("head_dim") or hidden // q
+
+
+def _bitnet(config: Config) -> Tensors:
+    """Norms before the output and the down projection."""
+    width = config.count("num_attention_heads") * _head_size(config)
+    return vector("norm", width), vector("norm", config.weight("intermediate_size"))
+
+
+def _layer_norms_of_heads(config: Config) -> Tensors:
+    """Layer norms, with biases, of one query and one key."""
+    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
+    return (vector("norm", 2 * (hidden // q)),) * (2 * config.flag("qk_layernorm"))
+
+
+def _output_bias(config: Config) -> Tensors:
+    vocab = config.maybe("vocab_size", most=VOCAB)
+    return (divided("bias", vocab),) if vocab else ()
+
+
+def gpt(
+    traits: Traits = _GPT,
+    *,
+    width: str = "n_inner",
+    bias: Flag = True,
+    positions: int | None = 0,
+    final: int = 1,
+    heads: Callable[[Config, int], Heads] | None = None,
+) -> Reader:
+    """The reader of a decoder like GPT-2: no gates, blocks of ``width`` or of four times the hidden size.
+
+    There are as many learned positions as the context is long and ``positions`` more, or none; and ``final`` norms
+    outside the layers.
+    """
+
+    def read(config: Config) -> Body:
+        hidden, layers = config.count("hidden_size"), layer_count(config)
+        own = heads(config, hidden) if heads else read_heads(config, hidden, traits)
+        mixer = Mixer((own.attention(),), attention_weights(config, hidden, own, traits))
+        wide = config.maybe(width) or 4 * hidden
+        block = FeedForward(parameters.mlp(hidden, wide, gated=False, bias=config.on(bias)), width=wide)
+        outside: Tensors = ()
+        if positions is not None:
+            longest = config.maybe("max_position_embeddings", most=CONTEXT)
+            if longest is None:
+                config.uncounted.append(f"{config.prefix}max_position_embeddings is missing")
+            outside = (copied("embedding", (longest or 0) + positions, hidden),)
+        config.ignore("add_cross_attention", "cross_attention_hidden_size")
+        body = assemble(config, hidden, traits, (mixer,) * layers, (block,) * layers)
+        return replace(body, outside=(*parameters.norms(hidden, final, bias=traits.norm_bias), *outside))
+
+    return read
+
+
+def _single_heads(config: Config, hidden: int) -> Heads:
+    """One KV head with multi_query (StarCoder), else one per query head."""
+    q = config.count("num_attention_heads")
+    config.ignore("num_key_value_heads")
+    if hidden % q:
+        raise config.error("hidden_size", f"{hidden} is not divisible by {q} attention heads")
+    return Heads(q, 1 if config.flag("multi_query", True) else q, hidden // q, hidden // q)
+
+
+def opt(config: Config) -> Body:
+    """OPT: learned positions and two more, a last norm only where norms come first."""
+    last = config.flag("do_layer_norm_before", True) and not config.flag("_remove_final_layer_norm")
+    if not config.flag("layer_norm_elementwise_affine", True):
+        config.uncounted.append(f"{config.prefix}layer_norm_elementwise_affine is false")
+    if config.maybe("word_embed_proj_dim") not in (None, config.count("hidden_size")):
+        config.uncounted.append(f"{config.prefix}word_embed_proj_dim is not the hidden size")
+    enabled: Flag = ("enable_bias", True)
+    traits = replace(_GPT, qkv_bias=enabled, out_bias=enabled)
+    return gpt(traits, width="ffn_dim", bias=enabled, positions=2, final=int(last))(config)
+
+
+def falcon(config: Config) -> Body:
+    """Falcon: as many norms as it has blocks to norm, one for both where they stand side by side."""
+    new, single = config.flag("new_decoder_architecture"), config.maybe("num_ln_in_parallel_attn") == 1
+    shared = single if new else config.flag("parallel_attn", True)
+    biased: Flag = ("bias", False)
+    traits = replace(_GPT, qkv_bias=biased, out_bias=biased, norms=1 if shared else 2)
+    return gpt(traits, width="ffn_hidden_size", bias=biased, positions=None, heads=falcon_heads)(config)
+
+
+def stablelm(config: Config) -> Body:
+    """StableLM: norms with biases, one for both blocks where they stand side by side."""
+    norms = 1 if config.flag("use_parallel_residual") else 2
+    traits = Traits(mha=True, qkv_bias=("use_qkv_bias", False), norms=norms, norm_bias=True)
+    return unless(plain(traits, windowed), "qk_layernorm")(config)
+
+
+def hyperclovax(config: Config) -> Body:
+    """HyperCLOVA X: two norms more a layer with use_post_norm."""
+    return plain(replace(_LLAMA, norms=4 if config.flag("use_post_norm", True) else 2), windowed)(config)
+
+
+def _row(traits: Traits, kinds: Kinds = windowed) -> ConfigFamily:
+    return ConfigFamily(plain(traits, kinds))
+
+
+_FIRST_OF_FOUR = pattern(lambda layer, _: layer % 4 == 0)
+_JAIS = Traits(
+    mha=True,
+    qkv_bias=("attention_bias", True),
+    out_bias=("attention_bias", True),
+    norm_bias=True,
+    ffn=Ffn(gated=False, bias=("mlp_bias", True)),
+)
+_NEMOTRON = replace(_LLAMA, norm_bias=True, ffn=Ffn(gated=False, bias=("mlp_bias", False)))
+_PHI = replace(_GPT, norms=1, ffn=Ffn(gated=False, bias=True))
+_PERSIMMON = replace(_GPT, ffn=Ffn(gated=False, bias=True))
+_ERNIE = Traits(mha=True, qkv_bias=("use_bias", False), out_bias=("use_bias", False), ffn=Ffn(bias=("use_bias", False)))
+_SHARED = Ffn(expert=("intermediate_size",), shared=("shared_intermediate_size",), routed=True)
+
+COUNTED: dict[str, ConfigFamily] = {
+    "exaone": _row(_LLAMA),
+    "iquestcoder": _row(_LLAMA),
+    "ministral": _row(Traits(mha=True)),
+    "cwm": _row(replace(_LLAMA, qkv_bias=False, out_bias=False), _FIRST_OF_FOUR),
+    "arcee": _row(replace(_LLAMA, ffn=Ffn(gated=False, bias=("mlp_bias", False)))),
+    "granite_swa": _row(replace(_LLAMA, sinks=True), _FIRST_OF_FOUR),
+    "hyperclovax": ConfigFamily(hyperclovax),
+    "ernie4_5": _row(_ERNIE),
+    "jais2": _row(_JAIS),
+    "nemotron": _row(_NEMOTRON),
+    "stablelm": ConfigFamily(stablelm),
+    "vaultgemma": ConfigFamily(plain(Traits(qkv_bias=_BIAS, out_bias=_BIAS, tied=True), every(2)), tied=True),
+    "apertus": ConfigFamily(
+        adding(
+            plain(replace(_LLAMA, qk_norm="head", ffn=Ffn(gated=False)), windowed),
+            lambda config: (vector("vector", 2),),
+        )
+    ),
+    "bitnet": ConfigFamily(adding(plain(replace(_LLAMA, ffn=Ffn()), windowed), _bitnet)),
+    "diffllama": ConfigFamily(
+        adding(plain(replace(_LLAMA, ffn=Ffn()), windowed), lambda config: (vector("vector", 4 * _head_size(config)),))
+    ),
+    "olmo": ConfigFamily(normless(plain(replace(_LLAMA, ffn=Ffn()), windowed))),
+    "nanochat": ConfigFamily(normless(plain(replace(_LLAMA, ffn=Ffn(gated=False)), windowed))),
+    "phi": ConfigFamily(adding(plain(_PHI, windowed), _layer_norms_of_heads, _output_bias)),
+    "persimmon": ConfigFamily(adding(plain(_PERSIMMON, windowed), _layer_norms_of_heads)),
+    "olmoe": _row(replace(_MOE, qk_norm="row")),
+    "flex_olmo": _row(replace(_MOE, qk_norm="row")),
+    "granitemoe": _row(_MOE),
+    "granitemoeshared": _row(replace(_MOE, ffn=_SHARED)),
+    "granitemoe_swa": _row(replace(_MOE, sinks=True, ffn=_SHARED), _FIRST_OF_FOUR),
+    "mellum": _row(replace(_MOE, qk_norm="head", ffn=QWEN), listed),
+    "dots1": _row(_NORMED_MOE, behind),
+    "exaone_moe": _row(replace(_NORMED_MOE, qkv_bias=False, out_bias=False), periodic),
+    "hy_v3": ConfigFamily(unless(plain(_NORMED_MOE, windowed), "mlp_bias")),
+    "sarvam_moe": _row(replace(_NORMED_MOE, out_bias=False, qk_normed=("use_qk_norm", True))),
+    "afmoe": _row(replace(_NORMED_MOE, gated=True, norms=4), globally(first=False)),
+    "gpt2": ConfigFamily(gpt(), tied=True),
+    "gpt-sw3": ConfigFamily(gpt(), tied=True),
+    "openai-gpt": ConfigFamily(gpt(final=0), tied=True),
+    "gptj": ConfigFamily(
+        adding(gpt(replace(_GPT, qkv_bias=False, out_bias=False, norms=1), positions=None), outside=_output_bias)
+    ),
+    "codegen": ConfigFamily(
+        adding(gpt(replace(_GPT, qkv_bias=False, out_bias=False, norms=1), positions=None), outside=_output_bias)
+    ),
+    "ctrl": ConfigFamily(adding(gpt(width="dff", positions=None), outside=_output_bias), tied=True),
+    "bloom": ConfigFamily(gpt(positions=None, final=2), tied=True),
+    "gpt_bigcode": ConfigFamily(gpt(heads=_single_heads), tied=True),
+    "biogpt": ConfigFamily(gpt(width="intermediate_size", positions=2), tied=True),
+    "xglm": ConfigFamily(gpt(width="ffn_dim", positions=None), tied=True),
+    "opt": ConfigFamily(opt, tied=True),
+    "falcon": ConfigFamily(falcon, tied=True),
+}
+"""Model types and how they are read."""
