@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 GATE = "PRETEND_GATE"
@@ -22,7 +23,7 @@ def say(event: object) -> None:
     print(json.dumps(event), flush=True)
 
 
-def figures(case: dict) -> tuple[dict, dict]:
+def figures(case: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """A record and samples that depend on the case alone."""
     base = 1 + case["batch"] / 10 + case["prompt"] / 1000 + case["shape"]["kv_heads"] / 7
     samples = [base * (1 + i / 100) for i in range(5)]
@@ -49,7 +50,7 @@ def pass_gate() -> None:
         time.sleep(0.005)
 
 
-def answer(job: dict) -> None:
+def answer(job: dict[str, Any]) -> None:
     say({"event": "stage", "id": job["id"], "stage": "compile"})
     match job["case"]["batch"]:
         case 13:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kvtui.bench import host
+from tests.present import present
 
 EPYC = "processor\t: 0\nmodel name\t: EPYC \x1b[1m\nflags\t\t: avx2\n\nprocessor\t: 1\nmodel name\t: other\n"
 
 
 @pytest.fixture
-def described(monkeypatch, tmp_path):
+def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Puts a text in the place of Linux's description of the processor."""
 
     def put(text: str | None) -> None:
@@ -28,17 +32,17 @@ def described(monkeypatch, tmp_path):
     host._cpuinfo.cache_clear()
 
 
-def test_the_first_processor_has_the_say(described):
+def test_the_first_processor_has_the_say(described: Callable[..., Any]) -> None:
     described(EPYC)
     assert host.cpu_model() == "EPYC \N{REPLACEMENT CHARACTER}[1m"
 
 
-def test_without_a_description_there_is_still_a_name(described):
+def test_without_a_description_there_is_still_a_name(described: Callable[..., Any]) -> None:
     described(None)
     assert host.cpu_model() == (platform.processor() or platform.machine())
 
 
-def test_other_instructions_are_another_processor(described):
+def test_other_instructions_are_another_processor(described: Callable[..., Any]) -> None:
     names = []
     for text in (EPYC, EPYC.replace("avx2", "avx512f"), EPYC.replace("EPYC", "Xeon"), EPYC):
         described(text)
@@ -47,6 +51,6 @@ def test_other_instructions_are_another_processor(described):
     assert names[0] == names[3]
 
 
-def test_cores_and_memory_are_the_systems_own():
-    assert 1 <= host.usable_cores() <= os.cpu_count()
-    assert host.memory_bytes() > 2**28
+def test_cores_and_memory_are_the_systems_own() -> None:
+    assert 1 <= host.usable_cores() <= present(os.cpu_count())
+    assert present(host.memory_bytes()) > 2**28

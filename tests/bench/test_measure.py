@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,16 +39,20 @@ CASES = {
 
 
 @pytest.fixture(scope="session")
-def measured():
+def measured() -> dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]]:
     """Records, samples and stages of all cases, some with a curve; optimizing less halves the time to compile."""
     found = {}
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
     for name, case in CASES.items():
         stages: list[str] = []
         job = Job(name, case, BUDGET, POSITIONS.get(name, ()))
-        record, samples = measure.measure(job, lambda event, stages=stages: stages.append(event["stage"]))
+
+        def heard(event: Mapping[str, Any], stages: list[str] = stages) -> None:
+            stages.append(event["stage"])
+
+        record, samples = measure.measure(job, heard)
         found[name] = record, samples, stages
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -54,7 +60,9 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 
 @every_case
-def test_records_are_complete_and_plain(measured, name):
+def test_records_are_complete_and_plain(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     record, samples, stages = measured[name]
     assert tuple(record) == measure.KEYS
     assert (record["status"], record["message"]) == ("ok", None)
@@ -71,7 +79,9 @@ def test_records_are_complete_and_plain(measured, name):
 
 
 @every_case
-def test_the_cache_has_the_predicted_bytes_and_stays_in_place(measured, name):
+def test_the_cache_has_the_predicted_bytes_and_stays_in_place(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     record, _, _ = measured[name]
     assert record["kv_measured_bytes"] == record["kv_predicted_bytes"] == predict.kv_bytes(CASES[name])
     assert record["donated"] is (None if name == "none" else True)
@@ -79,7 +89,9 @@ def test_the_cache_has_the_predicted_bytes_and_stays_in_place(measured, name):
 
 
 @every_case
-def test_figures_are_those_of_the_raw_samples(measured, name):
+def test_figures_are_those_of_the_raw_samples(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     record, samples, _ = measured[name]
     kinds = {"prefill", "ttft", "decode_step", "decode_scan"} - ({"decode_scan"} if name == "none" else set())
     assert kinds == {kind for kind in samples if f"{kind}_ms_n" in record}
@@ -96,7 +108,9 @@ def test_figures_are_those_of_the_raw_samples(measured, name):
 
 
 @every_case
-def test_positions_run_from_the_prompt_to_the_end_and_start_again(measured, name):
+def test_positions_run_from_the_prompt_to_the_end_and_start_again(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     _, samples, _ = measured[name]
     case = CASES[name]
     last = case.cache_length - 1 - (case.cache == "none")
@@ -108,7 +122,9 @@ def test_positions_run_from_the_prompt_to_the_end_and_start_again(measured, name
 
 
 @every_case
-def test_the_machine_is_what_the_step_is_compared_with(measured, name):
+def test_the_machine_is_what_the_step_is_compared_with(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     record, samples, _ = measured[name]
     case = CASES[name]
     bandwidth = max(record["bandwidth_before_gbs"], record["bandwidth_after_gbs"])
@@ -124,13 +140,17 @@ def test_the_machine_is_what_the_step_is_compared_with(measured, name):
     assert 0 < record["mfu"] < 1
 
 
-def test_xla_counts_about_the_models_own_work(measured):
+def test_xla_counts_about_the_models_own_work(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]],
+) -> None:
     record, _, _ = measured["mha"]
     assert 0.9 < record["xla_flops"] / record["model_flops"] < 2
     assert record["temp_bytes"] < record["kv_measured_bytes"]
 
 
-def test_routing_entropy_is_that_of_several_experts(measured):
+def test_routing_entropy_is_that_of_several_experts(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]],
+) -> None:
     assert 0.5 < measured["moe ring bf16"][0]["routing_entropy"] <= math.log2(4)
     assert all(
         record["routing_entropy"] is None for name, (record, _, _) in measured.items() if name != "moe ring bf16"
@@ -138,7 +158,9 @@ def test_routing_entropy_is_that_of_several_experts(measured):
 
 
 @pytest.mark.parametrize("name", POSITIONS)
-def test_a_curve_has_every_position_with_its_own_samples(measured, name):
+def test_a_curve_has_every_position_with_its_own_samples(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], name: str
+) -> None:
     record, samples, stages = measured[name]
     assert [point["position"] for point in record["curve"]] == list(POSITIONS[name])
     assert stages[-1] == "curve"
@@ -149,32 +171,32 @@ def test_a_curve_has_every_position_with_its_own_samples(measured, name):
         assert [point["p20"], point["p50"], point["p80"]] == pytest.approx(expected)
 
 
-def _failed(case: Case, positions: tuple[int, ...] = (), budget: Budget = BUDGET):
+def _failed(case: Case, positions: tuple[Any, ...] = (), budget: Budget = BUDGET) -> tuple[str, str]:
     record, _ = measure.measure(Job("bad", case, budget, positions), lambda event: None)
     assert tuple(record) == measure.KEYS
     assert record["status"] in STATUSES
     return record["status"], record["message"]
 
 
-def test_what_does_not_fit_into_the_machine_is_out_of_memory():
+def test_what_does_not_fit_into_the_machine_is_out_of_memory() -> None:
     huge = Case(replace(TINY, context=2**40), length=2**40)
     status, message = _failed(huge)
     assert status == "oom"
     assert message.startswith("MemoryError: weights and cache need 256.00 TiB, the machine has ")
 
 
-def test_positions_beyond_the_context_are_unsupported():
+def test_positions_beyond_the_context_are_unsupported() -> None:
     status, message = _failed(CASES["mha"], (16, 33))
     assert (status, message) == ("unsupported", "positions: 33 is not between 2 and the context of 32")
 
 
-def test_other_mistakes_are_errors_that_name_their_type():
+def test_other_mistakes_are_errors_that_name_their_type() -> None:
     status, message = _failed(CASES["mha"], ("many",))
     assert status == "error"
     assert message.startswith("TypeError: ")
 
 
-def test_only_a_lack_of_memory_is_out_of_memory():
+def test_only_a_lack_of_memory_is_out_of_memory() -> None:
     with pytest.raises(jax.errors.JaxRuntimeError) as real:
         jnp.zeros(2**46, jnp.int8).block_until_ready()
     assert measure.is_out_of_memory(real.value)
@@ -184,12 +206,12 @@ def test_only_a_lack_of_memory_is_out_of_memory():
     assert not measure.is_out_of_memory(ValueError("out of memory"))
 
 
-def test_messages_are_one_harmless_line():
+def test_messages_are_one_harmless_line() -> None:
     assert measure.described(ValueError("a\n  b\x1b[2J")) == "ValueError: a b\N{REPLACEMENT CHARACTER}[2J"
     assert len(measure.described(ValueError("x" * 5000))) == 400
 
 
-def test_a_step_that_copies_its_cache_is_found_out():
+def test_a_step_that_copies_its_cache_is_found_out() -> None:
     case = CASES["mha"]
     given = series.inputs(case, series.init_weights(case.shape))
     (cache,) = series.init_cache(case)

@@ -74,7 +74,7 @@ class Heard:
         return [event.host["pid"] for event in self.events if isinstance(event, Started)]
 
 
-def test_jobs_run_in_order_in_one_worker_that_ends_with_them():
+def test_jobs_run_in_order_in_one_worker_that_ends_with_them() -> None:
     heard = Heard()
     assert run([job(1), job(2), job(3)], heard, command=PRETEND) == "finished"
     assert [outcome.job.case.batch for outcome in heard.outcomes] == [1, 2, 3]
@@ -99,7 +99,7 @@ def test_jobs_run_in_order_in_one_worker_that_ends_with_them():
         (17, "error", "the worker ended with exit code 9: the device caught \N{REPLACEMENT CHARACTER}[31mfire"),
     ],
 )
-def test_a_failure_is_reported_and_the_worker_replaced(batch, status, said):
+def test_a_failure_is_reported_and_the_worker_replaced(batch: int, status: str, said: str) -> None:
     heard = Heard()
     assert run([job(1), job(batch), job(2)], heard, command=PRETEND, case_seconds=0.5) == "finished"
     first, failed, last = heard.outcomes
@@ -109,13 +109,13 @@ def test_a_failure_is_reported_and_the_worker_replaced(batch, status, said):
     assert all(gone(pid) for pid in heard.workers)
 
 
-def test_what_is_no_event_is_passed_over():
+def test_what_is_no_event_is_passed_over() -> None:
     heard = Heard()
     run([job(16)], heard, command=PRETEND)
     assert heard.outcomes[0].record["status"] == "ok"
 
 
-def test_cancelling_does_not_wait_for_the_case():
+def test_cancelling_does_not_wait_for_the_case() -> None:
     """The case under way would take ten minutes."""
     control = Control()
     heard = Heard(
@@ -133,17 +133,19 @@ class Held(Control):
 
     @property
     def holds(self) -> int:
-        return len(self._changed._waiters)
+        return len(self._changed._waiters)  # type: ignore[attr-defined]
 
 
-def test_a_paused_run_begins_no_case_and_can_go_on_or_end():
+def test_a_paused_run_begins_no_case_and_can_go_on_or_end() -> None:
     control = Held()
     heard = Heard(lambda event: isinstance(event, Outcome), control.pause)
     thread = Thread(target=run, args=([job(1), job(2)], heard), kwargs={"control": control, "command": PRETEND})
     thread.start()
     assert eventually(lambda: control.holds)
     assert len(heard.outcomes) == 1
-    assert heard.events[-1].under_way is None
+    last = heard.events[-1]
+    assert isinstance(last, Progress)
+    assert last.under_way is None
     control.resume()
     thread.join(30)
     assert len(heard.outcomes) == 2
@@ -165,12 +167,12 @@ def test_a_paused_run_begins_no_case_and_can_go_on_or_end():
         ("print('{')", "^the worker ended with exit code 0$"),
     ],
 )
-def test_a_worker_that_cannot_start_is_a_backend_error(script, said):
+def test_a_worker_that_cannot_start_is_a_backend_error(script: str, said: str) -> None:
     with pytest.raises(BackendError, match=said):
         run([job(1)], Heard(), command=[sys.executable, "-c", script])
 
 
-def test_what_the_listener_raises_ends_the_run():
+def test_what_the_listener_raises_ends_the_run() -> None:
     heard: list[Event] = []
 
     def listener(event: Event) -> None:
@@ -184,7 +186,7 @@ def test_what_the_listener_raises_ends_the_run():
     assert gone(heard[0].host["pid"])
 
 
-def test_the_real_worker_measures_and_a_killed_case_is_reported():
+def test_the_real_worker_measures_and_a_killed_case_is_reported() -> None:
     pytest.importorskip("jax")
     heard = Heard(
         lambda event: isinstance(event, Progress) and event.done == 1 and event.stage == "compile",
@@ -206,13 +208,13 @@ def child() -> int:
     return next(pid for pid in found if b"kvtui.bench.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-def test_a_device_that_is_not_there_is_one_line():
+def test_a_device_that_is_not_there_is_one_line() -> None:
     pytest.importorskip("jax")
     with pytest.raises(BackendError, match=r"^device 'cpu:99' is not there; this machine has cpu:0"):
         run([job(1, TINY)], Heard(), device="cpu:99")
 
 
-def test_kill_9_of_the_app_leaves_no_worker():
+def test_kill_9_of_the_app_leaves_no_worker() -> None:
     pytest.importorskip("jax")
     script = f"""
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import jax
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.bench import series
-from kvtui.bench.compiled import build
+from kvtui.bench.compiled import Program, build
 from kvtui.bench.nn import transformer
-from kvtui.bench.series import GenerationState, Timed
+from kvtui.bench.series import Advance, GenerationState, Inputs, Timed
 from kvtui.cases.case import Case, Sampler, TransformerShape
 from kvtui.cases.protocol import Budget
 
@@ -22,21 +23,21 @@ CASE = Case(SHAPE, batch=2, prompt=5, sampler=Sampler(temperature=0.8, top_k=8))
 
 
 @pytest.fixture(scope="module")
-def ready():
+def ready() -> tuple[dict[str, Program], Inputs]:
     """The compiled programs of CASE and its inputs."""
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
     compiled = build(series.sources(CASE, series.names(CASE))).programs
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
     return compiled, series.inputs(CASE, series.init_weights(SHAPE))
 
 
-def opened(ready):
+def opened(ready: tuple[dict[str, Program], Inputs]) -> tuple[GenerationState, Mapping[str, Advance]]:
     compiled, inputs = ready
     state = series.start(CASE, compiled, inputs)
     return state, series.advances(CASE, compiled, inputs, state)
 
 
-def test_the_cache_starts_with_the_prompts_own_keys_and_values(ready):
+def test_the_cache_starts_with_the_prompts_own_keys_and_values(ready: tuple[dict[str, Program], Inputs]) -> None:
     _, inputs = ready
     state, _ = opened(ready)
     assert state.at == CASE.prompt
@@ -49,7 +50,7 @@ def test_the_cache_starts_with_the_prompts_own_keys_and_values(ready):
         assert not np.any(np.asarray(array)[:, CASE.prompt :])
 
 
-def test_a_scan_makes_the_tokens_that_single_steps_make(ready):
+def test_a_scan_makes_the_tokens_that_single_steps_make(ready: tuple[dict[str, Program], Inputs]) -> None:
     alone, ways = opened(ready)
     single = []
     for _ in range(series.scan_steps(CASE)):
@@ -63,7 +64,9 @@ def test_a_scan_makes_the_tokens_that_single_steps_make(ready):
     assert len({tuple(tokens) for tokens in single}) > 1
 
 
-def test_decoding_goes_to_the_last_slot_and_begins_again_behind_the_prompt(ready):
+def test_decoding_goes_to_the_last_slot_and_begins_again_behind_the_prompt(
+    ready: tuple[dict[str, Program], Inputs],
+) -> None:
     state, ways = opened(ready)
     positions = []
     for _ in range(2 * (CASE.cache_length - CASE.prompt) + 1):
@@ -74,7 +77,7 @@ def test_decoding_goes_to_the_last_slot_and_begins_again_behind_the_prompt(ready
     assert positions == [*whole, *whole, CASE.prompt]
 
 
-def test_a_prefill_between_steps_brings_generation_back_to_the_prompt(ready):
+def test_a_prefill_between_steps_brings_generation_back_to_the_prompt(ready: tuple[dict[str, Program], Inputs]) -> None:
     state, ways = opened(ready)
     first = np.asarray(state.rest[0])
     for _ in range(3):
@@ -85,7 +88,7 @@ def test_a_prefill_between_steps_brings_generation_back_to_the_prompt(ready):
     np.testing.assert_array_equal(state.rest[0], first)
 
 
-def test_the_prompt_is_random_but_always_the_same():
+def test_the_prompt_is_random_but_always_the_same() -> None:
     prompt = np.asarray(series.inputs(CASE, series.init_weights(SHAPE)).prompt)
     assert prompt.shape == (CASE.batch, CASE.prompt)
     assert len(np.unique(prompt)) > 3
@@ -94,17 +97,17 @@ def test_the_prompt_is_random_but_always_the_same():
     assert longer.shape == (1, CASE.prompt)
 
 
-def test_only_cases_with_a_cache_have_a_scan():
+def test_only_cases_with_a_cache_have_a_scan() -> None:
     assert series.names(CASE) == ("prefill", "first", "decode_step", "decode_scan")
     assert series.names(replace(CASE, cache="none")) == ("prefill", "first", "decode_step")
 
 
 @given(st.integers(1, 23))
-def test_a_scan_never_needs_more_room_than_there_is(prompt):
+def test_a_scan_never_needs_more_room_than_there_is(prompt: int) -> None:
     assert 1 <= series.scan_steps(replace(CASE, prompt=prompt)) <= min(16, 24 - prompt)
 
 
-def clock(times):
+def clock(times: Iterable[float]) -> Advance:
     """A series whose samples take the given milliseconds, without taking any time."""
     left = iter(times)
     return lambda state: Timed((next(left),), state.at, GenerationState(state.at + 1, (), ()))
@@ -122,18 +125,18 @@ START = GenerationState(0, (), ())
         ([], 0, 0, False),
     ],
 )
-def test_warming_up_goes_on_until_two_windows_agree(times, warmup, calls, steady):
+def test_warming_up_goes_on_until_two_windows_agree(times: list[float], warmup: int, calls: int, steady: bool) -> None:
     state, found = series.warm_up(clock(times), START, Budget(warmup=warmup, seconds=60))
     assert (state.at, found) == (calls, steady)
 
 
-def test_warming_up_ends_with_its_time_but_not_before_its_least_calls():
+def test_warming_up_ends_with_its_time_but_not_before_its_least_calls() -> None:
     state, steady = series.warm_up(clock([8.0, 4.0, 2.0, 1.0]), START, Budget(warmup=4, seconds=0))
     assert (state.at, steady) == (4, False)
 
 
 @given(st.integers(1, 50), st.integers(0, 100), st.sampled_from([1, 2]), st.sampled_from([0.0, 60.0]))
-def test_samples_are_as_many_as_the_budget_says(trials, most, share, seconds):
+def test_samples_are_as_many_as_the_budget_says(trials: int, most: int, share: int, seconds: float) -> None:
     budget = Budget(trials=trials, most=most, seconds=seconds)
     state, ms, positions = series.collect(clock(range(1000)), START, budget, share)
     least = -(-trials // share)

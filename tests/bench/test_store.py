@@ -50,7 +50,7 @@ def filled(out: Path, jobs: int | None = None, plan: Sweep | None = None) -> Pat
     return writer.folder
 
 
-def test_the_table_has_the_published_columns_first_and_every_row(tmp_path):
+def test_the_table_has_the_published_columns_first_and_every_row(tmp_path: Path) -> None:
     folder = filled(tmp_path)
     with (folder / CSV).open(newline="") as file:
         heads, *lines = csv.reader(file)
@@ -83,7 +83,7 @@ def test_the_table_has_the_published_columns_first_and_every_row(tmp_path):
     assert base["shared_by"] == "3"
 
 
-def test_run_folders_are_numbered_by_day(tmp_path):
+def test_run_folders_are_numbered_by_day(tmp_path: Path) -> None:
     first, second = (filled(tmp_path, 1) for _ in range(2))
     assert first.name.endswith("_run01")
     assert second.name == first.name.replace("run01", "run02")
@@ -95,7 +95,7 @@ def test_run_folders_are_numbered_by_day(tmp_path):
     assert find_run(first) == first
 
 
-def test_the_newest_run_of_each_kind_is_found_newer_first(tmp_path):
+def test_the_newest_run_of_each_kind_is_found_newer_first(tmp_path: Path) -> None:
     writers = [Writer.begin(tmp_path, small(), {"what": what}) for what in ("sweep", "sweep", "decode")]
     runs = [writer.folder for writer in writers]
     assert newest_of_each_kind(tmp_path) == (runs[2], runs[1])
@@ -106,7 +106,7 @@ def test_the_newest_run_of_each_kind_is_found_newer_first(tmp_path):
         writer.close(False)
 
 
-def test_rows_read_back_are_the_rows_written(tmp_path):
+def test_rows_read_back_are_the_rows_written(tmp_path: Path) -> None:
     folder = filled(tmp_path)
     from_samples = read(folder)
     from_table = read(folder / CSV)
@@ -118,7 +118,7 @@ def test_rows_read_back_are_the_rows_written(tmp_path):
     assert isinstance(row["decode_step_ms_p50"], float)
 
 
-def test_a_run_under_way_can_be_read_but_not_written_twice(tmp_path):
+def test_a_run_under_way_can_be_read_but_not_written_twice(tmp_path: Path) -> None:
     writer = Writer.begin(tmp_path, small(), {})
     writer.add(outcome(writer.sweep.jobs[0]))
     assert len(read(writer.folder).measured) == 1
@@ -130,14 +130,16 @@ def test_a_run_under_way_can_be_read_but_not_written_twice(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole_and_part(tmp_path_factory):
+def whole_and_part(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same short run, finished and begun."""
     plan = small(names=("batch_size",))
     return filled(tmp_path_factory.mktemp("whole"), plan=plan), filled(tmp_path_factory.mktemp("part"), 2, plan)
 
 
 @given(cut=st.integers(0, 3000), table=st.integers(0, 3000))
-def test_a_torn_end_loses_only_the_cases_that_were_cut(tmp_path_factory, whole_and_part, cut, table):
+def test_a_torn_end_loses_only_the_cases_that_were_cut(
+    tmp_path_factory: pytest.TempPathFactory, whole_and_part: tuple[Path, Path], cut: int, table: int
+) -> None:
     whole, part = whole_and_part
     folder = tmp_path_factory.mktemp("torn")
     for name, size in ((RUN, 0), (SAMPLES, cut), (CSV, table)):
@@ -155,7 +157,7 @@ def test_a_torn_end_loses_only_the_cases_that_were_cut(tmp_path_factory, whole_a
     assert (folder / SAMPLES).read_bytes() == (whole / SAMPLES).read_bytes()
 
 
-def test_kill_9_in_the_middle_and_resume_equals_an_uninterrupted_run(tmp_path):
+def test_kill_9_in_the_middle_and_resume_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
@@ -192,7 +194,7 @@ run(writer.sweep.jobs, heard, command=worker)
         find_run(folder.parent, unfinished=True)
 
 
-def test_every_line_is_there_as_soon_as_it_is_added(tmp_path):
+def test_every_line_is_there_as_soon_as_it_is_added(tmp_path: Path) -> None:
     writer = Writer.begin(tmp_path, small(2), {})
     for number, job in enumerate(writer.sweep.jobs, 1):
         added = writer.add(outcome(job))
@@ -202,7 +204,7 @@ def test_every_line_is_there_as_soon_as_it_is_added(tmp_path):
     assert len(read(writer.folder).rows) == 2 * len(small().rows)
 
 
-def test_a_failed_case_keeps_its_reason_and_its_predicted_size(tmp_path):
+def test_a_failed_case_keeps_its_reason_and_its_predicted_size(tmp_path: Path) -> None:
     writer = Writer.begin(tmp_path, small(), {})
     job = writer.sweep.jobs[0]
     record = {"status": "oom", "message": "RESOURCE_EXHAUSTED:\n\x1b[31mout", "kv_predicted_bytes": "x", "mfu": []}
@@ -221,7 +223,7 @@ FOREIGN = [
 ]
 
 
-def test_a_foreign_table_with_27_columns(tmp_path):
+def test_a_foreign_table_with_27_columns(tmp_path: Path) -> None:
     path = tmp_path / "old.csv"
     heads = [name for name in PUBLISHED if name != "attn_variant"]
     path.write_text("\n".join([",".join(heads), *FOREIGN]) + "\nscale,torn,M")
@@ -253,14 +255,14 @@ def test_a_foreign_table_with_27_columns(tmp_path):
         (RUN, b'{"schema": 1, "sweep": [1]}', "not one that was stored"),
     ],
 )
-def test_broken_files_are_one_line(tmp_path, name, content, said):
+def test_broken_files_are_one_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_broken_line_of_samples_is_named(tmp_path):
+def test_a_broken_line_of_samples_is_named(tmp_path: Path) -> None:
     folder = filled(tmp_path, 2)
     with (folder / SAMPLES).open("a") as file:
         file.write('{"case": 1}\n')
@@ -270,7 +272,7 @@ def test_a_broken_line_of_samples_is_named(tmp_path):
         find_run(tmp_path / "empty")
 
 
-def test_cases_are_found_again_under_keys_of_another_version(tmp_path):
+def test_cases_are_found_again_under_keys_of_another_version(tmp_path: Path) -> None:
     folder = filled(tmp_path, 2)
     before = read(folder).rows
     keys = json.loads((folder / RUN).read_text())["sweep"]["cases"]

@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Budget, Job
 from tests.bench.test_runner import eventually
 from tests.paths import ROOT
+from tests.present import present
 
 COMMAND = [sys.executable, "-m", "kvtui.bench.worker", "--device", "cpu"]
 CASE = Case(
@@ -31,21 +34,23 @@ class Worker:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.input, self.output = present(process.stdin), present(process.stdout)
         self.hello = self.event()
 
-    def event(self):
-        return json.loads(self.process.stdout.readline())
+    def event(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.output.readline())
+        return found
 
     def send(self, line: str) -> None:
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self.input.write(line + "\n")
+        self.input.flush()
 
-    def measure(self, job: Job):
+    def measure(self, job: Job) -> tuple[dict[str, Any], list[str]]:
         """The result of ``job`` and the stages before it."""
         self.send(json.dumps(job.to_json()))
         return self.result()
 
-    def result(self):
+    def result(self) -> tuple[dict[str, Any], list[str]]:
         stages = []
         while (event := self.event())["event"] != "result":
             stages.append(event["stage"])
@@ -53,12 +58,12 @@ class Worker:
 
     def end(self) -> int:
         """The exit code after stdin was closed."""
-        self.process.stdin.close()
+        self.input.close()
         return self.process.wait(60)
 
 
 @contextmanager
-def started(cache: Path):
+def started(cache: Path) -> Iterator[Worker]:
     """A worker that keeps its compiled programs in ``cache``."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -75,11 +80,11 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
-def test_jobs_failures_and_the_end_of_stdin(cache):
+def test_jobs_failures_and_the_end_of_stdin(cache: Path) -> None:
     with started(cache) as running:
         host = running.hello["host"]
         assert running.hello["event"] == "hello"
@@ -113,10 +118,10 @@ def test_jobs_failures_and_the_end_of_stdin(cache):
         assert event["record"]["status"] == "ok"
         assert event["record"]["cache_hit"] is True
         assert running.end() == 0
-        assert running.process.stdout.read() == ""
+        assert running.output.read() == ""
 
 
-def test_programs_stay_compiled_and_a_job_under_way_does_not_hold_the_worker_up(cache):
+def test_programs_stay_compiled_and_a_job_under_way_does_not_hold_the_worker_up(cache: Path) -> None:
     with started(cache) as running:
         event, _ = running.measure(Job("again", CASE, SHORT))
         assert event["record"]["cache_hit"] is True
@@ -138,7 +143,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_nothing_is_left_when_the_parent_is_killed(cache):
+def test_nothing_is_left_when_the_parent_is_killed(cache: Path) -> None:
     script = (
         "import subprocess, sys\n"
         f"child = subprocess.Popen({COMMAND!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
@@ -148,7 +153,7 @@ def test_nothing_is_left_when_the_parent_is_killed(cache):
     parent = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, env=environment(cache), stdout=subprocess.PIPE, text=True
     )
-    pid, _, hello = parent.stdout.readline().partition(" ")
+    pid, _, hello = present(parent.stdout).readline().partition(" ")
     assert json.loads(hello)["event"] == "hello"
     assert not gone(int(pid))
     parent.send_signal(signal.SIGKILL)
@@ -157,7 +162,7 @@ def test_nothing_is_left_when_the_parent_is_killed(cache):
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "cpu:9", "-1", "x\x1b[31m"])
-def test_a_device_that_is_not_there_is_one_line_and_exit_3(cache, name):
+def test_a_device_that_is_not_there_is_one_line_and_exit_3(cache: Path, name: str) -> None:
     command = [*COMMAND[:-1], name] if not name.startswith("-") else [*COMMAND[:-2], f"--device={name}"]
     done = subprocess.Popen(
         command,
@@ -171,8 +176,8 @@ def test_a_device_that_is_not_there_is_one_line_and_exit_3(cache, name):
     try:
         assert done.wait(60) == worker.NO_BACKEND
         shown = name.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
-        assert done.stderr.read() == f"kvtui: device '{shown}' is not there; this machine has cpu:0\n"
-        assert done.stdout.read() == ""
+        assert present(done.stderr).read() == f"kvtui: device '{shown}' is not there; this machine has cpu:0\n"
+        assert present(done.stdout).read() == ""
     finally:
         done.kill()
         done.communicate()

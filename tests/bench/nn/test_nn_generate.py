@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kvtui.bench.nn import generate, transformer
-from kvtui.cases.case import Sampler
+from kvtui.cases.case import Sampler, TransformerShape
 from tests.bench.nn.test_nn_transformer import GQA, MLA, QUICK, tokens_of, weights_of
 
 NEW, PROMPT, BATCH = 10, 7, 2
@@ -22,7 +22,7 @@ NEW, PROMPT, BATCH = 10, 7, 2
     [(GQA, Sampler()), (replace(MLA, window=6), Sampler(temperature=1.3, top_k=9, top_p=0.9))],
     ids=["GQA, greedy", "MLA in a ring, sampled"],
 )
-def test_a_cache_changes_no_token(shape, sampler):
+def test_a_cache_changes_no_token(shape: TransformerShape, sampler: Sampler) -> None:
     weights, prompt = weights_of(shape), tokens_of(shape.vocab, BATCH, PROMPT)
     cache = transformer.init_cache(shape, BATCH, PROMPT + NEW, "ring" if shape.window else "contiguous")
     prefill = jax.jit(partial(transformer.prefill, shape), donate_argnums=2, compiler_options=QUICK)

@@ -17,19 +17,19 @@ PLACES = st.integers(0, 4000)
 
 
 @pytest.mark.parametrize("heads", [1, 2, 8, 16, 64])
-def test_slopes_of_a_power_of_two_are_a_geometric_sequence(heads):
+def test_slopes_of_a_power_of_two_are_a_geometric_sequence(heads: int) -> None:
     """The sequence starts at 2^(-8/n) and has that as its ratio: 1/2 … 1/256 for 8 heads (section 3 of the paper)."""
     ratio = 2 ** (-8 / heads)
     np.testing.assert_allclose(alibi_slopes(heads), [ratio**i for i in range(1, heads + 1)], rtol=1e-6)
 
 
-def test_slopes_of_twelve_heads_are_those_of_eight_and_every_other_one_of_sixteen():
+def test_slopes_of_twelve_heads_are_those_of_eight_and_every_other_one_of_sixteen() -> None:
     sixteen = alibi_slopes(16)
     np.testing.assert_allclose(alibi_slopes(12), [*alibi_slopes(8), *sixteen[0:8:2]], rtol=1e-6)
 
 
 @given(PLACES, PLACES, PLACES, st.integers(0, 2**32 - 1))
-def test_a_rotated_product_depends_on_the_distance_alone(one, other, shift, seed):
+def test_a_rotated_product_depends_on_the_distance_alone(one: int, other: int, shift: int, seed: int) -> None:
     query, key = np.random.default_rng(seed).standard_normal((2, 16)).astype(np.float32)
 
     def product(a: int, b: int) -> float:
@@ -41,18 +41,18 @@ def test_a_rotated_product_depends_on_the_distance_alone(one, other, shift, seed
     )
 
 
-def test_rotation_turns_the_first_pair_by_one_radian_per_token():
+def test_rotation_turns_the_first_pair_by_one_radian_per_token() -> None:
     turned = rotate(jnp.array([1.0, 0, 0, 0]), jnp.int32(2))
     np.testing.assert_allclose(turned, [np.cos(2), 0, np.sin(2), 0], atol=1e-6)
 
 
-def test_sinusoids_begin_with_zeros_and_ones_and_fit_odd_widths():
+def test_sinusoids_begin_with_zeros_and_ones_and_fit_odd_widths() -> None:
     np.testing.assert_allclose(sinusoids(jnp.int32(0), 5), [0, 0, 0, 1, 1])
     assert sinusoids(jnp.arange(3), 7).shape == (3, 7)
 
 
 @given(st.sampled_from([1, 2, 7, 16]), st.integers(0, 60))
-def test_slots_hold_the_last_token_that_fell_into_them(length, position):
+def test_slots_hold_the_last_token_that_fell_into_them(length: int, position: int) -> None:
     written = [-1] * length
     for token in range(position + 1):
         written[token % length] = token
@@ -61,12 +61,12 @@ def test_slots_hold_the_last_token_that_fell_into_them(length, position):
 
 
 @given(st.integers(1, 5), st.integers(1, 9))
-def test_no_two_sequences_share_a_page(batch, pages):
+def test_no_two_sequences_share_a_page(batch: int, pages: int) -> None:
     assert sorted(np.asarray(block_table(batch, pages)).reshape(-1).tolist()) == list(range(batch * pages))
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_int8_is_within_half_a_step_of_each_row(seed):
+def test_int8_is_within_half_a_step_of_each_row(seed: int) -> None:
     random = np.random.default_rng(seed)
     rows = (random.standard_normal((4, 6)) * 10.0 ** random.integers(-6, 6, (4, 1))).astype(np.float32)
     rows[0] = 0
