@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def run(mode: str, sequence: Sequence[Step]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nowhere(tmp_path_factory):
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A folder of its own, for screens that read and write results."""
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("any-keys"))
@@ -43,18 +43,18 @@ def nowhere(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", [mode.number for mode in MODES])
-def test_no_sequence_fails(mode):
+def test_no_sequence_fails(mode: str) -> None:
     @settings(max_examples=EXAMPLES)
     @example([Sized(1, 1), "m", "c", "tab", Sized(80, 24), "ctrl+p", "f1", "escape", Mouse("down", 0.3, 0.5)])
     @given(st.lists(steps, max_size=STEPS))
-    def holds(sequence):
+    def holds(sequence: list[Step]) -> None:
         run(mode, sequence)
 
     holds()
 
 
 @pytest.mark.parametrize("action", ["page_up", "page_down"])
-def test_a_list_without_room_is_paged(action):
+def test_a_list_without_room_is_paged(action: str) -> None:
     from kvtui.screens.explore.list import FigureList
 
     figures = FigureList(id="figures")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from textual import events
@@ -55,8 +56,8 @@ async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
     raise AssertionError("it never happened")
 
 
-def test_enter_twice_in_the_palette_takes_one_command():
-    async def script(app, pilot):
+def test_enter_twice_in_the_palette_takes_one_command() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         for _ in range(2):
             batch = app.session.scenario.batch
             app.simulate_key("ctrl+p")
@@ -66,15 +67,19 @@ def test_enter_twice_in_the_palette_takes_one_command():
             await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 0)
             burst(app, "enter", "enter", "enter")
             await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
-            await until(pilot, lambda batch=batch: app.session.scenario.batch == 2 * batch)
+
+            def doubled(batch: int = batch) -> bool:
+                return app.session.scenario.batch == 2 * batch
+
+            await until(pilot, doubled)
             await pilot.pause(0.1)
             assert app.session.scenario.batch == 2 * batch
 
     drive(script)
 
 
-def test_enter_twice_in_a_picker_closes_it_alone():
-    async def script(app, pilot):
+def test_enter_twice_in_a_picker_closes_it_alone() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("m")
         await pilot.pause()
         table = app.screen.query_one(DataTable)
@@ -87,10 +92,10 @@ def test_enter_twice_in_a_picker_closes_it_alone():
     drive(script)
 
 
-def test_enter_twice_in_the_export_writes_one_file(tmp_path, monkeypatch):
+def test_enter_twice_in_the_export_writes_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    async def script(app, pilot):
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("x")
         await pilot.pause()
         assert isinstance(app.screen, ExportScreen)
@@ -102,8 +107,8 @@ def test_enter_twice_in_the_export_writes_one_file(tmp_path, monkeypatch):
     drive(script)
 
 
-def test_enter_twice_in_a_prompt_takes_once():
-    async def script(app, pilot):
+def test_enter_twice_in_a_prompt_takes_once() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("c")
         await pilot.pause()
         assert isinstance(app.screen, PromptScreen)
@@ -115,8 +120,8 @@ def test_enter_twice_in_a_prompt_takes_once():
     drive(script)
 
 
-def test_two_clicks_beside_the_palette_close_it_alone():
-    async def script(app, pilot):
+def test_two_clicks_beside_the_palette_close_it_alone() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("ctrl+p")
         await pilot.pause()
         for kind in (events.MouseDown, events.MouseUp) * 2:
@@ -128,8 +133,8 @@ def test_two_clicks_beside_the_palette_close_it_alone():
 
 
 @pytest.mark.parametrize("opener", ["m", "g", "c", "e", "x", "f1", "ctrl+p"])
-def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener):
-    async def script(app, pilot):
+def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener: str) -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         burst(app, opener, "escape", opener, "escape", "escape")
         await pilot.pause(0.2)
         burst(app, "escape", "escape")
@@ -138,8 +143,8 @@ def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener):
     drive(script)
 
 
-def test_a_key_twice_opens_one_window():
-    async def script(app, pilot):
+def test_a_key_twice_opens_one_window() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         burst(app, "f1", "f1")
         await pilot.pause(0.1)
         if isinstance(app.screen, HelpScreen):
@@ -149,8 +154,8 @@ def test_a_key_twice_opens_one_window():
     drive(script)
 
 
-def test_a_window_below_another_closes_when_that_is_gone():
-    async def script(app, pilot):
+def test_a_window_below_another_closes_when_that_is_gone() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("m")
         await pilot.pause()
         picker = app.screen
@@ -168,8 +173,8 @@ def test_a_window_below_another_closes_when_that_is_gone():
     drive(script)
 
 
-def test_modes_and_windows_in_one_burst():
-    async def script(app, pilot):
+def test_modes_and_windows_in_one_burst() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         for keys in (("ctrl+p", "3"), ("m", "2", "5"), ("3", "m", "1"), ("5", "ctrl+p", "4"), ("c", "1", "escape")):
             burst(app, *keys)
             await pilot.pause(0.1)
@@ -181,24 +186,26 @@ def test_modes_and_windows_in_one_burst():
     drive(script)
 
 
-def test_the_wheel_before_the_table_of_the_plan_is_there():
-    async def script(app, pilot):
+def test_the_wheel_before_the_table_of_the_plan_is_there() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("3")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen))
+        screen = app.screen
+        assert isinstance(screen, PlanScreen)
         view = app.screen.query_one(MatrixView)
         view.post_message(MatrixView.Scrolled(3, 0))
         view.post_message(MatrixView.Pointed(1, 1))
         view.post_message(MatrixView.Pointed(None, 2))
         for action in ("lever(3)", "take", "mark", "order", "explain", "view", "filter", "unfilter"):
             await app.screen.run_action(action)
-        assert app.screen.command.startswith("kvtui ")
-        assert app.screen.export_forms() == ()
-        await until(pilot, lambda: app.screen.table is not None)
+        assert screen.command.startswith("kvtui ")
+        assert screen.export_forms() == ()
+        await until(pilot, lambda: screen.table is not None)
 
     drive(script)
 
 
-def test_keys_after_the_one_that_quits_are_not_heard():
+def test_keys_after_the_one_that_quits_are_not_heard() -> None:
     async def run() -> int | None:
         app = KvtuiApp(Session(scenario_from({})), Settings(motion="none", remember=False))
         async with app.run_test(size=(120, 36)) as pilot:
@@ -213,10 +220,10 @@ def test_keys_after_the_one_that_quits_are_not_heard():
     assert asyncio.run(run()) == 0
 
 
-def test_the_palette_has_rows_to_page():
+def test_the_palette_has_rows_to_page() -> None:
     """The list that ``PagedPalette`` pages is the one that the palette shows."""
 
-    async def script(app, pilot):
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         app.simulate_key("ctrl+p")
         await pilot.pause()
         found = app.screen.query_one(CommandList)

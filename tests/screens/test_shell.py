@@ -74,8 +74,8 @@ async def type_text(app: ShellApp, pilot: Pilot[None], text: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_screen_opens_and_closes(size):
-    async def script(app, pilot):
+def test_every_screen_opens_and_closes(size: tuple[int, int]) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         home = app.screen
         for key in ("m", "g", "c", "e", "x", "f1", "5", "ctrl+p"):
             await press(app, pilot, key)
@@ -88,8 +88,8 @@ def test_every_screen_opens_and_closes(size):
     drive(script, size)
 
 
-def test_no_size_is_too_small():
-    async def script(app, pilot):
+def test_no_size_is_too_small() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for key in ("m", "e", "x", "5"):
             await press(app, pilot, key)
             for width, height in ((20, 5), (1, 1), (80, 24)):
@@ -100,8 +100,8 @@ def test_no_size_is_too_small():
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_the_model_picker_searches_moves_and_takes(size):
-    async def script(app, pilot):
+def test_the_model_picker_searches_moves_and_takes(size: tuple[int, int]) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "m")
         picker = app.screen
         assert isinstance(picker, ModelPicker)
@@ -124,8 +124,8 @@ def test_the_model_picker_searches_moves_and_takes(size):
     drive(script, size)
 
 
-def test_the_fits_column_is_the_plan():
-    async def script(app, pilot):
+def test_the_fits_column_is_the_plan() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "g")
         table = app.screen.query_one(DataTable)
         await until(pilot, lambda: table.row_count == len(all_devices()))
@@ -141,8 +141,8 @@ def test_the_fits_column_is_the_plan():
     drive(script, batch="4", context="64K")
 
 
-def test_the_device_picker_finds_by_vendor_and_closes_without_a_change():
-    async def script(app, pilot):
+def test_the_device_picker_finds_by_vendor_and_closes_without_a_change() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         before = app.session.scenario
         await press(app, pilot, "g")
         assert isinstance(app.screen, DevicePicker)
@@ -161,7 +161,7 @@ def test_the_device_picker_finds_by_vendor_and_closes_without_a_change():
     drive(script)
 
 
-def test_a_path_typed_into_the_model_picker(tmp_path):
+def test_a_path_typed_into_the_model_picker(tmp_path: Path) -> None:
     config = {
         "model_type": "llama",
         "num_hidden_layers": 4,
@@ -176,7 +176,7 @@ def test_a_path_typed_into_the_model_picker(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "m")
         await until(pilot, lambda: app.screen.query_one(DataTable).row_count)
         await type_text(app, pilot, str(tmp_path / "no.json"))
@@ -191,8 +191,8 @@ def test_a_path_typed_into_the_model_picker(tmp_path):
     drive(script)
 
 
-def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
-    async def script(app, pilot):
+def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "c")
         assert isinstance(app.screen, PromptScreen)
         await type_text(app, pilot, "1Q")
@@ -209,8 +209,8 @@ def test_the_context_prompt_says_what_is_wrong_and_takes_what_is_right():
 
 
 @pytest.mark.parametrize("width", [100, 120])
-def test_no_line_of_the_help_is_broken(width):
-    async def script(app, pilot):
+def test_no_line_of_the_help_is_broken(width: int) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "question_mark")
         await until(pilot, lambda: "play or pause" in text_of(app))
         lines = [line for line in text_of(app).splitlines() if "│" in line]
@@ -220,8 +220,8 @@ def test_no_line_of_the_help_is_broken(width):
     drive(script, (width, 52))
 
 
-def test_the_page_of_papers_names_every_key_for_a_keymap():
-    async def script(app, pilot):
+def test_the_page_of_papers_names_every_key_for_a_keymap() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "5")
         text = str(app.screen.query_one("#reading").render())
         for key in keys.ALL:
@@ -235,8 +235,8 @@ def test_the_page_of_papers_names_every_key_for_a_keymap():
     drive(script, (80, 24))
 
 
-def test_the_help_lists_every_binding():
-    async def script(app, pilot):
+def test_the_help_lists_every_binding() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "f1")
         assert isinstance(app.screen, HelpScreen)
         text = text_of(app)
@@ -248,8 +248,8 @@ def test_the_help_lists_every_binding():
     drive(script, (120, 52))
 
 
-def test_every_key_of_the_table_is_bound():
-    async def script(app, pilot):
+def test_every_key_of_the_table_is_bound() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         bound = {active.binding.id for active in app.screen.active_bindings.values()}
         assert bound >= {key.id for key in keys.MEMORY + keys.APP}
         footer = {active.binding.action for active in app.screen.active_bindings.values() if active.binding.show}
@@ -258,8 +258,8 @@ def test_every_key_of_the_table_is_bound():
     drive(script)
 
 
-def test_keys_inside_windows_can_be_remapped():
-    async def script(app, pilot):
+def test_keys_inside_windows_can_be_remapped() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for opener in ("c", "e", "ctrl+p"):
             await press(app, pilot, opener)
             window = app.screen
@@ -283,8 +283,8 @@ def test_keys_inside_windows_can_be_remapped():
     drive(script, settings=Settings(keymap={"window-close": "f4", "list-down": "f3", "help": "f9"}))
 
 
-def test_explanations_open_at_the_number_asked_about():
-    async def script(app, pilot):
+def test_explanations_open_at_the_number_asked_about() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         app.push_screen(ExplainScreen(app.session, "max_context"))
         await pilot.pause()
         await pilot.pause()
@@ -299,10 +299,10 @@ def test_explanations_open_at_the_number_asked_about():
     drive(script, (100, 24))
 
 
-def test_export_writes_every_kind_of_file(tmp_path, monkeypatch):
+def test_export_writes_every_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for number, form in enumerate(FORMS):
             await press(app, pilot, "x")
             assert isinstance(app.screen, ExportScreen)
@@ -324,12 +324,12 @@ def test_export_writes_every_kind_of_file(tmp_path, monkeypatch):
     drive(script)
 
 
-def test_export_asks_before_it_replaces_a_file(tmp_path, monkeypatch):
+def test_export_asks_before_it_replaces_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / default_name(scenario_from({}), "svg")
     path.write_text("mine")
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "x")
         await press(app, pilot, "enter")
         assert path.read_text() == "mine"
@@ -346,8 +346,8 @@ def test_export_asks_before_it_replaces_a_file(tmp_path, monkeypatch):
     drive(script)
 
 
-def test_copy_shows_and_copies_a_command_that_gives_the_scenario():
-    async def script(app, pilot):
+def test_copy_shows_and_copies_a_command_that_gives_the_scenario() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "n", "k", "y")
         import shlex
 
@@ -361,8 +361,8 @@ def test_copy_shows_and_copies_a_command_that_gives_the_scenario():
     drive(script, batch="3", context="100000", model="Qwen3-8B")
 
 
-def test_scenario_keys():
-    async def script(app, pilot):
+def test_scenario_keys() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         session = app.session
         await press(app, pilot, "b", "plus", "v", "B", "P", "F", "W", "h")
         found = session.scenario
@@ -376,8 +376,8 @@ def test_scenario_keys():
     drive(script)
 
 
-def test_what_gives_way_is_said():
-    async def script(app, pilot):
+def test_what_gives_way_is_said() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         app.session.set_text("model", "Qwen2.5-7B")
         await pilot.pause()
         assert "tp 4 × pp 2" in said_by(app)
@@ -385,9 +385,10 @@ def test_what_gives_way_is_said():
     drive(script, tp="8")
 
 
-def test_playback_keys_reach_the_screen():
-    async def script(app, pilot):
+def test_playback_keys_reach_the_screen() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "space", "right", "shift+left")
+        assert isinstance(app.screen, StandIn)
         assert app.screen.asked == ["play", 1, -10]
 
     drive(script)
@@ -404,8 +405,8 @@ async def command(app: ShellApp, pilot: Pilot[None], text: str) -> None:
     await pilot.pause()
 
 
-def test_the_palette_sets_any_option_by_typing():
-    async def script(app, pilot):
+def test_the_palette_sets_any_option_by_typing() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for text, field, expected in (
             ("context 1M", "context", 2**20),
             ("batch 16", "batch", 16),
@@ -422,8 +423,8 @@ def test_the_palette_sets_any_option_by_typing():
     drive(script)
 
 
-def test_the_palette_completes_the_name_of_any_option():
-    async def script(app, pilot):
+def test_the_palette_completes_the_name_of_any_option() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         def lines() -> list[str]:
             return [str(line.prompt) for line in app.screen.query_one(OptionList).options]
 
@@ -448,8 +449,8 @@ def test_the_palette_completes_the_name_of_any_option():
     drive(script)
 
 
-def test_the_palette_has_the_keys_actions_the_catalogues_and_the_film():
-    async def script(app, pilot):
+def test_the_palette_has_the_keys_actions_the_catalogues_and_the_film() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await command(app, pilot, "previous model")
         assert app.session.scenario.model.name == "Llama-2-7B"
         await command(app, pilot, "device H200 SXM")
@@ -460,21 +461,23 @@ def test_the_palette_has_the_keys_actions_the_catalogues_and_the_film():
         assert app.settings.motion == "none"
         await command(app, pilot, "tokens 5K")
         await command(app, pilot, "speed 20")
+        assert isinstance(app.screen, StandIn)
         assert app.screen.asked == [("tokens", 5120), ("speed", 20.0)]
 
     drive(script)
 
 
-def test_the_theme_is_remembered(tmp_path, monkeypatch):
+def test_the_theme_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        looks = [app.canvas_look]
         assert app.theme == "kvtui-dark"
-        assert app.canvas_look == "dark"
         await press(app, pilot, "t")
-        await until(pilot, lambda: (tmp_path / "config.toml").exists())
+        await until(pilot, (tmp_path / "config.toml").exists)
         assert app.theme == "kvtui-light"
-        assert app.canvas_look == "light"
+        looks.append(app.canvas_look)
+        assert looks == ["dark", "light"]
         app.theme = "nord"
         await until(pilot, lambda: load({}, theme_names(), {}).theme == "nord")
 
@@ -482,10 +485,10 @@ def test_the_theme_is_remembered(tmp_path, monkeypatch):
     assert load({}, theme_names(), {}).theme == "nord"
 
 
-def test_a_theme_given_by_a_flag_is_not_remembered(tmp_path, monkeypatch):
+def test_a_theme_given_by_a_flag_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.theme == "kvtui-light"
         await press(app, pilot, "m", "escape")
 
@@ -493,10 +496,10 @@ def test_a_theme_given_by_a_flag_is_not_remembered(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_theme_shows_the_papers_and_a_picker(tmp_path, monkeypatch):
+def test_every_theme_shows_the_papers_and_a_picker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "5")
         for theme in theme_names():
             app.theme = theme
@@ -512,10 +515,10 @@ def test_every_theme_shows_the_papers_and_a_picker(tmp_path, monkeypatch):
     drive(script, (80, 24))
 
 
-def test_no_color_is_no_colour(monkeypatch):
+def test_no_color_is_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_depth == "none"
         for key in ("m", "5"):
             await press(app, pilot, key)
@@ -529,8 +532,8 @@ def test_no_color_is_no_colour(monkeypatch):
     drive(script)
 
 
-def test_ascii_is_ascii_everywhere():
-    async def script(app, pilot):
+def test_ascii_is_ascii_everywhere() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_ascii
         for key in ("m", "c", "e", "x", "question_mark", "5"):
             await press(app, pilot, key)
@@ -543,22 +546,22 @@ def test_ascii_is_ascii_everywhere():
 
 
 @pytest.mark.parametrize(("palette", "depth"), [("mono", "none"), ("ansi", "ansi"), ("rgb", "rgb")])
-def test_the_palette_setting_is_the_pictures_depth(palette, depth):
-    async def script(app, pilot):
+def test_the_palette_setting_is_the_pictures_depth(palette: str, depth: str) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_depth == depth
 
     drive(script, settings=Settings(palette=palette))
 
 
-def test_a_wafer_looks_like_one():
-    async def script(app, pilot):
+def test_a_wafer_looks_like_one() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_look == "wafer"
 
     drive(script, gpu="WSE-2")
 
 
-def test_keys_can_be_remapped():
-    async def script(app, pilot):
+def test_keys_can_be_remapped() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "m")
         assert isinstance(app.screen, StandIn)
         await press(app, pilot, "f6")
@@ -574,8 +577,8 @@ def test_keys_can_be_remapped():
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_papers_by_technique_with_those_at_work_marked(size):
-    async def script(app, pilot):
+def test_papers_by_technique_with_those_at_work_marked(size: tuple[int, int]) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "5")
         screen = app.screen
         assert isinstance(screen, PapersScreen)
@@ -593,8 +596,8 @@ def test_papers_by_technique_with_those_at_work_marked(size):
     drive(script, size)
 
 
-def test_a_mode_can_be_clicked():
-    async def script(app, pilot):
+def test_a_mode_can_be_clicked() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         line = text_of(app).splitlines()[0]
         await pilot.click("ModeBar", offset=(line.index("Papers"), 0))
         assert isinstance(app.screen, PapersScreen)
@@ -610,15 +613,15 @@ def test_a_mode_can_be_clicked():
     drive(script)
 
 
-def test_hostile_names_are_text(tmp_path, monkeypatch):
+def test_hostile_names_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "[red]x[" / "b"
     folder.mkdir(parents=True)
 
-    def hint(app):
+    def hint(app: ShellApp) -> str:
         return str(app.screen.query_one(".hint", Static).content)
 
-    async def script(app, pilot):
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         home = app.screen
         await press(app, pilot, "m")
         await until(pilot, lambda: any(table.row_count for table in app.screen.query(DataTable)))
@@ -627,7 +630,11 @@ def test_hostile_names_are_text(tmp_path, monkeypatch):
                 load_model(text)
             await type_text(app, pilot, text)
             await press(app, pilot, "enter")
-            await until(pilot, lambda said=str(wrong.value): hint(app) == said)
+
+            def refused(said: str = str(wrong.value)) -> bool:
+                return hint(app) == said
+
+            await until(pilot, refused)
             assert isinstance(app.screen, ModelPicker)
         await press(app, pilot, "escape")
         await until(pilot, lambda: app.screen is home)
@@ -647,7 +654,7 @@ def test_hostile_names_are_text(tmp_path, monkeypatch):
     drive(script)
 
 
-def test_quitting_ends_with_zero():
+def test_quitting_ends_with_zero() -> None:
     async def run() -> int | None:
         app = ShellApp(Session(scenario_from({})))
         async with app.run_test() as pilot:
@@ -658,5 +665,5 @@ def test_quitting_ends_with_zero():
     assert asyncio.run(run()) == 0
 
 
-def test_styles_come_with_the_package():
+def test_styles_come_with_the_package() -> None:
     assert Path(ShellApp.CSS_PATH).is_file()

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -39,6 +40,7 @@ from kvtui.state.settings import Settings
 from kvtui.widgets.figure import FigureView
 from tests.bench.pretend_worker import GATE, let_through
 from tests.paths import ROOT
+from tests.present import present
 from tests.screens.seen import text_of
 
 PRETEND = [sys.executable, str(ROOT / "tests" / "bench" / "pretend_worker.py")]
@@ -153,7 +155,7 @@ class Seen:
     async def start(self, asked: Sweep) -> LiveRun:
         """Run ``asked`` as ``r`` runs what is chosen."""
         self.screen.begin(lambda: store.Writer.begin(self.app.out, asked, ABOUT))
-        assert self.app.benchmark is not None
+        assert isinstance(self.app.benchmark, LiveRun)
         return self.app.benchmark
 
 
@@ -176,7 +178,7 @@ def bench(
     asyncio.run(run())
 
 
-def test_before_the_first_run_the_screen_explains_and_predicts(tmp_path):
+def test_before_the_first_run_the_screen_explains_and_predicts(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
         text = seen.text()
         assert "predicted by the planner" in text
@@ -197,7 +199,7 @@ def test_before_the_first_run_the_screen_explains_and_predicts(tmp_path):
     bench(tmp_path, body)
 
 
-def test_a_real_run_shows_its_rows_draws_figures_and_is_kept(tmp_path):
+def test_a_real_run_shows_its_rows_draws_figures_and_is_kept(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
         run = await seen.start(sweep_of(1, 2))
         await seen.until(lambda: run.now.done >= 1, 60)
@@ -207,19 +209,19 @@ def test_a_real_run_shows_its_rows_draws_figures_and_is_kept(tmp_path):
         await seen.until(lambda: seen.column("mark") == ["✓", "✓"])
         assert all(cell.endswith("=") for cell in seen.column("kv"))
         assert all(float(cell.rstrip("×").replace(",", "")) > 0 for cell in seen.column("floor"))
-        found = store.read(run.now.folder)
+        found = store.read(present(run.now.folder))
         assert [row["status"] for row in found.rows] == ["ok", "ok"]
         assert found.about["finished"] is not None
         await seen.until(lambda: "figure 1 of 3" in seen.text())
         plot = seen.screen.query_one(FigureView)
-        before = plot.cells.text()
+        before = present(plot.cells).text()
         await seen.keys("right_square_bracket")
-        await seen.until(lambda: plot.cells.text() != before)
+        await seen.until(lambda: present(plot.cells).text() != before)
 
     bench(tmp_path, body, worker=None)
 
 
-def test_cancelling_does_not_wait_for_the_case_and_keeps_what_was_measured(tmp_path):
+def test_cancelling_does_not_wait_for_the_case_and_keeps_what_was_measured(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
         run = await seen.start(hanging_last())
         await seen.until(lambda: run.now.done == 2 and run.now.stage == "compile")
@@ -227,7 +229,7 @@ def test_cancelling_does_not_wait_for_the_case_and_keeps_what_was_measured(tmp_p
         await seen.until(lambda: run.now.over)
         assert run.now.state == "cancelled"
         await seen.until(lambda: "unfinished" in seen.text())
-        assert [row["status"] for row in store.read(run.now.folder).rows] == ["ok", "ok"]
+        assert [row["status"] for row in store.read(present(run.now.folder)).rows] == ["ok", "ok"]
 
     bench(tmp_path, body)
 
@@ -238,7 +240,9 @@ def hanging_last() -> Sweep:
     return replace(asked, jobs=tuple(sorted(asked.jobs, key=lambda job: job.case.batch)))
 
 
-def test_pausing_holds_after_the_case_and_r_goes_on_with_an_unfinished_run(tmp_path, monkeypatch):
+def test_pausing_holds_after_the_case_and_r_goes_on_with_an_unfinished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker answers a case when the test lets it, so that no case ends before its time."""
     gate = tmp_path / "gate"
     let_through(gate, 0)
@@ -258,22 +262,23 @@ def test_pausing_holds_after_the_case_and_r_goes_on_with_an_unfinished_run(tmp_p
         await seen.until(lambda: run.now.done == 3)
         await seen.keys("c")
         await seen.until(lambda: isinstance(seen.screen.state.shown, Opened))
-        assert len(store.read(run.now.folder).measured) == 3
+        assert len(store.read(present(run.now.folder)).measured) == 3
         await seen.until(lambda: "unfinished" in seen.text())
         let_through(gate, 3)
         await seen.keys("r")
         again = seen.app.benchmark
+        assert isinstance(again, LiveRun)
         assert again is not run
         await seen.until(lambda: again.now.over)
         assert again.now.state == "finished"
         assert again.now.folder == run.now.folder
         assert again.now.total == 3
-        assert len(store.read(run.now.folder).measured) == 6
+        assert len(store.read(present(run.now.folder)).measured) == 6
 
     bench(tmp_path / "runs", body)
 
 
-def test_a_killed_worker_is_reported_and_the_run_goes_on(tmp_path):
+def test_a_killed_worker_is_reported_and_the_run_goes_on(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
         run = await seen.start(sweep_of(13, 1, 15))
         await seen.until(lambda: isinstance(seen.screen.state.shown, Opened))
@@ -290,13 +295,13 @@ def test_a_killed_worker_is_reported_and_the_run_goes_on(tmp_path):
     bench(tmp_path, body, size=(200, 60))
 
 
-def test_leaving_asks_while_a_run_goes_on_and_leaves_no_worker(tmp_path):
+def test_leaving_asks_while_a_run_goes_on_and_leaves_no_worker(tmp_path: Path) -> None:
     pids: list[int] = []
 
     async def body(seen: Seen) -> None:
         run = await seen.start(sweep_of(14))
         await seen.until(lambda: run.now.case is not None)
-        pids.append(run.now.stored.about["host"]["pid"])
+        pids.append(present(run.now.stored).about["host"]["pid"])
         await seen.keys("1")
         await seen.keys("q")
         await seen.until(lambda: isinstance(seen.app.screen, LeaveScreen))
@@ -311,7 +316,7 @@ def test_leaving_asks_while_a_run_goes_on_and_leaves_no_worker(tmp_path):
         os.kill(pids[0], 0)
 
 
-def test_older_runs_open_sort_and_compare(tmp_path):
+def test_older_runs_open_sort_and_compare(tmp_path: Path) -> None:
     first = stored(tmp_path, (1, 2, 3), bad=3)
     second = stored(tmp_path, (1, 2, 4), factor=2.0)
 
@@ -349,7 +354,7 @@ def test_older_runs_open_sort_and_compare(tmp_path):
     bench(tmp_path, body)
 
 
-def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path):
+def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path: Path) -> None:
     stored(tmp_path, (1, 2))
 
     async def body(seen: Seen) -> None:
@@ -359,8 +364,8 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path):
         await seen.keys("b")
         scenario = session.scenario
         assert scenario.bandwidth_gbs == 31.4
-        step = session.estimate.step_bytes
-        assert session.estimate.decode_ms.low == pytest.approx(step / 31.4e9 * 1e3, rel=0.01)
+        step = present(session.estimate.step_bytes)
+        assert present(session.estimate.decode_ms).low == pytest.approx(step / 31.4e9 * 1e3, rel=0.01)
         await seen.until(lambda: "in use" in seen.text())
         words = command_line(scenario)
         assert "--bandwidth 31.4" in words
@@ -373,7 +378,7 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "look"), list(zip(SIZES, LOOKS, strict=True)))
-def test_every_size_and_view_shows_results(tmp_path, size, look):
+def test_every_size_and_view_shows_results(tmp_path: Path, size: tuple[int, int], look: Settings) -> None:
     stored(tmp_path, (1, 2, 3), bad=2)
 
     async def body(seen: Seen) -> None:
@@ -398,7 +403,9 @@ def test_every_size_and_view_shows_results(tmp_path, size, look):
     bench(tmp_path, body, size=size, settings=replace(look, remember=False))
 
 
-def test_without_jax_the_screen_says_what_to_install_and_still_reads(tmp_path, monkeypatch):
+def test_without_jax_the_screen_says_what_to_install_and_still_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = stored(tmp_path, (1, 2))
     monkeypatch.setattr("kvtui.screens.bench.screen.find_spec", lambda name: None)
 
@@ -412,7 +419,7 @@ def test_without_jax_the_screen_says_what_to_install_and_still_reads(tmp_path, m
     bench(tmp_path, body)
 
 
-def test_the_screen_loads_no_jax():
+def test_the_screen_loads_no_jax() -> None:
     code = (
         "import sys, kvtui.screens.bench.screen, kvtui.screens.bench.figures, kvtui.figures.sweep, "
         "kvtui.figures.decode, "
@@ -423,7 +430,7 @@ def test_the_screen_loads_no_jax():
     assert not loaded & {"jax", "jaxlib", "matplotlib", "pandas"}
 
 
-def test_sorting_puts_what_has_no_value_last_either_way():
+def test_sorting_puts_what_has_no_value_last_either_way() -> None:
     rows = waiting(sweep_of(1, 2, 3))[0]
     table = results([{**rows[0], "decode_tok_s": 2.0}, rows[1], {**rows[2], "decode_tok_s": 5.0}])
     for descending, order in ((False, ["1", "3", "2"]), (True, ["3", "1", "2"])):
@@ -431,16 +438,16 @@ def test_sorting_puts_what_has_no_value_last_either_way():
     assert table.sorted(TableOrder(None, True)) == table.lines
 
 
-def test_the_pace_is_that_of_a_run_of_the_same_kind():
+def test_the_pace_is_that_of_a_run_of_the_same_kind() -> None:
     choice = Choice()
-    jobs = {"sweep": {"jobs": [{}] * 10}}
+    jobs: dict[str, Any] = {"sweep": {"jobs": [{}] * 10}}
     about = {"what": "sweep", "size": "fast", "started": "2026-01-01T00:00:00+00:00", **jobs}
     assert seconds_per_case(choice, [{**about, "finished": "2026-01-01T00:00:30+00:00"}]) == (3.0, True)
     assert seconds_per_case(choice, [{**about, "finished": None}])[1] is False
     assert seconds_per_case(choice, [{**about, "size": "full", "finished": "2026-01-01T00:00:30+00:00"}])[1] is False
 
 
-def test_shares_add_up_to_the_sweep():
+def test_shares_add_up_to_the_sweep() -> None:
     for size in ("fast", "default", "full"):
         choice = Choice(size=size)
         shares = choice.shares
@@ -490,10 +497,10 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_killed_app_leaves_no_worker_and_loses_nothing_measured(tmp_path):
+def test_a_killed_app_leaves_no_worker_and_loses_nothing_measured(tmp_path: Path) -> None:
     words = [sys.executable, "-c", KILLED, str(tmp_path), str(ROOT)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "measured\n"
+        assert present(process.stdout).readline() == "measured\n"
         workers = workers_of(process.pid)
         process.send_signal(signal.SIGKILL)
     assert workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from kvtui.cases.sweep import sweep
 from kvtui.cases.table import Measured
 from kvtui.screens.bench import state as states
 from kvtui.screens.bench.choice import Choice
-from kvtui.screens.bench.run import RunNow, waiting
+from kvtui.screens.bench.run import RunNow, RunState, waiting
 from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, Predicted, TableOrder
 from kvtui.screens.bench.table import table_of
+from tests.present import present
 
 ASKED = sweep([SweepRow("attention_type", f"batch {n}", "MHA", Case(batch=n)) for n in (1, 2)], Budget())
 WAITING = tuple(waiting(ASKED)[0])
@@ -32,7 +34,7 @@ def run(name: str, cases: int = 2, finished: str | None = "2026-01-01T00:00:00+0
     return StoredRun(Path(name), about, rows, [Measured(row["case"], 1, {"status": "ok"}, {}) for row in rows])
 
 
-def now(name: str, cases: int, state: str = "running") -> RunNow:
+def now(name: str, cases: int, state: RunState = "running") -> RunNow:
     """A run that was begun in the folder ``name``, after so many cases."""
     going = run(name, cases, finished=None)
     return RunNow(state, done=cases, total=2, rows=(*going.rows, *WAITING[cases:]), stored=going)
@@ -41,7 +43,7 @@ def now(name: str, cases: int, state: str = "running") -> RunNow:
 A, B = run("a"), run("b")
 
 
-def test_the_newest_run_is_shown_at_first_but_not_over_what_was_asked_for():
+def test_the_newest_run_is_shown_at_first_but_not_over_what_was_asked_for() -> None:
     assert states.found(BenchState(), [], A).shown == Opened(A)
     assert states.found(BenchState(), [], None).shown == Predicted()
     asked = states.opened(BenchState(), B)
@@ -49,7 +51,7 @@ def test_the_newest_run_is_shown_at_first_but_not_over_what_was_asked_for():
     assert states.found(states.chosen(asked, Choice(size="full")), [], A).shown == Predicted()
 
 
-def test_another_choice_shows_its_predictions_unless_a_run_is_going_on():
+def test_another_choice_shows_its_predictions_unless_a_run_is_going_on() -> None:
     state = states.chosen(states.opened(BenchState(), A), Choice(groups=("moe",)))
     assert state.shown == Predicted()
     assert len(table_of(state).lines) == len(Choice(groups=("moe",)).sweep.rows)
@@ -58,7 +60,7 @@ def test_another_choice_shows_its_predictions_unless_a_run_is_going_on():
     assert states.chosen(going, Choice()).choice == Choice()
 
 
-def test_a_run_that_was_begun_is_shown_once_it_has_rows():
+def test_a_run_that_was_begun_is_shown_once_it_has_rows() -> None:
     for before in (BenchState(), states.opened(BenchState(), A)):
         state = states.begun(before, BEGUN)
         assert state.going
@@ -74,26 +76,26 @@ def test_a_run_that_was_begun_is_shown_once_it_has_rows():
 
 
 @pytest.mark.parametrize("end", ["finished", "cancelled", "failed"])
-def test_a_run_that_is_over_is_a_stored_run(end):
+def test_a_run_that_is_over_is_a_stored_run(end: RunState) -> None:
     state = states.looked(states.begun(states.opened(BenchState(), A), BEGUN), now("c", 0))
     over = now("c", 1, end)
     state = states.looked(state, over)
-    assert state.shown == Opened(over.stored)
+    assert state.shown == Opened(present(over.stored))
     assert not state.going
     assert state.unfinished == Path("c")
-    assert states.back(state).shown == Opened(over.stored)
+    assert states.back(state).shown == Opened(present(over.stored))
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [(BenchState(), Predicted()), (states.opened(BenchState(), A), Opened(A))]
 )
-def test_a_run_that_measured_nothing_leaves_nothing(before, after):
+def test_a_run_that_measured_nothing_leaves_nothing(before: BenchState, after: Opened | Predicted) -> None:
     going = states.looked(states.begun(before, BEGUN), now("c", 0))
     assert states.looked(going, now("c", 0, "cancelled")).shown == after
     assert states.looked(states.begun(before, BEGUN), RunNow("failed", message="no device")).shown == after
 
 
-def test_another_run_can_be_looked_at_while_one_goes_on():
+def test_another_run_can_be_looked_at_while_one_goes_on() -> None:
     state = states.looked(states.begun(BenchState(), BEGUN), now("c", 0))
     state = states.opened(state, A)
     state = states.looked(state, now("c", 1))
@@ -105,7 +107,7 @@ def test_another_run_can_be_looked_at_while_one_goes_on():
     assert states.looked(state, now("c", 2, "finished")).shown == Opened(A)
 
 
-def test_runs_are_compared_and_what_was_shown_comes_back():
+def test_runs_are_compared_and_what_was_shown_comes_back() -> None:
     assert states.compared(BenchState(), A) == BenchState()
     state = states.compared(states.opened(BenchState(), A), B)
     assert isinstance(state.shown, Compared)
@@ -117,16 +119,16 @@ def test_runs_are_compared_and_what_was_shown_comes_back():
     assert states.back(again).command == "kvtui bench --plot-only --out a"
 
 
-def test_a_run_that_ends_while_it_is_compared_comes_back_as_a_stored_one():
+def test_a_run_that_ends_while_it_is_compared_comes_back_as_a_stored_one() -> None:
     state = states.looked(states.begun(BenchState(), BEGUN), now("c", 1))
     state = states.compared(state, A)
     over = now("c", 2, "finished")
     state = states.looked(state, over)
     assert isinstance(state.shown, Compared)
-    assert states.back(state).shown == Opened(over.stored)
+    assert states.back(state).shown == Opened(present(over.stored))
 
 
-def test_only_an_unfinished_run_that_is_shown_can_be_gone_on_with():
+def test_only_an_unfinished_run_that_is_shown_can_be_gone_on_with() -> None:
     half = run("half", 1, finished=None)
     assert BenchState().unfinished is None
     assert states.opened(BenchState(), A).unfinished is None
@@ -137,7 +139,7 @@ def test_only_an_unfinished_run_that_is_shown_can_be_gone_on_with():
     assert states.chosen(state, Choice()).unfinished is None
 
 
-def test_orders():
+def test_orders() -> None:
     keys = ("step", "rate")
     order = TableOrder()
     seen = [order := order.following(keys) for _ in range(4)]
@@ -149,7 +151,7 @@ def test_orders():
     assert TableOrder("step").turned().turned() == TableOrder("step")
 
 
-def test_views_and_figures_go_round():
+def test_views_and_figures_go_round() -> None:
     view, short = "both", "table"
     assert [view := states.next_view(view, False) for _ in range(4)] == ["table", "figure", "log", "both"]
     assert [short := states.next_view(short, True) for _ in range(3)] == ["figure", "log", "table"]
@@ -159,7 +161,7 @@ def test_views_and_figures_go_round():
     assert states.next_figure((), "01", 1) == ""
 
 
-STEPS = {
+STEPS: dict[str, Callable[[BenchState, int], BenchState]] = {
     "choose": lambda state, n: states.chosen(state, Choice(size=("fast", "default")[n % 2])),
     "open": lambda state, n: states.opened(state, (A, B)[n % 2]),
     "compare": lambda state, n: states.compared(state, (A, B)[n % 2]),
@@ -173,7 +175,7 @@ STEPS = {
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 5)), max_size=30))
-def test_whatever_is_done_in_whatever_order(steps):
+def test_whatever_is_done_in_whatever_order(steps: list[tuple[str, int]]) -> None:
     """There is always something to show, a live run is one that goes on, and what is opened stays at hand."""
     state = BenchState()
     for name, n in steps:

@@ -21,6 +21,8 @@ from kvtui.screens.explore.screen import ExploreScreen
 from kvtui.screens.explore.windows import AboutScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from kvtui.widgets.panels import TextLine
+from tests.present import present
 
 PLANNED = [entry for entry in ENTRIES if entry.source != "run"]
 
@@ -57,7 +59,7 @@ class Seen:
         return "" if cells is None else "\n".join("".join(map(chr, row)) for row in cells.glyph)
 
     def line(self, id: str) -> str:
-        cells = self.screen.query_one(id).cells
+        cells = self.screen.query_one(id, TextLine).cells
         return "" if cells is None else "".join(map(chr, cells.glyph[0])).strip()
 
 
@@ -81,27 +83,27 @@ def run(
     ("size", "model", "first"),
     [((120, 36), "Llama-3.1-8B", 0), ((80, 24), "Qwen3-Next-80B-A3B", 1), ((200, 60), "DeepSeek-V3.2", 2)],
 )
-def test_every_figure_opens(size, model, first):
+def test_every_figure_opens(size: tuple[int, int], model: str, first: int) -> None:
     async def body(seen: Seen) -> None:
         for entry in PLANNED[first::3]:
             await seen.show(entry.id)
-            assert seen.screen.view.shown.panels, entry.id
+            assert present(seen.screen.view.shown).panels, entry.id
 
     run(body, size, model)
 
 
-def test_measured_figures_say_what_is_missing(tmp_path, monkeypatch):
+def test_measured_figures_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     async def body(seen: Seen) -> None:
         await seen.show("01")
-        assert not seen.screen.view.shown.panels
+        assert not present(seen.screen.view.shown).panels
         assert "No rows" in seen.text()
 
     run(body)
 
 
-def test_the_cursor_reads_out_what_the_data_say():
+def test_the_cursor_reads_out_what_the_data_say() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("kv-context")
         await seen.pilot.press("tab", "right")
@@ -115,7 +117,7 @@ def test_the_cursor_reads_out_what_the_data_say():
     run(body)
 
 
-def test_enlarging_moving_and_all_of_it_again():
+def test_enlarging_moving_and_all_of_it_again() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("kv-context")
         whole = seen.text()
@@ -130,7 +132,7 @@ def test_enlarging_moving_and_all_of_it_again():
     run(body)
 
 
-def test_a_surface_turns():
+def test_a_surface_turns() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("cache-surface")
         await seen.until(lambda: seen.screen.space.display)
@@ -141,12 +143,13 @@ def test_a_surface_turns():
     run(body)
 
 
-def test_parameters_are_checked_and_drawn():
+def test_parameters_are_checked_and_drawn() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("estimate-gqa")
         await seen.pilot.press("p")
         await seen.until(lambda: isinstance(seen.app.focused, Input))
         field, hint = seen.app.focused, seen.app.screen.query_one(".hint", Static)
+        assert isinstance(field, Input)
         field.value = "none"
         await seen.until(lambda: "emb_dim" in str(hint.content))
         await seen.pilot.press("enter")
@@ -155,13 +158,13 @@ def test_parameters_are_checked_and_drawn():
         await seen.until(lambda: not str(hint.content))
         await seen.pilot.press("enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
-        await seen.until(lambda: any("4,096" in panel.title for panel in seen.screen.view.shown.panels))
+        await seen.until(lambda: any("4,096" in panel.title for panel in present(seen.screen.view.shown).panels))
         assert seen.screen.command == "kvtui plot --figure estimate-gqa --set emb_dim=4096"
 
     run(body)
 
 
-def test_more_models_are_drawn_too():
+def test_more_models_are_drawn_too() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("kv-context")
         seen.screen.add_model(find_model("gemma-3-27b"))
@@ -173,7 +176,7 @@ def test_more_models_are_drawn_too():
     run(body)
 
 
-def test_the_figure_follows_the_scenario():
+def test_the_figure_follows_the_scenario() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("kv-context")
         seen.app.session.set_model(find_model("gemma-3-27b"))
@@ -182,7 +185,7 @@ def test_the_figure_follows_the_scenario():
     run(body)
 
 
-def test_words_find_figures():
+def test_words_find_figures() -> None:
     async def body(seen: Seen) -> None:
         await seen.pilot.press("slash", *"dial")
         await seen.pilot.press("enter")
@@ -191,22 +194,24 @@ def test_words_find_figures():
     run(body)
 
 
-def test_the_figure_can_be_explained_and_saved():
+def test_the_figure_can_be_explained_and_saved() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("frontier")
         await seen.pilot.press("e")
         await seen.until(lambda: isinstance(seen.app.screen, AboutScreen))
         await seen.pilot.press("escape")
         await seen.until(lambda: seen.app.screen is seen.screen)
-        made = {form.ending: form.make() for form in seen.screen.export_forms()}
+        made = {form.ending: present(form.make)() for form in seen.screen.export_forms()}
         assert json.loads(made["json"])["id"] == "frontier"
         assert "sequences" in made["txt"]
-        assert made["png"].startswith(b"\x89PNG")
+        picture = made["png"]
+        assert isinstance(picture, bytes)
+        assert picture.startswith(b"\x89PNG")
 
     run(body)
 
 
-def test_a_small_terminal_is_told_so():
+def test_a_small_terminal_is_told_so() -> None:
     async def body(seen: Seen) -> None:
         await seen.pilot.resize_terminal(50, 15)
         await seen.until(lambda: "kvtui needs 60x18, this is 50x15" in seen.line("#too-small"))
@@ -222,7 +227,9 @@ def test_a_small_terminal_is_told_so():
         (["--list"], "When does a longer context stop fitting?"),
     ],
 )
-def test_plot_draws_the_figures_of_a_scenario(words, expected, capsys):
+def test_plot_draws_the_figures_of_a_scenario(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["plot", *words, "--width", "90"] if "--list" not in words else ["plot", *words]) == 0
     assert expected in capsys.readouterr().out
 
@@ -237,14 +244,14 @@ def test_plot_draws_the_figures_of_a_scenario(words, expected, capsys):
         (["results", "--set", "a=b"], "need no file"),
     ],
 )
-def test_plot_names_what_is_wrong(words, expected, capsys):
+def test_plot_names_what_is_wrong(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["plot", *words])
     assert stopped.value.code == 2
     assert expected in capsys.readouterr().err
 
 
-def test_every_planned_figure_becomes_a_file(tmp_path: Path):
+def test_every_planned_figure_becomes_a_file(tmp_path: Path) -> None:
     target = tmp_path / "figure.json"
     assert main(["plot", "--figure", "memory-map", "--context", "4K", "-o", str(target)]) == 0
     assert json.loads(target.read_text())["id"] == find_entry("memory-map").id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,11 @@ SCENARIO = scenario_from({"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context":
 GEMMA, QWEN, SMALL = (find_model(name) for name in ("gemma-3-27b", "Qwen3-8B", "Qwen3-4B"))
 
 
-def state_of(id: str, **fields: object) -> ExploreState:
+def state_of(id: str, **fields: Any) -> ExploreState:
     return ExploreState(find_entry(id), **fields)
 
 
-def test_parameters_belong_to_their_figure_and_defaults_are_not_kept():
+def test_parameters_belong_to_their_figure_and_defaults_are_not_kept() -> None:
     state = state_of("estimate-gqa").with_values({**find_entry("estimate-gqa").defaults, "emb_dim": 4096})
     assert state.values["emb_dim"] == 4096
     assert state.changed == {"estimate-gqa": {"emb_dim": 4096}}
@@ -35,7 +36,7 @@ def test_parameters_belong_to_their_figure_and_defaults_are_not_kept():
     assert state.with_values(state.entry.defaults).command(SCENARIO) == "kvtui plot --figure estimate-gqa"
 
 
-def test_models_are_drawn_once_and_four_at_most():
+def test_models_are_drawn_once_and_four_at_most() -> None:
     state = state_of("kv-context")
     for model in (GEMMA, SCENARIO.model, GEMMA, QWEN):
         assert state.no_more == ""
@@ -56,7 +57,7 @@ def test_models_are_drawn_once_and_four_at_most():
     ],
     ids=lambda state: state.entry.id,
 )
-def test_the_command_draws_the_same_figure(state, tmp_path):
+def test_the_command_draws_the_same_figure(state: ExploreState, tmp_path: Path) -> None:
     target = tmp_path / "figure.json"
     command, *arguments = shlex.split(state.command(SCENARIO))
     assert command == "kvtui"
@@ -64,14 +65,14 @@ def test_the_command_draws_the_same_figure(state, tmp_path):
     assert to_json(from_json(target.read_text(), "f")) == to_json(state.figure(SCENARIO))
 
 
-def test_a_run_that_cannot_be_read_is_one_line(tmp_path):
+def test_a_run_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     state = state_of("01", run=tmp_path / "no such run")
     with pytest.raises(InputError, match="no such run"):
         state.figure(SCENARIO)
     assert state.command(SCENARIO) == f"kvtui plot {shlex.quote(str(state.run))} --figure 01"
 
 
-def test_words_find_figures_by_all_that_is_said_of_them():
+def test_words_find_figures_by_all_that_is_said_of_them() -> None:
     assert matching("") == ENTRIES
     assert find_entry("kv-context") in matching("Cache CONTEXT")
     assert matching("no such figure") == ()
@@ -79,13 +80,13 @@ def test_words_find_figures_by_all_that_is_said_of_them():
 
 
 @pytest.mark.parametrize(("alone", "said"), [(None, "shown: all"), (1, "shown: 2 of 2, after")])
-def test_the_hint_says_which_panel_is_shown(alone, said):
+def test_the_hint_says_which_panel_is_shown(alone: int | None, said: str) -> None:
     line = "".join(span.text for span in words.hint("arrows", ("before", "after"), alone, 90))
     assert said in line
     assert "next panel" not in "".join(span.text for span in words.hint("arrows", ("before",), alone and 0, 90))
 
 
-def test_the_title_says_what_is_drawn_where_there_is_room():
+def test_the_title_says_what_is_drawn_where_there_is_room() -> None:
     wide, narrow = (words.title(state_of("01", run=Path("2026-01-01_run01")), SCENARIO, width) for width in (120, 30))
     assert "2026-01-01_run01" in "".join(span.text for span in wide)
     assert [span.text for span in narrow] == [f" {find_entry('01').question}"]

@@ -28,13 +28,13 @@ def scenario(**values: str) -> Scenario:
     return scenario_from({"model": "Llama-3.1-8B", "context": "128K", **values})
 
 
-def test_it_begins_near_the_start_and_still():
+def test_it_begins_near_the_start_and_still() -> None:
     film = Film(scenario(), Clock())
     assert film.tokens == int(131_072 * START_FRACTION)
     assert not film.playing
 
 
-def test_playing_is_time_times_rate_and_pausing_keeps_the_place():
+def test_playing_is_time_times_rate_and_pausing_keeps_the_place() -> None:
     clock = Clock()
     film = Film(scenario(), clock, speed=1.0)
     start = film.tokens
@@ -47,7 +47,7 @@ def test_playing_is_time_times_rate_and_pausing_keeps_the_place():
     assert film.tokens == held
 
 
-def test_without_motion_it_is_stepped_alone():
+def test_without_motion_it_is_stepped_alone() -> None:
     film = Film(scenario(), Clock(), motion="none")
     before = film.tokens
     assert not film.toggle()
@@ -58,7 +58,7 @@ def test_without_motion_it_is_stepped_alone():
     assert (film.tokens, film.playing) == (0, False)
 
 
-def test_a_film_that_may_not_move_any_more_stops_where_it_is():
+def test_a_film_that_may_not_move_any_more_stops_where_it_is() -> None:
     clock = Clock()
     film = Film(scenario(), clock)
     film.toggle()
@@ -70,7 +70,7 @@ def test_a_film_that_may_not_move_any_more_stops_where_it_is():
     assert film.tokens == held > 0
 
 
-def test_reduced_motion_shows_few_places_while_it_plays_and_every_place_by_hand():
+def test_reduced_motion_shows_few_places_while_it_plays_and_every_place_by_hand() -> None:
     clock = Clock()
     film = Film(scenario(), clock, motion="reduced", speed=50.0)
     film.scrub(0)
@@ -85,7 +85,7 @@ def test_reduced_motion_shows_few_places_while_it_plays_and_every_place_by_hand(
     assert film.tokens == 12_345
 
 
-def test_ends_and_restart():
+def test_ends_and_restart() -> None:
     film = Film(scenario(), Clock())
     film.toggle()
     film.to_end()
@@ -96,7 +96,7 @@ def test_ends_and_restart():
     assert (film.tokens, film.playing) == (0, True)
 
 
-def test_another_scenario_keeps_the_place_another_model_does_not():
+def test_another_scenario_keeps_the_place_another_model_does_not() -> None:
     session = Session(scenario())
     film = Film(session.scenario, Clock())
     session.subscribe(film.follow)
@@ -115,7 +115,7 @@ def test_another_scenario_keeps_the_place_another_model_does_not():
     assert film.tokens == 0
 
 
-def test_speeds_in_range_are_taken_others_are_refused():
+def test_speeds_in_range_are_taken_others_are_refused() -> None:
     film = Film(scenario(), Clock())
     for speed in SPEEDS:
         film.set_speed(speed)
@@ -127,7 +127,7 @@ def test_speeds_in_range_are_taken_others_are_refused():
 
 
 @given(st.lists(st.floats(0, 5), max_size=40))
-def test_what_is_watched_is_the_time_between_ticks_but_never_a_gap(gaps):
+def test_what_is_watched_is_the_time_between_ticks_but_never_a_gap(gaps: list[float]) -> None:
     clock = Clock()
     film = Film(scenario(), clock)
     film.tick()
@@ -144,7 +144,7 @@ def test_what_is_watched_is_the_time_between_ticks_but_never_a_gap(gaps):
     assert film.watched == before
 
 
-def test_panels_are_due_less_often_than_the_map_and_all_in_a_whole_picture():
+def test_panels_are_due_less_often_than_the_map_and_all_in_a_whole_picture() -> None:
     clock = Clock()
     film = Film(scenario(), clock)
     assert film.due(whole=False) == Due(True, True)

@@ -46,7 +46,7 @@ def rows(app: KvtuiApp) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_first_picture_is_whole_and_stays(size):
+def test_the_first_picture_is_whole_and_stays(size: tuple[int, int]) -> None:
     async def run() -> None:
         app = Watched()
         async with app.run_test(size=size) as pilot:
@@ -77,10 +77,15 @@ def test_the_first_picture_is_whole_and_stays(size):
     asyncio.run(run())
 
 
-def test_style_sheets_are_parsed_once(monkeypatch):
-    parsed = []
+def test_style_sheets_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Stylesheet] = []
     reparse = Stylesheet.reparse
-    monkeypatch.setattr(Stylesheet, "reparse", lambda sheet: (parsed.append(sheet), reparse(sheet))[1])
+
+    def noted(sheet: Stylesheet) -> None:
+        parsed.append(sheet)
+        reparse(sheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", noted)
 
     async def run() -> None:
         app = Watched()
@@ -99,7 +104,7 @@ def test_style_sheets_are_parsed_once(monkeypatch):
 
 
 @pytest.mark.parametrize("theme", sorted({"kvtui-dark", "kvtui-light", "nord", "ansi-light"} & set(theme_names())))
-def test_a_theme_from_the_start_is_the_theme_chosen_later(theme):
+def test_a_theme_from_the_start_is_the_theme_chosen_later(theme: str) -> None:
     async def colours(first: str, then: str) -> tuple[object, ...]:
         app = Watched(first)
         async with app.run_test(size=(120, 36)) as pilot:
@@ -122,7 +127,7 @@ def test_a_theme_from_the_start_is_the_theme_chosen_later(theme):
 
 
 @pytest.mark.parametrize("given", [None, "3"])
-def test_numpy_starts_no_threads_and_leaves_the_environment_alone(given):
+def test_numpy_starts_no_threads_and_leaves_the_environment_alone(given: str | None) -> None:
     code = (
         "import os, sys, threading, time\n"
         f"given = {given!r}\n"

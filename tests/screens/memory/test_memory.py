@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.panels import FilmBar, PanelColumn
+from tests.present import present
 from tests.screens.seen import said_by, text_of
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
@@ -113,7 +115,7 @@ def watch(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_size_shows_the_board_and_the_plan(size):
+def test_every_size_shows_the_board_and_the_plan(size: tuple[int, int]) -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end")
         text = seen.text()
@@ -126,12 +128,12 @@ def test_every_size_shows_the_board_and_the_plan(size):
         whole = seen.app.session.plan.usable_per_device
         purple = np.count_nonzero(seen.codes == Code.WEIGHTS)
         assert abs(purple - parts.weights * len(seen.codes) / whole) < 1
-        assert np.count_nonzero(seen.board.cells.ink == Ink.WEIGHTS) == purple
+        assert np.count_nonzero(present(seen.board.cells).ink == Ink.WEIGHTS) == purple
 
     watch(body, size)
 
 
-def test_too_small_is_one_line():
+def test_too_small_is_one_line() -> None:
     async def body(seen: Seen) -> None:
         assert "needs 60x18" in seen.text()
         assert "HBM" not in seen.text()
@@ -139,7 +141,7 @@ def test_too_small_is_one_line():
     watch(body, (59, 20))
 
 
-def test_space_plays_and_pauses_and_everything_holds_still():
+def test_space_plays_and_pauses_and_everything_holds_still() -> None:
     async def body(seen: Seen) -> None:
         start = seen.screen.film.playback.tokens(seen.clock())
         await seen.keys("space")
@@ -147,17 +149,17 @@ def test_space_plays_and_pauses_and_everything_holds_still():
         await seen.tick(1.0)
         assert seen.screen.picture.tokens > start
         await seen.keys("space")
-        held, picture = seen.screen.picture.tokens, seen.board.cells.text()
+        held, picture = seen.screen.picture.tokens, present(seen.board.cells).text()
         seen.clock.now += 60
         seen.screen.redraw()
         await seen.pause()
         assert seen.screen.picture.tokens == held
-        assert seen.board.cells.text() == picture
+        assert present(seen.board.cells).text() == picture
 
     watch(body)
 
 
-def test_speed_scales_the_film_and_flash_attention_halves_it():
+def test_speed_scales_the_film_and_flash_attention_halves_it() -> None:
     async def body(seen: Seen) -> None:
         rate = seen.screen.film.playback.rate
         await seen.keys("right_square_bracket")
@@ -171,7 +173,7 @@ def test_speed_scales_the_film_and_flash_attention_halves_it():
     watch(body)
 
 
-def test_toggles_change_what_is_computed_and_so_the_picture():
+def test_toggles_change_what_is_computed_and_so_the_picture() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end")
         static = seen.screen.picture.banks.counts
@@ -196,7 +198,7 @@ def test_toggles_change_what_is_computed_and_so_the_picture():
     watch(body, context="64K")
 
 
-def test_the_ghost_needs_flash_attention_and_tokens():
+def test_the_ghost_needs_flash_attention_and_tokens() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("home")
         assert np.count_nonzero(seen.codes == Code.SAVED) == 0
@@ -207,7 +209,7 @@ def test_the_ghost_needs_flash_attention_and_tokens():
     watch(body, context="32K", batch="4")
 
 
-def test_models_devices_batches_contexts_and_formats_step():
+def test_models_devices_batches_contexts_and_formats_step() -> None:
     async def body(seen: Seen) -> None:
         for key, field in (("n", "model"), ("h", "device"), ("b", "batch"), ("plus", "context"), ("k", "kv_dtype")):
             before = getattr(seen.app.session.scenario, field)
@@ -218,7 +220,7 @@ def test_models_devices_batches_contexts_and_formats_step():
     watch(body)
 
 
-def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone():
+def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("v", "v", "v")
         assert seen.app.session.scenario.layout.devices == 8
@@ -229,7 +231,7 @@ def test_several_devices_are_a_grid_and_the_fullest_can_be_seen_alone():
     watch(body, (160, 46))
 
 
-def test_a_bank_says_what_it_holds():
+def test_a_bank_says_what_it_holds() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end", "down")
         assert "bank 0: weights" in seen.text()
@@ -239,7 +241,7 @@ def test_a_bank_says_what_it_holds():
     watch(body, (160, 46))
 
 
-def test_selecting_ends_with_escape_and_explains_what_is_selected():
+def test_selecting_ends_with_escape_and_explains_what_is_selected() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end", "down", "escape")
         assert "one bank = " in seen.text()
@@ -253,23 +255,23 @@ def test_selecting_ends_with_escape_and_explains_what_is_selected():
     watch(body, (160, 46))
 
 
-def test_every_topic_is_explained():
+def test_every_topic_is_explained() -> None:
     found = [one.id for one in Session(scenario_from({"model": "Qwen3-Next-80B-A3B"})).explanations]
     for topic in {*EXPLANATIONS.values(), *TOPICS.values(), topic_of(255)}:
         assert any(id == topic or id.startswith(f"{topic}.") for id in found), topic
 
 
-def test_the_link_is_switched_by_key_by_click_and_by_the_panel():
+def test_the_link_is_switched_by_key_by_click_and_by_the_panel() -> None:
     async def body(seen: Seen) -> None:
-        fast = seen.screen.picture.estimate.tokens_per_second
+        fast = present(seen.screen.picture.estimate.tokens_per_second)
         await seen.keys("L")
         assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
         assert seen.screen.picture.estimate == estimate(linked(seen.app.session.plan, fast_link=False))
-        assert seen.screen.picture.estimate.tokens_per_second.low < fast.low
+        assert present(seen.screen.picture.estimate.tokens_per_second).low < fast.low
         await seen.pilot.click("#board", offset=(5, seen.board.size.height - 1))
         assert "NVLink 4, 450 GB/s one way" in seen.text()
         column = seen.screen.query_one("#right", PanelColumn)
-        row = next(y for y, line in enumerate(column.cells.text().splitlines()) if "L link" in line)
+        row = next(y for y, line in enumerate(present(column.cells).text().splitlines()) if "L link" in line)
         await seen.pilot.click("#right", offset=(5, row))
         await seen.pause()
         assert "PCIe 5.0 x16, 63 GB/s one way" in seen.text()
@@ -290,7 +292,7 @@ def test_the_link_is_switched_by_key_by_click_and_by_the_panel():
         ({"gpu": "RTX 4090", "gpus": "2"}, "no link but PCIe is known for the RTX 4090"),
     ],
 )
-def test_a_link_that_cannot_be_switched_says_why(values, said):
+def test_a_link_that_cannot_be_switched_says_why(values: dict[str, Any], said: str) -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("L")
         assert said in said_by(seen.app)
@@ -299,7 +301,7 @@ def test_a_link_that_cannot_be_switched_says_why(values, said):
     watch(body, (80, 24), context="4K", **values)
 
 
-def test_a_device_says_what_it_holds():
+def test_a_device_says_what_it_holds() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end", "down", "down")
         parts = seen.app.session.plan.per_device
@@ -318,7 +320,7 @@ def alert(seen: Seen) -> str:
     return f"{found[0].border_title} {found[0].render()}" if found else ""
 
 
-def test_the_pop_up_freezes_nothing_and_any_key_closes_it():
+def test_the_pop_up_freezes_nothing_and_any_key_closes_it() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("space")
         assert alert(seen) == ""
@@ -337,7 +339,7 @@ def test_the_pop_up_freezes_nothing_and_any_key_closes_it():
     watch(body, context="64K")
 
 
-def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while():
+def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while() -> None:
     async def body(seen: Seen) -> None:
         seen.app.session.set_text("model", "Llama-3.1-70B")
         await seen.pause()
@@ -360,7 +362,7 @@ def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while():
     watch(body, (80, 24), context="64K")
 
 
-def test_a_click_closes_the_pop_up_and_nothing_else():
+def test_a_click_closes_the_pop_up_and_nothing_else() -> None:
     async def body(seen: Seen) -> None:
         seen.app.session.set_text("model", "Llama-3.1-70B")
         await seen.pause()
@@ -372,7 +374,7 @@ def test_a_click_closes_the_pop_up_and_nothing_else():
     watch(body, context="64K")
 
 
-def test_enough_devices_bring_no_pop_up():
+def test_enough_devices_bring_no_pop_up() -> None:
     async def body(seen: Seen) -> None:
         await seen.until(lambda: "papers" in seen.text())
         assert alert(seen) == ""
@@ -380,7 +382,7 @@ def test_enough_devices_bring_no_pop_up():
     watch(body, (160, 60), model="Llama-3.1-70B", gpus="4")
 
 
-def test_the_panel_names_the_keys_of_the_keymap():
+def test_the_panel_names_the_keys_of_the_keymap() -> None:
     async def body(seen: Seen) -> None:
         assert "f6 model" in seen.text()
         assert " c context" in seen.text()
@@ -388,7 +390,7 @@ def test_the_panel_names_the_keys_of_the_keymap():
     watch(body, (160, 46), settings=Settings(palette="rgb", keymap={"model": "f6"}))
 
 
-def test_ascii_pictures_have_a_character_for_everything():
+def test_ascii_pictures_have_a_character_for_everything() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end")
         for _ in range(2):
@@ -400,7 +402,7 @@ def test_ascii_pictures_have_a_character_for_everything():
     watch(body, settings=Settings(ascii=True), gpus="2")
 
 
-def test_clicks_do_what_the_panel_says():
+def test_clicks_do_what_the_panel_says() -> None:
     async def body(seen: Seen) -> None:
         column = seen.screen.query_one("#right", PanelColumn)
         column.post_message(PanelColumn.Clicked("next_batch"))
@@ -414,7 +416,7 @@ def test_clicks_do_what_the_panel_says():
     watch(body, (160, 46))
 
 
-def test_the_drawer_opens_where_there_is_no_room_beside_the_board():
+def test_the_drawer_opens_where_there_is_no_room_beside_the_board() -> None:
     async def body(seen: Seen) -> None:
         assert "continuous batching" not in seen.text()
         await seen.keys("s")
@@ -423,7 +425,7 @@ def test_the_drawer_opens_where_there_is_no_room_beside_the_board():
     watch(body, (110, 36))
 
 
-def test_the_drawer_closes_where_there_is_room():
+def test_the_drawer_closes_where_there_is_room() -> None:
     async def body(seen: Seen) -> None:
         assert "continuous batching" in seen.text()
         banks = len(seen.codes)
@@ -435,7 +437,7 @@ def test_the_drawer_closes_where_there_is_room():
     watch(body, (160, 46))
 
 
-def test_nothing_moves_under_a_modal():
+def test_nothing_moves_under_a_modal() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("space", "f1")
         for _ in range(20):
@@ -449,7 +451,7 @@ def test_nothing_moves_under_a_modal():
     watch(body)
 
 
-def test_small_pleasures():
+def test_small_pleasures() -> None:
     async def body(seen: Seen) -> None:
         seen.screen.set_speed(100)
         await seen.pause()
@@ -475,7 +477,7 @@ EXAMPLES, STEPS = (500, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly"
 
 @settings(max_examples=EXAMPLES)
 @given(st.lists(steps, max_size=STEPS))
-def test_no_sequence_of_keys_sizes_and_moments_fails(sequence):
+def test_no_sequence_of_keys_sizes_and_moments_fails(sequence: list[Any]) -> None:
     """Exceptions in the app come out of run_test."""
 
     async def body(seen: Seen) -> None:
