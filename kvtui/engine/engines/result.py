@@ -33,8 +33,9 @@ class Serving(NamedTuple):
 
     ``pool_bytes`` is the cache memory of that rank, given (``--kv-pool``) or left over (``pool_is_estimate``).
     ``needed_bytes`` is what one request of the full context takes there, in whole blocks, and ``engine_needed_bytes``
-    what the engine's own start-up check compares, where that differs. A request takes ``blocks_per_request`` of
-    ``blocks``, each of ``bytes_per_block`` over ``groups`` groups of layers; ``padding_layers`` of them hold nothing.
+    what the engine's own start-up check compares, where that differs; with ``check_decides`` it starts by that alone,
+    even where a request takes more. A request takes ``blocks_per_request`` of ``blocks``, each of ``bytes_per_block``
+    over ``groups`` groups of layers; ``padding_layers`` of them hold nothing.
     ``bytes_per_token`` is the growth of one sequence without block rounding. ``state_slots`` bounds the sequences of a
     model with recurrent state. ``kv_cache_tokens`` and ``max_concurrency`` are the figures the engine's log prints.
     ``max_context`` is for one sequence (None: memory sets no bound), ``max_sequences`` for the scenario's context and
@@ -65,6 +66,7 @@ class Serving(NamedTuple):
     state_bytes_per_slot: int | None = None
     state_slots: int | None = None
     engine_needed_bytes: int | None = None
+    check_decides: bool = False
     shares: tuple[GroupShare, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -72,8 +74,8 @@ class Serving(NamedTuple):
     @property
     def fits(self) -> bool:
         """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
-        wanted = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes
-        return wanted <= self.pool_bytes
+        checked = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes
+        return (checked if self.check_decides else max(self.needed_bytes, checked)) <= self.pool_bytes
 
     def runs(self, batch: int) -> bool:
         """Whether the engine starts and runs ``batch`` sequences at once, each at full context."""

@@ -119,6 +119,7 @@ AWS Trainium2 | 96 GiB | 2900 | 667 | 500 | M
 AWS Trainium3 | 144 GiB | 4900 | 671 | 1000 | M
 Huawei Ascend 910B | 65536 MiB | 1600 | 376 | 400 | L
 Qualcomm Cloud AI 100 | 32 GiB | 137 | 200 | 75 | L
+CPU | 512 GiB | 307 | - | - | L
 """
 UNITS = {"MiB": MIB, "GiB": GIB, "B": 1}
 SENSIBLE = {
@@ -538,3 +539,11 @@ def test_an_allocatable_size_must_be_near_the_drivers(config: Path, value: str) 
     (config / "devices.toml").write_text(written(allocatable_gib=value))
     with pytest.raises(InputError, match="allocatable_gib"):
         find_device("Test 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "platform"),
+    [("H100", "cuda"), ("GB10", "cuda"), ("MI300X", "rocm"), ("Max 1550", "xpu"), ("CPU", "cpu"), ("TPU7x", "other")],
+)
+def test_the_software_of_a_device(name: str, platform: str) -> None:
+    assert find_device(name).platform == platform

@@ -119,7 +119,7 @@ def serve(scenario: Scenario) -> Serving:
         blocks_per_request=_paged(context, page) // page,
         state_bytes_per_slot=rank.slot or None,
         state_slots=sizes.slots if rank.slot else None,
-        engine_needed_bytes=max(_request(rank, context, page), _reserved(rank, sizes, context, page)),
+        engine_needed_bytes=_reserved(rank, sizes, context, page),
         refusals=tuple(_refusals(rank, sizes, scenario)),
         notes=tuple(_notes(rank, sizes, scenario)),
     )

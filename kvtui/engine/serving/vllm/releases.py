@@ -277,10 +277,13 @@ def numbers(version: str) -> tuple[int, ...]:
     return (*found, *(0,) * (3 - len(found)))
 
 
-@cache
 def rules(version: str) -> Rules:
     """The rules of release ``version``; the newest known when it is empty."""
-    version = version or SPAN.newest
+    return _rules(version or SPAN.newest)
+
+
+@cache
+def _rules(version: str) -> Rules:
     at = numbers(version)
     return Rules(version, **{change.field: change.value for change in CHANGES if numbers(change.since) <= at})
 

@@ -135,6 +135,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         state_bytes_per_slot=sum(state_bytes(cache, scenario) for cache in states) if states else None,
         state_slots=blocks if slots else None,
         engine_needed_bytes=checked if checked != needed else None,
+        check_decides=True,
         shares=tuple(_shares(scenario, laid)),
         refusals=tuple(_refusals(scenario, found, laid, blocks, max_seqs, sizes)),
         notes=tuple(_notes(scenario, found, laid, blocks, per_request, pools, sizes, context)),
