@@ -39,7 +39,7 @@ class Rule(NamedTuple):
     """Tensors of ``roles`` (None: all) in ``parts`` are stored in this ``encoding``, if ``named`` says so where given.
 
     ``named`` is asked with role and place. A row that is no whole number of groups does not match a rule that says
-    ``whole``.
+    ``whole``. A rule with a ``tensor`` means that one alone.
     """
 
     encoding: Encoding
@@ -47,10 +47,13 @@ class Rule(NamedTuple):
     parts: frozenset[Part] = frozenset({"outside", "layer"})
     named: Callable[[Role, Place], bool] | None = None
     whole: bool = False
+    tensor: Tensor | None = None
 
     def applies(self, tensor: Tensor, place: Place) -> bool:
         """Whether ``tensor`` at ``place`` is one of those meant."""
         if (self.roles is not None and tensor.role not in self.roles) or place.part not in self.parts:
+            return False
+        if self.tensor is not None and self.tensor != tensor:
             return False
         if self.whole and not self.encoding.fits(tensor.columns):
             return False

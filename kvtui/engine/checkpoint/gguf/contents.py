@@ -1,0 +1,79 @@
+"""What a GGUF file of a model holds: each tensor with its type."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvtui.engine.checkpoint.gguf.recipes import Position, Whole, tensor_type
+from kvtui.engine.checkpoint.gguf.tensors import Category, Filed, Part, filed, grouped_heads, has_prediction
+from kvtui.engine.checkpoint.gguf.types import BLOCKS, fitting
+from kvtui.engine.model.spec import ModelSpec
+
+LARGER_EDGES = {"Q6_K_L": "Q6_K", "Q5_K_L": "Q5_K_M", "Q4_K_L": "Q4_K_M", "Q3_K_XL": "Q3_K_L"}
+"""File types that others have made of llama.cpp's: the embedding and the output are Q8_0."""
+
+_LLAMA_70B_LAYERS = 80
+_EDGES: frozenset[Category] = frozenset({"embedding", "output"})
+
+
+class TypedPart(NamedTuple):
+    """A tensor of a file, and its GGML ``type``."""
+
+    part: Part
+    type: str
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its data, in whole blocks."""
+        block = BLOCKS[self.type]
+        return self.part.number * self.part.rows * (self.part.columns // block.elements) * block.bytes
+
+
+def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[TypedPart, ...]]]:
+    """The tensors of ``model`` with what each is in a file of ``file_type``, one of BASES or LARGER_EDGES.
+
+    Those of prediction layers that the usual file lacks have the types of a last layer.
+    Raises InputError as ``placed`` does.
+    """
+    base = LARGER_EDGES.get(file_type, file_type)
+    every = sorted(filed(model), key=_in_file)
+    whole = _whole(model, every)
+    before: Counter[Category] = Counter()
+    values: set[int] = set()
+    for one in every:
+        typed = []
+        for part in one.parts:
+            if part.category == "v":
+                running = len(values - {one.place.layer})
+                values.add(one.place.layer)
+            else:
+                running = before[part.category]
+                before[part.category] += 1
+            at = Position(one.place.layer if whole.experts else running, running)
+            kind = tensor_type(base, part.category, part.columns, at, whole, part.number > 1)
+            if base != file_type and part.category in _EDGES:
+                kind = fitting("Q8_0", part.columns)
+            typed.append(TypedPart(part, kind))
+        yield one, tuple(typed)
+
+
+def _in_file(one: Filed) -> tuple[int, str]:
+    """The quantiser counts layer by layer, and in a layer by name: dense before routed before shared experts."""
+    order = {"down": "0", "expert_down": "1", "shared_down": "2"}
+    return (-1 if one.place.part == "outside" else one.place.layer), order.get(one.tensor.role, "0")
+
+
+def _whole(model: ModelSpec, every: list[Filed]) -> Whole:
+    kept = [one for one in every if one.place.part != "mtp" or has_prediction(model)]
+    grouped = grouped_heads(model)
+    experts = max((layer.experts.total for layer in model.layers if layer.experts), default=0)
+    return Whole(
+        layers=len(model.layers) + (len(model.mtp) if has_prediction(model) else 0),
+        values=len({one.place for one in kept if any(part.category == "v" for part in one.parts)}),
+        grouped=grouped,
+        experts=experts,
+        large=len(model.layers) == _LLAMA_70B_LAYERS and not experts and grouped > 1,
+        tied=all(tensor.role != "head" for tensor in model.outside),
+    )

@@ -1,0 +1,132 @@
+"""GGUF file types as checkpoint formats, by the names of llama.cpp and of those who publish files.
+
+``Q4_K_M`` and ``IQ4_XS`` are what llama.cpp's quantiser makes of a model. ``Q4_K_L`` has embedding and output in Q8_0
+besides. ``UD-Q4_K_XL`` is Unsloth's mixture, chosen for each model, of which only bounds are known: the upper one is
+planned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.checkpoint.encoding import Encoding
+from kvtui.engine.checkpoint.format import CheckpointFormat, InLayers, Part, Rule
+from kvtui.engine.checkpoint.gguf.contents import LARGER_EDGES, TypedPart, contents
+from kvtui.engine.checkpoint.gguf.recipes import BASES
+from kvtui.engine.checkpoint.gguf.tensors import has_prediction
+from kvtui.engine.checkpoint.gguf.types import UNQUANTISED, encoding
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.model.tensors import Tensor
+
+
+class Band(NamedTuple):
+    """Files lie between ``low`` and ``high`` per cent above those of ``file_type``."""
+
+    file_type: str
+    low: int
+    high: int
+
+
+BANDS = {
+    "ud-q6_k_xl": Band("Q6_K", 5, 13),
+    "ud-q5_k_xl": Band("Q5_K_M", 2, 8),
+    "ud-q4_k_xl": Band("Q4_K_M", 0, 7),
+    "ud-q3_k_xl": Band("Q3_K_M", -8, 9),
+    "ud-q2_k_xl": Band("Q2_K", -8, 4),
+    "ud-iq2_m": Band("IQ2_M", -3, 3),
+    "ud-iq1_s": Band("IQ1_S", -3, 26),
+}
+"""Unsloth's dynamic files, whose tensor types are chosen for each model, beside llama.cpp's of the same letter.
+
+From published sizes of gemma-3-1b, Qwen3-30B, Qwen3-235B, Qwen3.5-35B, Qwen3.6-27B and DeepSeek-671B.
+"""
+
+_ALIASES = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
+_ABSENT = Encoding(0)
+
+
+def _key(file_type: str) -> str:
+    return f"gguf-{file_type.lower()}" if file_type in UNQUANTISED else file_type.lower()
+
+
+_FILE_TYPES = {_key(name): name for name in (*BASES, *LARGER_EDGES)}
+_KEYS = {key.replace("-", "_"): key for key in (*_FILE_TYPES, *BANDS)} | _ALIASES
+
+
+def file_type_names() -> tuple[str, ...]:
+    """The names of all file types; the unquantised ones begin with ``gguf-``, to tell them from other families'."""
+    return (*_FILE_TYPES, *BANDS)
+
+
+def file_type_key(name: str) -> str | None:
+    """The spelling of ``name`` among ``file_type_names``; None for other names.
+
+    Case does not matter, nor hyphens for underscores: ``Q4_K_M`` and ``q4-k-m`` are ``q4_k_m``, ``Q4_K`` is as well.
+    """
+    return _KEYS.get(name.strip().lower().replace("-", "_"))
+
+
+def named_format(name: str, model: ModelSpec) -> CheckpointFormat:
+    """The file type ``name`` of ``model``; of a dynamic one, the upper bound. Raises UnknownName."""
+    key = file_type_key(name)
+    if key is None:
+        raise UnknownName("GGUF file type", name, file_type_names())
+    if key in BANDS:
+        band = BANDS[key]
+        said = f"Unsloth's dynamic mixture, {band.low:+d} to {band.high:+d} % of {band.file_type}; the most is planned"
+        form = _format(_key(band.file_type), band.file_type, model)
+        return _scaled(replace(form, name=key, meaning=said), Fraction(100 + band.high, 100))
+    return _format(key, _FILE_TYPES[key], model)
+
+
+def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
+    """One rule for all layers that store a tensor alike; the base type for weights that are known by number only."""
+    alike: dict[tuple[Tensor, Part, Encoding], set[int]] = {}
+    layers: dict[tuple[Tensor, Part], set[int]] = {}
+    tied = all(tensor.role != "head" for tensor in model.outside)
+    for one, typed in contents(model, file_type) if model.parameters is not None else ():
+        held = _encoding(typed)
+        if one.tensor.role == "embedding" and one.place.part == "outside" and not tied:
+            held = held._replace(loaded=_ABSENT)
+        elif one.place.part == "mtp" and not has_prediction(model):
+            held = _ABSENT._replace(loaded=held)
+        alike.setdefault((one.tensor, one.place.part, held), set()).add(one.place.layer)
+        layers.setdefault((one.tensor, one.place.part), set()).add(one.place.layer)
+    rules = [Rule(_ABSENT._replace(loaded=encoding("F16")), frozenset({"tower"}))]
+    for (tensor, part, held), numbers in alike.items():
+        some = part == "layer" and numbers != layers[tensor, part]
+        named = InLayers(frozenset(numbers)) if some else None
+        rules.append(Rule(held, frozenset({tensor.role}), frozenset({part}), named, tensor=tensor))
+    base = BASES[LARGER_EDGES.get(file_type, file_type)]
+    by_layer = any(rule.named for rule in rules)
+    return CheckpointFormat(key, _meaning(file_type, base), encoding(base), tuple(rules), by_layer)
+
+
+def _meaning(file_type: str, base: str) -> str:
+    edges = "; embedding and output in Q8_0" if file_type in LARGER_EDGES else ""
+    return (
+        f"GGUF {file_type}, mostly {base}{edges}; norms and routers in F32; an untied embedding stays in host memory, "
+        "towers are a file of their own in F16"
+    )
+
+
+def _encoding(typed: tuple[TypedPart, ...]) -> Encoding:
+    """How a tensor is stored; of one that is several in a file, the mean."""
+    if len(typed) == 1:
+        return encoding(typed[0].type)
+    elements = sum(one.part.number * one.part.rows * one.part.columns for one in typed)
+    return Encoding(Fraction(8 * sum(one.bytes for one in typed), elements))
+
+
+def _scaled(form: CheckpointFormat, factor: Fraction) -> CheckpointFormat:
+    """``form`` with every tensor ``factor`` times as large."""
+
+    def larger(held: Encoding) -> Encoding:
+        loaded = None if held.loaded is None else larger(held.loaded)
+        return held._replace(bits=held.bits * factor, loaded=loaded)
+
+    rules = tuple(rule._replace(encoding=larger(rule.encoding)) for rule in form.rules)
+    return replace(form, plain=larger(form.plain), rules=rules)

@@ -1,0 +1,136 @@
+"""Which tensors a GGUF file has for those of a model, and what llama.cpp's quantiser takes each for.
+
+The quantiser tells tensors apart by parts of their names (``tensor_get_category`` in llama-quant.cpp). Most are a
+model's own. Latent attention's up-projection is two in a file, of keys and of values; the queries, keys and values of
+linear attention are one (``attn_qkv``), as are those of Phi-3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from kvtui.engine.checkpoint.format import Place
+from kvtui.engine.checkpoint.weights import placed
+from kvtui.engine.model.caches import Attention, Latent, Shared
+from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model.tensors import Role, Tensor
+
+Category = Literal["small", "source", "embedding", "output", "q", "k", "v", "o", "down", "gate", "up", "other"]
+"""What a tensor is to the quantiser.
+
+``small`` ones stay in F32: vectors, norms, routers, convs. ``source`` ones keep the type they came in. ``v`` stands for
+attn_v, attn_qkv and attn_kv_b alike, and ``down``, ``gate`` and ``up`` for dense and shared blocks and experts.
+"""
+
+
+class Part(NamedTuple):
+    """``number`` matrices of ``rows`` × ``columns`` in one tensor of a file."""
+
+    category: Category
+    rows: int
+    columns: int
+    number: int = 1
+
+
+class Filed(NamedTuple):
+    """A model's ``tensor`` at its ``place``, and the ``parts`` that it is in a file."""
+
+    tensor: Tensor
+    place: Place
+    parts: tuple[Part, ...]
+
+
+_CATEGORIES: dict[Role, Category] = {
+    **dict.fromkeys(("norm", "bias", "vector", "router", "router_bias", "shared_router", "expert_bias", "conv"), "small"),
+    "embedding": "embedding",
+    "head": "output",
+    "q": "q",
+    "k": "k",
+    "v": "v",
+    "o": "o",
+    **dict.fromkeys(("gate", "expert_gate", "shared_gate"), "gate"),
+    **dict.fromkeys(("up", "expert_up", "shared_up"), "up"),
+    **dict.fromkeys(("down", "expert_down", "shared_down"), "down"),
+}
+_ONE_QKV = frozenset({"gated_deltanet", "lightning"})
+_PHI3 = ("phi-3-", "phi-3.5-mini", "phi-4")
+_WITH_PREDICTION = ("glm-",)
+
+
+def has_prediction(model: ModelSpec) -> bool:
+    """Whether the usual file of ``model`` holds its multi-token-prediction layers: converters keep GLM's alone."""
+    return _named(model, _WITH_PREDICTION)
+
+
+def filed(model: ModelSpec) -> Iterator[Filed]:
+    """The tensors of ``model`` in order, with what they are in a file. Raises InputError as ``placed`` does.
+
+    Towers and weights that are known by number only are left out.
+    """
+    layers = (*model.layers, *model.mtp)
+    fused = _named(model, _PHI3)
+    seen: set[tuple[Role, Place]] = set()
+    for tensor, place in placed(model):
+        if tensor.role in ("tower", "other"):
+            continue
+        first = (tensor.role, place) not in seen
+        seen.add((tensor.role, place))
+        layer = Layer() if place.part == "outside" else layers[place.layer]
+        yield Filed(tensor, place, _parts(tensor, place, layer, first, fused))
+
+
+def grouped_heads(model: ModelSpec) -> int:
+    """Query heads per KV head as the quantiser counts them: in the first layer, 0 where that has no attention.
+
+    Files of Gated DeltaNet and lightning hybrids state one number of heads for all layers. A latent is one KV head.
+    """
+    for layer in model.layers:
+        for cache in layer.caches:
+            kept = cache.reads if isinstance(cache, Shared) else cache
+            if isinstance(kept, Latent):
+                return kept.q_heads
+            if isinstance(kept, Attention):
+                return kept.q_heads // kept.kv_heads
+        if not _ONE_QKV.intersection(cache.kind for cache in layer.caches):
+            return 0
+    return 0
+
+
+def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool) -> tuple[Part, ...]:
+    """What ``tensor`` is in a file; ``first`` of its role at its place."""
+    rows, columns, number = tensor.rows, tensor.columns, tensor.number
+    kinds = {cache.kind for cache in layer.caches}
+    latent = next((cache for cache in layer.caches if isinstance(cache, Latent)), None)
+    match tensor.role:
+        case "kv_b" if latent is not None and (nope := _unrotated(layer, latent)):
+            values = rows // latent.q_heads - nope
+            keys = Part("other", tensor.columns, nope, latent.q_heads)
+            return keys, Part("other", values, columns, latent.q_heads)
+        case "recurrent_in" if "kda" in kinds and number >= 3:
+            categories: tuple[Category, ...] = ("q", "k", "v", *("other",) * (number - 3))
+            return tuple(Part(category, rows, columns) for category in categories)
+        case "recurrent_in" if kinds & _ONE_QKV and first:
+            return (Part("v", rows, columns, number),)
+        case "q" | "k" if fused:
+            return (Part("v", rows, columns, number),)
+        case "q" if not first:
+            return (Part("other", rows, columns, number),)
+        case "indexer" if latent is None:
+            return (Part("small", rows, columns, number),)
+        case "embedding" | "head" if place.part == "mtp":
+            return (Part("other", rows, columns, number),)
+        case "per_layer" if place.part == "outside":
+            return (Part("source", rows, columns, number),)
+    return (Part(_CATEGORIES.get(tensor.role, "other"), rows, columns, number),)
+
+
+def _unrotated(layer: Layer, latent: Latent) -> int:
+    """Elements of a latent attention head's keys that no position rotates."""
+    q = next((tensor.rows for tensor in layer.tensors or () if tensor.role in ("q", "q_b")), 0)
+    return max(0, q // latent.q_heads - latent.rope)
+
+
+def _named(model: ModelSpec, beginnings: tuple[str, ...]) -> bool:
+    names = (one.rsplit("/", 1)[-1].lower() for one in (model.name, *model.aliases))
+    return any(name.startswith(beginnings) for name in names)
