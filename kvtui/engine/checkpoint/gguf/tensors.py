@@ -42,7 +42,9 @@ class Filed(NamedTuple):
 
 
 _CATEGORIES: dict[Role, Category] = {
-    **dict.fromkeys(("norm", "bias", "vector", "router", "router_bias", "shared_router", "expert_bias", "conv"), "small"),
+    **dict.fromkeys(
+        ("norm", "bias", "vector", "router", "router_bias", "shared_router", "expert_bias", "conv"), "small"
+    ),
     "embedding": "embedding",
     "head": "output",
     "q": "q",

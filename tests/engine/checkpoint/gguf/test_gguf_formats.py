@@ -62,7 +62,9 @@ HEAVIER = [
 def test_a_heavier_file_type_is_never_lighter(chain: tuple[str, ...]) -> None:
     for model in map(find_model, EVEN):
         sizes = [file_bytes(model, named_format(name, model)) for name in chain]
-        assert [name for name, (more, less) in zip(chain, pairwise(sizes), strict=False) if more < less] == [], model.name
+        assert [name for name, (more, less) in zip(chain, pairwise(sizes), strict=False) if more < less] == [], (
+            model.name
+        )
 
 
 @settings(max_examples=60)
@@ -163,8 +165,8 @@ def test_prediction_layers_are_in_the_files_of_glm_alone() -> None:
 def test_a_dynamic_type_is_planned_at_its_upper_bound(name: str, model: ModelSpec) -> None:
     band, found = BANDS[name], file_size(model, name)
     plain = file_size(model, band.file_type)
-    assert found.tensors == pytest.approx(plain.tensors * (100 + band.high) / 100, rel=1e-6)
-    assert found.least - found.metadata == pytest.approx(plain.tensors * (100 + band.low) / 100, rel=1e-6)
+    assert found.tensors == pytest.approx(plain.tensors * (100 + band.high) / 100, rel=1e-5)
+    assert found.least - found.metadata == pytest.approx(plain.tensors * (100 + band.low) / 100, rel=1e-5)
     assert plain.least == plain.bytes
 
 
