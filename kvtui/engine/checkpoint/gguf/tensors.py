@@ -110,8 +110,9 @@ def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool)
             keys = Part("other", tensor.columns, nope, latent.q_heads)
             return keys, Part("other", values, columns, latent.q_heads)
         case "recurrent_in" if "kda" in kinds and number >= 3:
-            categories: tuple[Category, ...] = ("q", "k", "v", *("other",) * (number - 3))
-            return tuple(Part(category, rows, columns) for category in categories)
+            attention: tuple[Category, ...] = ("q", "k", "v")
+            rest = (Part("other", rows, columns),) * (number - len(attention))
+            return (*(Part(category, rows, columns) for category in attention), *rest)
         case "recurrent_in" if kinds & _ONE_QKV and first:
             return (Part("v", rows, columns, number),)
         case "q" | "k" if fused:
