@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.format import CheckpointFormat, Place
 from kvtui.engine.checkpoint.ranks import rank_bytes
-from kvtui.engine.checkpoint.weights import Stored
+from kvtui.engine.checkpoint.weights import Stored, tensor_bytes
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
 
@@ -36,7 +37,8 @@ class WeightsRead(NamedTuple):
 def weights_read(model: ModelSpec, form: CheckpointFormat, tp: int = 1) -> WeightsRead | None:
     """What ``tp`` ranks read of ``model`` in one decode step; None where its layers' weights are not known apart.
 
-    A row of the embedding is next to nothing, but where it is tied to the head, it is read as such.
+    Of what lies in no layer that is a row of the head, or of the embedding tied to it, for each word of the vocabulary:
+    looked-up rows and the last norm are next to nothing.
     """
     if any(layer.parameters is None for layer in model.layers):
         return None
@@ -49,10 +51,10 @@ def weights_read(model: ModelSpec, form: CheckpointFormat, tp: int = 1) -> Weigh
             known[alike] = tp * rank_bytes(Stored(tensor, place.part, 1, form.encoding(*alike)), tp)
         return known[alike]
 
-    tied = all(tensor.role != "head" for tensor in model.outside)
-    for tensor in model.outside:
-        if tensor.role != "tower" and (tied or tensor.role != "embedding"):
-            always += size(tensor, Place("outside"))
+    heads = (tensor for role in ("head", "embedding") for tensor in model.outside if tensor.role == role)
+    for head in islice(heads, 1):
+        rows = head._replace(rows=min(head.rows, model.vocab or head.rows))
+        always += tensor_bytes(rows, form.encoding(head, Place("outside")).held)
     for index, layer in enumerate(model.layers):
         place = Place("layer", index)
         always += sum(size(tensor, place) for tensor in layer.tensors or ())

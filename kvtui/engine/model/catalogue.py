@@ -156,7 +156,7 @@ def _build(fields: Fields) -> ModelSpec:
         published_weights=fields.maybe(fields.choice, "weights", allowed=WEIGHT_FORMATS),
         encoder=_encoder(fields),
         notes=fields.texts("notes"),
-        rotary_positions=fields.maybe(fields.integer, "rotary_positions", most=MAX_TOKENS),
+        rotary_elements=fields.maybe(fields.integer, "rotary_elements", least=0, most=MAX_PARAMETERS),
     )
     if spec.active_parameters is not None and (spec.parameters or 0) < spec.active_parameters:
         raise fields.error("active_parameters", "must not be more than parameters")

@@ -105,9 +105,9 @@ class ModelSpec:
     ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
     ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
     ``weight_bytes`` is set when a file states the exact size, or says how each weight is stored, and then ``stored`` is
-    that format, a value of ``engine.checkpoint``, which stands above this room. ``rotary_positions`` are those of all
-    tables of rotary angles that an engine makes, where that is not one table of ``max_context``. ``confidence`` is H
-    (read in a source), M (one source) or L (approximate).
+    that format, a value of ``engine.checkpoint``, which stands above this room. ``rotary_elements`` are those of all
+    tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
+    ``confidence`` is H (read in a source), M (one source) or L (approximate).
     """
 
     name: str
@@ -128,7 +128,7 @@ class ModelSpec:
     notes: tuple[str, ...] = ()
     outside: Tensors = ()
     stored: object | None = None
-    rotary_positions: int | None = None
+    rotary_elements: int | None = None
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))

@@ -80,15 +80,17 @@ def _weights(scenario: Scenario, stage: Stage) -> Term:
 def rotary_bytes(model: ModelSpec) -> int:
     """The table of cosines and sines that all layers share: positions × rotary elements, in 16 bits.
 
-    Example: 131,072 positions × 128 elements of Llama-3.1-8B are 32 MiB. Heads are taken to rotate whole.
-    Gemma 3 has a table for windowed layers too, and its other one is as long as its linear scaling says.
+    Example: 131,072 positions × 128 elements of Llama-3.1-8B are 32 MiB. Where a model rotates a part of each head,
+    scales positions linearly or has several tables, the catalogue says how many elements there are.
     """
+    if model.rotary_elements is not None:
+        return 2 * model.rotary_elements
     widths = (
         cache.rope if isinstance(cache, Latent) else cache.k_dim
         for cache, _ in model.caches
         if isinstance(cache, Latent) or (isinstance(cache, Attention) and cache.kind != "cross_attention")
     )
-    return 2 * (model.rotary_positions or model.max_context or 0) * max(widths, default=0)
+    return 2 * (model.max_context or 0) * max(widths, default=0)
 
 
 def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
