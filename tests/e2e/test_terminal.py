@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -81,7 +82,7 @@ class Tmux:
 
 
 @pytest.fixture
-def tmux(tmp_path) -> Iterator[Tmux]:
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
     session = Tmux(f"kvtui-{os.getpid()}-{tmp_path.name[-8:]}")
     yield session
     subprocess.run(["tmux", "-L", session.socket, "kill-server"], capture_output=True, check=False)
@@ -96,7 +97,7 @@ def shown(screen: str) -> bool:
     return "Llama-3.1-8B" in screen and position(screen) is not None
 
 
-def test_start_and_quit(tmux):
+def test_start_and_quit(tmux: Tmux) -> None:
     tmux.start(shlex.join(START))
     tmux.until(lambda text: shown(text) and "HBM3" in text)
     assert tmux.alternate()
@@ -105,7 +106,7 @@ def test_start_and_quit(tmux):
     assert not tmux.alternate()
 
 
-def test_play_moves_the_film_and_pause_holds_it(tmux):
+def test_play_moves_the_film_and_pause_holds_it(tmux: Tmux) -> None:
     tmux.start(shlex.join(START))
     before = position(tmux.until(shown))
     tmux.keys("Space")
@@ -116,15 +117,17 @@ def test_play_moves_the_film_and_pause_holds_it(tmux):
     assert position(tmux.screen()) == position(held)
 
 
-def test_resizing_while_it_plays(tmux):
+def test_resizing_while_it_plays(tmux: Tmux) -> None:
     tmux.start(shlex.join([*START, "--play"]))
     tmux.until(shown)
     for columns, rows in ((80, 24), (200, 60), (50, 12), (100, 30)):
         tmux.resize(columns, rows)
         if columns >= 60:
-            tmux.until(
-                lambda text, columns=columns: max(map(len, text.splitlines())) > columns - 20 and "Llama" in text
-            )
+
+            def as_wide(text: str, columns: int = columns) -> bool:
+                return max(map(len, text.splitlines())) > columns - 20 and "Llama" in text
+
+            tmux.until(as_wide)
         else:
             tmux.until(lambda text: "60" in text and "18" in text)
     tmux.until(shown)
@@ -133,7 +136,7 @@ def test_resizing_while_it_plays(tmux):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_restores_the_terminal(tmux, number):
+def test_a_signal_restores_the_terminal(tmux: Tmux, number: int) -> None:
     tmux.start(shlex.join([*START, "--play"]))
     tmux.until(shown)
     os.kill(tmux.app_pid(), number)
