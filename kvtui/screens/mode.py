@@ -74,6 +74,10 @@ class ModeScreen(ShownScreen):
         """Whether there is no room to draw in."""
         return self.has_class("-too-small")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing can be done with a screen whose parts are not there yet."""
+        return self.is_mounted
+
     def on_mount(self) -> None:
         """Follow the session and the theme."""
         self._unsubscribe = self.session.subscribe(self.scenario_changed)

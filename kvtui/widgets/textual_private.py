@@ -18,6 +18,8 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
+CLOSING = {"dismiss", "escape"}
+
 
 def add_filter(app: App[Any], line_filter: LineFilter) -> None:
     """Put every line through ``line_filter`` on its way to the terminal.
@@ -90,6 +92,10 @@ class ClosesOnce(Screen[None]):
             return AwaitComplete()
         self._closed_once = True
         return super().dismiss(result)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing but closing can be asked of a window whose parts are not there yet."""
+        return self.is_mounted or action in CLOSING
 
     def on_mount(self) -> None:
         """Close now, if that was asked for before there was anything to close."""

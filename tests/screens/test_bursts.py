@@ -22,6 +22,8 @@ from kvtui.screens.windows.help import HelpScreen
 from kvtui.screens.windows.palette import Palette
 from kvtui.screens.windows.pickers import ModelPicker
 from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state import keys
+from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.matrix import MatrixView
@@ -42,9 +44,9 @@ def drive(script: Script) -> None:
     asyncio.run(run())
 
 
-def burst(app: KvtuiApp, *keys: str) -> None:
-    """All ``keys`` at once."""
-    for key in keys:
+def burst(app: KvtuiApp, *names: str) -> None:
+    """All of these keys at once."""
+    for key in names:
         app.simulate_key(key)
 
 
@@ -143,6 +145,24 @@ def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener: str) -
     drive(script)
 
 
+@pytest.mark.parametrize(
+    "opener", ["pick_model", "set_context", "explain", "app.export", "app.help", "app.command_palette"]
+)
+def test_keys_for_a_window_that_is_not_set_up_yet_do_nothing(opener: str) -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        await app.screen.run_action(opener)
+        window = app.screen
+        assert not window.is_mounted
+        for action in ("move(1)", "move(-1)", "command_list('cursor_up')", "cursor_down", "command_list('page_down')"):
+            await window.run_action(action)
+        await pilot.pause()
+        assert app.screen is window
+        app.simulate_key("escape")
+        await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
 def test_a_key_twice_opens_one_window() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         burst(app, "f1", "f1")
@@ -175,13 +195,28 @@ def test_a_window_below_another_closes_when_that_is_gone() -> None:
 
 def test_modes_and_windows_in_one_burst() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
-        for keys in (("ctrl+p", "3"), ("m", "2", "5"), ("3", "m", "1"), ("5", "ctrl+p", "4"), ("c", "1", "escape")):
-            burst(app, *keys)
+        for names in (("ctrl+p", "3"), ("m", "2", "5"), ("3", "m", "1"), ("5", "ctrl+p", "4"), ("c", "1", "escape")):
+            burst(app, *names)
             await pilot.pause(0.1)
             burst(app, "escape", "escape", "1")
             await pilot.pause(0.1)
             burst(app, "escape", "1")
             await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
+
+    drive(script)
+
+
+@pytest.mark.parametrize("mode", [mode.name for mode in MODES if mode.name != "memory"])
+def test_keys_for_a_mode_that_is_not_set_up_yet_do_nothing(mode: str) -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        app.action_mode(mode)
+        screen = app.screen
+        assert screen.id == f"{mode}-mode"
+        assert not screen.is_mounted
+        for key in keys.TABLES.get(mode, keys.WINDOW):
+            await screen.run_action(key.action)
+        await pilot.pause()
+        assert app.screen is screen
 
     drive(script)
 

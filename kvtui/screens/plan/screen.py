@@ -103,7 +103,9 @@ class PlanScreen(ScenarioActions):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing can be done with the table before it is there."""
-        return None if action in TABLE_ACTIONS and self.table is None else True
+        if action in TABLE_ACTIONS and self.table is None:
+            return None
+        return super().check_action(action, parameters)
 
     def scenario_changed(self, change: Change) -> None:
         """Begin anew; a hidden screen does when it is shown."""
