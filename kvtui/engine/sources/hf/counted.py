@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kvtui.engine.model import parameters
+from kvtui.engine.model.spec import Experts
 from kvtui.engine.model.tensors import Tensors, copied, divided, vector
 from kvtui.engine.sources.hf.attention import (
     Heads,
@@ -28,11 +29,24 @@ from kvtui.engine.sources.hf.decoders import (
     falcon_heads,
     globally,
     listed,
+    mpt_heads,
     pattern,
     periodic,
 )
 from kvtui.engine.sources.hf.fields import CONTEXT, VOCAB, Config, Flag
-from kvtui.engine.sources.hf.shape import DEEPSEEK, MIXTRAL, QWEN, Body, ConfigFamily, FeedForward, Ffn, Mixer, Traits
+from kvtui.engine.sources.hf.latent import mla
+from kvtui.engine.sources.hf.shape import (
+    DEEPSEEK,
+    MIXTRAL,
+    QWEN,
+    Body,
+    ConfigFamily,
+    ConfigLayerKind,
+    FeedForward,
+    Ffn,
+    Mixer,
+    Traits,
+)
 
 Reader = Callable[[Config], Body]
 More = Callable[[Config], Tensors]
@@ -55,6 +69,20 @@ def adding(read: Reader, layer: More = nothing, outside: More = nothing) -> Read
     def reads(config: Config) -> Body:
         body = read(config)
         return replace(body, norms=(*body.norms, *layer(config)), outside=(*body.outside, *outside(config)))
+
+    return reads
+
+
+def routing(read: Reader, more: Callable[[Config, Experts], Tensors]) -> Reader:
+    """``read`` with more weights in every layer that has experts."""
+
+    def reads(config: Config) -> Body:
+        body = read(config)
+        blocks = tuple(
+            block if block.experts is None else replace(block, tensors=(*block.tensors, *more(config, block.experts)))
+            for block in body.blocks
+        )
+        return replace(body, blocks=blocks)
 
     return reads
 
@@ -125,7 +153,7 @@ def gpt(
             if longest is None:
                 config.uncounted.append(f"{config.prefix}max_position_embeddings is missing")
             outside = (copied("embedding", (longest or 0) + positions, hidden),)
-        config.ignore("add_cross_attention", "cross_attention_hidden_size")
+        config.ignore("add_cross_attention", "attention_layers", "attention_types", "window_size")
         body = assemble(config, hidden, traits, (mixer,) * layers, (block,) * layers)
         return replace(body, outside=(*parameters.norms(hidden, final, bias=traits.norm_bias), *outside))
 
@@ -174,6 +202,61 @@ def hyperclovax(config: Config) -> Body:
     return plain(replace(_LLAMA, norms=4 if config.flag("use_post_norm", True) else 2), windowed)(config)
 
 
+def helium(config: Config) -> Body:
+    """Helium: the output projection is square, whatever the heads' size; the query's biases are no output's."""
+    if config.count("num_attention_heads") * _head_size(config) != config.count("hidden_size"):
+        config.uncounted.append(f"{config.prefix}head_dim is not hidden_size/num_attention_heads")
+    return plain(replace(_LLAMA, out_bias=False), windowed)(config)
+
+
+def mpt(config: Config) -> Body:
+    """MPT: no biases at all, blocks of expansion_ratio times the hidden size, heads in attn_config."""
+    if not config.flag("no_bias", True):
+        config.uncounted.append(f"{config.prefix}no_bias is false")
+    inner = config.inner("attn_config")
+    if inner is not None and inner.flag("qk_ln"):
+        config.uncounted.append("attn_config.qk_ln is true")
+    wide = Config(
+        {**config.values, "n_inner": config.count("hidden_size") * (config.maybe("expansion_ratio", most=64) or 4)},
+        config.where,
+        config.prefix,
+        config.model_type,
+        config.of,
+    ).sharing(config)
+    traits = replace(_GPT, qkv_bias=False, out_bias=False, norm_bias=False)
+    return gpt(traits, bias=False, positions=None, heads=mpt_heads)(wide)
+
+
+def _doge(config: Config) -> Tensors:
+    """Two residual scales, and a decay per KV head with its projection from V."""
+    for flag in ("is_moe", "attention_bias"):
+        if config.flag(flag):
+            config.uncounted.append(f"{config.prefix}{flag} is true")
+    kv = config.maybe("num_key_value_heads") or config.count("num_attention_heads")
+    return vector("vector", 2 * config.count("hidden_size") + kv), copied("vector", kv, kv * _head_size(config))
+
+
+def _transform(config: Config) -> Tensors:
+    """BERT's head: a projection with its norm, and a bias for each word; and the embeddings of token types."""
+    hidden = config.count("hidden_size")
+    types = config.maybe("type_vocab_size", least=0) or 0
+    head = copied("other", hidden, hidden), vector("bias", hidden), vector("norm", 2 * hidden)
+    return (*head, *_output_bias(config), copied("embedding", types, hidden))
+
+
+def bert(final: int = 1, more: More = _transform) -> Reader:
+    """The reader of a BERT that decodes, with ``final`` norms outside its layers, that of the embeddings included."""
+
+    def read(config: Config) -> Body:
+        if not config.flag("is_decoder"):
+            raise config.error("is_decoder", "is not true: an encoder keeps no KV cache")
+        if config.flag("add_cross_attention"):
+            config.uncounted.append(f"{config.prefix}add_cross_attention is true")
+        return adding(gpt(width="intermediate_size", final=final), outside=more)(config)
+
+    return read
+
+
 def _row(traits: Traits, kinds: Kinds = windowed) -> ConfigFamily:
     return ConfigFamily(plain(traits, kinds))
 
@@ -191,6 +274,15 @@ _PHI = replace(_GPT, norms=1, ffn=Ffn(gated=False, bias=True))
 _PERSIMMON = replace(_GPT, ffn=Ffn(gated=False, bias=True))
 _ERNIE = Traits(mha=True, qkv_bias=("use_bias", False), out_bias=("use_bias", False), ffn=Ffn(bias=("use_bias", False)))
 _SHARED = Ffn(expert=("intermediate_size",), shared=("shared_intermediate_size",), routed=True)
+
+_AFMOE = replace(DEEPSEEK, router_bias=False)
+_ARIA = Ffn(expert=("intermediate_size",), shared_count=("moe_num_shared_experts",), routed=True)
+
+
+def _doge_windows(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
+    config.ignore("keep_window_size")
+    return windowed(config, layers)
+
 
 COUNTED: dict[str, ConfigFamily] = {
     "exaone": _row(_LLAMA),
@@ -229,7 +321,31 @@ COUNTED: dict[str, ConfigFamily] = {
     "exaone_moe": _row(replace(_NORMED_MOE, qkv_bias=False, out_bias=False), periodic),
     "hy_v3": ConfigFamily(unless(plain(_NORMED_MOE, windowed), "mlp_bias")),
     "sarvam_moe": _row(replace(_NORMED_MOE, out_bias=False, qk_normed=("use_qk_norm", True))),
-    "afmoe": _row(replace(_NORMED_MOE, gated=True, norms=4), globally(first=False)),
+    "afmoe": ConfigFamily(
+        routing(
+            plain(replace(_NORMED_MOE, gated=True, norms=4, ffn=_AFMOE), globally(first=False)),
+            lambda _, experts: (vector("vector", experts.total),),
+        )
+    ),
+    "apertus1p5": ConfigFamily(
+        adding(
+            plain(replace(_LLAMA, qk_norm="head", ffn=Ffn(gated=False)), windowed),
+            lambda config: (vector("vector", 2),),
+        )
+    ),
+    "aria": ConfigFamily(unless(plain(replace(_MOE, ffn=_ARIA), windowed), "mlp_bias")),
+    "axk1": ConfigFamily(routing(mla(scored=True), lambda config, _: (vector("norm", config.count("hidden_size")),))),
+    "doge": ConfigFamily(adding(plain(replace(_LLAMA, qk_norm="head"), _doge_windows), _doge)),
+    "helium": ConfigFamily(helium),
+    "paddleocr_vl": _row(_ERNIE),
+    "bert": ConfigFamily(bert(), tied=True),
+    "camembert": ConfigFamily(bert(), tied=True),
+    "roberta": ConfigFamily(bert(), tied=True),
+    "xlm-roberta": ConfigFamily(bert(), tied=True),
+    "roberta-prelayernorm": ConfigFamily(bert(final=2), tied=True),
+    "bert-generation": ConfigFamily(bert(more=_output_bias), tied=True),
+    "mpt": ConfigFamily(mpt, tied=True),
+    "gpt_neo": ConfigFamily(gpt(replace(_GPT, qkv_bias=False), width="intermediate_size"), tied=True),
     "gpt2": ConfigFamily(gpt(), tied=True),
     "gpt-sw3": ConfigFamily(gpt(), tied=True),
     "openai-gpt": ConfigFamily(gpt(final=0), tied=True),

@@ -56,12 +56,6 @@ def decoding(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return uniform("full", layers)
 
 
-def ignoring_windows(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """Full attention, since the cache keeps all tokens although some layers look at a window only (GPT-Neo)."""
-    config.ignore("attention_layers", "attention_types", "window_size")
-    return uniform("full", layers)
-
-
 def pattern(rule: Callable[[int, int], bool]) -> Kinds:
     """Layers for which ``rule`` of index and layer count holds are full, the others slide, where none are listed."""
 
@@ -158,9 +152,9 @@ def falcon_heads(config: Config, hidden: int) -> Heads:
     return Heads(q, kv, hidden // q, hidden // q)
 
 
-def mpt(config: Config) -> Body:
-    """MPT and DBRX: KV heads are in attn_config, as many as query heads where it has none (MPT) or one (DBRX)."""
-    hidden, q = config.count("hidden_size"), config.count("num_attention_heads")
+def mpt_heads(config: Config, hidden: int) -> Heads:
+    """MPT's and DBRX's: KV heads are in attn_config, else as many as query heads (MPT) or one (DBRX)."""
+    q = config.count("num_attention_heads")
     inner = config.inner("attn_config")
     kv = q if config.model_type == "mpt" else 1
     if inner is not None:
@@ -169,14 +163,15 @@ def mpt(config: Config) -> Body:
             raise inner.error("attn_type", "is not multihead_attention, the only kind that is known here")
         kv = inner.maybe("kv_n_heads") or kv
     check_heads(config, "num_attention_heads", q, kv)
-    return _like_heads(config, layer_count(config), hidden, q, kv)
-
-
-def _like_heads(config: Config, layers: int, hidden: int, q: int, kv: int) -> Body:
-    """Full attention in all layers with heads of hidden/q elements."""
     if hidden % q:
         raise config.error("hidden_size", f"{hidden} is not divisible by {q} attention heads")
-    return uncounted_body(config, (Mixer((Heads(q, kv, hidden // q, hidden // q).attention(),)),) * layers)
+    return Heads(q, kv, hidden // q, hidden // q)
+
+
+def dbrx(config: Config) -> Body:
+    """DBRX: full attention with the KV heads of attn_config."""
+    heads = mpt_heads(config, config.count("hidden_size"))
+    return uncounted_body(config, (Mixer((heads.attention(),)),) * layer_count(config))
 
 
 def decoder_of(layers: str, q: str, *kv: str) -> Callable[[Config], Body]:
@@ -228,21 +223,19 @@ def _rows(names: str, read: Callable[[Config], Body], tied: bool = False) -> dic
 
 DECODERS: dict[str, ConfigFamily] = {
     **_rows(
-        "apertus1p5 aria blip chameleon cosmos3_edge emu3 "
+        "blip chameleon cosmos3_edge emu3 "
         "ernie4_5_moe ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
         "gpt_neox_japanese granite4_vision granite_docling "
-        "helium idefics internlm3 "
-        "jetmoe kyutai_speech_to_text molmo2 moshi paddleocr_vl "
+        "idefics internlm3 "
+        "jetmoe kyutai_speech_to_text molmo2 moshi "
         "phi4_multimodal voxtral_realtime "
-        "pocket_tts gradium_phonon_tts git doge hunyuan_vl",
+        "pocket_tts gradium_phonon_tts git hunyuan_vl",
         cached(windowed, "keep_window_size", "moe_layer_start_index", "moe_layer_end_index"),
     ),
     **_rows(
-        "bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta "
-        "roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod",
+        "big_bird data2vec-text electra ernie megatron-bert rembert roc_bert roformer xlm-roberta-xl xmod",
         cached(decoding, "attention_type"),
     ),
-    "gpt_neo": ConfigFamily(cached(ignoring_windows)),
     "modernbert-decoder": ConfigFamily(cached(globally(first=True))),
     "flint": ConfigFamily(cached(pattern(lambda layer, n: layer < 2 or layer % 4 == 1 or layer == n - 1))),
     "beam": ConfigFamily(cached(pattern(lambda layer, n: layer % 6 == 5 or layer == n - 1))),
@@ -251,7 +244,7 @@ DECODERS: dict[str, ConfigFamily] = {
     "kolibri1": ConfigFamily(cached(listed_only)),
     "cohere2_moe": ConfigFamily(cached(prefixed)),
     **_rows("laguna cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
-    **_rows("mpt dbrx", mpt),
+    "dbrx": ConfigFamily(dbrx),
     **_rows(
         "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart mvp nllb-moe pegasus pegasus_x "
         "plbart pp_formulanet seamless_m4t seamless_m4t_v2 speech_to_text speecht5 trocr",

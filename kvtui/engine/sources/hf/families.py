@@ -156,7 +156,6 @@ FAMILIES: dict[str, ConfigFamily] = {
     "deepseek_v32": ConfigFamily(sparse_mla(all_indexed)),
     "glm_moe_dsa": ConfigFamily(sparse_mla(shared_indexers)),
     "deepseek_v4": ConfigFamily(deepseek_v4, confidence="M"),
-    "axk1": ConfigFamily(cached_mla()),
     "minicpm3": ConfigFamily(cached_mla()),
     "sarvam_mla": ConfigFamily(cached_mla()),
     "youtu": ConfigFamily(cached_mla()),

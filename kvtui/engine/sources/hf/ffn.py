@@ -25,7 +25,9 @@ def feed_forwards(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[F
     sparse = sparse_layers(config, layers, ffn.dense_first) if has_experts else (False,) * layers
     if has_experts and ffn.dense_first:
         listed = isinstance(config.raw("moe_layer_freq"), list)
-        config.need_to_count("moe_layer_freq" if listed else "first_k_dense_replace", "mlp_layer_types")
+        config.need_to_count(
+            "moe_layer_freq" if listed else "first_k_dense_replace", "mlp_layer_types", "num_dense_layers"
+        )
     moe = routed(config, hidden, ffn) if any(sparse) else FeedForward()
     plain = FeedForward() if all(sparse) else dense(config, hidden, ffn)
     return tuple(moe if routed_here else plain for routed_here in sparse)
@@ -49,7 +51,9 @@ def routed(config: Config, hidden: int, ffn: Ffn, latent: int | None = None) -> 
     A token produces the width of each expert that it is routed to and of the shared ones: 8 · 768 for 8 active experts
     of 768. ``latent`` is the width in which the experts work, where that is not the hidden size.
     """
-    config.ignore("norm_topk_prob", "moe_renormalize", "num_expert_group", "moe_router_activation_func")
+    config.ignore(
+        "norm_topk_prob", "moe_renormalize", "enable_moe_fp32_combine", "num_expert_group", "moe_router_activation_func"
+    )
     count, width = config.count(*EXPERTS), config.weight(*ffn.expert)
     active = config.weight(*ACTIVE) or 1
     if active > count:

@@ -88,7 +88,8 @@ def mimo_v2(config: Config) -> Body:
     sliding = _mimo_layer(config, hidden, "sliding", "swa_", "add_swa_attention_sink_bias")
     mixers = tuple(sliding if slide else full for slide in slides)
     config.ignore("attention_chunk_size", "swa_rope_theta")
-    blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
+    ffn = replace(DEEPSEEK, shared_count=()) if config.raw("hybrid_layer_pattern") is None else DEEPSEEK
+    blocks = feed_forwards(config, hidden, layers, ffn)
     body = assemble(config, hidden, Traits(), mixers, blocks)
     return replace(body, mtp=(Layer(full.caches),) * mtp_layers(config))
 
