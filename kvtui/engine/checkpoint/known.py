@@ -1,7 +1,7 @@
 """Every name that a weight format may have: those of checkpoint formats, and of element formats.
 
-An element format such as ``q8_0`` stores every weight alike. A name that is both, such as ``mxfp4``, is the checkpoint
-format: what its usual producer makes of the model.
+An element format such as ``int8`` stores every weight alike. A name that is both, such as ``mxfp4`` or ``q8_0``, is the
+checkpoint format: what its usual producer makes of the model.
 """
 
 from __future__ import annotations
@@ -11,31 +11,35 @@ from functools import lru_cache
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.format import CheckpointFormat
+from kvtui.engine.checkpoint.gguf.named import file_type_key, file_type_names
+from kvtui.engine.checkpoint.gguf.named import named_format as gguf_format
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.named import format_names, known_key, named_format
 from kvtui.engine.model.formats import FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 
-_ELEMENTS = tuple(name for name in WEIGHT_FORMATS if name not in format_names())
+_ELEMENTS = tuple(name for name in WEIGHT_FORMATS if name not in (*format_names(), *file_type_names()))
 
 
 def weight_names() -> tuple[str, ...]:
     """The names of all weight formats; of those with a number of bits in the name, one each."""
-    return (*format_names(), *_ELEMENTS)
+    return (*format_names(), *file_type_names(), *_ELEMENTS)
 
 
 def format_key(name: str) -> str:
-    """The spelling of a format's ``name`` that stands in a scenario: ``FLOAT16`` becomes ``fp16``, ``bnb_4bit`` nf4.
+    """The spelling of a format's ``name`` that stands in a scenario: ``FLOAT16`` becomes ``fp16``, ``Q4_K`` q4_k_m.
 
     Unknown names stay as they are but for case.
     """
     element = canonical(name)
-    return element if element in WEIGHT_FORMATS else known_key(name)
+    if element in WEIGHT_FORMATS:
+        return element
+    return file_type_key(name) or known_key(name)
 
 
 @lru_cache(maxsize=512)
 def checkpoint_format(name: str, model: ModelSpec) -> CheckpointFormat:
-    """How the weights of ``model`` are stored in the format ``name``: ``AWQ`` and ``awq-g64``, ``q8_0`` and ``f16``.
+    """How the weights of ``model`` are stored in the format ``name``: ``AWQ`` and ``awq-g64``, ``Q4_K_M`` and ``f16``.
 
     Raises UnknownName.
     """
@@ -44,6 +48,8 @@ def checkpoint_format(name: str, model: ModelSpec) -> CheckpointFormat:
         form = FORMATS[key]
         bits = Fraction(8 * form.block_bytes, form.block)
         return CheckpointFormat(key, f"every weight in {float(bits):g} bits", recipes.plain(bits))
+    if file_type_key(key) is not None:
+        return gguf_format(key, model)
     try:
         return named_format(key, model)
     except UnknownName:

@@ -16,7 +16,6 @@ from kvtui.engine.checkpoint.encoding import Encoding
 from kvtui.engine.checkpoint.format import CheckpointFormat, InLayers, Part, Rule
 from kvtui.engine.checkpoint.gguf.contents import LARGER_EDGES, TypedPart, contents
 from kvtui.engine.checkpoint.gguf.recipes import BASES
-from kvtui.engine.checkpoint.gguf.tensors import has_prediction
 from kvtui.engine.checkpoint.gguf.types import UNQUANTISED, encoding
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
@@ -45,7 +44,6 @@ From published sizes of gemma-3-1b, Qwen3-30B, Qwen3-235B, Qwen3.5-35B, Qwen3.6-
 """
 
 _ALIASES = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
-_ABSENT = Encoding(0)
 
 
 def _key(file_type: str) -> str:
@@ -86,16 +84,11 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
     """One rule for all layers that store a tensor alike; the base type for weights that are known by number only."""
     alike: dict[tuple[Tensor, Part, Encoding], set[int]] = {}
     layers: dict[tuple[Tensor, Part], set[int]] = {}
-    tied = all(tensor.role != "head" for tensor in model.outside)
     for one, typed in contents(model, file_type) if model.parameters is not None else ():
         held = _encoding(typed)
-        if one.tensor.role == "embedding" and one.place.part == "outside" and not tied:
-            held = held._replace(loaded=_ABSENT)
-        elif one.place.part == "mtp" and not has_prediction(model):
-            held = _ABSENT._replace(loaded=held)
         alike.setdefault((one.tensor, one.place.part, held), set()).add(one.place.layer)
         layers.setdefault((one.tensor, one.place.part), set()).add(one.place.layer)
-    rules = [Rule(_ABSENT._replace(loaded=encoding("F16")), frozenset({"tower"}))]
+    rules = [Rule(encoding("F16"), frozenset({"tower"}))]
     for (tensor, part, held), numbers in alike.items():
         some = part == "layer" and numbers != layers[tensor, part]
         named = InLayers(frozenset(numbers)) if some else None
@@ -107,10 +100,7 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
 
 def _meaning(file_type: str, base: str) -> str:
     edges = "; embedding and output in Q8_0" if file_type in LARGER_EDGES else ""
-    return (
-        f"GGUF {file_type}, mostly {base}{edges}; norms and routers in F32; an untied embedding stays in host memory, "
-        "towers are a file of their own in F16"
-    )
+    return f"GGUF {file_type}, mostly {base}{edges}; norms and routers in F32; towers in F16, in a file of their own"
 
 
 def _encoding(typed: tuple[TypedPart, ...]) -> Encoding:
@@ -125,8 +115,7 @@ def _scaled(form: CheckpointFormat, factor: Fraction) -> CheckpointFormat:
     """``form`` with every tensor ``factor`` times as large."""
 
     def larger(held: Encoding) -> Encoding:
-        loaded = None if held.loaded is None else larger(held.loaded)
-        return held._replace(bits=held.bits * factor, loaded=loaded)
+        return held._replace(bits=held.bits * factor)
 
     rules = tuple(rule._replace(encoding=larger(rule.encoding)) for rule in form.rules)
     return replace(form, plain=larger(form.plain), rules=rules)

@@ -7,6 +7,7 @@ from functools import partial
 from math import ceil
 
 from kvtui.engine.basis.units import MIB
+from kvtui.engine.checkpoint.weights import stored
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
 from kvtui.engine.planning.parts import logit_bytes, overhead_bytes, query_heads
 from kvtui.engine.planning.stages import Stage
@@ -56,8 +57,18 @@ def compute_bytes(scenario: Scenario) -> int:
 
 
 def _weights(scenario: Scenario, share: Fraction) -> Term:
-    size = ceil(weight_bytes(scenario) * share)
-    return exact("weights", size, "file × the device's share of the layers", "the model's shapes")
+    size = ceil((weight_bytes(scenario) - _host_bytes(scenario)) * share)
+    formula = "(file − embedding in host memory) × the device's share of the layers"
+    return exact("weights", size, formula, "the model's shapes")
+
+
+def _host_bytes(scenario: Scenario) -> int:
+    """The input embedding, which llama.cpp leaves on the CPU; one that is the output as well is on a device too."""
+    model, form = scenario.model, scenario.checkpoint
+    tied = all(tensor.role != "head" for tensor in model.outside)
+    if tied or form is None or scenario.skip_weights:
+        return 0
+    return sum(one.bytes for one in stored(model, form) if one.tensor.role == "embedding" and one.part == "outside")
 
 
 def _compute(scenario: Scenario) -> Term:

@@ -28,6 +28,6 @@ LEVERS = EngineLevers(
     ("q8_0", "q5_1", "q4_0"),
     _batching,
     _switches,
-    weights=("q8_0", "q4_0"),
+    weights=("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_xs", "q3_k_m"),
     whole_layers=True,
 )

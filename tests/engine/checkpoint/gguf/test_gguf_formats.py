@@ -15,7 +15,7 @@ from kvtui.engine.checkpoint.gguf.named import BANDS, file_type_key, file_type_n
 from kvtui.engine.checkpoint.gguf.recipes import BASES, more_bits
 from kvtui.engine.checkpoint.gguf.types import BLOCKS
 from kvtui.engine.checkpoint.ranks import held_bytes
-from kvtui.engine.checkpoint.weights import file_bytes, stored
+from kvtui.engine.checkpoint.weights import file_bytes, used_bytes
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import weight_count
@@ -90,10 +90,8 @@ def test_a_format_stores_what_the_recipe_says(name: str, file_type: str) -> None
     assert key is not None
     found = named_format(key, model)
     for one, typed in contents(model, file_type):
-        held = found.encoding(one.tensor, one.place)
-        if held.bits:
-            size = one.tensor.number * held.bytes(one.tensor.rows, one.tensor.columns)
-            assert size == pytest.approx(sum(part.bytes for part in typed), abs=one.tensor.number)
+        size = one.tensor.number * found.encoding(one.tensor, one.place).bytes(one.tensor.rows, one.tensor.columns)
+        assert size == pytest.approx(sum(part.bytes for part in typed), abs=one.tensor.number)
 
 
 def test_layers_that_get_more_bits() -> None:
@@ -135,29 +133,20 @@ def test_every_name_is_its_own_key_and_a_format_of_every_model() -> None:
             assert named_format(name, model).meaning
 
 
-def test_an_untied_embedding_stays_in_host_memory_and_a_tied_one_does_not() -> None:
-    for name in ("Llama-3.1-8B", "Qwen3-4B"):
-        model = find_model(name)
-        form = named_format("Q4_K_M", model)
-        embedding = next(one.bytes for one in stored(model, form) if one.tensor.role == "embedding")
-        tied = all(tensor.role != "head" for tensor in model.outside)
-        assert held_bytes(model, form) == file_bytes(model, form) - (0 if tied else embedding)
-
-
 def test_a_vision_tower_is_a_file_of_its_own_that_is_loaded_too() -> None:
     model = find_model("gemma-3-27b")
     form, tower = named_format("Q4_K_M", model), weight_count(t for t in model.outside if t.role == "tower")
-    assert held_bytes(model, form) - held_bytes(model, form, towers=False) == 2 * tower
-    assert held_bytes(model, form, towers=False) == file_bytes(model, form)
+    alone = file_size(model, "Q4_K_M").tensors
+    assert held_bytes(model, form, towers=False) == alone
+    assert held_bytes(model, form) == alone + 2 * tower
 
 
-def test_prediction_layers_are_in_the_files_of_glm_alone() -> None:
-    for name, inside in (("GLM-4.5-Air", True), ("Qwen3.5-35B-A3B", False), ("DeepSeek-V3", False)):
+def test_prediction_layers_are_in_the_files_of_glm_alone_and_loaded_where_they_draft() -> None:
+    for name, inside in (("GLM-4.5-Air", True), ("Qwen3-Next-80B-A3B", False), ("DeepSeek-V3", False)):
         model = find_model(name)
         form = named_format("Q4_K_M", model)
-        predicting = sum(one.bytes for one in stored(model, form) if one.part == "mtp")
-        assert (predicting > 0) == inside
-        assert held_bytes(model, form, mtp=True) > held_bytes(model, form)
+        assert file_size(model, "Q4_K_M").tensors == used_bytes(model, form, mtp=inside)
+        assert used_bytes(model, form, mtp=True) > used_bytes(model, form)
 
 
 @pytest.mark.parametrize("model", [MODELS["Llama-3.1-8B"], MODELS["Qwen3.5-35B-A3B"]], ids=lambda model: model.name)
