@@ -1,4 +1,4 @@
-"""``kvtui models`` and ``kvtui devices``: the catalogues as tables."""
+"""``kvtui models`` and ``kvtui devices``: the catalogues as tables, and the formats of one model's weights."""
 
 from __future__ import annotations
 
@@ -14,19 +14,28 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """What to look for, and the options of the table."""
     parser.add_argument("search", nargs="?", help="part of a name")
+    if parser.prog.endswith("models"):
+        parser.add_argument("--formats", action="store_true", help="the size of one model in every weight format")
     add_table(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the catalogue that ``args.command`` names.
+    """Print the catalogue that ``args.command`` names, or the formats of one model.
 
-    Raises UnknownName when nothing is found, and OSError when the table cannot be written.
+    Raises UnknownName when nothing is found, InputError when formats are asked for without a model or of one whose
+    weights are unknown, and OSError when the table cannot be written.
     """
+    from kvtui.engine.basis.errors import InputError
     from kvtui.output import table
-    from kvtui.report.listings import listing
+    from kvtui.report.listings import formats, listing
 
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
-    columns, rows = listing(args.command, args.search)
+    if args.command == "models" and args.formats:
+        if args.search is None:
+            raise InputError("formats: of which model? kvtui models Llama-3.1-8B --formats")
+        columns, rows = formats(args.search)
+    else:
+        columns, rows = listing(args.command, args.search)
     answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))
     return 0

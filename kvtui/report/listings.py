@@ -1,4 +1,4 @@
-"""The catalogues as tables: which columns, and one row per model or device."""
+"""The catalogues as tables: which columns, and one row per model or device; and a model's size in every format."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
+from kvtui.engine.checkpoint.gguf.files import file_size
+from kvtui.engine.checkpoint.gguf.named import file_type_key
+from kvtui.engine.checkpoint.known import checkpoint_format, weight_names
+from kvtui.engine.checkpoint.weights import file_bytes
 from kvtui.engine.device.catalogue import all_devices
-from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.output.table import Column, TableRows
 
 
@@ -42,6 +47,14 @@ DEVICE_COLUMNS = (
     Column("confidence", "conf", priority=6),
 )
 
+FORMAT_COLUMNS = (
+    Column("name", "format", priority=0),
+    Column("file_bytes", "file", align="right", priority=0, format=lambda n: format_bytes(n, 2)),
+    Column("least_bytes", "at least", align="right", priority=2, format=lambda n: format_bytes(n, 2)),
+    Column("bits_per_weight", "bits/weight", align="right", priority=1, format=lambda n: f"{n:.2f}"),
+    Column("meaning", "what is stored", priority=3),
+)
+
 
 def listing(kind: str, search: str | None) -> tuple[Sequence[Column], TableRows]:
     """Columns and rows of the ``models`` or ``devices`` whose name or alias contains ``search``.
@@ -51,6 +64,35 @@ def listing(kind: str, search: str | None) -> tuple[Sequence[Column], TableRows]
     if kind == "models":
         return MODEL_COLUMNS, _models(search)
     return DEVICE_COLUMNS, _devices(search)
+
+
+def formats(name: str) -> tuple[Sequence[Column], TableRows]:
+    """Columns, and a row for every weight format with the size of the files of the model ``name``, largest first.
+
+    ``least_bytes`` is given where only bounds of a format are known.
+    Raises UnknownName, and InputError when the weights of the model are unknown.
+    """
+    model = find_model(name)
+    sizes = {form: _file_sizes(model, form) for form in weight_names()}
+    return FORMAT_COLUMNS, [
+        {
+            "name": form,
+            "file_bytes": size,
+            "least_bytes": least if least < size else None,
+            "bits_per_weight": 8 * size / (model.parameters or 1),
+            "meaning": checkpoint_format(form, model).meaning,
+        }
+        for form, (size, least) in sorted(sizes.items(), key=lambda item: -item[1][0])
+    ]
+
+
+def _file_sizes(model: ModelSpec, form: str) -> tuple[int, int]:
+    """Bytes of the files of ``model``, and the least that they may be."""
+    if file_type_key(form):
+        gguf = file_size(model, form)
+        return gguf.bytes, gguf.least
+    size = file_bytes(model, checkpoint_format(form, model))
+    return size, size
 
 
 def _models(search: str | None) -> TableRows:

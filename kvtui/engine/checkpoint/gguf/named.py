@@ -100,7 +100,8 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
 
 def _meaning(file_type: str, base: str) -> str:
     edges = "; embedding and output in Q8_0" if file_type in LARGER_EDGES else ""
-    return f"GGUF {file_type}, mostly {base}{edges}; norms and routers in F32; towers in F16, in a file of their own"
+    most = "experts in MXFP4, all else in Q8_0" if file_type == "MXFP4_MOE" else f"mostly {base}"
+    return f"GGUF {file_type}, {most}{edges}; norms and routers in F32; towers in F16, in a file of their own"
 
 
 def _encoding(typed: tuple[TypedPart, ...]) -> Encoding:
