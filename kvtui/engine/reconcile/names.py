@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.bootlog.observed import BootLog
+from kvtui.engine.checkpoint.gguf.named import file_type_in
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 
@@ -30,8 +31,6 @@ STORED = (
     ("awq", "awq"),
     ("gptq", "gptq"),
     ("w4a16|int4|4bit", "w4a16"),
-    ("q8_0", "q8_0"),
-    ("q4_0", "q4_0"),
     ("bf16", "bf16"),
     ("(?<!b)f16|fp16", "fp16"),
 )
@@ -56,8 +55,10 @@ def catalogue_model(log: BootLog) -> ModelSpec:
 
 
 def stored_format(text: str) -> str | None:
-    """The format of the weights that a model's name or a file's type tells, such as FP8, AWQ or Q8_0."""
-    return next((name for pattern, name in STORED if re.search(pattern, text, re.IGNORECASE)), None)
+    """The format of the weights that a model's name or a file's type tells, such as FP8, AWQ or Q4_K - Medium."""
+    return file_type_in(text) or next(
+        (name for pattern, name in STORED if re.search(pattern, text, re.IGNORECASE)), None
+    )
 
 
 def spellings(name: str) -> Iterator[str]:

@@ -289,7 +289,11 @@ def test_any_name_has_few_spellings(text: str) -> None:
 def test_stored_formats() -> None:
     assert stored_format("Qwen3.6-27B-AWQ-INT4") == "awq"
     assert stored_format("Q8_0") == "q8_0"
-    assert stored_format("Q6_K") is None
+    assert stored_format("Q6_K") == "q6_k"
+    assert stored_format("Q4_K - Medium") == "q4_k_m"
+    assert stored_format("Qwen3-8B-UD-Q4_K_XL-00001-of-00002.gguf") == "ud-q4_k_xl"
+    assert stored_format("MXFP4 MoE") == "mxfp4_moe"
+    assert stored_format("Q9_K") is None
     assert stored_format("BF16") == "bf16"
     assert stored_format("model-f16") == "fp16"
 

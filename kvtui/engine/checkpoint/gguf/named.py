@@ -7,6 +7,7 @@ planned.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -51,7 +52,12 @@ def _key(file_type: str) -> str:
 
 
 _FILE_TYPES = {_key(name): name for name in (*BASES, *LARGER_EDGES)}
+_SIZED = re.compile(r"(q[2-5]_k) - (small|medium|large)")
+_LOADER_NAMES = {"q2_k_m": "q2_k", "iq3_s mix": "iq3_m", "mxfp4 moe": "mxfp4_moe"}
 _KEYS = {key.replace("-", "_"): key for key in (*_FILE_TYPES, *BANDS)} | _ALIASES
+_NAMED = re.compile(
+    rf"(?<![a-z0-9_])(?:{'|'.join(sorted((*_FILE_TYPES, *BANDS, *_ALIASES), key=len, reverse=True))})(?![a-z0-9_])"
+)
 
 
 def file_type_names() -> tuple[str, ...]:
@@ -65,6 +71,13 @@ def file_type_key(name: str) -> str | None:
     Case does not matter, nor hyphens for underscores: ``Q4_K_M`` and ``q4-k-m`` are ``q4_k_m``, ``Q4_K`` is as well.
     """
     return _KEYS.get(name.strip().lower().replace("-", "_"))
+
+
+def file_type_in(text: str) -> str | None:
+    """The file type that a file's name tells, or a loader's line: ``Qwen3-8B-UD-Q4_K_XL.gguf``, ``Q4_K - Medium``."""
+    said = _SIZED.sub(lambda found: f"{found[1]}_{found[2][0]}", text.lower())
+    found = _NAMED.search(_LOADER_NAMES.get(said.partition(" - ")[0], said))
+    return None if found is None else file_type_key(found[0])
 
 
 def named_format(name: str, model: ModelSpec) -> CheckpointFormat:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.gguf.contents import contents
 from kvtui.engine.checkpoint.gguf.files import file_size
-from kvtui.engine.checkpoint.gguf.named import BANDS, file_type_key, file_type_names, named_format
+from kvtui.engine.checkpoint.gguf.named import BANDS, file_type_in, file_type_key, file_type_names, named_format
 from kvtui.engine.checkpoint.gguf.recipes import BASES, more_bits
 from kvtui.engine.checkpoint.gguf.types import BLOCKS
 from kvtui.engine.checkpoint.ranks import held_bytes
@@ -124,6 +124,30 @@ def test_names_of_file_types(name: str, key: str | None) -> None:
     else:
         with pytest.raises(UnknownName):
             named_format(name, find_model(EVEN[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Q4_K - Medium", "q4_k_m"),
+        ("Q2_K - Medium", "q2_k"),
+        ("Q2_K - Small", "q2_k_s"),
+        ("Q3_K - Large", "q3_k_l"),
+        ("IQ4_XS - 4.25 bpw", "iq4_xs"),
+        ("IQ3_S mix - 3.66 bpw", "iq3_m"),
+        ("MXFP4 MoE", "mxfp4_moe"),
+        ("Q6_K", "q6_k"),
+        ("Llama-3.1-8B-Instruct-Q4_K_M.gguf", "q4_k_m"),
+        ("Llama-3.1-8B-Instruct.Q4_K_S.gguf", "q4_k_s"),
+        ("Qwen3-8B-UD-Q4_K_XL-00001-of-00002.gguf", "ud-q4_k_xl"),
+        ("google_gemma-3-27b-it-Q6_K_L.gguf", "q6_k_l"),
+        ("BF16", None),
+        ("gpt-oss-20b-mxfp4.gguf", None),
+        ("Qwen3-8B-AWQ", None),
+    ],
+)
+def test_the_file_type_that_a_name_or_a_loader_tells(text: str, key: str | None) -> None:
+    assert file_type_in(text) == key
 
 
 def test_every_name_is_its_own_key_and_a_format_of_every_model() -> None:
