@@ -25,6 +25,7 @@ GENERATING = (
     "MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES",
 )
 LANGUAGE = ("text_config", "decoder", "decoder_config", "vlm_config", "thinker_config")
+ALSO = {name: {"hidden_size": "n_embed"} for name in ("bloom", "falcon")}  # taken from the file without being a field
 BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"is_encoder_decoder"}
 DROPPED = (
     *("_token_id", "_token_index", "dropout", "initializer", "_eps", "epsilon", "_theta", "_coef", "_loss"),
@@ -53,15 +54,29 @@ def row(name: str) -> dict[str, Any]:
     defaults = {field.name: default(field) for field in fields(name) if kept(field)}
     found: dict[str, Any] = {"defaults": defaults}
     aliases = {usual: own for usual, own in CONFIG_MAPPING[name].attribute_map.items() if own in defaults}
+    aliases |= ALSO.get(name, {})
     if aliases:
         found["aliases"] = aliases
     if language(name):
         found["parts"] = language(name)
+    specs = getattr(CONFIG_MAPPING[name], "sub_configs_defaults", None) or {}
+    absent = {part: shape(specs[part].init_kwargs) for part in language(name) if part in specs}
+    if any(absent.values()):
+        found["absent"] = {part: fields for part, fields in absent.items() if fields}
     return found
 
 
+def shape(values: dict[str, Any] | None) -> dict[str, Any]:
+    """Of the fields that a class gives a part that is not there, those that the table keeps."""
+    return {name: value for name, value in (values or {}).items() if not dropped(name) and not isinstance(value, dict)}
+
+
+def dropped(name: str) -> bool:
+    return name in BASE or name.startswith("output_") or any(part in name for part in DROPPED)
+
+
 def kept(field: dataclasses.Field[Any]) -> bool:
-    if field.name in BASE or field.name.startswith("output_") or any(part in field.name for part in DROPPED):
+    if dropped(field.name):
         return False
     value = default(field)
     simple = value is None or isinstance(value, bool | int | float | str)

@@ -181,7 +181,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gptj": {"n_embd": 256, "n_layer": 8, "n_head": 8, "n_positions": 512, "n_inner": 512, "rotary_dim": 16},
     "codegen": {"n_embd": 256, "n_layer": 8, "n_head": 8, "n_positions": 512, "n_inner": 512, "rotary_dim": 16},
     "ctrl": {"n_embd": 256, "n_layer": 8, "n_head": 8, "dff": 512, "n_positions": 512},
-    "biogpt": MHA,
     "xglm": {"d_model": 256, "num_layers": 8, "attention_heads": 8, "ffn_dim": 512, "max_position_embeddings": 512},
     "olmoe": PLAIN | {"num_experts": 8, "num_experts_per_tok": 2, "attention_bias": True},
 }

@@ -22,12 +22,14 @@ class ConfigClass:
     """What a configuration class fixes.
 
     ``defaults`` are the values of fields that a file leaves out, ``aliases`` the class's own names of usual fields
-    (``hidden_size`` is ``n_embd`` in GPT-2's), ``parts`` the model types of nested objects where these do not say.
+    (``hidden_size`` is ``n_embd`` in GPT-2's), ``parts`` the model types of nested objects where these do not say, and
+    ``absent`` the fields of a nested object that is not there at all.
     """
 
     defaults: Mapping[str, object] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def names(self, usual: str) -> tuple[str, ...]:
         """The names that a file may have for the field ``usual``, its own first."""
@@ -58,4 +60,5 @@ def class_of(model_type: str) -> ConfigClass | None:
     aliases = {usual: str(own) for usual, own in row.get("aliases", {}).items()}
     defaults = dict(row["defaults"])
     defaults.update({usual: defaults[own] for usual, own in aliases.items() if own in defaults})
-    return ConfigClass(defaults, aliases, {part: str(kind) for part, kind in row.get("parts", {}).items()})
+    parts = {part: str(kind) for part, kind in row.get("parts", {}).items()}
+    return ConfigClass(defaults, aliases, parts, row.get("absent", {}))

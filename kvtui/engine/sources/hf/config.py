@@ -218,7 +218,7 @@ def _read_unknown(text: Config, model_type: str) -> Body:
 
 def _usual(of: ConfigClass) -> ConfigClass:
     """``of`` with the other names that fields of unknown models have."""
-    return ConfigClass(of.defaults, {**_OTHER_NAMES, **of.aliases}, of.parts)
+    return replace(of, aliases={**_OTHER_NAMES, **of.aliases})
 
 
 def _hints_of_unknown(text: Config) -> list[str]:

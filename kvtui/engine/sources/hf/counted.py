@@ -227,6 +227,13 @@ def mpt(config: Config) -> Body:
     return gpt(traits, bias=False, positions=None, heads=mpt_heads)(wide)
 
 
+def hy_v3(config: Config) -> Body:
+    """Hunyuan 3: experts and shared ones in all layers but the first."""
+    if config.maybe("num_shared_experts", least=0) == 0:
+        config.uncounted.append(f"{config.prefix}num_shared_experts is 0")
+    return unless(plain(_NORMED_MOE, windowed), "mlp_bias")(config)
+
+
 def _doge(config: Config) -> Tensors:
     """Two residual scales, and a decay per KV head with its projection from V."""
     for flag in ("is_moe", "attention_bias"):
@@ -319,7 +326,7 @@ COUNTED: dict[str, ConfigFamily] = {
     "mellum": _row(replace(_MOE, qk_norm="head", ffn=QWEN), listed),
     "dots1": _row(_NORMED_MOE, behind),
     "exaone_moe": _row(replace(_NORMED_MOE, qkv_bias=False, out_bias=False), periodic),
-    "hy_v3": ConfigFamily(unless(plain(_NORMED_MOE, windowed), "mlp_bias")),
+    "hy_v3": ConfigFamily(hy_v3),
     "sarvam_moe": _row(replace(_NORMED_MOE, out_bias=False, qk_normed=("use_qk_norm", True))),
     "afmoe": ConfigFamily(
         routing(

@@ -11,6 +11,7 @@ A field may have several names: GPT-2 calls hidden_size ``n_embd``. A reader ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import TypeVar
 
@@ -242,7 +243,10 @@ class Config:
         value = self.raw(field)
         inner = self._open({} if value is None else value, field)
         kind = inner.text("model_type") or self.of.parts.get(field) or self.model_type
-        return Config(inner.values, self.where, inner.prefix, kind, class_of(kind) or NO_CLASS)
+        of = class_of(kind) or NO_CLASS
+        if value is None and field in self.of.absent:
+            of = replace(of, defaults={**of.defaults, **self.of.absent[field]})
+        return Config(inner.values, self.where, inner.prefix, kind, of)
 
     def sharing(self, other: Config) -> Config:
         """This object, with what ``other`` has noted and has read."""
