@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 Kind = Literal["full", "window", "chunk", "cross", "state"]
 
 PACKED = FORMATS["fp8_ds_mla"]
-PAGE_ALIGN_PACKED, PLAIN_PACKED_BYTES = 576, 656
+PAGE_ALIGN_PACKED, PAGE_ALIGN_COMPRESSED, PLAIN_PACKED_BYTES = 576, 512, 656
 WINDOW_LATENT_BLOCK_TOKENS = 64
+COMPRESSOR, COMPRESSOR_BLOCKS = "compressor_state", {4: 4, 128: 8}
 
 
 class Spec(NamedTuple):
@@ -192,31 +193,59 @@ def _checkpoints(cache: Recurrent, scenario: Scenario, found: Rules) -> bool:
     return writes_checkpoints(found, scenario.model, scenario.device, cache)
 
 
-def spec_of(cache: Cache, scenario: Scenario, found: Rules, block: int) -> Spec | None:
-    """The spec of ``cache`` in blocks of ``block`` tokens, before pages are made equal; None if it stores nothing.
+def specs_of(cache: Cache, scenario: Scenario, found: Rules, block: int) -> tuple[Spec, ...]:
+    """The specs of ``cache`` in blocks of ``block`` tokens, before pages are made equal; none if it stores nothing.
 
     A page is a block's tokens × the bytes of one on this rank. Only a state is as large as it is, whatever the block.
+    A cache whose entries stand for several tokens each has a second spec, for the state of its compressor.
     """
     match cache:
         case Recurrent():
             shape = (cache.conv_rows, cache.conv_channels, cache.state_elements)
             extra = int(_checkpoints(cache, scenario, found))
-            return Spec("state", cache.kind, block, state_bytes(cache, scenario), shape, checkpoints=extra)
+            return (Spec("state", cache.kind, block, state_bytes(cache, scenario), shape, checkpoints=extra),)
         case Attention():
-            kind = _attention_kind(cache, scenario, found)
-            if kind == "window" and found.least_window_block:
-                block = min(block, kernel_tokens(scenario.device))
-            if kind not in found.own_values:
-                cache = cache._replace(v_dim=cache.k_dim)
-            cap = cache.cap if cache.cap is not None and kind != "full" else 0
-            shape = (heads_per_rank(cache.kv_heads, scenario.layout.tp), cache.k_dim, cache.v_dim)
-            return Spec(kind, cache.kind, block, block * entry_bytes(cache, scenario), shape, cap)
+            return (_attention_spec(cache, scenario, found, block),)
         case Latent():
-            return _latent_spec(cache, scenario, block)
+            spec = _latent_spec(cache, scenario, block)
+            return (spec,) if cache.ratio == 1 else (spec, _compressor(cache.rank + cache.rope, cache.ratio, scenario))
         case Indexer():
             page = max(1, block // cache.ratio) * cache.key_bytes
-            return Spec("full", cache.kind, block, page, (1, cache.key_dim, cache.ratio), latent=True)
-    return None
+            if cache.ratio > 1:
+                page = _aligned(page, scenario)
+            spec = Spec("full", cache.kind, block, page, (1, cache.key_dim, cache.ratio), latent=True)
+            return (spec,) if cache.ratio == 1 else (spec, _compressor(cache.key_dim, cache.ratio, scenario))
+    return ()
+
+
+def _attention_spec(cache: Attention, scenario: Scenario, found: Rules, block: int) -> Spec:
+    kind = _attention_kind(cache, scenario, found)
+    if kind == "window" and found.least_window_block:
+        block = min(block, kernel_tokens(scenario.device))
+    if kind not in found.own_values:
+        cache = cache._replace(v_dim=cache.k_dim)
+    cap = cache.cap if cache.cap is not None and kind != "full" else 0
+    shape = (heads_per_rank(cache.kv_heads, scenario.layout.tp), cache.k_dim, cache.v_dim)
+    return Spec(kind, cache.kind, block, block * entry_bytes(cache, scenario), shape, cap)
+
+
+def _compressor(dim: int, ratio: int, scenario: Scenario) -> Spec:
+    """The state of a compressor: a window of K and of its scores in 32 bits, of which few tokens make a block.
+
+    Example: DeepSeek-V4 makes an entry of 512 elements of every 4 tokens, and keeps the last 8. A block of 4 tokens
+    has 4 × 2 × 2 × 512 × 4 = 32,768 bytes, and its page 57 × 576 = 32,832. Of 128 tokens it keeps as many, in blocks
+    of 8.
+    """
+    overlap = 2 if ratio == min(COMPRESSOR_BLOCKS) else 1
+    block = COMPRESSOR_BLOCKS.get(ratio, min(ratio, max(COMPRESSOR_BLOCKS.values())))
+    page = _aligned(4 * block * 2 * overlap * dim, scenario)
+    return Spec("window", COMPRESSOR, block, page, (1, dim, ratio), overlap * ratio, latent=True)
+
+
+def _aligned(page: int, scenario: Scenario) -> int:
+    """``page`` in whole 576 bytes where latents are packed, and else in whole 512."""
+    step = PAGE_ALIGN_PACKED if scenario.kv.name in ("fp8", PACKED.name) else PAGE_ALIGN_COMPRESSED
+    return -(-page // step) * step
 
 
 def _latent_spec(cache: Latent, scenario: Scenario, block: int) -> Spec:
@@ -228,8 +257,8 @@ def _latent_spec(cache: Latent, scenario: Scenario, block: int) -> Spec:
     if cache.cap is not None:
         block = min(block, WINDOW_LATENT_BLOCK_TOKENS)
     page = max(1, block // cache.ratio) * entry_bytes(cache, scenario)
-    if _packed(cache, scenario.kv) and cache.packed_bytes != PLAIN_PACKED_BYTES:
-        page = -(-page // PAGE_ALIGN_PACKED) * PAGE_ALIGN_PACKED
+    if cache.ratio > 1 or (_packed(cache, scenario.kv) and cache.packed_bytes != PLAIN_PACKED_BYTES):
+        page = _aligned(page, scenario)
     shape = (1, cache.rank, cache.rope, cache.ratio)
     return Spec("full" if cache.cap is None else "window", cache.kind, block, page, shape, cache.cap or 0, latent=True)
 

@@ -14,9 +14,10 @@ bytes, so that 5.33 GiB have 205. A request of 262,144 tokens takes 164 + 3 × 5
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtui.engine.serving.vllm.blocks import Spec, Workload, admission
+from kvtui.engine.serving.vllm.blocks import COMPRESSOR, Spec, Workload, admission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,20 +67,33 @@ class Grouping(NamedTuple):
     """All groups of a model.
 
     ``padding`` is the number of layers that hold nothing, so that groups are equal. ``refusal`` says why the release
-    cannot group these layers and does not start; what is here then is what it would have to be. ``approximate`` groups
-    are of a kind that no release is known to lay out like this.
+    cannot group these layers and does not start; what is here then is what it would have to be. A block is as wide as
+    the widest group; with ``sized`` it has room for as many pages of each size as any group has. The log then counts
+    the bytes of a request, and not its blocks.
     """
 
     groups: tuple[Group, ...]
     padding: int = 0
     refusal: str = ""
-    approximate: bool = False
+    sized: bool = False
 
     def block_bytes(self, stage: int | None = None) -> int:
         """Bytes of one block on a rank of ``stage`` (None: as if one rank held the whole model)."""
-        return max((group.pages(stage) for group in self.groups), default=0)
+        if not self.sized:
+            return max((group.pages(stage) for group in self.groups), default=0)
+        most: Counter[int] = Counter()
+        for group in self.groups:
+            most |= Counter(placed.spec.page for placed in group.specs if stage in (None, placed.stage))
+        return sum(page * count for page, count in most.items())
 
     def blocks(self, context: int, work: Workload) -> int:
+        """Blocks that a request of ``context`` tokens may take in all groups, as the log counts them."""
+        if not self.sized:
+            return self.taken(context, work)
+        held = sum(group.admission(context, work) * group.pages() for group in self.groups)
+        return -(-held // self.groups[0].pages())
+
+    def taken(self, context: int, work: Workload) -> int:
         """Blocks that a request of ``context`` tokens may take in all groups."""
         return sum(group.admission(context, work) for group in self.groups)
 
@@ -106,11 +120,11 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
         return Grouping(())
     if _one_type([each.spec for each in placed]):
         return Grouping((Group(tuple(placed)),))
-    if any(each.spec.latent and each.spec.kind == "window" for each in placed):
-        return Grouping(_packed(placed), approximate=True)
+    if any(each.spec.name == COMPRESSOR for each in placed):
+        return _compressed(placed, found)
     refusal = ""
     unequal = _unequal(placed)
-    if any(spec.latent for spec in unequal):
+    if any(spec.latent and spec.kind == "full" for spec in unequal):
         refusal = "" if found.promoted_windows else _UNEQUAL
         promoted = _promoted(placed)
         if promoted is not None:
@@ -164,26 +178,43 @@ def _promoted(placed: Sequence[Placed]) -> tuple[Placed, ...] | None:
     )
 
 
-def _packed(placed: Sequence[Placed]) -> tuple[Group, ...]:
-    """Pages of different sizes side by side in a block, whose width what keeps every token sets; the rest must fit it.
+def _compressed(placed: Sequence[Placed], found: Rules) -> Grouping:
+    """The groups of a model with compressed latents: what keeps every token is one, windows are dealt to several.
 
-    Latent pages cannot be padded to another size, so newer releases pack such models (0.27 and later). An approximation
-    of those layouts. Example: 2 full layers of 36,864 bytes a page and 5 windows of 20,480. A block is 73,728 bytes
-    wide and takes 3 windows at most, so there are a group of the 2 full layers and two of 3 and 2 windows. Where
-    nothing keeps every token, the narrowest kind of layers sets the width.
+    Pages of a group lie side by side in a block, and groups share blocks as they are. So windows of one size are dealt
+    to groups that have about as many of a page as the first. Up to 0.26 their pages are padded to one that is there.
+
+    Example: DeepSeek-V4-Flash has 21 latents per 4 tokens with as many indexers, 20 per 128 tokens, 43 windows, and
+    the compressors' states: 21 with as many of the indexers, and 20. A first group has the 62 that keep every token,
+    two have 22 and 21 windows, one has 42 states, and one 20.
     """
     buckets: dict[tuple[str, int, int], list[Placed]] = {}
-    for each in placed:
+    for each in sorted(placed, key=lambda each: each.spec.kind != "full"):
         buckets.setdefault((each.spec.kind, each.spec.block, each.spec.cap), []).append(each)
-    widths = {key: sum(each.spec.page for each in bucket) for key, bucket in buckets.items()}
-    growing = [width for (kind, _, _), width in widths.items() if kind == "full"]
-    width = max(growing) if growing else min(widths.values())
+    numbers = [max(Counter(each.spec.page for each in bucket).values()) for bucket in buckets.values()]
+    size = _even_size(numbers)
+    kept = sorted({each.spec.page for each in placed if each.spec.kind == "full"})
     groups = []
     for (kind, _, _), bucket in buckets.items():
-        fitting = max(1, width // max(each.spec.page for each in bucket))
-        count = 1 if kind == "full" else -(-len(bucket) // fitting)
-        groups += [Group(tuple(bucket[first::count])) for first in range(count)]
-    return tuple(groups)
+        alike: dict[Spec, list[Placed]] = {}
+        for each in bucket:
+            fitting = next((page for page in kept if page >= each.spec.page), each.spec.page)
+            spec = each.spec if found.overlaid or kind == "full" else each.spec._replace(page=fitting)
+            alike.setdefault(each.spec, []).append(Placed(each.stage, spec))
+        most = max(map(len, alike.values()))
+        count = 1 if kind == "full" else -(-most // size)
+        groups += [
+            Group(tuple(each for layers in alike.values() for each in layers[first::count])) for first in range(count)
+        ]
+    return Grouping(tuple(groups), sized=not found.overlaid)
+
+
+def _even_size(numbers: Sequence[int]) -> int:
+    """The size, at least the first of ``numbers``, in whole multiples of which they waste least; of equals the largest.
+
+    Example: 21, 43, 21 and 20 are 1, 1, 1 and 2 less than multiples of 22.
+    """
+    return min(range(numbers[0], max(numbers) + 1), key=lambda size: (sum(-n % size for n in numbers), -size))
 
 
 def _equal_pages(placed: Sequence[Placed]) -> list[Placed]:

@@ -52,7 +52,7 @@ KV_FORMATS = (
     "int4_per_token_head",
     "fp8_ds_mla",
 )
-BLOCK_TOKENS, LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 16, 64, 256
+LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 64, 256
 KERNEL_TOKENS, KERNEL_TOKENS_OTHER = 16, {"xpu": 64, "cpu": 32}
 STATE_CHUNK_TOKENS = {"mamba1": 2048, "mamba2": 256}
 CHECKPOINT_TOKENS = 64
@@ -182,6 +182,13 @@ class Rules(NamedTuple):
     Kimi-K3 has 5,696 tokens in 0.26 and 5,760 in 0.27.
     """
 
+    overlaid: bool = False
+    """Groups of a model with compressed latents share blocks as wide as the widest group, from 0.27 on (not in 0.26.0).
+
+    Before, a block has room for as many pages of each size as any group has: of DeepSeek-V4-Flash 1,039,680 bytes,
+    and from then on 1,002,240. A request is then counted in blocks, and no longer in bytes.
+    """
+
     promoted_windows: bool = False
     """Windows whose pages latents cannot match are cached in full, from 0.27 on; 0.26.0 refuses to start."""
 
@@ -242,6 +249,7 @@ CHANGES = (
     Change("0.25.0", "least_window_block", True, "windowed layers have blocks of 16 tokens"),
     Change("0.26.0", "batches", 2, "two batches are in flight behind a window"),
     Change("0.27.0", "latent_step", 128, "blocks of latents beside states are multiples of 128 tokens"),
+    Change("0.27.0", "overlaid", True, "groups of compressed latents share blocks as wide as the widest"),
     Change("0.27.0", "promoted_windows", True, "windows that latents cannot match are cached in full"),
     Change("0.28.0", "hybrid_caching", True, "prefix caching is on by default for models with state"),
     Change("0.28.0", "large_tier", True, "devices of 160 GiB batch 16,384 tokens"),
@@ -310,7 +318,7 @@ def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaul
 
 def defaults_under(found: Rules, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
     """``defaults`` of a release with the rules ``found``."""
-    return EngineDefaults(_block_size(model), _batched_tokens(found, device), found.utilization)
+    return EngineDefaults(_block_size(model, device), _batched_tokens(found, device), found.utilization)
 
 
 def default_max_seqs(device: DeviceSpec, max_batched_tokens: int) -> int:
@@ -358,12 +366,12 @@ def overlaps_stages(found: Rules, model: ModelSpec) -> bool:
     return found.second_runner or not (sparse or states)
 
 
-def _block_size(model: ModelSpec) -> int:
-    """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; a model with state starts from 16."""
+def _block_size(model: ModelSpec, device: DeviceSpec) -> int:
+    """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; any other starts from its kernels' 16 or 64."""
     latents = [cache for cache, _ in model.caches if isinstance(cache, Latent)]
     if any(cache.ratio > 1 for cache in latents):
         return COMPRESSED_BLOCK_TOKENS
-    return LATENT_BLOCK_TOKENS if latents else BLOCK_TOKENS
+    return LATENT_BLOCK_TOKENS if latents else kernel_tokens(device)
 
 
 def _batched_tokens(found: Rules, device: DeviceSpec) -> int:

@@ -22,7 +22,7 @@ from kvtui.engine.serving.vllm.blocks import (
     Workload,
     align,
     packs_latents,
-    spec_of,
+    specs_of,
     state_bytes,
     unmergeable,
     workload,
@@ -110,7 +110,8 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
     replicas = scenario.layout.dp
     at_once = min(usable // per_request, max_seqs) if per_request else max_seqs
     pool, needed = pools[rank], per_request * sizes[rank]
-    checked = laid.checked(found, scenario.context, rank)
+    lacks = [laid.checked(found, scenario.context, stage) - pools[stage] for stage in range(laid.stages)]
+    checked = pool + (max(lacks) if found.check == "layers" else lacks[rank])
     slots = [g for g in laid.grouping.groups if g.kind == "state"]
     states = [cache for layer in laid.layers for cache in layer.caches if isinstance(cache, Recurrent)]
     return Serving(
@@ -155,9 +156,7 @@ def layered(scenario: Scenario, found: Rules) -> Layered:
     placed = []
     for layer, stage in zip(layers, stage_of, strict=True):
         for cache in layer.caches:
-            spec = spec_of(cache, scenario, found, block)
-            if spec is not None:
-                placed.append(Placed(stage, spec))
+            placed += [Placed(stage, spec) for spec in specs_of(cache, scenario, found, block)]
     return Layered(
         tuple(layers), tuple(stage_of), grouping(placed, found), workload(scenario, found, layers), alignment
     )
@@ -269,8 +268,9 @@ def _notes(
         )
     if laid.grouping.padding:
         yield f"{laid.grouping.padding} padding layers hold nothing, so that groups are equal"
-    if laid.grouping.approximate:
-        yield "pages of different sizes: releases pad or pack them in their own ways, so these blocks are approximate"
+    taken = laid.grouping.taken(scenario.context, laid.work)
+    if taken != per_request:
+        yield f"its log counts the bytes of a request, {per_request:,} blocks full; they lie in {taken:,} blocks"
     heads = {c.kv_heads for layer in laid.layers for c in layer.caches if isinstance(c, Attention) and c.kv_heads < tp}
     if heads:
         least = min(heads)

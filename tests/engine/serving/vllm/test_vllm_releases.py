@@ -32,6 +32,7 @@ VALUES: tuple[dict[str, str | bool], ...] = (
     {"model": "Qwen3.5-27B", "context": "32K", "block_size": "512", "kv_pool": "4GiB"},
     {"model": "MiMo-V2-Flash", "context": "32K", "kv_pool": "4GiB"},
     {"model": "Nemotron-3-Super", "context": "32K", "speculative_tokens": "2", "prefix_caching": True},
+    {"model": "DeepSeek-V4-Flash", "context": "32K", "kv_pool": "4GiB", "kv_dtype": "fp8"},
     {"model": "GLM-5.2", "context": "32K", "kv_pool": "4GiB"},
     {"model": "Kimi-K3", "context": "32K", "kv_pool": "4GiB"},
 )
