@@ -367,7 +367,7 @@ def overlaps_stages(found: Rules, model: ModelSpec) -> bool:
 
 
 def _block_size(model: ModelSpec, device: DeviceSpec) -> int:
-    """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; any other starts from its kernels' 16 or 64."""
+    """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; any other starts from its kernels'."""
     latents = [cache for cache, _ in model.caches if isinstance(cache, Latent)]
     if any(cache.ratio > 1 for cache in latents):
         return COMPRESSED_BLOCK_TOKENS
