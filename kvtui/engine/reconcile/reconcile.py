@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
+from kvtui.engine.checkpoint.gguf.named import file_type_in
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import parse_engine, part, release, span
@@ -165,7 +166,9 @@ def _formats(log: BootLog, model: ModelSpec, notes: list[str]) -> dict[str, str 
     if model.weight_bytes is not None or "weight_dtype" in log.options:
         return found
     hints = [log.words[key] for key in ("quantization", "file_type", "model") if key in log.words]
-    stored = next((form for form in map(stored_format, hints) if form), None)
+    # A file's name tells more than its type does: those of other makers than llama.cpp have the type of its nearest.
+    named = file_type_in(log.words.get("model", ""))
+    stored = named or next((form for form in map(stored_format, hints) if form), None)
     if stored is None and "quantization" not in log.words and "file_type" not in log.words:
         stored = model.published_weights or dtype or "bf16"
     if stored is not None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kvtui.engine.checkpoint.gguf.named import BANDS, file_type_key, named_format
 from kvtui.engine.checkpoint.gguf.tensors import has_prediction
-from kvtui.engine.checkpoint.weights import stored
+from kvtui.engine.checkpoint.weights import used_bytes
 from kvtui.engine.model.spec import ModelSpec
 
 METADATA_PER_TOKEN = 50
@@ -34,16 +34,11 @@ class FileSize(NamedTuple):
 def file_size(model: ModelSpec, name: str) -> FileSize:
     """The file of type ``name``. Loaders print its tensors alone, and model pages the whole file.
 
-    Towers are another file; of prediction layers the usual converters keep only GLM's.
+    Of prediction layers the usual converters keep only GLM's.
 
     Raises UnknownName, and InputError when nothing says how many weights ``model`` has.
     """
-    predicting = has_prediction(model)
-    tensors = sum(
-        one.bytes
-        for one in stored(model, named_format(name, model))
-        if one.tensor.role != "tower" and (predicting or one.part != "mtp")
-    )
+    tensors = used_bytes(model, named_format(name, model), mtp=has_prediction(model))
     metadata = MOST_METADATA if model.vocab is None else min(METADATA_PER_TOKEN * model.vocab, MOST_METADATA)
     band = BANDS.get(file_type_key(name) or "")
     lower = tensors if band is None else tensors * (100 + band.low) // (100 + band.high)

@@ -31,7 +31,7 @@ class Band(NamedTuple):
 
 
 BANDS = {
-    "ud-q6_k_xl": Band("Q6_K", 5, 13),
+    "ud-q6_k_xl": Band("Q6_K", 5, 17),
     "ud-q5_k_xl": Band("Q5_K_M", 2, 8),
     "ud-q4_k_xl": Band("Q4_K_M", 0, 7),
     "ud-q3_k_xl": Band("Q3_K_M", -8, 9),
@@ -41,7 +41,8 @@ BANDS = {
 }
 """Unsloth's dynamic files, whose tensor types are chosen for each model, beside llama.cpp's of the same letter.
 
-From published sizes of gemma-3-1b, Qwen3-30B, Qwen3-235B, Qwen3.5-35B, Qwen3.6-27B and DeepSeek-671B.
+From published sizes of gemma-3-1b, Qwen3-30B, Qwen3-235B, Qwen3.5-35B, Qwen3.6-27B and DeepSeek-671B, and the size of
+a file of Qwen3.6-27B in a log.
 """
 
 _ALIASES = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
@@ -52,6 +53,7 @@ def _key(file_type: str) -> str:
 
 
 _FILE_TYPES = {_key(name): name for name in (*BASES, *LARGER_EDGES)}
+_ABSENT = Encoding(0)
 _SIZED = re.compile(r"(q[2-5]_k) - (small|medium|large)")
 _LOADER_NAMES = {"q2_k_m": "q2_k", "iq3_s mix": "iq3_m", "mxfp4 moe": "mxfp4_moe"}
 _KEYS = {key.replace("-", "_"): key for key in (*_FILE_TYPES, *BANDS)} | _ALIASES
@@ -101,7 +103,7 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
         held = _encoding(typed)
         alike.setdefault((one.tensor, one.place.part, held), set()).add(one.place.layer)
         layers.setdefault((one.tensor, one.place.part), set()).add(one.place.layer)
-    rules = [Rule(encoding("F16"), frozenset({"tower"}))]
+    rules = [Rule(_ABSENT, frozenset({"tower"}))]
     for (tensor, part, held), numbers in alike.items():
         some = part == "layer" and numbers != layers[tensor, part]
         named = InLayers(frozenset(numbers)) if some else None
@@ -114,7 +116,7 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
 def _meaning(file_type: str, base: str) -> str:
     edges = "; embedding and output in Q8_0" if file_type in LARGER_EDGES else ""
     most = "experts in MXFP4, all else in Q8_0" if file_type == "MXFP4_MOE" else f"mostly {base}"
-    return f"GGUF {file_type}, {most}{edges}; norms and routers in F32; towers in F16, in a file of their own"
+    return f"GGUF {file_type}, {most}{edges}; norms and routers in F32; encoders are another file, not counted"
 
 
 def _encoding(typed: tuple[TypedPart, ...]) -> Encoding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,7 @@ from kvtui.engine.checkpoint.gguf.types import BLOCKS
 from kvtui.engine.checkpoint.ranks import held_bytes
 from kvtui.engine.checkpoint.weights import file_bytes, used_bytes
 from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.parameters import counted
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import weight_count
 
@@ -78,8 +80,8 @@ def test_every_tensor_is_whole_blocks_and_none_is_missing(name: str, file_type: 
         assert parts == one.tensor.parameters
         elements += parts if one.place.part != "mtp" else 0
     loose = weight_count(tensor for tensor in model.outside if tensor.role == "tower")
-    counted = model.parameters_from == "shape"
-    assert elements + loose == model.parameters if counted else elements == 0
+    every = model.parameters if model.parameters_from == "shape" else loose
+    assert elements + loose == every
 
 
 @settings(max_examples=60)
@@ -157,12 +159,13 @@ def test_every_name_is_its_own_key_and_a_format_of_every_model() -> None:
             assert named_format(name, model).meaning
 
 
-def test_a_vision_tower_is_a_file_of_its_own_that_is_loaded_too() -> None:
+def test_a_vision_tower_is_no_part_of_the_file() -> None:
     model = find_model("gemma-3-27b")
-    form, tower = named_format("Q4_K_M", model), weight_count(t for t in model.outside if t.role == "tower")
-    alone = file_size(model, "Q4_K_M").tensors
-    assert held_bytes(model, form, towers=False) == alone
-    assert held_bytes(model, form) == alone + 2 * tower
+    bare = counted(replace(model, outside=tuple(t for t in model.outside if t.role != "tower")))
+    assert bare.parameters != model.parameters
+    assert file_size(model, "Q4_K_M") == file_size(bare, "Q4_K_M")
+    form = named_format("Q4_K_M", model)
+    assert held_bytes(model, form) == held_bytes(model, form, towers=False)
 
 
 def test_prediction_layers_are_in_the_files_of_glm_alone_and_loaded_where_they_draft() -> None:

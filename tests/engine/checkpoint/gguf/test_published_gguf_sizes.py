@@ -120,6 +120,7 @@ def test_published_sizes_cover_many_models_and_file_types() -> None:
 DYNAMIC: list[tuple[str, str, float, Unit]] = [
     ("Qwen3-30B-A3B", "UD-Q6_K_XL", 24.53, "GiB"),
     ("Qwen3.6-27B", "UD-Q6_K_XL", 25, "GB"),
+    ("Qwen3.6-27B", "UD-Q6_K_XL", 23.90, "GiB"),
     ("Qwen3.6-35B-A3B", "UD-Q6_K_XL", 29.65, "GiB"),
     ("Qwen3.5-35B-A3B", "UD-Q5_K_XL", 24.76, "GiB"),
     ("gemma-3-1b", "UD-Q4_K_XL", 0.806, "GB"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import kv_format
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions
-from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes
+from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes, device_budget
 from kvtui.engine.serving.llamacpp.releases import KV_FORMATS
 from kvtui.engine.serving.llamacpp.serve import serve
 from tests.engine.serving.bounds import around
@@ -347,3 +349,17 @@ def test_a_token_of_f16_is_that_of_the_plain_arithmetic(model: ModelSpec) -> Non
     """K and V in 16 bits, without any engine's rounding; llama.cpp has formats of its own for keys of an index."""
     served = serve(Scenario(model, H100, 32_768, kv_dtype="fp16", skip_weights=True, engine="llama.cpp"))
     assert served.bytes_per_token == model.bytes_per_token(kv_format("fp16"))
+
+
+def test_a_device_holds_the_file_without_an_untied_embedding() -> None:
+    """As a log of gpt-oss-20b in MXFP4 MoE has it: 10,949.38 MiB on CUDA0, and 586.82 MiB on the CPU."""
+    given = {"skip_weights": False, "weight_dtype": "mxfp4_moe"}
+    budget = device_budget(scenario("gpt-oss-20b", 4096, BEFORE_PADDING, **given), Fraction(1))
+    weights = next(term.bytes for term in budget.terms if term.id == "weights")
+    assert weights / MIB == pytest.approx(10_949.38, abs=0.05)
+
+
+def test_a_tied_embedding_is_on_the_device_too() -> None:
+    chosen = scenario("Qwen3-4B", 4096, skip_weights=False, weight_dtype="q8_0")
+    weights = next(term.bytes for term in device_budget(chosen, Fraction(1)).terms if term.id == "weights")
+    assert weights == weight_bytes(chosen)
