@@ -8,13 +8,14 @@ KV heads fewer than ranks are held several times. Vocabularies are padded to a m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.format import CheckpointFormat, Place
-from kvtui.engine.checkpoint.weights import Stored, placed, tensor_bytes
+from kvtui.engine.checkpoint.weights import Stored, layer_tensors, outside, tensor_bytes
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
 
@@ -102,33 +103,29 @@ class _Divided(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, rank: int) -> _Divided:
-    in_layers = [0] * len(model.layers)
-    edges = {"embedding": 0, "tower": 0, "head": 0, "mtp": 0}
-    others = []
-    known: dict[tuple[Tensor, Place], int] = {}
-    for tensor, place in placed(model):
-        if tensor.role == "other":
-            others.append(Stored(tensor, place.part, 1, form.encoding(tensor, place)))
-            continue
-        if place.part == "mtp" and tensor.role in _VOCABULARY:
-            continue
-        alike = (tensor, place if form.by_layer else Place(place.part))
-        if alike not in known:
-            known[alike] = rank_bytes(Stored(tensor, place.part, 1, form.encoding(*alike)), tp, ep, rank)
-        if place.part == "layer":
-            in_layers[place.layer] += known[alike]
-        elif place.part == "mtp":
-            edges["mtp"] += known[alike]
-        else:
-            edges[tensor.role if tensor.role in ("embedding", "tower") else "head"] += known[alike]
+    def size(tensors: Iterable[Tensor], place: Place) -> int:
+        held = (Stored(tensor, place.part, 1, form.encoding(tensor, place)) for tensor in tensors)
+        return sum(rank_bytes(one, tp, ep, rank) for one in held)
+
+    loose = outside(model)
+    in_layers: list[int] = []
+    for index, layer in enumerate(model.layers):
+        first = index if form.by_layer else model.first_alike[index]
+        place = Place("layer", index)
+        in_layers.append(in_layers[first] if first < index else size(layer_tensors(layer), place))
+    drafting = 0
+    for index, layer in enumerate(model.mtp, len(model.layers)):
+        own = (tensor for tensor in layer_tensors(layer) if tensor.role not in _VOCABULARY)
+        drafting += size(own, Place("mtp", index))
+    apart, place = ("embedding", "tower", "other"), Place("outside")
     return _Divided(
         up_to=(0, *accumulate(in_layers)),
-        embedding=edges["embedding"],
-        head=edges["head"],
-        towers=edges["tower"],
-        mtp=edges["mtp"],
-        tied=all(tensor.role != "head" for tensor in model.outside),
-        others=tuple(others),
+        embedding=size((tensor for tensor in loose if tensor.role == "embedding"), place),
+        head=size((tensor for tensor in loose if tensor.role not in apart), place),
+        towers=size((tensor for tensor in loose if tensor.role == "tower"), place),
+        mtp=drafting,
+        tied=all(tensor.role != "head" for tensor in loose),
+        others=tuple(Stored(one, "outside", 1, form.encoding(one, place)) for one in loose if one.role == "other"),
     )
 
 

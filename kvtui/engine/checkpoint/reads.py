@@ -8,10 +8,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.format import CheckpointFormat, Place
-from kvtui.engine.checkpoint.ranks import rank_bytes
-from kvtui.engine.checkpoint.weights import Stored, tensor_bytes
+from kvtui.engine.checkpoint.ranks import EXPERTS, rank_bytes
+from kvtui.engine.checkpoint.weights import Stored, layer_tensors, tensor_bytes
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.engine.model.tensors import Tensor
 
 
 class RoutedBytes(NamedTuple):
@@ -43,23 +42,16 @@ def weights_read(model: ModelSpec, form: CheckpointFormat, tp: int = 1) -> Weigh
     if any(layer.parameters is None for layer in model.layers):
         return None
     always, routed = 0, Counter[tuple[int, int]]()
-    known: dict[tuple[Tensor, Place], int] = {}
-
-    def size(tensor: Tensor, place: Place) -> int:
-        alike = (tensor, place if form.by_layer else Place(place.part))
-        if alike not in known:
-            known[alike] = tp * rank_bytes(Stored(tensor, place.part, 1, form.encoding(*alike)), tp)
-        return known[alike]
-
     heads = (tensor for role in ("head", "embedding") for tensor in model.outside if tensor.role == role)
     for head in islice(heads, 1):
         rows = head._replace(rows=min(head.rows, model.vocab or head.rows))
         always += tensor_bytes(rows, form.encoding(head, Place("outside")).held)
-    for index, layer in enumerate(model.layers):
-        place = Place("layer", index)
-        always += sum(size(tensor, place) for tensor in layer.tensors or ())
-        if layer.experts is not None:
-            for tensor in layer.experts.tensors:
-                every = tensor._replace(number=tensor.number * layer.experts.total)
-                routed[layer.experts.total, layer.experts.active] += size(every, place)
+    for index, copies in Counter(range(len(model.layers)) if form.by_layer else model.first_alike).items():
+        layer, place = model.layers[index], Place("layer", index)
+        for tensor in layer_tensors(layer):
+            size = tp * rank_bytes(Stored(tensor, place.part, copies, form.encoding(tensor, place)), tp)
+            if layer.experts is not None and tensor.role in EXPERTS:
+                routed[layer.experts.total, layer.experts.active] += size
+            else:
+                always += size
     return WeightsRead(always, tuple(RoutedBytes(*experts, size) for experts, size in routed.items()))

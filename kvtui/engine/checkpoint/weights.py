@@ -12,7 +12,7 @@ from kvtui.engine.checkpoint.encoding import Encoding
 from kvtui.engine.checkpoint.format import CheckpointFormat, Part, Place
 from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Layer, ModelSpec
-from kvtui.engine.model.tensors import Tensor, weight_count
+from kvtui.engine.model.tensors import Tensor, Tensors, weight_count
 
 _LUMPS = frozenset({"other", "tower"})
 _USUAL = 4096
@@ -39,38 +39,47 @@ class Stored(NamedTuple):
         return self.copies * tensor_bytes(self.tensor, self.encoding)
 
 
-def placed(model: ModelSpec) -> Iterator[tuple[Tensor, Place]]:
-    """Every tensor of ``model`` with its place; routed experts as one tensor with their number.
+def outside(model: ModelSpec) -> Tensors:
+    """The tensors of ``model`` that are in no layer.
 
     Where the total is stated and not counted from a shape, what the known tensors lack of it has the role "other".
     Raises InputError when nothing says how many weights there are.
     """
     if model.parameters is None:
         raise InputError(f"model: the weights of {model.name} are unknown")
-    known = weight_count(model.outside)
-    for tensor in model.outside:
+    known = weight_count(model.outside) + sum(count * (layer.total_parameters or 0) for layer, count in model.counted)
+    return model.outside + lump("other", model.parameters - known)
+
+
+def layer_tensors(layer: Layer) -> Iterator[Tensor]:
+    """The tensors of ``layer``, routed experts as one tensor with their number."""
+    yield from layer.tensors or ()
+    if layer.experts is not None:
+        for tensor in layer.experts.tensors:
+            yield tensor._replace(number=tensor.number * layer.experts.total)
+
+
+def placed(model: ModelSpec) -> Iterator[tuple[Tensor, Place]]:
+    """Every tensor of ``model`` with its place. Raises InputError as ``outside`` does."""
+    for tensor in outside(model):
         yield tensor, Place("outside")
     for index, layer in enumerate(model.layers):
-        known += layer.total_parameters or 0
-        for tensor in _tensors(layer):
+        for tensor in layer_tensors(layer):
             yield tensor, Place("layer", index)
-    for tensor in lump("other", model.parameters - known):
-        yield tensor, Place("outside")
     for index, layer in enumerate(model.mtp, len(model.layers)):
-        for tensor in _tensors(layer):
+        for tensor in layer_tensors(layer):
             yield tensor, Place("mtp", index)
 
 
 @lru_cache(maxsize=64)
 def stored(model: ModelSpec, form: CheckpointFormat) -> tuple[Stored, ...]:
-    """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``placed`` does."""
+    """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``outside`` does."""
     copies: Counter[tuple[Tensor, Part, Encoding]] = Counter()
-    seen: dict[tuple[Tensor, Place], Encoding] = {}
+    alike = Counter(range(len(model.layers)) if form.by_layer else model.first_alike)
     for tensor, place in placed(model):
-        alike = (tensor, place if form.by_layer else Place(place.part))
-        if alike not in seen:
-            seen[alike] = form.encoding(*alike)
-        copies[tensor, place.part, seen[alike]] += 1
+        count = alike[place.layer] if place.part == "layer" else 1
+        if count:
+            copies[tensor, place.part, form.encoding(tensor, place)] += count
     return tuple(Stored(tensor, part, count, encoding) for (tensor, part, encoding), count in copies.items())
 
 
@@ -90,10 +99,3 @@ def used_bytes(model: ModelSpec, form: CheckpointFormat, *, mtp: bool = False) -
 def file_bytes(model: ModelSpec, form: CheckpointFormat) -> int:
     """Bytes of all tensors in the checkpoint's files, prediction layers and towers included, as far as known."""
     return sum(one.bytes for one in stored(model, form))
-
-
-def _tensors(layer: Layer) -> Iterator[Tensor]:
-    yield from layer.tensors or ()
-    if layer.experts is not None:
-        for tensor in layer.experts.tensors:
-            yield tensor._replace(number=tensor.number * layer.experts.total)

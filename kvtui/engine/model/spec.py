@@ -139,6 +139,16 @@ class ModelSpec:
         return count_layers(self.layers)
 
     @cached_property
+    def first_alike(self) -> tuple[int, ...]:
+        """For each layer the number of the first one that equals it."""
+        found: dict[int, int] = {}
+        first: dict[Layer, int] = {}
+        for number, layer in enumerate(self.layers):
+            if id(layer) not in found:  # equal layers are mostly one object, whose hash takes long
+                found[id(layer)] = first.setdefault(layer, number)
+        return tuple(found[id(layer)] for layer in self.layers)
+
+    @cached_property
     def caches(self) -> CacheCounts:
         """Equal caches of all layers with their number."""
         return count_caches(self.layers)

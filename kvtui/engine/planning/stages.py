@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.engines.known import larger_stages
-from kvtui.engine.model.spec import CacheCounts, Layer, ModelSpec, count_caches
+from kvtui.engine.model.spec import CacheCounts, ModelSpec, count_caches
 from kvtui.engine.scenario.scenario import Scenario
 
 
@@ -80,11 +80,4 @@ def _distinct(model: ModelSpec, stages: list[Stage]) -> tuple[Stage, ...]:
 
 def _kinds(model: ModelSpec, layers: range) -> tuple[tuple[int, int], ...]:
     """How many of the ``layers`` are of each kind of the model."""
-    return tuple(sorted(Counter(_kind_of_each(model)[layer] for layer in layers).items()))
-
-
-@lru_cache(maxsize=64)
-def _kind_of_each(model: ModelSpec) -> tuple[int, ...]:
-    """For each layer of ``model`` the number of the first layer that equals it."""
-    first: dict[Layer, int] = {}
-    return tuple(first.setdefault(layer, number) for number, layer in enumerate(model.layers))
+    return tuple(sorted(Counter(model.first_alike[layers.start : layers.stop]).items()))
