@@ -160,6 +160,7 @@ def devices(document: Document) -> str:
     if scenario["gpus"] == 1:
         return str(name)
     split = " ".join(f"{key} {scenario[key]}" for key in ("tp", "pp", "dp") if scenario[key] > 1)
+    split += ", experts divided over all ranks" if scenario["expert_parallel"] else ""
     return f"{scenario['gpus']:,} × {name} ({split})"
 
 

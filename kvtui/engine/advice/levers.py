@@ -29,7 +29,7 @@ from kvtui.engine.planning.capacity import most_sequences
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Layout, Scenario, valid_tps
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Layout, Scenario, has_experts, valid_tps
 from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, has, smaller_steps
 
 SHORT_CONTEXT, LONG_CONTEXT, LEAST_CONTEXT = 16 * 2**10, 128 * 2**10, 4 * 2**10
@@ -330,6 +330,9 @@ def _ranks(scenario: Scenario, found: MatrixAnswer, engine: EngineLevers) -> Ite
         name = f"dp {changed.dp} instead of tp {layout.tp}"
         if changed.dp <= scenario.batch:
             yield Candidate(name, {"layout": changed}, "each replica has all weights, and latents of its own sequences")
+            if has_experts(model) and not scenario.expert_parallel:
+                divided = {"layout": changed, "expert_parallel": True}
+                yield Candidate(f"{name}, experts divided", divided, "each rank has its experts, and all other weights")
         else:
             yield Idle(name, f"a batch of {scenario.batch:,} is less than one sequence each")
 

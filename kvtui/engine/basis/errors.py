@@ -12,10 +12,11 @@ class InputError(ValueError):
 class UnknownName(InputError):
     """A name that no catalogue knows.
 
-    ``what`` is the noun ("model"), ``name`` the name as given, ``known`` the names it could have been.
+    ``what`` is the noun ("model"), ``name`` the name as given, ``known`` the names it could have been. The message
+    names the nearest of them, and all where they are to be ``listed``.
     """
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], listed: bool = False) -> None:
         from difflib import get_close_matches
 
         from kvtui.engine.basis.untrusted import plain
@@ -25,4 +26,5 @@ class UnknownName(InputError):
         contained = [key for key in by_key if len(wanted) > 2 and wanted in key]
         near = list(dict.fromkeys([*contained, *get_close_matches(wanted, by_key, n=3, cutoff=0.5)]))[:3]
         hint = f"; did you mean {' or '.join(by_key[key] for key in near)}?" if near else ""
-        super().__init__(f"unknown {what} '{plain(name)}'{hint}")
+        every = f"; known are {', '.join(by_key.values())}" if listed else ""
+        super().__init__(f"unknown {what} '{plain(name)}'{hint}{every}")

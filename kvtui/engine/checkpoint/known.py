@@ -53,4 +53,4 @@ def checkpoint_format(name: str, model: ModelSpec) -> CheckpointFormat:
     try:
         return named_format(key, model)
     except UnknownName:
-        raise UnknownName("weight-dtype", name, weight_names()) from None
+        raise UnknownName("weight-dtype", name, weight_names(), listed=True) from None

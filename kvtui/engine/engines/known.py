@@ -109,6 +109,11 @@ def larger_stages(engine: str) -> LargerStages:
     return found
 
 
+def divides_experts(engine: str) -> bool:
+    """Whether ``engine`` can divide whole experts over ranks; without an engine, yes."""
+    return engine == "none" or bool(part(engine, "releases").EXPERT_PARALLEL)
+
+
 def parse_engine(text: str) -> Engine:
     """The engine of ``vllm``, ``vllm@0.20``, ``llama.cpp@b6200`` or ``none``.
 

@@ -57,7 +57,7 @@ def distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
     return every if form is not None and form.by_layer else different
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """All stages in order, and the different ones among them."""
     found, start = [], 0

@@ -25,7 +25,7 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.reconcile.names import catalogue_model, stored_format
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import Scenario, has_experts
 from kvtui.engine.scenario.values import Values, scenario_from
 from kvtui.engine.serving.comparison import SAME_MEMORY, ComparedLog, Component
 from kvtui.engine.sources.load import load_model
@@ -114,6 +114,8 @@ def _values(
         values.pop("weight_dtype", None)
     if "weight_dtype" in told:
         values.pop("skip_weights", None)
+    if not has_experts(model):
+        values.pop("ep", None)
     _draft(log, told, model, values, notes)
     if device is not None:
         values["gpu"] = device.name

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.engines.known import Engine, check_format
+from kvtui.engine.engines.known import Engine, check_format, divides_experts
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import (
@@ -89,6 +89,8 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
         yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
     if values["expert_parallel"] and not has_experts(model):
         yield "expert_parallel", False, f"no expert parallelism: {model.name} has no routed experts"
+    elif values["expert_parallel"] and not divides_experts(values["engine"]):
+        yield "expert_parallel", False, f"no expert parallelism: {values['engine']} gives each device whole layers"
     layout: Layout = values["layout"]
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
         other_layout = fit_layout(model, layout.devices, batch)

@@ -12,7 +12,7 @@ from kvtui.engine.checkpoint.format import CheckpointFormat
 from kvtui.engine.checkpoint.known import checkpoint_format
 from kvtui.engine.checkpoint.weights import used_bytes, wide_bits
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import check_format
+from kvtui.engine.engines.known import check_format, divides_experts
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
@@ -136,6 +136,8 @@ class Scenario:
             raise InputError(f"dp: {layout.dp:,} replicas have no sequence each: the batch is {self.batch:,}")
         if self.expert_parallel and not has_experts(self.model):
             raise InputError(f"ep: {self.model.name} has no routed experts")
+        if self.expert_parallel and not divides_experts(self.engine):
+            raise InputError(f"ep: {self.engine} gives each device whole layers")
         self.model.check_tp(layout.tp)
         for cache, _ in self.model.caches:
             cache.entry_bytes(self.kv, layout.tp)

@@ -24,7 +24,7 @@ from kvtui.engine.planning.parts import device_parts
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.explain import explain
-from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
+from kvtui.engine.scenario.scenario import Layout, Scenario, has_experts, valid_tps
 from kvtui.engine.scenario.values import command_line, scenario_from, to_values
 
 MODELS = tuple(model for model in all_models() if model.parameters is not None)
@@ -57,7 +57,8 @@ def scenarios(draw: st.DrawFn, lengths: bool = True) -> Scenario:
         context=context,
         batch=batch,
         layout=layout,
-        weight_dtype=draw(st.sampled_from(WIDENING)),
+        expert_parallel=draw(st.booleans()) if has_experts(model) else False,
+        weight_dtype=draw(st.sampled_from((*WIDENING, "awq", "gptq", "w8a8", "mxfp4", "nf4"))),
         kv_dtype=draw(st.sampled_from([f for f in KV_FORMATS if not FORMATS[f].packed_latent])),
         continuous_batching=draw(st.booleans()),
         paged_attention=paged,

@@ -29,6 +29,7 @@ WEIGHT_FORMATS = (
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
+EXPERT_PARALLEL = False
 
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:

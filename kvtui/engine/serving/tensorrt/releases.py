@@ -11,6 +11,7 @@ WEIGHT_FORMATS = ("bf16", "fp16", "fp32", "fp8", "fp8-block", "nvfp4", "mxfp4", 
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "int8", "nvfp4")
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
+EXPERT_PARALLEL = True
 
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:

@@ -217,7 +217,8 @@ def workspace_bytes(scenario: Scenario) -> int:
     hidden, most = scenario.model.hidden or 0, 0
     for layer, _ in scenario.model.counted:
         if layer.experts is not None and hidden:
-            width = layer.experts.parameters // (3 * hidden) // scenario.layout.tp
+            slices = 1 if scenario.expert_parallel else scenario.layout.tp
+            width = layer.experts.parameters // (3 * hidden) // slices
             most = max(most, layer.experts.active * (max(width, hidden) + max(2 * width, hidden)))
     return 2 * scenario.max_batched_tokens * most
 

@@ -84,6 +84,7 @@ _OTHERS = (
     "num_speculative_tokens",
     "num_spec_tokens",
     "enforce_eager",
+    "enable_expert_parallel",
 )
 _KEYWORDS = keyword_pattern((*_WHOLE_OPTIONS, *_OTHERS))
 _SHORT_FLAGS = {"-tp": "tensor_parallel_size", "-pp": "pipeline_parallel_size", "-dp": "data_parallel_size"}
@@ -119,6 +120,8 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
         gathered.option("prefix_caching", found["enable_prefix_caching"] == "True", weight)
     if found.get("disable_hybrid_kv_cache_manager") == "True":
         gathered.option("hybrid_manager", False, weight)
+    if found.get("enable_expert_parallel") == "True":
+        gathered.option("ep", True, weight)
     if found.get("enforce_eager") == "True":
         gathered.word("eager", "True", weight)
     _speculate(

@@ -270,6 +270,7 @@ CHANGES = (
 
 
 LARGER_STAGES: LargerStages = "before the last"
+EXPERT_PARALLEL = True
 """``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
 
 
