@@ -182,6 +182,49 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 256, "n_layer": 8, "n_head": 8, "n_positions": 512, "n_inner": 512, "rotary_dim": 16},
     "ctrl": {"n_embd": 256, "n_layer": 8, "n_head": 8, "dff": 512, "n_positions": 512},
     "xglm": {"d_model": 256, "num_layers": 8, "attention_heads": 8, "ffn_dim": 512, "max_position_embeddings": 512},
+    "lfm2_moe": PLAIN
+    | {
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "num_dense_layers": 2,
+        "conv_L_cache": 3,
+    }
+    | {"layer_types": ["conv", "full_attention"] * 4},
+    "granitemoehybrid": PLAIN
+    | {"num_local_experts": 8, "num_experts_per_tok": 2, "shared_intermediate_size": 96, "mamba_n_heads": 16}
+    | {"mamba_d_head": 32, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_n_groups": 1, "mamba_expand": 2}
+    | {"layer_types": ["mamba", "attention"] * 4, "attention_bias": True},
+    "falcon_h1": SHAPE
+    | {"mamba_d_ssm": 512, "mamba_n_heads": 16, "mamba_d_head": 32, "mamba_d_state": 16, "mamba_d_conv": 4}
+    | {"mamba_n_groups": 1, "attention_bias": True, "mlp_bias": True, "mamba_rms_norm": True},
+    "nemotron_h": SHAPE
+    | {"hybrid_override_pattern": "M*-EM*-E", "mamba_num_heads": 16, "mamba_head_dim": 32, "ssm_state_size": 16}
+    | {"n_groups": 2, "conv_kernel": 4, "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    | {"moe_shared_expert_intermediate_size": 96, "attention_bias": True, "mlp_bias": True},
+    "kimi_linear": PLAIN
+    | MLA
+    | {"linear_head_dim": 32, "linear_num_heads": 8, "linear_conv_kernel_dim": 4, "num_experts": 8}
+    | {"layer_types": ["linear_attention", "full_attention"] * 4, "q_lora_rank": None},
+    "bailing_hybrid": PLAIN | MLA | {"head_dim": 32, "layer_group_size": 4, "num_experts": 8, "q_lora_rank": None},
+    "deepseek_v32": PLAIN
+    | MLA
+    | {"first_k_dense_replace": 2, "index_head_dim": 32, "index_n_heads": 4, "index_topk": 8},
+    "minimax_m3_vl_text": SHAPE
+    | {"num_local_experts": 8, "num_experts_per_tok": 2, "dense_intermediate_size": 512, "intermediate_size": 128}
+    | {"shared_intermediate_size": 96, "index_head_dim": 32, "index_n_heads": 2, "index_block_size": 16}
+    | {"layer_types": [*(["full_attention"] * 2), *(["minimax_m3_sparse"] * 6)], "rotary_dim": 64},
+    "llama4_text": SHAPE
+    | {"num_local_experts": 8, "num_experts_per_tok": 1, "intermediate_size_mlp": 512, "attention_chunk_size": 16}
+    | {"interleave_moe_layer_step": 2, "attention_bias": True},
+    "mimo_v2_flash": SHAPE
+    | {"v_head_dim": 32, "sliding_window": 16, "n_routed_experts": 8, "num_experts_per_tok": 2}
+    | {"moe_intermediate_size": 64},
+    "minimax": SHAPE
+    | {"num_local_experts": 8, "num_experts_per_tok": 2, "layer_types": ["linear_attention", "full_attention"] * 4},
+    "gemma3n_text": SHAPE
+    | {"sliding_window": 16, "layer_types": SLIDES, "num_kv_shared_layers": 4, "hidden_size_per_layer_input": 32}
+    | {"vocab_size_per_layer_input": 512, "laurel_rank": 16, "altup_num_inputs": 4},
     "olmoe": PLAIN | {"num_experts": 8, "num_experts_per_tok": 2, "attention_bias": True},
 }
 TOKENS, SECONDS = 40, 20

@@ -103,15 +103,17 @@ WEIGHT_HINTS = (
 
 
 OTHERS = re.compile(
-    r"audio|vision|visual|video|image|speech|mel(_|$)|duration|feed_forward|_token(_|s?$)|(bos|eos|pad|unk|mask|cls|sep)_index"
+    r"audio|vision|visual|video|image|speech|mel(_|$)|duration|feed_forward"
+    r"|_token_(id|ids|index)|(bos|eos|pad|unk|mask|cls|sep)_index"
 )
 
 HARMLESS = re.compile(
-    r"token|(^|_)(bos|eos|pad|unk|mask|cls|sep)_(id|index)|vocab|max_.*(length|positions?|embeddings)|_positions$|seq_length"
-    r"|max_seq_len|n_ctx|context_length|rope|rotary|intermediate|ffn|(^|_)ff(_|$)|mlp|expert|moe|router|topk_group|n_groups?$"
-    r"|first_k_dense|dense_layers|decoder_sparse_step|pretraining_tp|version|seed|num_labels|rank_ratio|logits|inner_dim"
-    r"|chunk_size_feed_forward|nextn|mtp|quantization|^quant|_config$|^auto_map$|^id2label$|^label2id$|architectures"
-    r"|task_specific|generation|max_window_layers|partial|scaling|initial|norm|layer_idx|type_vocab|bits?$|group_size"
+    r"token_?ids?$|token_index|tokenizer|(min|max)_(new_)?tokens|(^|_)(bos|eos|pad|unk|mask|cls|sep)_(id|index)|vocab"
+    r"|max_.*(length|positions?|embeddings)|_positions$|seq_length|max_seq_len|n_ctx|context_length|rope|rotary"
+    r"|intermediate|ffn|(^|_)ff(_|$)|mlp|expert|moe|router|topk_group|n_group$|first_k_dense|dense_layers"
+    r"|decoder_sparse_step|pretraining_tp|version|seed|num_labels|logits|nextn|mtp|quantization|^quant|bits?$"
+    r"|^auto_map$|^id2label$|^label2id$|architectures|task_specific|generation|projector"
+    r"|max_window_layers|partial|scaling|initial|norm|layer_idx"
 )
 
 
