@@ -6,9 +6,11 @@ Every scheme is the same arithmetic with other numbers. Example: a 4096 × 4096 
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 ALL = 0
 """A group that spans the whole dimension."""
