@@ -311,12 +311,11 @@ def _attention_kind(cache: Attention, scenario: Scenario, found: Rules) -> Kind:
     """Without the hybrid manager, windowed and chunked layers are cached like full ones."""
     if cache.cap is None:
         return "full"
-    match cache.kind:
-        case "cross_attention":
-            return "cross"
-        case "chunked_local":
-            return "chunk" if frees(scenario, found) else "full"
-    return "window" if frees(scenario, found) or _only_windows(scenario) else "full"
+    if cache.kind == "cross_attention":
+        return "cross"
+    if not frees(scenario, found) and not _one_bound(scenario):
+        return "full"
+    return "chunk" if cache.kind == "chunked_local" else "window"
 
 
 def frees(scenario: Scenario, found: Rules) -> bool:
@@ -336,18 +335,26 @@ def frees(scenario: Scenario, found: Rules) -> bool:
 
 
 def unmergeable(scenario: Scenario, found: Rules) -> str:
-    """Why windows that are cached in full cannot share a group, in words: their sizes differ; empty if they can."""
-    caps: dict[str, set[int | None]] = {}
+    """Why the hybrid manager cannot be off, in words; empty if it is on or can be.
+
+    Layers that are cached in full need one that keeps every token to be like, and their windows one size.
+    """
+    bounds: dict[str, set[int | None]] = {}
     for cache, _ in scenario.model.caches:
         if isinstance(cache, Attention) and cache.kind in ("sliding_window", "chunked_local"):
-            caps.setdefault(cache.kind, set()).add(cache.cap)
-    latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
-    if frees(scenario, found) or latents or all(len(sizes) == 1 for sizes in caps.values()):
+            bounds.setdefault(cache.kind, set()).add(cache.cap)
+    if not bounds or frees(scenario, found) or _one_bound(scenario):
+        return ""
+    kept = [cache for cache, _ in scenario.model.caches if isinstance(cache, Attention | Latent)]
+    if all(cache.cap is not None for cache in kept):
+        return "without the hybrid manager vLLM finds no layer that keeps every token, and refuses to start"
+    latents = any(isinstance(cache, Latent) for cache in kept)
+    if latents or all(len(sizes) == 1 for sizes in bounds.values()):
         return ""
     return "without the hybrid manager vLLM cannot merge windows of different size, and refuses to start"
 
 
-def _only_windows(scenario: Scenario) -> bool:
-    """A model of nothing but windows of one size needs no hybrid manager."""
+def _one_bound(scenario: Scenario) -> bool:
+    """A model of nothing but windows, or chunks, of one size needs no hybrid manager."""
     kept = (cache for cache, _ in scenario.model.caches if isinstance(cache, Attention | Latent | Indexer))
-    return len({cache.cap for cache in kept}) == 1
+    return len({(cache.kind, cache.cap) for cache in kept}) == 1

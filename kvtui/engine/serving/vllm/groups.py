@@ -118,7 +118,7 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
     """
     if not placed:
         return Grouping(())
-    if _one_type([each.spec for each in placed]):
+    if _one_type([each.spec for each in placed], found):
         return Grouping((Group(tuple(placed)),))
     if any(each.spec.name == COMPRESSOR for each in placed):
         return _compressed(placed, found)
@@ -146,9 +146,11 @@ def grouping(placed: Sequence[Placed], found: Rules) -> Grouping:
     return Grouping(tuple(groups), padding, refusal)
 
 
-def _one_type(specs: Sequence[Spec]) -> bool:
-    """Whether every layer needs the same number of equal blocks; of states, equally large ones."""
-    return len({(s.kind, s.block, s.cap, s.kind == "state" and (s.page, s.checkpoints)) for s in specs}) == 1
+def _one_type(specs: Sequence[Spec], found: Rules) -> bool:
+    """Whether every layer needs the same number of equal blocks; since 0.29 states must be equally large too."""
+    sizes = {spec.page for spec in specs if spec.kind == "state"}
+    alike = len({(spec.kind, spec.block, spec.cap, spec.checkpoints) for spec in specs}) == 1
+    return alike and not (found.apart_states and len(sizes) > 1)
 
 
 def _unequal(placed: Sequence[Placed]) -> list[Spec]:

@@ -205,6 +205,9 @@ class Rules(NamedTuple):
     retained: bool = False
     """A drafter of several modules makes a window keep what they may read again, from 0.28 on (not in 0.27.1)."""
 
+    apart_states: bool = False
+    """States of different size, in a model of nothing else, have groups of their own from 0.29 on (not in 0.28.0)."""
+
     checkpoints: tuple[str, ...] = ()
     """Kinds of state of which a prefill writes one more, at a block's boundary, when prefix caching is on.
 
@@ -256,6 +259,7 @@ CHANGES = (
     Change("0.28.0", "retained", True, "windows keep what several draft modules may read again"),
     Change("0.29.0", "null_block", True, "the check reserves the block that is never handed out"),
     Change("0.29.0", "second_runner", True, "pipeline stages keep a batch more in flight for every model"),
+    Change("0.29.0", "apart_states", True, "states of different size are grouped apart"),
     Change("0.29.0", "checkpoints", ("flash_kda",), "FlashKDA keeps a checkpoint block"),
     Change("0.30.0", "least_window_block", False, "windowed layers have the blocks that were asked for"),
     Change("0.32.0", "checkpoints", ("flash_kda", "mamba2"), "Mamba-2 keeps a checkpoint block"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvtui.engine.model.caches import Attention, Latent
+from kvtui.engine.model.caches import Attention, Latent, short_conv
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
@@ -51,6 +51,7 @@ SCENARIOS += [
     )
     for layers, mtp in (
         ((_WINDOW, _WINDOW), ()),
+        ((Layer((short_conv(64, 4),)), Layer((short_conv(128, 4),))), ()),
         ((_WINDOW, Layer((Latent(128, 512, 64),))), ()),
         ((_WIDE_K, Layer((Attention("full", 64, 4, 192, 128),))), ()),
         ((_WINDOW, Layer((Attention("full", 64, 5, 128, 128),))), ()),

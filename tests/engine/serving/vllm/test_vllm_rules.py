@@ -213,6 +213,9 @@ def test_windows_of_two_sizes_need_the_hybrid_manager() -> None:
     assert any("cannot merge windows of different size" in text for text in found.refusals)
     assert not made(f"{LLAMA} vllm", *layers).refusals
     assert not made(f"{LLAMA} vllm", FULL, WINDOW, WINDOW, serving=off).refusals
+    assert not made(f"{LLAMA} vllm", WINDOW, WINDOW, serving=off).refusals
+    alone = made(f"{LLAMA} vllm", WINDOW, WINDOW._replace(kind="chunked_local"), serving=off)
+    assert any("finds no layer that keeps every token" in text for text in alone.refusals)
 
 
 def test_a_stage_without_a_cache_of_its_own() -> None:
