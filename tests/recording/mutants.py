@@ -302,8 +302,8 @@ def main(target: Path, *names: str) -> None:
         mutants = [[field, change, measured(mutant)] for field, change, mutant in changes(config)]
         families.append({"config": config, "mutants": mutants})
         print(family, len(mutants), sum(row[2] is not None for row in mutants), flush=True)
-    record = {"transformers": transformers.__version__, "families": families}
-    target.write_bytes(gzip.compress(json.dumps(record, separators=(",", ":")).encode(), 9, mtime=0))
+        record = {"transformers": transformers.__version__, "families": families}
+        target.write_bytes(gzip.compress(json.dumps(record, separators=(",", ":")).encode(), 9, mtime=0))
 
 
 if __name__ == "__main__":
