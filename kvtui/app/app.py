@@ -31,7 +31,7 @@ from kvtui.state import themes
 from kvtui.state.host import Benchmark, Host
 from kvtui.state.keys import APP as APP_KEYS
 from kvtui.state.keys import keys_of
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
 
@@ -273,7 +273,7 @@ class KvtuiApp(App[None]):
         knows_styles(screen, self)
         return screen
 
-    def _scenario_changed(self, change: Change) -> None:
+    def _scenario_changed(self, change: ScenarioChange) -> None:
         for note in change.notes:
             self.tell(note)
         if self._keeping is not None:
