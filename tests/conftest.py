@@ -11,9 +11,15 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
     os.environ.pop(name, None)
 
+import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("suite", max_examples=40, deadline=None, suppress_health_check=slow_is_fine)
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=slow_is_fine)
 settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``pytest tests/looks --update-looks`` records what screens look like, in place of comparing it."""
+    parser.addoption("--update-looks", action="store_true", help="record how the screens look now")
