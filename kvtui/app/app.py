@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.events import AppBlur, AppFocus, Event, InputEvent, Paste
+from textual.errors import NoWidget
+from textual.events import AppBlur, AppFocus, Event, InputEvent, MouseEvent, Paste
 from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 from textual.theme import Theme
@@ -30,7 +31,7 @@ from kvtui.state import themes
 from kvtui.state.host import Benchmark, Host
 from kvtui.state.keys import APP as APP_KEYS
 from kvtui.state.keys import keys_of
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
 
@@ -123,8 +124,18 @@ class KvtuiApp(App[None]):
 
     async def on_event(self, event: Event) -> None:
         """Hear nothing from the terminal while there is no screen: keys typed after the one that quits, for example."""
-        if self.screen_stack or not isinstance(event, FROM_TERMINAL):
+        if not isinstance(event, FROM_TERMINAL) or (self.screen_stack and not self._is_late(event)):
             await super().on_event(event)
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether the mouse is over a widget that was taken away and is still to be seen; Textual fails there."""
+        if not isinstance(event, MouseEvent) or event.is_forwarded:
+            return False
+        try:
+            widget, _ = self.get_widget_at(int(event.x), int(event.y))
+        except NoWidget:
+            return False
+        return widget.parent is None
 
     def on_mount(self) -> None:
         """Take the keymap, notes and themes, and leave the terminal clean when the process is asked to end."""
@@ -262,7 +273,7 @@ class KvtuiApp(App[None]):
         knows_styles(screen, self)
         return screen
 
-    def _scenario_changed(self, change: Change) -> None:
+    def _scenario_changed(self, change: ScenarioChange) -> None:
         for note in change.notes:
             self.tell(note)
         if self._keeping is not None:

@@ -10,7 +10,7 @@ from textual.events import Resize
 
 from kvtui.canvas.cells import Span
 from kvtui.state.host import Host, host_of
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.key_line import KeyLine
 from kvtui.widgets.mode_bar import ModeBar
 from kvtui.widgets.panels import PanelColumn, TextLine
@@ -112,6 +112,6 @@ class ModeScreen(ShownScreen):
         """The size changed."""
         self.call_after_refresh(self.redraw)
 
-    def scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: ScenarioChange) -> None:
         """The session has another scenario."""
         self.redraw()

@@ -31,7 +31,7 @@ KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
 DEVICE_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class Change(NamedTuple):
+class ScenarioChange(NamedTuple):
     """What happened to a session: the scenario ``before`` and ``after``, and ``notes`` on what gave way."""
 
     before: Scenario
@@ -39,7 +39,7 @@ class Change(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Listener = Callable[[Change], None]
+Listener = Callable[[ScenarioChange], None]
 
 
 class _Answers:
@@ -72,7 +72,7 @@ class _Answers:
 class Session:
     """The current scenario. Everything that changes it raises InputError, and then nothing has changed.
 
-    What is asked for is kept; what contradicts it gives way and is named in the listeners' ``Change.notes``. While
+    What is asked for is kept; what contradicts it gives way and is named in the ``notes`` that listeners get. While
     ``follows_device``, nothing but the device has been chosen, and a new device brings the defaults of its class.
     """
 
@@ -140,10 +140,10 @@ class Session:
         else:
             self.change(**fields)
 
-    def preview(self, key: str, text: str) -> Change:
+    def preview(self, key: str, text: str) -> ScenarioChange:
         """What ``set_text`` would do. Raises InputError as that would."""
         after, notes = adapted(self.scenario, typed_fields(self.scenario, key, text))
-        return Change(self.scenario, after, notes)
+        return ScenarioChange(self.scenario, after, notes)
 
     def set_model(self, model: ModelSpec, ref: str = "") -> None:
         """Take ``model``, named ``ref`` on a command line (its own name if empty)."""
@@ -226,7 +226,7 @@ class Session:
             after.skip_weights and "skip_weights" not in chosen and (self._weights_gave_way or not before.skip_weights)
         )
         self._answers = answers
-        change = Change(before, after, notes + more)
+        change = ScenarioChange(before, after, notes + more)
         for listener in tuple(self._listeners):
             listener(change)
 

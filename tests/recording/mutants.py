@@ -195,18 +195,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     | {"num_local_experts": 8, "num_experts_per_tok": 2, "shared_intermediate_size": 96, "mamba_n_heads": 16}
     | {"mamba_d_head": 32, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_n_groups": 1, "mamba_expand": 2}
     | {"layer_types": ["mamba", "attention"] * 4, "attention_bias": True},
-    "falcon_h1": SHAPE
-    | {"mamba_d_ssm": 512, "mamba_n_heads": 16, "mamba_d_head": 32, "mamba_d_state": 16, "mamba_d_conv": 4}
-    | {"mamba_n_groups": 1, "attention_bias": True, "mlp_bias": True, "mamba_rms_norm": True},
-    "nemotron_h": SHAPE
-    | {"hybrid_override_pattern": "M*-EM*-E", "mamba_num_heads": 16, "mamba_head_dim": 32, "ssm_state_size": 16}
-    | {"n_groups": 2, "conv_kernel": 4, "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
-    | {"moe_shared_expert_intermediate_size": 96, "attention_bias": True, "mlp_bias": True},
-    "kimi_linear": PLAIN
-    | MLA
-    | {"linear_head_dim": 32, "linear_num_heads": 8, "linear_conv_kernel_dim": 4, "num_experts": 8}
-    | {"layer_types": ["linear_attention", "full_attention"] * 4, "q_lora_rank": None},
-    "bailing_hybrid": PLAIN | MLA | {"head_dim": 32, "layer_group_size": 4, "num_experts": 8, "q_lora_rank": None},
     "deepseek_v32": PLAIN
     | MLA
     | {"first_k_dense_replace": 2, "index_head_dim": 32, "index_n_heads": 4, "index_topk": 8},
@@ -220,8 +208,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mimo_v2_flash": SHAPE
     | {"v_head_dim": 32, "sliding_window": 16, "n_routed_experts": 8, "num_experts_per_tok": 2}
     | {"moe_intermediate_size": 64},
-    "minimax": SHAPE
-    | {"num_local_experts": 8, "num_experts_per_tok": 2, "layer_types": ["linear_attention", "full_attention"] * 4},
     "gemma3n_text": SHAPE
     | {"sliding_window": 16, "layer_types": SLIDES, "num_kv_shared_layers": 4, "hidden_size_per_layer_input": 32}
     | {"vocab_size_per_layer_input": 512, "laurel_rank": 16, "altup_num_inputs": 4},
@@ -302,8 +288,8 @@ def main(target: Path, *names: str) -> None:
         mutants = [[field, change, measured(mutant)] for field, change, mutant in changes(config)]
         families.append({"config": config, "mutants": mutants})
         print(family, len(mutants), sum(row[2] is not None for row in mutants), flush=True)
-    record = {"transformers": transformers.__version__, "families": families}
-    target.write_bytes(gzip.compress(json.dumps(record, separators=(",", ":")).encode(), 9, mtime=0))
+        record = {"transformers": transformers.__version__, "families": families}
+        target.write_bytes(gzip.compress(json.dumps(record, separators=(",", ":")).encode(), 9, mtime=0))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from textual.command import CommandList
 from textual.containers import Vertical
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList
+from textual.widgets._toast import Toast
 
 from kvtui.app.app import KvtuiApp
 from kvtui.engine.scenario.values import scenario_from
@@ -37,7 +38,7 @@ def drive(script: Script) -> None:
     async def run() -> None:
         session = Session(scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM"}))
         app = KvtuiApp(session, Settings(motion="none", remember=False))
-        async with app.run_test(size=(120, 36)) as pilot:
+        async with app.run_test(size=(120, 36), notifications=True) as pilot:
             await pilot.pause()
             await script(app, pilot)
 
@@ -236,6 +237,23 @@ def test_the_wheel_before_the_table_of_the_plan_is_there() -> None:
         assert screen.command.startswith("kvtui ")
         assert screen.export_forms() == ()
         await until(pilot, lambda: screen.table is not None)
+
+    drive(script)
+
+
+def test_a_click_on_what_was_just_taken_away_is_not_heard() -> None:
+    async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        app.notify("words to click on")
+        await until(pilot, lambda: list(app.screen.query(Toast)))
+        await pilot.pause()
+        toast = app.screen.query_one(Toast)
+        x, y = toast.region.x + 2, toast.region.y
+        await toast.remove()
+        assert app.get_widget_at(x, y)[0] is toast
+        for kind in (events.MouseMove, events.MouseDown, events.MouseUp):
+            await app.on_event(kind(None, x, y, 0, 0, 1, False, False, False, screen_x=x, screen_y=y))
+        await pilot.pause()
+        assert app.get_widget_at(x, y)[0] is not toast
 
     drive(script)
 

@@ -16,15 +16,15 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.state.session import DTYPES, KV_DTYPES, Change, Session
+from kvtui.state.session import DTYPES, KV_DTYPES, ScenarioChange, Session
 
 
 def session(**values: str | bool) -> Session:
     return Session(scenario_from(values))
 
 
-def changes(of: Session) -> list[Change]:
-    heard: list[Change] = []
+def changes(of: Session) -> list[ScenarioChange]:
+    heard: list[ScenarioChange] = []
     of.subscribe(heard.append)
     return heard
 
@@ -54,7 +54,7 @@ def test_a_refused_change_changes_nothing_and_tells_nobody() -> None:
 
 def test_listeners_hear_before_and_after_until_they_leave() -> None:
     one = session()
-    heard: list[Change] = []
+    heard: list[ScenarioChange] = []
     leave = one.subscribe(heard.append)
     one.change(batch=2)
     leave()

@@ -71,7 +71,8 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
     values = (
         *((("parameters", model.parameters or 0), ("bits", float(bits))) if alike else (("stored_bytes", once),)),
         ("replicas", replicas),
-        *((("loading_bytes", copies),) if copies else ()),
+        *((("loading_bytes", copies),) if copies > 0 else ()),
+        *((("left_out_bytes", -copies),) if copies < 0 else ()),
         ("format", scenario.weight_dtype),
         *((("stored", form.meaning),) if form is not None and form.rules else ()),
     )
@@ -82,7 +83,8 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
     }
     sources = (_model_source(plan), counted.get(model.parameters_from, "parameters unknown"))
     formula = "parameters × bits ÷ 8 × replicas" if alike else "stored_bytes × replicas"
-    formula += " + loading_bytes, what ranks copy, pad, add or drop" if copies else ""
+    formula += " + loading_bytes, what ranks copy, pad or add" if copies > 0 else ""
+    formula += " − left_out_bytes, what no device loads" if copies < 0 else ""
     yield Explanation("weights", f"{formula}; every expert is resident", values, plan.total.weights, sources)
 
 

@@ -41,7 +41,7 @@ from kvtui.screens.bench.runs import RunPicker
 from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
 from kvtui.screens.bench.table import table_of
 from kvtui.screens.mode import ModeScreen
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import PanelColumn, Section, TextLine, choose
@@ -128,7 +128,7 @@ class BenchScreen(ModeScreen):
         self._draw_words()
         self._draw_figure()
 
-    def scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: ScenarioChange) -> None:
         """The machine's panel says what the scenario's device could do."""
         self._draw_words()
 

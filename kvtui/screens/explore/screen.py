@@ -23,7 +23,7 @@ from kvtui.screens.explore import words
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.explore.state import RESULTS, ExploreState
 from kvtui.screens.scenario_actions import ScenarioActions
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.panels import PanelColumn, TextLine
 from kvtui.widgets.surface import SurfaceView
@@ -73,7 +73,7 @@ class ExploreScreen(ScenarioActions):
         if self._stale:
             self.call_after_refresh(self.work_out)
 
-    def scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: ScenarioChange) -> None:
         """Draw the figure anew, or later if it is not on screen."""
         self._stale = True
         if self.is_current:

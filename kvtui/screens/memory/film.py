@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kvtui.engine.picture.film import Playback
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.state.session import Change
+from kvtui.state.session import ScenarioChange
 
 DEFAULT_SPEED, LUDICROUS_SPEED = 50.0, 100.0
 START_FRACTION = 0.01
@@ -108,7 +108,7 @@ class Film:
         if motion == "none" and self.playing:
             self.playback = self.playback.toggled(self._clock())
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: ScenarioChange) -> None:
         """Go on with another scenario: from the start for another model, else where it was if that is inside."""
         scenario, now = change.after, self._clock()
         playback = self.playback.with_slowed(now, scenario.flash_attention)

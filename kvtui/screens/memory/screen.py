@@ -33,7 +33,7 @@ from kvtui.screens.memory.sections import (
     topic_of,
 )
 from kvtui.screens.scenario_actions import ScenarioActions
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.panels import FilmBar, PanelColumn, TextLine
@@ -280,7 +280,7 @@ class MemoryScreen(ScenarioActions):
             self._timer.pause()
             self.film.hold()
 
-    def scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: ScenarioChange) -> None:
         """Let the film follow, say what it has outgrown, and draw."""
         scenario = change.after
         self.film.follow(change)

@@ -30,7 +30,7 @@ from kvtui.screens.plan.side import PlanSide
 from kvtui.screens.plan.table import PlanTable
 from kvtui.screens.plan.text import status_words, title_row
 from kvtui.screens.scenario_actions import ScenarioActions
-from kvtui.state.session import Change, Session
+from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.matrix import MatrixView, no_grid
 from kvtui.widgets.panels import TextLine
 
@@ -107,7 +107,7 @@ class PlanScreen(ScenarioActions):
             return None
         return super().check_action(action, parameters)
 
-    def scenario_changed(self, change: Change) -> None:
+    def scenario_changed(self, change: ScenarioChange) -> None:
         """Begin anew; a hidden screen does when it is shown."""
         self._stale = True
         if self.is_current and self.table is not None:

@@ -149,11 +149,12 @@ class Picker(Window):
                 self._table.update_cell(entry.name, column, self._fit_text(entry.name))
 
     def _fill(self, query: str) -> None:
-        """Show the entries with all words of ``query``, those that begin with it first."""
-        words = query.casefold().split()
+        """Show the entries with all words of ``query``: one of that name first, then those that begin with it."""
+        asked = query.casefold().strip()
+        words = asked.split()
         found = [entry for entry in self._entries if all(word in entry.words for word in words)]
         if words:
-            found.sort(key=lambda entry: not entry.words.startswith(query.casefold().strip()))
+            found.sort(key=lambda entry: (entry.name.casefold() != asked, not entry.words.startswith(asked)))
         self._shown = found
         table = self._table
         table.clear()

@@ -151,7 +151,7 @@ def test_fp8_is_the_usual_checkpoint_of_the_model_and_the_report_says_so() -> No
 
 
 def test_element_formats_store_every_tensor_alike() -> None:
-    for name, bits in (("int8", 8), ("int4", 4), ("q8_0", 8.5), ("q4_0", 4.5)):
+    for name, bits in (("int8", 8), ("int4", 4), ("fp32", 32)):
         scenario = scenario_from({"weight_dtype": name})
         assert scenario.weight_bits == bits
         assert weight_bytes(scenario) == 8_030_261_248 * bits / 8

@@ -411,13 +411,13 @@ def test_an_engine_is_chosen_and_any_option_typed() -> None:
         await seen.keys("E")
         assert isinstance(seen.app.screen, EnginePicker)
         await seen.until(lambda: "fits" in seen.text() and "…" not in seen.text())
-        await seen.type("vllm@0.20")
+        await seen.type("vllm@0.20.1")
         await seen.keys("enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
         await seen.pilot.pause()
         scenario = seen.app.session.scenario
-        assert (scenario.engine, scenario.serving.version, scenario.memory_utilization) == ("vllm", "0.20", 0.9)
-        assert "vllm 0.20" in seen.text()
+        assert (scenario.engine, scenario.serving.version, scenario.memory_utilization) == ("vllm", "0.20.1", 0.92)
+        assert "vllm 0.20.1" in seen.text()
         assert seen.table.selected.answer.sequences == present(seen.app.session.plan.serving).max_sequences
         assert any(lever.name == "utilization 0.95" for lever in await seen.levers())
 

@@ -36,6 +36,10 @@ class ConfigClass:
         own = self.aliases.get(usual)
         return (usual,) if own is None else (usual, own)
 
+    def usual_names(self, own: str) -> tuple[str, ...]:
+        """The usual names of the class's field ``own``, under which a file may have it too."""
+        return tuple(usual for usual, name in self.aliases.items() if name == own)
+
 
 NO_CLASS = ConfigClass()
 

@@ -292,6 +292,8 @@ def _doge_windows(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 
 
 COUNTED: dict[str, ConfigFamily] = {
+    "baichuan": _row(Traits(mha=True)),
+    "internlm2": _row(Traits(qkv_bias=("bias", False), out_bias=("bias", False))),
     "exaone": _row(_LLAMA),
     "iquestcoder": _row(_LLAMA),
     "ministral": _row(Traits(mha=True)),
@@ -327,6 +329,7 @@ COUNTED: dict[str, ConfigFamily] = {
     "dots1": _row(_NORMED_MOE, behind),
     "exaone_moe": _row(replace(_NORMED_MOE, qkv_bias=False, out_bias=False), periodic),
     "hy_v3": ConfigFamily(hy_v3),
+    "solar_open": _row(Traits(mha=True, qkv_bias=_BIAS, ffn=replace(DEEPSEEK, dense_first=False))),
     "sarvam_moe": _row(replace(_NORMED_MOE, out_bias=False, qk_normed=("use_qk_norm", True))),
     "afmoe": ConfigFamily(
         routing(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.caches import Attention
+from kvtui.engine.model.caches import Attention, Recurrent
 from kvtui.engine.sources.hf.attention import (
     Heads,
     Kinds,
@@ -168,6 +168,33 @@ def mpt_heads(config: Config, hidden: int) -> Heads:
     return Heads(q, kv, hidden // q, hidden // q)
 
 
+def chatglm(config: Config) -> Body:
+    """ChatGLM 2 and later, and GLM-4 in its first form: KV heads are multi_query_group_num, heads kv_channels wide."""
+    layers = config.count("num_layers", "num_hidden_layers", most=LAYERS)
+    q, dim = config.count("num_attention_heads"), config.count("kv_channels")
+    kv = config.count("multi_query_group_num") if config.flag("multi_query_attention") else q
+    config.ignore("multi_query_group_num")
+    check_heads(config, "multi_query_group_num", q, kv)
+    return uncounted_body(config, (Mixer((Attention("full", q, kv, dim, dim),)),) * layers)
+
+
+def first_qwen(config: Config) -> Body:
+    """Qwen of 2023: a KV head per query head, of kv_channels."""
+    q, dim = config.count("num_attention_heads"), config.count("kv_channels")
+    return uncounted_body(config, (Mixer((Attention("full", q, q, dim, dim),)),) * layer_count(config))
+
+
+def rwkv7(config: Config) -> Body:
+    """RWKV-7: a matrix per head, and the last inputs of two token shifts, in every layer."""
+    hidden, dim = config.count("hidden_size"), config.count("head_dim")
+    if hidden % dim:
+        raise config.error("head_dim", f"{dim} does not divide hidden_size {hidden}")
+    config.ignore("num_heads", "attn_mode")
+    config.notes.append("RWKV's state counts as a linear attention's: a matrix per head, token shifts as conv inputs")
+    state = Recurrent("lightning", hidden // dim, 2, hidden, hidden * dim, "fp32")
+    return uncounted_body(config, (Mixer((state,)),) * layer_count(config))
+
+
 def dbrx(config: Config) -> Body:
     """DBRX: full attention with the KV heads of attn_config."""
     heads = mpt_heads(config, config.count("hidden_size"))
@@ -245,6 +272,10 @@ DECODERS: dict[str, ConfigFamily] = {
     "cohere2_moe": ConfigFamily(cached(prefixed)),
     **_rows("laguna cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
     "dbrx": ConfigFamily(dbrx),
+    "chatglm": ConfigFamily(chatglm),
+    "qwen": ConfigFamily(first_qwen),
+    "rwkv7": ConfigFamily(rwkv7),
+    **_rows("minicpm orion xverse", cached()),
     **_rows(
         "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart mvp nllb-moe pegasus pegasus_x "
         "plbart pp_formulanet seamless_m4t seamless_m4t_v2 speech_to_text speecht5 trocr",

@@ -191,7 +191,9 @@ READERS = {**DECODERS, **STATES, **COUNTED, **FAMILIES}
 """Every model type that is read by a rule of its own."""
 
 
+_ENCODER = "it is an encoder, which keeps no KV cache"
 REFUSED = {
+    **dict.fromkeys(("embedding_gemma2", "esmc", "eurobert", "neomme", "openai_privacy_filter", "ultrabert"), _ENCODER),
     "blt_local_decoder": "it has models of bytes around the one of patches",
     "cpmant": "it keeps prompt_length tokens of its own before each sequence",
     "diffusion_gemma": "it writes blocks of tokens by diffusion",

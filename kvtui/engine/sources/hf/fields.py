@@ -87,6 +87,9 @@ class Config:
         names = self.of.names(field)
         self._read.update(names)
         there = [name for name in names if name in self.values]
+        if not there:
+            there = [name for name in self.of.usual_names(field) if name in self.values]
+            self._read.update(there)
         for name in there[1:]:
             if self.values[name] != self.values[there[0]]:
                 first = f"{self.prefix}{there[0]} {shown(self.values[there[0]])}"
@@ -126,7 +129,7 @@ class Config:
     def _in_file(self, field: str) -> bool:
         names = self.of.names(field)
         self._read.update(names)
-        return any(name in self.values for name in names)
+        return any(name in self.values for name in (*names, *self.of.usual_names(field)))
 
     def count(self, *fields: str, least: int = 1, most: int = DIM) -> int:
         """As ``maybe``, but one of ``fields`` must be set."""

@@ -116,6 +116,8 @@ def kimi_linear(config: Config) -> Body:
     for field in ("routed_expert_hidden_size", "mla_use_output_gate", "attn_res_block_size"):
         if config.raw(field):
             config.uncounted.append(f"{config.prefix}{field} changes the weights in a way that is not public")
+    if config.flag("tie_word_embeddings"):
+        config.uncounted.append(f"{config.prefix}tie_word_embeddings is true, which its code does not do")
     config.ignore("mla_use_nope", "moe_renormalize", "moe_router_activation_func", "use_grouped_topk")
     mixers = tuple(attention if kind == "full" else delta for kind in order)
     blocks = feed_forwards(config, hidden, layers, DEEPSEEK)

@@ -189,6 +189,8 @@ def _step_blocks(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[Fe
     """Experts in the layers that moe_layers_enum lists ("3,4,5"), or as feed_forwards has it."""
     text = config.raw("moe_layers_enum")
     if text is None:
+        if config.raw("mlp_layer_types") is None and config.maybe("first_k_dense_replace", least=0) is None:
+            config.uncounted.append(f"{config.prefix}mlp_layer_types is missing, and so is moe_layers_enum")
         return feed_forwards(config, hidden, layers, ffn)
     numbers = [part.strip() for part in text.split(",")] if isinstance(text, str) and len(text) <= 8 * LAYERS else []
     if not numbers or not all(number.isascii() and number.isdigit() and len(number) <= 4 for number in numbers):
@@ -345,7 +347,6 @@ def minimax_m3(config: Config) -> Body:
         shared=("shared_intermediate_size",),
         router_bias=("use_routing_bias", True),
         routed=True,
-        dense_first=True,
     )
     traits = Traits(qk_norm="head", qk_normed=("use_qk_norm", True), ffn=ffn)
     heads = read_heads(config, hidden, traits)

@@ -169,3 +169,19 @@ def test_a_size_that_is_assumed_refuses_a_file_with_numbers_that_nobody_understa
 
 def test_bloom_and_falcon_have_another_name_for_the_hidden_size() -> None:
     assert read("bloom", n_embed=14336, n_layer=70, n_head=112).bytes_per_token(BF16) == 70 * 2 * 14336 * 2
+
+
+def test_types_of_the_hub_without_a_class() -> None:
+    sizes = {"hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 32}
+    baichuan = read("baichuan", **sizes, intermediate_size=11008, vocab_size=64000, tie_word_embeddings=False)
+    assert (baichuan.bytes_per_token(BF16), baichuan.parameters) == (524_288, 7_000_559_616)
+    grouped = {"num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 92544, "bias": False}
+    internlm = read("internlm2", **sizes, **grouped, tie_word_embeddings=False)
+    assert (internlm.bytes_per_token(BF16), internlm.parameters) == (131_072, 7_737_708_544)
+    heads = {"num_layers": 40, "num_attention_heads": 32, "kv_channels": 128, "hidden_size": 4096}
+    glm = read("chatglm", **heads, multi_query_attention=True, multi_query_group_num=2)
+    assert glm.bytes_per_token(BF16) == 40 * 2 * 2 * 128 * 2
+    assert read("qwen", **sizes, kv_channels=128, seq_length=8192).bytes_per_token(BF16) == 524_288
+    rwkv = read("rwkv7", hidden_size=2560, head_dim=64, num_hidden_layers=32)
+    assert (rwkv.bytes_per_token(BF16), rwkv.state_bytes()) == (0, 32 * (2560 * 64 * 4 + 2 * 2560 * 2))
+    assert "an encoder, which keeps no KV cache" in refusal("eurobert")
