@@ -101,7 +101,8 @@ def send(app: KvtuiApp, step: Step) -> None:
             app._driver._size = Size(columns, rows)
             app.post_message(events.Resize(Size(columns, rows), Size(columns, rows)))
         case Mouse(kind, x, y, shift):
-            column, row = int(x * app.size.width), int(y * app.size.height)
+            row = int(y * app.size.height)
+            column = int(x * app.size.width / (1 if row else 2))  # the key that quits is at the end of the first row
             for event in MOUSE_EVENTS[kind]:
                 app.post_message(event(None, column, row, 0, 0, 1, shift, False, False, screen_x=column, screen_y=row))
 

@@ -88,6 +88,19 @@ def test_every_screen_opens_and_closes(size: tuple[int, int]) -> None:
     drive(script, size)
 
 
+@pytest.mark.parametrize("opener", ["m", "x", "ctrl+p"])
+def test_no_width_is_too_small(opener: str) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        await press(app, pilot, opener)
+        window = app.screen
+        for width in range(1, 24):
+            await pilot.resize_terminal(width, 24)
+        await pilot.resize_terminal(80, 24)
+        assert app.screen is window
+
+    drive(script, (80, 24))
+
+
 def test_no_size_is_too_small() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for key in ("m", "e", "x", "5"):
