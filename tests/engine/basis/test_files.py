@@ -221,7 +221,7 @@ def test_what_may_never_end_is_not_opened(tmp_path: Path, read: Callable[[Path |
             read(path)
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none")
-    with pytest.raises(InputError, match="cannot be read: .*embedded null"):
+    with pytest.raises(InputError, match=r"cannot be read: .*embedded null"):
         read("a\0b")
 
 
