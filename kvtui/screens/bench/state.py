@@ -148,7 +148,7 @@ def looked(state: BenchState, now: RunNow) -> BenchState:
     """The run that was begun is as it is ``now``.
 
     When it is over, what it measured is a stored run like any other. If that is nothing, the run that was opened last
-    is shown, or else what is predicted.
+    is shown, or else what is predicted. A stored run that is looked at meanwhile stays.
     """
     known = state.begun is not None and state.begun.folder is not None
     state = replace(state, begun=now)
@@ -158,10 +158,9 @@ def looked(state: BenchState, now: RunNow) -> BenchState:
         state = replace(state, shown=Live(now), order=TableOrder())
     if not now.over:
         return replace(state, shown=_with_live(state.shown, Live(now)))
-    if now.stored.measured:
-        state = replace(state, opened=now.stored)
-    after = Predicted() if state.opened is None else Opened(state.opened)
-    return replace(state, shown=_with_live(state.shown, after))
+    last = now.stored if now.stored.measured else state.opened
+    shown = _with_live(state.shown, Predicted() if last is None else Opened(last))
+    return state if shown == state.shown else replace(state, shown=shown, opened=last)
 
 
 def found(state: BenchState, runs: Sequence[Run], newest: StoredRun | None) -> BenchState:

@@ -89,6 +89,7 @@ def test_a_request_holds_at_least_its_useful_bytes(scenario: Scenario) -> None:
     assume(scenario.kv_dtype in ("bf16", "fp16", "fp32", "fp8_per_token_head"))
     caches = [cache for layer in scenario.model.layers for cache in layer.caches]
     assume(all(cache.declared for cache in caches if isinstance(cache, Recurrent)))
+    assume(all(cache.kind != "cross_attention" for cache in caches))  # vLLM has room for the tokens of a step
     useful = cache_bytes(scenario.model.caches, scenario.context, scenario.kv, scenario.layout.tp)
     assert serve(scenario).needed_bytes >= useful.kv + useful.state
 
