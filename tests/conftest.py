@@ -15,7 +15,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("suite", max_examples=40, deadline=None, suppress_health_check=slow_is_fine)
+settings.register_profile("suite", max_examples=20, deadline=None, suppress_health_check=slow_is_fine)
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=slow_is_fine)
 settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
 
