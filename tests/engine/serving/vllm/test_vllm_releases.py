@@ -91,7 +91,7 @@ def test_every_rule_changes_somewhere_and_in_words() -> None:
     assert all(change.words for change in CHANGES)
 
 
-@pytest.mark.parametrize(("older", "newer"), pairwise(RELEASES))
+@pytest.mark.parametrize(("older", "newer"), list(pairwise(RELEASES)))
 def test_a_release_is_told_of_exactly_where_it_plans_in_another_way(older: str, newer: str) -> None:
     assert bool(changes(newer, older)) == (rules(newer)._replace(version=older) != rules(older))
 
