@@ -36,7 +36,7 @@ from kvtui.bench.nn.cache import ModelCache, cache_bytes
 from kvtui.bench.series import Advance, GenerationState, Timed
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.statistics import median
 from kvtui.engine.basis.units import KIB, MIB
 from kvtui.output.table import Column, render
@@ -59,7 +59,7 @@ DTYPES = ("fp32", "bf16")
 LENGTHS, LARGE_LENGTHS = {False: (512, 8192), True: (512, 2048, 8192)}, {False: (128,), True: (128, 2048, 8192)}
 ROUNDS = {False: 5, True: 9}
 PROMPT = 512
-BUDGET = Budget(warmup=3, trials=1, most=60, seconds=0.1)
+BUDGET = TimeBudget(warmup=3, trials=1, most=60, seconds=0.1)
 
 FLOOR_GOALS = {"MHA": 1.6, "GQA 2": 2.5, "MQA": 3.3, "MLA": 3.9}
 LARGE_GOAL = 1.6

@@ -16,7 +16,7 @@ from types import FrameType
 import pytest
 
 from kvtui.cli import main
-from kvtui.commands.known import COMMANDS, Line
+from kvtui.commands.known import COMMANDS, CommandLine
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.values import scenario_from
 from tests.paths import ROOT
@@ -139,7 +139,7 @@ NAMES = [f"kvtui {name}" for name in COMMANDS]
 def test_every_command_line_is_understood(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     code: object = 0
     try:
-        Line().read(shlex.split(line, comments=True)[1:])
+        CommandLine().read(shlex.split(line, comments=True)[1:])
     except SystemExit as end:
         code = end.code
     assert code == 0, capsys.readouterr().err

@@ -13,7 +13,7 @@ from kvtui import results
 from kvtui.bench import store
 from kvtui.bench.runner import Outcome
 from kvtui.cases.case import Case, SweepRow
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import sweep
 from kvtui.cases.table import COLUMNS
 from kvtui.engine.basis.errors import InputError
@@ -26,7 +26,7 @@ LABELS = ("MHA", "GQA", "MLA")
 def run(out: Path, step_ms: float = 2.0, bad: str = "", repeat: int = 1) -> Path:
     """A run in ``out``; each repeat takes one millisecond more than the one before, and ``bad`` has no room."""
     rows = [SweepRow("attention_type", label, label, Case(batch=n)) for n, label in enumerate(LABELS, 1)]
-    asked = sweep(rows, Budget(), repeat)
+    asked = sweep(rows, TimeBudget(), repeat)
     writer = store.Writer.begin(out, asked, {"what": "sweep", "size": "fast"})
     writer.host(HOST)
     names = {row.case.key: row.label for row in rows}

@@ -55,7 +55,7 @@ from kvtui.bench.series import (
 from kvtui.cases import prediction as predict
 from kvtui.cases import protocol
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import Budget, Job, Status
+from kvtui.cases.protocol import Job, Status, TimeBudget
 from kvtui.cases.statistics import Summary, entropy_bits, summary
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
@@ -208,7 +208,7 @@ def _sample_all(
     ready: Mapping[str, Program],
     given: Inputs,
     state: GenerationState,
-    budget: Budget,
+    budget: TimeBudget,
     stage: StageListener,
     samples: Samples,
 ) -> tuple[GenerationState, bool]:
@@ -234,7 +234,7 @@ def _sample_curve(
     buckets: Mapping[int, Case],
     programs: Mapping[int | None, Mapping[str, Program]],
     weights: Weights,
-    budget: Budget,
+    budget: TimeBudget,
     samples: Samples,
 ) -> None:
     """The points there and back; one cache is in memory at a time."""

@@ -29,7 +29,7 @@ from kvtui.bench.nn.init import array_shape
 from kvtui.bench.nn.transformer import Weights
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.statistics import settled
 from kvtui.engine.basis.units import MIB
 
@@ -162,7 +162,7 @@ def timed(run: CompiledCall, *arguments: Any) -> tuple[float, tuple[Any, ...]]:
     return (time.perf_counter_ns() - started) / 1e6, outputs
 
 
-def warm_up(advance: Advance, state: GenerationState, budget: Budget) -> tuple[GenerationState, bool]:
+def warm_up(advance: Advance, state: GenerationState, budget: TimeBudget) -> tuple[GenerationState, bool]:
     """Call until two successive windows of three agree within 5 %; say whether they did.
 
     There are ``budget.warmup`` calls at least, none at all if that is 0, and no more once ``budget.seconds`` are over.
@@ -178,7 +178,7 @@ def warm_up(advance: Advance, state: GenerationState, budget: Budget) -> tuple[G
 
 
 def collect(
-    advance: Advance, state: GenerationState, budget: Budget, share: int = 1
+    advance: Advance, state: GenerationState, budget: TimeBudget, share: int = 1
 ) -> tuple[GenerationState, list[tuple[float, ...]], list[int]]:
     """Milliseconds and positions of the calls that the ``share``-th part of the budget allows.
 

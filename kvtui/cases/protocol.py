@@ -13,7 +13,7 @@ STATUSES = ("ok", "oom", "unsupported", "timeout", "not_in_place", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class TimeBudget:
     """How long to measure: calls before the first sample, samples at least and at most, and seconds per series."""
 
     warmup: int = 3
@@ -28,7 +28,7 @@ class Job:
 
     id: str
     case: Case
-    budget: Budget = Budget()
+    budget: TimeBudget = TimeBudget()
     positions: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Job:
         return cls(
             id=str(values["id"]),
             case=Case.from_json(values["case"]),
-            budget=Budget(**values.get("budget", {})),
+            budget=TimeBudget(**values.get("budget", {})),
             positions=tuple(values.get("positions", ())),
         )
 

@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from kvtui.cases.axes import row_at
 from kvtui.cases.case import Case, SweepRow
-from kvtui.cases.protocol import Budget, Job
+from kvtui.cases.protocol import Job, TimeBudget
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
 BUDGETS = {
-    "fast": Budget(warmup=1, trials=3, most=100, seconds=0.03),
-    "default": Budget(warmup=3, trials=10, most=400, seconds=0.15),
-    "full": Budget(warmup=3, trials=10, most=400, seconds=0.4),
+    "fast": TimeBudget(warmup=1, trials=3, most=100, seconds=0.03),
+    "default": TimeBudget(warmup=3, trials=10, most=400, seconds=0.15),
+    "full": TimeBudget(warmup=3, trials=10, most=400, seconds=0.4),
 }
 """How long each size measures a case."""
 
@@ -68,7 +68,7 @@ class Sweep:
 
 
 def sweep(
-    rows: Sequence[SweepRow], budget: Budget, repeat: int = 1, seed: int = SEED, positions: Collection[int] = ()
+    rows: Sequence[SweepRow], budget: TimeBudget, repeat: int = 1, seed: int = SEED, positions: Collection[int] = ()
 ) -> Sweep:
     """Jobs for every different case of ``rows``, each once per repeat.
 

@@ -21,7 +21,7 @@ from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, 
 from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
 from kvtui.cases.table import ColumnValues, is_number
 from kvtui.commands.answer import Answer
@@ -172,10 +172,10 @@ def _need_jax() -> None:
         raise SystemExit(NO_BACKEND)
 
 
-def _budget(args: argparse.Namespace, usual: Budget) -> Budget:
+def _budget(args: argparse.Namespace, usual: TimeBudget) -> TimeBudget:
     warmup = usual.warmup if args.n_warmup is None else parse_count(args.n_warmup, "--n-warmup", MOST_TRIALS)
     trials = usual.trials if args.n_trials is None else parse_count(args.n_trials, "--n-trials", MOST_TRIALS)
-    return Budget(warmup, trials, max(usual.most, trials), usual.seconds)
+    return TimeBudget(warmup, trials, max(usual.most, trials), usual.seconds)
 
 
 def _positions(text: str) -> tuple[int, ...]:

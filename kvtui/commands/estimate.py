@@ -50,7 +50,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 KINDS = tuple(OPTIONS)
 NAMES = {"ratio": "--swa-ratio", "n_kv_groups": "--n-kv-groups"}
 
-Values = dict[str, Any]
+ShapeValues = dict[str, Any]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_options(kind: str, given: Mapping[str, Any]) -> Values:
+def read_options(kind: str, given: Mapping[str, Any]) -> ShapeValues:
     """The values of ``kind``'s options from the words ``given`` (None: not given), with defaults put in.
 
     Raises UnknownName for a kind, InputError for a word that is wrong, missing, or of another kind.
@@ -128,7 +128,7 @@ def read_options(kind: str, given: Mapping[str, Any]) -> Values:
     return values
 
 
-def estimated(kind: str, values: Values) -> Estimated:
+def estimated(kind: str, values: ShapeValues) -> Estimated:
     """The estimate of ``kind``. Raises InputError for sizes that do not go together."""
     if kind == "moe":
         return est.moe(
@@ -153,7 +153,7 @@ def estimated(kind: str, values: Values) -> Estimated:
             return est.deltanet(dims, values["ratio"])
 
 
-def figure(kind: str, values: Values) -> Figure:
+def figure(kind: str, values: ShapeValues) -> Figure:
     """The estimate's curve: over context, for experts over their number."""
     from kvtui.figures import estimates
 
@@ -262,17 +262,17 @@ def _read(name: str, word: Any, default: Any) -> Any:
             return parse_count(word, _flag(name), MOST)
 
 
-def _dims(values: Values) -> Dims:
+def _dims(values: ShapeValues) -> Dims:
     named = {"context": values["context_length"], "batch": values["batch_size"], "dtype": values["dtype"]}
     return est.check(Dims(values["emb_dim"], values["n_heads"], values["n_layers"], **_given(**named)))
 
 
-def _given(**values: Any) -> Values:
+def _given(**values: Any) -> ShapeValues:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _kv_heads(values: Values) -> int:
+def _kv_heads(values: ShapeValues) -> int:
     return est.kv_heads_of(values["n_heads"], values["kv_heads"], values["queries_per_kv_head"])
 
 

@@ -56,7 +56,7 @@ def do(words: Sequence[str]) -> int:
 
     Raises InputError for words that are wrong, and what the command's ``run`` does.
     """
-    line = Line()
+    line = CommandLine()
     args = line.read(words)
     if args.command is not None:
         return int(_module(args.command).run(args))
@@ -65,7 +65,7 @@ def do(words: Sequence[str]) -> int:
     return report.run(args) if args.report is not None or args.check else app.run(args)
 
 
-class Line:
+class CommandLine:
     """The whole command line: the options of a line without a command, and the parser of each command."""
 
     def __init__(self) -> None:

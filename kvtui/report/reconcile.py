@@ -24,7 +24,7 @@ MEASURED = {
     "graphs_bytes": "CUDA graphs",
     "non_torch_bytes": "outside of torch",
 }
-TITLES = {known.name: known.title for known in KNOWN}
+ENGINES = {known.name: known for known in KNOWN}
 
 
 def document(found: Reconciliation) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _plain(value: int | Fraction | None) -> int | float | None:
 def title(found: Mapping[str, Any]) -> list[str]:
     """What the log is of, in a few words each."""
     log, scenario = found["log"], found["scenario"]
-    name = TITLES[log["engine"]]
+    name = ENGINES[log["engine"]].title
     device = scenario["gpu"] or ("device" if scenario["gpus"] == 1 else "devices")
     devices = device if scenario["gpus"] == 1 else f"{scenario['gpus']} × {device}"
     return [
@@ -142,7 +142,7 @@ def measured(found: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def _columns(found: Mapping[str, Any]) -> tuple[Sequence[Column], TableRows]:
-    size = MIB if found["log"]["engine"] == "llama.cpp" else GIB
+    size = ENGINES[found["log"]["engine"]].log_unit
     columns = (
         Column("label", "component", priority=0),
         Column("predicted", "predicted", align="right", priority=0),

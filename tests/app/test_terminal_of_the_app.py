@@ -9,7 +9,7 @@ import pytest
 
 from kvtui.cli import main
 from kvtui.commands.app import of_the_device
-from kvtui.commands.known import Line
+from kvtui.commands.known import CommandLine
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
@@ -49,7 +49,7 @@ def test_the_screen_is_given_back_after_a_failure() -> None:
 
 @pytest.mark.parametrize("device", ["H100 SXM", "RTX 4090", "T4", "WSE-2"])
 def test_without_choices_the_devices_class_decides(device: str) -> None:
-    values = vars(Line().read(["--gpu", device]))
+    values = vars(CommandLine().read(["--gpu", device]))
     scenario, expected = scenario_from(of_the_device(values)), defaults_for(find_device(device))
     assert (scenario.model_ref, scenario.context, scenario.batch) == (expected.model, expected.context, expected.batch)
     assert scenario.continuous_batching == expected.continuous_batching

@@ -19,11 +19,11 @@ from kvtui.bench.compiled import ProgramSource, build
 from kvtui.bench.nn import generate
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import STATUSES, Budget, Job
+from kvtui.cases.protocol import STATUSES, Job, TimeBudget
 from kvtui.cases.statistics import Summary
 
 TINY = TransformerShape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=32, vocab=32, context=32)
-BUDGET = Budget(warmup=2, trials=4, most=60, seconds=0.02)
+BUDGET = TimeBudget(warmup=2, trials=4, most=60, seconds=0.02)
 POSITIONS = {"mha": (8, 32), "none": (16,)}
 CASES = {
     "mha": Case(TINY, prompt=8),
@@ -171,7 +171,7 @@ def test_a_curve_has_every_position_with_its_own_samples(
         assert [point["p20"], point["p50"], point["p80"]] == pytest.approx(expected)
 
 
-def _failed(case: Case, positions: tuple[Any, ...] = (), budget: Budget = BUDGET) -> tuple[str, str]:
+def _failed(case: Case, positions: tuple[Any, ...] = (), budget: TimeBudget = BUDGET) -> tuple[str, str]:
     record, _ = measure.measure(Job("bad", case, budget, positions), lambda event: None)
     assert tuple(record) == measure.KEYS
     assert record["status"] in STATUSES

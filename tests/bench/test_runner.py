@@ -16,12 +16,12 @@ import pytest
 
 from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started, run
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import Budget, Job
+from kvtui.cases.protocol import Job, TimeBudget
 from tests.paths import ROOT
 
 PRETEND = [sys.executable, str(Path(__file__).with_name("pretend_worker.py"))]
 TINY = TransformerShape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
-QUICK = Budget(warmup=1, trials=2, most=5, seconds=0.01)
+QUICK = TimeBudget(warmup=1, trials=2, most=5, seconds=0.01)
 
 
 BASE = TransformerShape()

@@ -16,7 +16,7 @@ from kvtui.bench.compiled import Program, build
 from kvtui.bench.nn import transformer
 from kvtui.bench.series import Advance, GenerationState, Inputs, Timed
 from kvtui.cases.case import Case, Sampler, TransformerShape
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 
 SHAPE = TransformerShape(dim=32, heads=2, head_dim=16, kv_heads=1, blocks=2, hidden=32, vocab=32, context=24)
 CASE = Case(SHAPE, batch=2, prompt=5, sampler=Sampler(temperature=0.8, top_k=8))
@@ -126,18 +126,18 @@ START = GenerationState(0, (), ())
     ],
 )
 def test_warming_up_goes_on_until_two_windows_agree(times: list[float], warmup: int, calls: int, steady: bool) -> None:
-    state, found = series.warm_up(clock(times), START, Budget(warmup=warmup, seconds=60))
+    state, found = series.warm_up(clock(times), START, TimeBudget(warmup=warmup, seconds=60))
     assert (state.at, found) == (calls, steady)
 
 
 def test_warming_up_ends_with_its_time_but_not_before_its_least_calls() -> None:
-    state, steady = series.warm_up(clock([8.0, 4.0, 2.0, 1.0]), START, Budget(warmup=4, seconds=0))
+    state, steady = series.warm_up(clock([8.0, 4.0, 2.0, 1.0]), START, TimeBudget(warmup=4, seconds=0))
     assert (state.at, steady) == (4, False)
 
 
 @given(st.integers(1, 50), st.integers(0, 100), st.sampled_from([1, 2]), st.sampled_from([0.0, 60.0]))
 def test_samples_are_as_many_as_the_budget_says(trials: int, most: int, share: int, seconds: float) -> None:
-    budget = Budget(trials=trials, most=most, seconds=seconds)
+    budget = TimeBudget(trials=trials, most=most, seconds=seconds)
     state, ms, positions = series.collect(clock(range(1000)), START, budget, share)
     least = -(-trials // share)
     assert len(ms) == (max(least, most // share) if seconds else least)

@@ -18,7 +18,7 @@ from kvtui.bench.runner import Outcome
 from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, newest_of_each_kind, read
 from kvtui.cases import table_csv
 from kvtui.cases.groups import find_groups
-from kvtui.cases.protocol import Budget, Job
+from kvtui.cases.protocol import Job, TimeBudget
 from kvtui.cases.sweep import Sweep, sweep
 from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.engine.basis.errors import InputError
@@ -34,7 +34,7 @@ PUBLISHED = [
 
 
 def small(repeat: int = 1, names: tuple[str, ...] = ("attention_type", "batch_size", "kv_cache")) -> Sweep:
-    return sweep([row for group in find_groups(names) for row in group.rows("fast")], Budget(), repeat)
+    return sweep([row for group in find_groups(names) for row in group.rows("fast")], TimeBudget(), repeat)
 
 
 def outcome(job: Job) -> Outcome:

@@ -17,7 +17,7 @@ import pytest
 
 from kvtui.bench import measure, worker
 from kvtui.cases.case import Case, TransformerShape
-from kvtui.cases.protocol import Budget, Job
+from kvtui.cases.protocol import Job, TimeBudget
 from tests.bench.test_runner import eventually
 from tests.paths import ROOT
 from tests.present import present
@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "kvtui.bench.worker", "--device", "cpu"]
 CASE = Case(
     TransformerShape(dim=16, heads=1, head_dim=16, kv_heads=1, blocks=1, hidden=16, vocab=16, context=16), prompt=4
 )
-SHORT = Budget(warmup=1, trials=2, most=10, seconds=0.01)
+SHORT = TimeBudget(warmup=1, trials=2, most=10, seconds=0.01)
 
 
 class Worker:

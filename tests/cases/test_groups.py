@@ -16,7 +16,7 @@ from kvtui.cases import groups
 from kvtui.cases.case import Case, SweepRow, TransformerShape
 from kvtui.cases.groups import GROUPS, NAMES, SIZES, find_groups
 from kvtui.cases.prediction import parameter_count
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import Sweep, decode_rows, repeat_of, sweep
 from kvtui.engine.basis.errors import InputError
 
@@ -175,20 +175,20 @@ def test_unknown_groups_list_the_valid_ones() -> None:
 @given(st.sets(st.sampled_from(NAMES), min_size=1), st.integers(1, 3), st.integers(0, 9))
 def test_each_case_is_measured_once_per_repeat(names: set[str], repeat: int, seed: int) -> None:
     rows = tuple(row for group in find_groups(names) for row in group.rows("fast"))
-    found = sweep(rows, Budget(), repeat, seed)
+    found = sweep(rows, TimeBudget(), repeat, seed)
     keys = {row.case.key for row in rows}
     assert len(found.jobs) == len({job.id for job in found.jobs}) == repeat * len(keys)
     for number in range(repeat):
         part = found.jobs[number * len(keys) : (number + 1) * len(keys)]
         assert {job.case.key for job in part} == keys
         assert {repeat_of(job) for job in part} == {number + 1}
-    assert found == sweep(rows, Budget(), repeat, seed)
+    assert found == sweep(rows, TimeBudget(), repeat, seed)
     assert Sweep.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_order_is_shuffled_by_seed() -> None:
     rows = tuple(row for group in GROUPS for row in group.rows("default"))
-    one, other = sweep(rows, Budget(), 2, seed=1), sweep(rows, Budget(), 2, seed=2)
+    one, other = sweep(rows, TimeBudget(), 2, seed=1), sweep(rows, TimeBudget(), 2, seed=2)
     half = len(one.jobs) // 2
     assert one.jobs != other.jobs
     assert [job.case for job in one.jobs[:half]] != [job.case for job in one.jobs[half:]]

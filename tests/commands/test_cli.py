@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kvtui.cli import main
-from kvtui.commands.known import Line
+from kvtui.commands.known import CommandLine
 from kvtui.engine.picture.film import SPEEDS
 
 COMMAND = [sys.executable, "-m", "kvtui"]
@@ -193,7 +193,7 @@ def test_an_option_that_is_not_there_is_told_from_one_that_is_elsewhere(
 
 def test_no_hint_names_the_word_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """Every long option of one command, given to another that lacks it."""
-    line = Line()
+    line = CommandLine()
     line.whole()
     options = {option for parser in (line.parser, *line.commands.values()) for option in parser.options()}
     for name, parser in line.commands.items():
@@ -204,7 +204,7 @@ def test_no_hint_names_the_word_itself(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_command_that_is_not_named_is_not_loaded() -> None:
     """Nor when a Python asks its parser for a formatter, as 3.14 does of each that is added."""
     script = (
-        "import sys\nfrom kvtui.commands.known import COMMANDS, Line\nline = Line()\n"
+        "import sys\nfrom kvtui.commands.known import COMMANDS, CommandLine\nline = CommandLine()\n"
         "assert [one._get_formatter()._prog for one in line.commands.values()] == [f'kvtui {c}' for c in COMMANDS]\n"
         "line.read(['models', 'gemma'])\n"
         "print(sorted(name for name in sys.modules if name.startswith('kvtui.commands.')))"
@@ -215,7 +215,7 @@ def test_a_command_that_is_not_named_is_not_loaded() -> None:
 
 
 def test_the_range_of_speeds_in_the_help_is_the_films() -> None:
-    assert f"{SPEEDS[0]:g} to {SPEEDS[-1]:g}" in Line().parser.format_help()
+    assert f"{SPEEDS[0]:g} to {SPEEDS[-1]:g}" in CommandLine().parser.format_help()
 
 
 def test_compare(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
 from kvtui.cli import main
-from kvtui.commands.known import COMMANDS, Line
+from kvtui.commands.known import COMMANDS, CommandLine
 from tests.paths import LOGS
 
 ANSWERED, REFUSED = {0, 4}, {1, 2, 3}
@@ -70,7 +70,7 @@ RIGHT = {
     "--groups": "moe",
 }
 """A right value of each of these options, alone."""
-LINE = Line()
+LINE = CommandLine()
 LINE.whole()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from kvtui.bench import store
 from kvtui.bench.runner import Outcome
 from kvtui.cases.case import Case, SweepRow, TransformerShape
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import sweep
 
 TINY = TransformerShape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
@@ -24,7 +24,7 @@ def stored_run(out: Path) -> Path:
     """The folder of a run of four cases in ``out``, the last of which failed."""
     rows = [SweepRow("attention_type", f"batch {n} · MHA", "MHA", Case(TINY, batch=n, prompt=8)) for n in (1, 2, 3, 4)]
     about = {"what": "sweep", "size": "fast", "groups": ["attention_type"]}
-    writer = store.Writer.begin(out, sweep(rows, Budget(warmup=1, trials=2, most=5, seconds=0.01)), about)
+    writer = store.Writer.begin(out, sweep(rows, TimeBudget(warmup=1, trials=2, most=5, seconds=0.01)), about)
     writer.host(HOST)
     for job in writer.jobs_left:
         writer.add(Outcome(job, _record(job.case.batch), {"decode_step": [1.0, 1.1]}))

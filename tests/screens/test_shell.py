@@ -364,12 +364,12 @@ def test_copy_shows_and_copies_a_command_that_gives_the_scenario() -> None:
         await press(app, pilot, "n", "k", "y")
         import shlex
 
-        from kvtui.commands.known import Line
+        from kvtui.commands.known import CommandLine
 
         assert app.clipboard in said_by(app)
         program, *words = shlex.split(app.clipboard)
         assert program == "kvtui"
-        assert scenario_from(vars(Line().read(words))) == app.session.scenario
+        assert scenario_from(vars(CommandLine().read(words))) == app.session.scenario
 
     drive(script, batch="3", context="100000", model="Qwen3-8B")
 

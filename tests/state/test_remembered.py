@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kvtui.app.app import KvtuiApp
 from kvtui.commands.app import opened, reopened
-from kvtui.commands.known import Line
+from kvtui.commands.known import CommandLine
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.places import state_dir
 from kvtui.engine.device.catalogue import find_device
@@ -31,7 +31,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def values(*words: str) -> dict[str, Any]:
-    return vars(Line().read(words))
+    return vars(CommandLine().read(words))
 
 
 SCENARIOS: tuple[dict[str, str | bool], ...] = (

@@ -20,13 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO, NoReturn
 
-    Place = str | os.PathLike[str]
+    FilePath = str | os.PathLike[str]
 
 _DESCRIPTORS = "/dev/fd/", "/proc/self/fd/"
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
-def write_whole(path: Place, content: str | bytes) -> None:
+def write_whole(path: FilePath, content: str | bytes) -> None:
     """Write ``content`` to ``path``; text as UTF-8.
 
     A regular file is written beside its place and then put there at once, so that it is never seen half. One that was
@@ -52,7 +52,7 @@ def write_whole(path: Place, content: str | bytes) -> None:
         raise OSError(errno.EINVAL, str(error), name) from None
 
 
-def open_to_read(path: Place) -> BinaryIO:
+def open_to_read(path: FilePath) -> BinaryIO:
     """The regular file or open descriptor at ``path``, from its start, opened without waiting for anybody.
 
     Raises FileNotFoundError, and InputError, one line that names ``path``, for anything else that cannot be read.
@@ -76,7 +76,7 @@ def open_to_read(path: Place) -> BinaryIO:
         raise error if isinstance(error, InputError) else unreadable(name, error) from None
 
 
-def read_limited(path: Place, most: int) -> bytes:
+def read_limited(path: FilePath, most: int) -> bytes:
     """All bytes of the regular file or open descriptor at ``path``; of a file no more than it says it has.
 
     Raises as ``open_to_read`` does, and InputError for more than ``most`` bytes.
@@ -94,7 +94,7 @@ def read_limited(path: Place, most: int) -> bytes:
     return data
 
 
-def read_text(path: Place, most: int) -> str:
+def read_text(path: FilePath, most: int) -> str:
     """The UTF-8 text at ``path``, of at most ``most`` bytes, without a byte order mark. Raises as ``read_limited``."""
     data = read_limited(path, most)
     try:
@@ -104,7 +104,7 @@ def read_text(path: Place, most: int) -> str:
         raise InputError(f"{_shown(path)}: line {line}: is not UTF-8 text") from None
 
 
-def unreadable(path: Place, error: Exception) -> InputError:
+def unreadable(path: FilePath, error: Exception) -> InputError:
     """What to say of a ``path`` that could not be read because of ``error``."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return InputError(f"{_shown(path)}: cannot be read: {plain(reason)}")
@@ -167,7 +167,7 @@ def _need_regular(name: str, mode: int) -> None:
         raise InputError(f"{_shown(name)}: is not a regular file")
 
 
-def _shown(path: Place) -> str:
+def _shown(path: FilePath) -> str:
     return plain(os.fspath(path), limit=400)
 
 

@@ -132,7 +132,7 @@ class LogLine(NamedTuple):
     take: Take
 
 
-class Reader(NamedTuple):
+class LogReader(NamedTuple):
     """How to read one engine's log: its ``lines``, what is ``expected`` of a whole log by name, and in words.
 
     ``looked_for`` are the words by which a person finds the lines that matter most. ``rank_of`` finds the process that

@@ -35,7 +35,7 @@ class InLayers:
         return place.part == "layer" and place.layer in self.numbers
 
 
-class Rule(NamedTuple):
+class EncodingRule(NamedTuple):
     """Tensors of ``roles`` (None: all) in ``parts`` are stored in this ``encoding``, if ``named`` says so where given.
 
     ``named`` is asked with role and place. A row that is no whole number of groups does not match a rule that says
@@ -70,7 +70,7 @@ class CheckpointFormat:
     name: str
     meaning: str
     plain: Encoding
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[EncodingRule, ...] = ()
     by_layer: bool = False
 
     def __hash__(self) -> int:

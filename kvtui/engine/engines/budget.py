@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kvtui.engine.engines.overheads import Overheads
 
-Values = tuple[tuple[str, int | float | str], ...]
+TermValues = tuple[tuple[str, int | float | str], ...]
 
 LABELS = {
     "weights": "weights",
@@ -31,7 +31,7 @@ class Term(NamedTuple):
     low: int
     high: int
     formula: str
-    values: Values
+    values: TermValues
     source: str
     confidence: str
 
@@ -73,7 +73,7 @@ class Budget(NamedTuple):
         return sum(term.bytes for term in (*self.terms, *self.beside) if term.id == id)
 
 
-def exact(id: str, size: int, formula: str, source: str, values: Values = ()) -> Term:
+def exact(id: str, size: int, formula: str, source: str, values: TermValues = ()) -> Term:
     """A term without a band."""
     return Term(id, size, size, size, formula, values, source, "H")
 

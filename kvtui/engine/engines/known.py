@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.basis.untrusted import plain
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Known(NamedTuple):
     """An engine that kvtui knows: its ``name`` as an option, its maker's ``title`` for it, its ``folder``.
 
-    ``aliases`` are other names for it, and ``logs`` says whether its boot log can be read.
+    ``aliases`` are other names for it. ``logs`` says whether its boot log can be read, and ``log_unit`` how many bytes
+    the unit has in which that log gives sizes.
     """
 
     name: str
@@ -30,11 +32,12 @@ class Known(NamedTuple):
     folder: str
     aliases: tuple[str, ...] = ()
     logs: bool = True
+    log_unit: int = GIB
 
 
 KNOWN = (
     Known("vllm", "vLLM", "vllm"),
-    Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp")),
+    Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp"), log_unit=MIB),
     Known("sglang", "SGLang", "sglang"),
     Known("tensorrt-llm", "TensorRT-LLM", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
 )

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.bootlog import scan
 from kvtui.engine.bootlog.observed import BootLog
-from kvtui.engine.bootlog.patterns import Gathered, LogLine, Reader
+from kvtui.engine.bootlog.patterns import Gathered, LogLine, LogReader
 from kvtui.engine.engines.known import KNOWN, Known, part
 
 
@@ -19,7 +19,7 @@ def read_log(stream: BinaryIO) -> BootLog:
     """
     readers = {known: _reader(known) for known in KNOWN if known.logs}
     told = [(reader, Gathered()) for reader in readers.values()]
-    by_marker: dict[str, list[tuple[LogLine, Reader, Gathered]]] = {}
+    by_marker: dict[str, list[tuple[LogLine, LogReader, Gathered]]] = {}
     for reader, gathered in told:
         for line in reader.lines:
             by_marker.setdefault(line.marker, []).append((line, reader, gathered))
@@ -38,10 +38,10 @@ def read_log(stream: BinaryIO) -> BootLog:
     return gathered.log(reader.engine, reader.expected)
 
 
-def _reader(known: Known) -> Reader:
-    found: Reader = part(known.name, "log").READER
+def _reader(known: Known) -> LogReader:
+    found: LogReader = part(known.name, "log").READER
     return found
 
 
-def _quoted(reader: Reader) -> str:
+def _quoted(reader: LogReader) -> str:
     return " and ".join(f"'{words}'" for words in reader.looked_for)

@@ -20,7 +20,7 @@ from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate
 from kvtui.engine.planning.weights import weight_bytes
-from kvtui.engine.saying.terms import Term, kv_terms
+from kvtui.engine.saying.terms import CacheTerm, kv_terms
 
 SECONDS_EACH = 12
 MAX_LENGTH = 180
@@ -229,7 +229,7 @@ def _token_bytes(plan: Plan) -> int:
     return model.bytes_per_token(kv) + model.bytes_per_token(kv, "indexer")
 
 
-def _bytes(terms: tuple[Term, ...]) -> int:
+def _bytes(terms: tuple[CacheTerm, ...]) -> int:
     return sum(term.bytes for term in terms)
 
 

@@ -22,7 +22,7 @@ from kvtui.engine.planning.parts import (
 from kvtui.engine.scenario.scenario import Scenario
 
 
-class Term(NamedTuple):
+class CacheTerm(NamedTuple):
     """``layers`` layers with one shape of cache.
 
     ``copies`` is how often the tensor-parallel ranks of a replica store each entry, ``entry_bytes`` what one copy
@@ -55,14 +55,14 @@ class StateTerm(NamedTuple):
         return self.layers * self.sequence_bytes * self.sequences
 
 
-def kv_terms(scenario: Scenario, sequences: tuple[Slot, ...]) -> tuple[Term, ...]:
+def kv_terms(scenario: Scenario, sequences: tuple[Slot, ...]) -> tuple[CacheTerm, ...]:
     """The terms of everything that is indexed by token, for the tokens that ``sequences`` use."""
     tp, terms = scenario.layout.tp, []
     for cache, layers in all_caches(scenario):
         if isinstance(cache, Attention | Latent | Indexer):
             copies = _copies(cache, tp)
             entries = sum(slot.sequences * cache.entries(slot.used) for slot in sequences)
-            terms.append(Term(cache, layers, copies, tp * cache.entry_bytes(scenario.kv, tp) // copies, entries))
+            terms.append(CacheTerm(cache, layers, copies, tp * cache.entry_bytes(scenario.kv, tp) // copies, entries))
     return tuple(terms)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kvtui.engine.model.spec import ModelSpec
     from kvtui.engine.scenario.notation import Notation
 
-    Rule = Callable[[ModelSpec, EngineDefaults], Any]
+    DefaultRule = Callable[[ModelSpec, EngineDefaults], Any]
 
 DEFAULT_MODEL = "Llama-3.1-8B"
 DEFAULT_DEVICE = "H100 SXM"
@@ -70,7 +70,7 @@ class Option:
         help: str,
         *,
         report: str | Mapping[str, str] = "",
-        default: str | Rule | None = None,
+        default: str | DefaultRule | None = None,
         implies: Mapping[str, Callable[[Any], Any]] = _NOTHING,
         always: bool = False,
         one_way: bool = False,

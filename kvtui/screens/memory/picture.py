@@ -22,7 +22,7 @@ from kvtui.state.session import Session
 APOCALYPSE_TOKENS = 100 * 2**20
 
 
-class Look(NamedTuple):
+class Viewing(NamedTuple):
     """How a scene is shown: at ``now`` seconds of watching, moving or not, without colours, at ludicrous speed."""
 
     now: float
@@ -86,7 +86,7 @@ class Picture:
             return 0
         return score_matrix_bytes(self.scenario, self.tokens, self.scenario.batch)
 
-    def scene(self, look: Look, selected: int | None) -> Scene:
+    def scene(self, look: Viewing, selected: int | None) -> Scene:
         """The same moment for the board."""
         device, parts = self.scenario.device, self.allocation.parts
         fill = parts.total / self.plan.usable_per_device
@@ -125,7 +125,7 @@ class Picture:
         return cluster(self.plan, self.fast_link) if 1 < self.plan.devices <= MAX_SHOWN else None
 
     def cluster_scene(
-        self, look: Look, found: Cluster, width: int, height: int, selected: int | None = None
+        self, look: Viewing, found: Cluster, width: int, height: int, selected: int | None = None
     ) -> ClusterScene:
         """All devices at the same moment, for a board of ``width`` × ``height`` cells."""
         usable = self.plan.usable_per_device

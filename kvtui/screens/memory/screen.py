@@ -23,7 +23,7 @@ from kvtui.engine.saying.alerts import Alerts, Level, level, popup, remedy
 from kvtui.engine.saying.notices import Notice
 from kvtui.screens import bindings
 from kvtui.screens.memory.film import LUDICROUS_SPEED, Film
-from kvtui.screens.memory.picture import APOCALYPSE_TOKENS, Look, Picture
+from kvtui.screens.memory.picture import APOCALYPSE_TOKENS, Picture, Viewing
 from kvtui.screens.memory.sections import (
     control_sections,
     numbers_sections,
@@ -359,7 +359,7 @@ class MemoryScreen(ScenarioActions):
             if self._settled:
                 self._mark()
         found, film = self._cluster, self.film
-        look = Look(film.watched, film.motion == "full", self._plain, film.ludicrous)
+        look = Viewing(film.watched, film.motion == "full", self._plain, film.ludicrous)
         if found is None:
             board.show(self.picture.scene(look, self._selected))
         else:

@@ -14,7 +14,7 @@ from hypothesis.strategies import DataObject
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.bootlog.observed import size
-from kvtui.engine.bootlog.patterns import Gathered, Reader
+from kvtui.engine.bootlog.patterns import Gathered, LogReader
 from kvtui.engine.engines.known import KNOWN, part
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.reconcile.names import spellings, stored_format
@@ -345,7 +345,7 @@ READERS = [part(known.name, "log").READER for known in KNOWN if known.logs]
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.engine)
 @given(data=st.data())
-def test_whatever_a_pattern_matches_can_be_taken(reader: Reader, data: DataObject) -> None:
+def test_whatever_a_pattern_matches_can_be_taken(reader: LogReader, data: DataObject) -> None:
     gathered = Gathered()
     for line in data.draw(st.lists(st.sampled_from(reader.lines), min_size=1, max_size=6)):
         match = line.pattern.search(data.draw(st.from_regex(line.pattern, fullmatch=True)))

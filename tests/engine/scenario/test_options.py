@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.commands.known import Line
+from kvtui.commands.known import CommandLine
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.scenario.change import adapted
@@ -64,7 +64,7 @@ def accepted(option: Option) -> list[str]:
 
 
 def parsed(words: str) -> Scenario:
-    return scenario_from(vars(Line().read(shlex.split(words))))
+    return scenario_from(vars(CommandLine().read(shlex.split(words))))
 
 
 def same(one: Scenario, other: Scenario) -> bool:
@@ -95,7 +95,7 @@ def test_every_option_can_be_typed_and_comes_back_from_its_command_line(option: 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_is_in_the_help(option: Option) -> None:
-    words = "".join(Line().parser.format_help().split())
+    words = "".join(CommandLine().parser.format_help().split())
     assert f"--{option.name}{option.metavar}" in words
     assert "".join(option.help.split()) in words
 

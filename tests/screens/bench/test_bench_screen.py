@@ -23,7 +23,7 @@ from kvtui.app.app import KvtuiApp
 from kvtui.bench import store
 from kvtui.bench.runner import Outcome
 from kvtui.cases.case import Case, SweepRow, TransformerShape
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import Sweep, sweep
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
@@ -52,7 +52,7 @@ LOOKS = [
     Settings(ascii=True),
 ]
 TINY = TransformerShape(dim=16, heads=2, head_dim=8, kv_heads=2, blocks=1, hidden=32, context=32)
-QUICK = Budget(warmup=1, trials=2, most=5, seconds=0.01)
+QUICK = TimeBudget(warmup=1, trials=2, most=5, seconds=0.01)
 ABOUT = {"what": "sweep", "size": "fast", "groups": ["attention_type"]}
 HOST = {
     "cpu_model": "pretended",
@@ -476,7 +476,7 @@ def long_last() -> Sweep:
     """A case that is measured at once, and one that takes a minute."""
     asked = sweep_of(1, 2)
     first, second = sorted(asked.jobs, key=lambda job: job.case.batch)
-    return replace(asked, jobs=(first, replace(second, budget=Budget(warmup=1, trials=10**7, seconds=60.0))))
+    return replace(asked, jobs=(first, replace(second, budget=TimeBudget(warmup=1, trials=10**7, seconds=60.0))))
 
 
 def workers_of(parent: int) -> set[int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kvtui.bench.store import StoredRun
 from kvtui.cases.case import Case, SweepRow
-from kvtui.cases.protocol import Budget
+from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import sweep
 from kvtui.cases.table import Measured
 from kvtui.screens.bench import state as states
@@ -22,7 +22,7 @@ from kvtui.screens.bench.state import BenchState, Compared, Live, Opened, Predic
 from kvtui.screens.bench.table import table_of
 from tests.present import present
 
-ASKED = sweep([SweepRow("attention_type", f"batch {n}", "MHA", Case(batch=n)) for n in (1, 2)], Budget())
+ASKED = sweep([SweepRow("attention_type", f"batch {n}", "MHA", Case(batch=n)) for n in (1, 2)], TimeBudget())
 WAITING = tuple(waiting(ASKED)[0])
 BEGUN = RunNow()
 

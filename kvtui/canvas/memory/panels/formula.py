@@ -14,7 +14,7 @@ from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.model.formats import Format
-from kvtui.engine.saying.terms import Term, kv_terms, score_term, shared_bytes, shared_tokens, state_terms
+from kvtui.engine.saying.terms import CacheTerm, kv_terms, score_term, shared_bytes, shared_tokens, state_terms
 
 _NAMES = {
     "full": "full",
@@ -92,7 +92,7 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
 
 
 def _kv(
-    view: MemoryView, terms: Sequence[Term], names: Sequence[str], products: Sequence[_Product], width: int
+    view: MemoryView, terms: Sequence[CacheTerm], names: Sequence[str], products: Sequence[_Product], width: int
 ) -> list[InkRow]:
     shared = shared_bytes(view.scenario, view.sequences)
     total = sum(term.bytes for term in terms) - shared
@@ -189,7 +189,7 @@ def _named(kinds: Sequence[str]) -> list[str]:
     return names
 
 
-def _product(view: MemoryView, term: Term) -> _Product:
+def _product(view: MemoryView, term: CacheTerm) -> _Product:
     size = _entry(term, view.scenario.kv)
     tokens = _tokens(view, term)
     copies = _Product("R·", f"{term.copies:,}·", "R") if term.copies > 1 else _Product("", "", "")
@@ -200,7 +200,7 @@ def _product(view: MemoryView, term: Term) -> _Product:
     )
 
 
-def _entry(term: Term, kv: Format) -> _Product:
+def _entry(term: CacheTerm, kv: Format) -> _Product:
     """Bytes of one entry in all layers; formats with scales or blocks, and packed ones, as bytes of an entry."""
     layers, cache = f"{term.layers:,}", term.cache
     plain_elements = kv.block == 1 and not kv.vector_scale_bytes and not kv.packed_latent
@@ -214,7 +214,7 @@ def _entry(term: Term, kv: Format) -> _Product:
     return _Product("L·e", f"{layers}·{term.entry_bytes:,}", "Le")
 
 
-def _tokens(view: MemoryView, term: Term) -> _Product:
+def _tokens(view: MemoryView, term: CacheTerm) -> _Product:
     """Entries of all sequences."""
     batch, uniform, cache = view.scenario.batch, view.uniform, term.cache
     symbol, used = _kept(cache)

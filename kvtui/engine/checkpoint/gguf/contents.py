@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.gguf.recipes import Position, Whole, tensor_type
-from kvtui.engine.checkpoint.gguf.tensors import Category, Filed, Part, filed, grouped_heads, has_prediction
+from kvtui.engine.checkpoint.gguf.tensors import Category, Filed, FilePart, filed, grouped_heads, has_prediction
 from kvtui.engine.checkpoint.gguf.types import BLOCKS, fitting
 from kvtui.engine.model.spec import ModelSpec
 
@@ -21,7 +21,7 @@ _EDGES: frozenset[Category] = frozenset({"embedding", "output"})
 class TypedPart(NamedTuple):
     """A tensor of a file, and its GGML ``type``."""
 
-    part: Part
+    part: FilePart
     type: str
 
     @property

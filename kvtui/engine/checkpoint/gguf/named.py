@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, InLayers, Part, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, InLayers, Part
 from kvtui.engine.checkpoint.gguf.contents import LARGER_EDGES, TypedPart, contents
 from kvtui.engine.checkpoint.gguf.recipes import BASES
 from kvtui.engine.checkpoint.gguf.types import UNQUANTISED, encoding
@@ -22,7 +22,7 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Tensor
 
 
-class Band(NamedTuple):
+class DynamicSize(NamedTuple):
     """Files lie between ``low`` and ``high`` per cent above those of ``file_type``."""
 
     file_type: str
@@ -31,13 +31,13 @@ class Band(NamedTuple):
 
 
 BANDS = {
-    "ud-q6_k_xl": Band("Q6_K", 5, 17),
-    "ud-q5_k_xl": Band("Q5_K_M", 2, 8),
-    "ud-q4_k_xl": Band("Q4_K_M", 0, 7),
-    "ud-q3_k_xl": Band("Q3_K_M", -8, 9),
-    "ud-q2_k_xl": Band("Q2_K", -8, 4),
-    "ud-iq2_m": Band("IQ2_M", -3, 3),
-    "ud-iq1_s": Band("IQ1_S", -3, 26),
+    "ud-q6_k_xl": DynamicSize("Q6_K", 5, 17),
+    "ud-q5_k_xl": DynamicSize("Q5_K_M", 2, 8),
+    "ud-q4_k_xl": DynamicSize("Q4_K_M", 0, 7),
+    "ud-q3_k_xl": DynamicSize("Q3_K_M", -8, 9),
+    "ud-q2_k_xl": DynamicSize("Q2_K", -8, 4),
+    "ud-iq2_m": DynamicSize("IQ2_M", -3, 3),
+    "ud-iq1_s": DynamicSize("IQ1_S", -3, 26),
 }
 """Unsloth's dynamic files, whose tensor types are chosen for each model, beside llama.cpp's of the same letter.
 
@@ -103,11 +103,11 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
         held = _encoding(typed)
         alike.setdefault((one.tensor, one.place.part, held), set()).add(one.place.layer)
         layers.setdefault((one.tensor, one.place.part), set()).add(one.place.layer)
-    rules = [Rule(_ABSENT, frozenset({"tower"}))]
+    rules = [EncodingRule(_ABSENT, frozenset({"tower"}))]
     for (tensor, part, held), numbers in alike.items():
         some = part == "layer" and numbers != layers[tensor, part]
         named = InLayers(frozenset(numbers)) if some else None
-        rules.append(Rule(held, frozenset({tensor.role}), frozenset({part}), named, tensor=tensor))
+        rules.append(EncodingRule(held, frozenset({tensor.role}), frozenset({part}), named, tensor=tensor))
     base = BASES[LARGER_EDGES.get(file_type, file_type)]
     by_layer = any(rule.named for rule in rules)
     return CheckpointFormat(key, _meaning(file_type, base), encoding(base), tuple(rules), by_layer)

@@ -24,7 +24,7 @@ attn_v, attn_qkv and attn_kv_b alike, and ``down``, ``gate`` and ``up`` for dens
 """
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """``number`` matrices of ``rows`` × ``columns`` in one tensor of a file."""
 
     category: Category
@@ -38,7 +38,7 @@ class Filed(NamedTuple):
 
     tensor: Tensor
     place: Place
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
 
 
 _CATEGORIES: dict[Role, Category] = {
@@ -99,7 +99,7 @@ def grouped_heads(model: ModelSpec) -> int:
     return 0
 
 
-def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool) -> tuple[Part, ...]:
+def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool) -> tuple[FilePart, ...]:
     """What ``tensor`` is in a file; ``first`` of its role at its place."""
     rows, columns, number = tensor.rows, tensor.columns, tensor.number
     kinds = {cache.kind for cache in layer.caches}
@@ -107,25 +107,25 @@ def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool)
     match tensor.role:
         case "kv_b" if latent is not None and (nope := _unrotated(layer, latent)):
             values = rows // latent.q_heads - nope
-            keys = Part("other", tensor.columns, nope, latent.q_heads)
-            return keys, Part("other", values, columns, latent.q_heads)
+            keys = FilePart("other", tensor.columns, nope, latent.q_heads)
+            return keys, FilePart("other", values, columns, latent.q_heads)
         case "recurrent_in" if "kda" in kinds and number >= 3:
             attention: tuple[Category, ...] = ("q", "k", "v")
-            rest = (Part("other", rows, columns),) * (number - len(attention))
-            return (*(Part(category, rows, columns) for category in attention), *rest)
+            rest = (FilePart("other", rows, columns),) * (number - len(attention))
+            return (*(FilePart(category, rows, columns) for category in attention), *rest)
         case "recurrent_in" if kinds & _ONE_QKV and first:
-            return (Part("v", rows, columns, number),)
+            return (FilePart("v", rows, columns, number),)
         case "q" | "k" if fused:
-            return (Part("v", rows, columns, number),)
+            return (FilePart("v", rows, columns, number),)
         case "q" if not first:
-            return (Part("other", rows, columns, number),)
+            return (FilePart("other", rows, columns, number),)
         case "indexer" if latent is None:
-            return (Part("small", rows, columns, number),)
+            return (FilePart("small", rows, columns, number),)
         case "embedding" | "head" if place.part == "mtp":
-            return (Part("other", rows, columns, number),)
+            return (FilePart("other", rows, columns, number),)
         case "per_layer" if place.part == "outside":
-            return (Part("source", rows, columns, number),)
-    return (Part(_CATEGORIES.get(tensor.role, "other"), rows, columns, number),)
+            return (FilePart("source", rows, columns, number),)
+    return (FilePart(_CATEGORIES.get(tensor.role, "other"), rows, columns, number),)
 
 
 def _unrotated(layer: Layer, latent: Latent) -> int:

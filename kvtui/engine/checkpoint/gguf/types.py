@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvtui.engine.checkpoint.encoding import Encoding
 
 
-class Block(NamedTuple):
+class TypeBlock(NamedTuple):
     """``bytes`` hold ``elements``."""
 
     elements: int
@@ -21,31 +21,31 @@ class Block(NamedTuple):
 
 
 BLOCKS = {
-    "F32": Block(1, 4),
-    "F16": Block(1, 2),
-    "BF16": Block(1, 2),
-    "Q8_0": Block(32, 34),
-    "Q5_1": Block(32, 24),
-    "Q5_0": Block(32, 22),
-    "Q4_1": Block(32, 20),
-    "Q4_0": Block(32, 18),
-    "IQ4_NL": Block(32, 18),
-    "MXFP4": Block(32, 17),
-    "Q6_K": Block(256, 210),
-    "Q5_K": Block(256, 176),
-    "Q4_K": Block(256, 144),
-    "Q3_K": Block(256, 110),
-    "Q2_K": Block(256, 84),
-    "IQ4_XS": Block(256, 136),
-    "IQ3_S": Block(256, 110),
-    "IQ3_XXS": Block(256, 98),
-    "IQ2_S": Block(256, 82),
-    "IQ2_XS": Block(256, 74),
-    "IQ2_XXS": Block(256, 66),
-    "IQ1_M": Block(256, 56),
-    "IQ1_S": Block(256, 50),
-    "TQ2_0": Block(256, 66),
-    "TQ1_0": Block(256, 54),
+    "F32": TypeBlock(1, 4),
+    "F16": TypeBlock(1, 2),
+    "BF16": TypeBlock(1, 2),
+    "Q8_0": TypeBlock(32, 34),
+    "Q5_1": TypeBlock(32, 24),
+    "Q5_0": TypeBlock(32, 22),
+    "Q4_1": TypeBlock(32, 20),
+    "Q4_0": TypeBlock(32, 18),
+    "IQ4_NL": TypeBlock(32, 18),
+    "MXFP4": TypeBlock(32, 17),
+    "Q6_K": TypeBlock(256, 210),
+    "Q5_K": TypeBlock(256, 176),
+    "Q4_K": TypeBlock(256, 144),
+    "Q3_K": TypeBlock(256, 110),
+    "Q2_K": TypeBlock(256, 84),
+    "IQ4_XS": TypeBlock(256, 136),
+    "IQ3_S": TypeBlock(256, 110),
+    "IQ3_XXS": TypeBlock(256, 98),
+    "IQ2_S": TypeBlock(256, 82),
+    "IQ2_XS": TypeBlock(256, 74),
+    "IQ2_XXS": TypeBlock(256, 66),
+    "IQ1_M": TypeBlock(256, 56),
+    "IQ1_S": TypeBlock(256, 50),
+    "TQ2_0": TypeBlock(256, 66),
+    "TQ1_0": TypeBlock(256, 54),
 }
 UNQUANTISED = frozenset({"F32", "F16", "BF16"})
 

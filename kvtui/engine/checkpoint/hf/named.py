@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.usual import KEPT, MATRICES, fp8, mxfp4, nvfp4, uniform
 from kvtui.engine.model.spec import ModelSpec
@@ -127,9 +127,9 @@ def mlx(name: str, encoding: Encoding) -> CheckpointFormat:
     """MLX: embeddings and head too, routers in 8 bits, and no prediction layers; unfit rows stay in 16 bits."""
     said = "MLX, embeddings and head quantised too; routers in 8 bits; norms and towers in 16; no prediction layers"
     rules = (
-        Rule(recipes.absent(), roles=None, parts=frozenset({"mtp"})),
-        Rule(_ROUTER, frozenset({"router", "shared_router"}), whole=True),
-        Rule(encoding, MATRICES | _NARROW, whole=True),
+        EncodingRule(recipes.absent(), roles=None, parts=frozenset({"mtp"})),
+        EncodingRule(_ROUTER, frozenset({"router", "shared_router"}), whole=True),
+        EncodingRule(encoding, MATRICES | _NARROW, whole=True),
     )
     return CheckpointFormat(name, said, recipes.plain(), rules)
 
@@ -139,8 +139,8 @@ def exl(name: str, method: str, bits: Fraction, head: Fraction = _HEAD_BITS) -> 
     encoding = recipes.exl2 if method == "exl2" else recipes.exl3
     said = f"{method.upper()}, {float(bits):g} bits per weight of the layers, {float(head):g} of the head"
     rules = (
-        Rule(recipes.absent(), roles=None, parts=frozenset({"mtp"})),
-        Rule(encoding(head), frozenset({"head"})),
-        Rule(encoding(bits), MATRICES),
+        EncodingRule(recipes.absent(), roles=None, parts=frozenset({"mtp"})),
+        EncodingRule(encoding(head), frozenset({"head"})),
+        EncodingRule(encoding(bits), MATRICES),
     )
     return CheckpointFormat(name, said, recipes.plain(), rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, InLayers, Part, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, InLayers, Part
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Role
@@ -32,7 +32,7 @@ def uniform(
     parts: frozenset[Part] = _LAYERS,
 ) -> CheckpointFormat:
     """A format that stores all tensors of ``roles`` in one ``encoding``, and the others in 16 bits."""
-    return CheckpointFormat(name, meaning, recipes.plain(), (Rule(encoding, roles, parts),))
+    return CheckpointFormat(name, meaning, recipes.plain(), (EncodingRule(encoding, roles, parts),))
 
 
 class _Fp8Publisher(NamedTuple):
@@ -83,9 +83,9 @@ def mxfp4(model: ModelSpec, name: str) -> CheckpointFormat:
 
     DeepSeek-V4 has everything else in fp8.
     """
-    rule = Rule(recipes.mxfp4(), EXPERTS | {"other"}, _WITH_MTP)
+    rule = EncodingRule(recipes.mxfp4(), EXPERTS | {"other"}, _WITH_MTP)
     if model.name.lower().startswith("deepseek-v4"):
-        blocks = Rule(recipes.blocks(scale_bits=8), MATRICES, _WITH_MTP)
+        blocks = EncodingRule(recipes.blocks(scale_bits=8), MATRICES, _WITH_MTP)
         meaning = (
             "MXFP4 experts and fp8 blocks as DeepSeek publishes V4; embeddings, head, norms and routers in 16 bits"
         )
@@ -109,8 +109,10 @@ def nvfp4(model: ModelSpec, name: str) -> CheckpointFormat:
         return uniform(name, f"{meaning}; {KEPT}", recipes.nvfp4())
     attending = {at for at, layer in enumerate(model.layers) if any(cache.q_heads for cache in layer.caches)}
     rules = (
-        Rule(recipes.plain(), MATRICES, named=InLayers(frozenset(attending | {at - 1 for at in attending} & mamba))),
-        Rule(recipes.nvfp4(), MATRICES - {"expert_latent"}),
+        EncodingRule(
+            recipes.plain(), MATRICES, named=InLayers(frozenset(attending | {at - 1 for at in attending} & mamba))
+        ),
+        EncodingRule(recipes.nvfp4(), MATRICES - {"expert_latent"}),
     )
     kept = "attention, the Mamba layers before it, embeddings, head, norms, routers and prediction layers in 16 bits"
     return CheckpointFormat(name, f"{meaning}; {kept}", recipes.plain(), rules, by_layer=True)

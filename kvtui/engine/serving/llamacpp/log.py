@@ -17,7 +17,7 @@ from kvtui.engine.bootlog.patterns import (
     LINE,
     NUMBER,
     Gathered,
-    Reader,
+    LogReader,
     error,
     flags,
     line,
@@ -240,4 +240,4 @@ LINES = (
     line("free memory target", r"cannot meet free memory target of .{1,100}", error),
     line("failed to allocate", r"failed to allocate .{1,100}", error),
 )
-READER = Reader(ENGINE, LINES, EXPECTED, ("KV buffer size",), rank_of, settle)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("KV buffer size",), rank_of, settle)

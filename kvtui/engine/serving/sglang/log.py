@@ -16,7 +16,7 @@ from kvtui.engine.bootlog.patterns import (
     LINE,
     NUMBER,
     Gathered,
-    Reader,
+    LogReader,
     counts,
     error,
     flags,
@@ -185,4 +185,4 @@ LINES = (
     line("max_total_num_tokens=", r"max_total_num_tokens=([0-9]{1,12}),.*", _scheduler),
     line("Not enough memory", r"Not enough memory.{0,200}", error),
 )
-READER = Reader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle)

@@ -19,7 +19,7 @@ from kvtui.engine.bootlog.patterns import (
     LINE,
     NUMBER,
     Gathered,
-    Reader,
+    LogReader,
     counts,
     error,
     flags,
@@ -284,4 +284,4 @@ def settle(gathered: Gathered) -> None:
         gathered.options.pop("block_size", None)
 
 
-READER = Reader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle)

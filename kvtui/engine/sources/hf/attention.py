@@ -11,7 +11,16 @@ from kvtui.engine.model.spec import Layer
 from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
-from kvtui.engine.sources.hf.shape import NO_MIXER, Body, ConfigLayerKind, FeedForward, Mixer, Traits, own_cache
+from kvtui.engine.sources.hf.shape import (
+    NO_MIXER,
+    Body,
+    BodyReader,
+    ConfigLayerKind,
+    FeedForward,
+    Mixer,
+    Traits,
+    own_cache,
+)
 
 LAYER_TYPES: dict[str, ConfigLayerKind] = {
     "full_attention": "full",
@@ -289,7 +298,7 @@ def cache_of(config: Config, heads: Heads, kind: ConfigLayerKind) -> Attention:
     return heads.attention(kind, cap)
 
 
-def plain(traits: Traits, kinds: Kinds = full) -> Callable[[Config], Body]:
+def plain(traits: Traits, kinds: Kinds = full) -> BodyReader:
     """The reader of a decoder whose layers differ in nothing but their windows and experts."""
 
     def read(config: Config) -> Body:

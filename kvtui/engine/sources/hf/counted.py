@@ -40,6 +40,7 @@ from kvtui.engine.sources.hf.shape import (
     MIXTRAL,
     QWEN,
     Body,
+    BodyReader,
     ConfigFamily,
     ConfigLayerKind,
     FeedForward,
@@ -48,7 +49,6 @@ from kvtui.engine.sources.hf.shape import (
     Traits,
 )
 
-Reader = Callable[[Config], Body]
 More = Callable[[Config], Tensors]
 
 _BIAS: Flag = ("attention_bias", False)
@@ -63,7 +63,7 @@ def nothing(config: Config) -> Tensors:
     return ()
 
 
-def adding(read: Reader, layer: More = nothing, outside: More = nothing) -> Reader:
+def adding(read: BodyReader, layer: More = nothing, outside: More = nothing) -> BodyReader:
     """``read`` with more weights in every ``layer``, and more ``outside`` the layers."""
 
     def reads(config: Config) -> Body:
@@ -73,7 +73,7 @@ def adding(read: Reader, layer: More = nothing, outside: More = nothing) -> Read
     return reads
 
 
-def routing(read: Reader, more: Callable[[Config, Experts], Tensors]) -> Reader:
+def routing(read: BodyReader, more: Callable[[Config, Experts], Tensors]) -> BodyReader:
     """``read`` with more weights in every layer that has experts."""
 
     def reads(config: Config) -> Body:
@@ -87,12 +87,12 @@ def routing(read: Reader, more: Callable[[Config, Experts], Tensors]) -> Reader:
     return reads
 
 
-def normless(read: Reader) -> Reader:
+def normless(read: BodyReader) -> BodyReader:
     """``read`` of a type whose norms have no weights."""
     return lambda config: replace(read(config), norms=(), outside=())
 
 
-def unless(read: Reader, *flags: str) -> Reader:
+def unless(read: BodyReader, *flags: str) -> BodyReader:
     """``read``, with the weights uncounted where one of ``flags`` is set: what it adds is not known here."""
 
     def reads(config: Config) -> Body:
@@ -134,7 +134,7 @@ def gpt(
     positions: int | None = 0,
     final: int = 1,
     heads: Callable[[Config, int], Heads] | None = None,
-) -> Reader:
+) -> BodyReader:
     """The reader of a decoder like GPT-2: no gates, blocks of ``width`` or of four times the hidden size.
 
     There are as many learned positions as the context is long and ``positions`` more, or none; and ``final`` norms
@@ -251,7 +251,7 @@ def _transform(config: Config) -> Tensors:
     return (*head, *_output_bias(config), copied("embedding", types, hidden))
 
 
-def bert(final: int = 1, more: More = _transform) -> Reader:
+def bert(final: int = 1, more: More = _transform) -> BodyReader:
     """The reader of a BERT that decodes, with ``final`` norms outside its layers, that of the embeddings included."""
 
     def read(config: Config) -> Body:

@@ -26,7 +26,7 @@ from kvtui.engine.sources.hf.attention import (
     windowed,
 )
 from kvtui.engine.sources.hf.fields import LAYERS, Config
-from kvtui.engine.sources.hf.shape import Body, ConfigFamily, ConfigLayerKind, FeedForward, Mixer, Traits
+from kvtui.engine.sources.hf.shape import Body, BodyReader, ConfigFamily, ConfigLayerKind, FeedForward, Mixer, Traits
 
 _HEADS = Traits(mha=True, floor=True)
 
@@ -37,7 +37,7 @@ def uncounted_body(config: Config, mixers: tuple[Mixer, ...]) -> Body:
     return Body(mixers, (FeedForward(),) * len(mixers), (), ())
 
 
-def cached(kinds: Kinds = windowed, *understood: str) -> Callable[[Config], Body]:
+def cached(kinds: Kinds = windowed, *understood: str) -> BodyReader:
     """The reader of a decoder of like heads whose layers are of ``kinds``; fields ``understood`` change no cache."""
 
     def read(config: Config) -> Body:
@@ -201,7 +201,7 @@ def dbrx(config: Config) -> Body:
     return uncounted_body(config, (Mixer((heads.attention(),)),) * layer_count(config))
 
 
-def decoder_of(layers: str, q: str, *kv: str) -> Callable[[Config], Body]:
+def decoder_of(layers: str, q: str, *kv: str) -> BodyReader:
     """The decoder of an encoder-decoder model, with the names of its fields for layers and heads.
 
     Cross-attention keeps K and V of every prompt token, and the decoder's own attention those of every generated one.
@@ -244,7 +244,7 @@ _BART = decoder_of("decoder_layers", "decoder_attention_heads")
 _T5 = decoder_of("num_decoder_layers", "num_attention_heads")
 
 
-def _rows(names: str, read: Callable[[Config], Body], tied: bool = False) -> dict[str, ConfigFamily]:
+def _rows(names: str, read: BodyReader, tied: bool = False) -> dict[str, ConfigFamily]:
     return {name: ConfigFamily(read, tied) for name in names.split()}
 
 

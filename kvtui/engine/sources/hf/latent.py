@@ -16,7 +16,7 @@ from kvtui.engine.model.tensors import Tensors, copied, divided, narrow, vector,
 from kvtui.engine.sources.hf.attention import assemble, layer_count, mtp_layers, predicting
 from kvtui.engine.sources.hf.ffn import feed_forwards
 from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
-from kvtui.engine.sources.hf.shape import DEEPSEEK, Body, FeedForward, Mixer, Traits
+from kvtui.engine.sources.hf.shape import DEEPSEEK, Body, BodyReader, FeedForward, Mixer, Traits
 
 DSA_PACKED = 656
 V4_PACKED = 584
@@ -24,8 +24,6 @@ _INDEXER_TYPES = {"full": True, "shared": False}
 _DSA_LAYER_TYPES = {"deepseek_sparse_attention": True, "indexed_attention": True}
 _COMPRESS_RATIOS = (0, 4, 128)
 _V4_LAYER_TYPES = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
-
-Reader = Callable[[Config], Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def read_mla(config: Config, hidden: int) -> Mla:
     return Mla(q, rank, rope, parameters.latent(hidden, q, rank, rope, nope, v_dim, q_rank), q_rank)
 
 
-def mla(scored: bool) -> Reader:
+def mla(scored: bool) -> BodyReader:
     """The reader of an MLA model; routers that choose by noaux_tc (by default if ``scored``) have a bias."""
 
     def read(config: Config) -> Body:
@@ -76,7 +74,7 @@ def mla(scored: bool) -> Reader:
 
 def cached_mla(
     times: int = 1, indexed: Callable[[Config, int], tuple[bool, ...]] | None = None, some_nope: bool = False
-) -> Reader:
+) -> BodyReader:
     """The reader of a latent cache of a type whose weights are not counted.
 
     A layer has it ``times`` over (LongCat: 2), and in the layers that ``indexed`` marks a DSA indexer's keys besides.
@@ -125,7 +123,7 @@ def hunyuan_indexers(config: Config, layers: int) -> tuple[bool, ...]:
     return stated or tuple(layer == 0 or (layer - 1) % 4 == 0 for layer in range(layers))
 
 
-def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> Reader:
+def sparse_mla(indexed: Callable[[Config, int], tuple[bool, ...]]) -> BodyReader:
     """The reader of an MLA model with a DSA indexer in the layers that ``indexed`` marks."""
 
     def read(config: Config) -> Body:

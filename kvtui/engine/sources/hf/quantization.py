@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from kvtui.engine.basis.untrusted import plain as harmless
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.named import exl, mlx
 from kvtui.engine.checkpoint.hf.usual import EXPERTS, MATRICES
@@ -56,17 +56,17 @@ def format_from_config(config: Mapping[str, object], where: str) -> CheckpointFo
     return CheckpointFormat({32: "fp32", 16: "bf16"}[bits], f"every weight in {bits} bits", recipes.plain(bits))
 
 
-def _expert_rule(part: Config) -> Rule | None:
+def _expert_rule(part: Config) -> EncodingRule | None:
     """DeepSeek-V4's files say apart from the quantisation that experts have 4 bits."""
     dtype = part.text("expert_dtype")
     if dtype is None:
         return None
     if dtype != "fp4":
         raise part.error("expert_dtype", f"{shown(dtype)} is not understood")
-    return Rule(recipes.mxfp4(), EXPERTS, EVERYWHERE)
+    return EncodingRule(recipes.mxfp4(), EXPERTS, EVERYWHERE)
 
 
-def _quantized(config: Config, experts: Rule | None) -> CheckpointFormat:
+def _quantized(config: Config, experts: EncodingRule | None) -> CheckpointFormat:
     apart = config.inner("quantization")
     if apart is not None:
         return _quantized(apart, experts)
@@ -87,7 +87,7 @@ def _quantized(config: Config, experts: Rule | None) -> CheckpointFormat:
 def _awq(config: Config) -> CheckpointFormat:
     bits, group = config.count("bits", "w_bit", most=8), group_size(config, "group_size", "q_group_size")
     said = f"AWQ, {bits} bits with a scale and a zero per {shown_group(group)}"
-    return made(config, "awq", said, (Rule(recipes.awq(bits, group), MATRICES),), "modules_to_not_convert")
+    return made(config, "awq", said, (EncodingRule(recipes.awq(bits, group), MATRICES),), "modules_to_not_convert")
 
 
 def _gptq(config: Config) -> CheckpointFormat:
@@ -98,14 +98,14 @@ def _gptq(config: Config) -> CheckpointFormat:
         return recipes.gptq(bits, group, symmetric=symmetric, ordered=ordered)
 
     roles: frozenset[Role] = MATRICES.union(("head",)) if config.flag("lm_head") else MATRICES
-    rules = (*_gptq_overrides(config, encoding, bits, group), Rule(encoding(bits, group), roles))
+    rules = (*_gptq_overrides(config, encoding, bits, group), EncodingRule(encoding(bits, group), roles))
     said = f"GPTQ, {bits} bits with a scale and a zero per {shown_group(group)}"
     return made(config, "gptq" if bits == 4 else f"gptq-int{bits}", said, rules, "modules_to_not_convert")
 
 
 def _gptq_overrides(
     config: Config, encoding: Callable[[int, int], Encoding], bits: int, group: int
-) -> tuple[Rule, ...]:
+) -> tuple[EncodingRule, ...]:
     """The rules of ``dynamic``: patterns of modules, ``-:`` left alone, others with bits and groups of their own."""
     dynamic = config.inner("dynamic")
     if dynamic is None:
@@ -115,10 +115,10 @@ def _gptq_overrides(
         named = modules(config, "dynamic", [f"re:{key.removeprefix('+:').removeprefix('-:')}"])
         other = dynamic.inner(key)
         if key.startswith("-:") or other is None:
-            rules.append(Rule(recipes.plain(), None, EVERYWHERE, named))
+            rules.append(EncodingRule(recipes.plain(), None, EVERYWHERE, named))
         else:
             own = other.maybe("bits", most=8) or bits, group_size(other, "group_size", usual=group)
-            rules.append(Rule(encoding(*own), MATRICES, named=named))
+            rules.append(EncodingRule(encoding(*own), MATRICES, named=named))
     return tuple(rules)
 
 
@@ -130,29 +130,31 @@ def _fp8(config: Config) -> CheckpointFormat:
         rows, columns = block(config, "weight_block_size")
         name, said = "fp8-block", f"FP8 with a scale per block of {rows} × {columns}"
         encoding = recipes.blocks(rows, columns)
-    rules = (Rule(encoding, MATRICES.union(("tower",)), EVERYWHERE),)
+    rules = (EncodingRule(encoding, MATRICES.union(("tower",)), EVERYWHERE),)
     return made(config, name, said, rules, "modules_to_not_convert", "ignored_layers")
 
 
 def _fbgemm(config: Config) -> CheckpointFormat:
     said = "FP8 with a scale per output channel"
-    return made(config, "fp8-channel", said, (Rule(recipes.per_channel(32), MATRICES),), "modules_to_not_convert")
+    return made(
+        config, "fp8-channel", said, (EncodingRule(recipes.per_channel(32), MATRICES),), "modules_to_not_convert"
+    )
 
 
 def _mxfp4(config: Config) -> CheckpointFormat:
-    rules = (Rule(recipes.mxfp4(), EXPERTS, EVERYWHERE),)
+    rules = (EncodingRule(recipes.mxfp4(), EXPERTS, EVERYWHERE),)
     return made(config, "mxfp4", "MXFP4 experts, the rest in 16 bits", rules, "modules_to_not_convert")
 
 
 def _bitsandbytes(config: Config) -> CheckpointFormat:
     skipped = "llm_int8_skip_modules"
     if config.flag("load_in_8bit") or config.flag("_load_in_8bit"):
-        rules = (Rule(recipes.per_channel(32), LINEAR),)
+        rules = (EncodingRule(recipes.per_channel(32), LINEAR),)
         return made(config, "bnb-8bit", "bitsandbytes int8, an fp32 scale per output channel", rules, skipped)
     double = config.flag("bnb_4bit_use_double_quant")
     kind = harmless(config.text("bnb_4bit_quant_type") or "fp4", 20)
     said = f"bitsandbytes {kind} {'with' if double else 'without'} double quantisation"
-    rules = (Rule(recipes.nf4(double=double), LINEAR),)
+    rules = (EncodingRule(recipes.nf4(double=double), LINEAR),)
     return made(config, "nf4" if double else "nf4-single", said, rules, skipped)
 
 
@@ -163,7 +165,7 @@ def _hqq(config: Config) -> CheckpointFormat:
     settings = settings.inner("weight_quant_params") or settings
     bits, group = settings.count("nbits", most=8), group_size(settings, "group_size")
     said = f"HQQ, {bits} bits with a scale and a zero per {shown_group(group)}"
-    rules = (Rule(recipes.affine(bits, group), LINEAR),)
+    rules = (EncodingRule(recipes.affine(bits, group), LINEAR),)
     return made(config, f"hqq-{bits}bit", said, rules, "skip_modules", "modules_to_not_convert")
 
 
@@ -182,7 +184,7 @@ def _torchao(config: Config) -> CheckpointFormat:
             name, said, encoding = "fp8-channel", "FP8 with a scale per output channel", recipes.per_channel(32)
         case _:
             raise config.error("quant_type", f"'{harmless(kind, 60)}' is not understood")
-    rules = (Rule(encoding, LINEAR),)
+    rules = (EncodingRule(encoding, LINEAR),)
     return made(config, name, f"torchao {said}", rules, "modules_to_not_convert")
 
 
@@ -217,7 +219,7 @@ def _mlx(config: Config) -> CheckpointFormat:
         elif isinstance(value, dict) and (other := config.inner(key)) is not None:
             apart.setdefault(_mlx_encoding(other, *usual)[1], []).append(key)
     found = mlx(f"mlx-{name}", encoding)
-    rules = tuple(Rule(own, None, named=modules(config, "overrides", keys)) for own, keys in apart.items())
+    rules = tuple(EncodingRule(own, None, named=modules(config, "overrides", keys)) for own, keys in apart.items())
     return replace(found, rules=(*rules, *found.rules), by_layer=tells_layers_apart(rules))
 
 

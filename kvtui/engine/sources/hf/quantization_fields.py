@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvtui.engine.checkpoint.encoding import ALL
-from kvtui.engine.checkpoint.format import CheckpointFormat, Part, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, Part
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.modules import Modules, named_modules
 from kvtui.engine.checkpoint.hf.usual import MATRICES
@@ -17,17 +17,17 @@ LINEAR: frozenset[Role] = MATRICES.union(("recurrent_gate", "per_layer", "shared
 """What a method that takes every linear module takes, the head apart; engines keep routers in 16 bits."""
 
 
-def made(config: Config, name: str, said: str, rules: tuple[Rule, ...], *skipped: str) -> CheckpointFormat:
+def made(config: Config, name: str, said: str, rules: tuple[EncodingRule, ...], *skipped: str) -> CheckpointFormat:
     """The format whose ``rules`` hold for all modules that the lists under ``skipped`` do not name."""
     named = [entry for field in skipped for entry in entries(config, field)]
     plain = recipes.plain()
     if named:
-        rules = (Rule(plain, None, EVERYWHERE, modules(config, skipped[0], named)), *rules)
+        rules = (EncodingRule(plain, None, EVERYWHERE, modules(config, skipped[0], named)), *rules)
     meaning = f"{said}, as the file's quantization_config has it"
     return CheckpointFormat(name, meaning, plain, rules, tells_layers_apart(rules))
 
 
-def tells_layers_apart(rules: Iterable[Rule]) -> bool:
+def tells_layers_apart(rules: Iterable[EncodingRule]) -> bool:
     """Whether one of ``rules`` names modules by the number of their layer."""
     return any(isinstance(rule.named, Modules) and rule.named.numbered for rule in rules)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.basis.untrusted import plain as harmless
 from kvtui.engine.checkpoint.encoding import ALL, Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, Rule
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.model.tensors import Role
 from kvtui.engine.sources.hf.fields import Config, shown
@@ -30,9 +30,9 @@ def compressed_tensors(config: Config) -> CheckpointFormat:
         targets = entries(group, "targets") or ("Linear",)
         wanted = tuple(target for target in targets if target.startswith("re:") or "." in target)
         if wanted:
-            named.append(Rule(encoding, _WITH_HEAD, named=modules(group, "targets", wanted)))
+            named.append(EncodingRule(encoding, _WITH_HEAD, named=modules(group, "targets", wanted)))
         if len(wanted) < len(targets):
-            classes.append(Rule(encoding, _WITH_HEAD))
+            classes.append(EncodingRule(encoding, _WITH_HEAD))
     if not names:
         raise config.error("config_groups", "says of no weights how they are stored")
     said = f"compressed-tensors {' and '.join(dict.fromkeys(names))}"
@@ -73,7 +73,7 @@ def modelopt(config: Config) -> CheckpointFormat:
     skipped = "ignore", "exclude_modules"
     if algorithm != "MIXED_PRECISION":
         name, encoding = _algorithm(config, algorithm)
-        return made(config, name, f"modelopt {algorithm}", (Rule(encoding, _WITH_HEAD),), *skipped)
+        return made(config, name, f"modelopt {algorithm}", (EncodingRule(encoding, _WITH_HEAD),), *skipped)
     layers = config.inner("quantized_layers")
     if layers is None:
         raise config.error("quantized_layers", "is missing")
@@ -84,7 +84,7 @@ def modelopt(config: Config) -> CheckpointFormat:
             encoding = _algorithm(entry, (entry.text("quant_algo") or "").upper())[1]
             by_encoding.setdefault(encoding, []).append(key)
     rules = tuple(
-        Rule(encoding, _WITH_HEAD, EVERYWHERE, modules(config, "quantized_layers", names))
+        EncodingRule(encoding, _WITH_HEAD, EVERYWHERE, modules(config, "quantized_layers", names))
         for encoding, names in by_encoding.items()
     )
     return made(config, "mixed", "modelopt, several schemes", rules, *skipped)

@@ -118,6 +118,9 @@ class Body:
         )
 
 
+BodyReader = Callable[[Config], Body]
+
+
 def uncounted(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """``layers`` without their weights, where these are not known."""
     return tuple(layer._replace(tensors=None, experts=None) for layer in layers)
@@ -130,7 +133,7 @@ class ConfigFamily:
     ``tied`` is the default of tie_word_embeddings where no class has one, ``confidence`` that of the ModelSpec.
     """
 
-    read: Callable[[Config], Body]
+    read: BodyReader
     tied: bool = False
     confidence: str = "H"
 
