@@ -46,6 +46,13 @@ MORE: Mapping[str, dict[str, str | bool]] = {
         "hybrid_manager": False,
         "async_scheduling": False,
     },
+    "states as told": {
+        "model": "Qwen3-Next-80B-A3B",
+        "gpus": "4",
+        "engine": "vllm",
+        "mamba_cache_dtype": "float16",
+        "mamba_ssm_cache_dtype": "float32",
+    },
     "drafted": {"engine": "vllm", "draft_layers": "1", "speculative_tokens": "3", "prefix_caching": False},
     "packed latent": {
         "model": "DeepSeek-V3.2",

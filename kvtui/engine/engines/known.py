@@ -149,9 +149,9 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, match[1].split(".")))
 
 
-def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
-    """What ``engine`` chooses for ``model`` on ``device``."""
-    found: EngineDefaults = part(engine.name, "releases").defaults(engine.version, model, device)
+def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
+    """What ``engine`` chooses for ``model`` on ``device`` with a cache in the format ``kv``."""
+    found: EngineDefaults = part(engine.name, "releases").defaults(engine.version, model, device, kv)
     return found
 
 

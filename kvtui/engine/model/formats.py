@@ -66,6 +66,8 @@ _ALL = (
 FORMATS = {f.name: f for f in _ALL}
 WEIGHT_FORMATS = tuple(f.name for f in _ALL if not f.packed_latent and not f.vector_scale_bytes)
 KV_FORMATS = tuple(f.name for f in _ALL)
+STATE_FORMATS = ("bf16", "fp16", "fp32")
+"""What recurrent and conv states may be kept in."""
 _ALIASES = {
     "f32": "fp32",
     "float32": "fp32",

@@ -32,7 +32,7 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     """
     values = {field.name: getattr(scenario, field.name) for field in fields(scenario)} | dict(chosen)
     engine = Engine(values["engine"], values["serving"].version)
-    left = left_to_engine(scenario, engine, values["model"], values["device"])
+    left = left_to_engine(scenario, engine, values["model"], values["device"], values["kv_dtype"])
     values |= {name: value for name, value in left.items() if name not in chosen}
     notes = []
     if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:

@@ -100,6 +100,15 @@ def _format(text: str, name: str) -> str:
     return canonical(text)
 
 
+def _state_format(text: str, name: str) -> str:
+    from kvtui.engine.model.formats import STATE_FORMATS, canonical
+
+    form = canonical(text)
+    if form not in STATE_FORMATS:
+        raise UnknownName(f"value of {name}", text, STATE_FORMATS)
+    return form
+
+
 def _weights(text: str, name: str) -> str:
     from kvtui.engine.checkpoint.known import format_key
 
@@ -142,6 +151,7 @@ SHARE = Notation(_share)
 RATE = Notation(_rate)
 DEVICE = Notation(_device)
 FORMAT = Notation(_format)
+STATE_FORMAT = Notation(_state_format)
 WEIGHTS = Notation(_weights, _format_word)
 ENGINE = Notation(_engine, _engine_word)
 SWITCH = Notation(_switch, _as_it_is)

@@ -49,8 +49,9 @@ class ServingOptions(NamedTuple):
     ``swa_full`` gives its windowed layers the whole context. ``hybrid_manager`` off makes vLLM treat windowed layers as
     full ones, and ``async_scheduling`` off makes it settle each batch before the next. ``partition`` is the number of
     layers of each pipeline stage. ``draft_layers`` is the number of layers of an external drafter such as an EAGLE
-    head, which cache like the model's full-attention layers. ``eager`` captures no CUDA graphs. ``measured`` replaces
-    priors.
+    head, which cache like the model's full-attention layers. ``eager`` captures no CUDA graphs. ``state_dtype`` is the
+    format of recurrent states, and ``conv_dtype`` that of conv states and of recurrent ones that nothing else decides.
+    ``measured`` replaces priors.
     """
 
     version: str = ""
@@ -64,6 +65,8 @@ class ServingOptions(NamedTuple):
     partition: tuple[int, ...] | None = None
     draft_layers: int = 0
     eager: bool = False
+    conv_dtype: str | None = None
+    state_dtype: str | None = None
     measured: Overheads | None = None
 
 

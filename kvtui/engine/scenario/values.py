@@ -44,7 +44,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     said = {**_FIRST, **{key: value for key, value in values.items() if value is not None}}
     model = model or load_model(str(said["model"]))
     given = read_values(said)
-    engine = engine_defaults(given["engine"], model, given["gpu"])
+    engine = engine_defaults(given["engine"], model, given["gpu"], given.get("kv_dtype", Scenario.kv_dtype))
     unsaid = {
         option.key: default_of(option, model, engine)
         for option in OPTIONS
@@ -155,23 +155,25 @@ def command_line(scenario: Scenario) -> str:
     return " ".join(words)
 
 
-def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """What a scenario has that says nothing of blocks, batched tokens and its share of memory."""
     if engine.name == "none":
         return EngineDefaults(Scenario.block_size, Scenario.max_batched_tokens, Scenario.memory_utilization)
-    return defaults(engine, model, device)
+    return defaults(engine, model, device, kv)
 
 
-def left_to_engine(scenario: Scenario, engine: Engine, model: ModelSpec, device: DeviceSpec) -> dict[str, int | float]:
+def left_to_engine(
+    scenario: Scenario, engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str
+) -> dict[str, int | float]:
     """The fields that ``scenario`` leaves to its engine, as ``engine`` chooses them for ``model`` on ``device``."""
-    before, after = engine_defaults_of(scenario)._asdict(), engine_defaults(engine, model, device)._asdict()
+    before, after = engine_defaults_of(scenario)._asdict(), engine_defaults(engine, model, device, kv)._asdict()
     return {field: after[field] for field in after if getattr(scenario, field) == before[field]}
 
 
 def engine_defaults_of(scenario: Scenario) -> EngineDefaults:
     """What the engine of ``scenario`` chooses where it is told nothing."""
     engine = Engine(scenario.engine, scenario.serving.version)
-    return engine_defaults(engine, scenario.model, scenario.device)
+    return engine_defaults(engine, scenario.model, scenario.device, scenario.kv_dtype)
 
 
 def _measured(profile: str, engine: str) -> Overheads:

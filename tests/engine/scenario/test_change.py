@@ -140,7 +140,7 @@ def test_what_is_left_to_the_engine_follows_model_and_device() -> None:
     scenario = scenario_from({"engine": "vllm", "gpu": "H100 SXM"})
     small, notes = adapted(scenario, {"device": find_device("L4")})
     assert (small.max_batched_tokens, notes) == (2048, ())
-    latent, _ = adapted(scenario, {"model": find_model("DeepSeek-V3")})
+    latent, _ = adapted(scenario, {"model": find_model("DeepSeek-V3.2")})
     assert latent.block_size == 64
     chosen = replace(scenario, max_batched_tokens=4096)
     assert adapted(chosen, {"device": find_device("L4")})[0].max_batched_tokens == 4096

@@ -86,7 +86,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     """A scenario of any engine; raises InputError as ``Scenario`` does where the parts contradict each other."""
     model, engine = draw(models()), parse_engine(draw(st.sampled_from(ENGINES)))
     device = draw(st.sampled_from(DEVICES))
-    chosen = defaults(engine, model, device)
+    chosen = defaults(engine, model, device, "bf16")
     drafts = draw(st.integers(0, 2))
     return Scenario(
         model=model,

@@ -32,7 +32,7 @@ LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = False
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """A cache grows in steps of 256 cells; a logical batch (``-b``) is 2,048 tokens; all free memory is used."""
     return EngineDefaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
 

@@ -34,7 +34,7 @@ _BY_MIB = ((20 * 1024, 2048, 8, 8), (35 * 1024, 2048, 24, 80), (60 * 1024, 4096,
 _LARGE = (16_384, 512, 512)
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """SGLang's choices on ``device``: pages of one token, and a prefill chunk by the size of the memory.
 
     A share of 1 stands for its own rule, ``mem_fraction_static``.

@@ -166,9 +166,10 @@ def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[PoolTensor]:
             case Indexer():
                 yield PoolTensor("full", "indexer pool", cache.key_bytes, count, cache.ratio)
             case Recurrent():
+                kept = cache._replace(state_format=scenario.serving.state_dtype or cache.state_format)
                 conv = CONV_FORMAT.bytes(cache.conv_elements(tp))
                 yield PoolTensor("state", "mamba pool (conv)", conv, count)
-                yield PoolTensor("state", "mamba pool (ssm)", cache.fixed_bytes(tp) - conv, count)
+                yield PoolTensor("state", "mamba pool (ssm)", kept.fixed_bytes(tp) - conv, count)
 
 
 def _latent_format(scenario: Scenario) -> Format:

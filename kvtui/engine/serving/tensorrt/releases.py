@@ -14,7 +14,7 @@ LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """``tokens_per_block`` and ``max_num_tokens`` of the LLM API.
 
     A share of 1 stands for the API's own share of free memory.

@@ -287,18 +287,22 @@ def _packed(cache: Latent, kv: Format) -> bool:
 
 
 def state_bytes(cache: Recurrent, scenario: Scenario) -> int:
-    """Bytes of one state on one rank, in 16 bits where the model does not declare its format; on a CPU in 32.
+    """Bytes of one state on one rank, in 16 bits where neither the model nor an option says its format; on a CPU in 32.
 
-    The conv state of a gated DeltaNet, of KDA and of Mamba-2 has one more row per drafted token.
+    The conv state of a gated DeltaNet, of KDA and of Mamba-2 has one more row per drafted token. It is in 16 bits
+    unless ``--mamba-cache-dtype`` says otherwise, which then holds for an undeclared recurrent state too.
 
     Example: 3 + 3 conv rows of 5,120 channels in 16 bits are 61,440 bytes, and 24 heads of 128 × 128 in 32 bits are
     1,572,864: together 1,634,304.
     """
     if cache.kind in ("gated_deltanet", "kda", "mamba2"):
         cache = cache._replace(conv_rows=cache.conv_rows + scenario.speculative_tokens)
-    if not cache.declared and scenario.device.platform != "cpu":
-        cache = cache._replace(state_format=CONV_FORMAT.name)
-    return cache.fixed_bytes(scenario.layout.tp)
+    conv, state, tp = scenario.serving.conv_dtype, scenario.serving.state_dtype, scenario.layout.tp
+    if state is None and not cache.declared and (conv or scenario.device.platform != "cpu"):
+        state = conv or CONV_FORMAT.name
+    cache = cache._replace(state_format=state or cache.state_format)
+    wide = FORMATS[conv].bytes(1) - CONV_FORMAT.bytes(1) if conv else 0
+    return cache.fixed_bytes(tp) + wide * cache.conv_elements(tp)
 
 
 def packs_latents(scenario: Scenario) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
-from kvtui.engine.model.caches import Latent, Recurrent
+from kvtui.engine.model.caches import Indexer, Latent, Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,9 @@ KV_FORMATS = (
 )
 LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 64, 256
 KERNEL_TOKENS, KERNEL_TOKENS_OTHER = 16, {"xpu": 64, "cpu": 32}
+CPU_BLOCK_TOKENS = 128
+CUTLASS_TOKENS, FLASHINFER_TOKENS, HOPPER, BLACKWELL = 128, 32, 9, 10
+FLASH_ATTENTION_LATENTS = ("bf16", "fp16")
 STATE_CHUNK_TOKENS = {"mamba1": 2048, "mamba2": 256}
 CHECKPOINT_TOKENS = 64
 CHECKPOINT_CAPABILITIES = (9, 10, 12)
@@ -65,6 +68,7 @@ StateMode = Literal["none", "align", "all"]
 
 
 Check = Literal["layers", "whole model", "first group", "blocks"]
+LatentKernels = Literal["cutlass", "flashinfer", "preferred"]
 
 
 class Rules(NamedTuple):
@@ -176,6 +180,15 @@ class Rules(NamedTuple):
     Beside layers that keep every token, they get as many tokens as these again, so that pages are equal.
     """
 
+    latent_kernels: LatentKernels = "cutlass"
+    """Which kernel reads latents, and so how many tokens a block has that was not chosen.
+
+    Up to 0.14 a block is forced to FlashMLA's 64 tokens on Hopper and to CUTLASS's 128 on Blackwell; from 0.15 on to
+    FlashInfer's there, as 64. From 0.18.0 on the first kernel that can read the cache's format has what it prefers: on
+    Hopper FlashAttention 16 tokens of 16-bit latents, FlashMLA 64 of fp8 ones, and FlashInfer on Blackwell 32. Where an
+    index selects latents blocks have 64 tokens, and on other devices the Triton kernel takes 16, in all releases.
+    """
+
     latent_step: int = 64
     """The unified block of a model with state beside latents is a multiple of 128 from 0.27 on, of 64 in 0.26.0.
 
@@ -237,8 +250,10 @@ CHANGES = (
         "the start-up check counts one group, and with pipeline stages compares the whole model with one rank",
     ),
     Change("0.14.0", "own_values", ("full",), "a narrower V takes less in layers that keep every token"),
+    Change("0.15.0", "latent_kernels", "flashinfer", "FlashInfer reads latents on Blackwell, in blocks of 64 tokens"),
     Change("0.17.0", "check", "first group", "the start-up check compares each pipeline rank with its own pool"),
     Change("0.18.0", "near_equal", 1.5, "layer kinds that are more unequal are padded into one group"),
+    Change("0.18.0", "latent_kernels", "preferred", "blocks of latents are as long as their kernel prefers"),
     Change("0.19.0", "check", "blocks", "the start-up check counts all groups"),
     Change("0.20.0", "graphs_counted", True, "CUDA graphs are subtracted from the pool"),
     Change("0.20.0", "utilization", 0.92, "another default share of memory"),
@@ -316,14 +331,14 @@ def _milestones() -> Iterator[Milestone]:
 MILESTONES = tuple(_milestones())
 
 
-def defaults(version: str, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """Block size, tokens of a step and memory share of a server that is told none of them."""
-    return defaults_under(rules(version), model, device)
+    return defaults_under(rules(version), model, device, kv)
 
 
-def defaults_under(found: Rules, model: ModelSpec, device: DeviceSpec) -> EngineDefaults:
+def defaults_under(found: Rules, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """``defaults`` of a release with the rules ``found``."""
-    return EngineDefaults(_block_size(model, device), _batched_tokens(found, device), found.utilization)
+    return EngineDefaults(_block_size(found, model, device, kv), _batched_tokens(found, device), found.utilization)
 
 
 def default_max_seqs(device: DeviceSpec, max_batched_tokens: int) -> int:
@@ -371,12 +386,32 @@ def overlaps_stages(found: Rules, model: ModelSpec) -> bool:
     return found.second_runner or not (sparse or states)
 
 
-def _block_size(model: ModelSpec, device: DeviceSpec) -> int:
-    """Latent caches have blocks of 64 (FlashMLA), compressed ones of 256; any other starts from its kernels'."""
-    latents = [cache for cache, _ in model.caches if isinstance(cache, Latent)]
+def _block_size(found: Rules, model: ModelSpec, device: DeviceSpec, kv: str) -> int:
+    """Compressed latents have blocks of 256, other latents their kernel's, and attention that of the platform."""
+    caches = [cache for cache, _ in model.caches]
+    latents = [cache for cache in caches if isinstance(cache, Latent)]
     if any(cache.ratio > 1 for cache in latents):
         return COMPRESSED_BLOCK_TOKENS
-    return LATENT_BLOCK_TOKENS if latents else kernel_tokens(device)
+    if latents and device.platform == "cuda":
+        return _latent_block(found, device, kv, indexed=any(isinstance(cache, Indexer) for cache in caches))
+    return CPU_BLOCK_TOKENS if device.platform == "cpu" else kernel_tokens(device)
+
+
+def _latent_block(found: Rules, device: DeviceSpec, kv: str, *, indexed: bool) -> int:
+    """Tokens of a block of latents on NVIDIA's devices, by the kernel that reads them.
+
+    Example: DeepSeek-V3 on H200 has blocks of 16 tokens in bf16 and of 64 in fp8, up to 0.17 of 64 in both.
+    """
+    major = (device.compute_capability or (0, 0))[0]
+    if indexed and major in (HOPPER, BLACKWELL):
+        return LATENT_BLOCK_TOKENS
+    if major == HOPPER:
+        flash = found.latent_kernels == "preferred" and kv in FLASH_ATTENTION_LATENTS
+        return KERNEL_TOKENS if flash else LATENT_BLOCK_TOKENS
+    if major == BLACKWELL:
+        blocks = {"cutlass": CUTLASS_TOKENS, "flashinfer": LATENT_BLOCK_TOKENS, "preferred": FLASHINFER_TOKENS}
+        return blocks[found.latent_kernels]
+    return LATENT_BLOCK_TOKENS if indexed else KERNEL_TOKENS
 
 
 def _batched_tokens(found: Rules, device: DeviceSpec) -> int:

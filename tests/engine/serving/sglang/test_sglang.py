@@ -162,7 +162,7 @@ def test_fp8_latents_are_packed_in_every_layer_of_a_model_with_an_index() -> Non
 def test_share_of_memory_that_sglang_chooses(device: str, chunk: int, fraction: float) -> None:
     """RTX 4090 (24,564 MiB, 24 graphs): 512 + 3,072 + 128 + 48 = 3,760 MiB are kept; H100: 13,440 MiB of 81,559."""
     spec = find_device(device)
-    assert defaults("", find_model("Llama-3.1-8B"), spec).max_batched_tokens == chunk
+    assert defaults("", find_model("Llama-3.1-8B"), spec, "bf16").max_batched_tokens == chunk
     assert float(mem_fraction_static(spec, chunk, Layout())) == fraction
 
 
@@ -278,7 +278,7 @@ def test_a_wider_format_never_holds_more_tokens(given: Scenario) -> None:
 @given(st.sampled_from(all_devices()), st.integers(1, 64), st.integers(1, 8))
 def test_the_share_is_a_share(device: DeviceSpec, tp: int, pp: int) -> None:
     chosen = mem_fraction_static(
-        device, defaults("", find_model("Llama-3.1-8B"), device).max_batched_tokens, Layout(tp, pp)
+        device, defaults("", find_model("Llama-3.1-8B"), device, "bf16").max_batched_tokens, Layout(tp, pp)
     )
     assert 0 <= chosen < 1
     assert chosen * 1000 == int(chosen * 1000)

@@ -65,7 +65,7 @@ SCENARIOS += [
 
 
 def outcome(found: Rules, scenario: Scenario) -> tuple[object, ...]:
-    return serve_under(found, scenario), defaults_under(found, scenario.model, scenario.device)
+    return serve_under(found, scenario), defaults_under(found, scenario.model, scenario.device, scenario.kv_dtype)
 
 
 def values_of(field: str) -> set[Any]:

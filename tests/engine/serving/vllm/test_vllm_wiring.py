@@ -107,8 +107,60 @@ def test_plan_and_capacity_follow_the_engine(scenario: Scenario, several: bool) 
 def test_defaults_by_device_and_release(gpu: str, version: str, batched: int, share: float) -> None:
     scenario = scenario_from({"engine": f"vllm@{version}".rstrip("@"), "gpu": gpu})
     assert (scenario.max_batched_tokens, scenario.memory_utilization, scenario.block_size) == (batched, share, 16)
-    assert scenario_from({"engine": "vllm", "model": "DeepSeek-V3"}).block_size == 64
     assert scenario_from({"gpu": gpu}).memory_utilization == 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "version", "kv", "block"),
+    [
+        ("DeepSeek-V3", "H200", "0.17.1", "bf16", 64),
+        ("DeepSeek-V3", "H200", "0.18.0", "bf16", 16),
+        ("DeepSeek-V3", "H200", "", "float16", 16),
+        ("DeepSeek-V3", "H200", "", "fp8", 64),
+        ("DeepSeek-V3", "B200", "0.14.1", "bf16", 128),
+        ("DeepSeek-V3", "B200", "0.17.1", "fp8", 64),
+        ("DeepSeek-V3", "B200", "", "bf16", 32),
+        ("DeepSeek-V3", "A100 80GB SXM", "", "bf16", 16),
+        ("DeepSeek-V3", "RTX 5090", "", "fp8", 16),
+        ("DeepSeek-V3", "MI300X", "", "bf16", 16),
+        ("DeepSeek-V3.2", "H200", "", "bf16", 64),
+        ("DeepSeek-V3.2", "B200", "", "fp8", 64),
+        ("DeepSeek-V4-Flash", "H200", "", "fp8", 256),
+        ("Llama-3.1-8B", "CPU", "", "bf16", 128),
+        ("Llama-3.1-8B", "Arc B580", "", "bf16", 64),
+    ],
+)
+def test_the_block_is_the_one_that_the_attention_kernel_prefers(
+    model: str, gpu: str, version: str, kv: str, block: int
+) -> None:
+    engine = f"vllm@{version}".rstrip("@")
+    assert scenario_from({"engine": engine, "model": model, "gpu": gpu, "kv_dtype": kv}).block_size == block
+
+
+def test_another_kv_format_has_the_block_of_its_own_kernel() -> None:
+    """What was left to the engine stays its choice: 16-bit latents on Hopper have blocks of 16, fp8 ones of 64."""
+    scenario = scenario_from({"engine": "vllm", "model": "DeepSeek-V3", "gpu": "H200"})
+    changed, _ = adapted(scenario, {"kv_dtype": "fp8"})
+    assert (scenario.block_size, changed.block_size) == (16, 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "conv_bytes", "state_bytes"),
+    [
+        ({}, 2, 2),
+        ({"mamba_ssm_cache_dtype": "float32"}, 2, 4),
+        ({"mamba_cache_dtype": "float32"}, 4, 4),
+        ({"mamba_cache_dtype": "float32", "mamba_ssm_cache_dtype": "bfloat16"}, 4, 2),
+    ],
+)
+def test_states_are_kept_in_the_formats_that_were_asked_for(
+    options: dict[str, str], conv_bytes: int, state_bytes: int
+) -> None:
+    """36 gated DeltaNets of Qwen3-Next on one rank, whose file declares no format: conv and recurrent elements."""
+    values = {"engine": "vllm", "model": "Qwen3-Next-80B-A3B", "gpu": "B200", **options}
+    conv, state = 3 * 8192, 32 * 128 * 128
+    found = present(plan(scenario_from(values)).serving)
+    assert found.state_bytes_per_slot == 36 * (conv * conv_bytes + state * state_bytes)
 
 
 @pytest.mark.parametrize("text", ["vllm", "VLLM@v0.20", "vllm@0.20.1rc2", "none", "llama.cpp@b6200", "llamacpp"])
@@ -145,7 +197,7 @@ def test_no_text_is_more_than_an_input_error(text: str) -> None:
         with suppress(InputError):
             found = parse_engine(given_text)
             assert parse_engine(str(found)) == found
-            assert engine_defaults(found, MODEL, DEVICE)
+            assert engine_defaults(found, MODEL, DEVICE, "bf16")
 
 
 @pytest.mark.parametrize(
@@ -288,5 +340,5 @@ def test_without_an_engine_nothing_of_it_is_loaded() -> None:
 
 def test_defaults_of_no_engine_are_the_plain_ones() -> None:
     scenario = scenario_from({})
-    assert engine_defaults(Engine("none"), scenario.model, scenario.device) == (16, 8192, 1.0)
+    assert engine_defaults(Engine("none"), scenario.model, scenario.device, "bf16") == (16, 8192, 1.0)
     assert plan(scenario).serving is None
