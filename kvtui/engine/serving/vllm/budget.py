@@ -40,6 +40,7 @@ CAPTURED_TOKENS, CAPTURED_TOKENS_BLACKWELL = 512, 1024
 SOURCE = "vLLM's sources, 0.11 to 0.33"
 
 _QWEN3 = re.compile(r"Qwen3-[0-9.]+B")
+_FEW = re.compile(r"Qwen3-[0-9.]+B|Llama-[23].*|Mistral-.*")
 _SOME = re.compile(r"Qwen3-|Llama-[23]|Mistral|DeepSeek-V2|Qwen[12.5]*-MoE|Granite")
 
 
@@ -162,6 +163,8 @@ def _second_runner(model: ModelSpec, memory: MemoryRules) -> bool:
             return False
         case "qwen3":
             return bool(_QWEN3.fullmatch(model.name))
+        case "few":
+            return bool(_FEW.fullmatch(model.name))
         case "some":
             return bool(_SOME.match(model.name)) and not (sparse and model.name.startswith("Qwen3-"))
         case "dense":

@@ -163,13 +163,13 @@ class Rules(NamedTuple):
     """
 
     drafted_states: bool = False
-    """A Mamba layer that keeps a state per block keeps one per drafted token besides, from 0.22 on (not in 0.20.1).
+    """A Mamba layer that keeps a state per block keeps one per drafted token besides, from 0.22.0 on (not in 0.21).
 
     A request of 3 tokens in one block, with 3 drafted ones, holds 4 states instead of 1.
     """
 
     shared_indexers: bool = False
-    """Layers that use another layer's index keep no keys of their own, from 0.24 on (not in 0.23.0).
+    """Layers that use another layer's index keep no keys of their own, from 0.24.0 on (not in 0.23.0).
 
     GLM-5.2 in fp8 takes 78 × 788 bytes a token before, and 78 × 656 + 21 × 132 from then on.
     """
@@ -213,7 +213,7 @@ class Rules(NamedTuple):
     """
 
     large_tier: bool = False
-    """Devices of 160 GiB and more batch 16,384 tokens by default instead of 8,192, from 0.28 on (#51726)."""
+    """Devices of 160 GiB and more batch 16,384 tokens by default instead of 8,192, from 0.28.0 on (not in 0.27.1)."""
 
     retained: bool = False
     """A drafter of several modules makes a window keep what they may read again, from 0.28 on (not in 0.27.1)."""
@@ -288,9 +288,13 @@ CHANGES = (
 """All changes, oldest first."""
 
 
+UNREAD = {(0, 21): "0.22"}
+"""Releases that could not be read, each with the next one that was; they are taken to be like the one before."""
+
 LARGER_STAGES: LargerStages = "before the last"
-EXPERT_PARALLEL = True
 """``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
+
+EXPERT_PARALLEL = True
 
 
 def changes(newer: str, older: str) -> list[str]:
@@ -303,6 +307,11 @@ def numbers(version: str) -> tuple[int, ...]:
     """The full numbers of a release: 0.20 is (0, 20, 0), and 0.20.1rc1 the release 0.20.1 that it becomes."""
     found = release(version)
     return (*found, *(0,) * (3 - len(found)))
+
+
+def unread(version: str) -> str:
+    """The next release that was read, if ``version`` is one that was not: 0.22 of 0.21; else empty."""
+    return UNREAD.get(numbers(version)[:2], "") if version else ""
 
 
 def rules(version: str) -> Rules:
@@ -427,14 +436,13 @@ def _is_large(device: DeviceSpec) -> bool:
 class MemoryRules(NamedTuple):
     """What one release keeps beside its cache.
 
-    Read in the sources of 0.11.2 to 0.33; where a change first shipped between two of those, the older is taken to be
-    without it.
+    Read in the packages of the release that has a change and of the one before; see ``UNREAD`` for the one that is not.
     """
 
     sampler: Literal["sort", "rows", "fused"]
     """How top-k and top-p are profiled: a full sort (up to 0.16), a kernel with a row buffer, FlashInfer's (0.22)."""
-    runner2: Literal["none", "qwen3", "some", "dense", "all"]
-    """Which models the second model runner serves by default: none, then more with 0.22, 0.24, 0.25 and 0.29."""
+    runner2: Literal["none", "qwen3", "few", "some", "dense", "all"]
+    """Which models the second model runner serves by default: none, then more with 0.22, 0.23, 0.24, 0.25 and 0.29."""
     runner2_units: Fraction
     """What its sampler takes in the profile run, in logits of all sequences in fp32: 3/2, 1/2 (0.26), 7/2 (0.33)."""
     counts_kept: bool
@@ -458,6 +466,8 @@ def memory_rules(version: str) -> MemoryRules:
         runner2="none"
         if at < (0, 22)
         else "qwen3"
+        if at < (0, 23)
+        else "few"
         if at < (0, 24)
         else "some"
         if at < (0, 25)

@@ -29,7 +29,7 @@ from kvtui.engine.serving.vllm.blocks import (
 )
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
-from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
+from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +80,22 @@ class Layered(NamedTuple):
 
 def serve(scenario: Scenario) -> Serving:
     """The cache of vLLM for ``scenario``. Raises InputError when the weights are unknown and there is no pool."""
-    return serve_under(rules(scenario.serving.version), scenario)
+    version = scenario.serving.version
+    found, later = serve_under(rules(version), scenario), unread(version)
+    if not later:
+        return found
+    other = serve_under(rules(later), scenario)
+    if (other.pool_bytes, other.blocks, other.kv_cache_tokens) == (
+        found.pool_bytes,
+        found.blocks,
+        found.kv_cache_tokens,
+    ):
+        return found
+    note = (
+        f"vLLM {version} was not read and is taken to plan as the release before it; if it already plans as {later}, "
+        f"its pool is {format_bytes(other.pool_bytes)} with {other.kv_cache_tokens:,} tokens"
+    )
+    return found._replace(notes=(*found.notes, note))
 
 
 def serve_under(found: Rules, scenario: Scenario) -> Serving:
