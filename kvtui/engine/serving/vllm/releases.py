@@ -288,7 +288,7 @@ CHANGES = (
 """All changes, oldest first."""
 
 
-UNREAD = {(0, 21): "0.22"}
+UNREAD: dict[tuple[int, ...], str] = {(0, 21): "0.22"}
 """Releases that could not be read, each with the next one that was; they are taken to be like the one before."""
 
 LARGER_STAGES: LargerStages = "before the last"
