@@ -341,7 +341,7 @@ def _recurrent(part: Fields, kind: str, hidden: int | None) -> _MixerLetter:
             inner, state, conv = _dim(part, "inner"), _dim(part, "state_dim"), _dim(part, "conv")
             rank = _size(part, "dt_rank", hidden is not None) or 0
             cache = mamba1(inner, state, conv, _state(part))
-            weights = parameters.mamba1(known, inner, state, rank, conv)
+            weights = parameters.mamba1(known, inner, state, rank, conv, normed=not part.flag("no_norm"))
         case "mamba2":
             shape = _dim(part, "heads"), _dim(part, "head_dim"), _dim(part, "state_dim")
             groups, conv = _dim(part, "groups"), _dim(part, "conv")

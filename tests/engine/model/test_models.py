@@ -18,6 +18,7 @@ from kvtui.engine.model.caches import Attention, Latent, Recurrent, Shared
 from kvtui.engine.model.catalogue import all_models, find_model, model_names
 from kvtui.engine.model.formats import kv_format
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
+from tests.engine.model.test_home_models import IDS as HOME_IDS
 from tests.present import present
 
 BF16 = kv_format("bf16")
@@ -346,7 +347,7 @@ def test_the_catalogue_holds_every_model_of_the_facts_and_the_added_ones() -> No
     models = all_models()
     assert {model.aliases[0] for model in models} >= set(IDS)
     assert {model.name for model in models} >= set(ADDED)
-    assert len(models) == len(IDS) + len(ADDED)
+    assert len(models) == len(IDS) + len(HOME_IDS) + len(ADDED)
     assert model_names() == tuple(model.name for model in models)
 
 
@@ -641,7 +642,7 @@ def test_a_users_model_is_built_and_counted(folder: Path) -> None:
 def test_a_users_model_replaces_a_packaged_one_of_its_name(folder: Path) -> None:
     write(folder, ENTRY.replace('"Mine"', '"Llama-3.1-8B"'))
     assert find_model("meta-llama/Llama-3.1-8B-Instruct").hidden == 64
-    assert len(all_models()) == len(IDS) + len(ADDED)
+    assert len(all_models()) == len(IDS) + len(HOME_IDS) + len(ADDED)
 
 
 def test_a_users_model_may_leave_out_feed_forward_blocks(folder: Path) -> None:
