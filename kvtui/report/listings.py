@@ -11,9 +11,10 @@ from kvtui.engine.checkpoint.gguf.named import file_type_key
 from kvtui.engine.checkpoint.known import checkpoint_format, weight_names
 from kvtui.engine.checkpoint.weights import file_bytes
 from kvtui.engine.device.catalogue import all_devices
-from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.sources.load import load_model
 from kvtui.output.table import Column, TableRows
 
 
@@ -72,7 +73,7 @@ def formats(name: str) -> tuple[Sequence[Column], TableRows]:
     ``least_bytes`` is given where only bounds of a format are known.
     Raises UnknownName, and InputError when the weights of the model are unknown.
     """
-    model = find_model(name)
+    model = load_model(name)
     sizes = {form: _file_sizes(model, form) for form in weight_names()}
     return FORMAT_COLUMNS, [
         {

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache, partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -34,12 +34,12 @@ _NAME = r'\n(?:(?:name|id) *= *"([^"]*)"|aliases *= *\[([^\]]*)\])'
 _KEY = r"(?m)(?:^|[{,.])\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?=[=.])"
 _QUOTED = r'"([^"]*)"'
 _TOML_LINE = r" \(at line ([0-9]+), column [0-9]+\)$"
-_SEPARATORS = str.maketrans("", "", " -_.")
+_SEPARATORS = str.maketrans("", "", " -_.:")
 _WORD_BREAKS = str.maketrans(" _", "--")
 
 
 def _look_up_key(name: str) -> str:
-    """``name`` as look-ups compare it: without case, spaces, hyphens, underscores and dots."""
+    """``name`` as look-ups compare it: without case, spaces, hyphens, underscores, dots and colons."""
     return name.casefold().translate(_SEPARATORS)
 
 
@@ -65,6 +65,7 @@ class Catalogue(Generic[T]):
         self._chunks = cache(self._cut_packaged)
         self._packaged = cache(self._read_packaged)
         self._entries = lru_cache(maxsize=1)(self._merge)
+        self._chiefs = lru_cache(maxsize=1)(self._name_by_key)
 
     def names(self) -> tuple[str, ...]:
         """All names, aliases left out, in the catalogue's order."""
@@ -75,19 +76,38 @@ class Catalogue(Generic[T]):
         return tuple(entry.load() for entry in self._shelf()[0])
 
     def find(self, name: str) -> T:
-        """The thing of that name, id or alias, or the only one whose name begins so.
+        """The thing that ``get`` gives. Raises UnknownName where there is none."""
+        found = self.get(name)
+        if found is None:
+            raise UnknownName(self._what, name, self.names())
+        return found
+
+    def get(self, name: str) -> T | None:
+        """The thing of that name, id or alias, or the only one whose name begins so; None where there is none.
 
         Case, spaces, hyphens, underscores and dots do not matter: ``h100 sxm`` finds H100-SXM. A beginning ends where a
-        word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B. Raises UnknownName.
+        word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B.
         """
         exact = self._packaged_exactly(name)
         if exact is not None:
             return exact()
         entries, index = self._shelf()
         entry = index.get(_look_up_key(name)) or _only_beginning(name, entries)
-        if entry is None:
-            raise UnknownName(self._what, name, self.names())
-        return entry.load()
+        return None if entry is None else entry.load()
+
+    def keys(self) -> Mapping[str, str]:
+        """The name of each thing by all of its names as look-ups compare them: ``h100sxm`` leads to H100 SXM."""
+        path = os.path.join(config_dir(), self._file)
+        return self._chiefs(path, _stamp(path))
+
+    def beginning(self, name: str) -> tuple[str, ...]:
+        """The names of all things one of whose names begins with ``name``, in order; case and spaces do not matter."""
+        wanted = _look_up_key(name)
+        return tuple(
+            entry.names[0]
+            for entry in self._shelf()[0]
+            if any(_look_up_key(known.rpartition("/")[2]).startswith(wanted) for known in entry.names)
+        )
 
     def _shelf(self) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
         path = os.path.join(config_dir(), self._file)
@@ -106,6 +126,9 @@ class Catalogue(Generic[T]):
         for before, now in zip(packaged, kept, strict=True):
             index |= {_look_up_key(name): now for name in before.names}
         return kept + tuple(replaced.values()), index | own_index
+
+    def _name_by_key(self, path: str, stamp: object) -> Mapping[str, str]:
+        return {key: entry.names[0] for key, entry in self._entries(path, stamp)[1].items()}
 
     def _packaged_exactly(self, name: str) -> Callable[[], T] | None:
         """The loader of the packaged entry whose chief name is ``name`` to the letter, found without indexing the rest.

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from kvtui.engine.basis.catalogue import Catalogue
-from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.basis.untrusted import plain
@@ -61,7 +60,6 @@ _KINDS = (
 )
 _PART = re.compile(r"([A-Za-z-]{1,1024})(?:\*([1-9][0-9]{0,3}))?")
 _MAX_PATTERN = 2 * MAX_LAYERS
-_VARIANT = re.compile(r"[-_. ](?:instruct|thinking|chat|base|hf|it|pt)(?:[-_. ]?[0-9]{4})?$", re.IGNORECASE)
 
 
 def model_names() -> tuple[str, ...]:
@@ -77,19 +75,24 @@ def all_models() -> tuple[ModelSpec, ...]:
 def find_model(name: str) -> ModelSpec:
     """The model of that name, Hugging Face id or alias; case, spaces, hyphens, underscores and dots do not matter.
 
-    A name that nothing matches is looked up once more without an ending that only tells variants of one shape apart
-    (``-Instruct``, ``-it``, ``-Thinking-2507`` …). Raises UnknownName, and InputError if the user's file is wrong.
+    Raises UnknownName, and InputError if the user's file is wrong.
     """
-    try:
-        return _MODELS.find(name)
-    except UnknownName as unknown:
-        shorter = _VARIANT.sub("", name.strip())
-        if shorter == name.strip():
-            raise
-        try:
-            return _MODELS.find(shorter)
-        except UnknownName:
-            raise unknown from None
+    return _MODELS.find(name)
+
+
+def get_model(name: str) -> ModelSpec | None:
+    """The model that ``find_model`` finds; None where there is none. Raises InputError if the user's file is wrong."""
+    return _MODELS.get(name)
+
+
+def model_keys() -> Mapping[str, str]:
+    """The name of each model by all of its names, in lower case and without spaces, hyphens, underscores and dots."""
+    return _MODELS.keys()
+
+
+def models_beginning(name: str) -> tuple[str, ...]:
+    """The names of all models one of whose names begins with ``name``."""
+    return _MODELS.beginning(name)
 
 
 class _MixerLetter(NamedTuple):

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import lcm
 from typing import NamedTuple
 
-from kvtui.engine.model.caches import Cache, Growth, kept_bytes
+from kvtui.engine.model.caches import Cache, Growth, Recurrent, kept_bytes
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.tensors import Tensors, weight_count
 
@@ -105,7 +105,8 @@ class ModelSpec:
     ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
     ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
     ``weight_bytes`` is set when a file states the exact size, or says how each weight is stored, and then ``stored`` is
-    that format, a value of ``engine.checkpoint``, which stands above this room. ``rotary_elements`` are those of all
+    that format, a value of ``engine.checkpoint``, which stands above this room. ``named_weights`` is the format that
+    the name says by which the model was asked for. ``rotary_elements`` are those of all
     tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
     ``confidence`` is H (read in a source), M (one source) or L (approximate).
     """
@@ -129,6 +130,7 @@ class ModelSpec:
     outside: Tensors = ()
     stored: object | None = None
     rotary_elements: int | None = None
+    named_weights: str | None = None
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))
@@ -180,8 +182,14 @@ class ModelSpec:
 
     @property
     def max_tp(self) -> int:
-        """Query heads of the attention layers' widest common split: no TP above it can be valid."""
-        return max((1, *(cache.q_heads for cache, _ in self.caches)))
+        """Query heads of the attention layers' widest common split: no TP above it can be valid.
+
+        Of a model without attention it is the heads of its states that count.
+        """
+        attending = max((1, *(cache.q_heads for cache, _ in self.caches)))
+        if attending > 1:
+            return attending
+        return max((1, *(cache.heads for cache, _ in self.caches if isinstance(cache, Recurrent))))
 
     def check_tp(self, tp: int) -> None:
         """Raises InputError, naming the heads, when ``tp`` ranks cannot share this model."""

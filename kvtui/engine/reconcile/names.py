@@ -6,23 +6,15 @@ Nothing that a log names is ever opened or fetched: a log is untrusted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.checkpoint.gguf.named import file_type_in
-from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.model.catalogue import find_model, get_model, model_names
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.sources.names import resolve
 
 _CACHED = re.compile(r"models--([^/\\]+?)--([^/\\]+)")
-_PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}$")
-_BUILT = re.compile(
-    r"[-_. ](?:ud|gguf|mlx|awq|gptq|exl[23]|bnb|marlin|auto-?round|quantized|compressed|dynamic|static|block|imatrix|"
-    r"i1|qat|mtp|it|hf|instruct|v[0-9]|[0-9]{4}|bf16|f(?:16|32)|fp(?:4|8|16)|(?:nv|mx)fp[48]|int[48]|w[48]a(?:4|8|16)|"
-    r"[0-9]bits?|i?q[0-9][a-z0-9_]*|g(?:32|64|128))$",
-    re.IGNORECASE,
-)
-MOST_ENDINGS = 8
 STORED = (
     ("nvfp4", "nvfp4"),
     ("mxfp4", "mxfp4"),
@@ -44,14 +36,11 @@ def catalogue_model(log: BootLog) -> ModelSpec:
     named = [log.words[key] for key in ("model", "model_name") if key in log.words]
     if not named:
         raise InputError("reconcile: the log does not name its model; name it with --model")
-    first: UnknownName | None = None
     for name in named:
-        for spelling in spellings(name):
-            try:
-                return find_model(spelling)
-            except UnknownName as unknown:
-                first = first or unknown
-    raise InputError(f"reconcile: {first}; name the log's model with --model")
+        found = logged_model(name)
+        if found is not None:
+            return found
+    raise InputError(f"reconcile: {UnknownName('model', named[0], model_names())}; name the log's model with --model")
 
 
 def stored_format(text: str) -> str | None:
@@ -61,23 +50,17 @@ def stored_format(text: str) -> str | None:
     )
 
 
-def spellings(name: str) -> Iterator[str]:
-    """What the catalogue may call the model that a log calls ``name``, the most exact first.
+def logged_model(name: str) -> ModelSpec | None:
+    """The catalogue's model that a log calls ``name``; None if there is none.
 
-    ``/models/Qwen3-8B-FP8``, ``models--Qwen--Qwen3-8B/snapshots/…`` and ``Qwen3-8B-UD-Q4_K_XL-00001-of-00002.gguf`` all
-    lead to ``Qwen3-8B``.
+    ``/models/Qwen3-8B-FP8``, ``models--Qwen--Qwen3-8B/snapshots/…`` and ``Qwen3-8B-UD-Q4_K_XL-00001-of-00002.gguf`` are
+    all ``Qwen3-8B``.
     """
-    text = name.strip().strip("'\"").replace("\\", "/").rstrip("/")
+    text = name.strip().strip("'\"").replace("\\", "/").rstrip("/").replace("___", ".")
     cached = _CACHED.search(text)
-    if cached:
-        text = f"{cached[1]}/{cached[2]}"
-    parts = text.split("/")
-    yield "/".join(parts[-2:])
-    last = _PART.sub("", parts[-1].partition(":")[0].removesuffix(".gguf")).replace("___", ".")
-    yield last
-    for _ in range(MOST_ENDINGS):
-        shorter = _BUILT.sub("", last)
-        if shorter == last:
-            return
-        last = shorter
-        yield last
+    text = f"{cached[1]}/{cached[2]}" if cached else "/".join(text.split("/")[-2:])
+    found = get_model(text) or get_model(text.rpartition("/")[2])
+    if found is not None:
+        return found
+    named = resolve(text)
+    return None if named is None else find_model(named.model)

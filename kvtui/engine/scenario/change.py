@@ -69,6 +69,8 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     model: ModelSpec = values["model"]
     if new_model and model.weight_bytes is not None and values["weight_dtype"] != FILE_WEIGHTS:
         yield "weight_dtype", FILE_WEIGHTS, "weights as the model's file holds them"
+    elif new_model and model.named_weights not in (None, values["weight_dtype"]):
+        yield "weight_dtype", model.named_weights, f"weights in {model.named_weights}, as the model's name says"
     if values["weight_dtype"] == FILE_WEIGHTS and model.weight_bytes is None:
         yield "weight_dtype", FALLBACK_DTYPE, f"weights in {FALLBACK_DTYPE}: {model.name} is not read from a file"
     if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:

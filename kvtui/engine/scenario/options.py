@@ -118,7 +118,9 @@ def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
 def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
     from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
-    return Scenario.weight_dtype if model.weight_bytes is None else FILE_WEIGHTS
+    if model.weight_bytes is not None:
+        return FILE_WEIGHTS
+    return model.named_weights or Scenario.weight_dtype
 
 
 _MODEL_AND_DEVICES = (
@@ -127,7 +129,7 @@ _MODEL_AND_DEVICES = (
         "MODEL",
         WORD,
         "model_ref",
-        "catalogue name, config.json, folder, FILE.gguf or hf:ORG/NAME",
+        "name (also llama3.1:8b or ORG/NAME-GGUF:Q4_K_M), config.json, folder, FILE.gguf or hf:ORG/NAME",
         report={"model": "ref"},
         default=DEFAULT_MODEL,
         always=True,

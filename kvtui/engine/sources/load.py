@@ -1,4 +1,4 @@
-"""Where a model description can come from: the catalogue, a config.json, a GGUF file, or the Hugging Face Hub."""
+"""Where a model description can come from: a name, a config.json, a GGUF file, or the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 _FILE_ENDINGS = (".json", ".gguf")
 _FILE_BEGINNINGS = ("./", "../", "/", "~")
 _HUB = "hf:"
+_TAG = ":"
 _GGUF_MAGIC = b"GGUF"
 _LISTED = 5
 
 
 def load_model(text: str) -> ModelSpec:
-    """The model that ``text`` names: a file or folder, ``hf:ORG/NAME``, or a name of the catalogue.
+    """The model that ``text`` names: a file or folder, ``hf:ORG/NAME``, a name of the catalogue, or one used elsewhere.
 
-    A path that exists wins over a name of the catalogue. Raises InputError, one line, when there is no such file, it
-    cannot be read or understood, or no catalogue knows the name.
+    A path that exists wins over a name. Raises InputError, one line, when there is no such file, it cannot be read or
+    understood, or no catalogue knows the name.
     """
     if text.startswith(_HUB):
         from kvtui.engine.sources.hub import read_hub
@@ -48,10 +49,26 @@ def load_model(text: str) -> ModelSpec:
 
         return _read_path(Path(path), mode)
     if like_a_path:
-        raise InputError(f"model: {plain(text)}: no such file")
-    from kvtui.engine.model.catalogue import find_model
+        return _file_that_is_elsewhere(text)
+    from kvtui.engine.model.catalogue import get_model
 
-    return find_model(text)
+    found = None if _TAG in text else get_model(text)
+    if found is not None:
+        return found
+    from kvtui.engine.sources.names import named_model
+
+    return named_model(text)
+
+
+def _file_that_is_elsewhere(text: str) -> ModelSpec:
+    """The model that the name of a GGUF file tells which is not here. Raises InputError for every other path."""
+    if text.endswith(".gguf") and not text.startswith(_FILE_BEGINNINGS):
+        from kvtui.engine.sources.names import known_name
+
+        found = known_name(text)
+        if found is not None:
+            return found
+    raise InputError(f"model: {plain(text)}: no such file")
 
 
 def _read_path(path: Path, mode: int) -> ModelSpec:

@@ -45,6 +45,7 @@ deepseek-ai/DeepSeek-R1-Distill-Llama-70B | 80 | 80 | 64/8 × 128 | 131072 | 819
 deepseek-ai/DeepSeek-R1-0528-Qwen3-8B | 36 | 36 | 32/8 × 128 | 131072 | 4096 | 151936 | 8,190,735,360
 deepseek-ai/deepseek-coder-6.7b | 32 | 32 | 32/32 × 128 | 16384 | 4096 | 32256 | 6,740,512,768
 mistralai/Mistral-7B-v0.1 | 32 | 0 | 32/8 × 128 | 32768 | 4096 | 32000 | 7,241,732,096
+mistralai/Mistral-7B-Instruct-v0.2 | 32 | 32 | 32/8 × 128 | 32768 | 4096 | 32000 | 7,241,732,096
 mistralai/Ministral-8B-Instruct-2410 | 36 | 36 | 32/8 × 128 | 32768 | 4096 | 131072 | 8,019,808,256
 mistralai/Devstral-Small-2507 | 40 | 40 | 32/8 × 128 | 131072 | 5120 | 131072 | 23,572,403,200
 mistralai/Mistral-Small-3.2-24B-Instruct-2506 | 40 | 40 | 32/8 × 128 | 131072 | 5120 | 131072 | 24,011,361,280
@@ -127,12 +128,13 @@ def test_weights_are_those_of_the_published_checkpoint(row: list[str]) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_shape_is_the_published_one(row: list[str]) -> None:
     model = find_model(row[0])
-    heads, per_token = {None}, 0
+    heads: set[int] = set()
+    per_token = 0
     if row[3] != "-":
         (query, own), size = row[3].partition(" ")[0].split("/"), int(row[3].rpartition(" ")[2])
         heads = {int(query)}
         per_token = int(row[2]) * 2 * 2 * int(own) * size
-    found = {cache.q_heads for cache, _ in model.caches if isinstance(cache, Attention)} or {None}
+    found = {cache.q_heads for cache, _ in model.caches if isinstance(cache, Attention)}
     assert (len(model.layers), found) == (int(row[1]), heads)
     assert model.bytes_per_token(kv_format("bf16")) == per_token
     context = None if row[4] == "-" else int(row[4])

@@ -535,24 +535,16 @@ def test_deepseek_v4_compresses_its_growing_part_and_bounds_its_windows() -> Non
     ("given_name", "name"),
     [
         ("llama 3.1 8b", "Llama-3.1-8B"),
-        ("meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"),
-        ("Meta-Llama-3.1-8B-Instruct", "Llama-3.1-8B"),
         ("LLAMA_3.3_70B", "Llama-3.1-70B"),
         ("Qwen3.6-27B", "Qwen3.5-27B"),
-        ("Qwen/Qwen3-235B-A22B-Thinking-2507", "Qwen3-235B-A22B"),
-        ("Qwen3-30B-A3B-Instruct-2507", "Qwen3-30B-A3B"),
-        ("google/gemma-3-27b-it", "gemma-3-27b"),
-        ("gemma-2-2b it", "gemma-2-2b"),
         ("DeepSeek-R1", "DeepSeek-V3"),
-        ("deepseek-ai/DeepSeek-V3-Base", "DeepSeek-V3"),
-        ("Llama-2-7b-chat", "Llama-2-7B"),
         ("Magistral-Small", "Mistral-Small-24B"),
         ("MiniMax-Text-01", "MiniMax-M1"),
         ("Jamba-v0.1", "Jamba-1.5-Mini"),
         ("mistralai/Mistral-Nemo-Instruct-2407", "Mistral-Nemo-12B"),
     ],
 )
-def test_models_are_found_by_name_id_alias_and_without_the_variant(given_name: str, name: str) -> None:
+def test_models_are_found_by_name_id_and_alias(given_name: str, name: str) -> None:
     assert find_model(given_name).name == name
 
 
@@ -569,8 +561,8 @@ def test_unknown_names_are_refused(name: str) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_ones_for_the_name_as_given() -> None:
-    with pytest.raises(UnknownName, match=r"^unknown model 'Qwen3-9B-Instruct'; did you mean .*Qwen3-8B"):
-        find_model("Qwen3-9B-Instruct")
+    with pytest.raises(UnknownName, match=r"^unknown model 'Qwen3-9B'; did you mean .*Qwen3-8B"):
+        find_model("Qwen3-9B")
 
 
 # --- a user's own file ----------------------------------------------------------------------------------------------
@@ -619,7 +611,7 @@ def test_a_users_model_is_built_and_counted(folder: Path) -> None:
     write(folder, ENTRY)
     mine = find_model("Me/Mine")
     assert model_names()[-1] == "Mine"
-    assert find_model("mine too") is find_model("mine-instruct") is mine
+    assert find_model("mine too") is mine
     assert mine.layer_kinds == {"sliding_window": 1, "full": 1, "gated_deltanet": 4}
     assert (mine.max_context, mine.published_weights, mine.notes) == (4096, "fp8", ("mine",))
     assert mine.bytes_per_token(BF16) == 2 * (16 + 8) * 2
@@ -641,7 +633,7 @@ def test_a_users_model_is_built_and_counted(folder: Path) -> None:
 
 def test_a_users_model_replaces_a_packaged_one_of_its_name(folder: Path) -> None:
     write(folder, ENTRY.replace('"Mine"', '"Llama-3.1-8B"'))
-    assert find_model("meta-llama/Llama-3.1-8B-Instruct").hidden == 64
+    assert find_model("meta-llama/Llama-3.1-8B").hidden == 64
     assert len(all_models()) == len(IDS) + len(HOME_IDS) + len(ADDED)
 
 

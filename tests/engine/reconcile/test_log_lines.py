@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.bootlog.observed import size
 from kvtui.engine.bootlog.patterns import Gathered, LogReader
 from kvtui.engine.engines.known import KNOWN, part
-from kvtui.engine.model.catalogue import find_model
-from kvtui.engine.reconcile.names import spellings, stored_format
+from kvtui.engine.model.catalogue import all_models
+from kvtui.engine.reconcile.names import logged_model, stored_format
 from tests.engine.reconcile.log_files import told
 from tests.present import present
 
@@ -259,7 +259,7 @@ def test_more_digits_are_more_precise(value: Decimal) -> None:
     assert read.half <= GIB // 20_000 + 1
 
 
-def test_spellings_lead_to_the_catalogue() -> None:
+def test_what_logs_call_a_model_leads_to_the_catalogue() -> None:
     for text, name in (
         ("Qwen/Qwen3-235B-A22B-FP8", "Qwen3-235B-A22B"),
         ("/root/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/2069b3fae1114555f3c0/", "Qwen3-8B"),
@@ -271,19 +271,15 @@ def test_spellings_lead_to_the_catalogue() -> None:
         ("neuralmagic/Meta-Llama-3.1-70B-Instruct-quantized.w8a8", "Llama-3.1-70B"),
         ("nvidia/DeepSeek-R1-0528-FP4-v2", "DeepSeek-V3"),
     ):
-        assert name in [found for found in map(_known, spellings(text)) if found], text
-
-
-def _known(spelling: str) -> str | None:
-    try:
-        return find_model(spelling).name
-    except UnknownName:
-        return None
+        found = logged_model(text)
+        assert found is not None, text
+        assert found.name == name
 
 
 @given(st.text(max_size=300))
-def test_any_name_has_few_spellings(text: str) -> None:
-    assert 1 <= len(list(spellings(text))) <= 12
+def test_any_name_is_a_model_or_none(text: str) -> None:
+    found = logged_model(text)
+    assert found is None or found in all_models()
 
 
 def test_stored_formats() -> None:
