@@ -25,7 +25,12 @@ GENERATING = (
     "MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES",
 )
 LANGUAGE = ("text_config", "decoder", "decoder_config", "vlm_config", "thinker_config")
-ALSO = {name: {"hidden_size": "n_embed"} for name in ("bloom", "falcon")}  # taken from the file without being a field
+ALSO = {  # taken from the file without being fields
+    "bloom": {"hidden_size": "n_embed"},
+    "falcon": {"hidden_size": "n_embed"},
+    "lfm2": {"intermediate_size": "block_ff_dim"},
+    "nemotron_h": {"n_groups": "mamba_n_groups", "conv_kernel": "mamba_d_conv"},
+}
 BASE = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"is_encoder_decoder"}
 DROPPED = (
     *("_token_id", "_token_index", "dropout", "initializer", "_eps", "epsilon", "_theta", "_coef", "_loss"),
@@ -53,7 +58,8 @@ def fields(name: str) -> tuple[dataclasses.Field[Any], ...]:
 def row(name: str) -> dict[str, Any]:
     defaults = {field.name: default(field) for field in fields(name) if kept(field)}
     found: dict[str, Any] = {"defaults": defaults}
-    aliases = {usual: own for usual, own in CONFIG_MAPPING[name].attribute_map.items() if own in defaults}
+    names = CONFIG_MAPPING[name].attribute_map.items()
+    aliases = {usual: own for usual, own in names if own in defaults or usual in defaults}
     aliases |= ALSO.get(name, {})
     if aliases:
         found["aliases"] = aliases

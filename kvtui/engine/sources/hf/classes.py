@@ -63,6 +63,9 @@ def class_of(model_type: str) -> ConfigClass | None:
         return None
     aliases = {usual: str(own) for usual, own in row.get("aliases", {}).items()}
     defaults = dict(row["defaults"])
-    defaults.update({usual: defaults[own] for usual, own in aliases.items() if own in defaults})
+    for usual, own in aliases.items():
+        there = own if own in defaults else usual
+        if there in defaults:
+            defaults[usual] = defaults[own] = defaults[there]
     parts = {part: str(kind) for part, kind in row.get("parts", {}).items()}
     return ConfigClass(defaults, aliases, parts, row.get("absent", {}))

@@ -20,7 +20,10 @@ _SPARSE = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
 
 
 def feed_forwards(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[FeedForward, ...]:
-    """One block per layer. A width that the file does not state leaves the weights uncounted."""
+    """One block per layer. A width or a number of experts that the file does not state leaves the weights uncounted."""
+    if ffn.routed and config.stray(*EXPERTS) is not None:
+        config.weight(*EXPERTS)
+        return (FeedForward(),) * layers
     has_experts = ffn.routed and expert_count(config) > 0
     sparse = sparse_layers(config, layers, ffn.dense_first) if has_experts else (False,) * layers
     if has_experts and ffn.dense_first:

@@ -100,7 +100,7 @@ class Config:
 
     def _default(self, field: str) -> object:
         value = self.of.defaults.get(field)
-        if value not in _UNSET:
+        if value not in _UNSET and not {*self.of.names(field), *self.of.usual_names(field)} & set(self.defaulted):
             self.defaulted.append(field)
         return value
 
@@ -110,8 +110,14 @@ class Config:
             self._read.update(self.of.names(field))
 
     def maybe(self, *fields: str, least: int = 1, most: int = DIM) -> int | None:
-        """The whole number under the first of ``fields`` that is set; all that are set must agree."""
+        """The whole number under the first of ``fields`` that is set; all that are set must agree.
+
+        Raises InputError for a ``stray`` one.
+        """
         there = [field for field in fields if self._in_file(field)]
+        stray = self.stray(*fields)
+        if stray is not None:
+            raise self.error(stray, f"is no field of model_type {plain(self.model_type, 60)}")
         found = [(field, value) for field in there or fields if (value := self.raw(field)) is not None]
         found = found if there else found[:1]
         for field, value in found:
@@ -125,6 +131,18 @@ class Config:
         number = found[0][1] if found else None
         assert number is None or isinstance(number, int)
         return number
+
+    def stray(self, *fields: str) -> str | None:
+        """The one of ``fields`` that stands where the class has another of them, and says something else than that.
+
+        A Kimi Linear without num_experts has 256 experts, and n_routed_experts is no field of its class: 256 changes
+        nothing, and of 64 it cannot be told whether they are meant.
+        """
+        own = [field for field in fields if field in self.of.defaults]
+        there = [field for field in fields if self._in_file(field)]
+        if not own or not there or set(own) & set(there):
+            return None
+        return next((field for field in there if self.values[field] != self.of.defaults[own[0]]), None)
 
     def _in_file(self, field: str) -> bool:
         names = self.of.names(field)
@@ -140,6 +158,10 @@ class Config:
 
     def weight(self, *fields: str, least: int = 1, most: int = DIM) -> int:
         """As ``maybe``, for a number that only the weights depend on: without it they are not counted, and it is 0."""
+        stray = self.stray(*fields)
+        if stray is not None:
+            self.uncounted.append(f"{self.prefix}{stray} is no field of model_type {plain(self.model_type, 60)}")
+            return 0
         value = self.maybe(*fields, least=least, most=most)
         if value is None:
             self.uncounted.append(f"{self.prefix}{fields[0]} is missing")

@@ -410,7 +410,7 @@ def _lfm2_blocks(config: Config, hidden: int, layers: int, ffn: Ffn) -> tuple[Fe
     """LFM2's SwiGLU of an adjusted width: two thirds, scaled, rounded up to block_multiple_of."""
     if expert_count(config):
         return feed_forwards(config, hidden, layers, ffn)
-    width = config.weight("block_ff_dim", "intermediate_size")
+    width = config.weight("intermediate_size", "block_ff_dim")
     if config.flag("block_auto_adjust_ff_dim", True):
         scaled = int(config.number("block_ffn_dim_multiplier", 1.0) * (2 * width // 3))
         step = config.maybe("block_multiple_of") or 256
