@@ -2,8 +2,9 @@
 
 ``python tests/recording/mutants.py FILE [FAMILY…]``: each field of a family's file is dropped, nulled, toggled,
 doubled, halved and made one more. A row of the record has the field, the change, and the parameters and bytes of K and
-V of 40 tokens in fp32 of the model that transformers builds, or null where it refuses the file. With families named,
-only these are recorded anew. Run it where torch and transformers are installed, best in an environment of their own.
+V of 40 tokens in fp32 of the model that transformers builds, or null where it refuses the file. Types that ``FAMILIES``
+has no file for are tried with their class's defaults and ``LAYERS`` layers. With families named, only these are recorded
+anew. Run it where torch and transformers are installed, best in an environment of their own.
 """
 
 import gzip
@@ -17,7 +18,9 @@ from typing import Any
 import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+CLASSES = Path(__file__).parents[2] / "kvtui" / "data" / "transformers.json"
 SHAPE = {
     "hidden_size": 256,
     "intermediate_size": 512,
@@ -213,7 +216,40 @@ FAMILIES: dict[str, dict[str, Any]] = {
     | {"vocab_size_per_layer_input": 512, "laurel_rank": 16, "altup_num_inputs": 4},
     "olmoe": PLAIN | {"num_experts": 8, "num_experts_per_tok": 2, "attention_bias": True},
 }
-TOKENS, SECONDS = 40, 20
+TOKENS, SECONDS, LAYERS, WINDOW = 40, 20, 6, 16
+WINDOWS = "sliding_window", "attention_chunk_size", "attention_window_size", "window_size"
+REFUSED = "cpmant", "dots3_note_text", "qwen4_exp_text", "reformer", "rwkv", "xlm", "xlnet", "xlstm", "zaya"
+
+
+def default_files() -> dict[str, dict[str, Any]]:
+    """A file of each type that ``FAMILIES`` has none of and that generates text: class defaults, few layers."""
+    classes = json.loads(CLASSES.read_text(encoding="utf-8"))["classes"]
+    found = {}
+    for name in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        if name in classes and name not in (*FAMILIES, *REFUSED) and not classes[name].get("parts"):
+            found[name] = default_file(name, classes[name]["defaults"])
+    return found
+
+
+def default_file(name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """What the class of ``name`` writes of the fields that kvtui has in its table, with ``LAYERS`` layers."""
+    config = CONFIG_MAPPING[name]()
+    written = json.loads(config.to_json_string(use_diff=False))
+    usual = {own: field for field, own in config.attribute_map.items()}
+    count = getattr(config, "num_hidden_layers", None)
+    found: dict[str, Any] = {"pad_token_id": 0}
+    for field, value in written.items():
+        if value is None or not {field, usual.get(field)} & known.keys():
+            continue
+        if "num_hidden_layers" in (field, usual.get(field)) or field in ("decoder_layers", "num_decoder_layers"):
+            value = min(value, LAYERS)
+        elif isinstance(value, list) and len(value) == count:
+            value = value[:LAYERS]
+        elif field in WINDOWS and isinstance(value, int):
+            value = min(value, WINDOW)
+        found[field] = value
+    found["vocab_size" if "vocab_size" in written else usual.get("vocab_size", "vocab_size")] = 1024
+    return found | ({"is_decoder": True} if "is_decoder" in known else {})
 
 
 def changes(config: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -281,10 +317,13 @@ def main(target: Path, *names: str) -> None:
     signal.signal(signal.SIGALRM, stop)
     before = json.loads(gzip.decompress(target.read_bytes()))["families"] if names else []
     families = [family for family in before if family["config"]["model_type"] not in names]
-    for family, fields in FAMILIES.items():
+    for family, fields in {**FAMILIES, **default_files()}.items():
         if names and family not in names:
             continue
         config = {"model_type": family, **fields}
+        if measured(config) is None:
+            print(family, "cannot be built", flush=True)
+            continue
         mutants = [[field, change, measured(mutant)] for field, change, mutant in changes(config)]
         families.append({"config": config, "mutants": mutants})
         print(family, len(mutants), sum(row[2] is not None for row in mutants), flush=True)
