@@ -3,8 +3,8 @@
 ``python tests/recording/mutants.py FILE [FAMILY…]``: each field of a family's file is dropped, nulled, toggled,
 doubled, halved and made one more. A row of the record has the field, the change, and the parameters and bytes of K and
 V of 40 tokens in fp32 of the model that transformers builds, or null where it refuses the file. Types that ``FAMILIES``
-has no file for are tried with their class's defaults and ``LAYERS`` layers. With families named, only these are recorded
-anew. Run it where torch and transformers are installed, best in an environment of their own.
+has no file for are tried with their class's defaults and ``LAYERS`` layers. With families named, only these are
+recorded anew. Run it where torch and transformers are installed, best in an environment of their own.
 """
 
 import gzip
@@ -242,12 +242,13 @@ def default_file(name: str, known: dict[str, Any]) -> dict[str, Any]:
         if value is None or not {field, usual.get(field)} & known.keys():
             continue
         if "num_hidden_layers" in (field, usual.get(field)) or field in ("decoder_layers", "num_decoder_layers"):
-            value = min(value, LAYERS)
+            found[field] = min(value, LAYERS)
         elif isinstance(value, list) and len(value) == count:
-            value = value[:LAYERS]
+            found[field] = value[:LAYERS]
         elif field in WINDOWS and isinstance(value, int):
-            value = min(value, WINDOW)
-        found[field] = value
+            found[field] = min(value, WINDOW)
+        else:
+            found[field] = value
     found["vocab_size" if "vocab_size" in written else usual.get("vocab_size", "vocab_size")] = 1024
     return found | ({"is_decoder": True} if "is_decoder" in known else {})
 

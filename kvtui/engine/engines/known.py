@@ -112,6 +112,11 @@ def larger_stages(engine: str) -> LargerStages:
     return found
 
 
+def applies_windows(engine: str, model: ModelSpec) -> bool:
+    """Whether ``engine`` keeps the windows that ``model`` states, and not all tokens; without an engine, yes."""
+    return engine == "none" or bool(part(engine, "releases").applies_windows(model))
+
+
 def divides_experts(engine: str) -> bool:
     """Whether ``engine`` can divide whole experts over ranks; without an engine, yes."""
     return engine == "none" or bool(part(engine, "releases").EXPERT_PARALLEL)

@@ -160,6 +160,8 @@ def _build(fields: Fields) -> ModelSpec:
         encoder=_encoder(fields),
         notes=fields.texts("notes"),
         rotary_elements=fields.maybe(fields.integer, "rotary_elements", least=0, most=MAX_PARAMETERS),
+        family=fields.maybe(fields.text, "family") or "",
+        window=fields.maybe(fields.integer, "window", most=MAX_TOKENS),
     )
     if spec.active_parameters is not None and (spec.parameters or 0) < spec.active_parameters:
         raise fields.error("active_parameters", "must not be more than parameters")

@@ -109,6 +109,8 @@ class ModelSpec:
     the name says by which the model was asked for. ``rotary_elements`` are those of all
     tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
     ``confidence`` is H (read in a source), M (one source) or L (approximate).
+    ``family`` is the model_type of its config.json, empty where that is unknown. ``window`` is one that its files state
+    for all its layers, though these are counted in full: an engine may apply it.
     """
 
     name: str
@@ -131,6 +133,8 @@ class ModelSpec:
     stored: object | None = None
     rotary_elements: int | None = None
     named_weights: str | None = None
+    family: str = ""
+    window: int | None = None
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvtui.engine.engines.known import part
 from kvtui.engine.planning.stages import distinct_stages
+from kvtui.engine.planning.windows import as_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,9 @@ def serve(scenario: Scenario) -> Serving | None:
     if scenario.engine == "none":
         return None
     allocate: Callable[[Scenario], Serving] = part(scenario.engine, "serve").serve
-    return allocate(scenario)
+    kept, notes = as_kept(scenario)
+    found = allocate(kept)
+    return found._replace(notes=(*found.notes, *notes)) if notes else found
 
 
 def engine_budget(scenario: Scenario, stage: Stage) -> Budget | None:

@@ -32,6 +32,21 @@ LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = False
 
 
+_WITHOUT_WINDOWS = frozenset(
+    (
+        *("dots1", "ernie4_5", "ernie4_5_moe", "mimo", "ministral", "ministral3", "mistral", "mixtral", "phi3"),
+        *("phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_vl"),
+        *("qwen3_vl_moe", "smollm3", "stablelm", "starcoder2"),
+    )
+)
+"""Families whose files may state a window that the code of their architecture does not read, or sets to none."""
+
+
+def applies_windows(model: ModelSpec) -> bool:
+    """Unless the code of the model's architecture has full attention whatever its file states."""
+    return model.window is None and model.family not in _WITHOUT_WINDOWS
+
+
 def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """A cache grows in steps of 256 cells; a logical batch (``-b``) is 2,048 tokens; all free memory is used."""
     return EngineDefaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)

@@ -34,6 +34,21 @@ _BY_MIB = ((20 * 1024, 2048, 8, 8), (35 * 1024, 2048, 24, 80), (60 * 1024, 4096,
 _LARGE = (16_384, 512, 512)
 
 
+_WINDOWED = frozenset(
+    (
+        *("beam", "deepseek_v4", "diffusion_gemma", "dots3_note", "gemma4", "gemma4_unified", "gpt_oss", "granite_swa"),
+        *("granitemoe_swa", "inkling", "laguna", "llama4", "mellum", "mimo_v2_flash", "muse_glimmer", "muse_spark"),
+        *("step3p5", "step3p7", "unlimited_ocr"),
+    )
+)
+"""Families whose windowed layers have a pool of their own (``is_hybrid_swa_model`` of 0.5.23)."""
+
+
+def applies_windows(model: ModelSpec) -> bool:
+    """For the families that have a windowed pool, and where the family is not known; else all tokens are kept."""
+    return model.window is None and (not model.family or model.family in _WINDOWED)
+
+
 def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """SGLang's choices on ``device``: pages of one token, and a prefill chunk by the size of the memory.
 

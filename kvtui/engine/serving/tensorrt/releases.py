@@ -14,6 +14,11 @@ LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True
 
 
+def applies_windows(model: ModelSpec) -> bool:
+    """Those of single layers; one that only the files state for all of them must be given as max_attention_window."""
+    return model.window is None
+
+
 def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """``tokens_per_block`` and ``max_num_tokens`` of the LLM API.
 

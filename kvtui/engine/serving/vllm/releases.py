@@ -350,6 +350,14 @@ def defaults_under(found: Rules, model: ModelSpec, device: DeviceSpec, kv: str) 
     return EngineDefaults(_block_size(found, model, device, kv), _batched_tokens(found, device), found.utilization)
 
 
+def applies_windows(model: ModelSpec) -> bool:
+    """Always: a window that a config states for all layers is each layer's, whatever the model's own module says.
+
+    (``CacheConfig.sliding_window``, which every attention layer takes that is given no window of its own.)
+    """
+    return True
+
+
 def default_max_seqs(device: DeviceSpec, max_batched_tokens: int) -> int:
     """Sequences of a step by default: 1,024 on devices of 70 GiB (not the A100), else 256; never more than tokens."""
     return min(1024 if _is_large(device) else 256, max_batched_tokens)

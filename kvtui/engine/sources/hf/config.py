@@ -32,7 +32,7 @@ from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.model.tensors import weight_count
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
-from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, find_family, reason_to_refuse
+from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, family_name, find_family, reason_to_refuse
 from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config, shown
 from kvtui.engine.sources.hf.quantization import format_from_config
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
@@ -114,6 +114,7 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
         confidence=(family or UNKNOWN).confidence,
         published_weights=_published(parts),
         notes=tuple(dict.fromkeys(text.notes)),
+        family=plain(family_name(model_type), 60),
     )
 
 

@@ -219,9 +219,10 @@ def reason_to_refuse(model_type: str) -> str | None:
 
 
 def find_family(model_type: str) -> ConfigFamily | None:
-    """The family of a model_type; that of a nested text part has the suffix _text or _text_model."""
-    for name in (model_type, model_type.removesuffix("_model").removesuffix("_text")):
-        found = READERS.get(name)
-        if found is not None:
-            return found
-    return None
+    """The family of a model_type, None where it is not known."""
+    return READERS.get(family_name(model_type))
+
+
+def family_name(model_type: str) -> str:
+    """The family's name: the model_type, where it is no nested text part's, whose ends with _text or _text_model."""
+    return model_type if model_type in READERS else model_type.removesuffix("_model").removesuffix("_text")
