@@ -7,3 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 LOGS = DATA / "logs"
+STARTED = DATA / "started"

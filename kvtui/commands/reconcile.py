@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     values = vars(args)
     found = reconcile(_boot_log(args.log), {option.key: values[option.key] for option in OPTIONS})
     if args.save_profile is not None:
+        if not found.known_device:
+            raise InputError("save-profile: what a machine keeps is not known without its device: name it with --gpu")
         say(f"saved {save_profile(overheads_of(found.scenario, found.measured, args.save_profile))}")
     answer.write(
         report.render(

@@ -60,6 +60,7 @@ def document(found: Reconciliation) -> dict[str, Any]:
                 "difference": _plain(row.difference),
                 "difference_percent": None if row.percent is None else round(row.percent, 4),
                 "verdict": row.verdict,
+                "exact": row.exact,
                 "meaning": row.meaning or None,
             }
             for row in found.rows
@@ -113,14 +114,18 @@ def title(found: Mapping[str, Any]) -> list[str]:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """One sentence on how the log and the plan compare."""
-    verdicts = [row["verdict"] for row in found["rows"]]
-    agree, differ = verdicts.count("agrees"), verdicts.count("differs")
+    """One sentence on how the log and the plan compare: of what agrees or differs, and of nothing else."""
+    exact = [row for row in found["rows"] if row["exact"] and row["verdict"] in ("agrees", "differs")]
+    differ = [row["label"] for row in exact if row["verdict"] == "differs"]
     if differ:
-        return f"{differ} of {agree + differ} exact predictions differ from the log"
-    if not agree:
-        return "the log has nothing that can be predicted exactly"
-    return "the plan agrees with the log, within the digits it prints"
+        return f"{len(differ)} of {len(exact)} exact predictions differ from the log: {_listed(differ)}"
+    if not exact:
+        return "nothing in the log could be compared with an exact prediction"
+    return f"the plan agrees with the log on {_listed([row['label'] for row in exact])}, within the digits it prints"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
 
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
@@ -197,8 +202,9 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
     from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
 
     say = to_ascii if ascii_only else str
-    style = "ok" if found["agrees"] else "bad"
-    head: list[StyledLine] = [(("  ".join(title(found)), "heading"),), ((verdict(found), style),), ()]
+    style = {True: "ok", False: "bad", None: ""}[found["agrees"]]
+    says = [((part, style),) for part in wrap(verdict(found), width)]
+    head: list[StyledLine] = [(("  ".join(title(found)), "heading"),), *says, ()]
     tail: list[StyledLine] = []
     solid = measured(found)
     if solid:

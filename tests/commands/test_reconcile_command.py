@@ -14,6 +14,9 @@ from kvtui.cli import main
 from tests.paths import LOGS
 
 MTP = str(LOGS / "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log")
+SHORT = "non-default" + " args: {'model': 'Qwen/Qwen3-8B'}\n"
+"""In pieces, since this file is read as a log that is none."""
+
 DEBUG = str(LOGS / "vllm-0.14-llama-3.1-8b-h100-debug.log")
 
 
@@ -115,3 +118,21 @@ def test_an_empty_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 def test_nothing_is_saved_when_the_log_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     failure(capsys, "reconcile", __file__, "--save-profile", "rig")
     assert not (tmp_path / "config" / "profiles").exists()
+
+
+def test_a_profile_needs_the_device(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    log = tmp_path / "short.log"
+    log.write_text(SHORT + "Available KV " + "cache memory: 5.33 GiB\n")
+    assert "--gpu" in failure(capsys, "reconcile", str(log), "--save-profile", "rig")
+    assert main(["reconcile", str(log), "--save-profile", "rig", "--gpu", "L4"]) == 0
+
+
+def test_a_log_that_lets_nothing_be_compared_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    log = tmp_path / "short.log"
+    log.write_text(SHORT + "Model loading" + " took 15.27 GiB memory\n")
+    assert main(["reconcile", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert "nothing in the log could be compared with an exact prediction" in out
+    assert "the plan agrees" not in out
+    assert main(["reconcile", str(log), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["agrees"] is None

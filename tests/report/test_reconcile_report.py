@@ -49,6 +49,7 @@ def test_json_has_every_row_exactly(data: bytes) -> None:
             "difference",
             "difference_percent",
             "verdict",
+            "exact",
             "meaning",
         }
         assert row["verdict"] in ("agrees", "differs", "estimate", "unknown")

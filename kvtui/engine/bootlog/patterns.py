@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from kvtui.engine.basis.untrusted import plain
@@ -124,19 +125,26 @@ Take = Callable[[Gathered, re.Match[str], str], None]
 class LogLine(NamedTuple):
     """A line worth reading: the ``marker`` that it must contain, its ``pattern``, and what to ``take`` from a match.
 
-    ``take`` also gets the rank that printed the line.
+    ``take`` also gets the rank that printed the line. A ``folded`` one may be broken over several lines, anywhere after
+    its marker: its pattern is searched for in the text without blanks.
     """
 
     marker: str
     pattern: re.Pattern[str]
     take: Take
+    folded: bool = False
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Where the pattern is in ``text``, a line and some that follow it; None if it is not."""
+        return self.pattern.search("".join(text.split()) if self.folded else text.partition("\n")[0])
 
 
 class LogReader(NamedTuple):
     """How to read one engine's log: its ``lines``, what is ``expected`` of a whole log by name, and in words.
 
     ``looked_for`` are the words by which a person finds the lines that matter most. ``rank_of`` finds the process that
-    printed a line, and ``settle`` draws conclusions from several lines at the end.
+    printed a line, and ``settle`` draws conclusions from several lines at the end. ``flags`` are the engine's own words
+    for options of a scenario.
     """
 
     engine: str
@@ -145,11 +153,17 @@ class LogReader(NamedTuple):
     looked_for: tuple[str, ...]
     rank_of: Callable[[str], str]
     settle: Callable[[Gathered], None]
+    flags: Mapping[str, str] = MappingProxyType({})
 
 
 def line(marker: str, pattern: str, take: Take) -> LogLine:
     """A ``LogLine`` whose pattern is searched for anywhere in a line, with any blanks where ``pattern`` has one."""
     return LogLine(marker, re.compile(pattern), take)
+
+
+def folded(marker: str, pattern: str, take: Take) -> LogLine:
+    """A ``LogLine`` that may be broken over several lines; the blanks in ``pattern`` are for its reader alone."""
+    return LogLine(marker, re.compile(pattern.replace(" ", "")), take, folded=True)
 
 
 def sizes(unit: int, *keys: str) -> Take:
@@ -196,6 +210,15 @@ def option(key: str, value: str | bool | None = None) -> Take:
 
     def take(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         gathered.option(key, match[1].replace(",", "") if value is None else value, LINE)
+
+    return take
+
+
+def states(key: str, text: str, weight: int = LINE) -> Take:
+    """Takes any match as ``text`` under ``key``."""
+
+    def take(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+        gathered.word(key, text, weight)
 
     return take
 

@@ -13,44 +13,50 @@ CHUNK_BYTES = 2**20
 MAX_LINE_BYTES = 2**16
 MAX_READ_BYTES = 4 * 2**20
 MAX_LOG_BYTES = 2**30
+FOLDED_BYTES = 1000
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?")
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-def lines(stream: BinaryIO, markers: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+def lines(stream: BinaryIO, markers: Iterable[str], folded: Iterable[str] = ()) -> Iterator[tuple[str, list[str]]]:
     """The lines of ``stream`` that contain one of ``markers``, in order, each with the markers that it contains.
 
     They are without colours and cut to 64 KiB. A carriage return ends a line, as progress bars have it. UTF-16 with a
-    byte order mark is read as such. No more than 4 MiB of such lines are read in all. Raises InputError for a stream of
-    more than 1 GiB, such as one without an end.
+    byte order mark is read as such. A line with a marker of ``folded`` comes with the 1,000 bytes after its end, since
+    whoever copied it may have folded it. No more than 4 MiB of such lines are read in all. Raises InputError for a
+    stream of more than 1 GiB, such as one without an end.
     """
     wanted = [(marker, marker.encode()) for marker in markers]
+    longer = frozenset(folded)
     left = MAX_READ_BYTES
-    for block in _blocks(stream):
+    for block, ahead in _blocks(stream):
         for start, (end, found) in _places(block, wanted):
             text = block[start : min(end, start + MAX_LINE_BYTES)]
             left -= len(text)
             if left < 0:
                 return
+            if not longer.isdisjoint(found):
+                text += (block[end : end + FOLDED_BYTES] + ahead)[:FOLDED_BYTES]
             yield _COLOUR.sub("", text.decode("utf-8", "replace")), found
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """Whole lines, many at once; of a line longer than 64 KiB only its beginning."""
+def _blocks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Whole lines, many at once, each time with some of what follows; of a line longer than 64 KiB its beginning."""
     carry, skipping = b"", False
     for data in _chunks(stream):
         block = carry + data.replace(b"\r", b"\n")
         if skipping:
             _, newline, block = block.partition(b"\n")
             skipping = not newline
-        end = block.rfind(b"\n") + 1
+        end = block.rfind(b"\n", 0, max(0, len(block) - FOLDED_BYTES)) + 1
         carry = block[end:]
-        yield block[:end]
-        if len(carry) > MAX_LINE_BYTES:
-            yield carry[:MAX_LINE_BYTES]
-            carry, skipping = b"", True
-    yield carry
+        yield block[:end], carry[:FOLDED_BYTES]
+        if len(carry) > MAX_LINE_BYTES + FOLDED_BYTES:
+            yield carry[:MAX_LINE_BYTES], b""
+            _, newline, carry = carry[MAX_LINE_BYTES:].partition(b"\n")
+            skipping = not newline
+    yield carry, b""
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

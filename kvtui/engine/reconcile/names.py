@@ -16,31 +16,41 @@ from kvtui.engine.sources.names import resolve
 
 _CACHED = re.compile(r"models--([^/\\]+?)--([^/\\]+)")
 STORED = (
-    ("nvfp4", "nvfp4"),
+    ("nvfp4|(?<![a-z])fp4", "nvfp4"),
     ("mxfp4", "mxfp4"),
-    ("w8a8|int8", "w8a8"),
+    ("gptq.{0,3}(?:int)?8", "gptq-int8"),
+    ("w8a16", "w8a16"),
+    ("w8a8|(?<!gptq.)int8", "w8a8"),
+    ("fp8.{0,3}dynamic", "fp8-channel"),
     ("fp8", "fp8"),
     ("awq", "awq"),
-    ("gptq", "gptq"),
+    ("gptq|auto.?round", "gptq"),
+    ("bnb.{0,3}8bit", "bnb-8bit"),
+    ("bnb|nf4", "nf4"),
     ("w4a16|int4|4bit", "w4a16"),
     ("bf16", "bf16"),
     ("(?<!b)f16|fp16", "fp16"),
 )
 
 
-def catalogue_model(log: BootLog) -> ModelSpec:
-    """The catalogue's model that ``log`` speaks of.
+def named_model(log: BootLog) -> ModelSpec:
+    """The catalogue's model that ``log`` names: by its path, the name it is served under, or that in its file.
 
-    Raises InputError when it names none, or UnknownName, one line that asks for --model, when no catalogue knows it.
+    Raises InputError, one line, when it names none or none that a catalogue knows.
     """
-    named = [log.words[key] for key in ("model", "model_name") if key in log.words]
+    named = [log.words[key] for key in ("model", "served_name", "model_name") if key in log.words]
     if not named:
-        raise InputError("reconcile: the log does not name its model; name it with --model")
+        raise InputError("reconcile: the log does not name its model")
     for name in named:
         found = logged_model(name)
         if found is not None:
             return found
-    raise InputError(f"reconcile: {UnknownName('model', named[0], model_names())}; name the log's model with --model")
+    raise InputError(f"reconcile: {UnknownName('model', named[0], model_names())}")
+
+
+def squeezed(name: str) -> str:
+    """``name`` without case and all that is no letter or digit."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 def stored_format(text: str) -> str | None:

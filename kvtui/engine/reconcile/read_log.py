@@ -23,10 +23,11 @@ def read_log(stream: BinaryIO) -> BootLog:
     for reader, gathered in told:
         for line in reader.lines:
             by_marker.setdefault(line.marker, []).append((line, reader, gathered))
-    for text, markers in scan.lines(stream, by_marker):
+    folded = {marker for marker, rows in by_marker.items() if any(line.folded for line, _, _ in rows)}
+    for text, markers in scan.lines(stream, by_marker, folded):
         for marker in markers:
             for line, reader, gathered in by_marker[marker]:
-                match = line.pattern.search(text)
+                match = line.search(text)
                 if match:
                     gathered.recognised += 1
                     line.take(gathered, match, reader.rank_of(text))

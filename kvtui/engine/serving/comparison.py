@@ -15,7 +15,9 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB
 from kvtui.engine.bootlog.observed import BootLog, Size
+from kvtui.engine.engines.budget import Term
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.serve import serve
@@ -34,15 +36,15 @@ HUNDREDTH = Fraction(1, 200)
 
 BUFFER_APART = "another number of slots, another cache format, or another build's padding"
 WEIGHTS_APART = "encoders, scales and layers that are kept in another format are counted by the engine alone"
-SAME_MEMORY = 0.025
-"""An engine's total may be this much less than the driver's: CUDA keeps back 0.6 % of an H100 and 1.8 % of 24 GiB."""
+SAME_WEIGHTS = 0.01
 
 
 class Component(NamedTuple):
     """One line of a comparison: ``predicted`` beside ``observed``, None where one side does not have it.
 
     ``verdict`` is agrees or differs where the prediction is exact, within what the printed digits leave open, estimate
-    where it is a prior, and unknown where there is none. ``meaning`` says what a difference may come from.
+    where it is a prior, and unknown where there is none. ``meaning`` says what a difference may come from. ``exact``
+    says whether it follows from the model's shapes and the printed memory of the cache.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Component(NamedTuple):
     observed: Number | None
     verdict: Verdict
     meaning: str = ""
+    exact: bool = False
 
     @property
     def difference(self) -> Number | None:
@@ -108,7 +111,7 @@ def component(
     """What may be predicted beside what may have been printed: the two agree where their ranges meet."""
     agrees = predicted[0] <= observed[2] and observed[0] <= predicted[2]
     verdict: Verdict = "agrees" if agrees else "differs" if exact else "estimate"
-    return Component(key, label, unit, predicted[1], observed[1], verdict, "" if agrees else meaning)
+    return Component(key, label, unit, predicted[1], observed[1], verdict, "" if agrees else meaning, exact)
 
 
 def exact_count(key: str, label: str, unit: Unit, predicted: int, seen: int, meaning: str) -> Component:
@@ -171,13 +174,33 @@ def beside_prior(
         yield Component(key, label, "bytes", predicted, seen.bytes, verdict, "" if agrees else meaning)
 
 
-def weights_beside(scenario: Scenario, seen: Size | None) -> Iterator[Component]:
+def beside_term(key: str, label: str, expected: Term, seen: Size | None) -> Iterator[Component]:
+    """A term of the budget, with its band; nothing where the log is silent.
+
+    Example: "peak activation" expected as 1.88 GiB, 1.79 to 1.97, and logged as 1.89 is an estimate that holds; logged
+    as 2.50 it lies beyond what was expected, which is said.
+    """
+    if seen is None:
+        return
+    within = expected.low <= seen.high and seen.low <= expected.high
+    agrees = seen.low <= expected.bytes <= seen.high
+    band = f"{expected.low / GIB:.2f} to {expected.high / GIB:.2f} GiB were expected"
+    verdict: Verdict = "agrees" if agrees else "estimate"
+    yield Component(key, label, "bytes", expected.bytes, seen.bytes, verdict, "" if agrees or within else band)
+
+
+def weights_beside(predicted: int | None, seen: Size | None) -> Iterator[Component]:
     """Weights of the fullest device, without a prediction where they are unknown or skipped."""
+    near = predicted is None or seen is None or abs(predicted - seen.bytes) <= SAME_WEIGHTS * seen.bytes
+    yield from beside_prior("weights", "weights of a device", predicted, seen, "" if near else WEIGHTS_APART)
+
+
+def held_weights(scenario: Scenario) -> int | None:
+    """The tensors of the fullest device; None where they are unknown or skipped."""
     try:
-        predicted = max(held_weight_bytes(scenario, stage) for stage in stages(scenario)) or None
+        return max(held_weight_bytes(scenario, stage) for stage in stages(scenario)) or None
     except InputError:
-        predicted = None
-    yield from beside_prior("weights", "weights of a device", predicted, seen, WEIGHTS_APART)
+        return None
 
 
 def printed_bytes(size: Size | None) -> int | None:

@@ -75,7 +75,7 @@ def measured_for(name: str, engine: str) -> Overheads:
     Raises UnknownName and InputError as ``load_profile`` does, and InputError for a profile of another engine.
     """
     profile = load_profile(name)
-    if profile.engine != engine:
+    if profile.engine not in ("", engine):
         raise InputError(f"profile: {name} was measured under {profile.engine}: it needs --engine {profile.engine}")
     return profile
 
@@ -84,7 +84,8 @@ def _toml(profile: Overheads) -> str:
     from json import dumps
 
     lines = ["# What a boot log says that an engine keeps beside the cache, in bytes per device."]
-    lines += [f"{key} = {dumps(getattr(profile, key), ensure_ascii=False)}" for key in ("engine", "weights_of")]
+    texts = {key: getattr(profile, key) for key in ("engine", "weights_of")}
+    lines += [f"{key} = {dumps(text, ensure_ascii=False)}" for key, text in texts.items() if text]
     sizes = {key: getattr(profile, key) for key in SIZES}
     lines += [f"{key}_bytes = {size}" for key, size in sizes.items() if size is not None]
     return "\n".join(lines) + "\n"
@@ -101,6 +102,7 @@ def _parsed(text: str, where: str) -> dict[str, object]:
 
 def _profile(name: str, fields: Fields) -> Overheads:
     sizes = {key: fields.maybe(fields.integer, f"{key}_bytes", least=0, most=MAX_BYTES) for key in SIZES}
-    found = Overheads(name, **sizes, engine=fields.choice("engine", ENGINES[1:]), weights_of=fields.text("weights_of"))
+    engine = fields.maybe(fields.choice, "engine", allowed=ENGINES[1:]) or ""
+    found = Overheads(name, **sizes, engine=engine, weights_of=fields.maybe(fields.text, "weights_of") or "")
     fields.finish()
     return found

@@ -99,3 +99,20 @@ def test_many_megabytes_of_garbage_take_little_memory(kind: str, tmp_path: Path)
     grown, engine = done.stdout.split()
     assert int(grown) < 40
     assert engine == ("vllm" if kind == "a marker in every line" else "none")
+
+
+FOLDED = b"before\na wanted line that was\nfolded over\nthree lines\nand more\nwanted too\n"
+
+
+def test_a_folded_line_comes_with_what_follows_it() -> None:
+    first, second = [text for text, _ in scan.lines(BytesIO(FOLDED), ["wanted"], ["wanted"])]
+    assert first == "a wanted line that was\nfolded over\nthree lines\nand more\nwanted too\n"
+    assert second == "wanted too\n"
+    assert lines(FOLDED, "wanted") == ["a wanted line that was", "wanted too"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+def test_a_folded_line_may_lie_over_the_edge_of_a_chunk(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(scan.lines(BytesIO(b"x" * 3000 + b"\n" + FOLDED), ["wanted"], ["wanted"]))
+    monkeypatch.setattr(scan, "CHUNK_BYTES", chunk)
+    assert list(scan.lines(BytesIO(b"x" * 3000 + b"\n" + FOLDED), ["wanted"], ["wanted"])) == whole

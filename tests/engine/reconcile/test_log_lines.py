@@ -67,6 +67,55 @@ P = "INFO 03-21 20:15:45 [worker.py:267] "
             ),
             {"free_before": 10.2, "total": 23.56, "requested": 21.68},
         ),
+        ("Available KV cache memory: -2.14 GiB", {"shortfall": 2.14}),
+        ("Estimated CUDA graph memory: -0.90 GiB total", {"graphs_below_zero": 0.9}),
+        (
+            (
+                "Free memory on device cuda:0 (94.31/94.97 GiB) on startup. Desired GPU memory utilization is (0.97, "
+                "92.12 GiB). Actual usage is 81.7 GiB for consumed memory (weights + non-torch), 1.78 GiB for peak "
+                "activation, and 0.28 GiB for CUDAGraph memory. Replace gpu_memory_utilization config with "
+                "`--kv-cache-memory=9123456789` (8.5 GiB) to fit into requested memory. Current kv cache memory in use "
+                "is 8.64 GiB."
+            ),
+            {
+                "free_before": 94.31,
+                "total": 94.97,
+                "requested": 92.12,
+                "consumed": 81.7,
+                "activation": 1.78,
+                "graphs": 0.28,
+                "pool": 8.64,
+            },
+        ),
+        (
+            (
+                "Memory profiling takes 5.10 seconds. Total non KV cache memory: 16.51GiB; torch peak memory increase: "
+                "1.20GiB; total consumed (from mem_get_info): 15.31GiB; weights memory: 14.99GiB."
+            ),
+            {"activation": 1.2, "consumed": 15.31, "weights": 14.99},
+        ),
+        (
+            "worker init memory snapshot: torch_peak=0.0GiB, free_memory=78.68GiB, total_memory=79.19GiB, x=0.5GiB",
+            {"free_before": 78.68, "total": 79.19},
+        ),
+        ("worker requested memory: 71.27GiB", {"requested": 71.27}),
+        ("Explicitly set (1.0/23.54) GiB for KV cache on node 0.", {"pool": 1.0, "total": 23.54}),
+        (
+            (
+                "Auto set (9.5/23.54) GiB for KV cache on node 0, with 11.77 GiB requested memory for the worker. "
+                "2.27 GiB memory was consumed by non-kv usages."
+            ),
+            {"pool": 9.5, "total": 23.54, "requested": 11.77},
+        ),
+        ("VLLM_CPU_KVCACHE_SPACE not set. Using 4.0 GiB for KV cache.", {"pool": 4.0}),
+        (
+            (
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity "
+                "of 23.56 GiB of which 1.05 GiB is free."
+            ),
+            {"total": 23.56},
+        ),
+        ("Filesystem type for checkpoints: EXT4. Checkpoint size: 18.29 GiB. Available RAM: 99 GiB.", {"file": 18.29}),
     ],
 )
 def test_sizes_of_vllm(line: str, sizes: dict[str, float]) -> None:
@@ -103,6 +152,88 @@ def test_sizes_of_vllm(line: str, sizes: dict[str, float]) -> None:
 )
 def test_counts_of_vllm(line: str, counts: dict[str, int]) -> None:
     assert told(P + line).counts == counts
+
+
+NEEDS = (
+    "max seq len (131072), {}8.18 GiB KV cache is needed, which is larger than the available KV cache memory ({} GiB)"
+)
+LONGEST = ". Based on the available memory, the estimated maximum model length is 112896."
+
+
+@pytest.mark.parametrize("models", ["model's", "models's", "model\\u0027s"])
+@pytest.mark.parametrize("bracket", ["", "("])
+@pytest.mark.parametrize("end", ["", LONGEST])
+@pytest.mark.parametrize("width", [1000, 80, 61, 40, 23])
+def test_a_refusal_of_any_release_however_it_is_folded(models: str, bracket: str, end: str, width: int) -> None:
+    text = f"ValueError: To serve at least one request with the {models} {NEEDS.format(bracket, '7.04')}{end}"
+    cut = text.index("To serve") + len("To serve at least")
+    lines = [text[:cut], *(text[at : at + width] for at in range(cut, len(text), width))]
+    log = told(f"{P}{lines[0]}{lines[1]}\n" + "\n".join(lines[2:]) + f"\n{P}something else (9.99 GiB)\n")
+    sizes = {name: round(present(log.most(name)).bytes / GIB, 4) for name in log.sizes}
+    assert sizes == {"needed": 8.18, "pool": 7.04}
+    assert log.options["context"] == "131072"
+    assert log.counts == ({"max_context": 112_896} if end else {})
+    assert log.words["error"].startswith("the model's max seq len (131072) needs 8.18 GiB of KV cache")
+
+
+def test_a_refusal_with_less_than_nothing_left() -> None:
+    log = told(f"{P}To serve at least one request with the model's {NEEDS.format('(', '-0.51')}. Try increasing")
+    assert round(present(log.most("shortfall")).bytes / GIB, 2) == 0.51
+    assert "pool" not in log.sizes
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`",
+        "ValueError: Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token.",
+        "ValueError: Available memory on node 0 (1.2/23.5 GiB) on kv cache allocation is less than requested memory",
+        "ValueError: The worker already uses 12.1 GiB (model weights and runtime), more than the 11.7 GiB of CPU",
+        "ValueError: User-specified max_model_len (999999) is greater than the derived max_model_len (131072)",
+        "ValueError: Total number of attention heads (28) must be divisible by tensor parallel size (8).",
+        "ValueError: Hybrid KV cache manager is disabled but failed to convert the KV cache specs to one unified type.",
+        "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.9 GiB",
+    ],
+)
+def test_every_refusal_is_an_error(line: str) -> None:
+    assert told(P + line).words["error"]
+
+
+def test_newer_vllm_says_both_on_one_line() -> None:
+    log = told(f"{P}GPU KV cache size: 39,800 tokens, Maximum concurrency for 4,096 tokens per request: 9.72x")
+    assert (log.counts, log.ratios) == ({"kv_cache_tokens": 39_800}, {"max_concurrency": Fraction("9.72")})
+    assert log.options == {"context": "4096"}
+
+
+@pytest.mark.parametrize("colour", ["", "\x1b[97;1m"])
+def test_the_banner_of_newer_vllm(colour: str) -> None:
+    end = "\x1b[0m" if colour else ""
+    log = told(
+        f"{P}▄▄ ▄█ █     █     █ ▀▄▀ █{end}  version {colour}0.32.0{end}\n"
+        f"{P}  █▄█▀ █     █     █     █{end}  model   {colour}./deepseek{end}\n"
+    )
+    assert (log.words["version"], log.words["model"]) == ("0.32.0", "./deepseek")
+
+
+def test_what_a_server_says_of_its_scheduling_and_platform() -> None:
+    log = told(
+        f"{P}Asynchronous scheduling is disabled.\n{P}LLM engine (v0.32.0) with config: model='m', device_config=cpu"
+    )
+    assert log.options["async_scheduling"] is False
+    assert log.words["platform"] == "cpu"
+    assert told("vllm serve m --no-async-scheduling --enforce-eager").options == {
+        "async_scheduling": False,
+        "eager": True,
+    }
+    assert told(f"{P}Automatically detected platform rocm.").words["platform"] == "rocm"
+
+
+def test_a_context_that_vllm_chose_itself() -> None:
+    log = told(
+        f"{P}Using max model len 131072\n"
+        f"{P}Auto-fit max_model_len: reduced from 131072 to 112896 to fit in available GPU memory (7.04 GiB available)"
+    )
+    assert (log.options["context"], log.counts) == ("112896", {"max_context": 112_896})
 
 
 def test_a_block_override_of_vllms_profiling_is_not_taken_for_the_blocks() -> None:
@@ -291,6 +422,12 @@ def test_stored_formats() -> None:
     assert stored_format("MXFP4 MoE") == "mxfp4_moe"
     assert stored_format("Q9_K") is None
     assert stored_format("BF16") == "bf16"
+    assert stored_format("nvidia/DeepSeek-R1-0528-FP4-v2") == "nvfp4"
+    assert stored_format("Qwen2.5-72B-Instruct-GPTQ-Int8") == "gptq-int8"
+    assert stored_format("Llama-3.1-8B-quantized.w8a16") == "w8a16"
+    assert stored_format("RedHatAI/Qwen3-8B-FP8-dynamic") == "fp8-channel"
+    assert stored_format("unsloth/Qwen3-8B-bnb-4bit") == "nf4"
+    assert stored_format("Qwen3-8B-INT8") == "w8a8"
     assert stored_format("model-f16") == "fp16"
 
 

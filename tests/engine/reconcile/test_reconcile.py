@@ -72,11 +72,9 @@ def test_a_running_servers_cache_is_not_called_into_question(name: str) -> None:
     """Neither by the comparison nor by the plan of the same start, where the log tells the device."""
     found = of(name)
     assert not any("are more than" in note for note in found.notes)
-    if found.known_device:
-        pool = None if found.serving.pool_is_estimate else found.serving.pool_bytes
-        assert not plan(replace(found.scenario, kv_pool=pool)).crowded
-    else:
-        assert "the log does not name the device: name it with --gpu" in found.notes
+    assert found.known_device
+    pool = None if found.serving.pool_is_estimate else found.serving.pool_bytes
+    assert not plan(replace(found.scenario, kv_pool=pool)).crowded
 
 
 def test_a_hybrid_with_mtp_is_predicted_to_the_token() -> None:
@@ -186,8 +184,11 @@ def test_the_device_is_named_or_found_by_its_memory() -> None:
     assert measured.known_device
     assert abs(measured.scenario.device.usable_bytes - 79.19 * GIB) < GIB
     silent = of(MTP)
-    assert not silent.known_device
-    assert "--gpu" in " ".join(silent.notes)
+    assert silent.scenario.device.name == "RTX 3090"
+    assert "by its numbers it is one like the RTX 3090, or RTX A5000" in " ".join(silent.notes)
+    nothing = of_text("non-default args: {'model': 'Qwen/Qwen3-8B'}\nAvailable KV cache memory: 5.33 GiB")
+    assert not nothing.known_device
+    assert "the log does not name the device: name it with --gpu" in nothing.notes
 
 
 def test_printed_overheads_are_taken_as_they_are() -> None:

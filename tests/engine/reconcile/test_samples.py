@@ -71,7 +71,7 @@ def test_vllm_with_the_profilers_own_lines() -> None:
 
 def test_vllm_that_refuses_to_start() -> None:
     log = read("vllm-0.11-qwen3-8b-too-small.log")
-    assert log.words["error"].startswith("To serve at least one request")
+    assert log.words["error"].startswith("the model's max seq len (40960) needs 5.62 GiB")
     assert max(gib(log, "needed").values()) == 5.62
     assert set(gib(log, "pool").values()) == {2.4}
     assert log.counts == {"max_context": 17_472}

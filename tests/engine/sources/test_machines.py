@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.engines.overheads import Overheads
-from kvtui.engine.sources.machines import load_profile, profile_names, save_profile
+from kvtui.engine.sources.machines import load_profile, measured_for, profile_names, save_profile
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,10 @@ def test_files_that_are_wrong_are_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"rig\.toml") as caught:
         load_profile("rig")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("profile", [Overheads("rig", 7, engine="vllm"), Overheads("rig", activation=3)])
+def test_a_profile_of_any_weights_or_engine_comes_back(profile: Overheads) -> None:
+    save_profile(profile)
+    assert load_profile("rig") == profile
+    assert measured_for("rig", "vllm") == profile

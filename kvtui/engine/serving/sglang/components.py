@@ -16,6 +16,7 @@ from kvtui.engine.serving.comparison import (
     Component,
     counted,
     exact_size,
+    held_weights,
     printed_bytes,
     reach,
     weights_beside,
@@ -46,14 +47,16 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
         *_pool("swa_pool", "windowed KV cache of its tokens", ("SWA pool",), page, log, found.at),
         *_pool("conv", "conv state of the logged slots", ("mamba pool (conv)",), DUMMY_SLOTS, log, found.at),
         *_pool("ssm", "recurrent state of the logged slots", ("mamba pool (ssm)",), DUMMY_SLOTS, log, found.at),
-        *weights_beside(scenario, log.most("weights")),
+        *weights_beside(held_weights(scenario), log.most("weights")),
     ]
     before = log.least("free_before")
     measured = Overheads(
         "",
         weights=printed_bytes(log.most("weights")),
         graphs=printed_bytes(log.most("graphs")),
-        non_torch=max(0, scenario.device.usable_bytes - before.bytes) if before is not None and known_device else None,
+        non_torch=max(0, scenario.device.allocatable_bytes - before.bytes)
+        if before is not None and known_device
+        else None,
     )
     notes = () if rest is not None else ("the log does not say what was free before and after loading the weights",)
     return ComparedLog(found.at, tuple(rows), measured, notes)

@@ -1,29 +1,30 @@
-"""vLLM's boot log beside the prediction: blocks, tokens and concurrency, and the memory outside of the cache.
+"""vLLM's boot log beside the prediction: blocks, tokens and concurrency, and every term of the memory's budget.
 
-Where the profiler's lines are missing, what is outside of torch is solved for: requested memory less all that is known.
+Where the profiler's lines are missing, what they would say is solved for: requested memory less all that is known.
+What a profile keeps as outside of torch is always solved, so that a plan with the profile has the log's own pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, format_bytes
 from kvtui.engine.bootlog.observed import BootLog, Size
-from kvtui.engine.engines.budget import Budget
+from kvtui.engine.engines.budget import Budget, Term
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.parts import budget
-from kvtui.engine.planning.serve import serve
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
-    SAME_MEMORY,
     ComparedLog,
     Component,
     beside_prior,
+    beside_term,
     counted,
     decimal,
     exact_size,
@@ -39,7 +40,8 @@ from kvtui.engine.serving.vllm.serve import layered
 TOKENS_APART = "another cache format, layers of a drafter, or a rank with less memory than the one that printed its own"
 BLOCK_APART = "another format of the recurrent state, another speculative depth, or an attention kernel of another step"
 EQUATION = "requested − cache − weights − graphs"
-MUCH_OUTSIDE = 6 * GIB
+SURPRISE = GIB
+"""What a start may keep beside the expected before it is worth a remark."""
 
 
 def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog:
@@ -64,8 +66,8 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
         *counted("max_context", "longest model length that fits", "tokens", found, log, TOKENS_APART),
         *counted("state_slots", "slots of recurrent state", "slots", found, log, TOKENS_APART),
     ]
-    measured, note, overheads = _overheads(log, scenario, known_device)
-    return ComparedLog(found.at, (*rows, *overheads), measured, (note,) if note else ())
+    terms = _terms(log, scenario, known_device)
+    return ComparedLog(found.at, (*rows, *terms.rows), terms.measured, terms.notes)
 
 
 def _needed(serving: Serving, log: BootLog) -> Iterator[Component]:
@@ -77,90 +79,168 @@ def _needed(serving: Serving, log: BootLog) -> Iterator[Component]:
         yield exact_size("needed", "memory of one request", predicted, seen, TOKENS_APART)
 
 
-def _overheads(log: BootLog, scenario: Scenario, known_device: bool) -> tuple[Overheads, str, tuple[Component, ...]]:
-    """What vLLM keeps beside the cache, printed or solved; how it was solved; and all of it beside the priors."""
-    weights, activation, non_torch = log.most("weights"), log.most("activation"), log.most("non_torch")
-    prior = _expected(scenario, weights)
-    graphs, pool = _graphs(log), log.least("pool")
-    note, outside, peak = "", "outside of torch", printed_bytes(activation)
-    solved = _solved(log, scenario, known_device) if non_torch is None else None
-    if solved is not None:
-        assumed = prior.bytes_of("activation") if peak is None else peak
-        peak = solved if assumed > solved else peak
-        non_torch = Size(max(0, solved - assumed), 0)
-        outside += ", solved"
-        note = f"memory outside of torch is solved: {EQUATION} − {'activation' if activation else 'prior activation'}"
-        if non_torch.bytes > MUCH_OUTSIDE:
-            note += "; it is much: is it the right device (--gpu), and the server alone on it?"
+class _Terms(NamedTuple):
+    """The budget's terms beside those of the log, what of them a profile keeps, and what to say."""
+
+    rows: tuple[Component, ...]
+    measured: Overheads
+    notes: tuple[str, ...]
+
+
+def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
+    weights, activation, non_torch = log.most("weights"), _activation(log), _non_torch(log)
+    expected = _expected(scenario, weights)
+    prior = {term.id: term for term in (*expected.terms, *expected.beside)}
+    graphs, counted = _graphs(log, scenario), rules(scenario.serving.version).graphs_counted
+    left = _left(log)
+    whole = known_device and scenario.device.platform != "cpu"
+    rest = _rest(log, scenario, whole, graphs if counted else 0)
+    notes: list[str] = []
     rows = [
-        *weights_beside(scenario, weights),
-        *beside_prior("activation", "peak activation", prior.bytes_of("activation"), activation),
-        *beside_prior("non_torch", outside, prior.bytes_of("non_torch"), non_torch),
-        *beside_prior("graphs", "CUDA graphs", prior.bytes_of("graphs"), graphs),
-        *beside_prior("pool", "memory of the cache", _left_over(scenario) if known_device else None, pool),
+        *beside_prior("total", "memory of the device", expected.device if whole else None, log.most("total")),
+        *beside_prior("requested", "of it for the engine", expected.requested if whole else None, _request(log)),
+        *weights_beside(_weights(scenario), weights),
+        *beside_term("activation", "peak activation", prior["activation"], activation),
+        *beside_term("non_torch", "outside of torch", prior["non_torch"], non_torch),
     ]
-    kept = _kept_back(log, scenario) if known_device else 0
-    if non_torch is not None and kept:
-        note = f"{format_bytes(kept)} that the driver keeps back are counted as outside of torch"
-        non_torch = Size(non_torch.bytes + kept, 0)
-    measured = Overheads("", printed_bytes(weights), peak, printed_bytes(graphs), printed_bytes(non_torch))
-    return measured, note, tuple(rows)
+    if rest is not None and activation is not None and non_torch is None:
+        rows += beside_term("non_torch", "outside of torch, solved", prior["non_torch"], _less(rest, activation))
+        notes.append(f"memory outside of torch is solved: {EQUATION} − activation")
+    elif rest is not None and non_torch is None:
+        both = _together(prior["activation"], prior["non_torch"])
+        rows += beside_term("beside", "activation and outside of torch", both, rest)
+        notes.append(f"activation and memory outside of torch together are solved: {EQUATION}")
+        notes += _surprise(log, scenario, both, rest)
+    rows += [
+        *beside_term("graphs", "CUDA graphs", prior["graphs"], None if graphs is None else Size(max(0, graphs), 0)),
+        *_pool_row(expected.pool if whole else None, left),
+    ]
+    kept = {"weights": printed_bytes(weights), "activation": printed_bytes(activation), "graphs": graphs}
+    kept = {id: None if size is None else max(0, size) for id, size in kept.items()}
+    if whole and left is not None:
+        kept |= _solved(expected, kept, left.bytes, counted=counted)
+    else:
+        kept["non_torch"] = printed_bytes(non_torch)
+    return _Terms(
+        tuple(rows), Overheads("", kept["weights"], kept["activation"], kept["graphs"], kept["non_torch"]), tuple(notes)
+    )
+
+
+def _solved(expected: Budget, kept: Mapping[str, int | None], pool: int, *, counted: bool) -> dict[str, int]:
+    """Outside of torch what makes a plan of the same start leave ``pool``; of the activation, if that is too little."""
+    sizes = {term.id: term.bytes for term in (*expected.terms, *expected.beside)}
+    sizes |= {id: size for id, size in kept.items() if size is not None}
+    others = sizes["weights"] + (sizes["graphs"] if counted else 0)
+    rest = expected.requested - pool - others
+    if rest >= sizes["activation"]:
+        return {"non_torch": rest - sizes["activation"]}
+    return {"activation": max(0, rest), "non_torch": 0}
+
+
+def _less(whole: Size, part: Size) -> Size:
+    return Size(max(0, whole.bytes - part.bytes), whole.half + part.half)
+
+
+def _together(first: Term, second: Term) -> Term:
+    return first._replace(
+        bytes=first.bytes + second.bytes, low=first.low + second.low, high=first.high + second.high, confidence="L"
+    )
+
+
+def _surprise(log: BootLog, scenario: Scenario, expected: Term, rest: Size) -> Iterator[str]:
+    """What may explain much more memory beside the cache than was expected."""
+    more = rest.low - expected.high
+    if more <= SURPRISE:
+        return
+    causes = "another process on the device, or activations that are larger than estimated"
+    if "total" not in log.sizes and "requested" not in log.sizes:
+        causes = f"a device with less memory than the {scenario.device.name} (--gpu), {causes}"
+    yield f"{format_bytes(more)} more than expected are kept beside the cache: {causes}"
 
 
 def _expected(scenario: Scenario, weights: Size | None) -> Budget:
-    """The budget of a device that knows of the log nothing but its weights."""
-    known = Overheads("", weights=0 if weights is None else weights.bytes)
-    trial = replace(scenario, serving=scenario.serving._replace(measured=known))
-    return budget_of(trial, stages(trial)[0])
+    """The budget of a device that knows of the log nothing but its weights, of the stage with the least left."""
+    if weights is not None:
+        known = Overheads("", weights=weights.bytes)
+        scenario = replace(scenario, serving=scenario.serving._replace(measured=known))
+    try:
+        return min((budget_of(scenario, stage) for stage in stages(scenario)), key=lambda found: found.pool)
+    except InputError:
+        return budget_of(replace(scenario, skip_weights=True), stages(scenario)[0])
 
 
-def _kept_back(log: BootLog, scenario: Scenario) -> int:
-    """Bytes of what a plan requests that the engine could not, because it saw less memory than the device has."""
-    printed = _printed_request(log, scenario)
-    planned = budget(scenario)
-    if printed is None or not printed < planned <= printed * (1 + SAME_MEMORY):
-        return 0
-    return planned - printed
+def _weights(scenario: Scenario) -> int | None:
+    """Weights of the fullest device as the engine counts them; None where they are unknown or skipped."""
+    try:
+        return max(budget_of(scenario, stage).bytes_of("weights") for stage in stages(scenario)) or None
+    except InputError:
+        return None
 
 
-def _graphs(log: BootLog) -> Size | None:
+def _left(log: BootLog) -> Size | None:
+    """What is left for the cache on the rank with the least: below zero where it lacks memory to start at all.
+
+    None where the cache was given its size.
+    """
+    if "pool_given" in log.words or "kv_pool" in log.options:
+        return None
+    lacking = log.most("shortfall")
+    return log.least("pool") if lacking is None else Size(-lacking.bytes, lacking.half)
+
+
+def _pool_row(predicted: int | None, left: Size | None) -> Iterator[Component]:
+    if left is None:
+        return
+    if predicted is None:
+        yield Component("pool", "memory of the cache", "bytes", None, left.bytes, "unknown")
+        return
+    agrees = abs(predicted - left.bytes) <= left.half
+    yield Component("pool", "memory of the cache", "bytes", predicted, left.bytes, "agrees" if agrees else "estimate")
+
+
+def _activation(log: BootLog) -> Size | None:
+    """The peak of the profile run; from 0.27 on the log counts the estimated graphs in it."""
+    printed, estimated = log.most("activation"), log.most("graphs_estimated")
+    if printed is None or estimated is None or "consumed" not in log.sizes:
+        return printed
+    return _less(printed, estimated)
+
+
+def _non_torch(log: BootLog) -> Size | None:
+    """What is outside of torch; from 0.27 on the log gives it together with the weights."""
+    printed, consumed, weights = log.most("non_torch"), log.most("consumed"), log.most("weights")
+    if printed is not None or consumed is None or weights is None:
+        return printed
+    return _less(consumed, weights)
+
+
+def _graphs(log: BootLog, scenario: Scenario) -> int | None:
     """CUDA graphs as the engine counts them: their estimate where one was made, else what they took."""
-    if "eager" in log.words:
-        return Size(0, 0)
-    estimated = log.most("graphs_estimated")
-    return log.most("graphs") if estimated is None else estimated
+    if scenario.serving.eager:
+        return 0
+    estimated, below, took = log.most("graphs_estimated"), log.most("graphs_below_zero"), log.most("graphs")
+    if estimated is not None:
+        return estimated.bytes
+    return -below.bytes if below is not None else printed_bytes(took)
 
 
-def _solved(log: BootLog, scenario: Scenario, known_device: bool) -> int | None:
-    """Bytes of activations and outside of torch together: requested less the cache, weights and counted graphs.
+def _rest(log: BootLog, scenario: Scenario, known_device: bool, graphs: int | None) -> Size | None:
+    """Activations and what is outside of torch together: requested less the cache, weights and counted graphs.
 
     None where a part is not known, or the parts are more than was requested.
     """
-    requested, pool, weights = _requested(log, scenario, known_device), log.least("pool"), log.most("weights")
-    graphs = _graphs(log) if rules(scenario.serving.version).graphs_counted else Size(0, 0)
-    if requested is None or pool is None or weights is None or graphs is None:
+    requested, left, weights = _request(log), _left(log), log.most("weights")
+    if requested is None and known_device:
+        requested = Size(budget(scenario), 0)
+    if requested is None or left is None or weights is None or graphs is None:
         return None
-    rest = requested - pool.bytes - weights.bytes - graphs.bytes
-    return rest if rest >= 0 else None
+    rest = requested.bytes - left.bytes - weights.bytes - graphs
+    return Size(rest, requested.half + left.half + weights.half) if rest >= 0 else None
 
 
-def _requested(log: BootLog, scenario: Scenario, known_device: bool) -> int | None:
-    """Bytes of a device that the engine was to use."""
-    printed = _printed_request(log, scenario)
-    return budget(scenario) if printed is None and known_device else printed
-
-
-def _printed_request(log: BootLog, scenario: Scenario) -> int | None:
-    """Bytes that the log says were requested, or that follow from the memory it saw."""
-    printed, total = log.most("requested"), log.most("total")
-    if printed is not None:
-        return printed.bytes
-    return None if total is None else int(total.bytes * Fraction(str(scenario.memory_utilization)))
-
-
-def _left_over(scenario: Scenario) -> int | None:
-    try:
-        found = serve(replace(scenario, kv_pool=None))
-    except InputError:
-        return None
-    return None if found is None else found.pool_bytes
+def _request(log: BootLog) -> Size | None:
+    """Bytes that the log says the engine was to use, or that follow from the memory and the share it prints."""
+    printed, total, share = log.most("requested"), log.most("total"), log.options.get("gpu_memory_utilization")
+    if printed is not None or total is None or not isinstance(share, str):
+        return printed
+    return Size(int(total.bytes * Fraction(share)), total.half + 1)

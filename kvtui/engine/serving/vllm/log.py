@@ -23,6 +23,7 @@ from kvtui.engine.bootlog.patterns import (
     counts,
     error,
     flags,
+    folded,
     keyword_pattern,
     keywords,
     line,
@@ -45,19 +46,48 @@ EXPECTED = {
 }
 WEIGHT_FORMATS = {
     "fp8": "fp8",
-    "fbgemm_fp8": "fp8",
+    "deepseek_v4_fp8": "fp8",
+    "fbgemm_fp8": "fp8-channel",
+    "ptpc_fp8": "fp8-channel",
+    "fp8_per_channel": "fp8-channel",
+    "fp8_per_tensor": "fp8-tensor",
+    "fp8_per_block": "fp8-block",
     "modelopt": "fp8",
     "modelopt_fp4": "nvfp4",
+    "petit_nvfp4": "nvfp4",
+    "nvfp4_per_token": "nvfp4",
     "mxfp4": "mxfp4",
     "gpt_oss_mxfp4": "mxfp4",
     "awq": "awq",
+    "auto_awq": "awq",
     "awq_marlin": "awq",
     "gptq": "gptq",
+    "auto_gptq": "gptq",
     "gptq_marlin": "gptq",
+    "gptq_bitblas": "gptq",
     "auto-round": "gptq",
     "auto_round": "gptq",
+    "inc": "gptq",
+    "int8_per_channel_weight_only": "w8a8",
     "bitsandbytes": "nf4",
 }
+"""Checkpoint formats by ``quantization``; names that say no format, such as compressed-tensors, are left out."""
+
+WEIGHT_FAMILIES = {
+    "compressed-tensors": ("fp8-channel", "fp8-block", "w8a8", "w4a16", "w8a16", "nvfp4", "mxfp4"),
+    "modelopt": ("fp8-tensor", "fp8-block", "nvfp4"),
+    "modelopt_mixed": ("nvfp4", "fp8"),
+    "moe_wna16": ("awq", "gptq", "gptq-int8"),
+    "gptq_marlin": ("gptq", "gptq-int8"),
+    "quark": ("fp8", "mxfp4", "w8a8"),
+    "torchao": ("int4wo", "w8a8", "fp8-channel"),
+    "bitsandbytes": ("nf4", "bnb-8bit"),
+    "experts_int8": ("w8a8",),
+    "online": ("fp8-tensor", "fp8-block", "w8a8"),
+    "hqq": ("hqq-4bit", "hqq-8bit"),
+}
+"""What ``quantization`` may stand for, where it names a library that writes several formats."""
+
 DRAFTING_LAYERS = "mtp"
 
 _WHOLE_OPTIONS = {
@@ -71,6 +101,15 @@ _WHOLE_OPTIONS = {
     "max_num_seqs": "max_seqs",
     "kv_cache_memory_bytes": "kv_pool",
 }
+FLAGS = {key: f"--{name.replace('_', '-')}" for name, key in _WHOLE_OPTIONS.items() if name != "max_seq_len"} | {
+    "gpu_memory_utilization": "--gpu-memory-utilization",
+    "kv_dtype": "--kv-cache-dtype",
+    "eager": "--enforce-eager",
+    "prefix_caching": "--enable-prefix-caching",
+    "ep": "--enable-expert-parallel",
+}
+"""vLLM's own words for options of a scenario."""
+
 _OTHERS = (
     "gpu_memory_utilization",
     "kv_cache_dtype",
@@ -85,6 +124,9 @@ _OTHERS = (
     "num_spec_tokens",
     "enforce_eager",
     "enable_expert_parallel",
+    "async_scheduling",
+    "served_model_name",
+    "device_config",
 )
 _KEYWORDS = keyword_pattern((*_WHOLE_OPTIONS, *_OTHERS))
 _SHORT_FLAGS = {"-tp": "tensor_parallel_size", "-pp": "pipeline_parallel_size", "-dp": "data_parallel_size"}
@@ -116,6 +158,7 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
     quantization = found.get("quantization")
     gathered.word("quantization", quantization, weight)
     gathered.option("weight_dtype", WEIGHT_FORMATS.get(quantization or ""), weight)
+    gathered.word("weight_formats", " ".join(WEIGHT_FAMILIES.get(quantization or "", ())), weight)
     if "enable_prefix_caching" in found:
         gathered.option("prefix_caching", found["enable_prefix_caching"] == "True", weight)
     if found.get("disable_hybrid_kv_cache_manager") == "True":
@@ -123,7 +166,13 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
     if found.get("enable_expert_parallel") == "True":
         gathered.option("ep", True, weight)
     if found.get("enforce_eager") == "True":
-        gathered.word("eager", "True", weight)
+        gathered.option("eager", True, weight)
+    if found.get("async_scheduling") in ("True", "False"):
+        gathered.option("async_scheduling", found["async_scheduling"] == "True", weight)
+    served = found.get("served_model_name")
+    if served != found.get("model"):
+        gathered.word("served_name", served, weight)
+    gathered.word("platform", found.get("device_config"), weight)
     _speculate(
         gathered, found.get("method"), found.get("num_speculative_tokens") or found.get("num_spec_tokens"), weight
     )
@@ -156,7 +205,9 @@ def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     for name, _ in given:
         if name in ("enable_prefix_caching", "no_enable_prefix_caching"):
             found["enable_prefix_caching"] = str(not name.startswith("no_"))
-        elif name == "disable_hybrid_kv_cache_manager":
+        elif name in ("async_scheduling", "no_async_scheduling"):
+            found["async_scheduling"] = str(not name.startswith("no_"))
+        elif name in ("disable_hybrid_kv_cache_manager", "enforce_eager", "enable_expert_parallel"):
             found[name] = "True"
     found |= keywords(found.get("speculative_config", ""), _SPECULATIVE)
     _set(gathered, found, COMMAND)
@@ -176,13 +227,29 @@ def _utilization(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.option("gpu_memory_utilization", match[1], CONFIG)
 
 
+def _async(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.option("async_scheduling", match[1] == "enabled", LINE)
+
+
+def _left(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """What is left for the cache; below zero it is what is missing for the engine to start at all."""
+    gathered.size("shortfall" if match[1] else "pool", rank, size(match[2], GIB))
+
+
+def _estimated_graphs(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """CUDA graphs by the profiler, which may err below zero: that much is added to the cache."""
+    gathered.size("graphs_below_zero" if match[1] else "graphs_estimated", rank, size(match[2], GIB))
+
+
 def _refused(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    gathered.word("error", match[0])
-    gathered.option("context", match[1], LINE)
-    gathered.size("needed", rank, size(match[2], GIB))
-    gathered.size("pool", rank, size(match[3], GIB))
-    if match[4]:
-        gathered.count("max_context", rank, match[4])
+    context, needed, sign, pool, most = match.groups()
+    words = f"the model's max seq len ({context}) needs {needed} GiB of KV cache, and {sign}{pool} GiB are available"
+    gathered.word("error", words + (f": at most {most} tokens fit" if most else ""))
+    gathered.option("context", context, LINE)
+    gathered.size("needed", rank, size(needed, GIB))
+    gathered.size("shortfall" if sign else "pool", rank, size(pool, GIB))
+    if most:
+        gathered.count("max_context", rank, most)
 
 
 def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
@@ -197,6 +264,26 @@ def _refused_slots(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.count("state_slots", rank, match[2])
 
 
+def _out_of_memory(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """Torch's own words; the device's capacity is what programs can allocate of it."""
+    gathered.word("error", match[0], CONFIG)
+    if match[1]:
+        gathered.size("total", rank, size(match[1], GIB))
+
+
+def _refitted(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """The engine chose the context itself."""
+    gathered.options.pop("context", None)
+    gathered.option("context", match[1], LINE)
+    gathered.count("max_context", rank, match[1])
+
+
+def _given_pool(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """A cache of a size that was asked for, which says nothing of what would have been left."""
+    gathered.word("pool_given", "True")
+    gathered.size("pool", rank, size(match[1], GIB))
+
+
 def _pool_in_use(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     if match[2] == "bytes":
         gathered.sizes.setdefault("pool", {})[rank] = Size(int(match[1].partition(".")[0]), 0)
@@ -207,6 +294,12 @@ def _pool_in_use(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 _G = rf"{NUMBER} ?Gi?B"
 LINES = (
     line("API server version", r"API server version (?:v)?([0-9][\w.+-]{0,60})", _start),
+    line("█  version", r"█ {1,4}version {1,9}v?([0-9][\w.+-]{0,60})", _start),
+    line("█\x1b", r"█ {1,4}version {1,9}v?([0-9][\w.+-]{0,60})", _start),
+    line("█  model", r"█ {1,4}model {1,9}(\S{1,400})", word("model", CONFIG)),
+    line("█\x1b", r"█ {1,4}model {1,9}(\S{1,400})", word("model", CONFIG)),
+    line("detected platform", r"detected platform (\w{1,20})", word("platform", CONFIG)),
+    line("synchronous scheduling is", r"Asynchronous scheduling is (enabled|disabled)", _async),
     line("LLM engine (v", r"LLM engine \(v([\w.+-]{1,60})\) with config:(.*)", _configuration),
     line("non-default args", r"non-default args:(.*)", _arguments),
     line("vllm serve", r"vllm serve .*", _command),
@@ -224,7 +317,7 @@ LINES = (
     line("non_torch_memory", rf"non_torch_memory(?: takes)?\s{{1,9}}{_G}", sizes(GIB, "non_torch")),
     line("activation peak", rf"activation peak memory(?: takes)?\s{{1,9}}{_G}", sizes(GIB, "activation")),
     line("for KV Cache", rf"reserved for KV Cache is {_G}", sizes(GIB, "pool")),
-    line("for KV Cache", rf"reserved {_G} memory for KV Cache", sizes(GIB, "pool")),
+    line("for KV Cache", rf"reserved {_G} memory for KV Cache", _given_pool),
     line("available_kv_cache_memory", rf"available_kv_cache_memory\s{{1,9}}{_G}", sizes(GIB, "pool")),
     line("total_gpu_memory", rf"total_gpu_memory(?: \(|\s{{1,9}}){_G}", sizes(GIB, "total")),
     line("gpu_memory_utilization (", rf"gpu_memory_utilization \({NUMBER}\) = ", _utilization),
@@ -243,23 +336,37 @@ LINES = (
     line("Free memory on device", rf"memory utilization (?:is )?\({NUMBER}, ", _utilization),
     line("Free memory on device", rf"memory utilization (?:is )?\([0-9.]{{1,12}}, {_G}\)", sizes(GIB, "requested")),
     line("Free memory on device", rf"{_G} for weight", sizes(GIB, "weights")),
+    line("Free memory on device", rf"{_G} for consumed memory", sizes(GIB, "consumed")),
     line("Free memory on device", rf"{_G} for peak activation", sizes(GIB, "activation")),
     line("Free memory on device", rf"{_G} for non-torch memory", sizes(GIB, "non_torch")),
     line("Free memory on device", rf"{_G} for CUDAGraph memory", sizes(GIB, "graphs")),
     line("Free memory on device", rf"kv cache memory in use is {NUMBER} ?(GiB|bytes)", _pool_in_use),
     line("Free memory on device", r"Free memory on device .{1,200} is less than desired", error),
     line("Graph capturing", rf"Graph capturing finished in .{{1,20}} took {_G}", sizes(GIB, "graphs")),
-    line("raph memory", rf"Estimated CUDA graph memory: {_G}", sizes(GIB, "graphs_estimated")),
-    line("raph pool memory", rf"{_G} \(actual\), {_G} \(estimated\)", sizes(GIB, "graphs", "graphs_estimated")),
-    line("KV cache memory: ", rf"Available KV cache memory: {_G}", sizes(GIB, "pool")),
+    line("raph memory", rf"Estimated CUDA graph memory: (-?){_G}", _estimated_graphs),
+    line("raph pool memory", rf"raph pool memory: {_G} \(actual\)", sizes(GIB, "graphs")),
+    line("raph pool memory", rf"(-?){_G} \(estimated\)", _estimated_graphs),
+    line("KV cache memory: ", rf"Available KV cache memory: (-?){_G}", _left),
+    line("for KV cache", rf"Explicitly set \({NUMBER}/{NUMBER}\) GiB for KV cache", _given_pool),
+    line("for KV cache", rf"ly set \([0-9.]{{1,12}}/{NUMBER}\) GiB for KV cache", sizes(GIB, "total")),
+    line("for KV cache", rf"Auto set \({NUMBER}/{NUMBER}\) GiB for KV cache", sizes(GIB, "pool", "total")),
+    line("for KV cache", rf"with {_G} requested memory for the worker", sizes(GIB, "requested")),
+    line("for KV cache", rf"KVCACHE_SPACE not set\. Using {_G} for KV cache", _given_pool),
+    line("total consumed", rf"total consumed \(from mem_get_info\): {_G}", sizes(GIB, "consumed")),
+    line("worker requested memory", rf"worker requested memory: {_G}", sizes(GIB, "requested")),
+    line("memory snapshot: ", rf"free_memory={_G}, total_memory={_G}", sizes(GIB, "free_before", "total")),
+    line("Checkpoint size: ", rf"Checkpoint size: {_G}", sizes(GIB, "file")),
+    line("total capacity of", rf"out of memory\..{{0,400}}?total capacity of {_G}", _out_of_memory),
+    line("fit max_model_len: ", r"uto-fit max_model_len: reduced from [0-9]{1,15} to ([0-9]{1,15})", _refitted),
+    line("fit max_model_len: ", r"Cannot auto-fit max_model_len: not enough GPU memory", error),
     line("KV cache size", rf"KV cache size: {COUNT} tokens", counts("kv_cache_tokens")),
     line("Maximum concurrency", rf"Maximum concurrency for {COUNT} tokens per request: {NUMBER}x", _concurrency),
     line(" blocks: ", rf"# (?:GPU|cuda|CUDA) blocks: {COUNT}", counts("blocks")),
     line("num_gpu_blocks", rf"num_gpu_blocks is: {COUNT}", counts("blocks")),
-    line(
-        "max seq len",
-        rf"To serve at least one request with the models?'s max seq len \(([0-9]{{1,15}})\), \({_G} KV cache is "
-        rf"needed, which is larger than the available KV cache memory \({_G}\)"
+    folded(
+        "To serve at least",
+        rf"To serve at least one request with the model.{{1,8}} max seq len \(([0-9]{{1,15}})\), \(?{NUMBER} GiB KV "
+        rf"cache is needed, which is larger than the available KV cache memory \((-?){NUMBER} GiB\)"
         r"(?:\. Based on the available memory, the estimated maximum model length is ([0-9]{1,15}))?",
         _refused,
     ),
@@ -275,6 +382,16 @@ LINES = (
         _refused_slots,
     ),
     line("cache blocks", r"No available memory for the cache blocks", error),
+    line(
+        "on kv cache allocation",
+        r"Available memory on node .{1,80} on kv cache allocation is less than .{1,120}",
+        error,
+    ),
+    line("The worker already uses", r"The worker already uses .{1,160}", error),
+    line("derived max_model_len", r"User-specified max_model_len \([0-9]{1,15}\) is greater than .{1,160}", error),
+    line("attention heads", r"Total number of attention heads \([0-9]{1,9}\) must be divisible by .{1,80}", error),
+    line("KV cache manager is disabled", r"Hybrid KV cache manager is disabled but failed to .{1,80}", error),
+    line("local KV cache specs", r"Failed to promote local KV cache specs to one unified type", error),
 )
 
 
@@ -284,4 +401,4 @@ def settle(gathered: Gathered) -> None:
         gathered.options.pop("block_size", None)
 
 
-READER = LogReader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle, FLAGS)
