@@ -396,8 +396,8 @@ LINES = (
 
 
 def settle(gathered: Gathered) -> None:
-    """A hybrid's block size is one that the engine chose, not one that it was given."""
-    if "block_size" in gathered.counts:
+    """A hybrid's block size is one that the engine chose, unless it was given one."""
+    if "block_size" in gathered.counts and gathered.options.get("block_size", (0, ""))[0] >= CONFIG:
         gathered.options.pop("block_size", None)
 
 
