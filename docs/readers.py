@@ -27,7 +27,9 @@ refused: a number is given only where every field that could change it is unders
 
 - The `model_type` says which reader reads the file. A field that the file leaves out has the default of its
   configuration class in {release}, and the report names it: *not in the file, so class defaults of …*.
-- A window that the file states is applied in the layers that the model's own code applies it in.
+- A window that the file states is applied in the layers that the model's own code applies it in. An engine decides for
+  itself: vLLM applies it, llama.cpp keeps all tokens of architectures whose code has no window (Phi-3, StarCoder2,
+  Mistral, Qwen), and SGLang those of all families but the ones that it has a windowed pool for.
 - A type that is not below is read by the general rule if it states heads, KV heads and sizes, if its `layer_types` hold
   only `full_attention` and `sliding_attention` (then with `head_dim` and the window), and if every other whole number,
   list and object in it is of a kind that changes no cache. Its weights are not counted.
@@ -88,13 +90,15 @@ def refused() -> str:
 
 def architectures() -> str:
     """A row for each architecture name."""
-    names = sorted(set(MODEL_ARCH_NAMES.values()) | layers.ARCHITECTURES)
+    names = sorted(set(MODEL_ARCH_NAMES.values()) | layers.ARCHITECTURES | set(layers.NOT_READ))
     return "\n".join(f"| `{name}` | {_kind(name)} |" for name in names)
 
 
 def _kind(arch: str) -> str:
     if arch in layers.WITHOUT_CACHE:
         return f"refused: {layers.WITHOUT_CACHE[arch]}"
+    if arch in layers.NOT_READ:
+        return f"refused: {layers.NOT_READ[arch]}"
     parts = []
     if arch in layers.RECURRENT:
         parts.append(f"states ({layers.RECURRENT[arch].replace('_', ' ')})")

@@ -36,6 +36,7 @@ from kvtui.engine.sources.gguf.container import MetadataValue, Skipped
 
 MAX_LAYERS = 1024
 MAX_COUNT = 2**16
+MAX_LOOPS = 64
 MAX_DIM = 2**24
 MAX_WINDOW = 2**40
 
@@ -74,18 +75,23 @@ WINDOWS = {
     "gemma4": WindowPattern(None),
     "gpt-oss": WindowPattern(2),
     "granite_swa": WindowPattern(None),
+    "laguna": WindowPattern(4, full_first=True, optional=True),
     "llama4": WindowPattern(4, fixed=8192, kind="chunked_local"),
+    "maple": WindowPattern(None),
+    "mellum": WindowPattern(4, optional=True),
     "mimo2": WindowPattern(None),
+    "muse-glimmer": WindowPattern(4),
     "olmo2": WindowPattern(4, optional=True),
     "plamo3": WindowPattern(None, optional=True),
     "smallthinker": WindowPattern(4, full_first=True, fixed=4096, optional=True),
+    "spark2_5": WindowPattern(None),
     "step35": WindowPattern(None),
 }
 
 # Architectures with MLA; older deepseek2 files have full attention instead, and no attention.key_length_mla.
-LATENT = frozenset({"bailingmoe3", "deepseek2", "deepseek32", "glm-dsa", "kimi-k3", "kimi-linear", "mistral4"})
-# Those with a sparse indexer, and so a cache of index keys.
-INDEXED = frozenset({"deepseek32", "glm-dsa", "minimax-m3"})
+LATENT = frozenset({"bailingmoe3", "deepseek2", "deepseek32", "glm-dsa", "hy_v4", "kimi-k3", "kimi-linear", "mistral4"})
+# Those with a sparse indexer, and so a cache of index keys; Hunyuan 4 only where its file states one.
+INDEXED = frozenset({"deepseek32", "glm-dsa", "hy_v4", "minimax-m3"})
 # One layer in so many has attention, the others a state, where the file does not say.
 INTERVALS = {"minimax-01": 8, "qwen35": 4, "qwen35moe": 4, "qwen3next": 4}
 # What the recurrent layers of an architecture keep.
@@ -119,9 +125,10 @@ WHOLE_HEAD_ROPE = frozenset({"deci", "falcon", "llama"})
 _PLAIN = """
 apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm command-r dbrx
 deci deepseek deepseek2-ocr dots1 ernie4_5 ernie4_5-moe exaone falcon gemma glm4 glm4moe gpt2 gptj gptneox granite
-granitemoe grok grovemoe hunyuan-dense hunyuan-moe hunyuan_vl internlm2 jais jais2 llama maincoder minicpm minicpm3
-minimax-m2 mistral3 mpt nemotron olmo olmoe openelm orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plm qwen qwen2
-qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact seed_oss smollm3 stablelm starcoder starcoder2 t5 xverse
+granitemoe grok grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 internlm2 jais jais2 llama maincoder
+minicpm minicpm3 minimax-m2 mistral3 mpt nanbeige nemotron olmo olmoe openelm orion paddleocr pangu-embedded phi2 phi3
+phimoe plamo plm qwen qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe refact seed_oss smollm3 stablelm
+starcoder starcoder2 t5 talkie xverse
 """
 PLAIN = frozenset(_PLAIN.split())
 EXAONE4 = "exaone4"
@@ -134,6 +141,16 @@ WITHOUT_CACHE = {
     **dict.fromkeys(("modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder"), _ENCODER),
     **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), _DIFFUSION),
     **dict.fromkeys(("clip", "wavtokenizer-dec"), _NO_TEXT),
+}
+# Architectures of llama.cpp that keep something which kvtui has no sizes for, or reads from a config.json only.
+NOT_READ = {
+    "deepseek4": "its compressed entries are read from a config.json only",
+    **dict.fromkeys(("dflash", "eagle3", "gemma4-assistant"), "it drafts for another model, whose cache it reads"),
+    "dots3note": "its windowed layers have latents of other sizes",
+    "glm5-next": "its index keys are pooled",
+    "graniteswitch": "its router keeps K and V in a layer of its own",
+    **dict.fromkeys(("pockettts", "qwen3tts"), "it makes speech"),
+    "qwen4exp": "its index keys and conv states are of kinds that kvtui has no sizes for",
 }
 ARCHITECTURES = PLAIN | {EXAONE4} | set(WINDOWS) | LATENT | INDEXED | set(RECURRENT)
 
@@ -238,6 +255,8 @@ def read_shape(keys: Keys) -> FileShape:
     """
     if keys.arch in WITHOUT_CACHE:
         raise keys.wrong("general.architecture", f"{keys.arch} is {WITHOUT_CACHE[keys.arch]}")
+    if keys.arch in NOT_READ:
+        raise keys.wrong("general.architecture", f"{keys.arch} is not read: {NOT_READ[keys.arch]}")
     if keys.arch not in ARCHITECTURES:
         raise _unknown_architecture(keys)
     return _shape(keys)
@@ -260,13 +279,17 @@ def _shape(keys: Keys) -> FileShape:
 
 
 def layer_caches(shape: FileShape) -> tuple[tuple[Cache, ...], ...]:
-    """What each of ``shape.total`` blocks caches. Raises InputError for keys that are missing or contradict others."""
+    """What each of ``shape.total`` blocks caches. Raises InputError for keys that are missing or contradict others.
+
+    Nanbeige's layers run ``num_loops`` times for a token, each time with K and V of their own.
+    """
     windows = _windows(shape)
     recurrent = _recurrent_layers(shape)
     state = _recurrent(shape) if any(recurrent) else None
     attention = _attention(shape, windows)
     indexers = _indexers(shape)
     both = shape.keys.arch == "falcon-h1"
+    loops = (shape.keys.maybe(".num_loops", most=MAX_LOOPS) or 1) if shape.keys.arch == "nanbeige" else 1
     layers: list[tuple[Cache, ...]] = []
     for index in range(shape.total):
         caches: list[Cache] = []
@@ -277,7 +300,7 @@ def layer_caches(shape: FileShape) -> tuple[tuple[Cache, ...], ...]:
         indexer = indexers[index]
         if indexer is not None:
             caches.append(indexer)
-        layers.append(tuple(caches))
+        layers.append(tuple(caches) * loops)
     if not any(layers):
         raise shape.keys.wrong(".attention.head_count_kv", "no layer keeps K and V or a state")
     return tuple(_share(shape, layers))
@@ -473,7 +496,7 @@ def _indexers(shape: FileShape) -> tuple[Indexer | None, ...]:
     two bytes per element, in all layers but the leading dense ones, and its top_k counts blocks of tokens.
     """
     keys, arch = shape.keys, shape.keys.arch
-    if arch not in INDEXED:
+    if arch not in INDEXED or (arch == "hy_v4" and not keys.maybe(".attention.indexer.top_k", least=0)):
         return (None,) * shape.total
     heads = keys.integer(".attention.indexer.head_count", most=MAX_COUNT)
     size = keys.integer(".attention.indexer.key_length", most=MAX_COUNT)
@@ -491,13 +514,18 @@ def _indexers(shape: FileShape) -> tuple[Indexer | None, ...]:
 
 
 def _index_owners(shape: FileShape) -> tuple[bool, ...]:
-    """Layers with an indexer of their own: all, but in GLM-5.2 (1M positions) the first two and every fourth."""
+    """Layers with an indexer of their own: all, but in GLM-5.2 (1M positions) the first two and every fourth.
+
+    A file of GLM or of Hunyuan 4 may list them, and of Hunyuan 4 must.
+    """
     keys = shape.keys
-    if keys.arch != "glm-dsa":
+    if keys.arch not in ("glm-dsa", "hy_v4"):
         return (True,) * shape.trunk
     stated = keys.per_layer(".attention.indexer.types", shape.trunk, most=1)
     if stated is not None:
         return tuple(map(bool, stated))
+    if keys.arch == "hy_v4":
+        raise keys.wrong(".attention.indexer.types", "is missing, and hy_v4 needs it")
     if (keys.maybe(".context_length", most=MAX_WINDOW) or 0) < 2**20:
         return (True,) * shape.trunk
     return tuple(index < 2 or index % 4 == 2 for index in range(shape.trunk))

@@ -24,7 +24,7 @@ from kvtui.engine.model.caches import Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.sources.gguf.container import MAX_STRINGS
-from kvtui.engine.sources.gguf.layers import ARCHITECTURES, PLAIN, WITHOUT_CACHE
+from kvtui.engine.sources.gguf.layers import ARCHITECTURES, NOT_READ, PLAIN, WITHOUT_CACHE
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, Shape, stored_bytes, write_gguf
 from tests.engine.sources.work import at_most
@@ -156,6 +156,10 @@ MODELS: dict[str, tuple[str, dict[str, Any], int, int, int, int | None]] = {
     ),
     "phi-3-mini": ("phi3", shape(32, 3072, 32, 32) | {SWA: 2047}, 393_216, 0, 0, 0),
     "starcoder2-7b": ("starcoder2", shape(32, 4608, 36, 4), 65_536, 0, 0, 0),
+    "laguna": ("laguna", shape(8, 1024, 8, 2, 128) | {SWA: 512}, 2 * 1024, 0, 6 * 1024 * 512, 0),
+    "laguna without windows": ("laguna", shape(8, 1024, 8, 2, 128) | {SWA: 0}, 8 * 1024, 0, 0, 0),
+    "mellum": ("mellum", shape(8, 1024, 8, 2, 128) | {SWA: 512}, 2 * 1024, 0, 6 * 1024 * 512, 0),
+    "muse-glimmer": ("muse-glimmer", shape(8, 1024, 8, 2, 128) | {SWA: 512}, 2 * 1024, 0, 6 * 1024 * 512, 0),
     "deepseek-v3": ("deepseek2", mla(61, 7168, 128), 70_272, 0, 0, 0),
     "deepseek-v2-lite, old file": (
         "deepseek2",
@@ -683,17 +687,37 @@ def test_an_unknown_architecture_is_not_guessed(tmp_path: Path) -> None:
 
 
 READ_FROM_HEADS_ALONE = PLAIN | {
-    *("afmoe", "deepseek2", "exaone4", "gemma2", "gemma3", "granitehybrid", "jamba", "lfm2", "lfm2moe", "llama4"),
-    *("minimax-01", "nemotron_h", "nemotron_h_moe", "olmo2", "plamo2", "plamo3", "smallthinker"),
+    *("afmoe", "deepseek2", "exaone4", "gemma2", "gemma3", "granitehybrid", "jamba", "laguna", "lfm2", "lfm2moe"),
+    *("llama4", "mellum", "minimax-01", "nemotron_h", "nemotron_h_moe", "olmo2", "plamo2", "plamo3", "smallthinker"),
 }
 
 
-@pytest.mark.parametrize("arch", sorted(set(MODEL_ARCH_NAMES.values())))
+@pytest.mark.parametrize("arch", sorted(set(MODEL_ARCH_NAMES.values()) | set(NOT_READ)))
 def test_every_architecture_of_the_gguf_package_is_known_or_refused_with_the_reason(tmp_path: Path, arch: str) -> None:
-    assert (arch in ARCHITECTURES) is (arch not in WITHOUT_CACHE)
-    if arch in WITHOUT_CACHE:
-        with pytest.raises(InputError, match=f"{arch} is {WITHOUT_CACHE[arch]}$"):
+    reason = f"is {WITHOUT_CACHE[arch]}" if arch in WITHOUT_CACHE else f"is not read: {NOT_READ.get(arch)}"
+    assert (arch in ARCHITECTURES) is (arch not in WITHOUT_CACHE and arch not in NOT_READ)
+    if arch not in ARCHITECTURES:
+        with pytest.raises(InputError, match=f"{arch} {reason}$"):
             read_gguf(write_gguf(tmp_path / "m.gguf", arch, shape(8, 256, 8, 2)))
+
+
+def test_layers_that_run_several_times_keep_so_many_caches(tmp_path: Path) -> None:
+    once, thrice = (
+        read_gguf(write_gguf(tmp_path / "m.gguf", "nanbeige", shape(8, 256, 8, 2) | more))
+        for more in ({}, {".num_loops": 3})
+    )
+    assert once.bytes_per_token(BF16) == 8 * 2 * 2 * 32 * 2
+    assert thrice.bytes_per_token(BF16) == 3 * once.bytes_per_token(BF16)
+
+
+def test_hunyuan_4_has_index_keys_where_its_file_says_so(tmp_path: Path) -> None:
+    plain = mla(8, 1024, 16)
+    listed = plain | indexer(4, 512) | {".attention.indexer.types": [1, 1, 0, 0, 0, 1, 0, 0]}
+    without, sparse = (read_gguf(write_gguf(tmp_path / "m.gguf", "hy_v4", keys)) for keys in (plain, listed))
+    assert without.layer_kinds == {"latent": 8}
+    assert sparse.layer_kinds == {"latent": 8, "sparse_indexer": 3}
+    with pytest.raises(InputError, match=r"indexer\.types: is missing, and hy_v4 needs it"):
+        read_gguf(write_gguf(tmp_path / "m.gguf", "hy_v4", plain | indexer(4, 512)))
 
 
 def test_rwkv_keeps_a_matrix_per_head_and_the_inputs_of_its_token_shifts(tmp_path: Path) -> None:
