@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 COMMANDS = {
+    "fix": ("fix", "the cheapest changes that make a scenario fit"),
     "models": ("listings", "list the models of the catalogue"),
     "devices": ("listings", "list the devices of the catalogue"),
     "compare": ("compare", "scenarios side by side: kvtui compare A-OPTIONS -- B-OPTIONS ..."),
@@ -40,6 +41,7 @@ examples:
   kvtui --report --model Qwen3-Next-80B-A3B --gpu "H200 SXM" --context 128K --batch 4
   kvtui --report json --model ./config.json --gpu "RTX 4090" --dtype int4
   kvtui --report --model model.gguf --gpu "RTX 3090" --kv-dtype q8_0 --check
+  kvtui fix --model Llama-3.3-70B --engine vllm --context 32K --users 35
   kvtui compare --kv-dtype bf16 -- --kv-dtype fp8
   kvtui models gemma
   kvtui estimate gqa --emb-dim 4096 --n-heads 32 --n-layers 32 --kv-heads 8 --context-length 32K

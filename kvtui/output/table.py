@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.output.harmless import clean
+
+if TYPE_CHECKING:
+    from kvtui.output.lines import StyledLine
 
 FORMATS = ("text", "csv", "markdown", "json")
 GAP = 2
@@ -53,7 +56,9 @@ def render(
     """
     match format:
         case "text":
-            return _text(columns, rows, width, color, ascii_only)
+            from kvtui.output.lines import write
+
+            return write(lines(columns, rows, width, ascii_only), color)
         case "csv":
             from kvtui.output.csv import csv_text
 
@@ -70,10 +75,11 @@ def render(
     raise UnknownName("format", format, FORMATS)
 
 
-def _text(columns: Sequence[Column], rows: TableRows, width: int, color: bool, ascii_only: bool) -> str:
+def lines(columns: Sequence[Column], rows: TableRows, width: int, ascii_only: bool = False) -> list[StyledLine]:
+    """The text of ``render``, before colours: a line of heads, and one for each row."""
     from rich.cells import cell_len
 
-    from kvtui.output.lines import StyledLine, to_ascii, write
+    from kvtui.output.lines import to_ascii
 
     say = to_ascii if ascii_only else str
     heads = {column.key: say(column.title) for column in columns}
@@ -91,7 +97,7 @@ def _text(columns: Sequence[Column], rows: TableRows, width: int, color: bool, a
             spans.append((padded if place == 0 else " " * GAP + padded, own))
         return tuple(spans)
 
-    return write([line(heads, "dim"), *(line(row, None) for row in cells)], color)
+    return [line(heads, "dim"), *(line(row, None) for row in cells)]
 
 
 def _kept(columns: Sequence[Column], sizes: Mapping[str, int], width: int) -> list[Column]:

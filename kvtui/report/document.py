@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
+from kvtui.engine.advice.fixes import Fix, fixes
 from kvtui.engine.planning.capacity import Capacity, capacity
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
@@ -42,6 +43,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "engine": _engine(planned),
         "performance": _performance(times),
         "cost": _cost(times),
+        "fixes": [] if planned.fits else [_fix(fix) for fix in fixes(scenario)],
         "explain": [
             {"id": e.id, "formula": e.formula, "values": dict(e.values), "bytes": e.bytes, "sources": list(e.sources)}
             for e in explain(planned, limits, times)
@@ -196,6 +198,36 @@ def _cost(times: Estimate) -> dict[str, Any]:
         "joules_per_token": _band(times.joules_per_token),
         "priced_on": times.priced_on,
         "confidence": "L",
+    }
+
+
+def _fix(fix: Fix) -> dict[str, Any]:
+    times = fix.answer.times
+    return {
+        "name": fix.name,
+        "changes": [
+            {
+                "kind": change.axis,
+                "name": change.name,
+                "quality_risk": change.risk.word,
+                "risk_source": change.risk.source or None,
+                "caveat": change.caveat or None,
+            }
+            for change in fix.changes
+        ],
+        "burden": round(fix.burden, 3),
+        "quality_risk": fix.risk.word,
+        "free_bytes_per_device": fix.free_bytes,
+        "devices": fix.scenario.layout.devices,
+        "context_tokens": fix.scenario.context,
+        "batch": fix.scenario.batch,
+        "max_context_tokens": fix.answer.context,
+        "max_sequences": fix.answer.sequences,
+        "tokens_per_second": _band(times and times.tokens_per_second),
+        "usd_per_hour": _band(times and times.usd_per_hour),
+        "usd_per_million_tokens": _band(times and times.usd_per_million_tokens),
+        "notes": list(fix.notes),
+        "command_line": f"kvtui --report {command_line(fix.scenario)}",
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from kvtui.engine.picture.banks import FREE, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.markup import Content, Markup, markup, tag
-from kvtui.report import bank_svg, sections
+from kvtui.report import bank_svg, fix_table, sections
 from kvtui.report.sections import gib, percent, with_unit
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -40,6 +40,7 @@ def render(document: Mapping[str, Any]) -> str:
             tag("p", f"{'✓' if fits else '✗'} {sentence}", class_=f"verdict {'fits' if fits else 'not'}"),
         ),
         _figure(known),
+        _fixes(known),
         tag("div", _memory(known), map(_panel, sections.panels(known)), class_="columns"),
         _remarks(known),
         tag(
@@ -86,6 +87,33 @@ def _figure(document: Mapping[str, Any]) -> Markup:
         ),
         tag("figcaption", " · ".join(words)),
         class_="card",
+    )
+
+
+def _fixes(document: Mapping[str, Any]) -> Content:
+    found = document["fixes"]
+    if not found:
+        return ""
+    columns = fix_table.columns()
+    rows = (
+        tag(
+            "tr",
+            tag("th", columns[0].show(row[columns[0].key]), scope="row"),
+            (tag("td", column.show(row[column.key])) for column in columns[1:]),
+        )
+        for row in fix_table.table_rows(found)
+    )
+    table = tag(
+        "table",
+        tag("thead", tag("tr", (tag("th", column.title, scope="col") for column in columns))),
+        tag("tbody", rows),
+    )
+    return tag(
+        "section",
+        tag("h2", "Make it fit"),
+        tag("div", table, class_="scroll"),
+        (tag("p", text, class_="note") for text in fix_table.remarks(found)),
+        class_="card wide",
     )
 
 

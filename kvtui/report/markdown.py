@@ -7,7 +7,7 @@ from typing import Any
 
 from kvtui.output.harmless import clean
 from kvtui.output.markdown import escape, fence, table
-from kvtui.report import sections
+from kvtui.report import fix_table, sections
 from kvtui.report.sections import gib, percent
 
 
@@ -18,6 +18,7 @@ def render(document: Mapping[str, Any]) -> str:
     blocks = [
         f"# {escape(' · '.join(sections.title(known)))}",
         f"**{'✓' if fits else '✗'} {escape(sentence)}**",
+        *_fixes(known),
         "## Memory",
         _memory(known),
         *(block for panel in sections.panels(known) for block in _panel(panel)),
@@ -39,6 +40,16 @@ def _memory(document: Mapping[str, Any]) -> str:
     ]
     own = ["all devices, bytes", "all devices, GiB", "fullest, bytes", "fullest, GiB"] if several else ["bytes", "GiB"]
     return table(["part", *own, "% of usable"], rows) + "\n\n≈ estimated; the rest is exact arithmetic."
+
+
+def _fixes(document: Mapping[str, Any]) -> Iterator[str]:
+    found = document["fixes"]
+    if found:
+        columns = fix_table.columns()
+        rows = [[column.show(row[column.key]) for column in columns] for row in fix_table.table_rows(found)]
+        yield "## Make it fit"
+        yield table([column.title for column in columns], rows, [column.align for column in columns])
+        yield "\n".join(f"- {escape(text)}" for text in fix_table.remarks(found))
 
 
 def _row(label: str, total: int | None, fullest: int, estimate: bool, usable: int, several: bool) -> list[str]:

@@ -13,7 +13,7 @@ from kvtui.engine.picture.banks import bank_counts, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.lines import StyledLine, StyledText, beside, rule, stack, to_ascii, width_of, wrap, write
 from kvtui.output.shell import shell_lines
-from kvtui.report import sections
+from kvtui.report import fixes, sections
 from kvtui.report.sections import Fact, FactPanel, MemoryPart, Remark, Sum, gib, with_unit
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
@@ -96,7 +96,7 @@ class _Page:
 
     def lines(self, explain: bool) -> list[StyledLine]:
         panels = sections.panels(self.document)
-        heads = [self.header(), self.picture()]
+        heads = [self.header(), self.picture(), self.fixes()]
         tails = [self.remarks(self.width), self.command()]
         derived = self.derivations if explain else _nothing
         if self.width >= THREE_COLUMNS:
@@ -146,6 +146,13 @@ class _Page:
             styled = [(key, key if column < held else "over") for column, key in enumerate(cells[row::PICTURE_ROWS])]
             lines.append(tuple((self.glyphs[key] * len(list(run)), style) for (key, style), run in groupby(styled)))
         return [*lines, *self.ruler(drawn, held), *self.caption(drawn, span, banks)]
+
+    def fixes(self) -> list[StyledLine]:
+        """What would make it fit, where it does not: a table, and the sources of its marks."""
+        found = self.document["fixes"]
+        if not found:
+            return []
+        return [rule(fixes.TITLE, self.width, "cheapest first"), *fixes.lines(found, self.width)]
 
     def ruler(self, drawn: sections.BankPicture, held: int) -> list[StyledLine]:
         if not drawn.excess:

@@ -172,12 +172,12 @@ def test_bad_values_are_one_line(capsys: pytest.CaptureFixture[str], option: str
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("estimate", "x", "--tp", "4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui compare,"),
-        (("estimate", "x", "--tp=4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui compare,"),
-        (("bench", "--model", "x"), "--model: does not belong to kvtui bench, but to kvtui, kvtui compare,"),
+        (("estimate", "x", "--tp", "4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui fix,"),
+        (("estimate", "x", "--tp=4"), "--tp: does not belong to kvtui estimate, but to kvtui, kvtui fix,"),
+        (("bench", "--model", "x"), "--model: does not belong to kvtui bench, but to kvtui, kvtui fix,"),
         (("compare", "--report", "--", "--pa"), "--report: does not belong to kvtui compare, but to kvtui"),
         (("--groups", "moe"), "--groups: does not belong to kvtui, but to kvtui bench"),
-        (("--ascii", "doctor", "--pa"), "--pa: does not belong to kvtui doctor, but to kvtui, kvtui compare,"),
+        (("--ascii", "doctor", "--pa"), "--pa: does not belong to kvtui doctor, but to kvtui, kvtui fix,"),
         (("models", "--modle", "x"), "unknown option '--modle'"),
         (("bench", "--sise", "fast"), "unknown option '--sise'; did you mean --size"),
         (("models", "a", "b"), "unknown argument 'b'"),
@@ -299,3 +299,30 @@ def test_interrupt_is_130(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130
     assert done.stderr == ""
+
+
+def test_fix_lists_what_makes_it_fit_and_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line of a fix is the scenario that it makes: it fits, and needs no fix itself."""
+    code = main(["fix", "--model", "Llama-3.3-70B", "--engine", "vllm", "--context", "32K", "--users", "35"])
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "batch 35" in shown
+    assert "8 devices (tp 8)" in shown
+    lines = re.findall(r"^ *\d+  (kvtui --report .*(?:\n      .*)*)", shown, re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines[:3]:
+        _, *words = shlex.split(line.replace("\\\n", " "))
+        assert main([*words, "--check"]) == 0
+        assert "make it fit" not in capsys.readouterr().out
+
+
+def test_fix_of_what_fits_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fix", "--model", "Llama-3.2-1B", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["fits"]
+    assert found["fixes"] == []
+
+
+def test_fix_of_what_nothing_helps_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fix", "--model", "DeepSeek-V3.2", "--gpu", "RTX 3060", "--context", "1M", "--users", "100000"]) == 4
+    assert "no change" in capsys.readouterr().out

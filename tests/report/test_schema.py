@@ -70,6 +70,10 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     "without a price": {"gpu": "DGX Spark", "batch": "4", "dtype": "fp8"},
     "stored": {"model": "stored.gguf", "gpu": "RTX 3090", "context": "2K"},
     "unknown weights": {"model": "unknown.gguf", "skip_weights": True},
+    "fixed by other devices": {"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K", "bandwidth": "900"},
+    "fixed without a price": {"model": "Llama-3.3-70B", "gpu": "Apple M4 Max", "context": "32K"},
+    "fixed without a bound": {"model": "Llama-3.2-1B", "gpu": "RTX 4090", "context": "16", "batch": "990000"},
+    "fixed for any context": {"model": "mamba.gguf", "gpu": "RTX 3090", "skip_weights": True, "batch": "100000"},
     "replicas": {"model": "Qwen3-32B", "gpu": "MI300X", "dp": "4", "batch": "8", "cb": True, "pa": True},
 }
 CONFIG: dict[str, Key] = {

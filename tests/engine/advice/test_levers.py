@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvtui.engine.advice.changes import expected_tokens
 from kvtui.engine.advice.levers import (
     LONG_CONTEXT,
     MEASURES,
@@ -17,7 +18,6 @@ from kvtui.engine.advice.levers import (
     Lever,
     Measure,
     effect,
-    expected_tokens,
     gains,
     levers,
     ranked,

@@ -1,0 +1,422 @@
+"""Make it fit: the cheapest changes, alone or two and three together, under which a scenario that does not fit does.
+
+Every fix is a scenario that was planned, and that fits. A change that is not needed is in none of them: what remains
+without it does not fit. Of two fixes, one that is nowhere better is left out. The order is by ``burden``, a sum over
+the changes of what each asks of a person: a flag the least, an fp8 cache little, twice the devices or half the context
+much, a format that risks the answers' quality the most.
+
+Example: Llama-3.1-70B in bf16 does not fit one H100 at 32K. fp8 weights alone leave no room for the cache; "fp8 KV +
+fp8 weights", "tp 2", and "on H200 SXM + fp8 KV" are among its fixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import islice, product
+from math import inf, log2
+from typing import Any, Literal, NamedTuple
+
+from kvtui.engine.advice.changes import (
+    LARGER,
+    QUALITY,
+    engine_levers,
+    kv_changes,
+    larger_devices,
+    prefix_changes,
+    weight_changes,
+)
+from kvtui.engine.advice.matrix import MatrixAnswer, answer
+from kvtui.engine.advice.risk import NO_RISK, Risk, cache_risk, weights_risk
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_tokens
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.planning.capacity import most_sequences
+from kvtui.engine.planning.parts import device_parts, holds, shortage
+from kvtui.engine.planning.search import most
+from kvtui.engine.planning.serve import serve
+from kvtui.engine.scenario.change import adapted, fit_layout, layout_words
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.serving.candidates import Candidate
+
+Axis = Literal["weights", "cache", "devices", "setting", "prefix", "context", "batch"]
+Kind = Literal["weights", "cache", "layout", "device", "prefix", "setting"]
+
+MOST_FIXES = 12
+COUNTS = (2, 4, 8, 16, 32, 64, 128)
+GGUF_WEIGHTS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
+GGML_CACHE, SERVER_CACHE = ("q8_0", "q4_0"), ("fp8", "nvfp4")
+AT_HOME = ("consumer", "workstation", "unified")
+CONTEXT_STEP = 1024
+LEAST_SHARE = 1 / 32
+TOGETHER: tuple[tuple[Kind, ...], ...] = (
+    ("weights",),
+    ("cache",),
+    ("layout",),
+    ("device",),
+    ("prefix",),
+    ("setting",),
+    ("weights", "cache"),
+    ("weights", "layout"),
+    ("weights", "device"),
+    ("weights", "prefix"),
+    ("weights", "setting"),
+    ("cache", "layout"),
+    ("cache", "device"),
+    ("cache", "prefix"),
+    ("cache", "setting"),
+    ("layout", "setting"),
+    ("weights", "cache", "layout"),
+    ("weights", "cache", "device"),
+    ("weights", "cache", "prefix"),
+    ("weights", "cache", "setting"),
+)
+"""The kinds of changes that are made together."""
+
+BEFORE_LESS: tuple[tuple[Kind, ...], ...] = ((), ("weights",), ("cache",), ("weights", "cache"))
+"""The kinds of changes with which less context or fewer sequences are tried."""
+
+BURDENS: Mapping[Axis, float] = {
+    "weights": 0.5,
+    "cache": 0.25,
+    "devices": 1.0,
+    "setting": 0.5,
+    "prefix": 2.0,
+    "context": 1.0,
+    "batch": 1.0,
+}
+"""What a change of each kind asks for in itself. More is added by what it costs and risks."""
+
+RISK_BURDENS = (0.0, 0.75, 1.25, 2.5, 4.0)
+"""What each level of risk adds."""
+
+HALVING, DOUBLING, OTHER_DEVICE = 3.0, 1.5, 1.5
+"""What is added when the context or the batch is halved, when the devices cost twice as much, and for another kind."""
+
+
+class FixChange(NamedTuple):
+    """One change: its ``axis``, its ``name`` for people, the ``fields`` of the scenario, and what to know before.
+
+    ``reach`` orders the changes of a kind by how far they go: of two that are enough, the nearer one is a fix.
+    """
+
+    axis: Axis
+    name: str
+    fields: Mapping[str, Any]
+    caveat: str = ""
+    risk: Risk = NO_RISK
+    reach: int = 0
+
+
+@dataclass(frozen=True)
+class Fix:
+    """``changes`` that make a scenario fit, the ``scenario`` that they make, and its ``answer``.
+
+    ``fields`` are those of all changes together. ``free_bytes`` are left on the fullest device. ``risk`` is the
+    highest of the formats that change. ``burden`` says how much is asked, 0 for nothing. ``notes`` say what else gives
+    way.
+    """
+
+    changes: tuple[FixChange, ...]
+    scenario: Scenario
+    answer: MatrixAnswer
+    free_bytes: int
+    risk: Risk
+    burden: float
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The changes in words: ``fp8 KV + tp 2``."""
+        return " + ".join(change.name for change in self.changes)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the scenario that change."""
+        return {name: value for change in self.changes for name, value in change.fields.items()}
+
+
+def fixes(scenario: Scenario) -> tuple[Fix, ...]:
+    """At most a dozen fixes of ``scenario``, the cheapest first; none if it fits, or has no answer at all."""
+    now = answer(scenario)
+    if now.fits or now.reason:
+        return ()
+    return tuple(undominated(scenario, list(islice(_Search(scenario).run(), MOST_FIXES))))
+
+
+def undominated(scenario: Scenario, found: list[Fix]) -> list[Fix]:
+    """Those of ``found`` for ``scenario`` than which no other is better somewhere and nowhere worse."""
+    scores = [criteria(scenario, fix) for fix in found]
+    return [
+        fix
+        for fix, own in zip(found, scores, strict=True)
+        if not any(other != own and all(o <= s for o, s in zip(other, own, strict=True)) for other in scores)
+    ]
+
+
+def burden(scenario: Scenario, changes: tuple[FixChange, ...]) -> float:
+    """How much ``changes`` ask of a person who has ``scenario``: 0 for nothing, and more for every change more."""
+    fields = {name: value for change in changes for name, value in change.fields.items()}
+    asked = sum(BURDENS[change.axis] + RISK_BURDENS[change.risk.level] for change in changes)
+    device, layout = fields.get("device", scenario.device), fields.get("layout", scenario.layout)
+    if device is not scenario.device:
+        asked += OTHER_DEVICE
+    times = layout.devices / scenario.layout.devices
+    if inf in (_price(device), _price(scenario.device)):
+        times *= device.usable_bytes / scenario.device.usable_bytes
+    else:
+        times *= _price(device) / _price(scenario.device)
+    asked += DOUBLING * max(0.0, log2(times))
+    for field in ("context", "batch"):
+        asked += HALVING * log2(getattr(scenario, field) / fields.get(field, getattr(scenario, field)))
+    return asked
+
+
+def criteria(scenario: Scenario, fix: Fix) -> tuple[float, ...]:
+    """What fixes are compared by, less being better: what is asked and risked, devices, cost, and what is given up.
+
+    The last two are the users and the context that become possible, negated.
+    """
+    after, answered = fix.scenario, fix.answer
+    return (
+        len(fix.changes),
+        fix.risk.level,
+        after.layout.devices,
+        _hourly(after),
+        scenario.context - after.context,
+        scenario.batch - after.batch,
+        sum(change.axis == "prefix" for change in fix.changes),
+        -_unbounded(answered.sequences),
+        -_unbounded(answered.context),
+    )
+
+
+class _Search:
+    """The sets of up to three changes of ``scenario`` under which it fits, in the order of their burden.
+
+    A set stands behind all its parts, since every change asks for something. So what is found first is the cheapest,
+    and a set that has a part which is enough, or goes farther than one that is, is never looked at.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.enough: list[dict[str, FixChange]] = []
+        self.queue: list[tuple[float, int, tuple[FixChange, ...], Axis | None]] = []
+        self.queued = 0
+
+    def run(self) -> Iterator[Fix]:
+        """The fixes, the cheapest first."""
+        kinds = _kinds(self.scenario)
+        for group in TOGETHER:
+            options = [kinds[kind] for kind in group]
+            if len(group) == 1 or self.hopeful(options):
+                for changes in product(*options):
+                    self.put(changes)
+        for group in BEFORE_LESS:
+            for changes in product(*(kinds[kind] for kind in group)):
+                self.put(changes, "context")
+                self.put(changes, "batch")
+        while self.queue:
+            _, _, changes, less = heappop(self.queue)
+            if self.more_than_enough(changes):
+                continue
+            changed = _changed(self.scenario, changes)
+            if changed is None:
+                continue
+            if less is not None:
+                smaller = _shorter(changed) if less == "context" else _fewer(changed)
+                if smaller is not None:
+                    self.put((*changes, smaller))
+            elif _held(changed):
+                found = answer(changed)
+                if found.fits:
+                    self.enough.append({_kind(change): change for change in changes})
+                    yield _fix(self.scenario, changes, changed, found)
+
+    def put(self, changes: tuple[FixChange, ...], less: Axis | None = None) -> None:
+        """Look at ``changes`` when it is their turn; with ``less``, at what else must be given up then."""
+        asked = burden(self.scenario, changes) + (0 if less is None else BURDENS[less])
+        self.queued += 1
+        heappush(self.queue, (asked, self.queued, changes, less))
+
+    def more_than_enough(self, changes: tuple[FixChange, ...]) -> bool:
+        """Whether a part of ``changes`` is enough, or changes of the same kinds that go less far."""
+        own = {_kind(change): change for change in changes}
+        return any(
+            all(kind in own and change.reach <= own[kind].reach for kind, change in part.items())
+            for part in self.enough
+        )
+
+    def hopeful(self, options: list[list[FixChange]]) -> bool:
+        """Whether the farthest of all ``options`` together would fit; if not, nothing nearer does."""
+        if not all(options):
+            return False
+        changed = _changed(self.scenario, tuple(choice[-1] for choice in options))
+        return changed is not None and _held(changed)
+
+
+def _kind(change: FixChange) -> str:
+    """What only one change of a set can be of."""
+    return "/".join(sorted(change.fields))
+
+
+def _kinds(scenario: Scenario) -> dict[Kind, list[FixChange]]:
+    """The changes of each kind, the farthest last."""
+    engine = engine_levers(scenario)
+    if scenario.engine == "none":
+        engine = engine._replace(kv=GGML_CACHE if scenario.device.family in AT_HOME else SERVER_CACHE)
+    found: dict[Kind, list[FixChange]] = {
+        "weights": _weights(scenario),
+        "cache": [_format("cache", c, scenario) for c in kv_changes(scenario, engine) if isinstance(c, Candidate)],
+        "layout": _layouts(scenario),
+        "device": _devices(scenario),
+        "prefix": [_taken("prefix", c) for c in prefix_changes(scenario) if isinstance(c, Candidate)],
+        "setting": [_taken("setting", c) for c in engine.switches(scenario) if isinstance(c, Candidate)],
+    }
+    return {kind: [change._replace(reach=i) for i, change in enumerate(options)] for kind, options in found.items()}
+
+
+def _taken(axis: Axis, candidate: Candidate) -> FixChange:
+    return FixChange(axis, candidate.name, candidate.fields, candidate.caveat)
+
+
+def _format(axis: Axis, candidate: Candidate, scenario: Scenario) -> FixChange:
+    """A change of format, whose caveat is its risk."""
+    (name,) = candidate.fields.values()
+    risk = weights_risk(name, scenario.model) if axis == "weights" else cache_risk(name)
+    caveat = "" if candidate.caveat == QUALITY else candidate.caveat
+    return FixChange(axis, f"{name} {'weights' if axis == 'weights' else 'KV'}", candidate.fields, caveat, risk)
+
+
+def _weights(scenario: Scenario) -> list[FixChange]:
+    """Formats of the weights that the engine and the device run, with fewer bits, the fewest last.
+
+    Without an engine, those of GGUF files where people run them, and what the other engines take in a data centre.
+    """
+    if scenario.skip_weights:
+        return []
+    engine, device, own_file = engine_levers(scenario), scenario.device, scenario.weight_dtype == FILE_WEIGHTS
+    at_home = scenario.engine == "none" and (own_file or device.family in AT_HOME)
+    if own_file or at_home:
+        names, caveat = GGUF_WEIGHTS if at_home else engine.weights, "another file" if own_file else ""
+        candidates = [Candidate("", {"weight_dtype": name}, caveat) for name in names]
+    else:
+        candidates = [change for change in weight_changes(scenario, engine) if isinstance(change, Candidate)]
+    changes = [_format("weights", candidate, scenario) for candidate in candidates]
+    if device.peak("fp4") is None:
+        changes = [change for change in changes if change.fields["weight_dtype"] not in ("nvfp4", "mxfp4")]
+    bits = {change.name: replace(scenario, **change.fields).weight_bits for change in changes}
+    smaller = (change for change in changes if bits[change.name] < scenario.weight_bits)
+    return sorted(smaller, key=lambda change: -bits[change.name])
+
+
+def _layouts(scenario: Scenario) -> list[FixChange]:
+    """More devices of the same kind, in powers of two, split as ``fit_layout`` does."""
+    whole = engine_levers(scenario).whole_layers
+    found: dict[int, FixChange] = {}
+    for count in COUNTS:
+        layout = fit_layout(scenario.model, count, scenario.batch)
+        if layout.devices > scenario.layout.devices and layout.devices not in found:
+            words = f"{layout.devices} devices" if whole else f"{layout.devices} devices ({layout_words(layout)})"
+            found[layout.devices] = FixChange("devices", words, {"layout": layout})
+    return list(found.values())
+
+
+def _devices(scenario: Scenario) -> list[FixChange]:
+    """Other devices of the same maker: the next and the largest of the kind, and what costs least for its memory."""
+    now, found = scenario.device, list(larger_devices(scenario.device))
+    priced = sorted(
+        (d for d in all_devices() if d.vendor == now.vendor and d.price is not None and _more(d, now)),
+        key=lambda d: (_price(d), -d.usable_bytes),
+    )
+    held = 0
+    for device in priced:
+        if device.usable_bytes > LARGER * held:
+            held = device.usable_bytes
+            found.append(device)
+    found = sorted(dict.fromkeys(found), key=lambda d: d.usable_bytes)
+    return [
+        FixChange("devices", f"on {d.name}", {"device": d}, "" if d.price is not None else "no price is known")
+        for d in found
+    ]
+
+
+def _more(device: DeviceSpec, now: DeviceSpec) -> bool:
+    return device.allocatable_bytes > now.allocatable_bytes and device.usable_bytes > now.usable_bytes
+
+
+def _changed(scenario: Scenario, changes: tuple[FixChange, ...]) -> Scenario | None:
+    """``scenario`` with all of ``changes``; None where they contradict it or each other."""
+    fields = {name: value for change in changes for name, value in change.fields.items()}
+    if len(fields) < sum(len(change.fields) for change in changes):
+        return None
+    try:
+        return adapted(scenario, fields)[0]
+    except InputError:
+        return None
+
+
+def _held(scenario: Scenario) -> bool:
+    """Whether the bytes alone fit. An engine's own units take more, so that it is asked only where this holds."""
+    try:
+        return holds(scenario, device_parts(scenario, scenario.context, scenario.batch))
+    except InputError:
+        return False
+
+
+def _shorter(scenario: Scenario) -> FixChange | None:
+    """The longest context, in whole KiB of tokens, at which ``scenario`` fits; None if it is hardly any."""
+    steps = (scenario.context - 1) // CONTEXT_STEP
+
+    def at(count: int) -> Scenario:
+        return replace(scenario, context=count * CONTEXT_STEP, lengths=None, shared_prefix=0)
+
+    found = most(lambda count: count == 0 or _held(at(count)), steps, steps) if steps else 0
+    found = steps if found is None else found
+    if scenario.engine != "none" and found and not answer(at(found)).fits:
+        found = most(lambda count: count == 0 or answer(at(count)).fits, found, found) or 0
+    tokens = found * CONTEXT_STEP
+    if tokens < scenario.context * LEAST_SHARE or not tokens:
+        return None
+    return FixChange("context", f"context {format_tokens(tokens)}", {"context": tokens})
+
+
+def _fewer(scenario: Scenario) -> FixChange | None:
+    """The most sequences of the scenario's context that fit; None if it is not one."""
+    try:
+        served = serve(scenario)
+        found = most_sequences(replace(scenario, lengths=None)) if served is None else served.max_sequences
+    except InputError:
+        return None
+    if not found or found >= scenario.batch:
+        return None
+    return FixChange("batch", f"batch {found:,}", {"batch": found})
+
+
+def _fix(scenario: Scenario, changes: tuple[FixChange, ...], changed: Scenario, found: MatrixAnswer) -> Fix:
+    if changed.shared_prefix:
+        found = found._replace(sequences=most_sequences(replace(changed, lengths=None)))
+    notes = adapted(scenario, {name: value for change in changes for name, value in change.fields.items()})[1]
+    return Fix(
+        changes=changes,
+        scenario=changed,
+        answer=found,
+        free_bytes=-shortage(changed, device_parts(changed, changed.context, changed.batch)),
+        risk=max((change.risk for change in changes), key=lambda risk: risk.level),
+        burden=burden(scenario, changes),
+        notes=notes,
+    )
+
+
+def _hourly(scenario: Scenario) -> float:
+    return _price(scenario.device) * scenario.layout.devices
+
+
+def _price(device: DeviceSpec) -> float:
+    return inf if device.price is None else (device.price.low + device.price.high) / 2
+
+
+def _unbounded(count: int | None) -> float:
+    return inf if count is None else count

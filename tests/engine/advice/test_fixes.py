@@ -1,0 +1,127 @@
+"""Fixes: each is planned again and fits, none is idle or dominated, and less to ask for is never dearer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.advice.fixes import MOST_FIXES, Fix, burden, criteria, fixes
+from kvtui.engine.advice.risk import LEVELS, cache_risk, weights_risk
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.parts import shortage
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.values import scenario_from
+
+Values = dict[str, str | bool]
+
+SCENARIOS: tuple[Values, ...] = (
+    {"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K"},
+    {"model": "Llama-3.1-8B", "gpu": "RTX 4090", "context": "128K", "batch": "4"},
+    {"model": "Llama-3.3-70B", "engine": "vllm", "context": "32K", "batch": "35"},
+    {"model": "Llama-3.1-70B", "engine": "sglang", "context": "32K", "batch": "8"},
+    {"model": "Llama-3.1-70B", "engine": "tensorrt-llm", "context": "32K", "batch": "8"},
+    {"model": "gemma-3-27b", "gpu": "RTX 4090", "engine": "llama.cpp", "weight_dtype": "q8_0", "context": "128K"},
+    {"model": "DeepSeek-R1", "context": "32K", "batch": "8"},
+    {"model": "Qwen3-Next-80B-A3B", "context": "1M", "batch": "8", "cb": True, "pa": True},
+    {"model": "Llama-3.1-8B", "context": "64K", "batch": "4", "kv_pool": "8GiB"},
+)
+
+
+def found(values: Values) -> tuple[Scenario, tuple[Fix, ...]]:
+    scenario = scenario_from(values)
+    return scenario, fixes(scenario)
+
+
+def fits(scenario: Scenario) -> bool:
+    try:
+        return plan(scenario).fits
+    except InputError:
+        return False
+
+
+@pytest.mark.parametrize("values", SCENARIOS, ids=lambda values: f"{values['model']} {values.get('engine', '')}")
+def test_every_fix_is_what_its_own_plan_says_and_each_change_is_needed(values: Values) -> None:
+    scenario, offered = found(values)
+    assert 1 <= len(offered) <= MOST_FIXES
+    for fix in offered:
+        planned = plan(fix.scenario)
+        assert planned.fits
+        assert adapted(scenario, fix.fields)[0] == fix.scenario
+        limits, times = capacity(planned), estimate(planned)
+        assert fix.answer.context == limits.context
+        assert fix.scenario.shared_prefix or fix.answer.sequences == limits.sequences
+        assert fix.answer.times == times
+        assert fix.free_bytes == -shortage(fix.scenario, planned.per_device) >= 0
+        assert 1 <= len(fix.changes) <= 3
+        for fewer in combinations(fix.changes, len(fix.changes) - 1):
+            fields = {name: value for change in fewer for name, value in change.fields.items()}
+            assert not fits(adapted(scenario, fields)[0]), f"{fix.name} works without a part of it"
+
+
+@pytest.mark.parametrize("values", SCENARIOS, ids=lambda values: f"{values['model']} {values.get('engine', '')}")
+def test_fixes_are_ranked_and_none_is_dominated(values: Values) -> None:
+    scenario, offered = found(values)
+    assert all(first.burden <= second.burden for first, second in pairwise(offered))
+    for one, other in combinations(offered, 2):
+        pairs = list(zip(criteria(scenario, one), criteria(scenario, other), strict=True))
+        assert any(a < b for a, b in pairs), f"{other.name} dominates {one.name}"
+        assert any(a > b for a, b in pairs), f"{one.name} dominates {other.name}"
+    for fix in offered:
+        assert (
+            fix.burden
+            == burden(scenario, fix.changes)
+            > max(burden(scenario, fix.changes[:part]) for part in range(len(fix.changes)))
+        )
+
+
+def test_what_fits_needs_no_fix() -> None:
+    assert fixes(scenario_from({"model": "Llama-3.1-8B"})) == ()
+
+
+@given(
+    batch=st.integers(1, 40),
+    less=st.integers(0, 39),
+    context=st.sampled_from([8192, 16384, 32768, 65536, 131072]),
+    shorter=st.sampled_from([1, 2, 4]),
+)
+def test_to_ask_for_less_never_makes_the_cheapest_fix_dearer(batch: int, less: int, context: int, shorter: int) -> None:
+    """Everything that fixes the larger wish fixes the smaller, and giving up part of it gives up less."""
+    scenario = replace(scenario_from({"model": "Qwen3-32B", "gpu": "H100 SXM"}), context=context, batch=batch)
+    smaller = replace(scenario, context=context // shorter, batch=max(1, batch - less))
+    larger_fixes, smaller_fixes = fixes(scenario), fixes(smaller)
+    if larger_fixes and smaller_fixes:
+        assert smaller_fixes[0].burden <= larger_fixes[0].burden + 1e-9
+    elif smaller_fixes:
+        assert not plan(scenario).fits
+
+
+def test_a_flag_is_cheaper_than_a_format_and_that_than_devices() -> None:
+    """Qwen3-32B in bf16 on a 4090 needs 4 devices; in Q4_K_M with a q8_0 cache it nearly fits one."""
+    _, offered = found(SCENARIOS[0])
+    assert offered[0].name == "q4_k_m weights + q8_0 KV + 2,048 batched tokens"
+    assert offered[0].risk.word == "low to medium"
+    four = next(fix for fix in offered if fix.name == "4 devices (tp 4)")
+    assert four.risk.level == 0
+    assert four.answer.sequences == 3
+    given_up = next(fix for fix in offered if fix.name.startswith("q4_k_m weights + context"))
+    assert given_up.scenario.context == capacity(plan(given_up.scenario)).context // 1024 * 1024
+
+
+def test_published_weights_risk_nothing_and_four_bits_of_cache_risk_the_most() -> None:
+    model, other = find_model("DeepSeek-R1"), find_model("Llama-3.1-8B")
+    assert weights_risk("fp8", model).level == 0 == weights_risk("bf16", other).level
+    assert weights_risk("fp8", other).word == "low"
+    assert weights_risk("Q4_K_M", other).word == "low to medium"
+    assert cache_risk("fp8").word == cache_risk("q8_0").word == "low"
+    assert cache_risk("int4").word == cache_risk("q4_0").word == "high" == LEVELS[-1]
+    for risk in (weights_risk("fp8", other), weights_risk("q4_k_m", other), cache_risk("int4"), cache_risk("fp8")):
+        assert risk.source
