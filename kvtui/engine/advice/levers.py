@@ -4,8 +4,8 @@ A lever is a changed scenario, answered as the scenario itself is. What it loses
 be had, or changes nothing, says why.
 
 Example: Llama-3.1-8B on an H100 holds 3 sequences of 128K tokens under vLLM 0.20, so a batch of 4 does not fit. With an
-fp8 cache it holds 6, and 55 of 16K instead of 27; the lever "fp8 KV" reads "the batch fits, +100 % sequences at 128K,
-+104 % at 16K, +100 % max context", with the caveat to check the answers' quality. "nvfp4 KV" is idle: the device has no
+fp8 cache it holds 6, and 55 of 16K instead of 27; the lever "fp8 KV" reads "the batch fits, 6 sequences at 128K, 55 at
+16K, 904,480 max context", with the caveat to check the answers' quality. "nvfp4 KV" is idle: the device has no
 fp4 math.
 """
 
@@ -56,8 +56,9 @@ class Lever(NamedTuple):
 class Gain(NamedTuple):
     """How one ``figure`` changes: ``ratio`` is after over before, and ``words`` say it.
 
-    Example: from 27 to 55 sequences it is 2.04, "+104 % sequences at 16K"; from 0 to 12 it is infinite, "sequences at
-    16K: 0 to 12". A cost of 0.69 times as much is better; its words are "−31 % $/M tokens".
+    Example: from 27 to 55 sequences it is 2.04, "+104 % sequences at 16K". Of a scenario that does not fit, the words
+    are of what there is after the change, "55 sequences at 16K": from 0 to 12 is infinite, and "12 sequences at 16K". A
+    cost of 0.69 times as much is better; its words are "−31 % $/M tokens".
     """
 
     figure: Literal["fits", "elsewhere"] | Measure
@@ -116,12 +117,13 @@ def gains(lever: Lever) -> list[Gain]:
     here = f"sequences at {format_tokens(lever.context)}"
     if lever.scenario.context != lever.context:
         here = f"sequences, each of {format_tokens(lever.scenario.context)}"
-    pairs = [_gain("max_sequences", before.sequences, after.sequences, here)]
+    plain = not before.fits
+    pairs = [_gain("max_sequences", before.sequences, after.sequences, here, plain)]
     if lever.elsewhere is not None:
         there = format_tokens(lever.elsewhere_context)
         known = "at" if pairs[0] is not None else "sequences at"
-        pairs.append(_gain("elsewhere", *lever.elsewhere, f"{known} {there}"))
-    pairs.append(_gain("max_context_tokens", before.context, after.context, "max context"))
+        pairs.append(_gain("elsewhere", *lever.elsewhere, f"{known} {there}", plain))
+    pairs.append(_gain("max_context_tokens", before.context, after.context, "max context", plain))
     for measure, words in RATES.items():
         low, high = _middle(before, measure), _middle(after, measure)
         if low is not None and high is not None:
@@ -139,6 +141,16 @@ def known(lever: Lever, measure: Measure) -> bool:
     if measure not in RATES:
         return True
     return _middle(lever.before, measure) is not None and _middle(lever.after, measure) is not None
+
+
+def figure_after(lever: Lever, measure: Measure) -> float | None:
+    """The ``measure`` with the lever, of a band its middle; infinite without a bound, None where it is not known."""
+    match measure:
+        case "max_sequences":
+            return inf if lever.after.sequences is None else lever.after.sequences
+        case "max_context_tokens":
+            return inf if lever.after.context is None else lever.after.context
+    return _middle(lever.after, measure)
 
 
 def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
@@ -178,21 +190,27 @@ def _at_context(scenario: Scenario, context: int) -> Scenario:
     return replace(scenario, context=context, lengths=None, shared_prefix=0)
 
 
-def _gain(figure: Literal["elsewhere"] | Measure, before: float | None, after: float | None, what: str) -> Gain | None:
-    """None means without bound; no gain where the change is below half a percent."""
+def _gain(
+    figure: Literal["elsewhere"] | Measure, before: float | None, after: float | None, what: str, plain: bool = False
+) -> Gain | None:
+    """None means without bound; no gain where the change is below half a percent.
+
+    The words are of the change, or with ``plain``, and where there was nothing before, of what there is after it.
+    """
     if before is None and after is None:
         return None
     if before is None or after is None:
         free = after is None
         return Gain(figure, inf if free else 0.0, free, f"{'no' if free else 'a'} bound on {what}")
     if before == 0:
-        return None if after == 0 else Gain(figure, inf, True, f"{what}: 0 to {after:,.0f}")
+        return None if after == 0 else Gain(figure, inf, True, f"{after:,.0f} {what}")
     ratio = after / before
     if abs(ratio - 1) < LEAST_CHANGE:
         return None
     change = f"×{ratio:,.1f}" if ratio >= MANY_TIMES else f"{'+' if ratio > 1 else '−'}{abs(ratio - 1):.0%}"
     better = (ratio > 1) != (figure == "usd_per_million_tokens")
-    return Gain(figure, ratio, better, f"{change.replace('%', ' %')} {what}")
+    shown = f"{after:,.0f}" if plain else change.replace("%", " %")
+    return Gain(figure, ratio, better, f"{shown} {what}")
 
 
 def _ratio(lever: Lever, measure: Measure) -> float:

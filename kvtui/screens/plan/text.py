@@ -10,7 +10,7 @@ from kvtui.canvas.memory.panels.info import dtypes
 from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
 from kvtui.canvas.palette import Ink
-from kvtui.engine.advice.levers import MEASURES, Gain, Lever, gains, known
+from kvtui.engine.advice.levers import MEASURES, Gain, Lever, Measure, figure_after, gains, known
 from kvtui.engine.advice.matrix import MatrixAnswer, Metric
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
@@ -224,15 +224,24 @@ def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
         words = fit(f"{lever.name}: {lever.reason}", width - 2)
         return sign, Span(words, Ink.TEXT if selected else Ink.FAINT, under)
     name = Span(fit(lever.name, room - 2), Ink.BRIGHT if selected else Ink.TEXT, under)
+    if not lever.before.fits:
+        return sign, name, *(_figure_span(lever, measure, under) for measure in MEASURES)
     found = {gain.figure: gain for gain in gains(lever)}
     return sign, name, *(_gain_span(found.get(m), "=" if known(lever, m) else "–", under) for m in MEASURES)
+
+
+def _figure_span(lever: Lever, measure: Measure, under: Ink) -> Span:
+    """What there is with the lever, of a scenario that does not fit without one: 12 is more telling than +1,100 %."""
+    value = figure_after(lever, measure)
+    text = "–" if value is None else "no max" if value == float("inf") else figure(value).replace(" ", "")
+    return Span(f"{text:>{GAIN_WIDTH}}", Ink.FAINT if not value else Ink.GOOD if lever.after.fits else Ink.TEXT, under)
 
 
 def _gain_span(gain: Gain | None, otherwise: str, under: Ink) -> Span:
     if gain is None:
         return Span(f"{otherwise:>{GAIN_WIDTH}}", Ink.FAINT, under)
     if gain.ratio == float("inf"):
-        text = "new"
+        text = "no max"
     elif gain.ratio >= 10:
         text = f"×{gain.ratio:,.0f}"
     else:

@@ -163,8 +163,7 @@ def test_the_words_of_a_format() -> None:
     found = list(levers(scenario_from({"context": "128K", "batch": "4", "engine": "vllm@0.20"})))
     lever = a_lever(found, "fp8 KV")
     narrow = replace(lever.scenario, context=16 * 1024)
-    before, after = (present(serve(one)).max_sequences for one in (replace(narrow, kv_dtype="bf16"), narrow))
-    assert f"+{after / before - 1:.0%} at 16K".replace("%", " %") in effect(lever)
+    assert f"{present(serve(narrow)).max_sequences:,} at 16K" in effect(lever), "of what does not fit, no percents"
     assert "sequences at 128K" in effect(lever)
     assert lever.caveat == "check the answers' quality"
 
@@ -201,7 +200,7 @@ def test_a_model_that_is_too_large_gets_as_many_ranks_as_it_needs() -> None:
     scenario = scenario_from({"model": "Llama-3.1-70B", "context": "128K", "batch": "8"})
     found = list(levers(scenario))
     assert ranked(found)[0].name == "tp 8"
-    assert words(ranked(found)[0]).startswith("the batch fits, sequences at 128K: 0 to 12")
+    assert words(ranked(found)[0]).startswith("the batch fits, 12 sequences at 128K")
     assert why_idle(found, "fp8 or int8 KV") == "not enough by itself"
 
 
