@@ -119,6 +119,26 @@ class ScenarioActions(ModeScreen):
             )
         )
 
+    def action_fixes(self) -> None:
+        """What would make the scenario fit, or another that is wished for."""
+        from kvtui.screens.windows.fixes import FixesScreen
+
+        self.host.open(FixesScreen(self.host.session))
+
+    def action_undo(self) -> None:
+        """Take the last change of the scenario back."""
+        if self.host.session.can_undo:
+            self.host.session.undo()
+        else:
+            self.host.tell("nothing to take back")
+
+    def action_redo(self) -> None:
+        """Make the change again that was taken back last."""
+        if self.host.session.can_redo:
+            self.host.session.redo()
+        else:
+            self.host.tell("nothing to make again")
+
     def action_explain(self, about: str | None = None) -> None:
         """Explain the numbers, beginning with the one called ``about``."""
         from kvtui.screens.windows.explain import ExplainScreen

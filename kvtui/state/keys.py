@@ -45,6 +45,7 @@ PLAYBACK, MODEL_AND_DEVICE, WORKLOAD, VIEW = "playback", "model and device", "wo
 SCREENS, WINDOWS, BENCHMARK = "screens", "lists and windows", "benchmark"
 FIGURES, READING, SPACE = "figures", "reading a figure", "pictures in space"
 PLAN_TABLE = "table of the Plan screen"
+CHANGES = "changes and fixes"
 
 MEMORY = (
     Key("play", "space", "toggle_play", "play", "play or pause", PLAYBACK, footer=True),
@@ -55,8 +56,8 @@ MEMORY = (
     Key("first", "home", "scrub_home", "empty", "to the empty cache", PLAYBACK),
     Key("last", "end", "scrub_end", "full", "to the full context", PLAYBACK),
     Key("restart", "0", "restart", "restart", "play again from the start", PLAYBACK),
-    Key("slower", "[", "slower", "slower", "slower", PLAYBACK, footer=True, together="speed"),
-    Key("faster", "]", "faster", "faster", "faster", PLAYBACK, footer=True, together="speed"),
+    Key("slower", "[", "slower", "slower", "slower", PLAYBACK),
+    Key("faster", "]", "faster", "faster", "faster", PLAYBACK),
     Key("model", "m,/", "pick_model", "model", "choose or search a model", MODEL_AND_DEVICE, footer=True),
     Key("model-next", "n", "next_model", "next model", "next model", MODEL_AND_DEVICE),
     Key("model-previous", "N", "previous_model", "previous model", "previous model", MODEL_AND_DEVICE),
@@ -77,6 +78,9 @@ MEMORY = (
     Key("paged-attention", "P", "toggle_pa", "pa", "paged attention on or off", WORKLOAD),
     Key("flash-attention", "F", "toggle_fa", "fa", "FlashAttention on or off", WORKLOAD),
     Key("skip-weights", "W", "toggle_weights", "weights", "count the weights or skip them", WORKLOAD),
+    Key("fixes", "f", "fixes", "fix", "what would make it fit, or a wish", CHANGES, footer=True),
+    Key("undo", "u", "undo", "undo", "take the last change back", CHANGES),
+    Key("redo", "U", "redo", "redo", "make it again", CHANGES),
     Key("explain", "e", "explain", "explain", "formulas, values and sources", VIEW, footer=True),
     Key("bank-next", "down", "select(1)", "next bank", "the next bank or device", VIEW),
     Key("bank-previous", "up", "select(-1)", "bank before", "the bank or device before", VIEW),
@@ -132,6 +136,7 @@ _PLAN_SHARED = tuple(
     key._replace(keys="m" if key.id == "model" else key.keys, footer=False)
     for key in MEMORY
     if key.id in ("explain", "drawer")
+    or key.section == CHANGES
     or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context"))
 )
 PLAN = _PLAN_OWN + _PLAN_SHARED

@@ -28,6 +28,9 @@ from kvtui.engine.scenario.values import fields_of, read_values
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
 KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
+MOST_STEPS = 200
+"""Changes that can be taken back."""
+
 DEVICE_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -69,8 +72,18 @@ class _Answers:
         return explain(self.plan, self.capacity, self.estimate)
 
 
+class _Moment(NamedTuple):
+    """Everything of a session that a step back brings back."""
+
+    answers: _Answers
+    follows_device: bool
+    weights_gave_way: bool
+
+
 class Session:
     """The current scenario. Everything that changes it raises InputError, and then nothing has changed.
+
+    Each change can be taken back, the last one first, and made again until there is another change.
 
     What is asked for is kept; what contradicts it gives way and is named in the ``notes`` that listeners get. While
     ``follows_device``, nothing but the device has been chosen, and a new device brings the defaults of its class.
@@ -81,6 +94,8 @@ class Session:
         self._follows_device = follows_device
         self._weights_gave_way = False
         self._listeners: list[Listener] = []
+        self._past: list[_Moment] = []
+        self._future: list[_Moment] = []
 
     @property
     def scenario(self) -> Scenario:
@@ -131,6 +146,24 @@ class Session:
         """Put ``fields`` into the scenario, in the manner of ``dataclasses.replace``."""
         self._put(fields)
         self._follows_device = self._follows_device and fields.keys() <= {"device", "layout"}
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a change to make again."""
+        return bool(self._future)
+
+    def undo(self) -> None:
+        """Take the last change back; nothing happens if there is none."""
+        self._go(self._past, self._future)
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last; nothing happens if there is none."""
+        self._go(self._future, self._past)
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
@@ -222,11 +255,28 @@ class Session:
         after, more = adapted(base, chosen)
         answers = _Answers(after)
         _ = answers.plan
+        if after != before:
+            self._past = [*self._past[1 - MOST_STEPS :], self._moment]
+            self._future = []
         self._weights_gave_way = (
             after.skip_weights and "skip_weights" not in chosen and (self._weights_gave_way or not before.skip_weights)
         )
         self._answers = answers
-        change = ScenarioChange(before, after, notes + more)
+        self._tell(ScenarioChange(before, after, notes + more))
+
+    @property
+    def _moment(self) -> _Moment:
+        return _Moment(self._answers, self._follows_device, self._weights_gave_way)
+
+    def _go(self, source: list[_Moment], target: list[_Moment]) -> None:
+        """Take the last moment of ``source``, and put the present one to ``target``."""
+        if source:
+            before = self.scenario
+            target.append(self._moment)
+            self._answers, self._follows_device, self._weights_gave_way = source.pop()
+            self._tell(ScenarioChange(before, self.scenario))
+
+    def _tell(self, change: ScenarioChange) -> None:
         for listener in tuple(self._listeners):
             listener(change)
 

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen, Screen
 
 from kvtui.app.app import KvtuiApp
 from kvtui.bench import store
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.catalogue import build, find_entry
 from kvtui.screens.bench.leave import LeaveScreen
 from kvtui.screens.bench.run import LiveRun
@@ -22,9 +23,11 @@ from kvtui.screens.plan.compare import CompareScreen
 from kvtui.screens.plan.pickers import EnginePicker, option_prompt
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import ExportScreen
+from kvtui.screens.windows.fixes import FixesScreen
 from kvtui.screens.windows.help import HelpScreen
 from kvtui.screens.windows.palette import Palette
 from kvtui.screens.windows.pickers import DevicePicker, ModelPicker
+from kvtui.state.session import Session
 from kvtui.widgets.alert import Alert
 from tests.looks.checked import RECORDED, check, file_of
 from tests.looks.test_mode_looks import SCENES as MODE_SCENES
@@ -87,6 +90,11 @@ def compared(app: KvtuiApp) -> CompareScreen:
     return CompareScreen((own, replace(own, batch=64), replace(own, batch=256)))
 
 
+def fixes(app: KvtuiApp) -> FixesScreen:
+    scenario = scenario_from({"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K"})
+    return FixesScreen(Session(scenario))
+
+
 def parameters(app: KvtuiApp) -> ParametersScreen:
     entry = find_entry("estimate-gqa")
     return ParametersScreen(entry, entry.defaults, lambda values: None)
@@ -117,6 +125,7 @@ SCENES = (
     Scene("engines", window(lambda app: EnginePicker(app.session))),
     Scene("option", window(lambda app: option_prompt(app.session))),
     Scene("compare", window(compared)),
+    Scene("fixes", window(fixes)),
     Scene("parameters", window(parameters)),
     Scene("about", window(about)),
     Scene("runs", window(run_picker)),

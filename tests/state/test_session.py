@@ -52,6 +52,40 @@ def test_a_refused_change_changes_nothing_and_tells_nobody() -> None:
     assert heard == []
 
 
+def test_changes_are_taken_back_and_made_again_until_there_is_another() -> None:
+    one = session()
+    first = one.scenario
+    heard = changes(one)
+    one.change(batch=2)
+    one.set_text("context", "16K")
+    second = one.scenario
+    one.undo()
+    assert one.scenario.batch == 2
+    one.undo()
+    assert one.scenario is first
+    assert not one.can_undo
+    one.undo()
+    one.redo()
+    one.redo()
+    assert one.scenario is second
+    assert not one.can_redo
+    assert [change.after.context for change in heard] == [8192, 16384, 8192, 8192, 8192, 16384]
+    one.undo()
+    one.change(batch=4)
+    assert not one.can_redo
+    one.change(batch=4)
+    one.undo()
+    assert one.scenario.batch == 2, "what changed nothing is no step"
+
+
+def test_a_step_back_brings_back_what_follows_the_device() -> None:
+    one = Session(scenario_from({}), follows_device=True)
+    one.change(batch=3)
+    assert not one.follows_device
+    one.undo()
+    assert one.follows_device
+
+
 def test_listeners_hear_before_and_after_until_they_leave() -> None:
     one = session()
     heard: list[ScenarioChange] = []

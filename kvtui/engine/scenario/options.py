@@ -192,7 +192,7 @@ _WORKLOAD = (
         default=_first_context,
         always=True,
     ),
-    Option("batch", "N", count(MAX_BATCH), "batch", "sequences", always=True),
+    Option("batch", "N", count(MAX_BATCH), "batch", "sequences", always=True, aliases=("users",)),
     Option(
         "lengths",
         "N,N,...",

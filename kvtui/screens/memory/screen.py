@@ -36,6 +36,7 @@ from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
+from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import FilmBar, PanelColumn, TextLine
 from kvtui.widgets.textual_private import is_behind
 
@@ -422,7 +423,8 @@ class MemoryScreen(ScenarioActions):
         left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
         if left.inner_width and left.size.height:
             reading = reading_sections(self.picture, self.film.watched, left.inner_width) if self._settled else ()
-            left.show(numbers_sections(view, left.inner_width, left.size.height) + reading)
+            fix = first_key(self.host, "fixes")
+            left.show(numbers_sections(view, left.inner_width, left.size.height, fix) + reading)
         if right.inner_width and right.size.height:
             joined = self.picture.cluster
             link = "" if joined is None or joined.link is None else joined.link.name

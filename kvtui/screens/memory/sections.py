@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kvtui.canvas.cells import InkRow
+from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory import panels
+from kvtui.canvas.memory.panels.text import cut
 from kvtui.canvas.memory.view import MemoryView
+from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.saying.factoids import factoid_at
@@ -66,17 +68,24 @@ def panel_keys(host: Host) -> dict[str, str]:
     return {action: " ".join(first_key(host, id) for id in ids) for action, ids in PANEL_KEYS.items()}
 
 
-def numbers_sections(view: MemoryView, width: int, height: int) -> Sections:
-    """The numbers of the moment, the formula behind them in the room that is left, and what to take care of."""
+def numbers_sections(view: MemoryView, width: int, height: int, fix: str) -> Sections:
+    """The numbers of the moment, the formula behind them in the room that is left, and what to take care of.
+
+    ``fix`` is the key that lists what would make it fit.
+    """
     info = panels.info_rows(view, width, height - 2)
     urgent = [notice for notice in view.notices if notice.severity != "info"]
     care = panels.warning_rows(urgent, width)
+    actions: list[str | None] = [None] * len(care)
+    if not view.plan.fits:
+        care.append((Span(fix, Ink.WARN), Span(cut(" what would make it fit", width - len(fix)), Ink.ACCENT)))
+        actions.append("fixes")
     room = height - len(info) - 4 - (len(care) + 2 if care else 0)
     formula = panels.formula_rows(view, width, room) if room >= LEAST_FORMULA_ROWS else []
     return (
         Section("memory", info, 0, _explained(info)),
         Section("formula", formula, 2),
-        Section("take care", care, 1),
+        Section("take care", care, 1, actions),
         Section("more than one", panels.datacentre_note_rows(view, width), 5),
     )
 

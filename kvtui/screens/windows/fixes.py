@@ -1,0 +1,185 @@
+"""What would make the scenario fit, the cheapest changes first; a line above takes a wish."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Input, Static
+from textual.worker import get_current_worker
+
+from kvtui.canvas.memory.panels.numbers import figure
+from kvtui.engine.advice.fixes import Fix, fixes
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB, format_tokens
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import Band
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.setting import typed_fields
+from kvtui.screens.windows.window import Window
+from kvtui.state.session import Session
+from kvtui.widgets.ink import ink
+
+ABSENT = "–"
+NO_BOUND = "any"
+COLUMNS = (("change", 0), ("risk", 10), ("free GiB", 8), ("context", 9), ("users", 6), ("tok/s", 9), ("$/M", 9))
+FEWEST = ("change", "risk", "users", "$/M")
+RISK_INKS = ("success", "success", "warning", "warning", "error")
+NARROW, WIDEST, MARGINS, LEAST_NAME = 100, 110, 6, 24
+
+
+class FixesScreen(Window):
+    """The fixes of the session's scenario, or of what is wished for; enter takes the one under the cursor."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._wished = session.scenario
+        self._found: tuple[Fix, ...] = ()
+        self._input = Input(placeholder="a wish, such as: users 35, context 128K")
+        self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=1)
+        self._table.can_focus = False
+        self._hint = Static("looking for what fits", classes="hint", markup=False)
+        self._box = Vertical(self._input, self._table, self._hint, classes="box")
+
+    def compose(self) -> ComposeResult:
+        """The wish, the table, and what to know about the fix under the cursor."""
+        keys = self.legend(("move", "list-up", "list-down"), ("close", "window-close"))
+        self._box.border_subtitle = f"enter take   {keys}   {self.legend(('take it back later', 'undo'))}"
+        yield self._box
+
+    def on_mount(self) -> None:
+        """Set up the columns, and look for fixes."""
+        wide = self.app.size.width >= NARROW
+        kept = [(title, width) for title, width in COLUMNS if wide or title in FEWEST]
+        box = min(WIDEST, self.app.size.width * 9 // 10) if wide else self.app.size.width
+        name = max(LEAST_NAME, box - MARGINS - sum(width + 2 for _, width in kept))
+        for title, width in kept:
+            self._table.add_column(
+                Text(title, justify="left" if title in ("change", "risk") else "right"), width=width or name, key=title
+            )
+        self._work()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by ``rows``."""
+        row = max(0, min(len(self._found) - 1, self._table.cursor_row + rows))
+        self._table.move_cursor(row=row, animate=False)
+
+    @on(Input.Changed)
+    def wish(self, event: Input.Changed) -> None:
+        """Look for what the scenario with the wish needs."""
+        try:
+            self._wished = wished(self._session.scenario, event.value)
+        except InputError as error:
+            self._show(())
+            self._say(str(error), wrong=True)
+        else:
+            self._work()
+
+    @on(Input.Submitted)
+    @on(DataTable.RowSelected)
+    def take(self) -> None:
+        """Put the wish and the fix under the cursor into the scenario."""
+        try:
+            wish = wished(self._session.scenario, self._input.value)
+            row = self._table.cursor_row
+            after = self._found[row].scenario if row < len(self._found) else wish
+            self._session.change(**differing(self._session.scenario, after))
+        except InputError as error:
+            self._say(str(error), wrong=True)
+        else:
+            self.dismiss()
+
+    @on(DataTable.RowHighlighted)
+    def describe(self) -> None:
+        """Say what to know about the fix under the cursor."""
+        row = self._table.cursor_row
+        if row < len(self._found):
+            self._say(about(self._found[row]))
+
+    def _work(self) -> None:
+        self.run_worker(partial(self._look, self._wished), thread=True, exclusive=True)
+
+    def _look(self, scenario: Scenario) -> None:
+        """In a thread: the fixes of ``scenario``."""
+        worker = get_current_worker()
+        try:
+            fits, found = plan(scenario).fits, fixes(scenario)
+        except InputError as error:
+            fits, found, words = False, (), str(error)
+        else:
+            words = (
+                "it fits as it is: enter takes it" if fits else "" if found else "nothing that was tried makes it fit"
+            )
+
+        def act() -> None:
+            if self.is_attached and scenario == self._wished:
+                self._show(found)
+                if words:
+                    self._say(words, wrong=not fits)
+
+        if not worker.is_cancelled:
+            self.app.call_from_thread(act)
+
+    def _show(self, found: tuple[Fix, ...]) -> None:
+        self._found = found
+        count = f": {len(found)} ways, cheapest first" if found else ""
+        self._box.border_title = f"make it fit{count}"
+        table = self._table
+        table.clear()
+        for number, fix in enumerate(found):
+            cells = self._cells(fix)
+            table.add_row(*(cells[str(key.value)] for key in table.columns), key=str(number))
+
+    def _cells(self, fix: Fix) -> dict[str, Text]:
+        answer, times = fix.answer, fix.answer.times
+        texts = {
+            "free GiB": f"{fix.free_bytes / GIB:,.1f}",
+            "context": NO_BOUND if answer.context is None else format_tokens(answer.context),
+            "users": NO_BOUND if answer.sequences is None else f"{answer.sequences:,}",
+            "tok/s": _band(times and times.tokens_per_second),
+            "$/M": _band(times and times.usd_per_million_tokens),
+        }
+        return {
+            "change": Text(fix.name, overflow="ellipsis", no_wrap=True),
+            "risk": Text(fix.risk.word.replace(" to ", "–"), style=ink(self.app, RISK_INKS[fix.risk.level])),
+            **{title: Text(text, justify="right") for title, text in texts.items()},
+        }
+
+    def _say(self, message: str, wrong: bool = False) -> None:
+        self._hint.update(Content(message).stylize("$text-error" if wrong else "$foreground-muted"))
+
+
+def wished(scenario: Scenario, text: str) -> Scenario:
+    """``scenario`` with the options of ``text``, such as ``users 35, context 128K``. Raises InputError."""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.replace("=", " ", 1).partition(" ")
+        scenario = adapted(scenario, typed_fields(scenario, name, value))[0]
+    return scenario
+
+
+def differing(before: Scenario, after: Scenario) -> dict[str, Any]:
+    """The fields in which ``after`` is not like ``before``, as ``after`` has them."""
+    values = {field.name: getattr(after, field.name) for field in fields(after)}
+    return {name: value for name, value in values.items() if value != getattr(before, name)}
+
+
+def about(fix: Fix) -> str:
+    """The changes in full, the source of each risk, and what else to know."""
+    said = [fix.name]
+    said += [
+        f"{change.name}: {change.risk.word} risk, {change.risk.source}" for change in fix.changes if change.risk.source
+    ]
+    said += [f"{change.name}: {change.caveat}" for change in fix.changes if change.caveat]
+    return "\n".join([*said, *fix.notes])
+
+
+def _band(band: Band | None) -> str:
+    return ABSENT if band is None else f"{figure(band.low)}–{figure(band.high)}".replace(" ", "")
