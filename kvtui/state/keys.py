@@ -78,7 +78,7 @@ MEMORY = (
     Key("paged-attention", "P", "toggle_pa", "pa", "paged attention on or off", WORKLOAD),
     Key("flash-attention", "F", "toggle_fa", "fa", "FlashAttention on or off", WORKLOAD),
     Key("skip-weights", "W", "toggle_weights", "weights", "count the weights or skip them", WORKLOAD),
-    Key("fixes", "f", "fixes", "fix", "what would make it fit, or a wish", CHANGES, footer=True),
+    Key("fixes", "f", "fixes", "fix", "what would make it fit", CHANGES, footer=True),
     Key("undo", "u", "undo", "undo", "take the last change back", CHANGES),
     Key("redo", "U", "redo", "redo", "make it again", CHANGES),
     Key("explain", "e", "explain", "explain", "formulas, values and sources", VIEW, footer=True),

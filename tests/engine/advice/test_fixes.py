@@ -20,6 +20,7 @@ from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
+from tests.present import present
 
 Values = dict[str, str | bool]
 
@@ -113,7 +114,7 @@ def test_a_flag_is_cheaper_than_a_format_and_that_than_devices() -> None:
     assert four.risk.level == 0
     assert four.answer.sequences == 3
     given_up = next(fix for fix in offered if fix.name.startswith("q4_k_m weights + context"))
-    assert given_up.scenario.context == capacity(plan(given_up.scenario)).context // 1024 * 1024
+    assert given_up.scenario.context == present(capacity(plan(given_up.scenario)).context) // 1024 * 1024
 
 
 def test_published_weights_risk_nothing_and_four_bits_of_cache_risk_the_most() -> None:
