@@ -66,6 +66,14 @@ def document(found: Reconciliation) -> dict[str, Any]:
             for row in found.rows
         ],
         "measured": {key: getattr(found.measured, key.removesuffix("_bytes")) for key in MEASURED},
+        "remedies": [
+            {
+                "flags": remedy.flags or None,
+                "meaning": remedy.words,
+                "command_line": f"kvtui --report {command_line(remedy.scenario)}",
+            }
+            for remedy in found.remedies
+        ],
         "notes": list(found.notes),
     }
 
@@ -210,6 +218,14 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
     if solid:
         tail += [(), rule("measured on one device", width)]
         tail += [((f"{label:<20}{size / GIB:>10,.3f} GiB", ""), (f"{size:>18,} B", "dim")) for label, size in solid]
+    ways = [(way["flags"] or way["meaning"], way["meaning"] if way["flags"] else "") for way in found["remedies"]]
+    if ways:
+        tail += [(), rule("what would let it start, by this plan", width)]
+        tail += [
+            ((part, ""),)
+            for flags, words in ways
+            for part in wrap(f"{flags}{f'   ({words})' if words else ''}", width, indent=2)
+        ]
     said = remarks(found)
     if said:
         tail += [(), rule("remarks", width)]
@@ -236,6 +252,9 @@ def _markdown(found: Mapping[str, Any]) -> str:
     if solid:
         body = [(label, f"{size:,}", f"{size / GIB:,.3f}") for label, size in solid]
         blocks += ["## Measured on one device", markdown.table(["", "bytes", "GiB"], body)]
+    if found["remedies"]:
+        ways = [(way["flags"] or "", way["meaning"], way["command_line"]) for way in found["remedies"]]
+        blocks += ["## What would let it start", markdown.table(["flags", "meaning", "plan"], ways)]
     said = remarks(found)
     if said:
         blocks += ["## Remarks", "\n".join(f"- {markdown.escape(text)}" for text in said)]

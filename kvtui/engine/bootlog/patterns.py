@@ -144,7 +144,7 @@ class LogReader(NamedTuple):
 
     ``looked_for`` are the words by which a person finds the lines that matter most. ``rank_of`` finds the process that
     printed a line, and ``settle`` draws conclusions from several lines at the end. ``flags`` are the engine's own words
-    for options of a scenario.
+    for options of a scenario by key, with a place for the value, or by key and value: ``prefix_caching=False``.
     """
 
     engine: str

@@ -9,7 +9,7 @@ measured by the log, and priors in the plan: they stand side by side, and ``meas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
@@ -19,6 +19,7 @@ from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.reconcile.names import named_model
+from kvtui.engine.reconcile.remedies import Remedy, remedies
 from kvtui.engine.reconcile.shapes import alike
 from kvtui.engine.reconcile.start import start_of
 from kvtui.engine.reconcile.stored import weights_of
@@ -33,7 +34,7 @@ class Reconciliation:
     """A boot log and the plan of the same start. ``measured`` are the log's overheads, for ``machines.save_profile``.
 
     ``known_device`` says whether the scenario's device is more than a default. ``notes`` say what was assumed where the
-    log is silent.
+    log is silent, and ``remedies`` what would let a server start that refused to.
     """
 
     log: BootLog
@@ -43,6 +44,7 @@ class Reconciliation:
     measured: Overheads
     known_device: bool
     notes: tuple[str, ...]
+    remedies: tuple[Remedy, ...] = ()
 
     @property
     def agrees(self) -> bool | None:
@@ -67,7 +69,26 @@ def reconcile(log: BootLog, given: Values) -> Reconciliation:
         notes.append(f"the log holds {log.starts:,} starts; the last one is shown")
     if known:
         notes += _contradiction(scenario, found)
-    return Reconciliation(log, scenario, found.serving, found.rows, found.measured, known, (*notes, *found.notes))
+    return Reconciliation(
+        log,
+        scenario,
+        found.serving,
+        found.rows,
+        found.measured,
+        known,
+        (*notes, *found.notes),
+        _remedies(log, scenario, found.measured, known),
+    )
+
+
+def _remedies(log: BootLog, scenario: Scenario, measured: Overheads, known_device: bool) -> tuple[Remedy, ...]:
+    """What would let the server start: with its own overheads, or in the memory that its log says it had."""
+    given = "pool_given" in log.words or "kv_pool" in log.options
+    if given or not known_device:
+        return remedies(log, scenario, fixed_pool=True)
+    kept = overheads_of(scenario, measured, "log")
+    start = replace(scenario, kv_pool=None, batch=scenario.layout.dp, serving=scenario.serving._replace(measured=kept))
+    return remedies(log, start, fixed_pool=False)
 
 
 def _model(log: BootLog, told: Mapping[str, str | bool]) -> tuple[ModelSpec, list[str]]:

@@ -189,7 +189,7 @@ def test_a_refusal_with_less_than_nothing_left() -> None:
         "ValueError: Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token.",
         "ValueError: Available memory on node 0 (1.2/23.5 GiB) on kv cache allocation is less than requested memory",
         "ValueError: The worker already uses 12.1 GiB (model weights and runtime), more than the 11.7 GiB of CPU",
-        "ValueError: User-specified max_model_len (999999) is greater than the derived max_model_len (131072)",
+        "ValueError: User-specified max_model_len (999999) is greater than the derived max_model_len (x=131072 or",
         "ValueError: Total number of attention heads (28) must be divisible by tensor parallel size (8).",
         "ValueError: Hybrid KV cache manager is disabled but failed to convert the KV cache specs to one unified type.",
         "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.9 GiB",

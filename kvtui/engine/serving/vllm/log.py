@@ -101,12 +101,12 @@ _WHOLE_OPTIONS = {
     "max_num_seqs": "max_seqs",
     "kv_cache_memory_bytes": "kv_pool",
 }
-FLAGS = {key: f"--{name.replace('_', '-')}" for name, key in _WHOLE_OPTIONS.items() if name != "max_seq_len"} | {
-    "gpu_memory_utilization": "--gpu-memory-utilization",
-    "kv_dtype": "--kv-cache-dtype",
+FLAGS = {key: f"--{name.replace('_', '-')} {{}}" for name, key in _WHOLE_OPTIONS.items() if name != "max_seq_len"} | {
+    "gpu_memory_utilization": "--gpu-memory-utilization {}",
+    "kv_dtype": "--kv-cache-dtype {}",
     "eager": "--enforce-eager",
-    "prefix_caching": "--enable-prefix-caching",
-    "ep": "--enable-expert-parallel",
+    "prefix_caching=False": "--no-enable-prefix-caching",
+    "hybrid_manager": "--no-disable-hybrid-kv-cache-manager",
 }
 """vLLM's own words for options of a scenario."""
 
@@ -252,6 +252,12 @@ def _refused(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         gathered.count("max_context", rank, most)
 
 
+def _too_long(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("error", match[0])
+    gathered.option("context", match[1], LINE)
+    gathered.count("trained_context", rank, match[2])
+
+
 def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
     gathered.option("context", match[1], LINE)
@@ -388,7 +394,12 @@ LINES = (
         error,
     ),
     line("The worker already uses", r"The worker already uses .{1,160}", error),
-    line("derived max_model_len", r"User-specified max_model_len \([0-9]{1,15}\) is greater than .{1,160}", error),
+    line(
+        "derived max_model_len",
+        r"User-specified max_model_len \(([0-9]{1,15})\) is greater than the derived max_model_len "
+        r"\([a-z_]{1,40}=([0-9]{1,15})",
+        _too_long,
+    ),
     line("attention heads", r"Total number of attention heads \([0-9]{1,9}\) must be divisible by .{1,80}", error),
     line("KV cache manager is disabled", r"Hybrid KV cache manager is disabled but failed to .{1,80}", error),
     line("local KV cache specs", r"Failed to promote local KV cache specs to one unified type", error),
