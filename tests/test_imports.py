@@ -16,7 +16,12 @@ import pytest
 from tests.paths import ROOT
 
 HEAVY = {"textual", "pandas", "jax", "matplotlib", "plotext"}
-ARRAYS = {"kvtui.engine.planning.grid", "kvtui.engine.picture.allocator", "kvtui.engine.picture.bank_map"}
+ARRAYS = {
+    "kvtui.engine.planning.grid",
+    "kvtui.engine.replay.reuse",
+    "kvtui.engine.picture.allocator",
+    "kvtui.engine.picture.bank_map",
+}
 
 
 def name_of(path: Path) -> str:

@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": ("bench", "measure attention variants on this machine"),
     "plot": ("plot", "draw a run, a table of numbers, or a figure of a scenario"),
     "reconcile": ("reconcile", "a server's boot log beside its plan"),
+    "replay": ("replay", "what a prefix cache saves of a trace; a recorded scenario step by step"),
     "doctor": ("doctor", "versions, terminal, accelerators, places"),
 }
 """The module of each command in this package, and its line in the help."""

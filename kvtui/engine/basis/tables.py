@@ -89,6 +89,15 @@ class Fields:
             raise self.error(key, f"must be a list of {count} numbers")
         return tuple(self._checked_number(key, item, least, most) for item in items)
 
+    def pairs(self, key: str) -> tuple[tuple[int, int], ...]:
+        """A list of pairs of whole numbers, none below 0."""
+        pairs = []
+        for item in self._list(key):
+            if not isinstance(item, list) or len(item) != 2 or not all(type(n) is int and n >= 0 for n in item):
+                raise self.error(key, "must be a list of pairs of whole numbers")
+            pairs.append((item[0], item[1]))
+        return tuple(pairs)
+
     def flag(self, key: str) -> bool:
         """True or false; false if the key is absent."""
         self._read.add(key)
@@ -116,6 +125,9 @@ class Fields:
         """Errors from here on begin with ``where`` and the bare key."""
         self.where = where
         self._path = ""
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
 
     def keys(self) -> tuple[str, ...]:
         """The table's keys as written, for a table whose keys are data. They are untrusted."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kvtui.engine.basis.json_object import shown
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, AttentionKind, Shared
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.model.tensors import Tensors
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config, shown
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, VOCAB, Config
 from kvtui.engine.sources.hf.shape import (
     NO_MIXER,
     Body,

@@ -12,17 +12,16 @@ not known is read only as a plain decoder, and only if no field of it speaks of 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text, unreadable
+from kvtui.engine.basis.json_object import parse_object, shown
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.checkpoint.format import CheckpointFormat
@@ -33,7 +32,7 @@ from kvtui.engine.model.tensors import weight_count
 from kvtui.engine.sources.hf.attention import context_of
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, release
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, family_name, find_family, reason_to_refuse
-from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config, shown
+from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config
 from kvtui.engine.sources.hf.quantization import format_from_config
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
 
@@ -413,45 +412,9 @@ def _mode(path: Path, missing: str) -> int:
 def _read_object(path: Path, where: str, most: int) -> dict[str, object]:
     """The JSON object in the regular file at ``path`` of at most ``most`` bytes."""
     try:
-        return _parse(read_text(path, most), where)
+        return parse_object(read_text(path, most), where)
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
-
-
-class _NotJsonError(Exception):
-    """What ``_parse`` reports of a value that the JSON module would let through."""
-
-
-def _parse(text: str, where: str) -> dict[str, object]:
-    """One JSON object. Infinity is let through, as released files have it in fields that do not matter here."""
-    try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except RecursionError:
-        raise InputError(f"{where}: is nested too deeply") from None
-    except _NotJsonError as error:
-        raise InputError(f"{where}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: line {error.lineno}: is not JSON: {plain(error.msg)}") from None
-    except ValueError:
-        raise InputError(f"{where}: is not JSON: a number has too many digits") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: holds {shown(value)}, not an object")
-    return value
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise _NotJsonError(f"'{plain(twice, 60)}' is there twice")
-    return values
-
-
-def _constant(name: str) -> float:
-    if name == "NaN":
-        raise _NotJsonError("holds NaN, which is not JSON")
-    return float(name)
 
 
 def _total_size(index: dict[str, object], path: Path) -> int | None:

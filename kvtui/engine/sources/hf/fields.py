@@ -16,6 +16,7 @@ from math import isfinite
 from typing import TypeVar
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.json_object import shown
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of
 from kvtui.engine.sources.hf.hints import CACHE_HINTS, HARMLESS, OTHERS, WEIGHT_HINTS, Hint, meaning
@@ -332,22 +333,3 @@ class Config:
         inner = Config(value, self.where, f"{self.prefix}{name}.")
         inner.notes, inner.uncounted, inner.defaulted = self.notes, self.uncounted, self.defaulted
         return inner
-
-
-def shown(value: object) -> str:
-    """A JSON value as it may appear in an error: short, on one line, harmless."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length():,} bits"
-        case float():
-            return repr(value)
-        case str():
-            return f"'{plain(value, 40)}'"
-        case list():
-            return f"a list of {len(value):,}"
-        case _:
-            return "an object"

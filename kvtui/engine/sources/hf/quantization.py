@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
+from kvtui.engine.basis.json_object import shown
 from kvtui.engine.basis.untrusted import plain as harmless
 from kvtui.engine.checkpoint.encoding import Encoding
 from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
@@ -17,7 +18,7 @@ from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.named import exl, mlx
 from kvtui.engine.checkpoint.hf.usual import EXPERTS, MATRICES
 from kvtui.engine.model.tensors import Role
-from kvtui.engine.sources.hf.fields import Config, shown
+from kvtui.engine.sources.hf.fields import Config
 from kvtui.engine.sources.hf.quantization_fields import (
     EVERYWHERE,
     LINEAR,

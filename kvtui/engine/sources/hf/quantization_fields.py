@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kvtui.engine.basis.json_object import shown
 from kvtui.engine.checkpoint.encoding import ALL
 from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, Part
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.checkpoint.hf.modules import Modules, named_modules
 from kvtui.engine.checkpoint.hf.usual import MATRICES
 from kvtui.engine.model.tensors import Role
-from kvtui.engine.sources.hf.fields import Config, shown
+from kvtui.engine.sources.hf.fields import Config
 
 EVERYWHERE: frozenset[Part] = frozenset({"outside", "layer", "mtp"})
 LINEAR: frozenset[Role] = MATRICES.union(("recurrent_gate", "per_layer", "shared_router", "tower"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from kvtui.engine.basis.json_object import shown
 from kvtui.engine.basis.untrusted import plain as harmless
 from kvtui.engine.checkpoint.encoding import ALL, Encoding
 from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.model.tensors import Role
-from kvtui.engine.sources.hf.fields import Config, shown
+from kvtui.engine.sources.hf.fields import Config
 from kvtui.engine.sources.hf.quantization_fields import EVERYWHERE, LINEAR, block, entries, group_size, made, modules
 
 _WITH_HEAD: frozenset[Role] = LINEAR.union(("head",))

@@ -1,0 +1,21 @@
+"""A request of a trace."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvtui.engine.replay.content import Content
+
+
+class Request(NamedTuple):
+    """``prompt`` and ``answer`` are tokens; ``arrival`` counts in the trace's own unit (steps or seconds).
+
+    A lower ``priority`` is served first, where the engine heeds it.
+    """
+
+    name: str
+    arrival: float
+    prompt: int
+    answer: int
+    content: Content
+    priority: int = 0

@@ -1,0 +1,248 @@
+"""The block tables of requests over one pool: looking a prefix up, giving room to new tokens, and giving it back.
+
+One pool serves all groups of layers, so a request pays the sum over its groups. Sizes are those of vLLM: keys are made
+for ``fine`` tokens (the greatest common divisor of the groups' blocks), hits end at multiples of ``coarse`` tokens
+(their least common multiple) where there are several groups (``v1/core/kv_cache_coordinator.py`` and
+``kv_cache_manager.py``, 0.32 and 0.33).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+
+from kvtui.engine.replay.groups import Full, Group
+from kvtui.engine.replay.pool import NULL, Pool
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """What one request has in the pool: per group its table of blocks, and how many of them were entered as cached.
+
+    ``number`` tells it from all others. ``keys`` are those of its blocks of ``fine`` tokens, as far as they are known;
+    ``prompt`` its tokens as sent, ``tokens`` those with its answer so far, ``computed`` those whose keys and values are
+    in the pool. ``shared_until`` is where a prefix ends that some group has cached and another not; ``quiet_until`` the
+    number of computed tokens up to which one token more changes no table.
+    """
+
+    number: int
+    prompt: int
+    keys: list[int]
+    tokens: int
+    computed: int = 0
+    tables: list[list[int]] = field(default_factory=list)
+    entered: list[int] = field(default_factory=list)
+    shared_until: int = 0
+    quiet_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A cached prefix: its blocks per group, its tokens, and up to where single groups have more of it."""
+
+    blocks: tuple[list[int], ...]
+    tokens: int = 0
+    shared_until: int = 0
+
+
+class Tables:
+    """``groups`` over ``pool``. ``longest`` is the longest request, ``in_flight`` the most tokens of one step."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        groups: Sequence[Group],
+        *,
+        longest: int,
+        in_flight: int,
+        interval: int | None,
+        ahead: int = 0,
+    ) -> None:
+        self.pool = pool
+        self.groups = tuple(groups)
+        self.longest = longest
+        self.ahead = ahead
+        self.fine = math.gcd(*(group.block for group in groups))
+        self.coarse = math.lcm(*(group.block for group in groups))
+        self._interval = interval
+        self._caps = [group.most_blocks(in_flight, longest) for group in groups]
+        self._nothing = Prefix(tuple([] for _ in groups))
+        self._kinds = _kinds(self.groups)
+
+    def look_up(self, held: Held) -> Prefix:
+        """The longest cached prefix of a request, without its last token, which is always computed.
+
+        Full attention proposes a length and the other kinds shorten it, until all agree.
+        """
+        if not self.pool.caching:
+            return self._nothing
+        self._name_answer(held)
+        found: list[list[int]] = [[] for _ in self.groups]
+        length, longest = held.tokens - 1, 0
+        reached: dict[int, int] = {}
+        while True:
+            now = length
+            for group, members in self._kinds:
+                if isinstance(group, Full) and members[0] in reached:
+                    now = min(now, reached[members[0]])
+                    continue
+                runs, now = group.hit(self.pool, [self._keys(held, member) for member in members], now, self.coarse)
+                for member, run in zip(members, runs, strict=True):
+                    found[member], reached[member] = run, now
+                longest = max(longest, now)
+            done = now >= length or len(self._kinds) == 1
+            length = now
+            if done or (len(self._kinds) == 2 and isinstance(self._kinds[0][0], Full)):
+                break
+        for group, members in self._kinds:
+            if isinstance(group, Full):
+                for member in members:
+                    del found[member][-(-length // group.block) :]
+        return Prefix(tuple(found), length, longest if longest > length else 0)
+
+    def allocate(
+        self, held: Held, new: int, prefix: Prefix | None = None, *, whole: bool = False, reserve: int = 0
+    ) -> bool:
+        """Give a request room for ``new`` tokens after what it has and what ``prefix`` saves; False: there is none.
+
+        ``whole`` asks first whether all its tokens have room, beside ``reserve`` blocks that must stay free.
+        """
+        hit = prefix or self._nothing
+        computed = min(held.computed + hit.tokens, self.longest)
+        if whole and self._needed(held, min(held.tokens, self.longest), hit, computed, capped=True) + reserve > (
+            self.pool.free
+        ):
+            return False
+        slots = min(computed + new + self.ahead, self.longest)
+        self._leave_behind(held, computed)
+        if self._needed(held, slots, hit, computed) + reserve > self.pool.free:
+            return False
+        if not held.tables:
+            self._adopt(held, hit, computed)
+        for group, table in zip(self.groups, held.tables, strict=True):
+            missing = -(-slots // group.block) - len(table)
+            if missing > 0:
+                table.extend(self.pool.take(missing))
+        if self.pool.caching:
+            self._enter(held, min(computed + new, held.tokens))
+        held.quiet_until = self._quiet_until(held, computed, computed + new)
+        return True
+
+    def free(self, held: Held) -> None:
+        """Give all blocks back, the last first, so that the start of a prompt stays cached for longest."""
+        for table in held.tables:
+            self.pool.release(table[::-1])
+        held.tables, held.entered, held.computed, held.quiet_until = [], [], 0, 0
+
+    def _needed(self, held: Held, tokens: int, hit: Prefix, computed: int, *, capped: bool = False) -> int:
+        """How many blocks must be free for ``tokens`` tokens: new ones, and shared ones that nobody holds now."""
+        needed = 0
+        for at, group in enumerate(self.groups):
+            required = -(-tokens // group.block)
+            cap = self._caps[at]
+            if capped and cap is not None:
+                required = min(required, cap)
+            if held.tables:
+                needed += max(required - len(held.tables[at]), 0)
+                continue
+            skipped = group.skipped(computed) // group.block
+            needed += max(required - max(skipped, len(hit.blocks[at])), 0)
+            needed += self.pool.idle(hit.blocks[at][skipped:])
+        return needed
+
+    def _adopt(self, held: Held, hit: Prefix, computed: int) -> None:
+        """Share the blocks of a cached prefix, but for those that a window has left behind."""
+        held.shared_until = hit.shared_until
+        for at, group in enumerate(self.groups):
+            skipped = group.skipped(computed) // group.block
+            shared = hit.blocks[at][skipped:]
+            self.pool.share(shared)
+            held.tables.append([NULL] * skipped + shared)
+            held.entered.append(skipped + len(shared))
+
+    def _leave_behind(self, held: Held, computed: int) -> None:
+        """Release whole blocks before a window, the latest first; the null block stands for them."""
+        for group, table in zip(self.groups, held.tables, strict=False):
+            left = []
+            for at in range(min(group.skipped(computed) // group.block, len(table)) - 1, -1, -1):
+                if table[at] == NULL:
+                    break
+                left.append(table[at])
+                table[at] = NULL
+            if left:
+                self.pool.release(left)
+
+    def _enter(self, held: Held, tokens: int) -> None:
+        """Let blocks that are full after this step be found: already now, so that the same step can share them."""
+        self._name_answer(held)
+        if len(self.groups) > 1:
+            tokens = tokens // self.coarse * self.coarse
+        resumes = [held.prompt - 1, *([held.shared_until] if held.shared_until else [])]
+        for at, group in enumerate(self.groups):
+            first, table = held.entered[at], held.tables[at]
+            keys = self._keys(held, at, first, min(tokens // group.block, len(held.keys) * self.fine // group.block))
+            last = first + len(keys)
+            if not keys:
+                continue
+            blocks = table[first:last]
+            kept = group.worth_keeping(first, last, self.coarse, self._interval, resumes)
+            if kept is not None or NULL in blocks:
+                chosen = [
+                    (key, block)
+                    for key, block, keep in zip(keys, blocks, kept or repeat(True), strict=False)
+                    if keep and block != NULL
+                ]
+                keys, blocks = [key for key, _ in chosen], [block for _, block in chosen]
+            self.pool.enter(keys, blocks)
+            held.entered[at] = last
+            self._enter_tail(held, at, tokens)
+
+    def _enter_tail(self, held: Held, at: int, tokens: int) -> None:
+        """Where a full-attention block is coarser than the keys, the last fine key of the prompt is entered as well."""
+        group, table = self.groups[at], held.tables[at]
+        fine = min((held.prompt - 1) // self.fine, len(held.keys))
+        number = fine * self.fine // group.block
+        if not isinstance(group, Full) or not 0 < fine * self.fine <= tokens or fine * self.fine % group.block == 0:
+            return
+        self.pool.alias(held.keys[fine - 1] * len(self.groups) + at, table[number])
+
+    def _name_answer(self, held: Held) -> None:
+        """Give keys to full blocks with tokens of the answer: no other request has those."""
+        for number in range(len(held.keys), held.tokens // self.fine):
+            held.keys.append(-((held.number << 32) + number + 1))
+
+    def _keys(self, held: Held, at: int, first: int = 0, last: int | None = None) -> Sequence[int]:
+        """The keys of blocks ``first`` to ``last`` - 1 of group ``at``; a block of several fine ones has the last's.
+
+        Each group has keys of its own, since its layers hold other values of the same tokens.
+        """
+        several = self.groups[at].block // self.fine
+        keys = held.keys[first:last] if several == 1 else held.keys[several - 1 :: several][first:last]
+        groups = len(self.groups)
+        return keys if groups == 1 else [key * groups + at for key in keys]
+
+    def _quiet_until(self, held: Held, before: int, computed: int) -> int:
+        """From how many computed tokens on one token more changes a table; it had ``before`` when last looked at."""
+        until = self.longest
+        for group, table in zip(self.groups, held.tables, strict=True):
+            block = group.block
+            until = min(until, len(table) * block - self.ahead)
+            if self.pool.caching:
+                step = self.coarse if len(self.groups) > 1 else block
+                until = min(until, (computed // step + 1) * step - 1)
+            left = group.skipped(before) // block
+            if group.skipped(computed) // block > left:
+                return 0
+            while group.skipped(until - 1) // block > left:
+                until -= 1
+        return until
+
+
+def _kinds(groups: Sequence[Group]) -> list[tuple[Group, list[int]]]:
+    """Equal groups are looked up together, full attention first."""
+    members: dict[Group, list[int]] = {}
+    for at, group in enumerate(groups):
+        members.setdefault(group, []).append(at)
+    return sorted(members.items(), key=lambda kind: not isinstance(kind[0], Full))

@@ -1,0 +1,255 @@
+"""vLLM's scheduler: which tokens of which request are computed in a step, who waits, and who is put out.
+
+The rules of V1 as 0.26 to 0.33 have them (``v1/core/sched/scheduler.py``), with one step in flight. Running requests
+come first, in their order. Where one finds no room, the last of them (or the one of least priority) loses its blocks,
+waits at the front, and computes its tokens again later. Waiting requests follow, unless somebody was put out in this
+step; the first that does not fit stops those behind it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kvtui.engine.replay.content import KeyBook
+from kvtui.engine.replay.groups import Group
+from kvtui.engine.replay.pool import Pool
+from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.tables import Held, Prefix, Tables
+
+
+class Order(NamedTuple):
+    """What differs between releases.
+
+    ``blank_first``: released blocks that nobody can find are taken next (0.26 at the latest; 0.19 puts them last).
+    ``others_go_on``: by priority, when a request had to put itself out, those behind it may still run in the same step
+    (0.33; 0.32 ends the step). ``resumed_are_told``: a request that runs again is reported with its hit (0.33).
+    """
+
+    blank_first: bool = True
+    others_go_on: bool = True
+    resumed_are_told: bool = True
+
+
+def order_of(release: tuple[int, ...]) -> Order:
+    """The order of ``release``, (0, 33) for 0.33.0; an empty one is the newest."""
+    newest = not release
+    return Order(newest or release >= (0, 26), newest or release >= (0, 33), newest or release >= (0, 33))
+
+
+class Limits(NamedTuple):
+    """What was set at the start of the server. Counts of tokens, blocks and requests.
+
+    ``blocks`` counts the null block. ``threshold`` cuts long prompts while there are other requests (0: never);
+    ``reserve`` admits a request only if all its tokens have room; ``watermark`` is the share of the pool that admission
+    leaves free; ``ahead`` the draft tokens that need a slot; ``interval`` see :class:`Group`.
+    """
+
+    blocks: int
+    groups: tuple[Group, ...]
+    sequences: int
+    budget: int
+    longest: int
+    priority: bool = False
+    caching: bool = True
+    watermark: float = 0.0
+    reserve: bool = True
+    threshold: int = 0
+    chunked: bool = True
+    ahead: int = 0
+    interval: int | None = 0
+    order: Order = Order()
+
+
+@dataclass(slots=True, eq=False)
+class Live(Held):
+    """A request that has arrived. It ends with ``last`` tokens; ``rank`` orders by priority, then by arrival."""
+
+    request: Request = field(kw_only=True)
+    last: int = field(kw_only=True)
+    rank: tuple[int, float, int] = field(kw_only=True)
+    evicted: int = 0
+
+    def __lt__(self, other: Live) -> bool:
+        return self.rank < other.rank
+
+
+@dataclass(slots=True)
+class Lookups:
+    """Counts of prefix lookups of admitted requests: how many, of how many tokens, and how many tokens they saved."""
+
+    requests: int = 0
+    queries: int = 0
+    hits: int = 0
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step does: the tokens that it computes per request, in the order of scheduling.
+
+    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks; ``finished``
+    have all their tokens when the step is done.
+    """
+
+    tokens: dict[Live, int] = field(default_factory=dict)
+    hits: dict[Live, int] = field(default_factory=dict)
+    evicted: list[Live] = field(default_factory=list)
+    finished: list[Live] = field(default_factory=list)
+
+
+class Scheduler:
+    """Takes requests by :meth:`add`; a step is :meth:`schedule` and, when it was computed, :meth:`finish`.
+
+    ``first`` counts the lookups of requests that came, ``again`` of those that had been put out.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.pool = Pool(limits.blocks, caching=limits.caching, blank_first=limits.order.blank_first)
+        self.tables = Tables(
+            self.pool,
+            limits.groups,
+            longest=limits.longest,
+            in_flight=limits.budget,
+            interval=limits.interval,
+            ahead=limits.ahead,
+        )
+        self.running: list[Live] = []
+        self.first, self.again = Lookups(), Lookups()
+        self._waiting: deque[Live] | list[Live] = [] if limits.priority else deque()
+        self._watermark = int(limits.watermark * limits.blocks)
+        self._book = KeyBook()
+        self._arrived = 0
+
+    @property
+    def waiting(self) -> list[Live]:
+        """Those that wait, the next one first."""
+        return sorted(self._waiting) if self.limits.priority else list(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody runs or waits."""
+        return not self.running and not self._waiting
+
+    def add(self, request: Request) -> None:
+        """Let ``request`` wait."""
+        self._arrived += 1
+        live = Live(
+            number=self._arrived,
+            prompt=request.prompt,
+            keys=request.content.keys(self.tables.fine, self._book) if self.limits.caching else [],
+            tokens=request.prompt,
+            request=request,
+            last=min(request.prompt + request.answer, self.limits.longest),
+            rank=(request.priority, request.arrival, self._arrived),
+        )
+        if isinstance(self._waiting, deque):
+            self._waiting.append(live)
+        else:
+            heapq.heappush(self._waiting, live)
+
+    def schedule(self) -> Step:
+        """Decide what the next step computes, and give it its blocks."""
+        step = Step()
+        alone = len(self.running) + len(self._waiting) <= 1
+        most = self.limits.threshold if self.limits.threshold and not alone else self.limits.longest
+        budget = self._run(step, most)
+        if not step.evicted and budget:
+            self._admit(step, budget, most)
+        return step
+
+    def finish(self, step: Step) -> None:
+        """The tokens of ``step`` are there; each request that has no more to compute gets the next one or ends."""
+        for live, new in step.tokens.items():
+            live.computed += new
+            if live.computed >= live.tokens:
+                live.tokens += 1
+                if live.tokens >= live.last:
+                    step.finished.append(live)
+        for live in step.finished:
+            self.tables.free(live)
+        if step.finished:
+            gone = set(step.finished)
+            self.running = [live for live in self.running if live not in gone]
+
+    def _run(self, step: Step, most: int) -> int:
+        """Schedule running requests; the tokens of the budget that are left."""
+        limits, allocate, running = self.limits, self.tables.allocate, self.running
+        budget, at = limits.budget, 0
+        tokens = step.tokens
+        while at < len(running) and budget > 0:
+            live = running[at]
+            computed = live.computed
+            missing = live.tokens - computed
+            if missing == 1 and computed < live.quiet_until:
+                tokens[live] = 1
+                budget -= 1
+                at += 1
+                continue
+            new = min(missing, most, budget, limits.longest - computed - 1)
+            if not new:
+                at += 1
+                continue
+            while not (room := allocate(live, new)):
+                victim = self._put_out(step)
+                if victim is live:
+                    break
+                if victim in tokens:
+                    at -= 1
+                    budget += tokens.pop(victim)
+            if room:
+                tokens[live] = new
+                budget -= new
+                at += 1
+            elif not (limits.priority and limits.order.others_go_on):
+                break
+        return budget
+
+    def _admit(self, step: Step, budget: int, most: int) -> None:
+        """Let waiting requests run while there are tokens, places and blocks."""
+        limits, tables = self.limits, self.tables
+        while budget > 0 and self._waiting and len(self.running) < limits.sequences:
+            live = self._waiting[0]
+            prefix = tables.look_up(live)
+            new = min(live.tokens - prefix.tokens, most)
+            if new > budget:
+                if not limits.chunked:
+                    break
+                new = budget
+            reserve = self._watermark if self.running else 0
+            if not tables.allocate(live, new, prefix, whole=limits.reserve, reserve=reserve):
+                break
+            if isinstance(self._waiting, deque):
+                self._waiting.popleft()
+            else:
+                heapq.heappop(self._waiting)
+            self._count(live, prefix)
+            live.computed = prefix.tokens
+            step.hits[live] = prefix.tokens
+            step.tokens[live] = new
+            self.running.append(live)
+            budget -= new
+
+    def _put_out(self, step: Step) -> Live:
+        """Take all blocks from the last running request, or from the one of least priority, and let it wait first."""
+        if isinstance(self._waiting, deque):
+            victim = self.running.pop()
+            self._waiting.appendleft(victim)
+        else:
+            victim = max(self.running, key=lambda live: live.rank)
+            self.running.remove(victim)
+            heapq.heappush(self._waiting, victim)
+        self.tables.free(victim)
+        victim.evicted += 1
+        step.evicted.append(victim)
+        return victim
+
+    def _count(self, live: Live, prefix: Prefix) -> None:
+        """Enter an admitted request's lookup; those that were put out are counted apart, as vLLM does."""
+        if self.limits.caching:
+            counts = self.again if live.evicted else self.first
+            counts.requests += 1
+            counts.queries += live.tokens
+            counts.hits += prefix.tokens

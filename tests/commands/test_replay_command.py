@@ -1,0 +1,80 @@
+"""``kvtui replay`` as a user meets it: a trace, a recorded scenario, and what is wrong with either."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from kvtui.cli import main
+from tests.paths import DATA
+
+TRACE = str(DATA / "replay/synth_trace_160.jsonl")
+RECORDED = str(DATA / "replay/vllm_o1_share_preempt.json")
+SCENARIO = ["--model", "Llama-3.1-8B", "--gpu", "L40S"]
+
+
+def replay(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["replay", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_trace_says_what_a_cache_saves(capsys: pytest.CaptureFixture[str]) -> None:
+    text = replay(capsys, TRACE)
+    assert "160 requests in 23.9 s" in text
+    assert "mooncake, times in milliseconds, 16 tokens for each prefix id" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_the_pool_of_a_scenario_is_among_the_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(replay(capsys, TRACE, *SCENARIO, "--format", "json"))
+    planned = [size for size in found["reuse"]["sizes"] if size["planned"]]
+    assert len(planned) == 1
+    assert planned[0]["cache_tokens"] == found["pool"]["tokens"] // 16 * 16
+    assert planned[0]["saved"] == found["reuse"]["ceiling"] > 0.6
+    assert "◀ the plan's pool" in replay(capsys, TRACE, *SCENARIO)
+    assert main([*found["pool"]["scenario"].split()[1:-1], "vllm"]) == 0
+
+
+def test_tables_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(StringIO(replay(capsys, TRACE, "--format", "csv"))))
+    saved = [float(row["saved"]) for row in rows]
+    assert saved == sorted(saved)
+    assert "| cache tokens |" in replay(capsys, TRACE, "--format", "markdown")
+
+
+def test_a_recorded_scenario_gives_the_recorded_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(replay(capsys, RECORDED, "--steps", "--format", "json"))
+    assert told["steps"] == json.loads(Path(RECORDED).read_text())["steps"]
+    assert "steps" not in json.loads(replay(capsys, RECORDED, "--format", "json"))
+    assert "3 requests in 44 steps" in replay(capsys, RECORDED)
+
+
+def test_a_request_that_never_fits_ends_the_replay(capsys: pytest.CaptureFixture[str]) -> None:
+    stuck = replay(capsys, str(DATA / "replay/vllm_o8_prompt_never_fits.json"))
+    assert "stuck: the request at the head of the line needs more blocks than there are" in stuck
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.jsonl"], "nowhere.jsonl"),
+        (["nowhere.json"], "nowhere.json"),
+        ([TRACE, "--steps"], "--steps: only a recorded scenario has steps"),
+        ([RECORDED, "--steps"], "--steps: goes with --format json"),
+        ([RECORDED, "--format", "csv"], "a recorded scenario is told as text or json"),
+        ([TRACE, "--tokens-per-id", "0"], "--tokens-per-id"),
+        ([TRACE, "--format", "xml"], "unknown format 'xml'"),
+        ([TRACE, "--engine", "none", "--model", "Llama-3.1-8B"], "--engine: a replay needs the pool of an engine"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", *words])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

@@ -1,0 +1,201 @@
+"""Published forms of traces: how they are read, what is refused, and what a cache could save of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.replay.content import KeyBook, PrefixIds, Told, Unknown
+from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.reuse import reuse
+from kvtui.engine.replay.traces import Trace, read_trace
+from tests.paths import ROOT
+
+MOONCAKE = ROOT.parent / "shared/facts/data/traces"
+AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,374,44
+2023-11-16 18:15:50.9951690,396,109
+"""
+BURSTGPT = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
+5,ChatGPT,472,18,490,Conversation log
+45,ChatGPT,1087,230,1317,Conversation log
+118,GPT-4,417,0,417,API log
+"""
+BAILIAN = """{"chat_id": 7, "timestamp": 61.1, "input_length": 40, "output_length": 9, "turn": 1, "hash_ids": [1, 2, 3]}
+{"chat_id": 8, "timestamp": 62.6, "input_length": 60, "output_length": 5, "turn": 2, "hash_ids": [1, 2, 4, 5]}
+"""
+
+
+def read(text: str) -> Trace:
+    return read_trace(text.splitlines(keepends=True), "t")
+
+
+def shapes(trace: Trace) -> list[tuple[float, int, int]]:
+    return [(round(one.arrival, 6), one.prompt, one.answer) for one in trace.requests]
+
+
+def test_azure() -> None:
+    trace = read(AZURE)
+    assert (trace.form, trace.unit, trace.span) == ("azure", "date", 0)
+    assert shapes(trace) == [(0, 374, 44), (4.314579, 396, 109)]
+    assert reuse(trace.requests) is None
+
+
+def test_burstgpt_leaves_failures_out() -> None:
+    trace = read(BURSTGPT)
+    assert (trace.form, trace.unit, trace.unanswered) == ("burstgpt", "s", 1)
+    assert shapes(trace) == [(0, 472, 18), (40, 1087, 230)]
+
+
+def test_bailian() -> None:
+    trace = read(BAILIAN)
+    assert (trace.form, trace.unit, trace.span) == ("bailian", "s", 16)
+    assert shapes(trace) == [(0, 40, 9), (1.5, 60, 5)]
+    found = reuse(trace.requests)
+    assert found is not None
+    assert (found.ceiling, found.tokens()) == (32, 100)
+
+
+def test_times_in_milliseconds_by_other_names_and_by_delays() -> None:
+    first = '{"created_time": 1000, "input_tokens": 5, "output_tokens": 2}'
+    trace = read(first + '\n{"delay": 250, "input_length": 6, "output_length": 3}')
+    assert (trace.form, trace.unit) == ("aiperf", "ms")
+    assert shapes(trace) == [(0, 5, 2), (0.25, 6, 3)]
+
+
+def test_ids_of_any_size_are_ids() -> None:
+    big = 2**64 + 1
+    trace = read(f'{{"timestamp": 0, "input_length": 20, "output_length": 1, "hash_ids": [{big}, "x"]}}\n' * 2)
+    found = reuse(trace.requests)
+    assert found is not None
+    assert found.ceiling == found.block
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "t: is empty"),
+        ("\n\n", "t: is empty"),
+        ("a,b\n1,2", "t: row 1: a trace has the columns TIMESTAMP"),
+        (AZURE + "yesterday,1,1", "t: row 4: TIMESTAMP is 'yesterday', not a date and a time"),
+        (AZURE + "2023-11-16 18:15:50,-1,1", "t: row 4: ContextTokens is '-1'"),
+        (AZURE + "2023-11-16 18:15:50,1", "t: row 4: GeneratedTokens is ''"),
+        (BURSTGPT + "nan,ChatGPT,1,1,2,API log", "t: row 5: Timestamp is 'nan', not a time"),
+        (BAILIAN + "{", "t: row 3: is not JSON"),
+        (BAILIAN + "[]", "t: row 3: is not an object"),
+        (BAILIAN + '{"timestamp": 63.0, "output_length": 5}', "t: row 3: input_length is missing"),
+        (BAILIAN + '{"timestamp": 63.0, "input_length": 33, "output_length": 5}', "t: row 3: has no hash_ids"),
+        (
+            BAILIAN + '{"timestamp": 63.0, "input_length": 64, "output_length": 5, "hash_ids": [1]}',
+            "t: row 3: 1 ids for 64 tokens contradict the rows before, which have 15 to 19 tokens for each id",
+        ),
+        (
+            BAILIAN + '{"timestamp": 63.0, "input_length": 5, "output_length": 5, "hash_ids": []}',
+            "t: row 3: hash_ids is not a list",
+        ),
+        ('{"timestamp": true, "input_length": 5, "output_length": 5}', "t: row 1: timestamp is 'True', not a time"),
+        ('{"timestamp": 0, "input_length": 5.5, "output_length": 5}', "t: row 1: input_length is '5.5'"),
+        ('{"timestamp": 0, "input_length": 5, "output_length": 0}', "none of its 1 rows has an answer"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_row(text: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        read(text)
+    assert said in str(error.value)
+
+
+def test_tokens_of_an_id_may_be_told() -> None:
+    assert read_trace(BAILIAN.splitlines(), "t", 19).span == 19
+    with pytest.raises(InputError, match="3 ids for 40 tokens are not 64 each"):
+        read_trace(BAILIAN.splitlines(), "t", 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "requests", "whole", "partial"),
+    [("conversation", 12_031, 0.3734, 0.3736), ("synthetic", 3_993, 0.6504, 0.6512)],
+)
+def test_mooncakes_own_hit_rates(name: str, requests: int, whole: float, partial: float) -> None:
+    path = MOONCAKE / f"mooncake_{name}_trace.jsonl"
+    if not path.is_file():
+        pytest.skip("the traces of Mooncake are not part of the repository")
+    with path.open() as lines:
+        trace = read_trace(lines, path.name)
+    assert (trace.form, trace.unit, trace.span, len(trace.requests)) == ("mooncake", "ms", 512, requests)
+    found = reuse(trace.requests)
+    assert found is not None
+    assert round(found.ceiling / found.tokens(), 4) == whole
+    assert round((found.ceiling + found.tail) / found.tokens(), 4) == partial
+
+
+chains = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=30)
+
+
+def asked(paths: list[list[int]]) -> list[Request]:
+    """Requests whose ids stand for whole prefixes, as in published traces."""
+    known: dict[tuple[int, ...], int] = {}
+    contents = [
+        PrefixIds([known.setdefault(tuple(path[: end + 1]), len(known)) for end in range(len(path))], 8, 8 * len(path))
+        for path in paths
+    ]
+    return [Request(str(at), at, content.length, 1, content) for at, content in enumerate(contents)]
+
+
+def least_recently_used(requests: list[Request], size: int) -> int:
+    """Tokens saved by a cache of ``size`` blocks, by holding one."""
+    cache: OrderedDict[int, None] = OrderedDict()
+    saved = 0
+    for request in requests:
+        assert isinstance(request.content, PrefixIds)
+        ids = request.content.ids
+        for id_ in ids[: (request.prompt - 1) // 8]:
+            if id_ not in cache:
+                break
+            saved += 8
+        for id_ in reversed(ids):
+            cache[id_] = None
+            cache.move_to_end(id_)
+        while len(cache) > size:
+            cache.popitem(last=False)
+    return saved
+
+
+@given(chains)
+def test_every_size_at_once_is_each_size_by_itself(paths: list[list[int]]) -> None:
+    requests = asked(paths)
+    found = reuse(requests)
+    assert found is not None
+    sizes = list(range(1, 40))
+    saved = found.saved(sizes)
+    assert saved == [least_recently_used(requests, size) for size in sizes]
+    assert saved == sorted(saved)
+    assert saved[-1] <= found.ceiling
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 40)), min_size=1, max_size=6), st.integers(1, 12))
+def test_keys_are_equal_exactly_where_prefixes_are(spans: list[tuple[int, int]], block: int) -> None:
+    book = KeyBook()
+    told = Told(tuple(spans))
+    tokens = [first + at for first, length in spans for at in range(length)]
+    one_by_one = Told(tuple((token, 1) for token in tokens))
+    keys = told.keys(block, book)
+    assert len(keys) == len(tokens) // block
+    assert one_by_one.keys(block, book) == keys
+    changed = Told((*((token, 1) for token in tokens[:-1]), (tokens[-1] + 1, 1)))
+    assert changed.keys(block, book)[: (len(tokens) - 1) // block] == keys[: (len(tokens) - 1) // block]
+    if len(tokens) % block == 0:
+        assert changed.keys(block, book)[-1] != keys[-1]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 15), st.sampled_from([4, 8, 16, 5, 32]))
+def test_ids_of_prefixes_key_blocks_of_any_size(ids: list[int], short: int, block: int) -> None:
+    book = KeyBook()
+    length = 16 * len(ids) - short
+    keys = PrefixIds(ids, 16, length).keys(block, book)
+    assert len(keys) == length // block
+    again = PrefixIds([*ids, 9], 16, length + 16).keys(block, book)
+    assert again[: len(keys)] == keys
+    assert Unknown(length).keys(block, book) == []
