@@ -86,13 +86,17 @@ def add_scenario(parser: argparse.ArgumentParser) -> None:
     for title, options in GROUPS.items():
         group = parser.add_argument_group(f"scenario: {title}")
         for option in options:
-            flag = f"--{option.name}"
+            flags = (f"--{option.name}", *option.flags)
             if option.one_way:
-                group.add_argument(flag, dest=option.key, action="store_true", default=None, help=option.help)
+                group.add_argument(*flags, dest=option.key, action="store_true", default=None, help=option.help)
             elif option.switch:
-                group.add_argument(flag, dest=option.key, action=argparse.BooleanOptionalAction, help=option.help)
+                group.add_argument(*flags, dest=option.key, action=argparse.BooleanOptionalAction, help=option.help)
+            elif option.bare is not None:
+                group.add_argument(
+                    *flags, dest=option.key, metavar=option.metavar, nargs="?", const=option.bare, help=option.help
+                )
             else:
-                group.add_argument(flag, dest=option.key, metavar=option.metavar, help=option.help)
+                group.add_argument(*flags, dest=option.key, metavar=option.metavar, help=option.help)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

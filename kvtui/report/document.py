@@ -15,6 +15,7 @@ from kvtui.engine.planning.capacity import Capacity, capacity
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band, Estimate, estimate
+from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.options import OPTIONS
@@ -22,6 +23,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
 
 if TYPE_CHECKING:
+    from kvtui.engine.engines.placement import BestSplit, MemoryUse
     from kvtui.engine.engines.result import Serving
 
 SCHEMA = 1
@@ -146,6 +148,24 @@ def _engine(planned: Plan) -> dict[str, Any]:
     return {
         "name": "none" if served is None else served.engine,
         **{key: None if served is None else figure(served) for key, figure in _ALLOCATED.items()},
+        "split": _split(best_split(planned.scenario)),
+    }
+
+
+def _split(found: BestSplit | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    commands = [{"program": program, "words": words} for program, words in found.commands]
+    return {**found._asdict(), "commands": commands}
+
+
+def _memory_use(use: MemoryUse) -> dict[str, Any]:
+    return {
+        "name": use.name,
+        "capacity_bytes": use.capacity,
+        "layers": use.layers,
+        "total_bytes": use.total,
+        "held": [{"cause": cause, "bytes": size} for cause, size in use.held],
     }
 
 
@@ -172,6 +192,7 @@ _ALLOCATED: Mapping[str, Callable[[Serving], Any]] = {
     "max_sequences": lambda served: served.max_sequences,
     "max_sequences_limit": lambda served: served.max_sequences_limit,
     "shares": lambda served: [share._asdict() for share in served.shares],
+    "memories": lambda served: [_memory_use(use) for use in served.memories],
     "refusals": lambda served: list(served.refusals),
     "notes": lambda served: list(served.notes),
 }

@@ -43,6 +43,7 @@ def render(document: Mapping[str, Any]) -> str:
         _fixes(known),
         tag("div", _memory(known), map(_panel, sections.panels(known)), class_="columns"),
         _remarks(known),
+        _starts(known),
         tag(
             "section",
             tag("h2", "Where the numbers come from"),
@@ -166,6 +167,14 @@ def _remarks(document: Mapping[str, Any]) -> Content:
         return ""
     items = (tag("li", tag("b", SEVERITIES[r.severity]), r.text, class_=r.severity) for r in found)
     return tag("ul", items, class_="remarks", aria_label="Remarks")
+
+
+def _starts(document: Mapping[str, Any]) -> Content:
+    found = sections.starts(document)
+    if not found:
+        return ""
+    lines = ([tag("h3", program), tag("pre", words)] for program, words in found)
+    return tag("section", tag("h2", "Start the best split"), lines, class_="card")
 
 
 def _derivation(derivation: sections.Derivation) -> Markup:

@@ -23,6 +23,7 @@ def render(document: Mapping[str, Any]) -> str:
         _memory(known),
         *(block for panel in sections.panels(known) for block in _panel(panel)),
         *_remarks(known),
+        *_starts(known),
         "## Where the numbers come from",
         *(_derivation(derivation) for derivation in sections.derivations(known)),
         "## Reproduce",
@@ -73,6 +74,15 @@ def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
     if found:
         yield "## Remarks"
         yield "\n".join(f"- **{remark.severity}**: {escape(remark.text)}" for remark in found)
+
+
+def _starts(document: Mapping[str, Any]) -> Iterator[str]:
+    found = sections.starts(document)
+    if found:
+        yield "## Start the best split"
+    for program, words in found:
+        yield escape(program)
+        yield fence(words)
 
 
 def _derivation(derivation: sections.Derivation) -> str:

@@ -295,6 +295,8 @@ def panels(document: Document) -> tuple[FactPanel, ...]:
         _cache(document),
         _capacity(document),
         _engine(document),
+        *_memories(document),
+        *_split(document),
         _estimates(document),
         _savings(document),
     )
@@ -367,6 +369,47 @@ def _engine(document: Document) -> FactPanel:
         facts.append(Fact(kind, value, f"{counted(share['layers'], 'layer')}, {share['block_size']:,} tokens a block"))
     facts += [Fact(f"buffer {buffer['name']}", with_unit(buffer["bytes"])) for buffer in engine.get("buffers") or ()]
     return FactPanel(f"engine {engine['name']} {engine['version'] or ''}".rstrip(), tuple(facts))
+
+
+def _memories(document: Document) -> tuple[FactPanel, ...]:
+    """What each memory holds, where some of it is in RAM beyond the embedding."""
+    found = document["engine"].get("memories") or ()
+    if not _uses_ram(document):
+        return ()
+    panels = []
+    for memory in found:
+        facts = [Fact(held["cause"], with_unit(held["bytes"])) for held in memory["held"]]
+        whole = memory["capacity_bytes"]
+        of = "" if whole is None else f" of {gib(whole)}"
+        facts.append(Fact("total", f"{gib(memory['total_bytes'])}{of} GiB"))
+        title = f"{memory['name']}, {counted(memory['layers'], 'layer')}"
+        panels.append(FactPanel(title, tuple(facts)))
+    return tuple(panels)
+
+
+def _uses_ram(document: Document) -> bool:
+    """Whether RAM was spoken of, or holds more than what is looked up there anyway."""
+    ram = [memory for memory in document["engine"].get("memories") or () if memory["name"] == "RAM"]
+    told = document["scenario"].get("ram_bytes") is not None
+    return any(told or held["cause"] != "embedding" for memory in ram for held in memory["held"])
+
+
+def _split(document: Document) -> tuple[FactPanel, ...]:
+    """The best split."""
+    split = document["engine"].get("split")
+    if split is None:
+        return ()
+    facts = [Fact("layers on devices", f"-ngl {split['gpu_layers']}")]
+    if split["cpu_moe"]:
+        facts.append(Fact("experts in RAM", f"--n-cpu-moe {split['cpu_moe']}", "of so many layers, from the first"))
+    facts.append(Fact("needs of RAM", with_unit(split["ram_bytes"])))
+    return (FactPanel("best split" if split["fits"] else "best split, which does not fit", tuple(facts)),)
+
+
+def starts(document: Document) -> tuple[tuple[str, str], ...]:
+    """The programs that start the best split, each with its command line or its settings."""
+    split = document["engine"].get("split")
+    return tuple((command["program"], command["words"]) for command in (split or {}).get("commands", ()))
 
 
 def _estimates(document: Document) -> FactPanel:

@@ -97,7 +97,7 @@ class _Page:
     def lines(self, explain: bool) -> list[StyledLine]:
         panels = sections.panels(self.document)
         heads = [self.header(), self.picture(), self.fixes()]
-        tails = [self.remarks(self.width), self.command()]
+        tails = [self.remarks(self.width), self.starts(), self.command()]
         derived = self.derivations if explain else _nothing
         if self.width >= THREE_COLUMNS:
             third = self.width - TABLE - FACTS - 2 * GAP
@@ -261,6 +261,15 @@ class _Page:
         style = REMARK_STYLES[remark.severity]
         for i, line in enumerate(wrap(remark.text, cells - 2)):
             yield (f"{self.glyphs[remark.severity]} " if not i else "  ", style), (line, "")
+
+    def starts(self) -> list[StyledLine]:
+        """How the best split is started; the first is a command line, the others are settings."""
+        found = sections.starts(self.document)
+        lines: list[StyledLine] = [rule("start the best split", self.width)] if found else []
+        for number, (program, words) in enumerate(found):
+            said = wrap(f"{program}: {words}", self.width) if number else shell_lines(words, self.width)
+            lines += [((line, "dim"),) for line in said]
+        return lines
 
     def command(self) -> list[StyledLine]:
         command = self.document["scenario"]["command_line"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.formats import APART
 
 if TYPE_CHECKING:
     from kvtui.engine.device.spec import DeviceSpec
@@ -24,7 +25,8 @@ class Known(NamedTuple):
     """An engine that kvtui knows: its ``name`` as an option, its maker's ``title`` for it, its ``folder``.
 
     ``aliases`` are other names for it. ``logs`` says whether its boot log can be read, and ``log_unit`` how many bytes
-    the unit has in which that log gives sizes.
+    the unit has in which that log gives sizes. ``places`` says whether it gives each device whole layers, and leaves to
+    the machine's RAM what it is told to.
     """
 
     name: str
@@ -33,11 +35,12 @@ class Known(NamedTuple):
     aliases: tuple[str, ...] = ()
     logs: bool = True
     log_unit: int = GIB
+    places: bool = False
 
 
 KNOWN = (
     Known("vllm", "vLLM", "vllm"),
-    Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp"), log_unit=MIB),
+    Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp"), log_unit=MIB, places=True),
     Known("sglang", "SGLang", "sglang"),
     Known("tensorrt-llm", "TensorRT-LLM", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
 )
@@ -122,6 +125,11 @@ def divides_experts(engine: str) -> bool:
     return engine == "none" or bool(part(engine, "releases").EXPERT_PARALLEL)
 
 
+def places_layers(engine: str) -> bool:
+    """Whether ``engine`` puts whole layers on devices or in RAM; without an engine, no."""
+    return engine != "none" and _ROWS[engine].places
+
+
 def parse_engine(text: str) -> Engine:
     """The engine of ``vllm``, ``vllm@0.20``, ``llama.cpp@b6200`` or ``none``.
 
@@ -179,5 +187,11 @@ def weight_formats(engine: str) -> tuple[str, ...] | None:
 def check_format(engine: str, form: Format) -> None:
     """Raises InputError when ``engine`` cannot keep K and V in ``form``."""
     allowed = kv_formats(engine)
-    if allowed is not None and form.name not in allowed:
-        raise InputError(f"kv-dtype: {engine} has no {form.name} cache; it has {', '.join(allowed)}")
+    if allowed is None:
+        return
+    pair = form.name.split(APART)
+    if len(pair) > 1 and not part(engine, "releases").KV_APART:
+        raise InputError(f"kv-dtype: {engine} keeps K and V in one format, not in {' and '.join(pair)}")
+    for name in pair:
+        if name not in allowed:
+            raise InputError(f"kv-dtype: {engine} has no {name} cache; it has {', '.join(allowed)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+from kvtui.engine.engines.placement import RAM, MemoryUse
+
 
 class Buffer(NamedTuple):
     """One buffer as the engine lists it: ``cells`` entries in each of ``layers`` layers, ``bytes`` in all."""
@@ -40,6 +42,7 @@ class Serving(NamedTuple):
     model with recurrent state. ``kv_cache_tokens`` and ``max_concurrency`` are the figures the engine's log prints.
     ``max_context`` is for one sequence (None: memory sets no bound), ``max_sequences`` for the scenario's context and
     all replicas; both name their ``limit``. ``shares`` says what the blocks of a request are for.
+    ``memories`` are all memories of the machine with what they hold, the RAM last, where layers can lie in either.
     None means that the engine has no such thing. ``refusals`` are reasons other than the pool for which the engine will
     not start as it is told, and ``notes`` say what else a user must know before the launch.
     """
@@ -68,6 +71,7 @@ class Serving(NamedTuple):
     engine_needed_bytes: int | None = None
     check_decides: bool = False
     shares: tuple[GroupShare, ...] = ()
+    memories: tuple[MemoryUse, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -75,6 +79,8 @@ class Serving(NamedTuple):
     def fits(self) -> bool:
         """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
         checked = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes
+        if any(use.missing for use in self.memories if use.number == RAM or self.pool_is_estimate):
+            return False
         return (checked if self.check_decides else max(self.needed_bytes, checked)) <= self.pool_bytes
 
     def runs(self, batch: int) -> bool:

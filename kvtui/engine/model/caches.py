@@ -113,7 +113,7 @@ class Attention(NamedTuple):
 
     def entry_bytes(self, kv: Format, tp: int) -> int:
         heads = heads_per_rank(self.kv_heads, tp)
-        return kv.row_bytes(heads, self.k_dim) + kv.row_bytes(heads, self.v_dim)
+        return kv.row_bytes(heads, self.k_dim) + kv.v.row_bytes(heads, self.v_dim)
 
     def fixed_bytes(self, tp: int) -> int:
         return 0

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 
+APART = "/"
+"""Stands between the formats of K and V where they are not the same."""
+
 
 class Format(NamedTuple):
     """``block_bytes`` hold ``block`` elements; ``vector_scale_bytes`` are added for each head of each token.
 
-    ``packed_latent`` marks a format that only an MLA entry can have.
+    ``packed_latent`` marks a format that only an MLA entry can have. ``value`` is the format of V where it has another
+    than K, which all else describes.
     """
 
     name: str
@@ -23,6 +27,12 @@ class Format(NamedTuple):
     block_bytes: int
     vector_scale_bytes: int = 0
     packed_latent: bool = False
+    value: Format | None = None
+
+    @property
+    def v(self) -> Format:
+        """The format of V."""
+        return self.value or self
 
     @property
     def bits_per_element(self) -> float:
@@ -82,14 +92,26 @@ _ALIASES = {
 
 
 def kv_format(name: str) -> Format:
-    """The format of K and V called ``name``. Raises UnknownName."""
+    """The format of K and V called ``name``; of a pair such as ``q8_0/q4_0`` the first is K's. Raises UnknownName."""
     key = canonical(name)
-    if key not in KV_FORMATS:
-        raise UnknownName("kv-dtype", name, KV_FORMATS)
-    return FORMATS[key]
+    if (found := FORMATS.get(key)) is not None:
+        return found
+    k, apart, v = key.partition(APART)
+    for one in (k, v) if apart else (key,):
+        if one not in KV_FORMATS:
+            raise UnknownName("kv-dtype", one, KV_FORMATS)
+    return FORMATS[k]._replace(name=key, value=FORMATS[v])
+
+
+def kv_pair(k: str, v: str) -> str:
+    """The name of K in the format ``k`` and V in ``v``: ``q8_0/q4_0``, or ``q8_0`` for both."""
+    return k if k == v else f"{k}{APART}{v}"
 
 
 def canonical(name: str) -> str:
     """The catalogue's spelling of a format's ``name``: ``FLOAT16`` becomes ``fp16``. Unknown names stay as they are."""
     key = name.strip().lower().replace("-", "_")
+    if APART in key:
+        k, v = (canonical(part) for part in key.split(APART, 1))
+        return kv_pair(k, v)
     return _ALIASES.get(key, key)

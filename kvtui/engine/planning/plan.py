@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kvtui.engine.engines.known import places_layers
 from kvtui.engine.model.spec import CacheBytes
 from kvtui.engine.planning.allocation import Slot, slots
 from kvtui.engine.planning.parts import (
@@ -127,7 +128,7 @@ def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -
     """The fewest devices on which some tp × pp × dp split fits; a pool too small for the cache stays too small."""
     if scenario.kv_pool is not None and not crowded(scenario, parts):
         return scenario.layout.devices if _runs(scenario, parts, serving) else None
-    tps = valid_tps(scenario.model)
+    tps = (1,) if places_layers(scenario.engine) else valid_tps(scenario.model)
     lone = _on(scenario, Layout())
     whole = device_parts(lone, scenario.context, scenario.batch)
     pool = scenario.kv_pool
@@ -151,8 +152,8 @@ def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -
 def _on(scenario: Scenario, layout: Layout) -> Scenario:
     """``scenario`` on ``layout``, its stages as even as they go where their number changes."""
     chosen = scenario.serving
-    if chosen.partition is not None and layout.pp != scenario.layout.pp:
-        chosen = chosen._replace(partition=None)
+    if layout.pp != scenario.layout.pp:
+        chosen = chosen._replace(partition=None, tensor_split=None, main_gpu=None)
     return replace(scenario, layout=layout, serving=chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtui.engine.engines.known import part
+from kvtui.engine.engines.known import part, places_layers
 from kvtui.engine.planning.stages import distinct_stages
 from kvtui.engine.planning.windows import as_kept
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvtui.engine.engines.budget import Budget
+    from kvtui.engine.engines.placement import BestSplit
     from kvtui.engine.engines.result import Serving
     from kvtui.engine.planning.stages import Stage
     from kvtui.engine.scenario.scenario import Scenario
@@ -28,6 +29,17 @@ def serve(scenario: Scenario) -> Serving | None:
     kept, notes = as_kept(scenario)
     found = allocate(kept)
     return found._replace(notes=(*found.notes, *notes)) if notes else found
+
+
+def best_split(scenario: Scenario) -> BestSplit | None:
+    """The split between devices and RAM that leaves the least to RAM; None for an engine that has none.
+
+    Raises InputError when the weights are unknown and not skipped.
+    """
+    if not places_layers(scenario.engine) or scenario.layout.tp > 1:
+        return None
+    found: BestSplit = part(scenario.engine, "split").best_split(scenario)
+    return found
 
 
 def engine_budget(scenario: Scenario, stage: Stage) -> Budget | None:

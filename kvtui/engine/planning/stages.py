@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
-from kvtui.engine.engines.known import larger_stages
+from kvtui.engine.engines.known import larger_stages, part, places_layers
 from kvtui.engine.model.spec import CacheCounts, ModelSpec, count_caches
 from kvtui.engine.scenario.scenario import Scenario
 
@@ -24,8 +25,11 @@ class Stage(NamedTuple):
 
 
 def stages(scenario: Scenario) -> tuple[Stage, ...]:
-    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers."""
-    return _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))[0]
+    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers.
+
+    An engine that puts whole layers on devices has one for each device, with the layers and the caches that lie there.
+    """
+    return _stages(scenario.model, _held(scenario), bool(scenario.speculative_tokens), scenario.serving.kv_offload)[0]
 
 
 def partition(scenario: Scenario) -> tuple[int, ...]:
@@ -52,20 +56,31 @@ def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
 
 def distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
     """The different ones among the stages."""
-    every, different = _stages(scenario.model, partition(scenario), bool(scenario.speculative_tokens))
+    mtp = bool(scenario.speculative_tokens)
+    every, different = _stages(scenario.model, _held(scenario), mtp, scenario.serving.kv_offload)
     form = scenario.checkpoint
     return every if form is not None and form.by_layer else different
 
 
+def _held(scenario: Scenario) -> tuple[range, ...]:
+    """The layers of each stage."""
+    if places_layers(scenario.engine) and scenario.layout.tp == 1:
+        found: tuple[range, ...] = part(scenario.engine, "placement").device_layers(scenario)
+        return found
+    ends = tuple(accumulate(partition(scenario)))
+    return tuple(range(start, end) for start, end in zip((0, *ends), ends, strict=False))
+
+
 @lru_cache(maxsize=256)
-def _stages(model: ModelSpec, layers_held: tuple[int, ...], mtp: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+def _stages(
+    model: ModelSpec, held: tuple[range, ...], mtp: bool, caching: bool
+) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """All stages in order, and the different ones among them."""
-    found, start = [], 0
-    for held in layers_held:
-        layers = model.layers[start : start + held]
-        start += held
-        extra = model.mtp if mtp and start == len(model.layers) else ()
-        found.append(Stage(count_caches(layers + extra), range(start - held, start)))
+    found = []
+    for numbers in held:
+        layers = model.layers[numbers.start : numbers.stop]
+        extra = model.mtp if mtp and numbers and numbers.stop == len(model.layers) else ()
+        found.append(Stage(count_caches(layers + extra) if caching else (), numbers))
     return tuple(found), _distinct(model, found)
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.engines.known import Engine, check_format, divides_experts
+from kvtui.engine.engines.known import Engine, check_format, divides_experts, places_layers
 from kvtui.engine.model.formats import Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import (
@@ -87,19 +87,35 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
     if values["shared_prefix"] and not values["paged_attention"]:
         yield "shared_prefix", 0, "no prefix is shared any more"
     serving: ServingOptions = values["serving"]
-    if values["speculative_tokens"] and not model.mtp and not serving.draft_layers:
+    if values["speculative_tokens"] and not model.mtp and not (serving.draft_layers or serving.draft_model):
         yield "speculative_tokens", 0, f"no speculation: {model.name} has no multi-token-prediction layers"
     if values["expert_parallel"] and not has_experts(model):
         yield "expert_parallel", False, f"no expert parallelism: {model.name} has no routed experts"
     elif values["expert_parallel"] and not divides_experts(values["engine"]):
         yield "expert_parallel", False, f"no expert parallelism: {values['engine']} gives each device whole layers"
+    if serving.placing and not places_layers(values["engine"]):
+        serving = serving.unplaced
+        yield "serving", serving, f"all layers on the devices: {values['engine']} has none in RAM"
     layout: Layout = values["layout"]
+    if serving.placing and layout.tp > 1:
+        layout = Layout(1, min(layout.tp * layout.pp, len(model.layers)), layout.dp)
+        yield "layout", layout, f"{layout_words(layout)}: {values['engine']} splits no tensor"
+    if serving.cpu_moe and not has_experts(model):
+        serving = serving._replace(cpu_moe=0)
+        yield "serving", serving, f"no experts in RAM: {model.name} has none"
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
         other_layout = fit_layout(model, layout.devices, batch)
         yield "layout", other_layout, f"{layout_words(layout)} does not suit: now {layout_words(other_layout)}"
     held = serving.partition
     if held is not None and (len(held) != values["layout"].pp or sum(held) != len(model.layers)):
-        yield "serving", serving._replace(partition=None), "pipeline stages as even as they go"
+        serving = serving._replace(partition=None)
+        yield "serving", serving, "pipeline stages as even as they go"
+    shares = serving.tensor_split
+    if shares is not None and len(shares) != values["layout"].pp:
+        serving = serving._replace(tensor_split=None)
+        yield "serving", serving, "layers are dealt out evenly"
+    if serving.main_gpu is not None and serving.main_gpu >= values["layout"].pp:
+        yield "serving", serving._replace(main_gpu=None), "no device has the whole model alone"
 
 
 def layout_words(layout: Layout) -> str:

@@ -44,6 +44,18 @@ def count(most: int, write: Write = str) -> Notation:
     return Notation(read, write)
 
 
+def layers(most: int) -> Notation:
+    """A number of layers from 0 to ``most``, or ``all`` for ``most``."""
+
+    def read(text: str, name: str) -> int:
+        from kvtui.engine.basis.units import parse_count
+
+        word = text.strip().casefold()
+        return 0 if word == "0" else most if word == "all" else parse_count(text, name, most)
+
+    return Notation(read, lambda value: "all" if value == most else str(value))
+
+
 def several(one: Notation, most: int, what: str) -> Notation:
     """At most ``most`` values of the notation ``one`` with commas between them; ``what`` is their name."""
 
@@ -86,6 +98,37 @@ def _rate(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_gbs
 
     return parse_gbs(text, name)
+
+
+def _ratio(text: str, name: str) -> float:
+    from kvtui.engine.basis.units import parse_gbs
+
+    return 0.0 if text.strip() in ("0", "0.0") else parse_gbs(text, name)
+
+
+def _ratios(text: str, name: str) -> tuple[float, ...]:
+    found = tuple(_ratio(part, name) for part in text.split(","))
+    if not any(found):
+        raise InputError(f"{name}: no device has a share")
+    return found
+
+
+def _file_size(text: str, name: str) -> int:
+    from pathlib import Path
+
+    try:
+        return Path(text).stat().st_size
+    except (OSError, ValueError):
+        return _size(text, name)
+
+
+def _experts(text: str, name: str) -> int:
+    from kvtui.engine.scenario.limits import MAX_LAYERS
+
+    pattern, _, place = text.rpartition("=")
+    if place.strip().upper() != "CPU" or "exps" not in pattern or "blk" in pattern:
+        raise InputError(f"{name}: exps=CPU is known, all experts in RAM; --cpu-moe N is those of the first N layers")
+    return MAX_LAYERS
 
 
 def _device(text: str, name: str) -> DeviceSpec:
@@ -149,6 +192,9 @@ TOKENS = Notation(_tokens)
 SIZE = Notation(_size)
 SHARE = Notation(_share)
 RATE = Notation(_rate)
+RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))
+FILE_SIZE = Notation(_file_size)
+EXPERTS = Notation(_experts)
 DEVICE = Notation(_device)
 FORMAT = Notation(_format)
 STATE_FORMAT = Notation(_state_format)

@@ -11,14 +11,18 @@ from kvtui.engine.scenario.limits import (
     MAX_BLOCK_TOKENS,
     MAX_DEVICES,
     MAX_DRAFT_LAYERS,
+    MAX_LAYERS,
     MAX_SPECULATIVE_TOKENS,
     MAX_STAGES,
 )
 from kvtui.engine.scenario.notation import (
     DEVICE,
     ENGINE,
+    EXPERTS,
+    FILE_SIZE,
     FORMAT,
     RATE,
+    RATIOS,
     SHARE,
     SIZE,
     STATE_FORMAT,
@@ -27,6 +31,7 @@ from kvtui.engine.scenario.notation import (
     WEIGHTS,
     WORD,
     count,
+    layers,
     several,
     unsaid,
 )
@@ -54,12 +59,14 @@ class Option:
     """One option of a scenario; it never changes. A plain class, as a tuple's names would take long to make at a start.
 
     ``notation`` is how its value is spelt, and ``field`` where that is put, in the Scenario or a part of it: ``batch``,
-    ``serving.max_seqs``; empty for an option that does nothing but imply others. ``report`` is the value's key in the
+    ``serving.max_seqs``; empty for an option that says a part of another's value,
+    or implies others alone. ``report`` is the value's key in the
     report where that is not the field's name, or, where the report shows something else, keys with fields.
     ``default`` is the value of an option that is not given: a text, or a rule over the model and the engine's own
     defaults; None leaves it to the field. Only what differs from the default is written into a command line, unless
     ``always``. ``implies`` are keys of options that this one gives a value while they have none of their own.
-    A switch takes no value and has a ``--no-`` form unless it is ``one_way``. ``aliases`` are other keys to type.
+    A switch takes no value and has a ``--no-`` form unless it is ``one_way``. ``aliases`` are other keys to type, and
+    ``flags`` other words of a command line, those of the engine's own. ``bare`` is the value of a flag without one.
     """
 
     def __init__(
@@ -76,6 +83,8 @@ class Option:
         always: bool = False,
         one_way: bool = False,
         aliases: tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
+        bare: str | None = None,
     ) -> None:
         self.name = name
         self.metavar = metavar
@@ -88,6 +97,8 @@ class Option:
         self.always = always
         self.one_way = one_way
         self.aliases = aliases
+        self.flags = flags
+        self.bare = bare
 
     @property
     def key(self) -> str:
@@ -180,6 +191,12 @@ _FORMATS = (
         aliases=("weights",),
     ),
     Option("kv-dtype", "F", FORMAT, "kv_dtype", "format of K and V alone", always=True, aliases=("kv",)),
+    Option(
+        "k-dtype", "F", FORMAT, "", "format of K, where V has another", report={"k_dtype": "k_dtype"}, flags=("-ctk",)
+    ),
+    Option(
+        "v-dtype", "F", FORMAT, "", "format of V, where K has another", report={"v_dtype": "v_dtype"}, flags=("-ctv",)
+    ),
 )
 _WORKLOAD = (
     Option(
@@ -247,6 +264,15 @@ _MEMORY = (
         "kv_pool",
         "cache memory per device, such as 5.33GiB, instead of what is left over",
         report="kv_pool_bytes",
+    ),
+    Option("ram", "SIZE", SIZE, "ram", "the machine's RAM, for what its devices do not hold", report="ram_bytes"),
+    Option(
+        "ram-bandwidth",
+        "GB/s",
+        RATE,
+        "ram_gbs",
+        "what the CPU reads of its RAM (default: as usual for so much RAM)",
+        report="ram_bandwidth_gbs",
     ),
     Option(
         "bandwidth",
@@ -338,7 +364,22 @@ _ENGINE = (
         report="pp_partition",
         implies={"pp": len},
     ),
-    Option("parallel", "N", count(MAX_BATCH), "serving.parallel", "server slots that divide the context (llama.cpp)"),
+    Option(
+        "parallel",
+        "N",
+        count(MAX_BATCH),
+        "serving.parallel",
+        "server slots that divide the context (llama.cpp)",
+        flags=("-np",),
+    ),
+    Option(
+        "kv-unified",
+        "",
+        SWITCH,
+        "serving.kv_unified",
+        "server slots share one cache (llama.cpp; default without --parallel)",
+        flags=("-kvu",),
+    ),
     Option(
         "ubatch",
         "N",
@@ -354,6 +395,75 @@ _ENGINE = (
         "serving.swa_full",
         "the whole context for windowed layers (llama.cpp)",
         one_way=True,
+    ),
+    Option(
+        "gpu-layers",
+        "N",
+        layers(MAX_LAYERS),
+        "serving.gpu_layers",
+        "layers on the devices, the others in RAM (llama.cpp; default all, with --ram what fits)",
+        flags=("--n-gpu-layers", "-ngl"),
+    ),
+    Option(
+        "cpu-moe",
+        "N",
+        layers(MAX_LAYERS),
+        "serving.cpu_moe",
+        "layers, from the first, whose experts are in RAM (llama.cpp; without N all)",
+        flags=("--n-cpu-moe",),
+        bare="all",
+    ),
+    Option(
+        "override-tensor",
+        "exps=CPU",
+        EXPERTS,
+        "",
+        "all experts in RAM, as --cpu-moe",
+        report={},
+        implies={"cpu_moe": _as_given},
+        flags=("-ot",),
+    ),
+    Option(
+        "tensor-split",
+        "A,B,...",
+        RATIOS,
+        "serving.tensor_split",
+        "shares of the layers by device, such as 3,1 (llama.cpp)",
+        implies={"pp": len},
+        flags=("-ts",),
+    ),
+    Option(
+        "main-gpu",
+        "N",
+        layers(MAX_STAGES),
+        "serving.main_gpu",
+        "the one device, from 0, that has the whole model (llama.cpp's --split-mode none)",
+        flags=("-mg",),
+    ),
+    Option("kv-offload", "", SWITCH, "serving.kv_offload", "caches lie where their layers do, not in RAM (llama.cpp)"),
+    Option(
+        "draft-model",
+        "MODEL",
+        WORD,
+        "serving.draft_ref",
+        "a small model that drafts, with weights and cache of its own (llama.cpp)",
+        report="draft_model",
+    ),
+    Option(
+        "mmproj",
+        "SIZE|FILE",
+        FILE_SIZE,
+        "serving.mmproj",
+        "a vision projector beside the model (llama.cpp)",
+        report="mmproj_bytes",
+    ),
+    Option(
+        "cache-ram",
+        "SIZE",
+        SIZE,
+        "serving.cache_ram",
+        "RAM for the caches of finished prompts (llama.cpp)",
+        report="cache_ram_bytes",
     ),
     Option(
         "profile",

@@ -12,9 +12,9 @@ from kvtui.engine.checkpoint.format import CheckpointFormat
 from kvtui.engine.checkpoint.known import checkpoint_format
 from kvtui.engine.checkpoint.weights import used_bytes, wide_bits
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import check_format, divides_experts
+from kvtui.engine.engines.known import check_format, divides_experts, places_layers
 from kvtui.engine.engines.overheads import Overheads
-from kvtui.engine.model.formats import Format, kv_format
+from kvtui.engine.model.formats import APART, Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.limits import MAX_BATCH, MAX_BLOCK_TOKENS, MAX_DEVICES
 
@@ -52,6 +52,11 @@ class ServingOptions(NamedTuple):
     head, which cache like the model's full-attention layers. ``eager`` captures no CUDA graphs. ``state_dtype`` is the
     format of recurrent states, and ``conv_dtype`` that of conv states and of recurrent ones that nothing else decides.
     ``measured`` replaces priors.
+
+    Where layers lie (llama.cpp): ``gpu_layers`` of them on the devices and the experts of the first ``cpu_moe`` in RAM,
+    by the shares of ``tensor_split``, or all on the device ``main_gpu``; caches beside their layers with
+    ``kv_offload``. ``kv_unified`` lets slots share one cache. ``draft_model``, named ``draft_ref``, drafts; ``mmproj``
+    bytes are a vision projector's, and ``cache_ram`` bytes of RAM hold finished prompts.
     """
 
     version: str = ""
@@ -68,6 +73,33 @@ class ServingOptions(NamedTuple):
     conv_dtype: str | None = None
     state_dtype: str | None = None
     measured: Overheads | None = None
+    kv_unified: bool | None = None
+    gpu_layers: int | None = None
+    cpu_moe: int = 0
+    tensor_split: tuple[float, ...] | None = None
+    main_gpu: int | None = None
+    kv_offload: bool = True
+    draft_ref: str | None = None
+    draft_model: ModelSpec | None = None
+    mmproj: int = 0
+    cache_ram: int | None = None
+
+    @property
+    def placing(self) -> str:
+        """The first option that says where layers lie; empty if none does."""
+        said = {
+            "gpu-layers": self.gpu_layers is not None,
+            "cpu-moe": bool(self.cpu_moe),
+            "tensor-split": self.tensor_split is not None,
+            "main-gpu": self.main_gpu is not None,
+            "no-kv-offload": not self.kv_offload,
+        }
+        return next((name for name, given in said.items() if given), "")
+
+    @property
+    def unplaced(self) -> ServingOptions:
+        """The same without what says where layers lie."""
+        return self._replace(gpu_layers=None, cpu_moe=0, tensor_split=None, main_gpu=None, kv_offload=True)
 
 
 NO_SERVING_OPTIONS = ServingOptions()
@@ -85,7 +117,8 @@ class Scenario:
     measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
     ``weight_dtype`` "file" means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts
     over the ranks of all replicas together; attention stays each replica's own. ``model_ref`` is how the model was
-    named on a command line; empty for its own name.
+    named on a command line; empty for its own name. ``ram`` is the machine's own memory in bytes, None where nothing
+    was said of it, and ``ram_gbs`` what its CPU reads of it in 10**9 bytes per second.
 
     Raises InputError on construction when the parts contradict each other.
     """
@@ -112,6 +145,8 @@ class Scenario:
     engine: str = "none"
     serving: ServingOptions = NO_SERVING_OPTIONS
     bandwidth_gbs: float | None = None
+    ram: int | None = None
+    ram_gbs: float | None = None
     model_ref: str = ""
 
     def __post_init__(self) -> None:
@@ -157,7 +192,20 @@ class Scenario:
         if partition is not None and (len(partition) != layout.pp or sum(partition) != len(self.model.layers)):
             wanted = f"{layout.pp} stages of {len(self.model.layers)} layers in all"
             raise InputError(f"pp-partition: {','.join(map(str, partition))} is not {wanted}")
-        if self.speculative_tokens and not self.model.mtp and not self.serving.draft_layers:
+        serving = self.serving
+        if serving.placing and not places_layers(self.engine):
+            raise InputError(f"{serving.placing}: llama.cpp alone is told where layers lie (--engine llama.cpp)")
+        if serving.placing and layout.tp > 1:
+            raise InputError(f"{serving.placing}: whole layers lie on a device: --gpus or --pp, not --tp")
+        if serving.tensor_split is not None and len(serving.tensor_split) != layout.pp:
+            raise InputError(f"tensor-split: {len(serving.tensor_split)} shares for {layout.pp} devices")
+        if partition is not None and serving.placing in ("gpu-layers", "tensor-split", "main-gpu"):
+            raise InputError(f"pp-partition: {serving.placing} says already which layers a device has")
+        if serving.main_gpu is not None and serving.main_gpu >= layout.pp:
+            raise InputError(f"main-gpu: there is no device {serving.main_gpu}, they are 0 to {layout.pp - 1}")
+        if serving.cpu_moe and not has_experts(self.model):
+            raise InputError(f"cpu-moe: {self.model.name} has no routed experts")
+        if self.speculative_tokens and not self.model.mtp and not (serving.draft_layers or serving.draft_model):
             raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
 
     @property
@@ -169,6 +217,16 @@ class Scenario:
     def kv(self) -> Format:
         """The format of K and V."""
         return kv_format(self.kv_dtype)
+
+    @property
+    def k_dtype(self) -> str:
+        """The name of K's format."""
+        return self.kv.name.partition(APART)[0]
+
+    @property
+    def v_dtype(self) -> str:
+        """The name of V's format."""
+        return self.kv.v.name
 
     @property
     def weights_key(self) -> str:
@@ -202,11 +260,14 @@ class Scenario:
         return checkpoint_format(self.weight_dtype, self.model)
 
 
-def resolve_layout(model: ModelSpec, gpus: int | None, tp: int | None, pp: int | None, dp: int | None) -> Layout:
+def resolve_layout(
+    model: ModelSpec, gpus: int | None, tp: int | None, pp: int | None, dp: int | None, engine: str = "none"
+) -> Layout:
     """The layout meant by the numbers given; what is not given is filled from ``gpus``.
 
     Left-over devices go to the widest valid tensor parallelism within a node of eight, then to pipeline stages, then to
-    replicas. Raises InputError when the numbers do not multiply to ``gpus``.
+    replicas; an ``engine`` that gives each device whole layers has stages alone. Raises InputError when the numbers do
+    not multiply to ``gpus``.
     """
     if gpus is None:
         return Layout(tp or 1, pp or 1, dp or 1)
@@ -215,7 +276,7 @@ def resolve_layout(model: ModelSpec, gpus: int | None, tp: int | None, pp: int |
         raise InputError(f"gpus: {gpus} devices are not tp × pp × dp = {given}")
     rest = gpus // given
     if tp is None:
-        tp = max(n for n in valid_tps(model) if rest % n == 0 and n <= NODE_DEVICES)
+        tp = 1 if places_layers(engine) else max(n for n in valid_tps(model) if rest % n == 0 and n <= NODE_DEVICES)
         rest //= tp
     if pp is None:
         pp = rest if dp is not None else max(n for n in range(1, len(model.layers) + 1) if rest % n == 0)

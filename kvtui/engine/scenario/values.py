@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import Engine, EngineDefaults, defaults
+from kvtui.engine.model.formats import APART, kv_format, kv_pair
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import (
     NO_SERVING_OPTIONS,
@@ -90,10 +91,12 @@ def fields_of(
     engine: str,
     layout: Layout = ONE_DEVICE,
     serving: ServingOptions = NO_SERVING_OPTIONS,
+    kv_dtype: str = Scenario.kv_dtype,
 ) -> dict[str, Any]:
     """The fields of a Scenario that the values ``given`` (as read, by key) set, but for the model itself.
 
-    ``layout`` and ``serving`` keep what is not given. Raises InputError for devices that cannot be split as told, and
+    ``layout``, ``serving`` and ``kv_dtype`` keep what is not given.
+    Raises InputError for devices that cannot be split as told, and
     for a profile that is not there or not of ``engine``.
     """
     fields: dict[str, Any] = {}
@@ -101,12 +104,18 @@ def fields_of(
     for key, value in given.items():
         match key:
             case "gpus":
-                layout = resolve_layout(model, *(given.get(ways) for ways in ("gpus", "tp", "pp", "dp")))
+                layout = resolve_layout(model, given["gpus"], given.get("tp"), given.get("pp"), given.get("dp"), engine)
                 fields["layout"] = layout
             case "engine":
                 fields["engine"], parts["serving"]["version"] = value
             case "profile":
                 parts["serving"]["measured"] = None if value is None else _measured(value, engine)
+            case "draft_model":
+                parts["serving"] |= {"draft_ref": value, "draft_model": None if value is None else load_model(value)}
+            case "k_dtype" | "v_dtype":
+                both = kv_format(fields.get("kv_dtype", given.get("kv_dtype", kv_dtype)))
+                k, v = both.name.partition(APART)[0], both.v.name
+                fields["kv_dtype"] = kv_pair(value, v) if key == "k_dtype" else kv_pair(k, value)
             case _ if BY_KEY[key].field:
                 part, _, field = BY_KEY[key].field.rpartition(".")
                 parts.get(part, fields)[field] = value
@@ -123,7 +132,7 @@ def to_values(scenario: Scenario) -> dict[str, str | bool]:
     values: dict[str, str | bool] = {}
     for option in OPTIONS:
         shown = [value_at(scenario, field) for field in option.shown.values()]
-        if not shown or None in shown:
+        if not option.field or None in shown:
             continue
         if option.always or value_at(scenario, option.field) != default_of(option, scenario.model, engine):
             text = option.notation.write(*shown)

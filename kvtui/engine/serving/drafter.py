@@ -9,7 +9,12 @@ from kvtui.engine.scenario.scenario import Scenario
 
 
 def draft_layers(scenario: Scenario) -> tuple[Layer, ...]:
-    """The model's MTP layers with speculative tokens, or an external drafter's: like the model's last full layer."""
+    """The model's MTP layers with speculative tokens, or an external drafter's: like the model's last full layer.
+
+    None with a draft model, which has a context of its own.
+    """
+    if scenario.serving.draft_model is not None:
+        return ()
     count = scenario.serving.draft_layers
     if not count:
         return scenario.model.mtp if scenario.speculative_tokens else ()

@@ -28,7 +28,18 @@ TEXTS = (
     *("", "default", "on", "off", "1", "2", "3", "4", "7", "8", "64", "100", "1K", "100,2000,3000,90", "12,20", "0.9"),
     *("5.33GiB", "31.4 GB/s", "fp8", "bf16", "int4", "q8_0", "fp8_ds_mla", "rig", "H200", "RTX 4090", "WSE-2"),
     *("vllm", "vllm@0.20", "llama.cpp", "sglang", "tensorrt-llm", "none"),
-    *("Llama-3.1-8B", "DeepSeek-V3.2", "Qwen3.5-27B", "gemma-3-27b", "Llama-3.1-405B"),
+    *(
+        "exps=CPU",
+        "q8_0/q4_0",
+        "all",
+        "0",
+        "3,1",
+        "Llama-3.1-8B",
+        "DeepSeek-V3.2",
+        "Qwen3.5-27B",
+        "gemma-3-27b",
+        "Llama-3.1-405B",
+    ),
 )
 """Values that people give. Every option takes some of them."""
 
@@ -36,6 +47,7 @@ BASES: tuple[dict[str, str | bool], ...] = (
     {"engine": "vllm", "pa": True, "draft_layers": "1", "batch": "8", "max_seqs": "9"},
     {"model": "DeepSeek-V3.2", "gpus": "8", "dtype": "fp8"},
     {"model": "gemma-3-27b", "engine": "llama.cpp", "gpu": "RTX 4090", "skip_weights": True},
+    {"model": "Qwen3-30B-A3B", "engine": "llama.cpp", "gpu": "RTX 3090", "gpus": "2", "weight_dtype": "q4_k_m"},
 )
 
 
@@ -96,7 +108,8 @@ def test_every_option_can_be_typed_and_comes_back_from_its_command_line(option: 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_is_in_the_help(option: Option) -> None:
     words = "".join(CommandLine().parser.format_help().split())
-    assert f"--{option.name}{option.metavar}" in words
+    value = option.metavar if option.bare is None else f"[{option.metavar}]"
+    assert f"--{option.name}{value}" in words
     assert "".join(option.help.split()) in words
 
 
@@ -166,7 +179,7 @@ def test_stages_bring_their_number() -> None:
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.switch], ids=lambda option: option.name)
 def test_a_switch_is_turned_over_set_and_left_alone(option: Option) -> None:
-    own = scenario_from({"model": "Qwen3-30B-A3B"})
+    own = scenario_from({"model": "Qwen3-30B-A3B", "engine": "llama.cpp" if "(llama.cpp)" in option.help else "none"})
     on, off = typed(own, option, "on"), typed(own, option, "off")
     assert (value_at(on, option.field), value_at(off, option.field)) == (True, False)
     assert typed(on, option, "") == off

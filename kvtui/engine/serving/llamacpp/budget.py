@@ -7,33 +7,37 @@ from functools import partial
 from math import ceil
 
 from kvtui.engine.basis.units import MIB
-from kvtui.engine.checkpoint.weights import stored
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
 from kvtui.engine.planning.parts import logit_bytes, overhead_bytes, query_heads
 from kvtui.engine.planning.stages import Stage
-from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.llamacpp.memory import memory_parts
+from kvtui.engine.serving.llamacpp.placement import device_layers, placement
 
 FIT_MARGIN_BYTES = 1024 * MIB
 
 
 def budget(scenario: Scenario, stage: Stage) -> Budget:
-    """How the device with the ``stage``'s even share of the layers divides its memory.
+    """How a device with the layers of ``stage`` divides its memory.
 
     Raises InputError when the weights are unknown and not skipped.
     """
-    return device_budget(scenario, Fraction(stage.held, len(scenario.model.layers) * scenario.layout.tp))
+    held = device_layers(scenario)
+    devices = [number for number, layers in enumerate(held) if layers == stage.layers]
+    parts = memory_parts(scenario, placement(scenario))
+    weights = max((part.weight_bytes for part in parts if part.number in devices), default=0)
+    return device_budget(scenario, weights)
 
 
-def device_budget(scenario: Scenario, share: Fraction) -> Budget:
-    """How a device with a ``share`` of the model's layers divides its memory; a profile's figures replace estimates.
+def device_budget(scenario: Scenario, weights: int) -> Budget:
+    """How a device with so many bytes of ``weights`` divides its memory; a profile's figures replace estimates.
 
     The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
     """
     terms = settled(
         scenario.measured,
         {
-            "weights": partial(_weights, scenario, share),
+            "weights": partial(exact, "weights", weights, "tensors of the device's layers", "the model's shapes"),
             "activation": partial(_compute, scenario),
             "non_torch": partial(_context),
             "graphs": partial(exact, "graphs", 0, "none", "llama.cpp captures into its own buffers"),
@@ -54,21 +58,6 @@ def compute_bytes(scenario: Scenario) -> int:
     model, ubatch = scenario.model, scenario.serving.ubatch
     scores = 0 if scenario.flash_attention else query_heads(model) * scenario.context
     return ubatch * (logit_bytes(model) + 4 * (model.hidden or 0) + 4 * scores)
-
-
-def _weights(scenario: Scenario, share: Fraction) -> Term:
-    size = ceil((weight_bytes(scenario) - _host_bytes(scenario)) * share)
-    formula = "(file − embedding in host memory) × the device's share of the layers"
-    return exact("weights", size, formula, "the model's shapes")
-
-
-def _host_bytes(scenario: Scenario) -> int:
-    """The input embedding, which llama.cpp leaves on the CPU; one that is the output as well is on a device too."""
-    model, form = scenario.model, scenario.checkpoint
-    tied = all(tensor.role != "head" for tensor in model.outside)
-    if tied or form is None or scenario.skip_weights:
-        return 0
-    return sum(one.bytes for one in stored(model, form) if one.tensor.role == "embedding" and one.part == "outside")
 
 
 def _compute(scenario: Scenario) -> Term:

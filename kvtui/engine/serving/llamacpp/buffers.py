@@ -82,7 +82,7 @@ class EntryStorage(NamedTuple):
         match cache:
             case Attention():
                 value = max(cache.kv_heads * cache.v_dim, self.widest_v)
-                return self.kv.row_bytes(cache.kv_heads, cache.k_dim) + self.kv.row_bytes(1, value)
+                return self.kv.row_bytes(cache.kv_heads, cache.k_dim) + self.kv.v.row_bytes(1, value)
             case Latent():
                 return self.kv.row_bytes(1, cache.rank + cache.rope)
             case Indexer():
@@ -123,10 +123,10 @@ def state_bytes(layers: LayerCounts, states: int) -> int:
 
 def check_heads(model: ModelSpec, kv: Format) -> None:
     """Raises InputError when a head of ``model`` is not a whole number of ``kv``'s blocks."""
-    for size in _head_sizes(model):
-        if size % kv.block:
+    for size, form in _head_sizes(model, kv):
+        if size % form.block:
             raise InputError(
-                f"kv-dtype: llama.cpp stores {kv.name} in blocks of {kv.block}, which do not divide heads of {size}"
+                f"kv-dtype: llama.cpp stores {form.name} in blocks of {form.block}, which do not divide heads of {size}"
             )
 
 
@@ -173,16 +173,17 @@ def _state(cache: Recurrent, states: int) -> tuple[int, int]:
     return kept * STATE_FORMAT.bytes(cache.conv_elements(1)), kept * STATE_FORMAT.bytes(cache.state_elements)
 
 
-def _head_sizes(model: ModelSpec) -> Iterable[int]:
+def _head_sizes(model: ModelSpec, kv: Format) -> Iterable[tuple[int, Format]]:
+    """The head sizes of ``model``, each with the format that its entries are stored in."""
     for layer in model.layers:
         for cache in layer.caches:
             match cache:
                 case Attention():
-                    yield from (cache.k_dim, cache.v_dim)
+                    yield from ((cache.k_dim, kv), (cache.v_dim, kv.v))
                 case Latent():
-                    yield cache.rank + cache.rope
+                    yield cache.rank + cache.rope, kv
                 case Indexer():
-                    yield cache.key_dim
+                    yield cache.key_dim, kv
 
 
 def _place(item: tuple[tuple[str, int], tuple[int, int]]) -> tuple[int, int]:

@@ -27,6 +27,7 @@ WEIGHT_FORMATS = (
     "iq1_s",
 )
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+KV_APART = True
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = False
@@ -53,23 +54,29 @@ def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> Eng
 
 
 class Build(NamedTuple):
-    """Rules of the builds from number ``first``: the ``padding`` of a cache in cells, and a server's own ``slots``."""
+    """Rules of the builds from number ``first``: the ``padding`` of a cache in cells, and a server's own ``slots``.
+
+    ``output_first`` says whether ``-ngl 1`` puts the output layer on a device, or the last layer before it.
+    """
 
     first: int
     padding: int
     slots: int
+    output_first: bool = True
 
 
 BUILDS = (
-    Build(0, padding=32, slots=1),
-    Build(6325, padding=256, slots=1),
-    Build(6870, padding=1, slots=1),
-    Build(6930, padding=1, slots=4),
-    Build(6980, padding=256, slots=4),
+    Build(0, padding=32, slots=1, output_first=False),
+    Build(6325, padding=256, slots=1, output_first=False),
+    Build(6870, padding=1, slots=1, output_first=False),
+    Build(6930, padding=1, slots=4, output_first=False),
+    Build(6980, padding=256, slots=4, output_first=False),
+    Build(7460, padding=256, slots=4),
 )
 """Caches were padded to 32 cells, or to 256 once FlashAttention was the default (PR 15434, August 2025), not at all
 between PR 16812 (October 2025) and PR 17046 (November 2025; b6969 is without, b7079 with), and to 256 since. PR 16736
-gave the server four slots. The build numbers are those of the days on which the changes were merged."""
+gave the server four slots, and PR 18148 (December 2025) offloads the output layer first. The build numbers are those of
+the days on which the changes were merged."""
 
 
 def build_of(version: str) -> Build:

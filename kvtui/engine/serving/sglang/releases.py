@@ -26,6 +26,7 @@ WEIGHT_FORMATS = (
     "nf4",
 )
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "nvfp4", "fp8_ds_mla")
+KV_APART = False
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True

@@ -9,6 +9,7 @@ from kvtui.engine.model.spec import ModelSpec
 SPAN = ReleaseSpan(oldest="", newest="", example="1.0")
 WEIGHT_FORMATS = ("bf16", "fp16", "fp32", "fp8", "fp8-block", "nvfp4", "mxfp4", "w8a16", "awq", "gptq")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "int8", "nvfp4")
+KV_APART = False
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True

@@ -52,6 +52,7 @@ KV_FORMATS = (
     "int4_per_token_head",
     "fp8_ds_mla",
 )
+KV_APART = False
 LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 64, 256
 KERNEL_TOKENS, KERNEL_TOKENS_OTHER = 16, {"xpu": 64, "cpu": 32}
 CPU_BLOCK_TOKENS = 128

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -20,9 +19,10 @@ from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import kv_format
 from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions
-from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes, device_budget
+from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, budget, compute_bytes
 from kvtui.engine.serving.llamacpp.releases import KV_FORMATS
 from kvtui.engine.serving.llamacpp.serve import serve
 from tests.engine.serving.bounds import around
@@ -354,12 +354,12 @@ def test_a_token_of_f16_is_that_of_the_plain_arithmetic(model: ModelSpec) -> Non
 def test_a_device_holds_the_file_without_an_untied_embedding() -> None:
     """As a log of gpt-oss-20b in MXFP4 MoE has it: 10,949.38 MiB on CUDA0, and 586.82 MiB on the CPU."""
     given = {"skip_weights": False, "weight_dtype": "mxfp4_moe"}
-    budget = device_budget(scenario("gpt-oss-20b", 4096, BEFORE_PADDING, **given), Fraction(1))
-    weights = next(term.bytes for term in budget.terms if term.id == "weights")
+    chosen = scenario("gpt-oss-20b", 4096, BEFORE_PADDING, **given)
+    weights = budget(chosen, stages(chosen)[0]).bytes_of("weights")
     assert weights / MIB == pytest.approx(10_949.38, abs=0.05)
 
 
 def test_a_tied_embedding_is_on_the_device_too() -> None:
     chosen = scenario("Qwen3-4B", 4096, skip_weights=False, weight_dtype="q8_0")
-    weights = next(term.bytes for term in device_budget(chosen, Fraction(1)).terms if term.id == "weights")
+    weights = budget(chosen, stages(chosen)[0]).bytes_of("weights")
     assert weights == weight_bytes(chosen)

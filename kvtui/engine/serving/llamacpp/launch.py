@@ -1,0 +1,91 @@
+"""The words that start a model as planned: llama-server's flags, Ollama's options, LM Studio's settings."""
+
+from __future__ import annotations
+
+from kvtui.engine.basis.units import MIB
+from kvtui.engine.basis.untrusted import shell_word
+from kvtui.engine.engines.placement import Placement
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, UBATCH_TOKENS, Scenario
+
+GGML = {"fp16": "f16", "fp32": "f32"}
+"""ggml's names of formats where they are others than here."""
+OLLAMA_KV = ("f16", "q8_0", "q4_0")
+
+
+def commands(scenario: Scenario, placed: Placement, whole_layers: Placement) -> tuple[tuple[str, str], ...]:
+    """What starts ``scenario`` with ``placed`` layers, by program.
+
+    Ollama cannot be told to leave experts in RAM: it gets the best placement of ``whole_layers``.
+    """
+    return (
+        ("llama-server", _llama_server(scenario, placed)),
+        ("Ollama", _ollama(scenario, whole_layers)),
+        ("LM Studio", _lm_studio(scenario, placed)),
+    )
+
+
+def _llama_server(scenario: Scenario, placed: Placement) -> str:
+    serving = scenario.serving
+    k, v = cache_types(scenario)
+    words = ["llama-server", "-m", shell_word(model_file(scenario)), "-c", str(scenario.context)]
+    words += ["-ngl", str(placed.gpu_layers)]
+    if placed.cpu_moe:
+        words += ["--n-cpu-moe", str(placed.cpu_moe)]
+    if placed.devices > 1 and (split := _tensor_split(placed)):
+        words += ["--tensor-split", split]
+    words += ["-fa", "on" if scenario.flash_attention else "off"]
+    words += [word for flag, kind in (("-ctk", k), ("-ctv", v)) if kind != "f16" for word in (flag, kind)]
+    if serving.parallel is not None:
+        words += ["-np", str(serving.parallel)]
+    words += ["-kvu"] if serving.kv_unified else []
+    words += ["-ub", str(serving.ubatch)] if serving.ubatch != UBATCH_TOKENS else []
+    words += ["--swa-full"] if serving.swa_full else []
+    words += [] if serving.kv_offload else ["--no-kv-offload"]
+    words += ["-md", shell_word(f"{serving.draft_model.name}.gguf")] if serving.draft_model is not None else []
+    words += ["--mmproj", "mmproj.gguf"] if serving.mmproj else []
+    words += ["--cache-ram", str(serving.cache_ram // MIB)] if serving.cache_ram is not None else []
+    return " ".join(words)
+
+
+def _ollama(scenario: Scenario, placed: Placement) -> str:
+    """Ollama divides by layers alone; its cache has one type."""
+    k, v = cache_types(scenario)
+    words = [f"PARAMETER num_ctx {scenario.context}", f"PARAMETER num_gpu {placed.gpu_layers}"]
+    told = [f"OLLAMA_FLASH_ATTENTION={int(scenario.flash_attention)}"]
+    if k == v and k in OLLAMA_KV:
+        told.append(f"OLLAMA_KV_CACHE_TYPE={k}")
+    return f"{' '.join(told)} ollama serve, and in the Modelfile: {', '.join(words)}"
+
+
+def _lm_studio(scenario: Scenario, placed: Placement) -> str:
+    k, v = cache_types(scenario)
+    words = [f"Context Length {scenario.context}", f"GPU Offload {placed.gpu_layers} of {len(placed.owners) + 1}"]
+    if placed.cpu_moe:
+        words.append(f"Number of layers for which to force MoE weights onto CPU {placed.cpu_moe}")
+    words.append(f"Flash Attention {'on' if scenario.flash_attention else 'off'}")
+    if (k, v) != ("f16", "f16"):
+        words.append(f"K Cache Quantization Type {k}, V Cache Quantization Type {v}")
+    if not scenario.serving.kv_offload:
+        words.append("Offload KV Cache to GPU Memory off")
+    return " · ".join(words)
+
+
+def cache_types(scenario: Scenario) -> tuple[str, str]:
+    """ggml's names of the formats of K and V."""
+    k, v = scenario.k_dtype, scenario.v_dtype
+    return GGML.get(k, k), GGML.get(v, v)
+
+
+def model_file(scenario: Scenario) -> str:
+    """The model's file as it was named, or as one of its weight format is usually called."""
+    if scenario.weight_dtype == FILE_WEIGHTS:
+        return scenario.ref
+    form = scenario.checkpoint
+    return f"{scenario.model.name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
+
+
+def _tensor_split(placed: Placement) -> str:
+    """The layers of each device with the output layer's, where they are not what llama.cpp deals out by itself."""
+    owners = [at for at in (*placed.owners, placed.output) if at >= 0]
+    even = [number * placed.devices // len(owners) for number in range(len(owners))]
+    return "" if owners == even else ",".join(str(owners.count(device)) for device in range(placed.devices))

@@ -1,0 +1,177 @@
+"""What each memory of the machine holds of a model in llama.cpp: weights and caches of the layers that lie there.
+
+A layer's weights, its cache and its states go together; the input embedding is in RAM, and a tied output is the
+embedding once more where the output layer is on a device. A draft model has a context of its own, dealt out over the
+devices by itself; a vision projector is on the first device.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from kvtui.engine.checkpoint.by_layer import LayerWeights, WeightsByLayer, weights_by_layer
+from kvtui.engine.checkpoint.known import checkpoint_format
+from kvtui.engine.checkpoint.weights import used_bytes
+from kvtui.engine.engines.placement import RAM, Placement
+from kvtui.engine.engines.result import Buffer
+from kvtui.engine.model.formats import FORMATS
+from kvtui.engine.model.spec import Layer, LayerCounts, count_layers
+from kvtui.engine.planning.weights import UNTOLD, weight_bytes
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.serving.drafter import draft_layers
+from kvtui.engine.serving.llamacpp.buffers import EntryStorage, Split, buffers, widest_value
+
+DRAFT_FORMAT = FORMATS["fp16"]
+
+Sizes = tuple[tuple[str, int], ...]
+
+
+class Stretch(NamedTuple):
+    """Layers of one context on one device, how their entries are stored, and how the log names their buffers."""
+
+    layers: LayerCounts
+    rows: EntryStorage
+    prefix: str = ""
+
+
+class MemoryPart(NamedTuple):
+    """What the memory ``number`` has: ``weights`` by cause, ``layers`` of them, and the caches of its ``stretches``."""
+
+    number: int
+    layers: int
+    weights: Sizes
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all its weights."""
+        return sum(size for _, size in self.weights)
+
+    def buffers(self, cells: Split) -> tuple[Buffer, ...]:
+        """Its buffers."""
+        return tuple(
+            buffer for layers, rows, prefix in self.stretches for buffer in buffers(layers, cells, rows, prefix)
+        )
+
+    def needed(self, cells: Split) -> int:
+        """Bytes of its buffers."""
+        return sum(buffer.bytes for buffer in self.buffers(cells))
+
+
+def memory_parts(scenario: Scenario, placed: Placement) -> tuple[MemoryPart, ...]:
+    """The devices in order, and the RAM as the last; a CPU's memory is its RAM.
+
+    Raises InputError when the weights are unknown and not skipped.
+    """
+    on_cpu, weigh = scenario.device.platform == "cpu", _weighed(scenario)
+    weigh = weigh._replace(tied=0) if on_cpu else weigh
+    found = [
+        MemoryPart(
+            number=owner,
+            layers=len(placed.layers(owner)),
+            weights=(*_weights(weigh, placed, owner), *_beside(scenario, placed, owner)),
+            stretches=_stretches(scenario, placed, owner),
+        )
+        for owner in (*range(placed.devices), RAM)
+    ]
+    return (_joined(found[0], found[-1]), *found[1:-1]) if on_cpu else tuple(found)
+
+
+def _joined(device: MemoryPart, ram: MemoryPart) -> MemoryPart:
+    """Both as one memory: that of a server's CPU is its RAM."""
+    return device._replace(
+        layers=device.layers + ram.layers,
+        weights=device.weights + ram.weights,
+        stretches=device.stretches + ram.stretches,
+    )
+
+
+def _weighed(scenario: Scenario) -> WeightsByLayer:
+    """The bytes of the scenario's weights by layer, scaled to those of its file; evenly where no tensor is known."""
+    model, measured = scenario.model, scenario.measured
+    seen = None if measured is None or model.parameters or model.weight_bytes else measured.weights
+    whole = weight_bytes(scenario) if seen is None else seen
+    count = len(model.layers)
+    if model.parameters is None or scenario.skip_weights:
+        even = tuple(LayerWeights(0, whole // (count + 1)) for _ in model.layers)
+        return WeightsByLayer(even, (), 0, whole - count * (whole // (count + 1)), 0, 0)
+    form = scenario.checkpoint or checkpoint_format(UNTOLD, model)
+    found = weights_by_layer(model, form)
+    stored = used_bytes(model, form, mtp=bool(scenario.speculative_tokens))
+    return found if stored == whole else _scaled(found, Fraction(whole, stored))
+
+
+def _scaled(found: WeightsByLayer, by: Fraction) -> WeightsByLayer:
+    def layers(those: tuple[LayerWeights, ...]) -> tuple[LayerWeights, ...]:
+        return tuple(LayerWeights(int(one.experts * by), int(one.rest * by)) for one in those)
+
+    loose = {name: int(getattr(found, name) * by) for name in ("embedding", "output", "towers", "tied")}
+    return WeightsByLayer(layers(found.layers), layers(found.mtp), **loose)
+
+
+def _weights(weigh: WeightsByLayer, placed: Placement, owner: int) -> Sizes:
+    """The weights of the memory ``owner``, by cause."""
+    layers = experts = 0
+    for number, at in enumerate(placed.owners):
+        held = weigh.layer(number)
+        layers += held.rest if at == owner else 0
+        experts += held.experts if owner == (RAM if number < placed.cpu_moe else at) else 0
+    output = weigh.output + (weigh.tied if owner != RAM else 0) if placed.output == owner else 0
+    first = min((at for at in (*placed.owners, placed.output) if at != RAM), default=RAM)
+    causes = (
+        ("embedding", weigh.embedding if owner == RAM else 0),
+        ("layers", layers),
+        ("experts", experts),
+        ("output layer", output),
+        ("encoder", weigh.towers if owner == first else 0),
+    )
+    return tuple((cause, size) for cause, size in causes if size)
+
+
+def _beside(scenario: Scenario, placed: Placement, owner: int) -> Sizes:
+    """The weights of a draft model and a vision projector in the memory ``owner``."""
+    draft, found = scenario.serving.draft_model, []
+    if draft is not None and not scenario.skip_weights:
+        own = draft.weight_bytes is not None or scenario.weight_dtype == FILE_WEIGHTS
+        form = checkpoint_format(UNTOLD if own else scenario.weight_dtype, draft)
+        drafting = _draft_placement(draft.layers, placed)
+        size = sum(size for _, size in _weights(weights_by_layer(draft, form), drafting, owner))
+        if draft.weight_bytes is not None:
+            size = size * draft.weight_bytes // used_bytes(draft, form)
+        found.append(("draft model", size))
+    if owner == 0 and scenario.serving.mmproj:
+        found.append(("vision projector", scenario.serving.mmproj))
+    return tuple(found)
+
+
+def _draft_placement(layers: tuple[Layer, ...], placed: Placement) -> Placement:
+    """A draft model's layers, dealt out evenly over the devices."""
+    count, devices = len(layers), placed.devices
+    owners = tuple(number * devices // (count + 1) for number in range(count + 1))
+    return Placement(owners[:-1], owners[-1], devices)
+
+
+def _stretches(scenario: Scenario, placed: Placement, owner: int) -> tuple[Stretch, ...]:
+    """The layers whose caches lie in the memory ``owner``.
+
+    The context of MTP layers and that of a draft model store F16 whatever ``-ctk`` says, and keep one state.
+    """
+    model, draft = scenario.model, scenario.serving.draft_model
+    trunk, blocks = len(model.layers), model.layers + draft_layers(scenario)
+    if not placed.kv_offload:
+        held: list[int] = list(range(len(blocks))) if owner == RAM else []
+    else:
+        held = [number for number, at in enumerate(placed.owners) if at == owner]
+    widest = 0 if scenario.flash_attention else widest_value(model)
+    own, other = EntryStorage(scenario.kv, widest, 1 + scenario.speculative_tokens), EntryStorage(DRAFT_FORMAT, widest)
+    found = [
+        Stretch(count_layers(blocks[number] for number in held if number < trunk), own),
+        Stretch(count_layers(blocks[number] for number in held if number >= trunk), other, "MTP "),
+    ]
+    if draft is not None:
+        drafting = _draft_placement(draft.layers, placed)
+        rows = EntryStorage(DRAFT_FORMAT, 0 if scenario.flash_attention else widest_value(draft))
+        layers = (layer for layer, at in zip(draft.layers, drafting.owners, strict=True) if at == owner)
+        found.append(Stretch(count_layers(layers), rows, "draft "))
+    return tuple(found)
