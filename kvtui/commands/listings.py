@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """What to look for, and the options of the table."""
-    parser.add_argument("search", nargs="?", help="part of a name")
+    parser.add_argument("search", nargs="*", help="words of a name, a maker or a kind: 4070 ti super, mac, 5060ti 16")
     if parser.prog.endswith("models"):
         parser.add_argument("--formats", action="store_true", help="the size of one model in every weight format")
     add_table(parser)
@@ -31,11 +31,12 @@ def run(args: argparse.Namespace) -> int:
 
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
+    search = " ".join(args.search) or None
     if args.command == "models" and args.formats:
-        if args.search is None:
+        if search is None:
             raise InputError("formats: of which model? kvtui models Llama-3.1-8B --formats")
-        columns, rows = formats(args.search)
+        columns, rows = formats(search)
     else:
-        columns, rows = listing(args.command, args.search)
+        columns, rows = listing(args.command, search)
     answer.write(table.render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))
     return 0

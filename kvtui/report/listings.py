@@ -11,6 +11,7 @@ from kvtui.engine.checkpoint.gguf.named import file_type_key
 from kvtui.engine.checkpoint.known import checkpoint_format, weight_names
 from kvtui.engine.checkpoint.weights import file_bytes
 from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.words import searched
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec
@@ -58,7 +59,7 @@ FORMAT_COLUMNS = (
 
 
 def listing(kind: str, search: str | None) -> tuple[Sequence[Column], TableRows]:
-    """Columns and rows of the ``models`` or ``devices`` whose name or alias contains ``search``.
+    """Columns and rows of the ``models`` or ``devices`` that are found by all words of ``search``.
 
     Raises UnknownName when none does.
     """
@@ -98,7 +99,8 @@ def _file_sizes(model: ModelSpec, form: str) -> tuple[int, int]:
 
 def _models(search: str | None) -> TableRows:
     kv = FORMATS["bf16"]
-    models = [m for m in all_models() if _found(search, m.name, m.aliases)]
+    words = (search or "").casefold().split()
+    models = [m for m in all_models() if all(word in " ".join((m.name, *m.aliases)).casefold() for word in words)]
     if not models:
         raise UnknownName("model", search or "", [m.name for m in all_models()])
     return [
@@ -119,7 +121,7 @@ def _models(search: str | None) -> TableRows:
 
 
 def _devices(search: str | None) -> TableRows:
-    devices = [d for d in all_devices() if _found(search, d.name, d.aliases)]
+    devices = [d for d in all_devices() if search is None or searched(d, search)]
     if not devices:
         raise UnknownName("device", search or "", [d.name for d in all_devices()])
     return [
@@ -137,10 +139,3 @@ def _devices(search: str | None) -> TableRows:
         }
         for d in devices
     ]
-
-
-def _found(search: str | None, name: str, aliases: Sequence[str]) -> bool:
-    if search is None:
-        return True
-    wanted = search.casefold()
-    return any(wanted in known.casefold() for known in (name, *aliases))

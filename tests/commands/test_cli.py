@@ -180,7 +180,7 @@ def test_bad_values_are_one_line(capsys: pytest.CaptureFixture[str], option: str
         (("--ascii", "doctor", "--pa"), "--pa: does not belong to kvtui doctor, but to kvtui, kvtui fix,"),
         (("models", "--modle", "x"), "unknown option '--modle'"),
         (("bench", "--sise", "fast"), "unknown option '--sise'; did you mean --size"),
-        (("models", "a", "b"), "unknown argument 'b'"),
+        (("doctor", "b"), "unknown argument 'b'"),
         (("modles",), "unknown command 'modles'; did you mean models?"),
         (("compare", "--kv-dtype", "fp8", "--", "x"), "unknown argument 'x'"),
     ],

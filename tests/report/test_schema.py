@@ -90,6 +90,7 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     "states of an engine": {"model": "mamba.gguf", "engine": "llama.cpp", "skip_weights": True},
     "measured": {"bandwidth": "2,000", "engine": "vllm", "profile": "rig"},
     "no bound": {"model": "Llama-3.2-1B", "gpu": "B200", "context": "1"},
+    "another size": {"gpu": "Apple M4 Max", "memory": "64GiB"},
     "without a price": {"gpu": "DGX Spark", "batch": "4", "dtype": "fp8"},
     "stored": {"model": "stored.gguf", "gpu": "RTX 3090", "context": "2K"},
     "unknown weights": {"model": "unknown.gguf", "skip_weights": True},

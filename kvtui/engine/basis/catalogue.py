@@ -71,6 +71,10 @@ class Catalogue(Generic[T]):
         """All names, aliases left out, in the catalogue's order."""
         return tuple(entry.names[0] for entry in self._shelf()[0])
 
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each thing, aliases after its own, in the catalogue's order."""
+        return tuple(entry.names for entry in self._shelf()[0])
+
     def all(self) -> tuple[T, ...]:
         """All things, in the catalogue's order."""
         return tuple(entry.load() for entry in self._shelf()[0])

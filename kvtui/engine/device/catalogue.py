@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 
 from kvtui.engine.basis.catalogue import Catalogue
+from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.sizes import after_the_driver
 from kvtui.engine.device.spec import DeviceSpec, Memory, Price
+from kvtui.engine.device.words import said, searched
 
 FAMILIES = ("consumer", "workstation", "datacentre", "unified", "tpu", "wafer", "other")
 PEAKS = ("bf16", "fp16", "fp32", "fp8", "int8", "fp4")
 CONFIDENCES = ("H", "M", "L")
-
-DRIVER_KEEPS_BYTES, DRIVER_KEEPS_OF = 450 * MIB, 600
-"""NVIDIA's driver on Linux keeps about 0.44 GiB and one part in 600: 0.46 GiB of a 32 GiB card, 0.93 of 278 GiB."""
+LISTED = 8
 
 _USABLE_UNITS = {"usable_mib": MIB, "usable_gib": GIB, "usable_bytes": 1}
 _CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])")
@@ -38,9 +40,20 @@ def all_devices() -> tuple[DeviceSpec, ...]:
 def find_device(name: str) -> DeviceSpec:
     """The device of that name or alias; case, spaces, hyphens, underscores and dots do not matter.
 
-    Raises UnknownName, and InputError if the user's file is wrong.
+    Words in another order are understood where they say one device only: ``12 GB RTX 3060``, ``m4 max 64``.
+    Raises UnknownName, and InputError if several are meant or the user's file is wrong.
     """
-    return _DEVICES.find(name)
+    found = _DEVICES.get(name)
+    if found is not None:
+        return found
+    labels = _DEVICES.labels()
+    meant = [labels[at][0] for at in said(labels, name)] or [d.name for d in all_devices() if searched(d, name)]
+    if len(meant) == 1:
+        return _DEVICES.find(meant[0])
+    if meant:
+        more = f" and {len(meant) - LISTED} more" if len(meant) > LISTED else ""
+        raise InputError(f"device: '{plain(name)}' may be {', '.join(meant[:LISTED])}{more}: give one")
+    raise UnknownName("device", name, device_names())
 
 
 def _build(fields: Fields) -> DeviceSpec:
@@ -102,7 +115,7 @@ def _usable_bytes(fields: Fields, nominal_gb: float) -> int:
 def _allocatable_bytes(fields: Fields, usable: int, logged_gib: float | None, driver_keeps: bool) -> int:
     """What programs can have of ``usable`` bytes: what servers printed, else all but what NVIDIA's driver keeps.
 
-    ROCm, Level Zero and Metal hand out what their tools report. A 24,564 MiB card has 23.52 GiB by the rule, as logged.
+    ROCm, Level Zero and Metal hand out what their tools report.
     """
     if logged_gib is not None:
         logged = int(logged_gib * GIB)
@@ -111,7 +124,7 @@ def _allocatable_bytes(fields: Fields, usable: int, logged_gib: float | None, dr
         return logged
     if not driver_keeps:
         return usable
-    return usable - min(usable // 10, DRIVER_KEEPS_BYTES + usable // DRIVER_KEEPS_OF)
+    return after_the_driver(usable)
 
 
 def _capability(fields: Fields) -> tuple[int, int] | None:

@@ -33,6 +33,7 @@ class DeviceSpec(NamedTuple):
     """One accelerator of the catalogue. ``confidence`` is H (read in a source), M (one source) or L (approximate).
 
     ``allocatable_logged`` says whether servers printed ``allocatable_bytes``; otherwise they follow from a rule.
+    ``resized`` are the bytes of memory that somebody gave it instead of its own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class DeviceSpec(NamedTuple):
     allocatable_logged: bool = False
     compute_capability: tuple[int, int] | None = None
     multiprocessors: int | None = None
+    resized: int | None = None
 
     @property
     def platform(self) -> Platform:

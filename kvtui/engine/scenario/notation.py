@@ -88,6 +88,10 @@ def _size(text: str, name: str) -> int:
     return parse_bytes(text, name)
 
 
+def _built_in(size: int) -> str:
+    return f"{size >> 30}GiB" if size % 2**30 == 0 else str(size)
+
+
 def _share(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_fraction
 
@@ -190,6 +194,7 @@ def _as_it_is(value: bool | None) -> bool | None:
 WORD = Notation(_word)
 TOKENS = Notation(_tokens)
 SIZE = Notation(_size)
+MEMORY = Notation(_size, _built_in)
 SHARE = Notation(_share)
 RATE = Notation(_rate)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))

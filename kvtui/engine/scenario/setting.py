@@ -32,7 +32,8 @@ def typed_fields(scenario: Scenario, name: str, text: str) -> dict[str, Any]:
     given = _typed(scenario, option, text)
     if option.key == "lengths" and "context" in given:
         given["context"] = max(scenario.context, given["context"])
-    fields = fields_of(given, scenario.model, scenario.engine, scenario.layout, scenario.serving, scenario.kv_dtype)
+    kept = scenario.layout, scenario.serving, scenario.kv_dtype, scenario.device
+    fields = fields_of(given, scenario.model, scenario.engine, *kept)
     if "model" in given:
         fields["model"] = load_model(given["model"])
     return fields

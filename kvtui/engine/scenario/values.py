@@ -13,6 +13,7 @@ from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import Engine, EngineDefaults, defaults
 from kvtui.engine.model.formats import APART, kv_format, kv_pair
 from kvtui.engine.scenario.options import OPTIONS, Option
+from kvtui.engine.scenario.said import spelled_out
 from kvtui.engine.scenario.scenario import (
     NO_SERVING_OPTIONS,
     ONE_DEVICE,
@@ -45,6 +46,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     said = {**_FIRST, **{key: value for key, value in values.items() if value is not None}}
     model = model or load_model(str(said["model"]))
     given = read_values(said)
+    given["gpu"] = sized(given["gpu"], given.get("memory"))
     engine = engine_defaults(given["engine"], model, given["gpu"], given.get("kv_dtype", Scenario.kv_dtype))
     unsaid = {
         option.key: default_of(option, model, engine)
@@ -61,6 +63,7 @@ def read_values(values: Values) -> dict[str, Any]:
     Raises InputError naming the first option, in the order of the table, that is wrong.
     """
     given: dict[str, Any] = {}
+    values = spelled_out(values)
     for option in OPTIONS:
         value = values.get(option.key)
         if isinstance(value, str):
@@ -92,12 +95,13 @@ def fields_of(
     layout: Layout = ONE_DEVICE,
     serving: ServingOptions = NO_SERVING_OPTIONS,
     kv_dtype: str = Scenario.kv_dtype,
+    device: DeviceSpec | None = None,
 ) -> dict[str, Any]:
     """The fields of a Scenario that the values ``given`` (as read, by key) set, but for the model itself.
 
-    ``layout``, ``serving`` and ``kv_dtype`` keep what is not given.
-    Raises InputError for devices that cannot be split as told, and
-    for a profile that is not there or not of ``engine``.
+    ``layout``, ``serving``, ``kv_dtype`` and the ``device`` whose memory is given keep what is not given.
+    Raises InputError for devices that cannot be split as told, and for a profile that is not there or not of
+    ``engine``.
     """
     fields: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {"layout": {}, "serving": {}}
@@ -106,6 +110,10 @@ def fields_of(
             case "gpus":
                 layout = resolve_layout(model, given["gpus"], given.get("tp"), given.get("pp"), given.get("dp"), engine)
                 fields["layout"] = layout
+            case "memory":
+                named = given.get("gpu", device)
+                assert named is not None, "memory belongs to a device"
+                fields["device"] = sized(named, value)
             case "engine":
                 fields["engine"], parts["serving"]["version"] = value
             case "profile":
@@ -162,6 +170,17 @@ def command_line(scenario: Scenario) -> str:
             case text:
                 words += [f"--{name}", shell_word(text)]
     return " ".join(words)
+
+
+def sized(device: DeviceSpec, memory: int | None) -> DeviceSpec:
+    """``device`` with ``memory`` bytes, or with its own where that is None. Raises InputError for an unlikely size."""
+    if memory == device.resized:
+        return device
+    from kvtui.engine.device.catalogue import find_device
+    from kvtui.engine.device.sizes import resized
+
+    own = device if device.resized is None else find_device(device.name)
+    return own if memory is None else resized(own, memory)
 
 
 def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:

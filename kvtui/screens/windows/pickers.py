@@ -9,6 +9,7 @@ from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tok
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.device.words import search_words
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import Format
 from kvtui.engine.model.spec import ModelSpec
@@ -59,7 +60,7 @@ class DevicePicker(Picker):
         super().__init__(
             Source(
                 title=f"device for {plain(scenario.model.name, 60)}",
-                placeholder="search 'h200', 'apple', 'nvidia consumer'",
+                placeholder="search 'h200', 'mac 64', '5060ti 16', 'laptop'",
                 columns=DEVICE_COLUMNS,
                 current=scenario.device.name,
                 entries=_all_devices,
@@ -118,7 +119,7 @@ def _all_devices() -> Iterator[Entry]:
         peak = device.peak("bf16")
         yield Entry(
             name=device.name,
-            words=" ".join((device.name, *device.aliases, device.vendor, device.family, device.memory.kind)).casefold(),
+            words=search_words(device),
             cells=(
                 f"{device.usable_bytes / GIB:,.2f} GiB",
                 f"{device.bandwidth_gbs:,.0f}",

@@ -11,6 +11,7 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.device import catalogue as devices
 from kvtui.engine.device.catalogue import all_devices, device_names, find_device
+from tests.engine.device.test_home_devices import NAMES as HOME_NAMES
 
 # name | usable as printed | GB/s | dense bf16, else fp16, else fp32 TFLOP/s | W | confidence
 ORACLE = """
@@ -99,7 +100,7 @@ Apple M2 Pro | 21845 MiB | 200 | 6.8 | - | M
 Apple M2 Max | 73728 MiB | 400 | 13.6 | - | M
 Apple M2 Ultra | 147456 MiB | 800 | 27 | 100 | M
 Apple M3 | 16384 MiB | 100 | 4.1 | 20 | M
-Apple M3 Pro | 24576 MiB | 150 | 7.4 | - | M
+Apple M3 Pro | 27648 MiB | 150 | 7.4 | - | M
 Apple M3 Max | 98304 MiB | 400 | 16 | - | M
 Apple M3 Ultra | 393216 MiB | 819 | 32 | 150 | M
 Apple M4 | 21845 MiB | 120 | 4.3 | 20 | M
@@ -189,7 +190,7 @@ def test_figures(row: list[str]) -> None:
 
 
 def test_no_device_is_lost_or_unchecked() -> None:
-    assert list(device_names()) == NAMES
+    assert sorted(device_names()) == sorted([*NAMES, *HOME_NAMES])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -361,7 +362,7 @@ def test_finding_one_parses_one(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = catalogue.Catalogue("device", "devices.toml", devices._build)
     assert fresh.find("RTX 4090").name == "RTX 4090"
     assert fresh.find("4090") is fresh.find("RTX 4090")
-    assert list(fresh.names()) == NAMES
+    assert fresh.names() == device_names()
     assert [text.count("[[device]]") for text in parsed] == [1]
 
 
@@ -370,7 +371,7 @@ def test_user_adds_a_device(config: Path) -> None:
     device = find_device("MINE")
     assert device is find_device("test.1")
     assert device_names()[-1] == "Test 1"
-    assert len(all_devices()) == len(NAMES) + 1
+    assert len(all_devices()) == len(NAMES) + len(HOME_NAMES) + 1
     assert device.usable_bytes == 81559 * MIB
     assert device.cache_mb == 0.5
     assert device.peak("bf16") == 989.5
@@ -381,8 +382,8 @@ def test_user_adds_a_device(config: Path) -> None:
 def test_user_replaces_a_device_under_all_its_aliases(config: Path) -> None:
     (config / "devices.toml").write_text(written(name='"h100 sxm"', bandwidth_gbs="3000"))
     assert find_device("H100").bandwidth_gbs == find_device("H100 SXM").bandwidth_gbs == 3000
-    assert len(device_names()) == len(NAMES)
-    assert device_names().index("h100 sxm") == NAMES.index("H100 SXM")
+    assert len(device_names()) == len(NAMES) + len(HOME_NAMES)
+    assert device_names()[device_names().index("h100 sxm") + 1] == "H100 NVL"
 
 
 def test_a_user_s_name_comes_before_a_packaged_alias(config: Path) -> None:
@@ -398,7 +399,7 @@ def test_an_edited_file_is_read_again(config: Path) -> None:
     path.write_text(written(tile="64", note='"edited"'))
     assert find_device("Test 1").tile == 64
     path.unlink()
-    assert list(device_names()) == NAMES
+    assert sorted(device_names()) == sorted([*NAMES, *HOME_NAMES])
 
 
 @pytest.mark.parametrize(("key", "size"), [("usable_gib", "79.5"), ("usable_bytes", "85_000_000_001")])
@@ -527,7 +528,8 @@ def test_what_programs_can_allocate_is_a_little_less_than_the_driver_shows() -> 
     """As servers logged it; by the rule where none did, which is within 0.2 GiB of every logged one."""
     assert find_device("H100 SXM").allocatable_bytes == int(79.19 * GIB)
     for device in all_devices():
-        assert 0.95 * device.usable_bytes <= device.allocatable_bytes <= device.usable_bytes
+        kept = device.usable_bytes - device.allocatable_bytes
+        assert 0 <= kept <= max(device.usable_bytes // 20, GIB // 2)
         if device.allocatable_logged and device.vendor == "NVIDIA" and not device.unified:
             by_rule = device.usable_bytes - 450 * MIB - device.usable_bytes // 600
             assert abs(by_rule - device.allocatable_bytes) < 0.5 * GIB

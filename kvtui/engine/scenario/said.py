@@ -1,0 +1,29 @@
+"""Devices as people say them, in the words of the options: ``2x 3090`` is --gpu 3090 --gpus 2."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Values = Mapping[str, str | bool | None]
+
+_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
+_COUNTED = re.compile(rf"\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
+
+
+def spelled_out(values: Values) -> Values:
+    """Option ``values`` in which --gpu names one device alone.
+
+    What it says besides, a number of devices, is put into its option unless that has a value.
+    """
+    text = values.get("gpu")
+    if not isinstance(text, str):
+        return values
+    counted = _COUNTED.fullmatch(text)
+    if counted is None:
+        return values
+    number = counted[1] or str(_NUMBERS[counted[2].lower()])
+    return {**values, "gpu": counted[3].strip(), "gpus": values.get("gpus") or number}
