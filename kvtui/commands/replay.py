@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +16,29 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from kvtui.engine.replay.run import Outcome
     from kvtui.engine.replay.traces import Trace
+    from kvtui.engine.scenario.scenario import Scenario
+    from kvtui.report.replay import Objectives
 
 MOST_RECORDED_BYTES = 256 * 2**20
+
+_OBJECTIVES = {"ttft": "first_token", "tpot": "per_token"}
+_MOMENT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The trace, how it is read, the table's options, and the scenario's, whose pool is shown among the sizes."""
     parser.description = (
-        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT), for every size of it, and "
-        "with the pool of a scenario. A scenario recorded from vLLM's scheduler (a JSON object with config and "
-        "requests) is run through the same rules."
+        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT), for every size of it. With "
+        "a scenario, also how its vLLM server serves the trace: what waits, how long, and what the pool holds. What "
+        "was recorded from vLLM's scheduler (a JSON object with config and requests) is run by the same rules."
     )
     parser.add_argument("trace", metavar="TRACE", help="a file, or - for standard input")
     parser.add_argument("--tokens-per-id", metavar="N", help="tokens of one prefix id, where the trace allows several")
+    parser.add_argument("--requests", metavar="N", help="only the first N requests")
+    parser.add_argument("--rate", metavar="X", help="requests come X times as fast (default 1)")
+    parser.add_argument("--slo", metavar="LIST", help="objectives of goodput, such as ttft=500ms,tpot=50ms")
     parser.add_argument("--steps", action="store_true", help="every step of a recorded scenario, with --format json")
     add_table(parser)
     add_scenario(parser)
@@ -50,9 +60,18 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.engine.replay.reuse import reuse
     from kvtui.report import replay as report
 
+    objectives = _objectives(args.slo)
     trace = _trace(args)
+    scenario = _scenario(vars(args))
     name = "standard input" if args.trace == "-" else Path(args.trace).name
-    found = report.document(trace, reuse(trace.requests), name, _pool(vars(args)))
+    found = report.document(
+        trace,
+        reuse(trace.requests),
+        name,
+        None if scenario is None else _pool(scenario),
+        {} if scenario is None else _outcomes(trace, scenario),
+        objectives,
+    )
     answer.write(
         report.render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
     )
@@ -102,7 +121,7 @@ def _trace(args: argparse.Namespace) -> Trace:
 
     from kvtui.engine.basis.files import open_to_read, unreadable
     from kvtui.engine.basis.units import parse_count
-    from kvtui.engine.replay.traces import MOST_TOKENS, read_trace
+    from kvtui.engine.replay.traces import MOST_REQUESTS, MOST_TOKENS, read_trace
 
     span = None if args.tokens_per_id is None else parse_count(args.tokens_per_id, "--tokens-per-id", MOST_TOKENS)
     where = "standard input" if args.trace == "-" else plain(args.trace)
@@ -111,19 +130,42 @@ def _trace(args: argparse.Namespace) -> Trace:
     except OSError as error:
         raise unreadable(args.trace, error) from None
     with stream, TextIOWrapper(stream, encoding="utf-8-sig", errors="replace") as lines:
-        return read_trace(lines, where, span)
+        trace = read_trace(lines, where, span)
+    requests = trace.requests
+    if args.requests is not None:
+        requests = requests[: parse_count(args.requests, "--requests", MOST_REQUESTS)]
+    if args.rate is not None:
+        times = _times(args.rate)
+        requests = tuple(one._replace(arrival=one.arrival / times) for one in requests)
+    return trace._replace(requests=requests)
 
 
-def _pool(values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The pool that the scenario's engine will have, vLLM's where none is named; None where nothing was said."""
-    from kvtui.engine.planning.serve import serve
+def _times(word: str) -> float:
+    """How many times as fast requests come."""
+    try:
+        times = float(word)
+    except ValueError:
+        times = 0.0
+    if not 1e-6 <= times <= 1e6:
+        raise InputError(f"--rate: '{plain(word, 40)}' is not a number above 0, such as 2 or 0.5")
+    return times
+
+
+def _scenario(values: Mapping[str, Any]) -> Scenario | None:
+    """The scenario, under vLLM where no engine is named; None where nothing of it was said."""
     from kvtui.engine.scenario.options import OPTIONS
-    from kvtui.engine.scenario.values import command_line, scenario_from
+    from kvtui.engine.scenario.values import scenario_from
 
     given = {option.key: values[option.key] for option in OPTIONS}
     if all(value in (None, False) for value in given.values()):
         return None
-    scenario = scenario_from({**given, "engine": given["engine"] or "vllm"})
+    return scenario_from({**given, "engine": given["engine"] or "vllm"})
+
+
+def _pool(scenario: Scenario) -> dict[str, Any]:
+    from kvtui.engine.planning.serve import serve
+    from kvtui.engine.scenario.values import command_line
+
     serving = serve(scenario)
     if serving is None:
         raise InputError("--engine: a replay needs the pool of an engine")
@@ -134,3 +176,29 @@ def _pool(values: Mapping[str, Any]) -> dict[str, Any] | None:
         "of": f"{scenario.model.name} on {layout.devices} × {scenario.device.name} under {scenario.engine}",
         "scenario": f"kvtui --report {command_line(scenario)}",
     }
+
+
+def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, Outcome]:
+    """What the scenario's server makes of the trace at both ends of its pace; nothing for engines not replayed."""
+    from kvtui.engine.replay.pace import Pace
+    from kvtui.engine.replay.run import run
+    from kvtui.engine.replay.servers import REPLAYED, limits_of
+
+    if scenario.engine not in REPLAYED:
+        return {}
+    limits = limits_of(scenario)
+    return {end: run(trace.requests, limits, Pace(scenario, fast=end == "fast").seconds) for end in ("fast", "slow")}
+
+
+def _objectives(words: str | None) -> Objectives:
+    """``ttft=500ms,tpot=50ms`` in any order."""
+    from kvtui.report.replay import Objectives
+
+    found: dict[str, float] = {}
+    for word in words.split(",") if words else ():
+        name, _, value = word.strip().partition("=")
+        match = _MOMENT.fullmatch(value.strip())
+        if name not in _OBJECTIVES or match is None:
+            raise InputError(f"--slo: '{plain(word, 40)}' is not an objective such as ttft=500ms or tpot=0.05s")
+        found[_OBJECTIVES[name]] = float(match[1]) / (1000 if match[2] == "ms" else 1)
+    return Objectives(**found)

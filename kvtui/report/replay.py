@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvtui import __version__
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.replay.reuse import Reuse
+from kvtui.engine.replay.run import Outcome, Served
 from kvtui.engine.replay.traces import Trace
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
@@ -18,11 +19,32 @@ from kvtui.output.table import Column
 
 SCHEMA = 1
 SIZES = 12
+QUANTILES = (50, 95, 99)
 ENOUGH = 0.9
+LATE = 1.1
 
 
-def document(trace: Trace, found: Reuse | None, name: str, pool: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The trace and its reuse as plain values.
+class Objectives(NamedTuple):
+    """Seconds that a request may take to its first token, and per token after it; None: as long as it likes."""
+
+    first_token: float | None = None
+    per_token: float | None = None
+
+    def met(self, served: Served) -> bool:
+        """Whether ``served`` took no longer."""
+        first = self.first_token is None or served.first_token <= self.first_token
+        return first and (self.per_token is None or (served.per_token or 0.0) <= self.per_token)
+
+
+def document(
+    trace: Trace,
+    found: Reuse | None,
+    name: str,
+    pool: Mapping[str, Any] | None,
+    outcomes: Mapping[str, Outcome],
+    objectives: Objectives,
+) -> dict[str, Any]:
+    """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
 
     ``pool`` is the planned one: ``tokens``, ``bytes_per_token``, ``of`` in words, and its ``scenario`` as a command.
     """
@@ -45,6 +67,40 @@ def document(trace: Trace, found: Reuse | None, name: str, pool: Mapping[str, An
         },
         "pool": None if pool is None else dict(pool),
         "reuse": None if found is None else _reuse(found, pool),
+        "served": {end: _served(outcome, objectives) for end, outcome in outcomes.items()} or None,
+    }
+
+
+def _served(outcome: Outcome, objectives: Objectives) -> dict[str, Any]:
+    served = outcome.served
+    first = outcome.first
+    return {
+        "requests": len(served),
+        "refused": outcome.refused,
+        "left": outcome.left,
+        "stuck": outcome.stuck,
+        "steps": outcome.steps,
+        "seconds": round(outcome.seconds, 3),
+        "tokens_computed": outcome.computed,
+        "prompt_tokens_looked_up": first.queries,
+        "prompt_tokens_saved": first.hits,
+        "evictions": outcome.evictions,
+        "pool_blocks": outcome.usable,
+        "pool_blocks_most": outcome.most_used,
+        "pool_blocks_mean": round(outcome.mean_used, 1),
+        "waiting_seconds": _quantiles([one.waited for one in served]),
+        "ttft_seconds": _quantiles([one.first_token for one in served]),
+        "tpot_seconds": _quantiles([one.per_token for one in served if one.per_token is not None]),
+        "goodput": None if objectives == Objectives() else _share(sum(map(objectives.met, served)), len(served)),
+    }
+
+
+def _quantiles(seconds: list[float]) -> dict[str, float | None]:
+    """The value that half, 95 % and 99 % of ``seconds`` do not exceed."""
+    ordered = sorted(seconds)
+    return {
+        f"p{percent}": round(ordered[-(-len(ordered) * percent // 100) - 1], 6) if ordered else None
+        for percent in QUANTILES
     }
 
 
@@ -149,6 +205,7 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append(("left out", f"{trace['unanswered']:,} rows without an answer"))
     if pool:
         facts.append(("pool", f"{pool['tokens']:,} tokens, {pool['of']}"))
+    facts += _served_facts(known["served"], trace) if known["served"] else []
     if not reuse:
         return [*facts, ("reuse", "unknown: the trace does not say which prompts begin alike")]
     partial = _percent(reuse["ceiling_with_partial_blocks"])
@@ -159,6 +216,44 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     if reuse["enough_tokens"]:
         facts.append(("", f"{ENOUGH:.0%} of that from {_count(reuse['enough_tokens'])} tokens on"))
     return facts
+
+
+def _served_facts(served: Mapping[str, Any], trace: Mapping[str, Any]) -> list[tuple[str, str]]:
+    fast, slow = served["fast"], served["slow"]
+    looked_up = slow["prompt_tokens_looked_up"]
+    mean, most = (_percent(slow[f"pool_blocks_{name}"] / slow["pool_blocks"]) for name in ("mean", "most"))
+    facts = [
+        ("served", f"{slow['requests']:,} requests in {_duration(fast['seconds'])} to {_duration(slow['seconds'])}"),
+        ("waiting", _between(fast, slow, "waiting_seconds")),
+        ("TTFT", _between(fast, slow, "ttft_seconds")),
+        ("TPOT", _between(fast, slow, "tpot_seconds")),
+        ("use", f"{mean} of the pool on average, {most} at most; {slow['evictions']:,} requests put out"),
+        ("hits", f"{_percent(_share(slow['prompt_tokens_saved'], looked_up))} of the prompt tokens"),
+    ]
+    if slow["goodput"] is not None:
+        facts.append(("goodput", f"{_percent(slow['goodput'])} to {_percent(fast['goodput'])} of the requests"))
+    if slow["refused"]:
+        facts.append(("refused", f"{slow['refused']:,} prompts are longer than the context"))
+    if slow["stuck"]:
+        facts.append(("stuck", f"one needs more than the pool, and {slow['left'] - 1:,} wait behind it"))
+    elif fast["seconds"] > LATE * trace["seconds"]:
+        facts.append(("", "the server cannot keep up with this trace"))
+    return facts
+
+
+def _between(fast: Mapping[str, Any], slow: Mapping[str, Any], key: str) -> str:
+    """Median and p95, each from the fast to the slow end."""
+    return ", ".join(
+        f"{name} {_seconds(fast[key][quantile])} to {_seconds(slow[key][quantile])}"
+        for name, quantile in (("median", "p50"), ("p95", "p95"))
+        if slow[key][quantile] is not None
+    )
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 600 else _duration(seconds)
 
 
 def _read_as(trace: Mapping[str, Any]) -> str:

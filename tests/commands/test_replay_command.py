@@ -39,6 +39,36 @@ def test_the_pool_of_a_scenario_is_among_the_sizes(capsys: pytest.CaptureFixture
     assert main([*found["pool"]["scenario"].split()[1:-1], "vllm"]) == 0
 
 
+def test_a_scenario_serves_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(replay(capsys, TRACE, *SCENARIO, "--slo", "ttft=60ms,tpot=0.04s", "--format", "json"))["served"]
+    for end in found.values():
+        assert end["requests"] == 160
+        assert end["prompt_tokens_looked_up"] == 26_852
+        assert 0 < end["prompt_tokens_saved"] <= 18_800
+        assert end["ttft_seconds"]["p50"] <= end["ttft_seconds"]["p95"] <= end["ttft_seconds"]["p99"]
+        assert 0 <= end["goodput"] <= 1
+    assert found["fast"]["seconds"] < found["slow"]["seconds"]
+    assert found["fast"]["goodput"] >= found["slow"]["goodput"]
+    text = replay(capsys, TRACE, *SCENARIO)
+    assert "served   160 requests in 2" in text
+    assert "goodput" not in text
+
+
+def test_a_trace_may_be_cut_and_hastened(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(replay(capsys, TRACE, *SCENARIO, "--requests", "50", "--rate", "1000", "--format", "json"))
+    assert found["trace"]["requests"] == found["served"]["slow"]["requests"] == 50
+    assert found["trace"]["seconds"] < 0.01
+    assert "the server cannot keep up" in replay(capsys, TRACE, *SCENARIO, "--requests", "50", "--rate", "1000")
+
+
+def test_prompts_beyond_the_context_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    text = replay(capsys, TRACE, *SCENARIO, "--context", "256")
+    refused = int(text.partition("refused  ")[2].split()[0])
+    served = int(text.partition("served   ")[2].split()[0])
+    assert refused + served == 160
+    assert refused > 0
+
+
 def test_tables_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(StringIO(replay(capsys, TRACE, "--format", "csv"))))
     saved = [float(row["saved"]) for row in rows]
@@ -67,6 +97,11 @@ def test_a_request_that_never_fits_ends_the_replay(capsys: pytest.CaptureFixture
         ([RECORDED, "--steps"], "--steps: goes with --format json"),
         ([RECORDED, "--format", "csv"], "a recorded scenario is told as text or json"),
         ([TRACE, "--tokens-per-id", "0"], "--tokens-per-id"),
+        ([TRACE, "--slo", "ttft=soon"], "--slo: 'ttft=soon' is not an objective such as ttft=500ms"),
+        ([TRACE, "--rate", "0"], "--rate: '0' is not a number above 0"),
+        ([TRACE, "--requests", "none"], "--requests"),
+        ([TRACE, "--model", "Mamba-2.8B"], "cannot be replayed"),
+        ([TRACE, "--model", "Llama-3.1-70B", "--gpu", "L40S"], "the server would not start"),
         ([TRACE, "--format", "xml"], "unknown format 'xml'"),
         ([TRACE, "--engine", "none", "--model", "Llama-3.1-8B"], "--engine: a replay needs the pool of an engine"),
     ],

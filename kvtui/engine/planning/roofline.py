@@ -76,7 +76,7 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
     read, work = (None, None) if step is None else (step.bytes, step.flops)
     decode = per_second = bound = None
     if step is not None and read is not None and work is not None:
-        decode, bound = _decode(scenario, read, work, step.sequences)
+        decode, bound = step_time(scenario, read, work, step.sequences)
         if decode is not None:
             in_flight = min(layout.pp, step.sequences)
             per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
@@ -101,16 +101,18 @@ def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     None when the weights are unknown.
     """
     batch = sum(slot.sequences for slot in share)
-    weights = _weights_read(scenario, batch)
+    weights = weights_read(scenario, batch)
     if weights is None:
         return None
-    tp = scenario.layout.tp
-    caches = 0
-    for layer, count in scenario.model.counted:
-        for slot in share:
-            read = sum(_cache_read(layer, cache, slot.used, scenario) for cache in layer.caches)
-            caches += count * slot.sequences * read
-    return weights + tp * caches
+    return weights + sum(slot.sequences * sequence_read(scenario, slot.used) for slot in share)
+
+
+def sequence_read(scenario: Scenario, tokens: int) -> int:
+    """Bytes of one sequence's caches and states that a decode step at ``tokens`` tokens moves, on all its devices."""
+    return scenario.layout.tp * sum(
+        count * sum(_cache_read(layer, cache, tokens, scenario) for cache in layer.caches)
+        for layer, count in scenario.model.counted
+    )
 
 
 def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
@@ -118,11 +120,15 @@ def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     active = scenario.model.active_parameters
     if active is None:
         return None
-    attention = 0
-    for layer, count in scenario.model.counted:
-        for slot in share:
-            attention += count * slot.sequences * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
+    attention = sum(slot.sequences * sequence_macs(scenario, slot.used) for slot in share)
     return 2 * active * sum(slot.sequences for slot in share) + 2 * attention
+
+
+def sequence_macs(scenario: Scenario, tokens: int) -> int:
+    """Multiply-adds with which one token of a sequence meets the ``tokens`` before it."""
+    return sum(
+        count * sum(_macs(layer, cache, tokens) for cache in layer.caches) for layer, count in scenario.model.counted
+    )
 
 
 def prefill_flops(scenario: Scenario) -> int | None:
@@ -147,7 +153,8 @@ def expert_replicas(scenario: Scenario) -> int:
     return scenario.layout.dp if scenario.expert_parallel else 1
 
 
-def _weights_read(scenario: Scenario, batch: int) -> int | None:
+def weights_read(scenario: Scenario, batch: int) -> int | None:
+    """Bytes of weights that a step of ``batch`` tokens reads, with the experts that so many meet; None: unknown."""
     read = step_weights(scenario)
     if read is None:
         return None
@@ -185,7 +192,11 @@ def top_k(layer: Layer) -> int:
     return next((cache.top_k for cache in layer.caches if isinstance(cache, Indexer)), 2**62)
 
 
-def _decode(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
+def step_time(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
+    """Milliseconds of a step of one replica that moves ``read`` bytes and does ``work`` operations, and what binds it.
+
+    ``batch`` tokens are exchanged between its devices. None when no link rate is known.
+    """
     layout, rate = scenario.layout, read_gbs(scenario)
     peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)

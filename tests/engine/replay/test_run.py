@@ -1,0 +1,103 @@
+"""A trace in time: waiting, first tokens, ends, and what a step costs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.replay.content import Unknown
+from kvtui.engine.replay.groups import Chunked, Full, Sliding
+from kvtui.engine.replay.pace import Pace
+from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.run import run
+from kvtui.engine.replay.servers import limits_of
+from kvtui.engine.replay.vllm import Limits, Scheduler, Step
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.vllm.serve import serve
+
+LLAMA = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "engine": "vllm", "context": "8K"}
+
+
+def second(_: Step) -> float:
+    return 1.0
+
+
+def request(name: str, arrival: float, prompt: int, answer: int) -> Request:
+    return Request(name, arrival, prompt, answer, Unknown(prompt))
+
+
+def test_two_requests_second_by_second() -> None:
+    limits = Limits(100, (Full(16),), 1, 32, 4096)
+    outcome = run([request("a", 0, 40, 3), request("b", 1.5, 10, 1)], limits, second)
+    first, then = outcome.served
+    assert (first.admitted, first.answered, first.ended) == (0, 2, 4)
+    assert (first.first_token, first.per_token) == (2, 1)
+    assert (then.waited, then.first_token, then.per_token) == (2.5, 3.5, None)
+    assert (outcome.steps, outcome.computed, outcome.seconds) == (5, 52, 5)
+
+
+def test_time_passes_until_the_next_arrives() -> None:
+    outcome = run([request("a", 100, 8, 1)], Limits(100, (Full(16),), 8, 64, 4096), second)
+    assert (outcome.served[0].waited, outcome.seconds) == (0, 101)
+
+
+def test_what_never_fits_ends_it() -> None:
+    limits = Limits(6, (Full(16),), 8, 64, 4096)
+    outcome = run([request("small", 0, 8, 1), request("big", 1, 200, 1), request("late", 2, 8, 1)], limits, second)
+    assert outcome.stuck
+    assert (len(outcome.served), outcome.left) == (1, 2)
+
+
+requests = st.lists(st.tuples(st.floats(0, 50), st.integers(1, 200), st.integers(1, 30)), min_size=1, max_size=12).map(
+    lambda rows: [request(str(at), *row) for at, row in enumerate(sorted(rows))]
+)
+
+
+@given(requests, st.integers(30, 100), st.sampled_from([16, 64, 256]))
+def test_moments_are_in_order_and_nobody_is_lost(asked: list[Request], blocks: int, budget: int) -> None:
+    outcome = run(asked, Limits(blocks, (Full(16),), 4, budget, 4096), second)
+    assert not outcome.stuck
+    assert len(outcome.served) == len(asked)
+    for served in outcome.served:
+        assert served.arrived <= served.admitted < served.answered <= served.ended
+    assert outcome.computed >= sum(one.prompt + one.answer - 1 for one in asked)
+    if not outcome.evictions:
+        assert outcome.computed == sum(one.prompt + one.answer - 1 for one in asked)
+    assert outcome.mean_used <= outcome.most_used <= outcome.usable
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_step_of_decoding_takes_what_the_plan_says(fast: bool) -> None:
+    scenario = scenario_from({**LLAMA, "context": "4K", "batch": "3", "lengths": "4096,4096,4096"})
+    scheduler = Scheduler(limits_of(scenario)._replace(budget=16_384, longest=8192))
+    for name in "abc":
+        scheduler.add(request(name, 0, 4096, 9))
+    scheduler.finish(scheduler.schedule())
+    band = estimate(plan(scenario)).decode_ms
+    assert band is not None
+    seconds = Pace(scenario, fast=fast).seconds(scheduler.schedule())
+    assert seconds * 1e3 == pytest.approx(band.low if fast else band.high, rel=0.01)
+
+
+def test_the_server_of_a_scenario_has_the_planned_pool_and_groups() -> None:
+    scenario = scenario_from(LLAMA)
+    limits = limits_of(scenario)
+    assert limits.blocks == serve(scenario).blocks
+    assert limits.groups == (Full(16),)
+    assert (limits.longest, limits.budget, limits.caching) == (8192, scenario.max_batched_tokens, True)
+    windows = limits_of(scenario_from({**LLAMA, "model": "gemma-3-27b"})).groups
+    assert {type(group) for group in windows} == {Full, Sliding}
+    assert {group.window for group in windows if isinstance(group, Sliding)} == {1024}
+    chunks = limits_of(scenario_from({**LLAMA, "model": "Llama-4-Scout", "gpus": "8", "tp": "8"})).groups
+    assert Chunked in {type(group) for group in chunks}
+
+
+def test_what_cannot_be_replayed_says_so() -> None:
+    with pytest.raises(InputError, match=r"only vllm can be replayed, not llama\.cpp"):
+        limits_of(scenario_from({**LLAMA, "engine": "llama.cpp"}))
+    with pytest.raises(InputError, match="recurrent states, whose blocks cannot be replayed"):
+        limits_of(scenario_from({**LLAMA, "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
