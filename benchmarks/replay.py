@@ -46,7 +46,7 @@ def main(paths: list[str]) -> int:
     """A table for each trace."""
     for path in paths:
         with Path(path).open(encoding="utf-8") as lines:
-            trace, reading = timed(lambda lines=lines: read_trace(lines, path))
+            trace, reading = timed(lambda lines=lines, path=path: read_trace(lines, path))
         count = len(trace.requests)
         print(f"{Path(path).name}: {count:,} requests, read in {reading:.2f} s")
         found, seconds = timed(lambda trace=trace: reuse(trace.requests))
