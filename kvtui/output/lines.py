@@ -29,6 +29,7 @@ STYLES = {
     "activation": "#d98e04",
     "overhead": "#b07d55",
     "reserved_unused": "bright_black",
+    "pool_free": "bright_black",
     "free": "bright_black",
     "over": "#e5484d",
     "saved": "#e5484d",

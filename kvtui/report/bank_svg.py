@@ -20,6 +20,7 @@ PATTERNS = {
     "activation": "M0 1h4",
     "overhead": "M1 0v4M0 1h4",
     "reserved_unused": "M-1 3L3 -1M1 5L5 1",
+    "pool_free": "M0 3h2",
 }
 
 

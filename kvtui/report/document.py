@@ -113,6 +113,7 @@ def _parts(parts: Parts) -> dict[str, Any]:
         "activation_bytes": parts.activation,
         "overhead_bytes": parts.overhead,
         "reserved_unused_bytes": parts.reserved_unused,
+        "pool_free_bytes": parts.pool_free,
         "total_bytes": parts.total,
     }
 

@@ -237,10 +237,13 @@ def parts(document: Document) -> tuple[MemoryPart, ...]:
         ("activation", "activations", True),
         ("overhead", "overhead", True),
         ("reserved_unused", "reserved, unused", False),
+        ("pool_free", "free in the pool", True),
     )
+    served = document["engine"]["name"] != "none"
     return tuple(
         MemoryPart(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate)
         for key, label, estimate in named
+        if served or key != "pool_free"
     )
 
 

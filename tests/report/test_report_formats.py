@@ -18,7 +18,7 @@ from kvtui.report import FORMATS, render
 from tests.paths import ROOT
 from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
-PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused")
+PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused", "pool_free")
 PARTS_KEYS = {f"{part}_bytes" for part in (*PARTS, "total")}
 
 
@@ -110,10 +110,10 @@ def test_markdown_has_exact_bytes_that_sum_up(name: str) -> None:
     found = made(name)
     table = tables(render(found, "markdown").partition("## Memory")[2])[0]
     rows = {row[0].removesuffix(" ≈"): row for row in table[2:]}
-    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused")
+    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "free in the pool")
     columns = [1] if found["memory"]["devices"] == 1 else [1, 3]
     for column in columns:
-        sizes = [int(rows[label][column].replace(",", "")) for label in labels]
+        sizes = [int(rows[label][column].replace(",", "")) for label in labels if label in rows]
         assert sum(sizes) == int(rows["total"][column].replace(",", ""))
     assert rows["total"][1].replace(",", "") == str(found["memory"]["total_bytes"])
 

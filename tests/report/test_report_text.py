@@ -24,7 +24,7 @@ from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 WIDTHS = (60, 76, 80, 119, 120, 140, 168, 200, 240)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused")
+PARTS = ("weights", "kv", "state", "activation", "overhead", "reserved_unused", "pool_free")
 
 
 def check_shape(text: str, width: int) -> None:
@@ -186,6 +186,8 @@ def test_the_tables_parts_sum_to_its_total(name: str) -> None:
         return 0.0 if cell == "–" else float(cell.replace(",", ""))
 
     parts = [figure(part) for part in ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused")]
+    if made(name)["engine"]["name"] != "none":
+        parts.append(figure("free in the pool"))
     assert figure("total") == pytest.approx(sum(parts), abs=0.05, rel=1e-3)
 
 

@@ -61,6 +61,15 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     },
     "one device of two": {"gpus": "2", "engine": "llama.cpp", "main_gpu": "1", "kv_offload": False},
     "state in slots": {"model": "Qwen3.6-27B", "gpus": "2", "engine": "sglang", "kv_dtype": "fp8", "context": "64K"},
+    "pools as told": {
+        "model": "Qwen3.6-27B",
+        "gpus": "2",
+        "engine": "sglang",
+        "max_total_tokens": "100000",
+        "swa_full_tokens_ratio": "0.5",
+        "mamba_full_memory_ratio": "1.5",
+        "max_mamba_cache_size": "64",
+    },
     "engine of one release": {"model": "Llama-3.1-70B", "gpus": "4", "engine": "tensorrt-llm", "context": "16K"},
     "stages": {
         "pp_partition": "12,20",

@@ -54,7 +54,7 @@ def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> BankC
         "weights": parts.weights,
         "state": parts.state,
         "kv": parts.kv,
-        "reserved": parts.reserved_unused,
+        "reserved": parts.reserved_unused + parts.pool_free,
         "working": parts.activation + parts.overhead,
     }
     counts = bank_counts(sizes, capacity, banks)

@@ -16,6 +16,7 @@ GB = 10**9
 
 MAX_TOKENS = 2**40
 MAX_BYTES = 2**60
+MAX_RATIO = 100.0
 MAX_GBS = 10**9
 
 _NUMBER = re.compile(r"([0-9][0-9_,]*)(?:\.([0-9]+))?\s*([A-Za-z]*)")
@@ -64,6 +65,17 @@ def parse_fraction(text: str, field: str) -> float:
         value = 0.0
     if not 0.0 < value <= 1.0:
         raise InputError(f"{field}: '{plain(text)}' is not a number above 0 and at most 1")
+    return value
+
+
+def parse_ratio(text: str, field: str) -> float:
+    """A number above 0, at most 100. Raises InputError naming ``field``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= MAX_RATIO:
+        raise InputError(f"{field}: '{plain(text)}' is not a number above 0 and at most {MAX_RATIO:g}")
     return value
 
 

@@ -27,11 +27,14 @@ import numpy as np
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.spec import CacheCounts, cache_bytes
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.allocation import Slot, busiest_share, grown, reserve, slots
 from kvtui.engine.planning.grid import Tokens
-from kvtui.engine.planning.parts import Parts, activation_bytes, busiest_stage, score_matrix_bytes, stage_parts
+from kvtui.engine.planning.parts import Parts, score_matrix_bytes
+from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.reserved import device_holds, fullest_stage
 from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
 
@@ -75,6 +78,7 @@ class Allocator:
 
     ``stage`` is the device's pipeline stage and ``share`` its sequences as they are at full context, longest first;
     ``owners`` are the same sequences, in that order. ``prefix`` counts the tokens of the common prefix's whole blocks.
+    ``serving`` is what the scenario's engine allocates, None without one.
     """
 
     scenario: Scenario
@@ -83,6 +87,7 @@ class Allocator:
     share: tuple[Slot, ...]
     owners: tuple[Owner, ...]
     prefix: int
+    serving: Serving | None = None
 
     @property
     def block_tokens(self) -> int:
@@ -110,7 +115,14 @@ class Allocator:
 
         Weights, state and overhead stay so to the end, and so do activations where FlashAttention keeps no scores.
         """
-        return stage_parts(self.scenario, self.stage, grown(self.share, self.scenario, 0), self.scenario.context, 0)
+        return device_holds(self.scenario, self.serving, self.stage, grown(self.share, self.scenario, 0), 0)
+
+    @cached_property
+    def room(self) -> int:
+        """Cache memory that the engine sets aside; 0 without one."""
+        if self.serving is None:
+            return 0
+        return device_holds(self.scenario, self.serving, self.stage, self.share).cache
 
     def bytes_at(self, tokens: int) -> int:
         """KV bytes of one sequence that holds ``tokens``, less what a shared prefix holds for it; no state.
@@ -251,9 +263,10 @@ class Allocation:
         return max(0, self.parts.total - self.capacity)
 
 
-def allocator_of(scenario: Scenario) -> Allocator:
-    """The allocator of the most loaded device; its sequence 1 is the longest. Raises InputError as a plan does."""
-    stage = busiest_stage(scenario)
+def allocator_of(plan: Plan) -> Allocator:
+    """The allocator of the plan's most loaded device; its sequence 1 is the longest."""
+    scenario = plan.scenario
+    stage = fullest_stage(scenario, plan.serving)
     share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
     policy: Policy = "static"
     if scenario.paged_attention:
@@ -267,6 +280,7 @@ def allocator_of(scenario: Scenario) -> Allocator:
         share=share,
         owners=_owners([(slot.used, slot.sequences) for slot in share]),
         prefix=scenario.shared_prefix // scenario.block_size * scenario.block_size,
+        serving=plan.serving,
     )
 
 
@@ -298,19 +312,20 @@ def allocate(allocator: Allocator, position: int) -> Allocation:
     saved, activation = 0, allocator.start.activation
     if scenario.flash_attention:
         saved = score_matrix_bytes(scenario, position, allocator.sequences) // scenario.layout.tp
-    else:
-        activation = activation_bytes(scenario, scenario.context, allocator.sequences, position)
+    elif allocator.serving is None and scenario.model.hidden is not None:
+        activation += score_matrix_bytes(scenario, position, allocator.sequences) // scenario.layout.tp
+    parts = Parts(
+        weights=allocator.start.weights,
+        kv=sum(one.used for one in sequences) + prefix,
+        state=allocator.start.state,
+        activation=activation,
+        overhead=allocator.start.overhead,
+        reserved_unused=sum(one.reserved + one.padding for one in sequences) + prefix_padding,
+    )
     return Allocation(
         allocator=allocator,
         position=position,
-        parts=Parts(
-            weights=allocator.start.weights,
-            kv=sum(one.used for one in sequences) + prefix,
-            state=allocator.start.state,
-            activation=activation,
-            overhead=allocator.start.overhead,
-            reserved_unused=sum(one.reserved + one.padding for one in sequences) + prefix_padding,
-        ),
+        parts=parts._replace(pool_free=max(0, allocator.room - parts.cache)),
         sequences=tuple(sequences),
         prefix=prefix,
         prefix_padding=prefix_padding,

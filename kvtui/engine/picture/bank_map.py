@@ -8,11 +8,12 @@ has its exact share to less than one bank, and what is smaller than a bank may h
 banks with 15.0 GiB of weights and two sequences of 1.5 GiB have 15 banks of weights and 3 of KV, 2 of the first
 sequence and 1 of the second.
 
-*Where* they lie comes second: weights, states, the shared prefix, the sequences, what is free, and activations and
-overhead at the end. Static reservations and continuous batching put one sequence after the other. With paged attention
-they lie mixed, in the order in which the allocator hands out blocks: a bank of a sequence comes when the sequence is
-handed the block with the middle of that bank. That order does not depend on the film's position, so that a bank stays
-in its place while the film plays. With banks as large as blocks, the example of ``allocator`` is drawn A B A.
+*Where* they lie comes second: weights, states, the shared prefix, the sequences, the rest of an engine's pool, what is
+free, and activations and overhead at the end. Static reservations and continuous batching put one sequence after the
+other. With paged attention they lie mixed, in the order in which the allocator hands out blocks: a bank of a sequence
+comes when the sequence is handed the block with the middle of that bank. That order does not depend on the film's
+position, so that a bank stays in its place while the film plays. With banks as large as blocks, the example of
+``allocator`` is drawn A B A.
 
 What a device needs beyond its capacity is drawn in red over the end of the picture, at most over half of it, and as
 much of what it needs is not drawn: that end is wanted twice. On 80 GiB, a need of 100 GiB is drawn as its first 60 GiB
@@ -61,8 +62,8 @@ class Code(IntEnum):
 class BankCounts(NamedTuple):
     """Banks by what they hold, all but ``kv``, ``used`` and ``total`` disjoint.
 
-    ``sequences`` are banks of their own KV, by owner. ``saved`` are free banks that attention scores would take
-    without FlashAttention; they are not in ``free``.
+    ``sequences`` are banks of their own KV, by owner; ``pool`` are those of an engine's pool that no sequence has.
+    ``saved`` are free banks that attention scores would take without FlashAttention; they are not in ``free``.
     """
 
     weights: int
@@ -71,6 +72,7 @@ class BankCounts(NamedTuple):
     sequences: tuple[int, ...]
     reserved: int
     padding: int
+    pool: int
     saved: int
     free: int
     working: int
@@ -84,7 +86,8 @@ class BankCounts(NamedTuple):
     @property
     def used(self) -> int:
         """Banks that are not free."""
-        return self.weights + self.state + self.kv + self.reserved + self.padding + self.working + self.overflow
+        cache = self.state + self.kv + self.reserved + self.padding + self.pool
+        return self.weights + cache + self.working + self.overflow
 
     @property
     def total(self) -> int:
@@ -139,7 +142,17 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
     first = counts.weights + counts.state + counts.prefix
     codes = np.repeat(
         np.array(
-            [Code.WEIGHTS, Code.STATE, Code.PREFIX, Code.PADDING, Code.SAVED, Code.FREE, Code.WORKING, Code.OVERFLOW],
+            [
+                Code.WEIGHTS,
+                Code.STATE,
+                Code.PREFIX,
+                Code.PADDING,
+                Code.RESERVED,
+                Code.SAVED,
+                Code.FREE,
+                Code.WORKING,
+                Code.OVERFLOW,
+            ],
             dtype=np.uint8,
         ),
         [
@@ -147,6 +160,7 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
             counts.state,
             counts.prefix,
             cached,
+            counts.pool,
             counts.saved,
             counts.free,
             counts.working,
@@ -192,6 +206,8 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
             text = f"weights · {size} of {format_bytes(parts.weights)}"
         case Code.STATE:
             text = f"recurrent state of {_many(allocator.sequences)} · {size} of {format_bytes(parts.state)}"
+        case Code.RESERVED if owner < 0:
+            text = f"set aside by {allocator.scenario.engine}, no sequence has it · {size}"
         case Code.RESERVED:
             text = f"reserved for {_name(allocator.owners[owner])}, no token yet · {size}"
         case Code.PADDING:
@@ -225,6 +241,7 @@ class _DrawnBytes(NamedTuple):
     prefix_spare: int
     used: tuple[int, ...]
     spare: tuple[int, ...]
+    pool: int
     working: int
     overflow: int
 
@@ -241,9 +258,8 @@ def _drawn(allocation: Allocation) -> _DrawnBytes:
     parts = allocation.parts
     overflow = min(allocation.overflow, allocation.capacity // 2)
     left = allocation.capacity - overflow if overflow else parts.total
-    weights, state, cache, working = _cut(
-        (parts.weights, parts.state, parts.kv + parts.reserved_unused, parts.activation + parts.overhead), left
-    )
+    cached, working = parts.kv + parts.reserved_unused, parts.activation + parts.overhead
+    weights, state, cache, pool, working = _cut((parts.weights, parts.state, cached, parts.pool_free, working), left)
     used = tuple(sequence.used for sequence in allocation.sequences)
     spare = tuple(sequence.reserved + sequence.padding for sequence in allocation.sequences)
     prefix, prefix_spare, rest = _cut((allocation.prefix, allocation.prefix_padding, sum(used) + sum(spare)), cache)
@@ -255,7 +271,7 @@ def _drawn(allocation: Allocation) -> _DrawnBytes:
         else:
             cut = _cut([size for pair in zip(used, spare, strict=True) for size in pair], rest)
             used, spare = tuple(cut[::2]), tuple(cut[1::2])
-    return _DrawnBytes(weights, state, prefix, prefix_spare, used, spare, working, overflow)
+    return _DrawnBytes(weights, state, prefix, prefix_spare, used, spare, pool, working, overflow)
 
 
 def _cut(sizes: Iterable[int], left: int) -> list[int]:
@@ -284,6 +300,7 @@ def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[Bank
             "weights": drawn.weights,
             "state": drawn.state,
             "cache": drawn.kv + drawn.room,
+            "pool": drawn.pool,
             "working": drawn.working,
             "overflow": drawn.overflow,
         },
@@ -301,6 +318,7 @@ def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[Bank
         sequences=tuple(used),
         reserved=0 if paged else room,
         padding=room if paged else 0,
+        pool=cells["pool"],
         saved=saved,
         free=cells[REST] - saved,
         working=cells["working"],

@@ -19,11 +19,13 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.device.catalogue import CONFIDENCES, find_device
 from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import Slot, grown, replica_share
-from kvtui.engine.planning.parts import Parts, stage_parts
+from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.reserved import device_holds
 from kvtui.engine.planning.roofline import Band, estimate, pcie_gbs
 from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.scenario.scenario import Layout, Scenario
@@ -76,6 +78,7 @@ class Cluster(NamedTuple):
     """
 
     scenario: Scenario
+    serving: Serving | None
     groups: tuple[DeviceGroup, ...]
     columns: int
     rows: int
@@ -135,7 +138,7 @@ def cluster(plan: Plan, fast_link: bool = True) -> Cluster:
     columns, rows = grid(scenario.layout.devices)
     gbs = _gbs(plan, groups)
     used = None if gbs is None or link is None else Band(min(1.0, gbs.low / link.gbs), min(1.0, gbs.high / link.gbs))
-    return Cluster(scenario, groups, columns, rows, link, gbs, used, _bottleneck(link, used))
+    return Cluster(scenario, plan.serving, groups, columns, rows, link, gbs, used, _bottleneck(link, used))
 
 
 def parts_at(cluster: Cluster, position: int) -> tuple[Parts, ...]:
@@ -152,7 +155,7 @@ def parts_at(cluster: Cluster, position: int) -> tuple[Parts, ...]:
     for group in cluster.groups:
         key = pipeline[group.stage], group.share
         if key not in found:
-            found[key] = stage_parts(scenario, key[0], shares[group.share], scenario.context, position)
+            found[key] = device_holds(scenario, cluster.serving, key[0], shares[group.share], position)
     return tuple(found[pipeline[group.stage], group.share] for group in cluster.groups)
 
 
@@ -212,7 +215,7 @@ def _groups(plan: Plan) -> Iterator[DeviceGroup]:
                 for replica in range(first, first + replicas)
                 for rank in range(layout.tp)
             )
-            parts = stage_parts(scenario, stage, share, scenario.context)
+            parts = device_holds(scenario, plan.serving, stage, share)
             sent = _sent(scenario, stage, number == layout.pp - 1, sum(slot.sequences for slot in share))
             yield DeviceGroup(number, first, replicas, members, share, parts, sent)
 

@@ -17,7 +17,7 @@ from kvtui.engine.basis.units import GIB, MIB
 from kvtui.engine.model.caches import Attention, Cache, Latent
 from kvtui.engine.model.spec import CacheBytes, CacheCounts, ModelSpec, cache_bytes, count_caches
 from kvtui.engine.planning.allocation import Slot, busiest_share, replica_share, slots
-from kvtui.engine.planning.serve import engine_budget
+from kvtui.engine.planning.serve import engine_budget, engine_room
 from kvtui.engine.planning.stages import Stage, distinct_stages, stages
 from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
@@ -29,7 +29,11 @@ SCORE_TOKENS, SCORE_CHUNK, SHORT_CONTEXT = 65_536, 4096, 2048
 
 
 class Parts(NamedTuple):
-    """Bytes by what they are for. ``reserved_unused`` is cache memory set aside but holding no token."""
+    """Bytes by what they are for.
+
+    ``reserved_unused`` is cache memory that is set aside for sequences and holds no token, ``pool_free`` what an engine
+    has set aside and no sequence needs.
+    """
 
     weights: int = 0
     kv: int = 0
@@ -37,6 +41,7 @@ class Parts(NamedTuple):
     activation: int = 0
     overhead: int = 0
     reserved_unused: int = 0
+    pool_free: int = 0
 
     @property
     def total(self) -> int:
@@ -50,15 +55,14 @@ class Parts(NamedTuple):
 
     @property
     def cache(self) -> int:
-        """What the KV pool must hold: KV, state and reserved room."""
-        return self.kv + self.state + self.reserved_unused
+        """The cache: KV, state, reserved room, and the rest of an engine's pool."""
+        return self.kv + self.state + self.reserved_unused + self.pool_free
 
 
 def budget(scenario: Scenario) -> int:
-    """Bytes of one device that may be planned: an engine divides what programs can allocate, others the whole."""
-    device = scenario.device
-    whole = device.usable_bytes if scenario.engine == "none" else device.allocatable_bytes
-    return int(whole * scenario.memory_utilization)
+    """Bytes of one device that may be planned: an engine's as it divides what programs can allocate."""
+    told = engine_room(scenario)
+    return int(scenario.device.usable_bytes * scenario.memory_utilization) if told is None else told
 
 
 def device_parts(scenario: Scenario, context: int, batch: int) -> Parts:
@@ -85,13 +89,6 @@ def total_parts(scenario: Scenario, sequences: tuple[Slot, ...], position: int |
     return Parts(weights, kv, state, activation, overhead, unused)
 
 
-def busiest_stage(scenario: Scenario) -> Stage:
-    """The pipeline stage whose device holds the most at full context, which ``Plan.per_device`` describes."""
-    share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
-    parts = {stage: stage_parts(scenario, stage, share, scenario.context) for stage in distinct_stages(scenario)}
-    return max(parts, key=lambda stage: shortage(scenario, parts[stage]))
-
-
 def stage_parts(
     scenario: Scenario, stage: Stage, share: tuple[Slot, ...], context: int, position: int | None = None
 ) -> Parts:
@@ -108,7 +105,7 @@ def stage_parts(
 def _beside(scenario: Scenario, stage: Stage, context: int, batch: int, position: int | None) -> tuple[int, int, int]:
     """Weights, activations and all else that a device of ``stage`` keeps beside the cache, in bytes.
 
-    An engine's are those of its own budget; the attention scores of a scenario without FlashAttention come on top.
+    An engine's are those of its own budget, which knows whether it writes attention scores.
     """
     divided = engine_budget(scenario, stage)
     if divided is None:
@@ -116,7 +113,7 @@ def _beside(scenario: Scenario, stage: Stage, context: int, batch: int, position
         return held_weight_bytes(scenario, stage), activation, overhead_bytes(scenario.layout.tp * scenario.layout.pp)
     weights, activation = divided.bytes_of("weights"), divided.bytes_of("activation")
     rest = sum(term.bytes for term in (*divided.terms, *divided.beside)) - weights - activation
-    return weights, activation + _score_bytes(scenario, context, batch, position), rest
+    return weights, activation, rest
 
 
 def fits(scenario: Scenario, context: int, batch: int) -> bool:
@@ -186,9 +183,9 @@ def overhead_bytes(devices_per_replica: int) -> int:
 
 
 def all_caches(scenario: Scenario) -> CacheCounts:
-    """The caches of all layers, and with speculative tokens those of the MTP layers too."""
+    """The caches of all layers, and of the MTP layers where those draft."""
     model = scenario.model
-    return count_caches(model.layers + model.mtp) if scenario.speculative_tokens else model.caches
+    return count_caches(model.layers + model.mtp) if scenario.drafts_itself else model.caches
 
 
 def sequences_cache(caches: CacheCounts, sequences: tuple[Slot, ...], scenario: Scenario, tp: int) -> CacheBytes:

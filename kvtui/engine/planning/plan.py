@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvtui.engine.engines.known import places_layers
 from kvtui.engine.model.spec import CacheBytes
-from kvtui.engine.planning.allocation import Slot, slots
+from kvtui.engine.planning.allocation import Slot, busiest_share, slots
 from kvtui.engine.planning.parts import (
     CONTEXT_OVERHEAD_BYTES,
     Parts,
@@ -21,8 +21,8 @@ from kvtui.engine.planning.parts import (
     prefix_shared,
     score_matrix_bytes,
     sequences_cache,
-    total_parts,
 )
+from kvtui.engine.planning.reserved import all_hold, device_holds, fullest_stage
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
 
@@ -39,6 +39,7 @@ SEARCH_LAYOUTS = 600
 class Plan:
     """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
 
+    With an engine both hold all that it allocates, also what no sequence needs.
     ``devices_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
     ``prefix_shared`` are bytes that are not needed, and are part of no total. ``serving`` is what the scenario's engine
     allocates, None without one; whether the scenario fits is then for the engine to say.
@@ -79,6 +80,11 @@ class Plan:
         return crowded(self.scenario, self.per_device)
 
     @property
+    def used(self) -> float:
+        """The share of a device's budget that is needed: all but what an engine sets aside for more sequences."""
+        return (self.per_device.total - self.per_device.pool_free) / self.budget_per_device
+
+    @property
     def utilization(self) -> float:
         """All bytes needed over all usable bytes."""
         return self.total.total / (self.usable_per_device * self.devices)
@@ -101,14 +107,15 @@ class Plan:
 def plan(scenario: Scenario) -> Plan:
     """What ``scenario`` needs. Raises InputError when the model's weights are unknown and not skipped."""
     sequences = slots(scenario, scenario.context, scenario.batch)
-    per_device = device_parts(scenario, scenario.context, scenario.batch)
     serving = serve(scenario)
+    share = busiest_share(sequences, scenario.layout.dp)
+    per_device = device_holds(scenario, serving, fullest_stage(scenario, serving), share)
     return Plan(
         scenario=scenario,
         sequences=sequences,
         cache=sequences_cache(all_caches(scenario), sequences, scenario, 1),
         per_device=per_device,
-        total=total_parts(scenario, sequences),
+        total=all_hold(scenario, serving, sequences),
         usable_per_device=scenario.device.usable_bytes,
         devices_needed=_devices_needed(scenario, per_device, serving),
         flash_attention_saved=score_matrix_bytes(scenario, scenario.context, scenario.batch),

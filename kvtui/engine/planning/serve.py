@@ -53,6 +53,14 @@ def engine_budget(scenario: Scenario, stage: Stage) -> Budget | None:
     return divide(scenario, stage)
 
 
+def engine_room(scenario: Scenario) -> int | None:
+    """Bytes of a device that the scenario's engine may fill, its cache included; None for engine ``none``."""
+    if scenario.engine == "none":
+        return None
+    found: int = part(scenario.engine, "budget").room(scenario)
+    return found
+
+
 def tightest_budget(scenario: Scenario) -> Budget | None:
     """The budget of the pipeline stage whose devices have the least left for the cache; None for engine ``none``."""
     budgets = (engine_budget(scenario, stage) for stage in distinct_stages(scenario))

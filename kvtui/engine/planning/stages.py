@@ -25,11 +25,11 @@ class Stage(NamedTuple):
 
 
 def stages(scenario: Scenario) -> tuple[Stage, ...]:
-    """The scenario's pipeline stages in order; with speculative tokens the last one also has the MTP layers.
+    """The scenario's pipeline stages in order; the last one also has the MTP layers that draft.
 
     An engine that puts whole layers on devices has one for each device, with the layers and the caches that lie there.
     """
-    return _stages(scenario.model, _held(scenario), bool(scenario.speculative_tokens), scenario.serving.kv_offload)[0]
+    return _stages(scenario.model, _held(scenario), scenario.drafts_itself, scenario.serving.kv_offload)[0]
 
 
 def partition(scenario: Scenario) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ def stage_layers(layers: int, pp: int) -> tuple[int, ...]:
 
 def distinct_stages(scenario: Scenario) -> tuple[Stage, ...]:
     """The different ones among the stages."""
-    mtp = bool(scenario.speculative_tokens)
+    mtp = scenario.drafts_itself
     every, different = _stages(scenario.model, _held(scenario), mtp, scenario.serving.kv_offload)
     form = scenario.checkpoint
     return every if form is not None and form.by_layer else different

@@ -35,7 +35,7 @@ def weight_bytes(scenario: Scenario) -> int:
             )
         return size
     form = _form(scenario)
-    used = used_bytes(model, form, mtp=bool(scenario.speculative_tokens))
+    used = used_bytes(model, form, mtp=scenario.drafts_itself)
     if size is None:
         return used
     return size if model.stored is None else -(-size * used // file_bytes(model, form))
@@ -49,7 +49,7 @@ def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
     whole, model, layout = weight_bytes(scenario), scenario.model, scenario.layout
     if model.parameters is None or scenario.skip_weights:
         return -(-whole * len(stage.layers) // (len(model.layers) * layout.tp))
-    form, mtp = _form(scenario), bool(scenario.speculative_tokens)
+    form, mtp = _form(scenario), scenario.drafts_itself
     held = held_bytes(model, form, layout.tp, expert_ranks(scenario), layers=stage.layers, mtp=mtp)
     if _file_size(scenario) is None:
         return held

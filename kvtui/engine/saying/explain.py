@@ -165,10 +165,18 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
         total.reserved_unused,
         ("Orca, OSDI 2022", "PagedAttention, arXiv:2309.06180"),
     )
+    if plan.serving is not None:
+        yield Explanation(
+            "pool_free",
+            "what the engine allocates for its cache on all devices − KV − state − reserved, unused",
+            (("cache", total.cache),),
+            total.pool_free,
+            (scenario.engine,),
+        )
     yield from _beside(plan)
     yield Explanation(
         "total",
-        "weights + KV + state + activations + overhead + reserved, unused",
+        "weights + KV + state + activations + overhead + reserved, unused + free in the pool",
         (
             ("usable_bytes_per_device", plan.usable_per_device),
             ("memory_utilization", scenario.memory_utilization),

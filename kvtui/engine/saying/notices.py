@@ -37,7 +37,6 @@ def notices(plan: Plan) -> tuple[Notice, ...]:
 
 def _memory(plan: Plan) -> Iterator[Notice]:
     parts, pool, served = plan.per_device, plan.scenario.kv_pool, plan.serving
-    used = parts.total / plan.budget_per_device
     if plan.crowded:
         yield Notice("over_capacity", "critical", beside_pool(plan.scenario, parts))
     elif served is not None:
@@ -50,8 +49,8 @@ def _memory(plan: Plan) -> Iterator[Notice]:
         needed, available = format_bytes(parts.total), format_bytes(plan.budget_per_device)
         text = f"does not fit: the fullest device needs {needed} of {available}"
         yield Notice("over_capacity", "critical", text)
-    elif pool is None and used >= NEAR_CAPACITY:
-        yield Notice("near_capacity", "warning", f"the fullest device is {used:.0%} full")
+    elif pool is None and plan.used >= NEAR_CAPACITY:
+        yield Notice("near_capacity", "warning", f"the fullest device is {plan.used:.0%} full")
 
 
 def _devices(plan: Plan) -> Iterator[Notice]:

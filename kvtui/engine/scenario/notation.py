@@ -98,6 +98,12 @@ def _share(text: str, name: str) -> float:
     return parse_fraction(text, name)
 
 
+def _ratio(text: str, name: str) -> float:
+    from kvtui.engine.basis.units import parse_ratio
+
+    return parse_ratio(text, name)
+
+
 def _rate(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_gbs
 
@@ -197,6 +203,7 @@ SIZE = Notation(_size)
 MEMORY = Notation(_size, _built_in)
 SHARE = Notation(_share)
 RATE = Notation(_rate)
+RATIO = Notation(_ratio)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))
 FILE_SIZE = Notation(_file_size)
 EXPERTS = Notation(_experts)

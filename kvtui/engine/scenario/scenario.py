@@ -51,6 +51,8 @@ class ServingOptions(NamedTuple):
     layers of each pipeline stage. ``draft_layers`` is the number of layers of an external drafter such as an EAGLE
     head, which cache like the model's full-attention layers. ``eager`` captures no CUDA graphs. ``state_dtype`` is the
     format of recurrent states, and ``conv_dtype`` that of conv states and of recurrent ones that nothing else decides.
+    ``max_total_tokens`` bounds SGLang's token pool, ``swa_full_tokens_ratio`` is its windowed pool's share of that,
+    ``mamba_full_memory_ratio`` what states take for each byte of tokens, and ``max_mamba_cache_size`` their slots.
     ``measured`` replaces priors.
 
     Where layers lie (llama.cpp): ``gpu_layers`` of them on the devices and the experts of the first ``cpu_moe`` in RAM,
@@ -72,6 +74,10 @@ class ServingOptions(NamedTuple):
     eager: bool = False
     conv_dtype: str | None = None
     state_dtype: str | None = None
+    max_total_tokens: int | None = None
+    swa_full_tokens_ratio: float | None = None
+    mamba_full_memory_ratio: float | None = None
+    max_mamba_cache_size: int | None = None
     measured: Overheads | None = None
     kv_unified: bool | None = None
     gpu_layers: int | None = None
@@ -227,6 +233,11 @@ class Scenario:
     def v_dtype(self) -> str:
         """The name of V's format."""
         return self.kv.v.name
+
+    @property
+    def drafts_itself(self) -> bool:
+        """Whether the model's own prediction layers draft: with speculative tokens and no external drafter."""
+        return bool(self.speculative_tokens) and not self.serving.draft_layers
 
     @property
     def weights_key(self) -> str:

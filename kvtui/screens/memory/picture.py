@@ -14,7 +14,8 @@ from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
-from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
+from kvtui.engine.planning.parts import score_matrix_bytes
+from kvtui.engine.planning.reserved import all_hold
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.papers import Paper, papers_for
 from kvtui.state.session import Session
@@ -42,7 +43,7 @@ class Picture:
         self.scenario, self.plan, self.notices = session.scenario, session.plan, session.notices
         self.fast_link = fast_link
         self.estimate = session.estimate if fast_link else estimate(linked(self.plan, fast_link))
-        self._allocator = allocator_of(self.scenario)
+        self._allocator = allocator_of(self.plan)
         self._key: tuple[int, int] | None = None
         self.allocation: Allocation = allocate(self._allocator, 0)
         self.banks: BankMap = bank_map(self.allocation, 1)
@@ -72,7 +73,7 @@ class Picture:
             tokens=self.tokens,
             sequences=sequences,
             parts=parts,
-            total_parts=parts if alone else total_parts(self.scenario, sequences, self.tokens),
+            total_parts=parts if alone else all_hold(self.scenario, self.plan.serving, sequences, self.tokens),
             saved_bytes=self._saved,
             counts=self._counts(),
             playing=playing,
@@ -208,7 +209,7 @@ class Picture:
             ),
             Count(Code.PREFIX, counts.prefix, allocation.prefix),
             Count(Code.STATE, counts.state, parts.state),
-            Count(Code.RESERVED, counts.reserved, parts.reserved_unused - padding),
+            Count(Code.RESERVED, counts.reserved + counts.pool, parts.reserved_unused - padding + parts.pool_free),
             Count(Code.PADDING, counts.padding, padding),
             Count(Code.WORKING, counts.working, parts.activation + parts.overhead),
             Count(Code.SAVED, counts.saved, allocation.saved),

@@ -438,7 +438,8 @@ class MemoryScreen(ScenarioActions):
 
     def _mark(self) -> None:
         """Say that the film has just passed 80 or 100 percent, where no pop-up says more."""
-        used = self.picture.allocation.parts.total / max(1, self.session.plan.budget_per_device)
+        parts = self.picture.allocation.parts
+        used = (parts.total - parts.pool_free) / max(1, self.session.plan.budget_per_device)
         self._alerts, passed = self._alerts.marked(used)
         for notice in passed:
             if not self._alerts.shows_popup(self.clock()):

@@ -148,7 +148,7 @@ def _fit(scenario: Scenario, **chosen: object) -> Fit:
     except InputError:
         return Fit(False, "not at all")
     if found.fits:
-        return Fit(True, f"{found.per_device.total / found.budget_per_device:.0%} full")
+        return Fit(True, f"{found.used:.0%} full")
     if found.devices_needed is None:
         return Fit(False, "too large")
     return Fit(False, f"needs {found.devices_needed:,}")

@@ -92,7 +92,7 @@ def view_of(planned: Plan, tokens: int) -> MemoryView:
 
 def make(scenario: Scenario, tokens: int | None = None) -> MemoryView:
     shown = view_of(plan(scenario), scenario.context if tokens is None else tokens)
-    return replace(shown, parts=allocate(allocator_of(scenario), shown.tokens).parts)
+    return replace(shown, parts=allocate(allocator_of(plan(scenario)), shown.tokens).parts)
 
 
 @cache

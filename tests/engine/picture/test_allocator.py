@@ -17,8 +17,9 @@ from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
 from kvtui.engine.picture.allocator import Allocation, Allocator, allocate, allocator_of, first_position, scaled
 from kvtui.engine.planning.allocation import busiest_share, grown, slots
-from kvtui.engine.planning.parts import busiest_stage, score_matrix_bytes, stage_parts
+from kvtui.engine.planning.parts import score_matrix_bytes, stage_parts
 from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.reserved import fullest_stage
 from kvtui.engine.scenario.scenario import Layout, Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import scenarios
@@ -39,7 +40,7 @@ KINDS = (
 
 def allocated(position: int | None = None, **values: str | bool) -> Allocation:
     scenario = scenario_from(values)
-    return allocate(allocator_of(scenario), scenario.context if position is None else position)
+    return allocate(allocator_of(plan(scenario)), scenario.context if position is None else position)
 
 
 def assert_sums(found: Allocation) -> None:
@@ -54,7 +55,7 @@ def assert_sums(found: Allocation) -> None:
 
 @given(scenarios())
 def test_the_film_ends_at_the_plan(scenario: Scenario) -> None:
-    found = allocate(allocator_of(scenario), scenario.context)
+    found = allocate(allocator_of(plan(scenario)), scenario.context)
     assert found.parts == plan(scenario).per_device
     assert_sums(found)
 
@@ -62,17 +63,17 @@ def test_the_film_ends_at_the_plan(scenario: Scenario) -> None:
 @given(scenarios(), st.floats(0, 1))
 def test_every_moment_is_what_a_plan_of_those_lengths_would_be(scenario: Scenario, share: float) -> None:
     position = int(scenario.context * share)
-    found = allocate(allocator_of(scenario), position)
+    found = allocate(allocator_of(plan(scenario)), position)
     held = grown(
         busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp), scenario, position
     )
-    assert found.parts == stage_parts(scenario, busiest_stage(scenario), held, scenario.context, position)
+    assert found.parts == stage_parts(scenario, fullest_stage(scenario, None), held, scenario.context, position)
     assert_sums(found)
 
 
 @given(scenarios(), st.floats(0, 1), st.floats(0, 1))
 def test_nothing_shrinks_while_it_grows(scenario: Scenario, one: float, other: float) -> None:
-    allocator = allocator_of(scenario)
+    allocator = allocator_of(plan(scenario))
     before, after = (allocate(allocator, int(scenario.context * share)) for share in sorted((one, other)))
     assert before.parts.total <= after.parts.total
     assert before.parts.kv <= after.parts.kv
@@ -97,7 +98,7 @@ def test_every_model_ends_at_its_plan_under_every_policy(model: ModelSpec) -> No
             shared_prefix=700 if paged else 0,
             skip_weights=model.parameters is None,
         )
-        allocator = allocator_of(scenario)
+        allocator = allocator_of(plan(scenario))
         assert allocate(allocator, 9000).parts == plan(scenario).per_device
         for position in (0, 1, 699, 4096, 8999):
             assert_sums(allocate(allocator, position))
@@ -186,7 +187,7 @@ def test_more_than_128_lengths_are_not_mixed() -> None:
 
 
 def test_positions_outside_the_film() -> None:
-    allocator = allocator_of(scenario_from({"context": "1000"}))
+    allocator = allocator_of(plan(scenario_from({"context": "1000"})))
     for position in (-1, 1001):
         with pytest.raises(InputError, match=r"^tokens: -?[0-9,]+ is out of range \(0 to 1,000\)$"):
             allocate(allocator, position)
@@ -195,7 +196,7 @@ def test_positions_outside_the_film() -> None:
 def handed_out_one_by_one(allocator: Allocator) -> list[tuple[int, int]]:
     """(owner, bytes) of every block in the order a free list gives them, walking the film token by token."""
     scenario, tp = allocator.scenario, allocator.scenario.layout.tp
-    caches = busiest_stage(scenario).caches
+    caches = fullest_stage(scenario, None).caches
 
     def own(tokens: int) -> int:
         shared = cache_bytes(caches, min(tokens, allocator.prefix), scenario.kv, tp)
@@ -223,18 +224,20 @@ def small_allocators(draw: st.DrawFn) -> Allocator:
     batch, context = draw(st.integers(1, 6)), draw(st.integers(1, 400))
     lengths = draw(st.none() | st.lists(st.integers(1, context), min_size=batch, max_size=batch).map(tuple))
     return allocator_of(
-        Scenario(
-            model=find_model(draw(st.sampled_from(KINDS))),
-            device=find_device("H100"),
-            context=context,
-            batch=batch,
-            layout=Layout(pp=draw(st.integers(1, 2))),
-            lengths=lengths,
-            paged_attention=True,
-            continuous_batching=draw(st.booleans()),
-            block_size=draw(st.sampled_from([1, 3, 16, 64])),
-            shared_prefix=draw(st.integers(0, min(lengths or (context,)))) if draw(st.booleans()) else 0,
-            kv_dtype=draw(st.sampled_from(["bf16", "q8_0"])),
+        plan(
+            Scenario(
+                model=find_model(draw(st.sampled_from(KINDS))),
+                device=find_device("H100"),
+                context=context,
+                batch=batch,
+                layout=Layout(pp=draw(st.integers(1, 2))),
+                lengths=lengths,
+                paged_attention=True,
+                continuous_batching=draw(st.booleans()),
+                block_size=draw(st.sampled_from([1, 3, 16, 64])),
+                shared_prefix=draw(st.integers(0, min(lengths or (context,)))) if draw(st.booleans()) else 0,
+                kv_dtype=draw(st.sampled_from(["bf16", "q8_0"])),
+            )
         )
     )
 
@@ -268,7 +271,7 @@ def test_two_sequences_lie_mixed() -> None:
     """A ends at 32 tokens and B at 16, in blocks of 16 tokens or 2 MiB: they are handed out A, B, A."""
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "32", "lengths": "32,16", "pa": True})
     offsets = [2**20, 2 * 2**20, 3 * 2**20, 4 * 2**20, 5 * 2**20, 2**30]
-    found = allocator_of(scenario).handed_out(offsets) / 2**20
+    found = allocator_of(plan(scenario)).handed_out(offsets) / 2**20
     assert found.tolist() == [[1, 0], [2, 0], [2, 1], [2, 2], [3, 2], [4, 2]]
 
 
@@ -276,7 +279,7 @@ def test_long_films_of_many_sequences_stay_exact() -> None:
     """128 sequences of up to 100M tokens: bytes at an offset add up to it, and end as the sequences do."""
     values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "pa": True}
-    allocator = allocator_of(scenario_from(values))
+    allocator = allocator_of(plan(scenario_from(values)))
     offsets = [0, 1, 10**9, 80 * 2**30, 3 * 10**14]
     found = allocator.handed_out(offsets)
     assert found.sum(axis=1).tolist() == offsets
@@ -289,7 +292,7 @@ def test_long_films_of_many_sequences_stay_exact() -> None:
 def test_bytes_beyond_any_device_saturate_instead_of_overflowing() -> None:
     """A million sequences of 2**40 tokens: their first blocks alone are 7.5 TiB, all of them 2**79 bytes."""
     allocator = allocator_of(
-        scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True})
+        plan(scenario_from({"model": "Llama-3.1-405B", "context": "1024G", "batch": "1000000", "pa": True}))
     )
     offset, first_block = 10**12, 16 * 516_096
     expected, left = [], offset

@@ -42,7 +42,7 @@ BANKS = 1500
 
 def filmed(position: int | None = None, **values: str | bool) -> Allocation:
     scenario = scenario_from(values)
-    return allocate(allocator_of(scenario), scenario.context if position is None else position)
+    return allocate(allocator_of(plan(scenario)), scenario.context if position is None else position)
 
 
 def assert_true_to(allocation: Allocation, picture: BankMap) -> None:
@@ -88,7 +88,7 @@ def assert_true_to(allocation: Allocation, picture: BankMap) -> None:
 
 @given(scenarios(), st.floats(0, 1), st.integers(1, 700))
 def test_the_picture_is_the_allocation(scenario: Scenario, share: float, banks: int) -> None:
-    allocation = allocate(allocator_of(scenario), int(scenario.context * share))
+    allocation = allocate(allocator_of(plan(scenario)), int(scenario.context * share))
     assert_true_to(allocation, bank_map(allocation, banks))
 
 
@@ -106,7 +106,7 @@ def test_the_picture_sums_to_the_report_for_every_model(model: ModelSpec) -> Non
             skip_weights=number % 4 == 0 or model.parameters is None,
             weight_dtype="int4",
         )
-        report, allocation = plan(scenario).per_device, allocate(allocator_of(scenario), 4096)
+        report, allocation = plan(scenario).per_device, allocate(allocator_of(plan(scenario)), 4096)
         picture = bank_map(allocation, BANKS)
         assert allocation.parts == report
         assert_true_to(allocation, picture)
@@ -117,7 +117,7 @@ def test_the_picture_sums_to_the_report_for_every_model(model: ModelSpec) -> Non
 
 @given(scenarios(lengths=False), st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
 def test_used_banks_never_become_fewer(scenario: Scenario, banks: int, one: float, other: float) -> None:
-    allocator = allocator_of(scenario)
+    allocator = allocator_of(plan(scenario))
     before, after = (
         bank_map(allocate(allocator, int(scenario.context * share)), banks).counts for share in sorted((one, other))
     )
@@ -126,7 +126,7 @@ def test_used_banks_never_become_fewer(scenario: Scenario, banks: int, one: floa
 
 def test_half_used_is_half_the_banks() -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "64K", "batch": "16", "cb": True, "gpu": "H100"})
-    allocator = allocator_of(scenario)
+    allocator = allocator_of(plan(scenario))
     position = min(range(0, 65_537, 16), key=lambda n: abs(2 * allocate(allocator, n).parts.total - allocator.capacity))
     allocation = allocate(allocator, position)
     assert allocation.parts.total / allocator.capacity == pytest.approx(0.5, abs=1e-3)
@@ -217,7 +217,7 @@ def test_banks_of_a_paged_pool_stay_where_they_are() -> None:
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "48K", "batch": "8", "cb": True, "pa": True, "gpu": "B300"}
     )
-    allocator = allocator_of(scenario)
+    allocator = allocator_of(plan(scenario))
     pictures = [bank_map(allocate(allocator, n), 6000) for n in range(24_000, 26_000, 100)]
     for before, after in pairwise(pictures):
         held = np.flatnonzero(before.owners >= 0)
@@ -257,7 +257,7 @@ def test_overflow_is_drawn_over_the_end(paged: bool, cb: bool) -> None:
     scenario = scenario_from(
         {"model": "Llama-3.1-8B", "context": "400K", "batch": "8", "gpu": "H100", "pa": paged, "cb": cb}
     )
-    allocator = allocator_of(scenario)
+    allocator = allocator_of(plan(scenario))
     for position in range(0, 409_601, 20_480):
         allocation = allocate(allocator, position)
         picture = bank_map(allocation, 700)
@@ -271,7 +271,9 @@ def test_overflow_is_drawn_over_the_end(paged: bool, cb: bool) -> None:
 
 
 def test_static_sequences_under_an_overflow_keep_to_their_reservations() -> None:
-    allocator = allocator_of(scenario_from({"model": "Llama-3.1-8B", "context": "200K", "batch": "4", "gpu": "H100"}))
+    allocator = allocator_of(
+        plan(scenario_from({"model": "Llama-3.1-8B", "context": "200K", "batch": "4", "gpu": "H100"}))
+    )
     for position in range(10_240, 204_800, 10_240):
         allocation = allocate(allocator, position)
         for banks in range(33, 74):
@@ -327,7 +329,7 @@ def test_modules_are_interleaved(bank: int, modules: int) -> None:
 
 @given(scenarios(), st.floats(0, 1), st.data())
 def test_every_bank_can_be_described(scenario: Scenario, share: float, data: DataObject) -> None:
-    allocation = allocate(allocator_of(scenario), int(scenario.context * share))
+    allocation = allocate(allocator_of(plan(scenario)), int(scenario.context * share))
     picture = bank_map(allocation, 200)
     bank = data.draw(st.integers(0, 199))
     text = describe(picture, allocation, bank)

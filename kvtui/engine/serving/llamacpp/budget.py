@@ -48,6 +48,11 @@ def device_budget(scenario: Scenario, weights: int) -> Budget:
     return Budget(scenario.device.allocatable_bytes, used, (*terms, margin))
 
 
+def room(scenario: Scenario) -> int:
+    """Bytes of a device that llama.cpp may fill, the margin included."""
+    return int(scenario.device.allocatable_bytes * Fraction(str(scenario.memory_utilization)))
+
+
 def compute_bytes(scenario: Scenario) -> int:
     """The compute buffer of one device, a prior: logits and hidden state of one physical batch in F32.
 

@@ -98,7 +98,7 @@ def _weighed(scenario: Scenario) -> WeightsByLayer:
         return WeightsByLayer(even, (), 0, whole - count * (whole // (count + 1)), 0, 0)
     form = scenario.checkpoint or checkpoint_format(UNTOLD, model)
     found = weights_by_layer(model, form)
-    stored = used_bytes(model, form, mtp=bool(scenario.speculative_tokens))
+    stored = used_bytes(model, form, mtp=scenario.drafts_itself)
     return found if stored == whole else _scaled(found, Fraction(whole, stored))
 
 

@@ -16,6 +16,7 @@ from kvtui.engine.engines.placement import RAM, Placement
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Attention, Indexer, Latent
 from kvtui.engine.planning.search import context_limit, longest, most
+from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes
 from kvtui.engine.serving.llamacpp.buffers import Split, check_heads, state_bytes
@@ -68,12 +69,24 @@ def serve(scenario: Scenario) -> Serving:
         max_context_limit=context_limit(scenario, context, memory),
         max_sequences=(MAX_SLOTS if sequences is None else sequences) * scenario.layout.dp,
         max_sequences_limit="server slots" if sequences is None else memory,
+        rooms=_rooms(scenario, parts, now),
         buffers=_listed(every, now),
         state_bytes_per_slot=_state_per_slot(parts[tightest]) if recurrent else None,
         state_slots=now.slots if recurrent else None,
         memories=uses,
         notes=_notes(scenario, build, now, context, placed, needs[tightest] <= pools[tightest]),
     )
+
+
+def _rooms(scenario: Scenario, parts: tuple[MemoryPart, ...], now: Split) -> tuple[int, ...]:
+    """Bytes of the buffers of each stage's devices; for several sequences those of a slot for each."""
+    slots = -(-scenario.batch // scenario.layout.dp)
+    whole = divided(scenario, scenario.context, 1).cells
+    cells = now if slots == 1 else divided(scenario, slots * whole, slots)
+    sizes = {part.number: max(part.needed(now), part.needed(cells)) for part in parts}
+    if scenario.layout.tp == 1:
+        return tuple(sizes.get(number, 0) for number in range(len(stages(scenario))))
+    return (max(sizes.values(), default=0),) * scenario.layout.pp
 
 
 def check(scenario: Scenario) -> None:

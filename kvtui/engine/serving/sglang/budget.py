@@ -38,6 +38,11 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
     return Budget(scenario.device.allocatable_bytes, Fraction(1), (*terms, rest))
 
 
+def room(scenario: Scenario) -> int:
+    """Bytes of a device that SGLang may fill: all of them, since what its share leaves is for everything else."""
+    return scenario.device.allocatable_bytes
+
+
 def static_share(scenario: Scenario) -> Fraction:
     """The share of memory for weights and pools: the one chosen, or SGLang's own."""
     chosen = Fraction(str(scenario.memory_utilization))

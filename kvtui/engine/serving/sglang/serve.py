@@ -1,19 +1,22 @@
 """SGLang: the token pools of a rank, as its model runner sizes them when the weights are loaded (rules of 0.5.23).
 
-What is left of the memory is divided by the bytes of one token in all layers of a rank. Windowed layers have a pool of
-their own with a fixed ratio of tokens, recurrent layers one of state slots that takes a fixed share of the memory
-first. "GB" in its log is GiB, and K and V are those of one rank. Latents and index keys are on every rank.
+What is left of the memory is divided by the bytes of one token in all layers of a rank. Windowed layers of
+some models have a pool of their own with a fixed ratio of tokens, in all others they are full ones; recurrent layers
+have one of state slots that takes a fixed share of the memory first. Layers that read another layer's cache have
+entries all the same. "GB" in its log is GiB, and K and V are those of one rank. Latents and index keys are on every
+rank.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
 from typing import Literal, NamedTuple
 
 from kvtui.engine.engines.result import Buffer, Serving
-from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, heads_per_rank
+from kvtui.engine.model.caches import CONV_FORMAT, Attention, Indexer, Latent, Recurrent, Shared, heads_per_rank
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import CacheCounts
 from kvtui.engine.planning.search import context_limit, longest
@@ -22,8 +25,14 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.drafter import stage_caches
 from kvtui.engine.serving.sglang.budget import budget, static_share
 
-SWA_FULL_TOKENS_RATIO = Fraction(4, 5)
+SWA_FULL_TOKENS_RATIO, SWA_FULL_TOKENS_RATIO_COMPRESSED = Fraction(4, 5), Fraction(1, 10)
 MAMBA_FULL_MEMORY_RATIO = Fraction(9, 10)
+WINDOW_POOL = re.compile(
+    r"gpt-?oss|llama-?4|gemma-?4|mimo-?v2|step-?3[.p][57]|deepseek-?v4|laguna|mellum|embeddinggemma-?2|inkling"
+    r"|granite.*-swa",
+    re.IGNORECASE,
+)
+"""Models whose windowed layers SGLang 0.5.23 gives a pool of their own (``is_hybrid_swa_model``)."""
 SLOTS_PER_REQUEST = 5
 SPECULATIVE_REQUESTS = 48
 DUMMY_SLOTS = 1
@@ -49,9 +58,10 @@ class PoolTensor(NamedTuple):
 
 
 class RankTensors(NamedTuple):
-    """The ``tensors`` of one rank."""
+    """The ``tensors`` of one rank; ``ratio`` of windowed tokens to those of the full pool."""
 
     tensors: tuple[PoolTensor, ...]
+    ratio: Fraction = SWA_FULL_TOKENS_RATIO
 
     def per(self, pool: PoolName) -> Fraction:
         """Bytes of one token in ``pool``, or of one slot or sequence."""
@@ -61,7 +71,7 @@ class RankTensors(NamedTuple):
     def cell(self) -> Fraction:
         """Bytes that one token takes of all pools, with its share of the windowed layers' pool."""
         full, windowed = self.per("full"), self.per("windowed")
-        return full + SWA_FULL_TOKENS_RATIO * windowed if full else windowed
+        return full + self.ratio * windowed if full else windowed
 
     @property
     def slot(self) -> int:
@@ -90,7 +100,8 @@ def serve(scenario: Scenario) -> Serving:
     """
     found = []
     for stage, layers in zip(stages(scenario), stage_caches(scenario), strict=True):
-        rank, memory = RankTensors(tuple(_tensors(layers, scenario))), _memory(scenario, stage)
+        rank = RankTensors(tuple(_tensors(layers, scenario)), windowed_ratio(scenario))
+        memory = _memory(scenario, stage)
         found.append((pools(rank, memory, scenario), rank, memory))
     sizes, rank, memory = min(found, key=lambda item: (not item[1].cell, item[0].tokens))
     page, context = scenario.block_size, scenario.context
@@ -112,6 +123,8 @@ def serve(scenario: Scenario) -> Serving:
         max_context_limit=context_limit(scenario, most_context, limit),
         max_sequences=min(at_once, running) * scenario.layout.dp,
         max_sequences_limit=limit if at_once <= running else running_limit,
+        rooms=tuple(_room(*each, scenario) for each in found),
+        states=tuple(other.slot for _, other, _ in found) if any(other.slot for _, other, _ in found) else (),
         buffers=_buffers(rank, sizes),
         block_size=page,
         bytes_per_block=ceil(page * rank.cell),
@@ -130,14 +143,35 @@ def pools(rank: RankTensors, memory: int, scenario: Scenario) -> Pools:
 
     With automatic slots the states take ``mamba_full_memory_ratio`` times what the tokens take. Drafting keeps an
     intermediate state for each drafted token of each running request. A rank without a token pool holds the context.
+    ``--max-total-tokens`` bounds the tokens.
     """
     slots, set_aside = _slots(rank, memory, scenario) if rank.slot else (0, 0)
     page = scenario.block_size
     if not rank.cell:
         return Pools(_paged(scenario.context, page), 0, slots, set_aside)
-    tokens = int(max(0, memory - set_aside) // rank.cell) // page * page
-    windowed = int(tokens * SWA_FULL_TOKENS_RATIO) if rank.per("full") else tokens
+    most = scenario.serving.max_total_tokens
+    tokens = int(max(0, memory - set_aside) // rank.cell)
+    tokens = (tokens if most is None else min(tokens, most)) // page * page
+    windowed = int(tokens * rank.ratio) if rank.per("full") else tokens
     return Pools(tokens, windowed // page * page, slots, set_aside)
+
+
+def windowed_ratio(scenario: Scenario) -> Fraction:
+    """Tokens of the windowed pool for each of the full one: as chosen, or 0.8, beside compressed latents 0.1."""
+    chosen = scenario.serving.swa_full_tokens_ratio
+    if chosen is not None:
+        return Fraction(str(chosen))
+    compressed = any(cache.ratio > 1 for cache, _ in scenario.model.caches)
+    return SWA_FULL_TOKENS_RATIO_COMPRESSED if compressed else SWA_FULL_TOKENS_RATIO
+
+
+def frees_windows(scenario: Scenario) -> bool:
+    """Whether windowed layers have a pool of their own: for the models on SGLang's list, unless told otherwise.
+
+    Example: gpt-oss has one, and gemma-3 caches all its layers in full, which takes 6.2 times as much of each token.
+    """
+    chosen = scenario.serving.hybrid_manager
+    return bool(WINDOW_POOL.search(scenario.model.name)) if chosen is None else chosen
 
 
 def _memory(scenario: Scenario, stage: Stage) -> int:
@@ -146,10 +180,11 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
 
 
 def _tensors(caches: CacheCounts, scenario: Scenario) -> Iterator[PoolTensor]:
-    """What ``caches`` keep on one rank; without the hybrid manager windowed layers are full ones."""
-    tp, kv, split = scenario.layout.tp, scenario.kv, scenario.serving.hybrid_manager is not False
+    """What ``caches`` keep on one rank; a layer that reads another's cache has entries like that one."""
+    tp, kv, split = scenario.layout.tp, scenario.kv, frees_windows(scenario)
     latent = _latent_format(scenario)
-    for cache, count in caches:
+    for own, count in caches:
+        cache = own.reads if isinstance(own, Shared) else own
         cap = cache.cap if split else None
         pool: PoolName = "full" if cap is None else "windowed"
         name = "KV pool" if cap is None else "SWA pool"
@@ -185,10 +220,14 @@ def _slots(rank: RankTensors, memory: int, scenario: Scenario) -> tuple[int, int
     serving, drafted = scenario.serving, scenario.speculative_tokens
     per_request = _slots_per_request(scenario)
     intermediate = drafted + 1 if drafted else 0
-    if serving.prefix_caching is False and serving.max_seqs is not None:
+    if serving.max_mamba_cache_size is not None:
+        slots = serving.max_mamba_cache_size
+    elif serving.prefix_caching is False and serving.max_seqs is not None:
         slots = serving.max_seqs
     else:
-        budget = memory * MAMBA_FULL_MEMORY_RATIO / (1 + MAMBA_FULL_MEMORY_RATIO)
+        chosen = serving.mamba_full_memory_ratio
+        ratio = MAMBA_FULL_MEMORY_RATIO if chosen is None else Fraction(str(chosen))
+        budget = memory * ratio / (1 + ratio)
         slots = int(budget // (rank.slot * (1 + Fraction(intermediate, per_request))))
     requests = min(serving.max_seqs or SPECULATIVE_REQUESTS, slots // per_request)
     return slots, rank.slot * (slots + intermediate * requests)
@@ -226,6 +265,18 @@ def _request(rank: RankTensors, context: int, page: int) -> int:
 def _reserved(rank: RankTensors, sizes: Pools, context: int, page: int) -> int:
     """Bytes that the pools must have so that the token pool holds ``context``: all states, and the windowed share."""
     return sizes.set_aside + ceil(_paged(context, page) * rank.cell)
+
+
+def _room(sizes: Pools, rank: RankTensors, memory: int, scenario: Scenario) -> int:
+    """Bytes of a rank's pools, or those that the scenario's sequences need where that is more."""
+    page, context = scenario.block_size, scenario.context
+    at_once = -(-scenario.batch // scenario.layout.dp)
+    tokens = at_once * _paged(context, page)
+    if rank.per("full") and rank.window:
+        windowed = _paged(at_once * min(_paged(context, page), rank.window + page), page)
+        tokens = max(tokens, _paged(ceil(windowed / rank.ratio), page))
+    held = sum(buffer.bytes for buffer in _buffers(rank, sizes))
+    return max(min(held, memory), _reserved(rank, sizes, tokens, page))
 
 
 def _paged(tokens: int, page: int) -> int:
@@ -267,7 +318,9 @@ def _notes(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[str]
         share = float(static_share(scenario))
         yield f"free memory is an estimate: mem_fraction_static {share:g}, and a prior for what is outside of torch"
     if rank.per("windowed") and rank.per("full"):
-        yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(SWA_FULL_TOKENS_RATIO):g} of the full"
+        yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(rank.ratio):g} of the full"
+    elif any(cache.cap is not None and cache.ratio == 1 for cache, _ in scenario.model.caches):
+        yield "SGLang has no pool of its own for this model's windows: it caches all layers in full"
     latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
     if latents and layout.tp > 1:
         yield f"each of {layout.tp} ranks keeps every latent; DP attention would divide the sequences instead"

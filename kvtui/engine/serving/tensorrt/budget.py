@@ -39,6 +39,11 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
     return Budget(scenario.device.allocatable_bytes, Fraction(1), (*terms, margin))
 
 
+def room(scenario: Scenario) -> int:
+    """Bytes of a device that TensorRT-LLM may fill: all of them, what its fraction leaves free included."""
+    return scenario.device.allocatable_bytes
+
+
 def _weights(scenario: Scenario, stage: Stage) -> Term:
     size = held_weight_bytes(scenario, stage)
     return exact("weights", size, "the fullest rank's share of the checkpoint", "the model's shapes")

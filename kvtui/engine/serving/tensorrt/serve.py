@@ -1,7 +1,8 @@
 """TensorRT-LLM: the blocks of its KV cache. Approximate: plain attention alone was compared with logs.
 
 A fraction of the memory that is free after loading becomes blocks of ``tokens_per_block`` tokens in all layers of a
-rank, their number rounded up. Each window size has a pool of its own, with the share that lets all pools hold as many
+rank, their number rounded up. All layers keep every token unless windows are asked for (``max_attention_window``, or
+its second cache manager); then each window size has a pool of its own, with the share that lets all pools hold as many
 sequences (``KvCacheManager``); recurrent states are set aside for the running sequences first. Latents and index keys
 are on every rank.
 """
@@ -20,6 +21,7 @@ from kvtui.engine.model.spec import CacheCounts
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.candidates import windowed
 from kvtui.engine.serving.drafter import stage_caches
 from kvtui.engine.serving.tensorrt.budget import budget
 
@@ -79,7 +81,8 @@ def serve(scenario: Scenario) -> Serving:
         max_context=most_context,
         max_context_limit=context_limit(scenario, most_context, limit),
         max_sequences=min(at_once, scenario.serving.max_seqs or at_once) * scenario.layout.dp,
-        max_sequences_limit=limit,
+        max_sequences_limit=limit if at_once <= (scenario.serving.max_seqs or at_once) else "max_num_seqs",
+        rooms=tuple(_room(other, available, running, block, scenario) for _, other, available in found),
         buffers=_buffers(rank, held, block, running),
         block_size=block,
         bytes_per_block=ceil(block * rank.windows[0].token) if held else None,
@@ -94,6 +97,18 @@ def serve(scenario: Scenario) -> Serving:
 def _needed(rank: RankWindows, running: int, block: int, context: int) -> int:
     """Bytes of one sequence of ``context`` tokens and of the states of all ``running`` ones."""
     return (running - 1) * rank.state + rank.request(context, block)
+
+
+def _room(rank: RankWindows, memory: int, running: int, block: int, scenario: Scenario) -> int:
+    """Bytes of a rank's pools, or those in which the scenario's sequences have whole blocks of each of them."""
+    context = scenario.context
+    at_once = min(-(-scenario.batch // scenario.layout.dp), scenario.serving.max_seqs or scenario.batch)
+    sequence = sum((w.tokens(context) * w.token for w in rank.windows), Fraction())
+    wanted = [_needed(rank, running, block, context)]
+    for window in rank.windows:
+        tokens = (at_once * _blocks(window.tokens(context), block) - 1) * block + 1
+        wanted.append(running * rank.state + ceil(tokens * sequence / window.tokens(context)))
+    return max(memory, *wanted)
 
 
 def _longest(rank: RankWindows, memory: int, running: int, block: int, guess: int) -> int | None:
@@ -113,15 +128,17 @@ def _memory(scenario: Scenario, stage: Stage) -> int:
 
 
 def _rank(caches: CacheCounts, scenario: Scenario) -> RankWindows:
-    tp, kv = scenario.layout.tp, scenario.kv
+    """What ``caches`` keep on a rank. Example: gpt-oss-120b has 36 layers of 2,048 bytes, 73,728 for each token."""
+    tp, kv, split = scenario.layout.tp, scenario.kv, scenario.serving.hybrid_manager is True
     state = 0
     windows: dict[int | None, WindowPool] = {}
     for cache, count in caches:
         state += count * cache.fixed_bytes(tp)
         size = Fraction(count * cache.entry_bytes(kv, tp), cache.ratio)
+        cap = cache.cap if split or cache.kind == "cross_attention" else None
         if size:
-            before = windows.get(cache.cap, WindowPool(cache.cap, Fraction(), 0))
-            windows[cache.cap] = WindowPool(cache.cap, before.token + size, before.layers + count)
+            before = windows.get(cap, WindowPool(cap, Fraction(), 0))
+            windows[cap] = WindowPool(cap, before.token + size, before.layers + count)
     longest_first = sorted(windows.values(), key=lambda w: (w.cap is not None, -(w.cap or 0)))
     return RankWindows(tuple(w for w in longest_first if w.cap != 0), state)
 
@@ -159,6 +176,8 @@ def _notes(scenario: Scenario, rank: RankWindows) -> Iterator[str]:
         yield "free memory is an estimate: activations and what the driver keeps are priors"
     if len(rank.windows) > 1:
         yield f"{len(rank.windows)} window sizes have a pool each"
+    elif windowed(scenario.model) and scenario.serving.hybrid_manager is not True:
+        yield "without max_attention_window windowed layers keep every token; --hybrid-manager plans them with it"
     if rank.state:
         yield "recurrent states are set aside for the running sequences (--max-seqs, or the batch)"
     latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)

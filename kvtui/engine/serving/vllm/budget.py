@@ -70,6 +70,16 @@ def budget_under(found: Rules, scenario: Scenario, stage: Stage) -> Budget:
     )
 
 
+def room(scenario: Scenario) -> int:
+    """Bytes of a device that vLLM may fill: its share, and the CUDA graphs of releases that do not count them."""
+    measured, found = scenario.measured, rules(scenario.serving.version)
+    share = int(scenario.device.allocatable_bytes * Fraction(str(scenario.memory_utilization)))
+    if found.graphs_counted:
+        return share
+    (graphs,) = settled(measured, {"graphs": partial(_graphs, scenario, memory_rules(found.version))})
+    return share + graphs.bytes
+
+
 def _weights(scenario: Scenario, stage: Stage) -> Term:
     """What "Model loading took": the fullest rank's tensors and the table of rotary positions."""
     held = held_weight_bytes(scenario, stage)

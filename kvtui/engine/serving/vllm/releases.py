@@ -289,9 +289,6 @@ CHANGES = (
 """All changes, oldest first."""
 
 
-UNREAD: dict[tuple[int, ...], str] = {(0, 21): "0.22"}
-"""Releases that could not be read, each with the next one that was; they are taken to be like the one before."""
-
 LARGER_STAGES: LargerStages = "before the last"
 """``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
 
@@ -308,11 +305,6 @@ def numbers(version: str) -> tuple[int, ...]:
     """The full numbers of a release: 0.20 is (0, 20, 0), and 0.20.1rc1 the release 0.20.1 that it becomes."""
     found = release(version)
     return (*found, *(0,) * (3 - len(found)))
-
-
-def unread(version: str) -> str:
-    """The next release that was read, if ``version`` is one that was not: 0.22 of 0.21; else empty."""
-    return UNREAD.get(numbers(version)[:2], "") if version else ""
 
 
 def rules(version: str) -> Rules:
@@ -445,11 +437,11 @@ def _is_large(device: DeviceSpec) -> bool:
 class MemoryRules(NamedTuple):
     """What one release keeps beside its cache.
 
-    Read in the packages of the release that has a change and of the one before; see ``UNREAD`` for the one that is not.
+    Read in the packages of the release that has a change and of the one before.
     """
 
     sampler: Literal["sort", "rows", "fused"]
-    """How top-k and top-p are profiled: a full sort (up to 0.16), a kernel with a row buffer, FlashInfer's (0.22)."""
+    """How top-k and top-p are profiled: a full sort (up to 0.16), a kernel with a row buffer, FlashInfer's (0.21)."""
     runner2: Literal["none", "qwen3", "few", "some", "dense", "all"]
     """Which models the second model runner serves by default: none, then more with 0.22, 0.23, 0.24, 0.25 and 0.29."""
     runner2_units: Fraction
@@ -471,7 +463,7 @@ def memory_rules(version: str) -> MemoryRules:
     numbers = release(version or SPAN.newest)
     at = numbers[:2]
     return MemoryRules(
-        sampler="sort" if at < (0, 17) else "rows" if at < (0, 22) else "fused",
+        sampler="sort" if at < (0, 17) else "rows" if at < (0, 21) else "fused",
         runner2="none"
         if at < (0, 22)
         else "qwen3"

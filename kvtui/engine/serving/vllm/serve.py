@@ -29,7 +29,7 @@ from kvtui.engine.serving.vllm.blocks import (
 )
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
-from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules, unread
+from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,22 +80,7 @@ class Layered(NamedTuple):
 
 def serve(scenario: Scenario) -> Serving:
     """The cache of vLLM for ``scenario``. Raises InputError when the weights are unknown and there is no pool."""
-    version = scenario.serving.version
-    found, later = serve_under(rules(version), scenario), unread(version)
-    if not later:
-        return found
-    other = serve_under(rules(later), scenario)
-    if (other.pool_bytes, other.blocks, other.kv_cache_tokens) == (
-        found.pool_bytes,
-        found.blocks,
-        found.kv_cache_tokens,
-    ):
-        return found
-    note = (
-        f"vLLM {version} was not read and is taken to plan as the release before it; if it already plans as {later}, "
-        f"its pool is {format_bytes(other.pool_bytes)} with {other.kv_cache_tokens:,} tokens"
-    )
-    return found._replace(notes=(*found.notes, note))
+    return serve_under(rules(scenario.serving.version), scenario)
 
 
 def serve_under(found: Rules, scenario: Scenario) -> Serving:
@@ -142,6 +127,8 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         max_context_limit=_context_words(scenario, laid, context, pool),
         max_sequences=at_once * replicas,
         max_sequences_limit=_sequence_words(scenario, laid, at_once, max_seqs, pool),
+        rooms=tuple(_rooms(scenario, found, laid, blocks, max_seqs, pools)),
+        states=tuple(_states(scenario, laid)) if states else (),
         block_size=max((g.block for g in laid.grouping.groups if g.kind != "state"), default=None),
         groups=len(laid.grouping.groups),
         padding_layers=laid.grouping.padding,
@@ -191,6 +178,27 @@ def _indexed(layers: list[Layer], drafter: Sequence[Layer], found: Rules) -> lis
 
     own = layers if found.shared_indexers else [with_own(layer) for layer in layers]
     return [*own, *(with_own(layer) for layer in drafter)]
+
+
+def _rooms(
+    scenario: Scenario, found: Rules, laid: Layered, blocks: int, max_seqs: int, pools: list[int]
+) -> Iterator[int]:
+    """Bytes of each stage's cache: its blocks, or those that the start-up check or the sequences lack."""
+    at_once = min(-(-scenario.batch // scenario.layout.dp), max_seqs)
+    wanted = at_once * laid.blocks(scenario.context) + found.null_block
+    for stage, pool in enumerate(pools):
+        size = laid.grouping.block_bytes(stage)
+        lacking = laid.checked(found, scenario.context, stage)
+        held = blocks * size if lacking <= pool else max(blocks * size, lacking)
+        yield max(held, wanted * size)
+
+
+def _states(scenario: Scenario, laid: Layered) -> Iterator[int]:
+    """Bytes of one sequence's states on a rank of each stage, each kept once."""
+    for stage in range(laid.stages):
+        layers = (layer for layer, at in zip(laid.layers, laid.stage_of, strict=True) if at == stage)
+        caches = (cache for layer in layers for cache in layer.caches)
+        yield sum(state_bytes(cache, scenario) for cache in caches if isinstance(cache, Recurrent))
 
 
 def _growth(found: Grouping, block_bytes: int) -> int:
@@ -275,6 +283,9 @@ def _notes(
     tp = scenario.layout.tp
     if scenario.kv_pool is None:
         yield "the pool is an estimate: activations, graphs and memory outside of torch are not measured here"
+        if not found.graphs_counted and not scenario.serving.eager:
+            share = scenario.memory_utilization
+            yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
     if laid.alignment is not None:
         aligned = laid.alignment
         yield (

@@ -282,3 +282,40 @@ def test_the_share_is_a_share(device: DeviceSpec, tp: int, pp: int) -> None:
     )
     assert 0 <= chosen < 1
     assert chosen * 1000 == int(chosen * 1000)
+
+
+@pytest.mark.parametrize(
+    ("model", "windowed", "full"),
+    [("gpt-oss-120b", 18, 18), ("gemma-4-E4B", 35, 7), ("gemma-3-12b", 0, 48), ("gemma-2-9b", 0, 42)],
+)
+def test_windows_have_a_pool_for_the_models_on_the_list_alone(model: str, windowed: int, full: int) -> None:
+    """Layers that share another's cache, 18 of gemma-4-E4B's 42, have entries like the others."""
+    served = serve(scenario(model, 8 * GIB))
+    layers = {buffer.name: buffer.layers for buffer in served.buffers}
+    assert (layers.get("SWA pool (K)", 0), layers["KV pool (K)"]) == (windowed, full)
+    if not windowed:
+        asked = serve(scenario(model, 8 * GIB, ServingOptions(hybrid_manager=True)))
+        assert any(buffer.name == "SWA pool (K)" for buffer in asked.buffers)
+        assert any("caches all layers in full" in note for note in served.notes)
+
+
+def test_pools_are_as_large_as_they_were_told_to_be() -> None:
+    """What SGLang's own options say of tokens, windows, states and their slots."""
+    plain = serve(scenario("gpt-oss-20b", 8 * GIB))
+    half = serve(scenario("gpt-oss-20b", 8 * GIB, ServingOptions(swa_full_tokens_ratio=0.5)))
+    assert half.kv_cache_tokens > plain.kv_cache_tokens
+    assert {b.cells for b in half.buffers if "SWA" in b.name} == {half.kv_cache_tokens // 2}
+    bounded = serve(scenario("gpt-oss-20b", 8 * GIB, ServingOptions(max_total_tokens=100_000)))
+    assert bounded.kv_cache_tokens == 100_000
+    slots = serve(scenario("Qwen3.5-9B", 8 * GIB, ServingOptions(max_mamba_cache_size=20)))
+    assert slots.state_slots == 20
+    told = [ServingOptions(mamba_full_memory_ratio=ratio) for ratio in (0.5, 0.9, 2.0)]
+    states = [serve(scenario("Qwen3.5-9B", 8 * GIB, serving)) for serving in told]
+    assert sorted(found.state_slots or 0 for found in states) == [found.state_slots for found in states]
+    assert sorted((found.kv_cache_tokens for found in states), reverse=True) == [f.kv_cache_tokens for f in states]
+
+
+def test_an_external_drafter_replaces_prediction_layers() -> None:
+    own = serve(scenario("DeepSeek-V3", 8 * GIB, speculative_tokens=2))
+    external = serve(scenario("DeepSeek-V3", 8 * GIB, ServingOptions(draft_layers=1), speculative_tokens=2))
+    assert own.bytes_per_token == external.bytes_per_token == 62 * 1152

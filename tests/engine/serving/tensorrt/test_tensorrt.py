@@ -75,7 +75,7 @@ def test_index_keys_need_blocks_of_64_and_latents_are_whole_on_every_rank() -> N
 
 
 def test_window_pools_hold_as_many_sequences_each() -> None:
-    served = serve(scenario("gpt-oss-20b", 10 * GIB))
+    served = serve(scenario("gpt-oss-20b", 10 * GIB, ServingOptions(hybrid_manager=True)))
     full, windowed = served.buffers
     assert (full.layers, windowed.layers) == (12, 12)
     assert full.cells / 2048 == pytest.approx(windowed.cells / 128, rel=0.01)
@@ -135,3 +135,19 @@ def test_max_context_is_the_last_that_fits(given: Scenario) -> None:
 @given(scenarios(), st.integers(1, 2**18))
 def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
     assert serve(given).needed_bytes <= serve(replace(given, context=given.context + more)).needed_bytes
+
+
+def test_windows_keep_every_token_unless_they_are_asked_for() -> None:
+    """36 layers of gpt-oss-120b with 8 heads of 64 + 64 elements in 16 bits: 73,728 bytes for each token."""
+    served = serve(scenario("gpt-oss-120b", 10 * GIB, context=32_768))
+    assert (served.bytes_per_token, len(served.buffers)) == (73_728, 1)
+    assert any("max_attention_window" in note for note in served.notes)
+    asked = serve(scenario("gpt-oss-120b", 10 * GIB, ServingOptions(hybrid_manager=True), context=32_768))
+    assert (asked.bytes_per_token, len(asked.buffers)) == (36_864, 2)
+
+
+def test_an_external_drafter_replaces_prediction_layers() -> None:
+    """DeepSeek-V3 has one prediction layer; an EAGLE head of one layer drafts instead of it, not besides."""
+    own = serve(scenario("DeepSeek-V3", 10 * GIB, speculative_tokens=2))
+    external = serve(scenario("DeepSeek-V3", 10 * GIB, ServingOptions(draft_layers=1), speculative_tokens=2))
+    assert own.bytes_per_token == external.bytes_per_token == 62 * 576 * 2

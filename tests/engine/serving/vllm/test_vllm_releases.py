@@ -14,7 +14,7 @@ from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.vllm.releases import CHANGES, SPAN, Rules, changes, defaults_under, numbers, rules
-from kvtui.engine.serving.vllm.serve import serve, serve_under
+from kvtui.engine.serving.vllm.serve import serve_under
 
 RELEASES = sorted(
     {f"0.{minor}" for minor in range(int(SPAN.oldest[2:]), int(SPAN.newest[2:]) + 1)} | {"0.9.1", "0.20.1"}, key=numbers
@@ -143,21 +143,6 @@ def test_a_release_without_a_patch_is_its_first() -> None:
     assert rules("0.20")._replace(version="") == rules("0.20.0")._replace(version="")
     assert changes("0.20.1", "0.20") == ["the logged tokens are concurrency × context"]
     assert changes("0.31", "0.30") == []
-
-
-def test_a_release_that_was_not_read_says_what_it_may_be_instead() -> None:
-    """0.22 samples with other kernels, so that the pool of an H100 is another; with a given pool nothing changes."""
-    values = {"model": "Llama-3.1-8B", "gpu": "H100 SXM"}
-
-    def notes(**more: str) -> list[str]:
-        served = serve(scenario_from({**values, **more}))
-        return [note for note in served.notes if "not read" in note]
-
-    (told,) = notes(engine="vllm@0.21")
-    assert "as 0.22" in told
-    assert not notes(engine="vllm@0.21", kv_pool="4GiB")
-    assert not notes(engine="vllm@0.20.2")
-    assert not notes(engine="vllm@0.22")
 
 
 @pytest.mark.parametrize(
