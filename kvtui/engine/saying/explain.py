@@ -89,14 +89,28 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
 
 
 def _caches(plan: Plan) -> Iterator[Explanation]:
-    """One entry per kind and shape of cache; their bytes add up to KV and state before prefix sharing."""
+    """One entry per kind and shape of cache; their bytes add up to KV and state before prefix sharing.
+
+    States that an engine keeps in its own way have one entry together.
+    """
     scenario = plan.scenario
+    kept = () if plan.serving is None else plan.serving.states
     seen: Counter[str] = Counter()
     for cache, count in all_caches(scenario):
+        if kept and cache.growth == "state":
+            continue
         group = "state" if cache.growth == "state" else "kv"
         seen[cache.kind] += 1
         name = f"{group}.{cache.kind}" + (f".{seen[cache.kind]}" if seen[cache.kind] > 1 else "")
         yield _cache(plan, name, cache, count)
+    if kept:
+        yield Explanation(
+            "state",
+            "ranks × sequences × sequence_bytes, as the engine keeps them",
+            (("ranks", scenario.layout.tp), ("sequences", scenario.batch), ("sequence_bytes", sum(kept))),
+            plan.total.state,
+            (_model_source(plan), f"{scenario.engine}: allocation rules"),
+        )
     if plan.prefix_shared:
         whole = scenario.shared_prefix // scenario.block_size * scenario.block_size
         yield Explanation(
