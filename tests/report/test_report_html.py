@@ -143,11 +143,8 @@ def test_the_tables_exact_bytes_sum_up(name: str) -> None:
     last = {unescape(label): re.findall(r'class="exact">([0-9,]+)<', cells)[-1:] for label, cells in rows}
     sizes = {label: int(found[0].replace(",", "")) for label, found in last.items() if found}
     labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "free in the pool")
-    assert (
-        sum(sizes.get(label, 0) for label in labels)
-        == sizes["total"]
-        == made(name)["memory"]["fullest_device"]["total_bytes"]
-    )
+    total = made(name)["memory"]["fullest_device"]["total_bytes"]
+    assert sum(sizes.get(label, 0) for label in labels) == sizes["total"] == total
 
 
 def test_elements_escape_what_they_are_given() -> None:

@@ -98,7 +98,7 @@ def _share(text: str, name: str) -> float:
     return parse_fraction(text, name)
 
 
-def _ratio(text: str, name: str) -> float:
+def _multiple(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_ratio
 
     return parse_ratio(text, name)
@@ -203,7 +203,7 @@ SIZE = Notation(_size)
 MEMORY = Notation(_size, _built_in)
 SHARE = Notation(_share)
 RATE = Notation(_rate)
-RATIO = Notation(_ratio)
+RATIO = Notation(_multiple)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))
 FILE_SIZE = Notation(_file_size)
 EXPERTS = Notation(_experts)
