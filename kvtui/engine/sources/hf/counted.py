@@ -239,6 +239,7 @@ def _doge(config: Config) -> Tensors:
     for flag in ("is_moe", "attention_bias"):
         if config.flag(flag):
             config.uncounted.append(f"{config.prefix}{flag} is true")
+    config.ignore("num_experts", "num_experts_per_tok", "norm_topk_prob", "keep_window_size")
     kv = config.maybe("num_key_value_heads") or config.count("num_attention_heads")
     return vector("vector", 2 * config.count("hidden_size") + kv), copied("vector", kv, kv * _head_size(config))
 
@@ -262,6 +263,48 @@ def bert(final: int = 1, more: More = _transform) -> BodyReader:
         return adding(gpt(width="intermediate_size", final=final), outside=more)(config)
 
     return read
+
+
+def _glyphs(config: Config) -> Tensors:
+    """RoCBERT's: embeddings of how a word sounds and looks, joined with those of words, and BERT's head."""
+    if not (config.flag("enable_pronunciation") and config.flag("enable_shape") and config.flag("concat_input")):
+        config.uncounted.append(f"{config.prefix}enable_pronunciation, enable_shape or concat_input is false")
+    hidden, sizes = config.count("hidden_size"), []
+    found: Tensors = ()
+    for kind in ("pronunciation", "shape"):
+        sizes.append(config.weight(f"{kind}_embed_dim"))
+        found = (*found, copied("embedding", config.weight(f"{kind}_vocab_size", most=VOCAB), sizes[-1]))
+    return (*found, copied("other", hidden, hidden + sum(sizes)), vector("bias", hidden), *_transform(config))
+
+
+def neox_japanese(config: Config) -> Body:
+    """GPT-NeoX Japanese: no biases but one behind the last layer's attention."""
+    hidden = config.count("hidden_size")
+    wide = Config(
+        {**config.values, "n_inner": hidden * (config.maybe("intermediate_multiple_size", most=64) or 4)},
+        config.where,
+        config.prefix,
+        config.model_type,
+        config.of,
+    ).sharing(config)
+    read = gpt(replace(_GPT, qkv_bias=False, out_bias=False), bias=False, positions=None)
+    return adding(read, outside=lambda _: (vector("bias", hidden),))(wide)
+
+
+def modernbert(config: Config) -> Body:
+    """ModernBERT that decodes: the first layer has no norm before its attention; a head with a norm and a bias."""
+    hidden = config.count("hidden_size")
+    for flag in ("norm_bias", "classifier_bias"):
+        if config.flag(flag):
+            config.uncounted.append(f"{config.prefix}{flag} is true")
+    body = plain(replace(_LLAMA, norms=1), globally(first=True))(config)
+    mixers = tuple(
+        replace(mixer, tensors=(*mixer.tensors, *parameters.norms(hidden, int(layer > 0))))
+        for layer, mixer in enumerate(body.mixers)
+    )
+    bias = _output_bias(config) if config.flag("decoder_bias", True) else ()
+    head = (*parameters.norms(hidden, 2), copied("other", hidden, hidden), *bias)
+    return replace(body, mixers=mixers, outside=(*body.outside, *head))
 
 
 def _row(traits: Traits, kinds: Kinds = windowed) -> ConfigFamily:
@@ -295,6 +338,7 @@ COUNTED: dict[str, ConfigFamily] = {
     "baichuan": _row(Traits(mha=True)),
     "internlm2": _row(Traits(qkv_bias=("bias", False), out_bias=("bias", False))),
     "exaone": _row(_LLAMA),
+    "internlm3": _row(_LLAMA),
     "iquestcoder": _row(_LLAMA),
     "ministral": _row(Traits(mha=True)),
     "cwm": _row(replace(_LLAMA, qkv_bias=False, out_bias=False), _FIRST_OF_FOUR),
@@ -354,6 +398,11 @@ COUNTED: dict[str, ConfigFamily] = {
     "xlm-roberta": ConfigFamily(bert(), tied=True),
     "roberta-prelayernorm": ConfigFamily(bert(final=2), tied=True),
     "bert-generation": ConfigFamily(bert(more=_output_bias), tied=True),
+    **dict.fromkeys(("data2vec-text", "xlm-roberta-xl"), ConfigFamily(bert(), tied=True)),
+    "ernie": ConfigFamily(unless(bert(), "use_task_id"), tied=True),
+    "roc_bert": ConfigFamily(bert(more=_glyphs), tied=True),
+    "gpt_neox_japanese": ConfigFamily(neox_japanese, tied=True),
+    "modernbert-decoder": ConfigFamily(modernbert, tied=True),
     "mpt": ConfigFamily(mpt, tied=True),
     "gpt_neo": ConfigFamily(gpt(replace(_GPT, qkv_bias=False), width="intermediate_size"), tied=True),
     "gpt2": ConfigFamily(gpt(), tied=True),

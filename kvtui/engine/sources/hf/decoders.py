@@ -119,14 +119,6 @@ def stated(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     return uniform("full", layers) if config.raw("layer_types") is None else typed(config, layers)
 
 
-def listed_only(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
-    """As layer_types lists them, which must be there if there is a window. Raises InputError."""
-    if window_of(config) is None and config.raw("layer_types") is None:
-        return uniform("full", layers)
-    config.ignore("sliding_window")
-    return typed(config, layers)
-
-
 def prefixed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Cohere 2 MoE: the leading dense layers have a pattern of their own, the others sliding_window_pattern."""
     inner = config.count("prefix_dense_sliding_window_pattern", most=LAYERS)
@@ -251,26 +243,21 @@ def _rows(names: str, read: BodyReader, tied: bool = False) -> dict[str, ConfigF
 DECODERS: dict[str, ConfigFamily] = {
     **_rows(
         "blip chameleon cosmos3_edge emu3 "
-        "ernie4_5_moe ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
-        "gpt_neox_japanese granite4_vision granite_docling "
-        "idefics internlm3 "
+        "ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
+        "granite4_vision granite_docling "
+        "idefics "
         "jetmoe kyutai_speech_to_text molmo2 moshi "
         "phi4_multimodal voxtral_realtime "
         "pocket_tts gradium_phonon_tts git hunyuan_vl",
         cached(windowed, "keep_window_size", "moe_layer_start_index", "moe_layer_end_index"),
     ),
     **_rows(
-        "big_bird data2vec-text electra ernie megatron-bert rembert roc_bert roformer xlm-roberta-xl xmod",
+        "big_bird electra megatron-bert rembert roformer xmod",
         cached(decoding, "attention_type"),
     ),
-    "modernbert-decoder": ConfigFamily(cached(globally(first=True))),
-    "flint": ConfigFamily(cached(pattern(lambda layer, n: layer < 2 or layer % 4 == 1 or layer == n - 1))),
-    "beam": ConfigFamily(cached(pattern(lambda layer, n: layer % 6 == 5 or layer == n - 1))),
     **_rows("muse_glimmer muse_spark", cached(pattern(lambda layer, n: (n - 1 - layer) % 4 == 0))),
     "deepseek_ocr2": ConfigFamily(cached(behind)),
-    "kolibri1": ConfigFamily(cached(listed_only)),
-    "cohere2_moe": ConfigFamily(cached(prefixed)),
-    **_rows("laguna cohere_compass", cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
+    "cohere_compass": ConfigFamily(cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
     "dbrx": ConfigFamily(dbrx),
     "chatglm": ConfigFamily(chatglm),
     "qwen": ConfigFamily(first_qwen),

@@ -46,6 +46,7 @@ from kvtui.engine.sources.hf.latent import (
     shared_indexers,
     sparse_mla,
 )
+from kvtui.engine.sources.hf.routed import ROUTED
 from kvtui.engine.sources.hf.shape import DEEPSEEK, MIXTRAL, QWEN, QWEN_SHARED, ConfigFamily, Ffn, Traits
 from kvtui.engine.sources.hf.special import (
     hunyuan,
@@ -156,9 +157,9 @@ FAMILIES: dict[str, ConfigFamily] = {
     "deepseek_v32": ConfigFamily(sparse_mla(all_indexed)),
     "glm_moe_dsa": ConfigFamily(sparse_mla(shared_indexers)),
     "deepseek_v4": ConfigFamily(deepseek_v4, confidence="M"),
-    "minicpm3": ConfigFamily(cached_mla()),
-    "sarvam_mla": ConfigFamily(cached_mla()),
-    "youtu": ConfigFamily(cached_mla()),
+    "minicpm3": ConfigFamily(mla(scored=False), tied=True),
+    "sarvam_mla": ConfigFamily(mla(scored=True)),
+    "youtu": ConfigFamily(mla(scored=False), tied=True),
     "longcat_flash": ConfigFamily(cached_mla(times=2)),
     "axk2": ConfigFamily(cached_mla(indexed=all_indexed)),
     "hy_v4": ConfigFamily(cached_mla(indexed=hunyuan_indexers)),
@@ -187,7 +188,7 @@ ARCHITECTURES = {
 UNKNOWN = ConfigFamily(cached(stated), confidence="M")
 
 
-READERS = {**DECODERS, **STATES, **COUNTED, **FAMILIES}
+READERS = {**DECODERS, **STATES, **COUNTED, **ROUTED, **FAMILIES}
 """Every model type that is read by a rule of its own."""
 
 

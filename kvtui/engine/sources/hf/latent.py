@@ -52,10 +52,17 @@ def read_mla(config: Config, hidden: int) -> Mla:
     rank, rope = config.count("kv_lora_rank"), config.count("qk_rope_head_dim")
     q_rank = config.maybe("q_lora_rank")
     config.need_to_count("q_lora_rank")
-    nope, v_dim = config.weight("qk_nope_head_dim"), config.weight("v_head_dim")
+    nope, v_dim = config.weight("qk_nope_head_dim"), _value_size(config, hidden, q)
     if config.flag("attention_bias"):
         config.uncounted.append(f"{config.prefix}attention_bias is true")
     return Mla(q, rank, rope, parameters.latent(hidden, q, rank, rope, nope, v_dim, q_rank), q_rank)
+
+
+def _value_size(config: Config, hidden: int, q: int) -> int:
+    """v_head_dim; MiniCPM3's class has hidden/heads where that is null."""
+    if config.model_type == "minicpm3" and config.raw("v_head_dim") is None:
+        return hidden // q
+    return config.weight("v_head_dim")
 
 
 def mla(scored: bool) -> BodyReader:
@@ -65,6 +72,10 @@ def mla(scored: bool) -> BodyReader:
         hidden, layers = config.count("hidden_size"), layer_count(config)
         mixer = read_mla(config, hidden).mixer()
         method = config.text("topk_method")
+        if config.flag("mlp_bias"):
+            config.uncounted.append(f"{config.prefix}mlp_bias is true")
+        config.choices("layer_types", {"full_attention": True}, layers)
+        config.ignore("qk_head_dim", "head_dim")
         ffn = replace(DEEPSEEK, router_bias=scored if method is None else method == "noaux_tc")
         blocks = feed_forwards(config, hidden, layers, ffn)
         return assemble(config, hidden, Traits(), (mixer,) * layers, blocks, mixer)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from kvtui.engine.model import parameters
 from kvtui.engine.model.caches import Attention, Cache, Recurrent, gated_deltanet, mamba1, mamba2, short_conv
+from kvtui.engine.model.tensors import wide
 from kvtui.engine.sources.hf.attention import (
     LAYER_TYPES,
     Heads,
@@ -24,7 +25,7 @@ from kvtui.engine.sources.hf.attention import (
 )
 from kvtui.engine.sources.hf.decoders import uncounted_body
 from kvtui.engine.sources.hf.ffn import feed_forwards
-from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config
+from kvtui.engine.sources.hf.fields import CONTEXT, LAYERS, Config, Flag
 from kvtui.engine.sources.hf.hybrid import state_format
 from kvtui.engine.sources.hf.shape import (
     DENSE,
@@ -159,7 +160,8 @@ def delta_hybrid(config: Config) -> Body:
     value_dim = config.maybe("linear_value_head_dim") or 2 * key_dim
     if values % keys:
         raise config.error("linear_num_value_heads", f"{values} is not a multiple of linear_num_key_heads {keys}")
-    state = gated_deltanet(keys, values, key_dim, value_dim, config.count("linear_conv_kernel_dim"))
+    shape = keys, values, key_dim, value_dim, config.count("linear_conv_kernel_dim")
+    state = gated_deltanet(*shape)
     config.ignore("linear_allow_neg_eigval", "linear_a_log_min", "linear_a_log_max")
     if config.raw("layer_types") is None and config.model_type == "lara_mini":
         cycle: tuple[ConfigLayerKind, ...] = ("linear", "sliding", "linear", "full", "sliding")
@@ -170,9 +172,18 @@ def delta_hybrid(config: Config) -> Body:
         )
     else:
         order = typed(config, layers)
-    return uncounted_body(
-        config, tuple(Mixer((state if kind == "linear" else cache_of(config, heads, kind),)) for kind in order)
+    caches = [state if kind == "linear" else cache_of(config, heads, kind) for kind in order]
+    if config.model_type != "olmo_hybrid":
+        return uncounted_body(config, tuple(Mixer((cache,)) for cache in caches))
+    biased: Flag = ("attention_bias", False)
+    traits = replace(_HEADS, qkv_bias=biased, out_bias=biased, qk_norm="row")
+    hidden = config.count("hidden_size")
+    linear = parameters.gated_deltanet(hidden, *shape)
+    softmax = attention_weights(config, hidden, heads, traits)
+    mixers = tuple(
+        Mixer((cache,), linear if kind == "linear" else softmax) for cache, kind in zip(caches, order, strict=True)
     )
+    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, DENSE))
 
 
 def lfm3(config: Config) -> Body:
@@ -183,11 +194,17 @@ def lfm3(config: Config) -> Body:
     cycle = {2: "full_attention", 0: "sliding_attention"}
     default = tuple(kinds[cycle.get(layer % 4, "conv") if layer else "conv"] for layer in range(layers))
     order = config.choices("layer_types", kinds, layers) or default
-    state = short_conv(hidden, config.count("conv_L_cache"))
-    config.ignore("conv_bias")
-    return uncounted_body(
-        config, tuple(Mixer((state if kind == "linear" else cache_of(config, heads, kind),)) for kind in order)
-    )
+    kernel = config.count("conv_L_cache")
+    if config.flag("conv_bias"):
+        config.uncounted.append(f"{config.prefix}conv_bias is true")
+    biased: Flag = ("attention_bias", False)
+    norms = 4 if config.flag("use_sandwich_norm", True) else 2
+    traits = replace(_HEADS, qkv_bias=biased, out_bias=biased, qk_norm="head", norms=norms)
+    gates = (wide("gate", heads.q, hidden),) * config.flag("use_attention_gate", True)
+    conv = Mixer((short_conv(hidden, kernel),), parameters.short_conv(hidden, kernel))
+    weights = (*attention_weights(config, hidden, heads, traits), *gates)
+    mixers = tuple(conv if kind == "linear" else Mixer((cache_of(config, heads, kind),), weights) for kind in order)
+    return assemble(config, hidden, traits, mixers, feed_forwards(config, hidden, layers, DENSE))
 
 
 def inkling(config: Config) -> Body:
