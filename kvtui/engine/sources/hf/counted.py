@@ -249,7 +249,12 @@ def _transform(config: Config) -> Tensors:
     hidden = config.count("hidden_size")
     types = config.maybe("type_vocab_size", least=0) or 0
     head = copied("other", hidden, hidden), vector("bias", hidden), vector("norm", 2 * hidden)
-    return (*head, *_output_bias(config), copied("embedding", types, hidden))
+    return (*head, *_word_biases(config), copied("embedding", types, hidden))
+
+
+def _word_biases(config: Config) -> Tensors:
+    """A bias for each word, and once more where the output is a matrix of its own."""
+    return _output_bias(config) * (1 if config.flag("tie_word_embeddings", True) else 2)
 
 
 def bert(final: int = 1, more: More = _transform) -> BodyReader:
@@ -292,12 +297,18 @@ def neox_japanese(config: Config) -> Body:
 
 
 def modernbert(config: Config) -> Body:
-    """ModernBERT that decodes: the first layer has no norm before its attention; a head with a norm and a bias."""
-    hidden = config.count("hidden_size")
+    """ModernBERT that decodes: the first layer has no norm before its attention; a head with a norm and a bias.
+
+    A file without sliding_window has half of local_attention, the tokens on both sides.
+    """
+    hidden, both = config.count("hidden_size"), config.maybe("local_attention", least=0, most=CONTEXT)
+    if config.raw("sliding_window") is None and both:
+        values = {**config.values, "sliding_window": both // 2}
+        config = Config(values, config.where, config.prefix, config.model_type, config.of).sharing(config)
     for flag in ("norm_bias", "classifier_bias"):
         if config.flag(flag):
             config.uncounted.append(f"{config.prefix}{flag} is true")
-    body = plain(replace(_LLAMA, norms=1), globally(first=True))(config)
+    body = plain(replace(_LLAMA, norms=1), globally(first=True, default=3))(config)
     mixers = tuple(
         replace(mixer, tensors=(*mixer.tensors, *parameters.norms(hidden, int(layer > 0))))
         for layer, mixer in enumerate(body.mixers)
@@ -377,7 +388,7 @@ COUNTED: dict[str, ConfigFamily] = {
     "sarvam_moe": _row(replace(_NORMED_MOE, out_bias=False, qk_normed=("use_qk_norm", True))),
     "afmoe": ConfigFamily(
         routing(
-            plain(replace(_NORMED_MOE, gated=True, norms=4, ffn=_AFMOE), globally(first=False)),
+            plain(replace(_NORMED_MOE, gated=True, norms=4, ffn=_AFMOE), globally(first=False, default=4)),
             lambda _, experts: (vector("vector", experts.total),),
         )
     ),
@@ -397,7 +408,7 @@ COUNTED: dict[str, ConfigFamily] = {
     "roberta": ConfigFamily(bert(), tied=True),
     "xlm-roberta": ConfigFamily(bert(), tied=True),
     "roberta-prelayernorm": ConfigFamily(bert(final=2), tied=True),
-    "bert-generation": ConfigFamily(bert(more=_output_bias), tied=True),
+    "bert-generation": ConfigFamily(bert(more=_word_biases), tied=True),
     **dict.fromkeys(("data2vec-text", "xlm-roberta-xl"), ConfigFamily(bert(), tied=True)),
     "ernie": ConfigFamily(unless(bert(), "use_task_id"), tied=True),
     "roc_bert": ConfigFamily(bert(more=_glyphs), tied=True),

@@ -68,13 +68,13 @@ def pattern(rule: Callable[[int, int], bool]) -> Kinds:
     return kinds
 
 
-def globally(first: bool) -> Kinds:
-    """One layer of each global_attn_every_n_layers is full, its ``first`` or its last."""
+def globally(first: bool, default: int) -> Kinds:
+    """One layer of each global_attn_every_n_layers is full, its ``first`` or its last; of ``default`` if not stated."""
 
     def kinds(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
         if config.raw("layer_types") is not None:
             return pattern(lambda *_: True)(config, layers)
-        period = config.count("global_attn_every_n_layers", most=LAYERS)
+        period = config.maybe("global_attn_every_n_layers", most=LAYERS) or default
         shift = 0 if first else 1
         return pattern(lambda layer, _: (layer + shift) % period == 0)(config, layers)
 

@@ -116,12 +116,17 @@ def kimi_linear(config: Config) -> Body:
     for field in ("routed_expert_hidden_size", "mla_use_output_gate", "attn_res_block_size"):
         if config.raw(field):
             config.uncounted.append(f"{config.prefix}{field} changes the weights in a way that is not public")
-    if config.flag("tie_word_embeddings"):
-        config.uncounted.append(f"{config.prefix}tie_word_embeddings is true, which its code does not do")
+    _never_tied(config)
     config.ignore("mla_use_nope", "moe_renormalize", "moe_router_activation_func", "use_grouped_topk")
     mixers = tuple(attention if kind == "full" else delta for kind in order)
     blocks = feed_forwards(config, hidden, layers, DEEPSEEK)
     return assemble(config, hidden, Traits(), mixers, blocks, attention)
+
+
+def _never_tied(config: Config) -> None:
+    """Leaves the weights uncounted where the file ties the embeddings of a type whose code does not."""
+    if config.flag("tie_word_embeddings"):
+        config.uncounted.append(f"{config.prefix}tie_word_embeddings is true, which its code does not do")
 
 
 def _one_based(linear: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
@@ -172,6 +177,7 @@ def bailing_hybrid(config: Config) -> Body:
     gate = wide("q", mla.q, hidden, mla.q)
     attention = Mixer(mla.mixer().caches, (*mla.weights, gate))
     delta = Mixer((kda(*shape, state_format(config, "fp32")),), parameters.full_rank_kda(hidden, *shape))
+    _never_tied(config)
     config.ignore("kda_safe_gate", "kda_lower_bound", "qk_head_dim", "mtp_loss_scaling_factor")
     mixers = _by_kind(config, order, full=attention, linear=delta)
     return assemble(config, hidden, Traits(), mixers, feed_forwards(config, hidden, layers, DEEPSEEK), attention)
@@ -257,7 +263,7 @@ def nemotron_h(config: Config) -> Body:
     stated = config.maybe("num_hidden_layers", most=LAYERS)
     if stated is not None and stated != len(order):
         raise config.error("num_hidden_layers", f"{stated} contradicts the pattern's {len(order)} layers")
-    traits = Traits(qkv_bias=("attention_bias", False), out_bias=("attention_bias", False), norms=1)
+    traits = Traits(norms=1)
     ffn = Ffn(
         shared=("moe_shared_expert_intermediate_size",),
         gated=False,
@@ -277,7 +283,10 @@ def nemotron_h(config: Config) -> Body:
     )
     _plain_ssm_bias(config, "use_conv_bias", "mamba_proj_bias")
     config.ignore("chunk_size", "use_mamba_kernels", "mamba_hidden_act", "n_shared_experts")
-    config.ignore("moe_shared_expert_overlap", "time_step_rank")
+    config.ignore("moe_shared_expert_overlap", "time_step_rank", "attention_bias")
+    if config.flag("mlp_bias") and "E" in order:
+        config.uncounted.append(f"{config.prefix}mlp_bias is true, which experts have in part")
+    _never_tied(config)
     latent = config.maybe("moe_latent_size")
     if "E" not in order:
         config.ignore("moe_intermediate_size", "moe_shared_expert_intermediate_size", "n_routed_experts")
