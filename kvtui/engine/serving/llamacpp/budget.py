@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import partial
+from itertools import accumulate
 from math import ceil
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
-from kvtui.engine.planning.parts import logit_bytes, overhead_bytes, query_heads
+from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.llamacpp.cells import divided
+from kvtui.engine.serving.llamacpp.compute import Start, device_compute, device_host_compute, host_compute
 from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import device_layers, placement
+from kvtui.engine.serving.llamacpp.releases import build_of
+from kvtui.engine.serving.llamacpp.reserved import Reserved
 
 FIT_MARGIN_BYTES = 1024 * MIB
+LOW, HIGH = 0.9, 1.1
+"""The band of a device's compute buffer, about what the graph says: what kernels of a back end need besides."""
 
 
 def budget(scenario: Scenario, stage: Stage) -> Budget:
@@ -54,22 +61,46 @@ def room(scenario: Scenario) -> int:
 
 
 def compute_bytes(scenario: Scenario) -> int:
-    """The compute buffer of one device, a prior: logits and hidden state of one physical batch in F32.
+    """The compute buffer of the device that has the largest, from the graph of a batch (``compute``)."""
+    return max(reserved.size for reserved in computes(scenario))
 
-    That gives the 258.50 MiB that builds of 2025 log for Llama-3-8B and the 298.75 MiB for Qwen3-0.6B; builds that
-    bound the outputs of a batch, and other models, log less or more. Without FlashAttention the scores of the whole
-    context are added.
-    """
-    model, ubatch = scenario.model, scenario.serving.ubatch
-    scores = 0 if scenario.flash_attention else query_heads(model) * scenario.context
-    return ubatch * (logit_bytes(model) + 4 * (model.hidden or 0) + 4 * scores)
+
+def computes(scenario: Scenario) -> tuple[Reserved, ...]:
+    """The compute buffers of the scenario's devices, in order, each with what lies in it by cause."""
+    model, start = scenario.model, start_of(scenario)
+    if scenario.device.platform == "cpu":
+        return (host_compute(model, start),)
+    layers = len(model.layers)
+    counts = scenario.serving.partition or _dealt(layers, scenario.layout.tp * scenario.layout.pp)
+    ends = list(accumulate(counts))
+    parts = [range(end - count, end) for count, end in zip(counts, ends, strict=True) if count]
+    return tuple(device_compute(model, start, part, part.stop == layers) for part in parts)
+
+
+def host_compute_bytes(scenario: Scenario, computing: bool) -> int:
+    """The compute buffer in RAM: all of a batch's graph where layers are ``computing`` there, else its inputs."""
+    reserve = host_compute if computing else device_host_compute
+    return reserve(scenario.model, start_of(scenario)).size
+
+
+def start_of(scenario: Scenario) -> Start:
+    """What decides over the compute buffers of ``scenario`` besides its model."""
+    cells = divided(scenario, scenario.context, scenario.serving.parallel)
+    return Start(cells, scenario.kv, scenario.kv.v, scenario.flash_attention, build_of(scenario.serving.version))
+
+
+def _dealt(layers: int, devices: int) -> tuple[int, ...]:
+    """How many of the layers each of so many devices has, the output layer dealt out behind them."""
+    owners = [number * devices // (layers + 1) for number in range(layers)]
+    return tuple(owners.count(device) for device in range(devices))
 
 
 def _compute(scenario: Scenario) -> Term:
-    size = compute_bytes(scenario)
-    return Term(
-        "activation", size, size // 2, 2 * size, "ubatch × (logits + hidden + scores) × 4", (), "boot logs", "L"
-    )
+    """The compute buffer as a term; what kernels add to it differs between back ends."""
+    found = max(computes(scenario), key=lambda reserved: reserved.size)
+    size = found.size
+    formula = " + ".join(name for name, _ in found.causes)
+    return Term("activation", size, ceil(size * LOW), ceil(size * HIGH), formula, found.causes, "the graph", "M")
 
 
 def _context() -> Term:

@@ -21,7 +21,7 @@ from kvtui.engine.serving.comparison import (
     exact_size,
     printed_bytes,
 )
-from kvtui.engine.serving.llamacpp.budget import compute_bytes
+from kvtui.engine.serving.llamacpp.budget import compute_bytes, host_compute_bytes
 from kvtui.engine.serving.llamacpp.log import on_host
 
 STATES = {"R": "RS buffer (R)", "S": "RS buffer (S)"}
@@ -46,7 +46,12 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     fullest, busiest = max(weights.values(), default=None), max(compute.values(), default=None)
     if everywhere.bytes:
         rows += beside_prior("weights", "weights in all", _all_weights(scenario), everywhere, WEIGHTS_APART)
-    rows += beside_prior("compute", "compute buffer of a device", compute_bytes(scenario), busiest)
+    if compute or scenario.device.platform == "cpu":
+        rows += beside_prior("compute", "compute buffer of a device", compute_bytes(scenario), busiest)
+    host = max((size for device, size in log.sizes.get("compute", {}).items() if on_host(device)), default=None)
+    rows += beside_prior(
+        "host_compute", "compute buffer in host memory", host_compute_bytes(scenario, not compute), host
+    )
     notes = []
     if drafts and not scenario.speculative_tokens:
         notes.append("caches of a draft model are in the log too, and not in the prediction")

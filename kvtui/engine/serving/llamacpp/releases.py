@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
@@ -54,29 +55,49 @@ def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> Eng
 
 
 class Build(NamedTuple):
-    """Rules of the builds from number ``first``: the ``padding`` of a cache in cells, and a server's own ``slots``.
+    """Rules of the builds from number ``first`` on: the ``padding`` of a cache in cells, and a server's own ``slots``.
 
     ``output_first`` says whether ``-ngl 1`` puts the output layer on a device, or the last layer before it.
+    Of the graph: FlashAttention's mask is in F16 from the start (``half_masks``); a batch may be embeddings, for which
+    there is room (``embedding_inputs``), or a mixture (``mixed_inputs``); what is quantised into a cache is rotated
+    first (``turned_caches``); only as many tokens as there are sequences get logits (``bounded_outputs``).
+    What is written into a cache goes to places that are inputs (``indexed_stores``). ``latent_values``: MLA stores V
+    beside K.
     """
 
-    first: int
-    padding: int
-    slots: int
-    output_first: bool = True
+    first: int = 0
+    padding: int = 32
+    slots: int = 1
+    output_first: bool = False
+    indexed_stores: bool = False
+    latent_values: bool = True
+    embedding_inputs: bool = False
+    turned_caches: bool = False
+    bounded_outputs: bool = False
+    half_masks: bool = False
+    mixed_inputs: bool = False
 
 
-BUILDS = (
-    Build(0, padding=32, slots=1, output_first=False),
-    Build(6325, padding=256, slots=1, output_first=False),
-    Build(6870, padding=1, slots=1, output_first=False),
-    Build(6930, padding=1, slots=4, output_first=False),
-    Build(6980, padding=256, slots=4, output_first=False),
-    Build(7460, padding=256, slots=4),
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"first": 6100, "indexed_stores": True},
+    {"first": 6325, "padding": 256},
+    {"first": 6870, "padding": 1},
+    {"first": 6930, "slots": 4},
+    {"first": 6980, "padding": 256},
+    {"first": 7460, "output_first": True},
+    {"first": 7640, "embedding_inputs": True},
+    {"first": 7780, "latent_values": False},
+    {"first": 9400, "bounded_outputs": True, "half_masks": True, "turned_caches": True},
+    {"first": 11200, "mixed_inputs": True},
 )
 """Caches were padded to 32 cells, or to 256 once FlashAttention was the default (PR 15434, August 2025), not at all
 between PR 16812 (October 2025) and PR 17046 (November 2025; b6969 is without, b7079 with), and to 256 since. PR 16736
-gave the server four slots, and PR 18148 (December 2025) offloads the output layer first. The build numbers are those of
-the days on which the changes were merged."""
+gave the server four slots, PR 18148 (December 2025) offloads the output layer first, PR 18550 brought batches of
+embeddings, PR 19067 (after b7779) MLA without V, and PR 23861 (between b9272 and b9496) bounded outputs; half masks and
+rotated caches (PR 21038) are not in b9265, and in b9496 and later. Places of what is stored came in summer 2025 (PR
+14285), mixed batches between b11195 and b11549. The build numbers are those of the days on which the changes were
+merged, or lie between builds known to be without and with."""
+BUILDS = tuple(accumulate(CHANGES, lambda build, change: build._replace(**change), initial=Build()))
 
 
 def build_of(version: str) -> Build:

@@ -5,20 +5,12 @@ from __future__ import annotations
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.placement import RAM, MemoryUse, Placement
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.serving.llamacpp.budget import compute_bytes, device_budget
-from kvtui.engine.serving.llamacpp.buffers import Split, split
+from kvtui.engine.serving.llamacpp.budget import device_budget, host_compute_bytes
+from kvtui.engine.serving.llamacpp.buffers import Split
 from kvtui.engine.serving.llamacpp.memory import MemoryPart, memory_parts
-from kvtui.engine.serving.llamacpp.releases import build_of
 
 WORKING = (("compute buffer", "activation"), ("context", "non_torch"), ("left free", "margin"))
 """What a device needs beside weights and caches, by the names of its budget's terms."""
-
-
-def divided(scenario: Scenario, context: int, slots: int | None) -> Split:
-    """The cells of ``-c context`` for ``slots`` (None: as many as the server takes by itself)."""
-    serving, build = scenario.serving, build_of(scenario.serving.version)
-    unified = slots is None if serving.kv_unified is None else serving.kv_unified
-    return split(context, slots or build.slots, unified, build, serving.ubatch, serving.swa_full)
 
 
 def pool_of(scenario: Scenario, part: MemoryPart) -> int:
@@ -72,10 +64,10 @@ def _ram(scenario: Scenario) -> int | None:
 
 
 def _working(scenario: Scenario, part: MemoryPart) -> tuple[tuple[str, int], ...]:
-    """What the CPU needs beside weights and caches: a compute buffer if it computes, and room for finished prompts."""
+    """What the CPU needs beside weights and caches: a compute buffer, and room for finished prompts."""
     computes = part.layers or any(cause == "experts" for cause, _ in part.weights)
     found = (
-        ("compute buffer", compute_bytes(scenario) if computes else 0),
+        ("compute buffer", host_compute_bytes(scenario, bool(computes))),
         ("finished prompts", scenario.serving.cache_ram or 0),
     )
     return tuple((cause, size) for cause, size in found if size)

@@ -7,6 +7,7 @@ devices, as ``--split-mode layer`` does, and no tensor is split.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -20,10 +21,11 @@ from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes
 from kvtui.engine.serving.llamacpp.buffers import Split, check_heads, state_bytes
+from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.memory import MemoryPart, memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
 from kvtui.engine.serving.llamacpp.releases import Build, build_of
-from kvtui.engine.serving.llamacpp.room import divided, memory_uses, pool_of
+from kvtui.engine.serving.llamacpp.room import memory_uses, pool_of
 
 MAX_SLOTS = 256
 
@@ -42,9 +44,10 @@ def serve(scenario: Scenario) -> Serving:
 
     def fits(context: int, slots: int | None) -> bool:
         cells = divided(scenario, context, slots)
-        if any(use.missing for use in memory_uses(scenario, every[len(parts) :], cells)):
+        there = replace(scenario, context=context, lengths=None, serving=scenario.serving._replace(parallel=slots))
+        if any(use.missing for use in memory_uses(there, every[len(parts) :], cells)):
             return False
-        return all(part.needed(cells) <= pool for part, pool in zip(parts, pools, strict=True))
+        return all(part.needed(cells) <= pool_of(there, part) for part in parts)
 
     now = divided(scenario, scenario.context, parallel)
     needs = [part.needed(now) for part in parts]

@@ -14,10 +14,11 @@ from dataclasses import replace
 from kvtui.engine.engines.placement import RAM, BestSplit, Placement
 from kvtui.engine.planning.search import most
 from kvtui.engine.scenario.scenario import Scenario, has_experts
+from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.launch import commands
 from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import placed
-from kvtui.engine.serving.llamacpp.room import divided, holds, memory_uses
+from kvtui.engine.serving.llamacpp.room import holds, memory_uses
 
 
 def best(scenario: Scenario) -> Placement:

@@ -22,7 +22,7 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.scenario.scenario import NO_SERVING_OPTIONS, Layout, Scenario, ServingOptions
-from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, budget, compute_bytes
+from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, budget
 from kvtui.engine.serving.llamacpp.releases import KV_FORMATS
 from kvtui.engine.serving.llamacpp.serve import serve
 from tests.engine.serving.bounds import around
@@ -238,12 +238,6 @@ def test_heads_that_blocks_do_not_divide_are_refused() -> None:
     odd = replace(model, layers=(layer,) * 32)
     with pytest.raises(InputError, match="blocks of 32, which do not divide heads of 80"):
         serve(replace(scenario("Llama-3.1-8B", 4096, kv_dtype="q8_0"), model=odd))
-
-
-@pytest.mark.parametrize(("model", "mib"), [("Llama-3.1-8B", 258.5), ("Qwen3-0.6B", 298.75), ("Qwen3.5-27B", 495.0)])
-def test_compute_buffer_of_full_logits(model: str, mib: float) -> None:
-    """The first two as builds of 2025 log them."""
-    assert compute_bytes(scenario(model, 8192)) == mib * MIB
 
 
 def test_room_is_what_weights_compute_buffer_and_margin_leave() -> None:

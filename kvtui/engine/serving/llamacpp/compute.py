@@ -1,0 +1,285 @@
+"""llama.cpp's compute buffers by cause: what its allocator reserves for the graph of one physical batch.
+
+A start builds the graph of a full batch against full caches and reserves what it needs, once on the device and once in
+host memory. So the size follows from the graph: a mask of batch × cells, scores without FlashAttention, feed-forward
+and experts, and logits of as many tokens as may have an output. They are not added up: what is no longer read makes
+room for what comes later.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from kvtui.engine.model.caches import Attention, Shared
+from kvtui.engine.model.formats import Format
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.serving.llamacpp.buffers import Split, widest_value
+from kvtui.engine.serving.llamacpp.graph import F16, F32, I32, I64, Graph, Node, fresh, given, onto, view
+from kvtui.engine.serving.llamacpp.layers import (
+    ACTIVATIONS,
+    Batch,
+    DeltaNet,
+    StateSpace,
+    Window,
+    delta_net,
+    feed_forward,
+    latent_attention,
+    short_conv,
+    softmax_attention,
+    state_space,
+)
+from kvtui.engine.serving.llamacpp.releases import Build
+from kvtui.engine.serving.llamacpp.reserved import Reserved, reserved
+from kvtui.engine.serving.llamacpp.shapes import LayerShape, Mixer, Mla, ShortConv, Softmax, layer_shapes
+
+HOST_ALIGNMENT, DEVICE_ALIGNMENT = 32, 128
+LEAST_TURN = 64
+MOST_ALIKE = 3
+
+
+class Start(NamedTuple):
+    """What decides over the buffers besides the model: the ``cells`` of its caches, formats, FlashAttention, build.
+
+    ``tokens`` are those of a physical batch, a multiple of the slots.
+    """
+
+    cells: Split
+    k: Format
+    v: Format
+    flash: bool
+    build: Build
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the batch that is reserved for: no more than the context, and as many for each slot."""
+        slots = self.cells.slots
+        return -(-min(self.cells.cells * self.cells.streams, self.cells.ubatch) // slots) * slots
+
+    @property
+    def outputs(self) -> int:
+        """Tokens with logits: one for each slot, or in earlier builds all of the batch."""
+        return min(self.tokens, self.cells.slots) if self.build.bounded_outputs else self.tokens
+
+
+@lru_cache(maxsize=4096)
+def host_compute(model: ModelSpec, start: Start) -> Reserved:
+    """The compute buffer of a start without any device."""
+    graph, x, inputs = _begun(model, start)
+    _layers(model, start, graph, x, inputs, range(len(model.layers)), True)
+    return reserved(graph, HOST_ALIGNMENT)
+
+
+@lru_cache(maxsize=4096)
+def device_compute(model: ModelSpec, start: Start, layers: range, with_output: bool) -> Reserved:
+    """The compute buffer of a device with ``layers`` of the model, and with its last projection or without.
+
+    Every input is copied to the device when its part of the graph begins.
+    """
+    graph = Graph()
+    x = graph.expand(given(ACTIVATIONS, (model.hidden or 0, start.tokens)))
+    _layers(model, start, graph, x, _inputs(model, start), layers, with_output)
+    return reserved(graph, DEVICE_ALIGNMENT)
+
+
+@lru_cache(maxsize=4096)
+def device_host_compute(model: ModelSpec, start: Start) -> Reserved:
+    """The compute buffer in host memory of a start whose layers are all on devices: inputs and the embeddings."""
+    graph, x, inputs = _begun(model, start)
+    for node in inputs.all():
+        graph.expand(node)
+    graph.expand(fresh("copies", (1,), *inputs.all(), x))
+    return reserved(graph, HOST_ALIGNMENT)
+
+
+class _Inputs(NamedTuple):
+    """The inputs that layers read."""
+
+    positions: Node
+    outputs: Node
+    windows: dict[int | None, Window]
+    states: Node | None
+
+    def all(self) -> list[Node]:
+        """Each of them."""
+        found = [self.positions, self.outputs, self.states]
+        for window in self.windows.values():
+            mask = window.mask if window.mask.given else window.mask.reads[0]
+            found += [mask, *window.k_places, *window.v_places, window.turn_k, window.turn_v]
+        return [node for node in found if node is not None]
+
+
+def _begun(model: ModelSpec, start: Start) -> tuple[Graph, Node, _Inputs]:
+    """A graph with the embeddings of the batch: those of tokens, which are read, and those of other inputs."""
+    graph, n, hidden = Graph(), start.tokens, model.hidden or 0
+    x = graph.expand(fresh(ACTIVATIONS, (hidden, n), given("inputs", (n,), I32)))
+    if start.build.embedding_inputs:
+        graph.expand(given("inputs", (hidden, n)))
+    if start.build.mixed_inputs:
+        tokens = fresh(ACTIVATIONS, (hidden, n), given("inputs", (n,), I32))
+        other = fresh(ACTIVATIONS, (hidden, n), given("inputs", (hidden, n)))
+        places = given("inputs", (n,), I64)
+        graph.expand(Node(ACTIVATIONS, None, other.size, (tokens, places, other), view=other))
+    return graph, x, _inputs(model, start)
+
+
+def _inputs(model: ModelSpec, start: Start) -> _Inputs:
+    n, cells = start.tokens, start.cells
+    caches = [cache for layer in model.layers for cache in layer.caches]
+    windows: dict[int | None, Window] = {}
+    for shape in layer_shapes(model):
+        for mixer in shape.mixers:
+            if isinstance(mixer, Softmax | Mla):
+                cap = _cap(mixer)
+                if cap not in windows:
+                    windows[cap] = _window(model, start, cap, None if isinstance(mixer, Mla) else _own(mixer))
+    recurrent = any(cache.growth == "state" for cache in caches)
+    return _Inputs(
+        given("inputs", (n,), I32),
+        given("inputs", (start.outputs,), I32),
+        windows,
+        given("inputs", (cells.slots,), I32) if recurrent else None,
+    )
+
+
+def _own(mixer: Softmax) -> Attention:
+    """The attention whose K and V a layer reads."""
+    shape = mixer.cache.reads if isinstance(mixer.cache, Shared) else mixer.cache
+    assert isinstance(shape, Attention)
+    return shape
+
+
+def _cap(mixer: Softmax | Mla) -> int | None:
+    return mixer.cache.cap if isinstance(mixer, Mla) else _own(mixer).cap
+
+
+def _window(model: ModelSpec, start: Start, cap: int | None, shape: Attention | None) -> Window:
+    """The cache of all layers with a window of ``cap`` tokens; ``shape`` is None for latent entries, without V."""
+    n, split = start.tokens, start.cells
+    cells = split.cells if cap is None else split.windowed(cap, split.slots if split.streams == 1 else 1)
+    table = (cells, n // split.streams, 1, split.streams)
+    half = start.flash and start.build.half_masks
+    mask = given("mask", table, F16 if half else F32)
+    if start.flash and not half:
+        mask = fresh("mask", table, mask, width=F16)
+    k_places, v_places = (
+        given("inputs", (n,), I64),
+        given("inputs", (n if start.flash else n * widest_value(model),), I64),
+    )
+    indexed = start.build.indexed_stores
+    window = Window(
+        cells,
+        split.streams,
+        mask,
+        (k_places,) if indexed else (),
+        (v_places,) if indexed and shape is not None else (),
+        start.k.name == "fp32",
+        start.v.name == "fp32",
+    )
+    if shape is None or not start.build.turned_caches:
+        return window
+    return window._replace(
+        turn_k=_rotation(start.k, shape.k_dim, shape.k_dim), turn_v=_rotation(start.v, shape.v_dim, LEAST_TURN)
+    )
+
+
+def _rotation(form: Format, size: int, most: int) -> Node | None:
+    """The matrix that turns heads of ``size`` elements, in parts of at most ``most``; None where nothing is turned."""
+    if form.block == 1 or size % LEAST_TURN:
+        return None
+    part = LEAST_TURN
+    while part * 2 <= most and size % (part * 2) == 0:
+        part *= 2
+    return given("inputs", (part, part))
+
+
+def _layers(
+    model: ModelSpec,
+    start: Start,
+    graph: Graph,
+    x: Node,
+    inputs: _Inputs,
+    numbers: range,
+    with_output: bool,
+) -> None:
+    """The nodes of the layers with these ``numbers``, and of the last projection.
+
+    Layers that are alike have the same needs; beyond the first few of a kind they are left out. Before the last
+    projection the tokens that get logits are chosen: in the last layer, or with DeltaNet behind it.
+    """
+    hidden = model.hidden or 0
+    batch = Batch(
+        graph,
+        start.tokens,
+        start.cells.slots,
+        hidden,
+        start.flash,
+        inputs.positions,
+        inputs.windows,
+        inputs.states,
+        0 if start.flash else widest_value(model),
+    )
+    shapes = [layer_shapes(model)[number] for number in numbers]
+    seen: dict[LayerShape, int] = {}
+    kept = []
+    for index, shape in enumerate(shapes):
+        seen[shape] = seen.get(shape, 0) + 1
+        if seen[shape] <= MOST_ALIKE or index == len(shapes) - 1:
+            kept.append(shape)
+    every = [mixer for shape in layer_shapes(model) for mixer in shape.mixers]
+    residual_first = any(isinstance(mixer, ShortConv) for mixer in every)
+    late = any(isinstance(mixer, DeltaNet) for mixer in every)
+    for index, shape in enumerate(kept):
+        last = with_output and index == len(kept) - 1 and not late
+        x = _layer(batch, shape, x, inputs.outputs if last else None, residual_first)
+    if with_output:
+        x = onto(ACTIVATIONS, x.shape or (), x)
+        if late:
+            x = fresh(ACTIVATIONS, (hidden, start.outputs), x, inputs.outputs)
+        graph.expand(fresh("logits", (model.vocab or 0, (x.shape or (0,))[-1]), x))
+    else:
+        graph.expand(x)
+
+
+def _layer(batch: Batch, shape: LayerShape, x: Node, chosen: Node | None, residual_first: bool) -> Node:
+    """A layer's result; of ``chosen`` rows only, where it is the last of the model."""
+    whole, normed = (batch.hidden, batch.tokens), x
+
+    def added(out: Node, residual: Node) -> Node:
+        return onto(ACTIVATIONS, whole, *((residual, out) if residual_first else (out, residual)))
+
+    if shape.mixers:
+        normed = onto(ACTIVATIONS, whole, x)
+        out = _mixed(batch, shape.mixers[0], normed)
+        for mixer in shape.mixers[1:]:
+            out = onto(ACTIVATIONS, whole, out, _mixed(batch, mixer, onto(ACTIVATIONS, whole, x)))
+        if chosen is not None:
+            whole = (batch.hidden, (chosen.shape or ())[0])
+            out, x = fresh(ACTIVATIONS, whole, out, chosen), fresh(ACTIVATIONS, whole, x, chosen)
+            normed = fresh(ACTIVATIONS, whole, normed, chosen) if shape.beside else normed
+        if shape.beside and shape.feed is not None:
+            return added(added(feed_forward(batch, shape.feed, normed), x), out)
+        x = added(out, x)
+    elif chosen is not None:
+        whole = (batch.hidden, (chosen.shape or ())[0])
+        x = fresh(ACTIVATIONS, whole, x, chosen)
+    if shape.feed is None:
+        return x
+    return added(feed_forward(batch, shape.feed, onto(ACTIVATIONS, whole, x)), x)
+
+
+def _mixed(batch: Batch, mixer: Mixer, x: Node) -> Node:
+    """A mixer's result, projected back to the hidden size."""
+    match mixer:
+        case Softmax(cache, made):
+            out = softmax_attention(batch, cache, x, made)
+        case Mla(cache, low):
+            out = latent_attention(batch, cache, x, low)
+        case DeltaNet():
+            out = delta_net(batch, mixer, x)
+        case StateSpace():
+            out = state_space(batch, mixer, x)
+        case ShortConv(channels, conv):
+            out = short_conv(batch, channels, conv, x)
+    out = fresh(ACTIVATIONS, (batch.hidden, batch.tokens), out)
+    return view(out, out.shape) if isinstance(mixer, DeltaNet | ShortConv) else out
