@@ -70,6 +70,7 @@ class Tables:
         self._caps = [group.most_blocks(in_flight, longest) for group in groups]
         self._nothing = Prefix(tuple([] for _ in groups))
         self._kinds = _kinds(self.groups)
+        self._plain = len(groups) == 1 and isinstance(groups[0], Full) and not ahead
 
     def look_up(self, held: Held) -> Prefix:
         """The longest cached prefix of a request, without its last token, which is always computed.
@@ -109,6 +110,8 @@ class Tables:
 
         ``whole`` asks first whether all its tokens have room, beside ``reserve`` blocks that must stay free.
         """
+        if new == 1 and self._plain and held.tables:
+            return self._next(held)
         hit = prefix or self._nothing
         computed = min(held.computed + hit.tokens, self.longest)
         if whole and self._needed(held, min(held.tokens, self.longest), hit, computed, capped=True) + reserve > (
@@ -128,6 +131,28 @@ class Tables:
         if self.pool.caching:
             self._enter(held, min(computed + new, held.tokens))
         held.quiet_until = self._quiet_until(held, computed, computed + new)
+        return True
+
+    def _next(self, held: Held) -> bool:
+        """As ``allocate`` for one token of a running request, where there is one group that keeps everything.
+
+        Nearly all steps of a replay are this: at most one block is taken, or one that is full now is entered.
+        """
+        block, table, now = self.groups[0].block, held.tables[0], held.computed + 1
+        if now > len(table) * block:
+            if not self.pool.free:
+                return False
+            table.extend(self.pool.take(1))
+        full, inside = divmod(now, block)
+        if inside:
+            held.quiet_until = (full + 1) * block - 1 if self.pool.caching else len(table) * block
+            return True
+        held.quiet_until = now
+        first = held.entered[0]
+        if self.pool.caching and first < full:
+            self._name_answer(held)
+            self.pool.enter(held.keys[first:full], table[first:full])
+            held.entered[0] = full
         return True
 
     def free(self, held: Held) -> None:
