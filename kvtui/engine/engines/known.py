@@ -184,6 +184,19 @@ def weight_formats(engine: str) -> tuple[str, ...] | None:
     return found
 
 
+def loads_weights(engine: str, name: str) -> bool:
+    """Whether ``engine`` is known to run weights in the format ``name``, whatever its groups and what it leaves out.
+
+    Example: vLLM runs awq-g32 and nvfp4-mlp, since it runs awq and nvfp4; it runs no mlx-4bit. Without an engine, yes.
+    """
+    known = weight_formats(engine)
+    if known is not None and part(engine, "releases").LOADS_GGUF:
+        from kvtui.engine.checkpoint.gguf.named import file_type_key
+
+        return name in known or file_type_key(name) is not None
+    return known is None or any(name == form or name.startswith(f"{form}-") for form in known)
+
+
 def check_format(engine: str, form: Format) -> None:
     """Raises InputError when ``engine`` cannot keep K and V in ``form``."""
     allowed = kv_formats(engine)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.engines.known import loads_weights
 from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Severity = Literal["critical", "warning", "info"]
 
 NEAR_CAPACITY = 0.8
+LEAST_CAPABILITY = {"nvfp4": (8, 0), "mxfp4": (8, 0), "fp8": (8, 0), "awq": (7, 5), "w4a16": (8, 0)}
+"""Compute capability from which engines' kernels run a format of weights, with Marlin's where a device has no own."""
 
 
 class Notice(NamedTuple):
@@ -95,6 +98,21 @@ def _engine(plan: Plan) -> Iterator[Notice]:
         yield Notice(f"engine_note_{number}", "info", text)
 
 
+def _kernels(scenario: Scenario) -> Iterator[Notice]:
+    """Weights that the engine, or its kernels on the device, are not known to run."""
+    engine, device, weights = scenario.engine, scenario.device, scenario.weight_dtype
+    if not loads_weights(engine, weights):
+        text = f"{engine} is not known to load {weights} weights: the plan is only what they would weigh"
+        yield Notice("weights_not_loaded", "warning", text)
+    elif engine not in ("none", "llama.cpp") and (form := weights.partition("-")[0]) in LEAST_CAPABILITY:
+        capability = device.compute_capability
+        least = LEAST_CAPABILITY[form]
+        elsewhere = device.platform == "rocm" and form != "nvfp4"
+        if not elsewhere and (capability is None or capability < least):
+            needed = f"an NVIDIA device of compute capability {least[0]}.{least[1]} or more"
+            yield Notice("weights_not_run", "warning", f"{engine}'s {form} kernels need {needed}, not {device.name}")
+
+
 def _estimates(plan: Plan) -> Iterator[Notice]:
     if not plan.fits:
         yield Notice("no_estimate", "info", "time and cost are estimated for plans that fit")
@@ -112,6 +130,7 @@ def _model(plan: Plan) -> Iterator[Notice]:
     if not scenario.skip_weights and form is not None and form.rules:
         yield Notice("weight_format", "info", f"weights: {form.meaning}")
     if not scenario.skip_weights and scenario.weight_dtype != FILE_WEIGHTS:
+        yield from _kernels(scenario)
         published = model.published_weights
         if published is not None and published != scenario.weight_dtype:
             text = f"the published weights are {published}: --weight-dtype {published} plans them so"

@@ -203,8 +203,34 @@ def test_other_names_of_the_same_format(alias: str, name: str) -> None:
     assert file_bytes(LLAMA, named_format(alias, LLAMA)) == file_bytes(LLAMA, named_format(name, LLAMA))
 
 
+def test_producers_that_quantise_less() -> None:
+    """NVIDIA's file of gemma-4-31B has feed-forward layers in NVFP4 alone, and 32.7 GB."""
+    model = find_model("gemma-4-31B")
+    sizes = [file_bytes(model, named_format(name, model)) for name in ("nvfp4", "nvfp4-mlp", "bf16")]
+    assert sizes == sorted(sizes)
+    assert sizes[1] / 1e9 == pytest.approx(32.7, rel=0.005)
+    hybrid = find_model("Qwen3-Next-80B-A3B")
+    names = ("w4a16", "w4a16-linear16", "w4a16-mlp", "w4a16-experts", "w4a16-g32-experts")
+    parts = [file_bytes(hybrid, named_format(name, hybrid)) for name in names]
+    assert parts == sorted(parts)
+    assert "only routed experts" in named_format("w4a16-g32-experts", hybrid).meaning
+
+
 @pytest.mark.parametrize(
-    "name", ["", "awk", "fp8-g32", "bf16-g128", "exl2-4bpw-g32", "exl4-4bpw", "mlx-7bit", "awq-g0"]
+    "name",
+    [
+        "",
+        "awk",
+        "-mlp",
+        "mlp",
+        "awk-experts",
+        "fp8-g32",
+        "bf16-g128",
+        "exl2-4bpw-g32",
+        "exl4-4bpw",
+        "mlx-7bit",
+        "awq-g0",
+    ],
 )
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(UnknownName):

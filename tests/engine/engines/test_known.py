@@ -9,8 +9,10 @@ import pytest
 
 from kvtui.engine.engines.known import ENGINES, KNOWN, Known, larger_stages, milestones, parse_engine, part, span
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.planning.stages import partition
+from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.scenario import Layout
 from kvtui.engine.scenario.values import BY_KEY, scenario_from
 from tests.paths import ROOT
@@ -69,3 +71,26 @@ def test_where_the_larger_stages_are(engine: str) -> None:
     scenario = replace(scenario_from({"engine": engine, "context": "8K"}), layout=Layout(pp=5))
     first = larger_stages(engine) == "first"
     assert partition(scenario) == ((7, 7, 6, 6, 6) if first else (6, 6, 7, 7, 6))
+
+
+@pytest.mark.parametrize(
+    ("engine", "weights", "gpu", "notice"),
+    [
+        ("none", "mlx-4bit", "H100", ""),
+        ("vllm", "awq-g32", "H100", ""),
+        ("vllm", "nvfp4-mlp", "RTX 5090", ""),
+        ("vllm", "mlx-4bit", "H100", "weights_not_loaded"),
+        ("vllm", "q4_k_m", "H100", "weights_not_loaded"),
+        ("llama.cpp", "iq3_xxs", "RTX 4090", ""),
+        ("llama.cpp", "awq", "RTX 4090", "weights_not_loaded"),
+        ("sglang", "nvfp4", "MI300X", "weights_not_run"),
+        ("vllm", "fp8", "MI300X", ""),
+        ("vllm", "fp8", "V100", "weights_not_run"),
+    ],
+)
+def test_weights_that_an_engine_or_its_device_cannot_run_are_said(
+    engine: str, weights: str, gpu: str, notice: str
+) -> None:
+    values = {"model": "Qwen3-8B", "engine": engine, "weight_dtype": weights, "gpu": gpu, "context": "4K"}
+    found = {one.id for one in notices(plan(scenario_from(values)))} & {"weights_not_loaded", "weights_not_run"}
+    assert found == ({notice} if notice else set())

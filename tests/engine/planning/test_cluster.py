@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import GIB
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.planning.cluster import (
     ClusterPreset,
@@ -98,6 +99,24 @@ def test_bytes_sent_in_a_step() -> None:
     replicas = cluster(plan(scenario_from({**values, "dp": "8"})))
     assert [(g.sent, g.replicas) for g in replicas.groups] == [(0, 8)]
     assert replicas.utilization is None or replicas.utilization.high == 0
+
+
+@pytest.mark.parametrize("replicas", [8, 16, 32])
+@pytest.mark.parametrize("engine", ["none", "vllm", "sglang"])
+def test_wide_expert_parallelism(replicas: int, engine: str) -> None:
+    """DeepSeek-V3 in fp8 with a replica's attention on every device and 256 / N of each layer's experts.
+
+    An expert is 3 × 7,168 × 2,048 bytes with its scales, in 58 layers; all else is 17.75 GiB on every device. In a step
+    of one token a device sends 8 copies of 14,336 bytes to the others, and 8 results back.
+    """
+    values = {"model": "DeepSeek-V3", "weight_dtype": "fp8", "gpu": "H200", "dp": str(replicas), "ep": True}
+    found = plan(scenario_from({**values, "batch": str(replicas), "context": "32K", "engine": engine}))
+    experts = 58 * 256 // replicas * 3 * 7168 * 2048
+    assert found.fits
+    assert found.per_device.weights == pytest.approx(experts * (1 + 4 / 128**2) + 17.8 * GIB, rel=0.005)
+    assert found.per_device.kv == 61 * 32_768 * 1152
+    [group] = cluster(found).groups
+    assert group.sent == 2 * 58 * 8 * (replicas - 1) * 14_336 // replicas
 
 
 def test_rates_follow_from_the_estimate() -> None:

@@ -1,7 +1,8 @@
 """Checkpoint formats by the names that people use: ``awq``, ``gptq-int8``, ``fp8``, ``nvfp4``, ``mlx-4bit``.
 
 A name stands for what the usual producer of such files makes of a model: which matrices it quantises and which stay in
-16 bits. ``-g32`` after a name sets the group size where the method has one.
+16 bits. ``-g32`` after a name sets the group size where the method has one, and ``-experts``, ``-mlp`` or ``-linear16``
+say that the producer quantised less.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.encoding import Encoding
 from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule
 from kvtui.engine.checkpoint.hf import recipes
-from kvtui.engine.checkpoint.hf.usual import KEPT, MATRICES, fp8, mxfp4, nvfp4, uniform
+from kvtui.engine.checkpoint.hf.usual import KEPT, MATRICES, PARTIAL, fp8, mxfp4, nvfp4, partial, uniform
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Role
 
@@ -75,12 +76,13 @@ _ALIASES = {
     "mlx": "mlx-4bit",
 }
 _EXAMPLES = ("mlx-4bit", "mlx-mxfp4", "mlx-nvfp4", "mlx-mxfp8", "hqq-4bit", "exl2-4.0bpw", "exl3-4.0bpw")
+_PARTIAL_EXAMPLES = ("nvfp4-mlp", "nvfp4-linear16", "w4a16-g32-experts")
 _MLX_MODES = {"mlx-mxfp4": (4, 32), "mlx-nvfp4": (4, 16), "mlx-mxfp8": (8, 32)}
 
 
 def format_names() -> tuple[str, ...]:
     """The names of formats; of those with a number of bits in the name, one each."""
-    return (*_FIXED, *_GROUPED, *_EXAMPLES)
+    return (*_FIXED, *_GROUPED, *_PARTIAL_EXAMPLES, *_EXAMPLES)
 
 
 def known_key(name: str) -> str:
@@ -96,6 +98,9 @@ def named_format(name: str, model: ModelSpec) -> CheckpointFormat:
     Raises UnknownName.
     """
     key = known_key(name)
+    base, _, ending = key.rpartition("-")
+    if base and ending in PARTIAL:
+        return partial(named_format(base, model), key, ending)
     if key in _FIXED:
         return _FIXED[key](model, key)
     if key in _MLX_MODES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.encoding import Encoding
@@ -19,6 +20,19 @@ MATRICES: frozenset[Role] = ATTENTION.union(
 )
 """The wide matrices of a model's layers, which quantisers take; weights known by number only are taken for such."""
 
+FEED_FORWARD: frozenset[Role] = EXPERTS.union(("gate", "up", "down", "shared_gate", "shared_up", "shared_down"))
+
+PARTIAL: dict[str, tuple[frozenset[Role], str]] = {
+    "experts": (EXPERTS, "only routed experts are quantised"),
+    "mlp": (FEED_FORWARD, "only feed-forward layers and experts are quantised"),
+    "linear16": (MATRICES - {"recurrent_in", "recurrent_out"}, "linear attention and Mamba layers stay in 16 bits"),
+}
+"""What some producers leave out besides, by the ending that says so in a format's name: ``nvfp4-mlp``.
+
+NVIDIA's NVFP4 file of gemma-4-31B has feed-forward layers alone, RedHat's of Qwen3.6 leave linear attention in 16 bits,
+and W4A16 files of Qwen3-Next that vLLM loaded 22.5 GiB of on each of two ranks have the experts alone, in groups of 32.
+"""
+
 KEPT = "embeddings, head, norms, routers, towers and prediction layers stay in 16 bits"
 _LAYERS: frozenset[Part] = frozenset({"outside", "layer"})
 _WITH_MTP: frozenset[Part] = _LAYERS | {"mtp"}
@@ -33,6 +47,17 @@ def uniform(
 ) -> CheckpointFormat:
     """A format that stores all tensors of ``roles`` in one ``encoding``, and the others in 16 bits."""
     return CheckpointFormat(name, meaning, recipes.plain(), (EncodingRule(encoding, roles, parts),))
+
+
+def partial(form: CheckpointFormat, name: str, ending: str) -> CheckpointFormat:
+    """``form`` as it is when its producer leaves out what ``ending`` says."""
+    taken, meaning = PARTIAL[ending]
+    rules = tuple(
+        rule if rule.roles is None else rule._replace(roles=rule.roles & taken)
+        for rule in form.rules
+        if rule.roles is None or rule.roles & taken
+    )
+    return replace(form, name=name, meaning=f"{form.meaning}; {meaning}", rules=rules)
 
 
 class _Fp8Publisher(NamedTuple):

@@ -10,6 +10,7 @@ from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, 
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="", example="b6200")
+LOADS_GGUF = True
 WEIGHT_FORMATS = (
     "bf16",
     "fp16",

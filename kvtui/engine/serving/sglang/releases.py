@@ -8,6 +8,7 @@ from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, 
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="0.5.23", example="0.5.23")
+LOADS_GGUF = False
 WEIGHT_FORMATS = (
     "bf16",
     "fp16",

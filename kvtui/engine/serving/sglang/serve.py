@@ -317,13 +317,15 @@ def _notes(rank: RankTensors, sizes: Pools, scenario: Scenario) -> Iterator[str]
     if scenario.kv_pool is None:
         share = float(static_share(scenario))
         yield f"free memory is an estimate: mem_fraction_static {share:g}, and a prior for what is outside of torch"
+    if scenario.expert_parallel and layout.dp > 1:
+        yield "this is attention data parallelism (--enable-dp-attention); buffers of the all-to-all are not counted"
     if rank.per("windowed") and rank.per("full"):
         yield f"windowed layers have a pool of {sizes.windowed:,} tokens, {float(rank.ratio):g} of the full"
     elif any(cache.cap is not None and cache.ratio == 1 for cache, _ in scenario.model.caches):
         yield "SGLang has no pool of its own for this model's windows: it caches all layers in full"
     latents = any(isinstance(cache, Latent) for cache, _ in scenario.model.caches)
     if latents and layout.tp > 1:
-        yield f"each of {layout.tp} ranks keeps every latent; DP attention would divide the sequences instead"
+        yield f"each of {layout.tp} ranks keeps every latent; --dp N --ep would divide the sequences instead"
     if any(tensor.ratio > 1 for tensor in rank.tensors):
         yield "compressed latents are approximate: pools for the compressors' states are not counted"
     if rank.slot:

@@ -7,6 +7,7 @@ from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, 
 from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="", newest="", example="1.0")
+LOADS_GGUF = False
 WEIGHT_FORMATS = ("bf16", "fp16", "fp32", "fp8", "fp8-block", "nvfp4", "mxfp4", "w8a16", "awq", "gptq")
 KV_FORMATS = ("bf16", "fp16", "fp32", "fp8", "int8", "nvfp4")
 KV_APART = False

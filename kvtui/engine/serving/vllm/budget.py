@@ -274,10 +274,11 @@ def _non_torch(scenario: Scenario, memory: MemoryRules) -> Term:
     hopper = LOADED_HOPPER if memory.more_kernels else LOADED_HOPPER_EARLY
     loaded = hopper if capability >= (9, 0) else LOADED_OLDER
     linked = "NVLink" in (device.link or "")
+    joined = scenario.layout.dp if scenario.expert_parallel else 1
     groups = (
         0
-        if scenario.layout.tp * scenario.layout.pp == 1
-        else GROUPS_LINKED.get(tp, GROUPS_WIDE)
+        if joined * tp * scenario.layout.pp == 1
+        else GROUPS_LINKED.get(joined * tp, GROUPS_WIDE)
         if linked
         else GROUPS_APART
     )

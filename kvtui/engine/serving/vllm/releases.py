@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kvtui.engine.model.spec import ModelSpec
 
 SPAN = ReleaseSpan(oldest="0.8", newest="0.33", example="0.33")
+LOADS_GGUF = False
 WEIGHT_FORMATS = (
     "bf16",
     "fp16",

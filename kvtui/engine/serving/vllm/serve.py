@@ -286,6 +286,8 @@ def _notes(
         if not found.graphs_counted and not scenario.serving.eager:
             share = scenario.memory_utilization
             yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
+    if scenario.expert_parallel and scenario.layout.dp > 1:
+        yield "what dispatching tokens to other replicas' experts takes is not counted: leave room for its buffers"
     if laid.alignment is not None:
         aligned = laid.alignment
         yield (
