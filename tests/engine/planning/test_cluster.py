@@ -109,8 +109,9 @@ def test_wide_expert_parallelism(replicas: int, engine: str) -> None:
     An expert is 3 × 7,168 × 2,048 bytes with its scales, in 58 layers; all else is 17.75 GiB on every device. In a step
     of one token a device sends 8 copies of 14,336 bytes to the others, and 8 results back.
     """
-    values = {"model": "DeepSeek-V3", "weight_dtype": "fp8", "gpu": "H200", "dp": str(replicas), "ep": True}
-    found = plan(scenario_from({**values, "batch": str(replicas), "context": "32K", "engine": engine}))
+    values: dict[str, str | bool] = {"model": "DeepSeek-V3", "weight_dtype": "fp8", "gpu": "H200", "ep": True}
+    values |= {"dp": str(replicas), "batch": str(replicas), "context": "32K", "engine": engine}
+    found = plan(scenario_from(values))
     experts = 58 * 256 // replicas * 3 * 7168 * 2048
     assert found.fits
     assert found.per_device.weights == pytest.approx(experts * (1 + 4 / 128**2) + 17.8 * GIB, rel=0.005)
