@@ -14,9 +14,10 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.grid import Tokens
 from kvtui.engine.planning.parts import budget
+from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.limits import MAX_BATCH
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import FULL, Scenario
 from kvtui.figures.figure import Axis, AxisName, Rule
 
 MOST_MODELS = 4
@@ -150,8 +151,8 @@ def caveats(scenario: Scenario) -> list[str]:
         found.append("Every sequence grows to the context; the scenario's own lengths are left out.")
     if scenario.shared_prefix:
         found.append("The shared prefix is left out.")
-    if scenario.continuous_batching:
-        found.append("Sequences are as full as the continuous batching's reference mix.")
+    if scenario.fill != FULL:
+        found.append(f"Sequences are {fill_words(scenario, scenario.batch)}.")
     if scenario.skip_weights:
         found.append("Weights are skipped.")
     return found

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
 from kvtui.engine.advice.fixes import Fix, fixes
-from kvtui.engine.planning.capacity import Capacity, capacity
+from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Band, Estimate, estimate
+from kvtui.engine.planning.roofline import Band, Estimate, estimate, most_users
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
@@ -41,10 +41,11 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "model": _model(scenario),
         "device": _device(scenario),
         "memory": _memory(planned),
-        "capacity": _capacity(limits),
+        "capacity": _capacity(limits, users(planned)),
         "engine": _engine(planned),
         "performance": _performance(times),
         "cost": _cost(times),
+        "at_most_users": _at_most_users(most_users(planned, limits)),
         "fixes": [] if planned.fits else [_fix(fix) for fix in fixes(scenario)],
         "explain": [
             {"id": e.id, "formula": e.formula, "values": dict(e.values), "bytes": e.bytes, "sources": list(e.sources)}
@@ -134,12 +135,15 @@ def _memory(planned: Plan) -> dict[str, Any]:
     }
 
 
-def _capacity(limits: Capacity) -> dict[str, Any]:
+def _capacity(limits: Capacity, found: Users) -> dict[str, Any]:
     return {
         "max_context_tokens": limits.context,
         "max_context_limit": limits.context_limit,
         "max_sequences": limits.sequences,
         "max_sequences_limit": limits.sequences_limit,
+        "users_full": found.full,
+        "users_average": found.average,
+        "average_fill_percent": found.percent,
     }
 
 
@@ -220,6 +224,20 @@ def _cost(times: Estimate) -> dict[str, Any]:
         "joules_per_token": _band(times.joules_per_token),
         "priced_on": times.priced_on,
         "confidence": "L",
+    }
+
+
+def _at_most_users(found: tuple[int, Estimate] | None) -> dict[str, Any] | None:
+    """Speed, cost and energy with as many users as there is room for."""
+    if found is None:
+        return None
+    batch, times = found
+    return {
+        "batch": batch,
+        "decode_ms_per_token": _band(times.decode_ms),
+        "tokens_per_second": _band(times.tokens_per_second),
+        "usd_per_million_tokens": _band(times.usd_per_million_tokens),
+        "joules_per_token": _band(times.joules_per_token),
     }
 
 

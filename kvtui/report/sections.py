@@ -149,9 +149,22 @@ def title(document: Document) -> tuple[str, ...]:
         document["model"]["name"],
         devices(document),
         formats(document),
-        f"batch {scenario['batch']:,}",
+        f"batch {scenario['batch']:,}, {fullness(document)}",
         f"{format_tokens(scenario['context_tokens'])} context",
     )
+
+
+def fullness(document: Document) -> str:
+    """How full the sequences are: ``all full``, ``of an average fill``, ``each 30 % full``."""
+    scenario = document["scenario"]
+    if scenario["lengths_tokens"] is not None:
+        return "of their own lengths"
+    match scenario["fill"]:
+        case "full":
+            return "full" if scenario["batch"] == 1 else "all full"
+        case "average":
+            return "of an average fill"
+    return f"each {scenario['fill'].removesuffix('%')} % full"
 
 
 def devices(document: Document) -> str:
@@ -337,12 +350,16 @@ def _capacity(document: Document) -> FactPanel:
             "no bound" if longest is None else f"{longest:,} tokens",
             _limit(found["max_context_limit"]),
         ),
-        Fact(
-            f"max sequences, {format_tokens(scenario['context_tokens'])}",
-            "no bound" if most is None else f"{most:,}",
-            _limit(found["max_sequences_limit"]),
-        ),
     ]
+    limit, fill = _limit(found["max_sequences_limit"]), scenario["fill"]
+    full, average = found["users_full"], found["users_average"]
+    if fill not in ("full", "average"):
+        facts.append(Fact(f"max sequences, {fullness(document)}", _bound(most), limit))
+    at = f"max sequences, all at {format_tokens(scenario['context_tokens'])}"
+    facts.append(Fact(at, _bound(full), limit if fill == "full" else ""))
+    if average != full:
+        mean = f"max sequences, {found['average_fill_percent']} % average"
+        facts.append(Fact(mean, _bound(average), limit if fill == "average" else ""))
     if trained is not None:
         facts.append(Fact("model's maximum context", f"{trained:,} tokens"))
     if scenario["kv_pool_bytes"] is None or crowded(document):
@@ -351,6 +368,10 @@ def _capacity(document: Document) -> FactPanel:
             Fact("devices needed", f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}")
         )
     return FactPanel("capacity", tuple(facts))
+
+
+def _bound(count: int | None) -> str:
+    return "no bound" if count is None else f"{count:,}"
 
 
 def _limit(limit: str) -> str:
@@ -433,6 +454,16 @@ def _estimates(document: Document) -> FactPanel:
             next((i + 1 for i, fact in enumerate(facts) if fact.label.startswith("decode")), 0),
             Fact("decode bound by", performance["bound"]),
         )
+    most = document["at_most_users"]
+    if most is not None and most["batch"] != document["scenario"]["batch"]:
+        many = f"{most['batch']:,} users"
+        for label, key, unit in (
+            ("throughput", "tokens_per_second", "tokens/s"),
+            ("energy, per token", "joules_per_token", "J"),
+            ("cost, per million tokens", "usd_per_million_tokens", "$"),
+        ):
+            if most[key] is not None:
+                facts.append(Fact(f"{label}, {many}", f"≈ {band_text(most[key], unit)}"))
     notes = []
     if performance["decode_ms_per_token"] or performance["prefill_ms"]:
         notes.append(f"roofline estimates, confidence {CONFIDENCE.get(performance['confidence'], 'unknown')}")

@@ -64,6 +64,10 @@ class ScenarioActions(ModeScreen):
         """The next smaller batch."""
         self._attempt(lambda session: session.step_batch(-1))
 
+    def action_next_fill(self) -> None:
+        """All sequences full, a mix of lengths, or a third each."""
+        self._attempt(lambda session: session.step_fill())
+
     def action_next_context(self) -> None:
         """The next longer context."""
         self._attempt(lambda session: session.step_context(1))

@@ -72,6 +72,7 @@ MEMORY = (
     Key("context-shorter", "-", "previous_context", "shorter", "next shorter context", WORKLOAD),
     Key("batch-next", "b,.", "next_batch", "batch", "next batch size", WORKLOAD),
     Key("batch-previous", "comma", "previous_batch", "smaller batch", "previous batch size", WORKLOAD),
+    Key("fill", "i", "next_fill", "fill", "how full the sequences are", WORKLOAD),
     Key("dtype", "d", "next_dtype", "dtype", "next format of weights and KV", WORKLOAD),
     Key("kv-dtype", "k", "next_kv_dtype", "KV dtype", "next format of KV alone", WORKLOAD),
     Key("continuous-batching", "B", "toggle_cb", "cb", "continuous batching on or off", WORKLOAD),

@@ -15,13 +15,13 @@ from kvtui.engine.model.catalogue import find_model, model_names
 from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.picture.film import next_batch, next_context, previous_batch, previous_context
-from kvtui.engine.planning.capacity import Capacity, capacity
+from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Estimate, estimate
+from kvtui.engine.planning.roofline import Estimate, estimate, most_users
 from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Scenario
 from kvtui.engine.scenario.setting import typed_fields
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import fields_of, read_values
@@ -31,6 +31,7 @@ KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
 MOST_STEPS = 200
 """Changes that can be taken back."""
 
+FILLS = (FULL, AVERAGE, "30%")
 DEVICE_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -60,8 +61,16 @@ class _Answers:
         return capacity(self.plan)
 
     @cached_property
+    def users(self) -> Users:
+        return users(self.plan)
+
+    @cached_property
     def estimate(self) -> Estimate:
         return estimate(self.plan)
+
+    @cached_property
+    def most_users(self) -> tuple[int, Estimate] | None:
+        return most_users(self.plan, self.capacity)
 
     @cached_property
     def notices(self) -> tuple[Notice, ...]:
@@ -118,9 +127,19 @@ class Session:
         return self._answers.capacity
 
     @property
+    def users(self) -> Users:
+        """How many users the devices hold, all of them full, or of an average fill."""
+        return self._answers.users
+
+    @property
     def estimate(self) -> Estimate:
-        """Time, cost and energy, as bands."""
+        """Time, cost and energy of the batch, as bands."""
         return self._answers.estimate
+
+    @property
+    def most_users(self) -> tuple[int, Estimate] | None:
+        """As many users as there is room for, with time, cost and energy; None without room, or without a bound."""
+        return self._answers.most_users
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -223,6 +242,10 @@ class Session:
     def step_batch(self, by: int) -> None:
         """The next larger (``by`` 1) or smaller (-1) preset of the batch, and around."""
         self.change(batch=(next_batch if by > 0 else previous_batch)(self.scenario.batch))
+
+    def step_fill(self, by: int = 1) -> None:
+        """The next of full, an average mix of lengths, and a third each."""
+        self._first_that_works(lambda name: self.change(fill=name), _round(FILLS, self.scenario.fill, by))
 
     def step_context(self, by: int) -> None:
         """The next longer or shorter preset of the context, and around."""

@@ -42,7 +42,7 @@ def test_states_are_there_from_the_first_token() -> None:
     assert np.array_equal(line.y - state, 24_576 * line.x)
 
 
-@pytest.mark.parametrize("scenario", [LLAMA, HYBRID, replace(LLAMA, continuous_batching=True)])
+@pytest.mark.parametrize("scenario", [LLAMA, HYBRID, replace(LLAMA, continuous_batching=True, fill="average")])
 def test_memory_by_context_is_the_plan_and_says_where_it_stops_fitting(scenario: Scenario) -> None:
     figure = cache.memory_by_context((scenario,))
     (line,) = of_kind(Line, figure.panels[0].marks[:1])

@@ -33,7 +33,7 @@ def workload(model: str, **options: Any) -> Scenario:
 
 
 SCENARIOS = {kind: workload(model) for kind, model in MODELS.items()}
-SCENARIOS["busy"] = workload("Llama-3.1-8B", cb=True, pa=True, fa=False, engine="vllm", kv_pool="20GiB")
+SCENARIOS["busy"] = workload("Llama-3.1-8B", cb=True, fill="average", pa=True, fa=False, engine="vllm", kv_pool="20GiB")
 
 
 CASES = [(entry, kind) for entry in DRAWN for kind in SCENARIOS if entry.source != "shape" or kind == "dense"]

@@ -11,7 +11,7 @@ from kvtui.report.document import document
 
 SCENARIOS: dict[str, dict[str, str | bool]] = {
     "overflow": {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},
-    "paged": {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True, "pa": True},
+    "paged": {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True, "fill": "average", "pa": True},
     "hybrid": {
         "model": "Qwen3-Next-80B-A3B",
         "gpu": "H200 SXM",

@@ -107,7 +107,15 @@ MORE: Mapping[str, dict[str, str | bool]] = {
     "fixed without a price": {"model": "Llama-3.3-70B", "gpu": "Apple M4 Max", "context": "32K"},
     "fixed without a bound": {"model": "Llama-3.2-1B", "gpu": "RTX 4090", "context": "16", "batch": "990000"},
     "fixed for any context": {"model": "mamba.gguf", "gpu": "RTX 3090", "skip_weights": True, "batch": "100000"},
-    "replicas": {"model": "Qwen3-32B", "gpu": "MI300X", "dp": "4", "batch": "8", "cb": True, "pa": True},
+    "replicas": {
+        "model": "Qwen3-32B",
+        "gpu": "MI300X",
+        "dp": "4",
+        "batch": "8",
+        "cb": True,
+        "fill": "average",
+        "pa": True,
+    },
 }
 CONFIG: dict[str, Key] = {
     ".block_count": 2,

@@ -20,7 +20,7 @@ from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Layout, Scenario, has_experts, valid_tps
+from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Layout, Scenario, has_experts, valid_tps
 from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, has, smaller_steps
 
 LEAST_CONTEXT = 4 * 2**10
@@ -97,10 +97,10 @@ def weight_changes(scenario: Scenario, engine: EngineLevers) -> Iterator[Candida
 def _batching(scenario: Scenario) -> Iterator[Candidate | Idle]:
     """How cache memory is set aside, where no engine decides that."""
     paged = {"paged_attention": True}
-    if not scenario.continuous_batching and scenario.lengths is None:
+    if scenario.fill == FULL and scenario.lengths is None:
         live = "counts a live mix of lengths, most of them far below the context"
-        name = "continuous batching" + ("" if scenario.paged_attention else ", paged")
-        yield Candidate(name, {"continuous_batching": True, **paged}, live)
+        fields = {"continuous_batching": True, "fill": AVERAGE, **paged}
+        yield Candidate("continuous batching of an average fill", fields, live)
     elif not scenario.paged_attention:
         yield Candidate("paged attention", paged)
 

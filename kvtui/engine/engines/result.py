@@ -87,7 +87,3 @@ class Serving(NamedTuple):
         if any(use.missing for use in self.memories if use.number == RAM or self.pool_is_estimate):
             return False
         return (checked if self.check_decides else max(self.needed_bytes, checked)) <= self.pool_bytes
-
-    def runs(self, batch: int) -> bool:
-        """Whether the engine starts and runs ``batch`` sequences at once, each at full context."""
-        return self.fits and self.max_sequences >= batch

@@ -8,9 +8,10 @@ Static reservation sets aside the whole context for every sequence. Continuous b
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from typing import NamedTuple
 
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import AVERAGE, Scenario
 
 _FILL_PERCENT = {2: (30, 70), 3: (20, 40, 60), 4: (15, 25, 35, 50)}
 _FILL_CYCLE = (10, 20, 30, 40, 15, 45, 25, 55, 35, 65, 5, 50, 18, 70, 12, 85)
@@ -25,10 +26,11 @@ class Slot(NamedTuple):
 
 
 def fill_percent(batch: int) -> Counter[int]:
-    """How full, in percent of the context, each of ``batch`` continuously batched sequences is, with their number.
+    """How full, in percent of the context, each of ``batch`` sequences of an average fill is, with their number.
 
-    A deterministic stand-in for a live mix of requests: tables for 2 to 4 sequences, a cycle of sixteen values from
-    eight on, the fullest of its first eight for 5 to 7 (so that one more sequence never needs less). One is full.
+    The kvcache.io visualiser's deterministic stand-in for a live mix of requests: tables for 2 to 4 sequences, a cycle
+    of sixteen values from eight on, the fullest of its first eight for 5 to 7 (so that one more sequence never needs
+    less). One is full.
     """
     if batch == 1:
         return Counter((100,))
@@ -42,16 +44,24 @@ def fill_percent(batch: int) -> Counter[int]:
     return fill
 
 
+def fills(scenario: Scenario, batch: int) -> Counter[int]:
+    """How full, in percent of the context, each of ``batch`` sequences of the scenario is, with their number."""
+    return fill_percent(batch) if scenario.fill == AVERAGE else Counter({scenario.fill_percent: batch})
+
+
+def mean_fill(scenario: Scenario, batch: int) -> Fraction:
+    """How full the scenario's ``batch`` sequences are on average, as a share of the context: 1 where all are full."""
+    return Fraction(sum(percent * count for percent, count in fills(scenario, batch).items()), 100 * batch)
+
+
 def slots(scenario: Scenario, context: int, batch: int) -> tuple[Slot, ...]:
     """The ``batch`` sequences of a scenario, each of at most ``context`` tokens, longest first."""
     if scenario.lengths is not None:
         used = Counter(scenario.lengths)
-    elif scenario.continuous_batching:
-        used = Counter()
-        for percent, count in fill_percent(batch).items():
-            used[max(1, context * percent // 100)] += count
     else:
-        used = Counter({context: batch})
+        used = Counter()
+        for percent, count in fills(scenario, batch).items():
+            used[max(1, context * percent // 100)] += count
     return tuple(
         Slot(tokens, reserve(scenario, tokens, context), used[tokens]) for tokens in sorted(used, reverse=True)
     )

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
+from kvtui.engine.planning.allocation import mean_fill
 from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.search import context_limit, most
+from kvtui.engine.planning.serve import at_once
 from kvtui.engine.scenario.limits import MAX_BATCH
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import AVERAGE, FULL, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from kvtui.engine.engines.result import Serving
 
 LINEAR_BATCHES = 16
+
+
+class Users(NamedTuple):
+    """How many sequences run together: ``full`` of the whole context, or ``average`` of the reference's mix of lengths.
+
+    ``percent`` is how full the average ones are in the mean. None means that memory sets no bound.
+    """
+
+    full: int | None
+    average: int | None
+    percent: int
 
 
 class Capacity(NamedTuple):
@@ -35,10 +48,9 @@ class Capacity(NamedTuple):
 
 
 def capacity(plan: Plan) -> Capacity:
-    """Both limits of ``plan``'s scenario, with every sequence at full context or at the batching policy's fill.
+    """Both limits of ``plan``'s scenario, with every sequence as full as the scenario's fill says.
 
-    With an engine they are the engine's own: the longest single request, and the sequences of the scenario's context
-    that run together.
+    With an engine they are the engine's own: the longest single request, and the sequences that run together.
     """
     return room(plan.scenario, plan.serving)
 
@@ -53,7 +65,9 @@ def room(scenario: Scenario, served: Serving | None) -> Capacity:
         if parts is not None and crowded(scenario, parts):
             limit = crowded_limit(scenario, parts)
             return Capacity(0, 0, limit, limit)
-        return Capacity(served.max_context, served.max_sequences, served.max_context_limit, served.max_sequences_limit)
+        return Capacity(
+            served.max_context, at_once(scenario, served), served.max_context_limit, served.max_sequences_limit
+        )
     scenario = replace(scenario, lengths=None, shared_prefix=0)
     context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
     sequences = most_sequences(scenario)
@@ -62,12 +76,30 @@ def room(scenario: Scenario, served: Serving | None) -> Capacity:
     return Capacity(context, sequences, context_limit(scenario, context, by_context), by_sequences)
 
 
+def users(plan: Plan) -> Users:
+    """Both capacities of ``plan``'s scenario, whatever its own fill is.
+
+    Example: Llama-3.1-8B with paged attention on an H100 holds 3 sequences of 128K, and 11 of an average fill.
+    """
+    alone = replace(plan.scenario, lengths=None, shared_prefix=0)
+    full, average = (_most(replace(alone, fill=fill), plan.serving) for fill in (FULL, AVERAGE))
+    mean = mean_fill(replace(alone, fill=AVERAGE), average or MAX_BATCH)
+    return Users(full, average, round(100 * mean))
+
+
+def _most(scenario: Scenario, served: Serving | None) -> int | None:
+    if served is None:
+        return most_sequences(scenario)
+    parts = device_parts(scenario, scenario.context, scenario.batch)
+    return 0 if crowded(scenario, parts) else at_once(scenario, served)
+
+
 def most_sequences(scenario: Scenario) -> int | None:
     """The most sequences of the scenario's context that its devices hold, a shared prefix stored once.
 
     By bisection; fill ratios change with small batches, so there those are tried one by one first. None: no bound.
     """
-    if scenario.continuous_batching:
+    if scenario.fill == AVERAGE:
         small = max((n for n in range(1, LINEAR_BATCHES + 1) if fits(scenario, scenario.context, n)), default=0)
         if small < LINEAR_BATCHES:
             return small

@@ -3,7 +3,7 @@
 Contexts, batches and budgets broadcast against each other; bytes are exact 64-bit integers. Every function is the array
 version of a scalar one and tested against it: ``cache_bytes`` of ``model.cache_bytes``, ``device_bytes`` of
 ``plan.device_parts``, ``most_context`` and ``most_sequences`` of ``capacity.capacity``, ``decode`` of
-``roofline.estimate``. As in ``capacity``, all sequences are at full context or at the batching policy's fill.
+``roofline.estimate``. As in ``capacity``, every sequence is as full as the scenario's fill says.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from kvtui.engine.planning.roofline import (
 from kvtui.engine.planning.stages import distinct_stages, stages
 from kvtui.engine.planning.weights import held_weight_bytes, step_weights
 from kvtui.engine.scenario.limits import MAX_BATCH
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import AVERAGE, Scenario
 
 if TYPE_CHECKING:
     from kvtui.engine.model.formats import Format
@@ -136,7 +136,7 @@ def most_sequences(scenario: Scenario, contexts: Tokens, budgets: Tokens | None 
         return fits(scenario, device_bytes(scenario, lengths, batches), limits)
 
     found = _bisect(holds, bound, limits.shape)
-    if scenario.continuous_batching:
+    if scenario.fill == AVERAGE:
         few = np.zeros(limits.shape, np.int64)
         for batch in range(1, SMALL_BATCHES + 1):
             few = np.where(holds(np.full(limits.shape, batch)), batch, few)
@@ -216,8 +216,8 @@ def _check_exact(scenario: Scenario, contexts: Tokens, batches: Tokens) -> None:
 def _shares(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Iterator[tuple[Tokens, Tokens]]:
     """Tokens held, and how many of the busiest replica's sequences hold as many, longest first."""
     dp = scenario.layout.dp
-    if not scenario.continuous_batching:
-        yield contexts, -(-batches // dp)
+    if scenario.fill != AVERAGE:
+        yield np.maximum(1, contexts * scenario.fill_percent // 100), -(-batches // dp)
         return
     distinct, index = np.unique(batches, return_inverse=True)
     fills = [_busiest_fill(int(batch), dp) for batch in distinct]

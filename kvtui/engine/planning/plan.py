@@ -23,7 +23,7 @@ from kvtui.engine.planning.parts import (
     sequences_cache,
 )
 from kvtui.engine.planning.reserved import all_hold, device_holds, fullest_stage
-from kvtui.engine.planning.serve import serve
+from kvtui.engine.planning.serve import at_once, serve
 from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
     """Whether the scenario's engine runs it, or without one, whether the most loaded device holds its ``parts``."""
     if serving is None:
         return holds(scenario, parts)
-    return serving.runs(scenario.batch) and not crowded(scenario, parts)
+    return serving.fits and at_once(scenario, serving) >= scenario.batch and not crowded(scenario, parts)
 
 
 def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:

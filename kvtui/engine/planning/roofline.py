@@ -8,11 +8,13 @@ peak. Confidence of every band is L until it is measured.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
 from kvtui.engine.model.spec import Layer
-from kvtui.engine.planning.allocation import Slot, busiest_share
+from kvtui.engine.planning.allocation import Slot, busiest_share, slots
+from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.weights import step_weights
 from kvtui.engine.scenario.scenario import Scenario
@@ -62,6 +64,17 @@ class Step(NamedTuple):
 def estimate(plan: Plan) -> Estimate:
     """How long the plan's decode step and prefill take, and what a token costs; no times where it does not fit."""
     return timed(plan.scenario, decode_step(plan.scenario, plan.sequences) if plan.fits else None)
+
+
+def most_users(plan: Plan, found: Capacity) -> tuple[int, Estimate] | None:
+    """As many sequences as there is room for, and what their decode step takes; None without room, or without a bound.
+
+    ``found`` is the plan's capacity. The sequences are as full as the scenario's fill says.
+    """
+    if not found.sequences:
+        return None
+    scenario = replace(plan.scenario, batch=max(found.sequences, plan.scenario.layout.dp), lengths=None)
+    return scenario.batch, timed(scenario, decode_step(scenario, slots(scenario, scenario.context, scenario.batch)))
 
 
 def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from kvtui.engine.engines.known import part, places_layers
+from kvtui.engine.planning.allocation import mean_fill
 from kvtui.engine.planning.stages import distinct_stages
 from kvtui.engine.planning.windows import as_kept
+from kvtui.engine.scenario.scenario import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from kvtui.engine.engines.result import Serving
     from kvtui.engine.planning.stages import Stage
     from kvtui.engine.scenario.scenario import Scenario
+
+
+ROUNDS = 2
 
 
 def serve(scenario: Scenario) -> Serving | None:
@@ -29,6 +36,24 @@ def serve(scenario: Scenario) -> Serving | None:
     kept, notes = as_kept(scenario)
     found = allocate(kept)
     return found._replace(notes=(*found.notes, *notes)) if notes else found
+
+
+def at_once(scenario: Scenario, served: Serving) -> int:
+    """The sequences that run together when each is as full as the scenario's fill says.
+
+    An engine that hands out blocks holds more of them than of full ones: as many as of sequences of the average length.
+    One that gives each sequence all of its room at the start holds no more. How long the average is depends on their
+    number, which is found by going round once more.
+    """
+    if scenario.fill == FULL or served.blocks is None or not served.fits:
+        return served.max_sequences
+    found = served.max_sequences
+    for _ in range(ROUNDS):
+        share = mean_fill(scenario, max(scenario.batch, found))
+        shorter = serve(replace(scenario, context=max(1, ceil(scenario.context * share)), fill=FULL, lengths=None))
+        assert shorter is not None
+        found = max(served.max_sequences, shorter.max_sequences)
+    return found
 
 
 def best_split(scenario: Scenario) -> BestSplit | None:

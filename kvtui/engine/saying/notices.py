@@ -9,6 +9,7 @@ from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import loads_weights
 from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
+from kvtui.engine.planning.serve import at_once
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ def beside_pool(scenario: Scenario, parts: Parts) -> str:
 
 
 def unserved(scenario: Scenario, served: Serving) -> str:
-    """Why the engine does not run all sequences of ``scenario`` at full context, in one sentence."""
+    """Why the engine does not run all sequences of ``scenario`` at once, in one sentence."""
     if not served.fits:
         needed = format_bytes(max(served.needed_bytes, served.engine_needed_bytes or 0))
         text = f"{served.engine} needs {needed} of cache for one request of {format_tokens(scenario.context)} tokens"
         text += f" and has {format_bytes(served.pool_bytes)}"
         return text + (f": at most {served.max_context:,} tokens" if served.max_context else "")
-    at_once = f"{served.max_sequences:,} of {scenario.batch:,} sequences"
-    return f"{served.engine} runs {at_once} at once (limit: {served.max_sequences_limit}), the others wait"
+    running = f"{at_once(scenario, served):,} of {scenario.batch:,} sequences"
+    return f"{served.engine} runs {running} at once (limit: {served.max_sequences_limit}), the others wait"
 
 
 def _engine(plan: Plan) -> Iterator[Notice]:

@@ -104,6 +104,18 @@ def _multiple(text: str, name: str) -> float:
     return parse_ratio(text, name)
 
 
+def _fill(text: str, name: str) -> str:
+    from kvtui.engine.scenario.scenario import AVERAGE, FULL
+
+    word = text.strip().casefold()
+    if word in (FULL, AVERAGE):
+        return word
+    digits = word.removesuffix("%").strip()
+    if digits.isdecimal() and 1 <= int(digits) <= 100:
+        return FULL if int(digits) == 100 else f"{int(digits)}%"
+    raise UnknownName(f"value of {name}", text, (FULL, AVERAGE, "30%"), listed=True)
+
+
 def _rate(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_gbs
 
@@ -212,4 +224,5 @@ FORMAT = Notation(_format)
 STATE_FORMAT = Notation(_state_format)
 WEIGHTS = Notation(_weights, _format_word)
 ENGINE = Notation(_engine, _engine_word)
+FILL = Notation(_fill)
 SWITCH = Notation(_switch, _as_it_is)

@@ -22,6 +22,7 @@ BLOCK_TOKENS = 16
 BATCHED_TOKENS = 8192
 UBATCH_TOKENS = 512
 FILE_WEIGHTS = "file"
+FULL, AVERAGE = "full", "average"
 NODE_DEVICES = 8
 
 
@@ -116,15 +117,16 @@ class Scenario:
     """A model on devices under a workload.
 
     ``context`` is the most tokens one sequence may reach and ``batch`` the number of sequences. ``lengths`` are the
-    tokens each sequence holds now; None means that all are at full context, or, with continuous batching, at the
-    reference fill ratios. ``shared_prefix`` tokens are common to all sequences. ``kv_pool`` (bytes per device) replaces
-    the memory left over for the cache; ``memory_utilization`` is the share of usable memory that may be planned.
-    ``engine`` allocates, told the ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was
-    measured to read, in 10**9 bytes per second; it replaces the published bandwidth and the share expected of it.
-    ``weight_dtype`` "file" means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts
-    over the ranks of all replicas together; attention stays each replica's own. ``model_ref`` is how the model was
-    named on a command line; empty for its own name. ``ram`` is the machine's own memory in bytes, None where nothing
-    was said of it, and ``ram_gbs`` what its CPU reads of it in 10**9 bytes per second.
+    tokens each sequence holds now; None means that each is as full as ``fill`` says: "full" for all of the context,
+    "average" for the reference's mix of lengths, or a share such as "30%". ``shared_prefix`` tokens are common to
+    all sequences. ``kv_pool`` (bytes per device) replaces the memory left over for the cache;
+    ``memory_utilization`` is the share of usable memory that may be planned. ``engine`` allocates, told the
+    ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was measured to read, in 10**9
+    bytes per second; it replaces the published bandwidth and the share expected of it. ``weight_dtype`` "file"
+    means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts over the ranks of all
+    replicas together; attention stays each replica's own. ``model_ref`` is how the model was named on a command
+    line; empty for its own name. ``ram`` is the machine's own memory in bytes, None where nothing was said of it, and
+    ``ram_gbs`` what its CPU reads of it in 10**9 bytes per second.
 
     Raises InputError on construction when the parts contradict each other.
     """
@@ -142,6 +144,7 @@ class Scenario:
     flash_attention: bool = True
     skip_weights: bool = False
     lengths: tuple[int, ...] | None = None
+    fill: str = FULL
     shared_prefix: int = 0
     block_size: int = BLOCK_TOKENS
     max_batched_tokens: int = BATCHED_TOKENS
@@ -192,6 +195,8 @@ class Scenario:
                 raise InputError(f"lengths: {len(self.lengths):,} given for a batch of {self.batch:,}")
             if max(self.lengths) > self.context:
                 raise InputError(f"lengths: {max(self.lengths):,} tokens exceed the context of {self.context:,}")
+        if self.fill not in (FULL, AVERAGE) and not 1 <= self.fill_percent < 100:
+            raise InputError(f"fill: {self.fill} is not full, average or from 1% to 99%")
         if self.shared_prefix and not self.paged_attention:
             raise InputError("shared-prefix: sharing needs paged attention (--pa)")
         partition = self.serving.partition
@@ -238,6 +243,14 @@ class Scenario:
     def drafts_itself(self) -> bool:
         """Whether the model's own prediction layers draft: with speculative tokens and no external drafter."""
         return bool(self.speculative_tokens) and not self.serving.draft_layers
+
+    @property
+    def fill_percent(self) -> int:
+        """How full each sequence is, in percent of the context; 0 where they differ."""
+        if self.fill == FULL:
+            return 100
+        digits = self.fill.removesuffix("%")
+        return int(digits) if digits.isdecimal() else 0
 
     @property
     def weights_key(self) -> str:

@@ -430,7 +430,7 @@ class MemoryScreen(ScenarioActions):
             link = "" if joined is None or joined.link is None else joined.link.name
             keys = panel_keys(self.host)
             controls = control_sections(view, right.inner_width, self._plain, keys, link)
-            room = room_sections(view, self.session.capacity, right.inner_width) if self._settled else ()
+            room = room_sections(self.session, right.inner_width) if self._settled else ()
             right.show(controls + room)
 
     def _view(self) -> MemoryView:

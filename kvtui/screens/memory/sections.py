@@ -10,10 +10,11 @@ from kvtui.canvas.memory.panels.text import cut
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
-from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.saying.factoids import factoid_at
+from kvtui.engine.saying.fill import fill_words
 from kvtui.screens.memory.picture import Picture
 from kvtui.state.host import Host
+from kvtui.state.session import Session
 from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import Section
 
@@ -28,6 +29,7 @@ PANEL_KEYS = {
     "next_dtype": ("dtype",),
     "next_kv_dtype": ("kv-dtype",),
     "next_batch": ("batch-next",),
+    "next_fill": ("fill",),
     "set_context": ("context",),
     "faster": ("slower", "faster"),
     "toggle_cb": ("continuous-batching",),
@@ -109,14 +111,20 @@ def control_sections(view: MemoryView, width: int, plain: bool, keys: Mapping[st
     return (
         Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
         Section("legend", panels.legend_rows(view.counts, width, plain), 1),
-        Section("estimate", panels.estimate_rows(view.estimate, width), 2),
+        Section(f"estimate, batch {view.scenario.batch:,}", panels.estimate_rows(view.estimate, width), 2),
     )
 
 
-def room_sections(view: MemoryView, found: Capacity, width: int) -> Sections:
-    """How far the devices go."""
-    rows = panels.capacity_rows(view.scenario, found, width)
-    return (Section("room for", rows, 3, ["explain('max_context')", "explain('max_sequences')"]),)
+def room_sections(session: Session, width: int) -> Sections:
+    """How far the devices go, and what it costs when they do."""
+    scenario, found = session.scenario, session.most_users
+    rows = panels.capacity_rows(scenario, session.capacity, session.users, width)
+    actions = ["explain('max_context')", *["explain('max_sequences')"] * (len(rows) - 1)]
+    room = Section("room for", rows, 3, actions)
+    if found is None or found[0] == scenario.batch:
+        return (room,)
+    title = f"estimate, {found[0]:,} users {fill_words(scenario, found[0])}"
+    return room, Section(title, panels.most_users_rows(found[1], width), 4)
 
 
 def topic_of(code: int) -> str | None:

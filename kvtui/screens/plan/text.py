@@ -18,6 +18,7 @@ from kvtui.engine.engines.known import span
 from kvtui.engine.planning.parts import budget, crowded, device_parts
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.notices import beside_pool, unserved
 from kvtui.engine.scenario.change import layout_words
 from kvtui.engine.scenario.scenario import Scenario
@@ -67,7 +68,7 @@ def metric_title(metric: Metric, scenario: Scenario) -> str:
         case "max_context_tokens":
             return f"{metric.title}, tokens at {batch}"
         case "max_sequences":
-            return f"{metric.title} at {context}"
+            return f"{metric.title} at {context}, {fill_words(scenario, scenario.batch)}"
     return f"{metric.title} at {context} × {batch}"
 
 
@@ -79,6 +80,7 @@ def title_row(scenario: Scenario, answer: MatrixAnswer | None, width: int) -> In
         (f"{clean(scenario.device.name)}{_layout(scenario)}", Ink.TEXT),
         (dtypes(scenario), Ink.DIM),
         (f"{format_tokens(scenario.context)} × batch {scenario.batch:,}", Ink.ACCENT),
+        (fill_words(scenario, scenario.batch), Ink.TEXT),
         (engine_words(scenario), Ink.TEXT if scenario.engine != "none" else Ink.DIM),
         *([(f"pool {format_bytes(scenario.kv_pool)}", Ink.DIM)] if scenario.kv_pool is not None else []),
     ]
@@ -150,7 +152,7 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
     if scenario is not None and not answer.reason:
         for name, count in (
             (f"max context at batch {scenario.batch:,}", answer.context),
-            (f"max sequences at {format_tokens(scenario.context)}", answer.sequences),
+            (f"max sequences, {fill_words(scenario, answer.sequences or 1)}", answer.sequences),
         ):
             rows.append(pair(name, (NO_BOUND if count is None else f"{count:,}",), width))
         if answer.times is not None:

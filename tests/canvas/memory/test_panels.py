@@ -51,7 +51,14 @@ from kvtui.engine.scenario.values import scenario_from
 
 WIDTHS = range(24, 61)
 SCENARIOS: dict[str, dict[str, str | bool]] = {
-    "dense": {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "128K", "batch": "8", "cb": True},
+    "dense": {
+        "model": "Llama-3.1-8B",
+        "gpu": "H100 SXM",
+        "context": "128K",
+        "batch": "8",
+        "cb": True,
+        "fill": "average",
+    },
     "static": {"model": "Llama-3.1-8B", "context": "8192", "batch": "4", "fa": False},
     "window": {"model": "gemma-3-27b", "gpu": "H200 SXM", "context": "128K", "pa": True, "lengths": "100000,4000,77"},
     "latent": {"model": "DeepSeek-V3", "gpu": "H200 SXM", "tp": "8", "weight_dtype": "fp8", "context": "32K"},
@@ -65,7 +72,15 @@ SCENARIOS: dict[str, dict[str, str | bool]] = {
         "batch": "4",
         "shared_prefix": "1000",
     },
-    "hybrid": {"model": "Qwen3-Next-80B-A3B", "gpu": "B200", "batch": "4", "context": "256K", "cb": True, "pa": True},
+    "hybrid": {
+        "model": "Qwen3-Next-80B-A3B",
+        "gpu": "B200",
+        "batch": "4",
+        "context": "256K",
+        "cb": True,
+        "fill": "average",
+        "pa": True,
+    },
     "compressed": {"model": "DeepSeek-V4-Flash", "gpu": "H200 SXM", "tp": "8", "context": "1M"},
     "too large": {"model": "Llama-3.1-405B", "context": "1M", "batch": "128"},
     "no weights": {"model": "Ling-3.0-Flash", "skip_weights": True, "kv_dtype": "q8_0"},
@@ -368,7 +383,7 @@ def test_sequences_in_words() -> None:
         scenario = scenario_from({"model": "Llama-3.1-8B", "context": "8000", **values})
         return lookup(info_rows(make(scenario, 2000), 48))["sequences"]
 
-    assert words(batch="8", cb=True) == "8 (variable)"
+    assert words(batch="8", cb=True, fill="average") == "8 (variable)"
     assert words(batch="8") == "8 static · 25.0 % used"
     assert words(lengths="1000,2500", pa=True) == "2 padded · 97.7 % used"  # 875 of 896 tokens
 
@@ -545,7 +560,7 @@ def test_figures(value: float, shown: str) -> None:
 
 
 def test_scenario_rows_and_their_actions() -> None:
-    scenario = scenario_from({**SCENARIOS["latent"], "cb": True})
+    scenario = scenario_from({**SCENARIOS["latent"], "cb": True, "fill": "average"})
     rows = scenario_rows(scenario, False, 50, 32)
     assert text([row for row, _ in rows]) == [
         "  m model            DeepSeek-V3",

@@ -32,7 +32,7 @@ SCENARIOS: tuple[Values, ...] = (
     {"model": "Llama-3.1-70B", "engine": "tensorrt-llm", "context": "32K", "batch": "8"},
     {"model": "gemma-3-27b", "gpu": "RTX 4090", "engine": "llama.cpp", "weight_dtype": "q8_0", "context": "128K"},
     {"model": "DeepSeek-R1", "context": "32K", "batch": "8"},
-    {"model": "Qwen3-Next-80B-A3B", "context": "1M", "batch": "8", "cb": True, "pa": True},
+    {"model": "Qwen3-Next-80B-A3B", "context": "1M", "batch": "8", "cb": True, "fill": "average", "pa": True},
     {"model": "Llama-3.1-8B", "context": "64K", "batch": "4", "kv_pool": "8GiB"},
 )
 

@@ -36,7 +36,7 @@ from tests.present import present
 
 SCENARIOS: tuple[dict[str, str | bool], ...] = (
     {"model": "Llama-3.1-8B", "context": "128K", "batch": "8"},
-    {"model": "Llama-3.1-8B", "context": "8K", "batch": "2", "pa": True, "cb": True},
+    {"model": "Llama-3.1-8B", "context": "8K", "batch": "2", "pa": True, "cb": True, "fill": "average"},
     {"model": "Qwen3-Next-80B-A3B", "context": "32K", "tp": "4", "fa": False},
     {"model": "gemma-3-27b", "context": "128K", "engine": "llama.cpp"},
     {"model": "Qwen3.5-35B-A3B", "context": "64K", "engine": "vllm", "gpu": "H200 SXM"},

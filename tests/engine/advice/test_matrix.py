@@ -186,7 +186,7 @@ def test_the_best_cells_come_first() -> None:
 def test_devices_of_a_line_are_answered_as_each_alone() -> None:
     devices = (*all_devices()[::9], find_device("H100 SXM"))
     several_values: tuple[dict[str, str | bool], ...] = (
-        {"cb": True, "pa": True, "batch": "20"},
+        {"cb": True, "fill": "average", "pa": True, "batch": "20"},
         {"fa": False, "batch": "3"},
     )
     for values in several_values:

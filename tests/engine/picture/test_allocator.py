@@ -113,7 +113,7 @@ def test_static_sets_everything_aside_from_the_beginning() -> None:
 
 
 def test_continuous_batching_holds_thirty_percent_of_eight_sequences() -> None:
-    found = allocated(model="Llama-3.1-8B", context="100000", batch="8", cb=True)
+    found = allocated(model="Llama-3.1-8B", context="100000", batch="8", cb=True, fill="average")
     assert found.parts.kv == 0.3 * 8 * 100_000 * 131_072
     assert found.parts.reserved_unused == 0
     percents = [round(one.tokens / 1000) for one in found.sequences]
@@ -121,7 +121,7 @@ def test_continuous_batching_holds_thirty_percent_of_eight_sequences() -> None:
 
 
 def test_paged_sequences_have_whole_blocks() -> None:
-    found = allocated(1001, model="Llama-3.1-8B", context="4000", batch="4", pa=True, cb=True)
+    found = allocated(1001, model="Llama-3.1-8B", context="4000", batch="4", pa=True, cb=True, fill="average")
     for one, percent in zip(found.sequences, (50, 35, 25, 15), strict=True):
         tokens = 4000 * percent // 100 * 1001 // 4000
         assert one.tokens == tokens
@@ -130,7 +130,9 @@ def test_paged_sequences_have_whole_blocks() -> None:
 
 
 def test_windows_stop_growing_and_states_do_not_grow() -> None:
-    gemma = [allocated(n, model="gemma-3-4b", context="64K", cb=True).parts for n in (512, 1024, 2048, 4096)]
+    gemma = [
+        allocated(n, model="gemma-3-4b", context="64K", cb=True, fill="average").parts for n in (512, 1024, 2048, 4096)
+    ]
     growths = [after.kv - before.kv for before, after in pairwise(gemma)]
     full = 4 * 256 * 2 * 2 * 5
     assert growths == [512 * full + 512 * full // 5 * 29, 1024 * full, 2048 * full]
@@ -151,7 +153,7 @@ def test_a_shared_prefix_is_filled_once_and_first() -> None:
 
 def test_scores_are_saved_with_flash_attention_and_held_without() -> None:
     values: dict[str, str | bool]
-    values = {"model": "Llama-3.1-8B", "batch": "8", "context": "64K", "gpu": "H100 SXM", "cb": True}
+    values = {"model": "Llama-3.1-8B", "batch": "8", "context": "64K", "gpu": "H100 SXM", "cb": True, "fill": "average"}
     with_it, without = ([allocated(n, fa=fa, **values) for n in (0, 4096, 65_536)] for fa in (True, False))
     sizes = [score_matrix_bytes(without[0].allocator.scenario, n, 8) for n in (0, 4096, 65_536)]
     assert sizes[0] == 0 < sizes[1] < sizes[2]
@@ -163,7 +165,7 @@ def test_scores_are_saved_with_flash_attention_and_held_without() -> None:
 
 def test_skipping_weights_takes_exactly_the_weights_away() -> None:
     values: dict[str, str | bool]
-    values = {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True}
+    values = {"model": "Llama-3.1-8B", "context": "32K", "batch": "8", "cb": True, "fill": "average"}
     counted, skipped = allocated(9999, **values).parts, allocated(9999, skip_weights=True, **values).parts
     assert skipped.weights == 0 < counted.weights == counted.total - skipped.total
     for part in ("kv", "state", "activation", "overhead", "reserved_unused"):
@@ -172,7 +174,7 @@ def test_skipping_weights_takes_exactly_the_weights_away() -> None:
 
 @pytest.mark.parametrize("batch", [1, 127, 128, 129, 1000, 200_000])
 def test_beyond_128_sequences_equal_ones_are_grouped(batch: int) -> None:
-    found = allocated(model="Llama-3.2-1B", context="1000", batch=str(batch), cb=True)
+    found = allocated(model="Llama-3.2-1B", context="1000", batch=str(batch), cb=True, fill="average")
     assert sum(one.count for one in found.sequences) == batch
     numbers = [one.number for one in found.sequences]
     assert numbers == [1 + sum(one.count for one in found.sequences[:i]) for i in range(len(numbers))]
@@ -278,7 +280,7 @@ def test_two_sequences_lie_mixed() -> None:
 def test_long_films_of_many_sequences_stay_exact() -> None:
     """128 sequences of up to 100M tokens: bytes at an offset add up to it, and end as the sequences do."""
     values: dict[str, str | bool]
-    values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "pa": True}
+    values = {"model": "Llama-3.1-8B", "context": "100M", "batch": "128", "cb": True, "fill": "average", "pa": True}
     allocator = allocator_of(plan(scenario_from(values)))
     offsets = [0, 1, 10**9, 80 * 2**30, 3 * 10**14]
     found = allocator.handed_out(offsets)

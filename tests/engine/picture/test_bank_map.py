@@ -125,7 +125,9 @@ def test_used_banks_never_become_fewer(scenario: Scenario, banks: int, one: floa
 
 
 def test_half_used_is_half_the_banks() -> None:
-    scenario = scenario_from({"model": "Llama-3.1-8B", "context": "64K", "batch": "16", "cb": True, "gpu": "H100"})
+    scenario = scenario_from(
+        {"model": "Llama-3.1-8B", "context": "64K", "batch": "16", "cb": True, "fill": "average", "gpu": "H100"}
+    )
     allocator = allocator_of(plan(scenario))
     position = min(range(0, 65_537, 16), key=lambda n: abs(2 * allocate(allocator, n).parts.total - allocator.capacity))
     allocation = allocate(allocator, position)
@@ -136,7 +138,7 @@ def test_half_used_is_half_the_banks() -> None:
 
 def test_without_weights_only_their_banks_go() -> None:
     values: dict[str, str | bool]
-    values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "4", "cb": True, "gpu": "H100"}
+    values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "4", "cb": True, "fill": "average", "gpu": "H100"}
     with_them, without = (bank_map(filmed(40_000, skip_weights=skip, **values), 600) for skip in (False, True))
     assert with_them.counts.weights == round(600 * plan(scenario_from(values)).per_device.weights / (81_559 * 2**20))
     assert without.counts.weights == 0
@@ -149,7 +151,9 @@ def test_without_weights_only_their_banks_go() -> None:
 def test_continuous_batching_of_eight_fills_thirty_percent() -> None:
     values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "40K", "batch": "8", "gpu": "B300", "skip_weights": True}
-    static, batched = (bank_map(filmed(None, cb=cb, **values), 5000) for cb in (False, True))
+    static, batched = (
+        bank_map(filmed(None, cb=cb, fill="average" if cb else "full", **values), 5000) for cb in (False, True)
+    )
     assert batched.counts.kv == pytest.approx(0.3 * static.counts.kv, abs=1.5)
     assert batched.counts.reserved == 0
 
@@ -201,7 +205,15 @@ def test_neighbours_in_a_paged_pool_have_different_owners() -> None:
 def test_a_paged_pool_lies_as_it_was_handed_out(model: str, batch: str) -> None:
     """Up to any bank, the banks drawn for a sequence are near the bytes it really has been handed there."""
     values: dict[str, str | bool]
-    values = {"model": model, "context": "48K", "batch": batch, "cb": True, "pa": True, "gpu": "B300"}
+    values = {
+        "model": model,
+        "context": "48K",
+        "batch": batch,
+        "cb": True,
+        "fill": "average",
+        "pa": True,
+        "gpu": "B300",
+    }
     allocation = filmed(40_000, skip_weights=True, **values)
     picture, allocator = bank_map(allocation, 6000), allocation.allocator
     own = picture.owners[picture.codes >= FIRST_SEQUENCE]
@@ -215,7 +227,15 @@ def test_a_paged_pool_lies_as_it_was_handed_out(model: str, batch: str) -> None:
 def test_banks_of_a_paged_pool_stay_where_they_are() -> None:
     """From one moment to the next a bank keeps its owner, except near the end of what is handed out."""
     scenario = scenario_from(
-        {"model": "Llama-3.1-8B", "context": "48K", "batch": "8", "cb": True, "pa": True, "gpu": "B300"}
+        {
+            "model": "Llama-3.1-8B",
+            "context": "48K",
+            "batch": "8",
+            "cb": True,
+            "fill": "average",
+            "pa": True,
+            "gpu": "B300",
+        }
     )
     allocator = allocator_of(plan(scenario))
     pictures = [bank_map(allocate(allocator, n), 6000) for n in range(24_000, 26_000, 100)]
@@ -241,7 +261,7 @@ def test_weights_come_first_and_work_last() -> None:
 
 def test_ghosts_only_where_memory_is_free() -> None:
     values: dict[str, str | bool]
-    values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "8", "cb": True, "gpu": "H100"}
+    values = {"model": "Llama-3.1-8B", "context": "64K", "batch": "8", "cb": True, "fill": "average", "gpu": "H100"}
     assert bank_map(filmed(0, **values), 1000).counts.saved == 0
     assert bank_map(filmed(30_000, fa=False, **values), 1000).counts.saved == 0
     half = bank_map(filmed(8192, **values), 1000)
@@ -287,7 +307,15 @@ def test_static_sequences_under_an_overflow_keep_to_their_reservations() -> None
 
 def test_a_block_that_is_mostly_empty_is_padding_even_under_an_overflow() -> None:
     values: dict[str, str | bool]
-    values = {"context": "1M", "batch": "8", "pa": True, "cb": True, "gpu": "H100", "block_size": "65536"}
+    values = {
+        "context": "1M",
+        "batch": "8",
+        "pa": True,
+        "cb": True,
+        "fill": "average",
+        "gpu": "H100",
+        "block_size": "65536",
+    }
     allocation = filmed(100_000, model="Llama-3.1-8B", **values)
     picture = bank_map(allocation, 1000)
     assert allocation.overflow > 0
@@ -298,7 +326,7 @@ def test_a_block_that_is_mostly_empty_is_padding_even_under_an_overflow() -> Non
 
 
 def test_weights_that_do_not_fit_at_all() -> None:
-    picture = bank_map(filmed(model="Llama-3.1-405B", gpu="RTX 4090", pa=True, cb=True, batch="4"), 100)
+    picture = bank_map(filmed(model="Llama-3.1-405B", gpu="RTX 4090", pa=True, cb=True, fill="average", batch="4"), 100)
     assert picture.codes.tolist() == [Code.WEIGHTS] * 50 + [Code.OVERFLOW] * 50
 
 
@@ -307,7 +335,7 @@ def test_filling_is_the_last_bank_handed_out() -> None:
     values = {"model": "Llama-3.1-8B", "context": "30K", "batch": "4", "gpu": "B300", "skip_weights": True}
     policies: tuple[tuple[dict[str, bool], int], ...] = (
         ({}, Code.RESERVED),
-        ({"cb": True}, FIRST_SEQUENCE + 1),
+        ({"cb": True, "fill": "average"}, FIRST_SEQUENCE + 1),
         ({"pa": True}, Code.SAVED),
     )
     for policy, code_after in policies:
@@ -338,7 +366,10 @@ def test_every_bank_can_be_described(scenario: Scenario, share: float, data: Dat
 
 
 def test_descriptions_of_sequences_name_consecutive_tokens() -> None:
-    for policy, words in (({"cb": True}, ""), ({"pa": True}, ", in 16-token blocks among those of 3 other sequences")):
+    for policy, words in (
+        ({"cb": True, "fill": "average"}, ""),
+        ({"pa": True}, ", in 16-token blocks among those of 3 other sequences"),
+    ):
         allocation = filmed(
             20_000, model="Llama-3.1-8B", context="30K", batch="4", gpu="B300", skip_weights=True, **policy
         )
@@ -378,7 +409,11 @@ def test_descriptions_of_sequences_name_consecutive_tokens() -> None:
             32,
             r"sequence 1, encoder cache.*",
         ),
-        ({"batch": "256", "cb": True, "model": "Qwen3-0.6B"}, FIRST_SEQUENCE, r"sequences 1–3 · 95\.6 MiB"),
+        (
+            {"batch": "256", "cb": True, "fill": "average", "model": "Qwen3-0.6B"},
+            FIRST_SEQUENCE,
+            r"sequences 1–3 · 95\.6 MiB",
+        ),
     ],
 )
 def test_words_for_each_kind_of_bank(values: dict[str, Any], code: Code | int, words: str) -> None:

@@ -160,7 +160,15 @@ def test_links_that_are_not_known() -> None:
 )
 def test_the_slow_link_becomes_the_bottleneck(model: str, batch: str, verb: str) -> None:
     values: dict[str, str | bool]
-    values = {"model": model, "batch": batch, "context": "64", "cb": True, "gpu": "H100 SXM", "tp": "8"}
+    values = {
+        "model": model,
+        "batch": batch,
+        "context": "64",
+        "cb": True,
+        "fill": "average",
+        "gpu": "H100 SXM",
+        "tp": "8",
+    }
     found = plan(scenario_from(values))
     fast, slow = cluster(found), cluster(found, fast_link=False)
     assert fast.utilization is not None

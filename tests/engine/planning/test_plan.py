@@ -57,7 +57,7 @@ def test_every_expert_is_resident() -> None:
 )
 def test_continuous_batching_fills(batch: int, percent: float) -> None:
     full = planned(model="Llama-3.1-8B", context="100000", batch=str(batch)).total
-    filled = planned(model="Llama-3.1-8B", context="100000", batch=str(batch), cb=True).total
+    filled = planned(model="Llama-3.1-8B", context="100000", batch=str(batch), cb=True, fill="average").total
     assert filled.kv == pytest.approx(full.kv * percent / 100)
     assert filled.reserved_unused == 0
 

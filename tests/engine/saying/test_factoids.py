@@ -125,7 +125,7 @@ def test_ratios_that_facts_state_in_words() -> None:
 
 
 def test_one_fact_every_twelve_seconds_and_at_least_twenty_in_turn() -> None:
-    found, times = planned(model="Llama-3.1-8B", context="32K", batch="8", cb=True)
+    found, times = planned(model="Llama-3.1-8B", context="32K", batch="8", cb=True, fill="average")
     turns = [factoid_at(found, times, SECONDS_EACH * turn + 0.5) for turn in range(90)]
     assert turns[:3] == [factoid_at(found, times, SECONDS_EACH * turn + 11.9) for turn in range(3)]
     assert all(first != second for first, second in pairwise(turns))
@@ -152,7 +152,7 @@ def live(**values: str | bool) -> str:
 
 
 def test_live_facts_of_a_dense_model() -> None:
-    text = live(model="Llama-3.1-8B", context="128K", batch="8", cb=True)
+    text = live(model="Llama-3.1-8B", context="128K", batch="8", cb=True, fill="average")
     tokens = sum(131_072 * percent // 100 for percent in (10, 20, 30, 40, 15, 45, 25, 55))
     weights = 8_030_261_248 * 2
     unread_embedding = 128_256 * 4096 * 2
@@ -190,7 +190,13 @@ def test_live_facts_are_short_for_every_model_and_device() -> None:
     devices = all_devices()
     for number, model in enumerate(all_models()):
         values: dict[str, str | bool]
-        values = {"model": model.name, "skip_weights": model.parameters is None, "batch": "128", "cb": True}
+        values = {
+            "model": model.name,
+            "skip_weights": model.parameters is None,
+            "batch": "128",
+            "cb": True,
+            "fill": "average",
+        }
         facts = live_factoids(*planned(**values, gpu=devices[number % len(devices)].name))
         assert len(facts) >= 2
         assert max(len(fact.text) for fact in facts) <= MAX_LENGTH

@@ -7,7 +7,7 @@ from kvtui.canvas.memory.panels.controls import ActionRow, scenario_rows
 from kvtui.canvas.memory.panels.formula import formula_rows
 from kvtui.canvas.memory.panels.info import info_rows
 from kvtui.canvas.memory.panels.notes import datacentre_note_rows, factoid_rows, paper_rows, warning_rows
-from kvtui.canvas.memory.panels.numbers import capacity_rows, estimate_rows, legend_rows
+from kvtui.canvas.memory.panels.numbers import capacity_rows, estimate_rows, legend_rows, most_users_rows
 
 __all__ = [
     "ActionRow",
@@ -18,6 +18,7 @@ __all__ = [
     "formula_rows",
     "info_rows",
     "legend_rows",
+    "most_users_rows",
     "one_line_info",
     "paper_rows",
     "scenario_rows",

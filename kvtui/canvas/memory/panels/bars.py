@@ -11,6 +11,7 @@ from kvtui.canvas.memory.panels.text import clean, cut, of_whole, percent
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.saying.fill import fill_words
 
 SEPARATOR = " · "
 WIDE_GAP = "   "
@@ -30,7 +31,7 @@ def title_bar(view: MemoryView, width: int) -> InkRow:
         (0, clean(scenario.model.name), Ink.BRIGHT),
         (3, clean(scenario.device.name), Ink.TEXT),
         (6, dtypes(scenario), Ink.DIM),
-        (5, f"batch {scenario.batch:,}", Ink.DIM),
+        (5, f"batch {scenario.batch:,}, {fill_words(scenario, scenario.batch)}", Ink.DIM),
         (2, f"{tokens} tokens", Ink.ACCENT),
     ]
     right: list[BarField] = [

@@ -19,6 +19,7 @@ KEYS = {
     "next_dtype": "d",
     "next_kv_dtype": "k",
     "next_batch": "b",
+    "next_fill": "i",
     "set_context": "c",
     "faster": "[ ]",
     "toggle_cb": "B",
@@ -53,6 +54,7 @@ def scenario_rows(
         ("next_dtype", "dtype", (scenario.weight_dtype,)),
         ("next_kv_dtype", "KV dtype", (scenario.kv.name,)),
         ("next_batch", "batch", (f"{scenario.batch:,}",)),
+        ("next_fill", "fill", (scenario.fill,)),
         ("set_context", "context", (f"{format_tokens(scenario.context)} tokens", format_tokens(scenario.context))),
         ("faster", "speed", (play, speed_text(speed))),
     )

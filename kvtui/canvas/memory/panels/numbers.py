@@ -16,8 +16,9 @@ from kvtui.canvas.memory.view import Count
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
-from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.planning.capacity import Capacity, Users
 from kvtui.engine.planning.roofline import Band, Estimate
+from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.scenario.scenario import Scenario
 
 NAMES: dict[int, str] = {
@@ -80,19 +81,35 @@ def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
     return tuple(Span(chr(glyph), cast("Ink", int(ink)), Ink(under)) for glyph, ink, under in looks)
 
 
-def capacity_rows(scenario: Scenario, found: Capacity, width: int) -> list[InkRow]:
-    """The longest context at the scenario's batch, and the largest batch at its context."""
+def capacity_rows(scenario: Scenario, found: Capacity, users: Users, width: int) -> list[InkRow]:
+    """The longest context at the scenario's batch, and how many users there is room for, by how full they are."""
     context = NO_BOUND if found.context is None else f"{found.context:,} tokens"
     short = NO_BOUND if found.context is None else f"{found.context:,}"
-    sequences = NO_BOUND if found.sequences is None else f"{found.sequences:,}"
     rows = [
         pair(f"context at batch {scenario.batch:,}", (context, short), width),
-        pair(f"batch at {format_tokens(scenario.context)} tokens", (sequences,), width),
+        pair(f"users, all at {format_tokens(scenario.context)}", (_users(users.full),), width),
     ]
+    if users.average != users.full:
+        rows.append(pair(f"users at {users.percent} % average", (_users(users.average),), width))
+    if scenario.fill_percent % 100:
+        rows.append(pair(f"users {fill_words(scenario, scenario.batch)}", (_users(found.sequences),), width))
     trained = scenario.model.max_context
     if trained is not None and (found.context is None or found.context > trained):
         rows += wrapped(f"the model's maximum is {format_tokens(trained)}", width, Ink.DIM)
     return rows
+
+
+def _users(count: int | None) -> str:
+    return NO_BOUND if count is None else f"{count:,}"
+
+
+def most_users_rows(estimate: Estimate, width: int) -> list[InkRow]:
+    """Throughput, cost and energy alone, for as many users as there is room for."""
+    return [
+        pair("throughput", _band(estimate.tokens_per_second, "tok/s"), width),
+        pair("cost", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width),
+        pair("energy", _band(estimate.joules_per_token, "J/token"), width),
+    ]
 
 
 def estimate_rows(estimate: Estimate, width: int) -> list[InkRow]:
