@@ -39,7 +39,7 @@ from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.picture.allocator import allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.allocation import grown
-from kvtui.engine.planning.capacity import Capacity, capacity
+from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band, estimate
@@ -142,7 +142,7 @@ PANELS: dict[str, Callable[[MemoryView, int], Sequence[InkRow]]] = {
     "warnings": lambda view, width: warning_rows(view.notices, width),
     "legend": lambda view, width: legend_rows(COUNTS, width),
     "estimate": lambda view, width: estimate_rows(view.estimate, width),
-    "room": lambda view, width: capacity_rows(view.scenario, capacity(view.plan), width),
+    "room": lambda view, width: capacity_rows(view.scenario, capacity(view.plan), users(view.plan), width),
     "scenario": lambda view, width: [
         row for row, _ in scenario_rows(view.scenario, True, 0.5, width, link="Infinity Fabric 3")
     ],
@@ -314,6 +314,7 @@ def test_the_formula_gives_the_plans_bytes_for_every_model(paging: tuple[bool, b
                 kv_dtype=kv,
                 layout=Layout(tp),
                 continuous_batching=paging[0],
+                fill="average" if paging[0] else "full",
                 paged_attention=paging[1],
                 shared_prefix=160 if paging[1] else 0,
                 speculative_tokens=1 if model.mtp else 0,
@@ -569,6 +570,7 @@ def test_scenario_rows_and_their_actions() -> None:
         "  d dtype                    fp8",
         "  k KV dtype                bf16",
         "  b batch                      1",
+        "  i fill                 average",
         "  c context           32K tokens",
         "[ ] speed           paused · 50×",
         "",
@@ -584,6 +586,7 @@ def test_scenario_rows_and_their_actions() -> None:
         "next_dtype",
         "next_kv_dtype",
         "next_batch",
+        "next_fill",
         "set_context",
         "faster",
         None,
@@ -594,8 +597,8 @@ def test_scenario_rows_and_their_actions() -> None:
     ]
     remapped = scenario_rows(scenario, True, 0.5, 32, {"pick_model": "f2"})
     assert row_text(remapped[0][0]).startswith(" f2 model")
-    assert row_text(remapped[7][0]).endswith("▶ 0.5×")
-    assert remapped[9][0][-1].ink is Ink.GOOD
+    assert row_text(remapped[8][0]).endswith("▶ 0.5×")
+    assert remapped[10][0][-1].ink is Ink.GOOD
 
 
 def test_a_link_has_a_row_where_there_is_one() -> None:
@@ -608,11 +611,12 @@ def test_a_link_has_a_row_where_there_is_one() -> None:
 def test_the_room_that_is_left() -> None:
     shown = view("dense")
     most = Capacity(200_000, None, "device memory", "none")
-    rows = text(capacity_rows(shown.scenario, most, 36))
+    rows = text(capacity_rows(shown.scenario, most, Users(7, None, 36), 36))
     assert rows[0].split() == ["context", "at", "batch", "8", "200,000", "tokens"]
-    assert rows[1].endswith("no bound")
-    assert rows[2] == "the model's maximum is 128K"
-    assert len(capacity_rows(shown.scenario, most._replace(context=9), 36)) == 2
+    assert rows[1].split() == ["users,", "all", "at", "128K", "7"]
+    assert rows[2].split() == ["users", "at", "36", "%", "average", "no", "bound"]
+    assert rows[3] == "the model's maximum is 128K"
+    assert len(capacity_rows(shown.scenario, most._replace(context=9), Users(7, 7, 36), 36)) == 2
 
 
 def test_the_datacentre_note() -> None:
@@ -629,7 +633,7 @@ def test_title_bar() -> None:
     shown = replace(view("dense", 81_920), playing=True, speed=10.0)
     line = row_text(title_bar(shown, 120))
     assert len(line) == 120
-    assert line.startswith("Llama-3.1-8B · H100 SXM · bf16 · batch 8 · 81,920 / 128K tokens ")
+    assert line.startswith("Llama-3.1-8B · H100 SXM · bf16 · batch 8, 30 % full on average · 81,920 / 128K tokens ")
     assert line.endswith("▶ 10× · ✓ fits · 1 device")
     narrow = row_text(title_bar(shown, 60))
     assert narrow.startswith("Llama-3.1-8B · ")

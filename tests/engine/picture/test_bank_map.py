@@ -333,7 +333,7 @@ def test_weights_that_do_not_fit_at_all() -> None:
 def test_filling_is_the_last_bank_handed_out() -> None:
     values: dict[str, str | bool]
     values = {"model": "Llama-3.1-8B", "context": "30K", "batch": "4", "gpu": "B300", "skip_weights": True}
-    policies: tuple[tuple[dict[str, bool], int], ...] = (
+    policies: tuple[tuple[dict[str, str | bool], int], ...] = (
         ({}, Code.RESERVED),
         ({"cb": True, "fill": "average"}, FIRST_SEQUENCE + 1),
         ({"pa": True}, Code.SAVED),
