@@ -35,9 +35,9 @@ def test_memory_and_engine_say_the_same(data: st.DataObject) -> None:
         divided = engine_budget(scenario, stage)
         assert divided is not None
         pool = divided.pool if scenario.kv_pool is None else scenario.kv_pool
-        if served.runs(scenario.batch):
+        if served.fits and served.max_sequences >= scenario.batch:
             assert room <= max(0, pool)
-    if served.runs(scenario.batch):
+    if served.fits and served.max_sequences >= scenario.batch:
         assert parts.cache in served.rooms
         assert found.crowded or scenario.kv_pool is not None or parts.total <= found.budget_per_device
     elif not served.refusals and {served.max_context_limit, served.max_sequences_limit} <= MEMORY_LIMITS:
