@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """The log, the profile to save, the table's options, and the scenario's, which override the log's."""
     parser.description = (
-        "Compare what vLLM, llama.cpp or SGLang logged at its start with the plan of the same start. "
+        "Compare what vLLM, llama.cpp, SGLang or TensorRT-LLM logged at its start with the plan of the same start. "
         "Options override what the log says of itself."
     )
     parser.add_argument("log", metavar="LOG", help="a file, or - for standard input")

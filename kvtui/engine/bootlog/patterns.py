@@ -8,6 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
+from kvtui.engine.basis.units import GIB
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.bootlog.observed import BootLog, LoggedBuffer, Size, size
 from kvtui.engine.model.formats import canonical
@@ -228,6 +229,11 @@ def error(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
 
 
+def _out_of_memory(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    gathered.word("error", match[0], CONFIG)
+    gathered.size("total", rank, size(match[1], GIB))
+
+
 def word(key: str, weight: int = LINE) -> Take:
     """Takes the only group of a match as text."""
 
@@ -235,6 +241,10 @@ def word(key: str, weight: int = LINE) -> Take:
         gathered.word(key, match[1], weight)
 
     return take
+
+
+OUT_OF_MEMORY = line("total capacity of", rf"out of memory\..{{0,400}}?total capacity of {NUMBER} GiB", _out_of_memory)
+"""Torch's own words, whichever engine runs on it; the capacity is what programs can allocate of a device."""
 
 
 def whole(text: str) -> int | None:

@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 class Known(NamedTuple):
     """An engine that kvtui knows: its ``name`` as an option, its maker's ``title`` for it, its ``folder``.
 
-    ``aliases`` are other names for it. ``logs`` says whether its boot log can be read, and ``log_unit`` how many bytes
-    the unit has in which that log gives sizes. ``places`` says whether it gives each device whole layers, and leaves to
-    the machine's RAM what it is told to.
+    ``aliases`` are other names for it, and ``log_unit`` is how many bytes the unit has in which its boot log gives
+    sizes. ``places`` says whether it gives each device whole layers, and leaves to the machine's RAM what it is told to.
     """
 
     name: str
     title: str
     folder: str
     aliases: tuple[str, ...] = ()
-    logs: bool = True
     log_unit: int = GIB
     places: bool = False
 
@@ -42,7 +40,7 @@ KNOWN = (
     Known("vllm", "vLLM", "vllm"),
     Known("llama.cpp", "llama.cpp", "llamacpp", ("llamacpp", "llama-cpp"), log_unit=MIB, places=True),
     Known("sglang", "SGLang", "sglang"),
-    Known("tensorrt-llm", "TensorRT-LLM", "tensorrt", ("tensorrt", "trt-llm"), logs=False),
+    Known("tensorrt-llm", "TensorRT-LLM", "tensorrt", ("tensorrt", "trt-llm")),
 )
 ENGINES = ("none", *(known.name for known in KNOWN))
 

@@ -20,6 +20,7 @@ STORED = (
     ("mxfp4", "mxfp4"),
     ("gptq.{0,3}(?:int)?8", "gptq-int8"),
     ("w8a16", "w8a16"),
+    ("w8a8.fp8", "fp8-channel"),
     ("w8a8|(?<!gptq.)int8", "w8a8"),
     ("fp8.{0,3}dynamic", "fp8-channel"),
     ("fp8", "fp8"),

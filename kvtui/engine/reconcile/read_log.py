@@ -17,7 +17,7 @@ def read_log(stream: BinaryIO) -> BootLog:
     The engine is the one most of whose lines are there. Memory is bounded whatever the stream holds. Raises InputError,
     which says what was looked for, when no line of any engine's start is there.
     """
-    readers = {known: _reader(known) for known in KNOWN if known.logs}
+    readers = {known: _reader(known) for known in KNOWN}
     told = [(reader, Gathered()) for reader in readers.values()]
     by_marker: dict[str, list[tuple[LogLine, LogReader, Gathered]]] = {}
     for reader, gathered in told:

@@ -25,7 +25,7 @@ from kvtui.engine.planning.stages import stages
 from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
 
-Unit = Literal["bytes", "tokens", "blocks", "layers", "slots", "cells", "percent", "requests"]
+Unit = Literal["bytes", "B", "tokens", "blocks", "layers", "slots", "cells", "percent", "requests"]
 Verdict = Literal["agrees", "differs", "estimate", "unknown"]
 Number = int | Fraction
 Range = tuple[Number, Number, Number]

@@ -18,8 +18,6 @@ from kvtui.engine.scenario.values import BY_KEY, scenario_from
 from tests.paths import ROOT
 from tests.present import present
 
-LOGGING = [known for known in KNOWN if known.logs]
-
 
 def test_every_folder_has_its_row() -> None:
     folders = {path.parent.name for path in (ROOT / "kvtui/engine/serving").glob("*/__init__.py")}
@@ -50,7 +48,7 @@ def test_milestones_are_releases_newest_first(known: Known) -> None:
     assert (*versions[:1], *versions[-1:]) == (known_span if known_span[1] else ())
 
 
-@pytest.mark.parametrize("known", LOGGING, ids=lambda known: known.name)
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
 def test_a_row_with_a_log_reads_and_compares_it(known: Known) -> None:
     reader = part(known.name, "log").READER
     assert reader.engine == known.name

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
+from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.bootlog.observed import BootLog, LoggedBuffer, Size
 from kvtui.engine.engines.overheads import Overheads
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.search import most
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.comparison import (
     BUFFER_APART,
@@ -21,7 +24,8 @@ from kvtui.engine.serving.comparison import (
     reach,
     weights_beside,
 )
-from kvtui.engine.serving.sglang.serve import DUMMY_SLOTS
+from kvtui.engine.serving.sglang.budget import static_share
+from kvtui.engine.serving.sglang.serve import DUMMY_SLOTS, serve
 
 POOL_APART = "the engine kept memory back besides, or was given the number of tokens or slots"
 
@@ -49,17 +53,38 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
         *_pool("ssm", "recurrent state of the logged slots", ("mamba pool (ssm)",), DUMMY_SLOTS, log, found.at),
         *weights_beside(held_weights(scenario), log.most("weights")),
     ]
-    before = log.least("free_before")
-    measured = Overheads(
-        "",
-        weights=printed_bytes(log.most("weights")),
-        graphs=printed_bytes(log.most("graphs")),
-        non_torch=max(0, scenario.device.allocatable_bytes - before.bytes)
-        if before is not None and known_device
-        else None,
-    )
+    measured = Overheads("", printed_bytes(log.most("weights")), graphs=printed_bytes(log.most("graphs")))
+    if known_device:
+        measured = measured._replace(non_torch=_outside(log, scenario, found.at))
     notes = () if rest is not None else ("the log does not say what was free before and after loading the weights",)
     return ComparedLog(found.at, tuple(rows), measured, notes)
+
+
+def _outside(log: BootLog, scenario: Scenario, found: Serving) -> int | None:
+    """Outside of torch what makes a plan of the same start have the log's tokens.
+
+    What is free before loading is the device less that; a share of it holds the weights and the pools. None where the
+    log does not say the tokens, or the device is too small for them.
+    """
+    tokens, weights = log.counts.get("kv_cache_tokens"), log.most("weights")
+    if tokens is None or weights is None:
+        return None
+    pool = _pool_of(tokens, scenario, found.pool_bytes)
+    if pool is None:
+        return None
+    outside = scenario.device.allocatable_bytes - ceil((pool + weights.bytes) / static_share(scenario))
+    return outside if outside >= 0 else None
+
+
+def _pool_of(tokens: int, scenario: Scenario, guess: int) -> int | None:
+    """The least memory for pools in which SGLang has ``tokens``; None if there is none."""
+
+    def short(size: int) -> bool:
+        found = serve(replace(scenario, kv_pool=max(1, size)))
+        return found.kv_cache_tokens < tokens
+
+    least = most(short, MAX_BYTES, max(1, guess))
+    return None if least is None else least + 1
 
 
 def _rest(log: BootLog, scenario: Scenario) -> Size | None:
@@ -75,7 +100,7 @@ def _pool(
     kind: str, label: str, names: tuple[str, ...], spare: int, log: BootLog, serving: Serving
 ) -> Iterator[Component]:
     """Bytes of a pool of as many entries as the log says, and ``spare`` ones that are not handed out."""
-    seen = _logged_pool(kind, log)
+    seen = _logged_pool(kind, log, split=any(buffer.name.startswith("SWA pool") for buffer in serving.buffers))
     if seen is None:
         return
     same = [buffer for buffer in serving.buffers if buffer.name.partition(" (K)")[0].partition(" (V)")[0] in names]
@@ -88,11 +113,16 @@ def _pool(
     yield exact_size(kind, label, total, seen.size, BUFFER_APART)
 
 
-def _logged_pool(kind: str, log: BootLog) -> LoggedBuffer | None:
-    """The model's own pool of that kind on the first rank that printed one; a drafter's come later."""
+def _logged_pool(kind: str, log: BootLog, *, split: bool) -> LoggedBuffer | None:
+    """The model's own pool of that kind on the first rank that printed one; a drafter's come later.
+
+    Where windowed layers have a pool apart (``split``) and the log does not say which is which, theirs is the first.
+    """
     windowed = log.counts.get("swa_layer_tokens")
-    for buffer in log.buffers:
-        like = "swa_pool" if buffer.kind == "pool" and buffer.cells == windowed else buffer.kind
-        if like == kind:
+    own = [buffer for buffer in log.buffers if buffer.rank == log.buffers[0].rank]
+    for at, buffer in enumerate(own):
+        first = windowed is None and at == 0 and not any(other.kind == "swa_pool" for other in own)
+        windows = buffer.cells == windowed or (first and split)
+        if kind == ("swa_pool" if buffer.kind == "pool" and windows else buffer.kind):
             return buffer
     return None

@@ -15,6 +15,7 @@ from kvtui.engine.bootlog.patterns import (
     CONFIG,
     LINE,
     NUMBER,
+    OUT_OF_MEMORY,
     Gathered,
     LogReader,
     counts,
@@ -47,19 +48,28 @@ _WHOLE_OPTIONS = {
     "page_size": "block_size",
     "chunked_prefill_size": "max_batched_tokens",
     "max_running_requests": "max_seqs",
+    "max_total_tokens": "max_total_tokens",
+    "max_mamba_cache_size": "max_mamba_cache_size",
 }
+_RATIOS = ("mamba_full_memory_ratio", "swa_full_tokens_ratio")
+FLAGS = {key: f"--{name.replace('_', '-')} {{}}" for name, key in _WHOLE_OPTIONS.items()} | {
+    "gpu_memory_utilization": "--mem-fraction-static {}",
+    "kv_dtype": "--kv-cache-dtype {}",
+    "kv_dtype=fp8": "--kv-cache-dtype fp8_e4m3",
+    "eager": "--disable-cuda-graph",
+    "prefix_caching=False": "--disable-radix-cache",
+}
+"""SGLang's own words for options of a scenario."""
+
 _SAID = (
     "speculative_algorithm",
     "speculative_num_draft_tokens",
-    "mamba_full_memory_ratio",
-    "swa_full_tokens_ratio",
     "quantization",
     "enable_dp_attention",
     "disable_radix_cache",
-    "max_total_tokens",
-    "max_mamba_cache_size",
+    "disable_cuda_graph",
 )
-_KEYWORDS = keyword_pattern(("model_path", "kv_cache_dtype", "mem_fraction_static", *_WHOLE_OPTIONS, *_SAID))
+_KEYWORDS = keyword_pattern(("model_path", "kv_cache_dtype", "mem_fraction_static", *_WHOLE_OPTIONS, *_RATIOS, *_SAID))
 _FLAG_NAMES = {
     "--model": "model_path",
     "--tp": "tp_size",
@@ -85,6 +95,12 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
     gathered.decimal_option("gpu_memory_utilization", found.get("mem_fraction_static"), weight)
     kv = found.get("kv_cache_dtype")
     gathered.option("kv_dtype", None if kv in (None, "auto") else torch_format(str(kv)), weight)
+    for name in _RATIOS:
+        gathered.decimal_option(name, found.get(name), weight)
+    if found.get("disable_radix_cache") == "True":
+        gathered.option("prefix_caching", False, weight)
+    if found.get("disable_cuda_graph") == "True":
+        gathered.option("eager", True, weight)
     for name in _SAID:
         if found.get(name) != "False":
             gathered.word(name, found.get(name), weight)
@@ -125,11 +141,12 @@ def _mamba(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _pool(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    dtype, tokens, k, v, both = match.groups()
+    """A pool of tokens; newer releases say whether it is that of the full or of the windowed (SWA) layers."""
+    label, dtype, tokens, k, v, both = match.groups()
     if dtype:
         gathered.option("kv_dtype", torch_format(dtype), LINE)
     total = size(both, GIB) if both else size(k, GIB) + size(v, GIB)
-    gathered.buffer(LoggedBuffer("pool", total, int(tokens), None, rank))
+    gathered.buffer(LoggedBuffer("swa_pool" if label == "SWA" else "pool", total, int(tokens), None, rank))
 
 
 def _kv_format(gathered: Gathered, match: re.Match[str], rank: str) -> None:
@@ -148,7 +165,11 @@ def _scheduler(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def settle(gathered: Gathered) -> None:
-    """Nothing follows from several lines together."""
+    """With attention in data parallel, the ranks of tensor parallelism are divided among the replicas."""
+    tp, dp = (gathered.options.get(key, (0, "1")) for key in ("tp", "dp"))
+    if "enable_dp_attention" in gathered.words and int(tp[1]) >= int(dp[1]) > 1 and int(tp[1]) % int(dp[1]) == 0:
+        gathered.options["tp"] = tp[0], str(int(tp[1]) // int(dp[1]))
+        gathered.option("ep", True, CONFIG)
 
 
 _SCHEDULER = keyword_pattern(("context_len", "max_running_requests"))
@@ -171,7 +192,7 @@ LINES = (
     ),
     line(
         "KV Cache is allocated",
-        rf"KV Cache is allocated\. (?:dtype: ([\w.]{{1,40}}), )?#tokens: ([0-9]{{1,12}}), "
+        rf"(?:(Full|SWA) )?KV Cache is allocated\. (?:dtype: ([\w.]{{1,40}}), )?#tokens: ([0-9]{{1,12}}), "
         rf"(?:K size: {_G}, V size: {_G}|KV size: {_G})",
         _pool,
     ),
@@ -180,9 +201,24 @@ LINES = (
         r"full_layer_tokens=([0-9]{1,12}), swa_layer_tokens=([0-9]{1,12})",
         counts("full_layer_tokens", "swa_layer_tokens"),
     ),
+    line(
+        "KV cache allocated",
+        rf"sizing:()? KV cache allocated\. dtype: ([\w.]{{1,40}}), #tokens: ([0-9]{{1,12}}), ()?()?KV size: {_G}",
+        _pool,
+    ),
+    line(
+        "capture KV sizing: ",
+        r"full_layer_tokens=([0-9]{1,12}), swa_layer_tokens=([1-9][0-9]{0,12})",
+        counts("full_layer_tokens", "swa_layer_tokens"),
+    ),
+    line("all SWA", r"\(all SWA\)\. swa_layer_tokens=([0-9]{1,12})", counts("swa_layer_tokens")),
     line("Memory pool end", rf"Memory pool end\. avail mem={_G}", sizes(GIB, "free_after_pool")),
     line("raph end", rf"Capture .{{0,60}}[gG]raph end\..{{0,80}}mem usage={_G}", _captured),
     line("max_total_num_tokens=", r"max_total_num_tokens=([0-9]{1,12}),.*", _scheduler),
     line("Not enough memory", r"Not enough memory.{0,200}", error),
+    line("cannot hold even one request", r"SWA pool \([0-9]{1,12} tokens\) cannot hold even one request", error),
+    line("leaves no room for the full", r"SWA pool cap .{1,80} leaves no room for the full KV pool", error),
+    line("Capture cuda graph failed", r"Capture cuda graph failed: .{1,100}", error),
+    OUT_OF_MEMORY,
 )
-READER = LogReader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle, FLAGS)

@@ -31,8 +31,7 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
             "graphs": partial(exact, "graphs", 0, "not known", PRIOR),
         },
     )
-    chosen = Fraction(str(scenario.memory_utilization))
-    share = chosen if chosen < 1 else FREE_MEMORY_FRACTION
+    share = free_share(scenario)
     free = scenario.device.allocatable_bytes - sum(term.bytes for term in terms)
     room = max(0, free) - int(max(0, free) * share)
     margin = exact("margin", room, "free × (1 − fraction)", "TensorRT-LLM's KvCacheConfig", (("free", max(0, free)),))
@@ -42,6 +41,12 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
 def room(scenario: Scenario) -> int:
     """Bytes of a device that TensorRT-LLM may fill: all of them, what its fraction leaves free included."""
     return scenario.device.allocatable_bytes
+
+
+def free_share(scenario: Scenario) -> Fraction:
+    """The share of free memory that is for the cache: the one chosen, or the LLM API's own."""
+    chosen = Fraction(str(scenario.memory_utilization))
+    return chosen if chosen < 1 else FREE_MEMORY_FRACTION
 
 
 def _weights(scenario: Scenario, stage: Stage) -> Term:

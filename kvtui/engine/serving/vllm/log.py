@@ -18,6 +18,7 @@ from kvtui.engine.bootlog.patterns import (
     COUNT,
     LINE,
     NUMBER,
+    OUT_OF_MEMORY,
     Gathered,
     LogReader,
     counts,
@@ -270,13 +271,6 @@ def _refused_slots(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.count("state_slots", rank, match[2])
 
 
-def _out_of_memory(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    """Torch's own words; the device's capacity is what programs can allocate of it."""
-    gathered.word("error", match[0], CONFIG)
-    if match[1]:
-        gathered.size("total", rank, size(match[1], GIB))
-
-
 def _refitted(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     """The engine chose the context itself."""
     gathered.options.pop("context", None)
@@ -362,7 +356,7 @@ LINES = (
     line("worker requested memory", rf"worker requested memory: {_G}", sizes(GIB, "requested")),
     line("memory snapshot: ", rf"free_memory={_G}, total_memory={_G}", sizes(GIB, "free_before", "total")),
     line("Checkpoint size: ", rf"Checkpoint size: {_G}", sizes(GIB, "file")),
-    line("total capacity of", rf"out of memory\..{{0,400}}?total capacity of {_G}", _out_of_memory),
+    OUT_OF_MEMORY,
     line("fit max_model_len: ", r"uto-fit max_model_len: reduced from [0-9]{1,15} to ([0-9]{1,15})", _refitted),
     line("fit max_model_len: ", r"Cannot auto-fit max_model_len: not enough GPU memory", error),
     line("KV cache size", rf"KV cache size: {COUNT} tokens", counts("kv_cache_tokens")),
