@@ -25,7 +25,8 @@ class Known(NamedTuple):
     """An engine that kvtui knows: its ``name`` as an option, its maker's ``title`` for it, its ``folder``.
 
     ``aliases`` are other names for it, and ``log_unit`` is how many bytes the unit has in which its boot log gives
-    sizes. ``places`` says whether it gives each device whole layers, and leaves to the machine's RAM what it is told to.
+    sizes. ``places`` says whether it gives each device whole layers, and leaves to the machine's RAM what it is told
+    to.
     """
 
     name: str

@@ -115,9 +115,56 @@ def test_llamacpp_is_predicted_to_the_hundredth_of_a_mebibyte() -> None:
 def test_sglangs_pools_are_predicted_from_their_tokens() -> None:
     """S9 and S13."""
     hybrid = figures(of("sglang-qwen3.6-27b-fp8-h100.log"), "agrees")
-    assert set(hybrid) == {"pool", "conv", "ssm"}
+    assert set(hybrid) == {"pool", "conv", "ssm", "kv_cache_tokens", "state_slots"}
+    assert hybrid["kv_cache_tokens"] == (330_323, 330_323)
     dense = figures(of("sglang-qwen3-235b-fp8-tp4.log", gpu="H100 SXM"), "agrees")
     assert set(dense) == {"pool", "kv_cache_tokens"}
+
+
+SGLANG = "[2026-06-11 20:00:00] "
+ARGUMENTS = "server_args=ServerArgs(model_path='Qwen/Qwen3.8-27B', context_length=None, kv_cache_dtype='auto', "
+
+
+def test_sglang_is_told_what_its_log_says_it_was() -> None:
+    """S3: without the radix cache there is one slot of state for each running request, and no more."""
+    told = f"{SGLANG}{ARGUMENTS}mem_fraction_static=0.8, max_running_requests=32, disable_radix_cache=True)\n"
+    pool = "KV Cache is allocated. dtype: torch.bfloat16, #tokens: 535124, K size: 16.33 GB, V size: 16.33 GB\n"
+    found = of_text(f"{told}{SGLANG}{pool}{SGLANG}max_total_num_tokens=535124, context_len=262144", gpu="H100 SXM")
+    assert found.scenario.serving.prefix_caching is False
+    assert found.scenario.serving.max_seqs == 32
+    assert figures(found, "agrees")["pool"][1] == present(found.log.buffers[0].size).bytes
+    assert found.serving.state_slots == 32
+
+
+def test_sglangs_options_reach_the_scenario() -> None:
+    told = (
+        f"{ARGUMENTS}mem_fraction_static=0.8, max_total_tokens=200000, max_mamba_cache_size=64, page_size=1, "
+        "mamba_full_memory_ratio=0.5, swa_full_tokens_ratio=0.6, disable_cuda_graph=True)"
+    )
+    serving = of_text(f"{SGLANG}{told}", gpu="H100 SXM").scenario.serving
+    assert (serving.max_total_tokens, serving.max_mamba_cache_size, serving.eager) == (200_000, 64, True)
+    assert (float(serving.mamba_full_memory_ratio or 0), float(serving.swa_full_tokens_ratio or 0)) == (0.5, 0.6)
+
+
+def test_attention_in_data_parallel_divides_the_ranks() -> None:
+    """Eight ranks with eight replicas of the attention are eight devices, not 64."""
+    told = (
+        "model_path='deepseek-ai/DeepSeek-V3', tp_size=8, dp_size=8, enable_dp_attention=True, mem_fraction_static=0.9"
+    )
+    layout = of_text(f"{SGLANG}server_args=ServerArgs({told})", gpu="H200 SXM").scenario.layout
+    assert (layout.tp, layout.dp, layout.devices) == (1, 8, 8)
+
+
+def test_a_windowed_pool_without_its_line_is_not_taken_for_the_full_one() -> None:
+    """SGLang allocates the windowed layers' pool first."""
+    told = "server_args=ServerArgs(model_path='openai/gpt-oss-20b', mem_fraction_static=0.8)"
+    first = "KV Cache is allocated. #tokens: 800000, K size: 9.16 GB, V size: 9.16 GB"
+    second = "KV Cache is allocated. #tokens: 1000000, K size: 11.44 GB, V size: 11.44 GB"
+    lines = "\n".join(f"{SGLANG}{line}" for line in (told, first, second))
+    exact = figures(of_text(lines, gpu="H100 SXM"), "agrees")
+    assert {"pool", "swa_pool"} <= set(exact)
+    labelled = lines.replace(first, f"SWA {first}").replace(second, f"Full {second}")
+    assert {"pool", "swa_pool"} <= set(figures(of_text(labelled, gpu="H100 SXM"), "agrees"))
 
 
 def test_a_wrong_premise_differs_and_says_what_it_may_mean() -> None:
