@@ -68,25 +68,40 @@ def opened(values: Values) -> tuple[Scenario, bool, str]:
 
 
 def reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
-    """The scenario that the app was left with, or else the first one, with the reason if there should be another."""
+    """The scenario that the app was left with, or else the first one, with what there is to say about it."""
     from kvtui.engine.basis.errors import InputError
     from kvtui.state.remembered import read
 
-    if not remember:
+    try:
+        kept = read() if remember else {}
+        return opened({**values, **kept}) if kept else first(values)
+    except InputError as error:
+        return *first(values)[:2], f"the last scenario is left out: {error}"
+
+
+def first(values: Values) -> tuple[Scenario, bool, str]:
+    """The first scenario: on this machine's accelerators where it has some that are known."""
+    from kvtui.engine.basis.errors import InputError
+    from kvtui.engine.device.machine import words
+    from kvtui.engine.sources.this_machine import read_machine
+
+    machine = read_machine()
+    if not machine.devices:
         return opened(values)
     try:
-        return opened({**values, **read()})
+        here = words(machine)
+        scenario, follows, _ = opened({**values, **here})
     except InputError as error:
-        return *opened(values)[:2], f"the last scenario is left out: {error}"
+        return *opened(values)[:2], str(error)
+    return scenario, follows, f"on this machine's {here['gpu']}; g chooses another device"
 
 
 def of_the_device(values: Values) -> Values:
     """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
-    from kvtui.engine.device.catalogue import find_device
-    from kvtui.engine.scenario.options import DEFAULT_DEVICE
     from kvtui.engine.scenario.starting import defaults_for
+    from kvtui.engine.scenario.values import device_of
 
-    return {**values, **defaults_for(find_device(str(values["gpu"] or DEFAULT_DEVICE))).values}
+    return {**values, **defaults_for(device_of(values)).values}
 
 
 def numpy_beside() -> None:

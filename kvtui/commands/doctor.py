@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING
 from kvtui import __version__
 from kvtui.commands.answer import Answer
 from kvtui.commands.parser import TABLE_FORMATS, add_table, choose
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.places import config_dir, state_dir
-from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.untrusted import plain, shell_word
+from kvtui.engine.device.machine import shown, words
 from kvtui.engine.sources.machines import profile_names
+from kvtui.engine.sources.this_machine import read_machine
 from kvtui.output import table
 from kvtui.output.table import Column
 
@@ -74,8 +78,18 @@ def _terminal() -> Iterator[tuple[str, str, str]]:
 
 
 def _accelerators() -> Iterator[tuple[str, str, str]]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    yield "accelerator", "nvidia-smi", _probe(query) if shutil.which(query[0]) else "not installed"
+    machine = read_machine()
+    for tool, said in machine.tried:
+        yield "accelerator", tool, said
+    for number, found in enumerate(machine.devices, 1):
+        yield "accelerator", f"device {number}", shown(found)
+    yield "accelerator", "processor", machine.processor or "not told"
+    yield "accelerator", "RAM", "not told" if machine.ram is None else format_bytes(machine.ram)
+    try:
+        local = " ".join(f"--{key} {shell_word(value)}" for key, value in words(machine).items())
+    except InputError as error:
+        local = str(error)
+    yield "accelerator", "--gpu local", local
     yield "accelerator", "jax", _probe([sys.executable, "-c", JAX_PROBE])
 
 

@@ -172,6 +172,13 @@ def command_line(scenario: Scenario) -> str:
     return " ".join(words)
 
 
+def device_of(values: Values) -> DeviceSpec:
+    """The device that option ``values`` name, or the first one. Raises InputError."""
+    keys = ("gpu", "memory")
+    given = read_values({key: _FIRST.get(key) if values.get(key) is None else values[key] for key in keys})
+    return sized(given["gpu"], given.get("memory"))
+
+
 def sized(device: DeviceSpec, memory: int | None) -> DeviceSpec:
     """``device`` with ``memory`` bytes, or with its own where that is None. Raises InputError for an unlikely size."""
     if memory == device.resized:
