@@ -81,9 +81,9 @@ def reopened(values: Values, remember: bool) -> tuple[Scenario, bool, str]:
 
 def first(values: Values) -> tuple[Scenario, bool, str]:
     """The first scenario: on this machine's accelerators where it has some that are known."""
+    from kvtui.bench.this_machine import read_machine
     from kvtui.engine.basis.errors import InputError
     from kvtui.engine.device.machine import words
-    from kvtui.engine.sources.this_machine import read_machine
 
     machine = read_machine()
     if not machine.devices:

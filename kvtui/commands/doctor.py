@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtui import __version__
+from kvtui.bench.this_machine import read_machine
 from kvtui.commands.answer import Answer
 from kvtui.commands.parser import TABLE_FORMATS, add_table, choose
 from kvtui.engine.basis.errors import InputError
@@ -21,7 +22,6 @@ from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain, shell_word
 from kvtui.engine.device.machine import shown, words
 from kvtui.engine.sources.machines import profile_names
-from kvtui.engine.sources.this_machine import read_machine
 from kvtui.output import table
 from kvtui.output.table import Column
 

@@ -68,6 +68,15 @@ def do(words: Sequence[str]) -> int:
     return report.run(args) if args.report is not None or args.check else app.run(args)
 
 
+def _on_this_machine(args: argparse.Namespace) -> None:
+    """Put this machine's devices into ``args`` that name the device ``local``."""
+    if "local" in str(getattr(args, "gpu", None)).casefold():
+        from kvtui.bench.this_machine import here
+
+        for key, value in here(vars(args)).items():
+            setattr(args, key, value)
+
+
 class CommandLine:
     """The whole command line: the options of a line without a command, and the parser of each command."""
 
@@ -100,6 +109,7 @@ class CommandLine:
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The values of ``words``; those of further scenarios of ``compare`` are in ``others``.
 
+        The device ``local`` is this machine's.
         Raises InputError for a word that nothing takes, before argparse complains about the one behind it.
         """
         first, *rest = _sides(words) if words[:1] == [SIDES] else (words,)
@@ -109,6 +119,8 @@ class CommandLine:
         if args.command == SIDES and words[0] != SIDES:
             raise InputError(f"{SIDES}: comes first, and its options after it")
         args.others = [self._parsed([SIDES, *side]) for side in rest]
+        for one in (args, *args.others):
+            _on_this_machine(one)
         return args
 
     def _parsed(self, words: Sequence[str]) -> argparse.Namespace:

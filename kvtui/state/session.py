@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import device_names, find_device
 from kvtui.engine.device.spec import DeviceSpec
@@ -22,7 +23,7 @@ from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Scenario
-from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import fields_of, read_values
 
@@ -186,16 +187,25 @@ class Session:
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
-        fields = typed_fields(self.scenario, key, text)
-        if "device" in fields:
+        fields = self._typed(key, text)
+        if fields.keys() == {"device"}:
             self.set_device(fields["device"])
         else:
             self.change(**fields)
 
     def preview(self, key: str, text: str) -> ScenarioChange:
         """What ``set_text`` would do. Raises InputError as that would."""
-        after, notes = adapted(self.scenario, typed_fields(self.scenario, key, text))
+        after, notes = adapted(self.scenario, self._typed(key, text))
         return ScenarioChange(self.scenario, after, notes)
+
+    def _typed(self, key: str, text: str) -> dict[str, Any]:
+        """The fields that option ``key`` sets, typed as ``text``; this machine's devices set several."""
+        said = here({find_option(key).key: text})
+        if len(said) == 1:
+            return typed_fields(self.scenario, key, text)
+        scenario = self.scenario
+        kept = scenario.layout, scenario.serving, scenario.kv_dtype, scenario.device
+        return fields_of(read_values(said), scenario.model, scenario.engine, *kept)
 
     def set_model(self, model: ModelSpec, ref: str = "") -> None:
         """Take ``model``, named ``ref`` on a command line (its own name if empty)."""

@@ -1,7 +1,4 @@
-"""Devices as people say them, in the words of the options: ``2x 3090`` is --gpu 3090 --gpus 2.
-
-``local`` is this machine.
-"""
+"""Devices as people say them, in the words of the options: ``2x 3090`` is --gpu 3090 --gpus 2."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, str | bool | None]
 
-LOCAL = "local"
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
 _COUNTED = re.compile(rf"\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
 
@@ -21,18 +17,11 @@ _COUNTED = re.compile(rf"\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})
 def spelled_out(values: Values) -> Values:
     """Option ``values`` in which --gpu names one device alone.
 
-    What it says besides, a number of devices or a machine's memory, is put into its option unless that has a value.
-    Raises InputError when this machine is meant and has no device that is known.
+    What it says besides, a number of devices, is put into its option unless that has a value.
     """
     text = values.get("gpu")
     if not isinstance(text, str):
         return values
-    if text.strip().casefold() == LOCAL:
-        from kvtui.engine.sources.this_machine import local_words
-
-        here = local_words()
-        given = {key: value for key, value in values.items() if value is not None and key != "gpu"}
-        return {**values, **here, **given}
     counted = _COUNTED.fullmatch(text)
     if counted is None:
         return values

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvtui.bench import this_machine
+from kvtui.bench.this_machine import Reader, here, read_machine
 from kvtui.commands.app import first
 from kvtui.commands.known import CommandLine
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.device.machine import Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, words
 from kvtui.engine.scenario.values import command_line, scenario_from
-from kvtui.engine.sources import this_machine
-from kvtui.engine.sources.this_machine import Reader, read_machine
+from kvtui.state.session import Session
 from tests.engine.sources.gguf.gguf_writing import HARMFUL
 
 MEMINFO = "MemTotal:       65842068 kB\nMemFree:         1234 kB\n"
@@ -100,10 +101,27 @@ def test_a_machine_in_words(name: str) -> None:
 def test_local_is_this_machine_unless_more_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = read_machine(MACHINES["two 3090"][0])
     monkeypatch.setattr(this_machine, "read_machine", lambda: machine)
-    found = scenario_from({"gpu": "local"})
+    found = scenario_from(here({"gpu": "local"}))
     assert (found.device.name, found.layout.devices, found.ram) == ("RTX 3090", 2, 62 * GIB)
-    assert scenario_from({"gpu": "Local", "gpus": "1", "ram": "32GiB"}).ram == 32 * GIB
-    assert scenario_from({"gpu": "local", "gpus": "1"}).layout.devices == 1
+    assert scenario_from(here({"gpu": " Local", "gpus": "1", "ram": "32GiB"})).ram == 32 * GIB
+    assert scenario_from(here({"gpu": "local", "gpus": "1"})).layout.devices == 1
+
+
+def test_every_command_and_the_palette_know_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = read_machine(MACHINES["two 3090"][0])
+    monkeypatch.setattr(this_machine, "read_machine", lambda: machine)
+    line = CommandLine().read(["compare", "--gpu", "local", "--", "--gpu", "2x T4"])
+    assert [(one.gpu, one.gpus, one.ram) for one in (line, *line.others)] == [
+        ("RTX 3090", "2", "62GiB"),
+        ("2x T4", None, None),
+    ]
+    session = Session(scenario_from({"model": "Qwen3-8B"}))
+    session.set_text("gpu", "local")
+    found = session.scenario
+    assert (found.device.name, found.layout.devices, found.ram) == ("RTX 3090", 2, 62 * GIB)
+    session.set_text("gpu", "four T4")
+    assert (session.scenario.device.name, session.scenario.layout.devices) == ("T4", 4)
+    assert session.preview("gpu", "local").after.device.name == "RTX 3090"
 
 
 def test_the_app_first_opens_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

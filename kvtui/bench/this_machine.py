@@ -1,4 +1,4 @@
-"""Reads this machine: NVML or nvidia-smi, amd-smi or sysfs, sysctl, /proc. Each is asked for a few seconds at most."""
+"""This machine's devices: NVML or nvidia-smi, amd-smi or sysfs, sysctl, /proc. Each is asked for a few seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtui.engine.device.machine import Found, Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi
+from kvtui.engine.device.machine import Found, Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Values = Mapping[str, str | bool | None]
+
+LOCAL = "local"
+"""How a person calls this machine's devices."""
 
 SECONDS = 3.0
 _MOST_BYTES = 2**20
@@ -33,11 +38,15 @@ class Reader(NamedTuple):
     nvml: Callable[[], str | None]
 
 
-def local_words() -> dict[str, str]:
-    """The option values that say this machine's devices. Raises InputError where there is none that is known."""
-    from kvtui.engine.device.machine import words
+def here(values: Values) -> Values:
+    """Option ``values`` with this machine's devices in place of ``local``; what is said besides stays as it was said.
 
-    return words(read_machine())
+    Raises InputError where there is no device that is known.
+    """
+    if str(values.get("gpu") or "").strip().casefold() != LOCAL:
+        return values
+    given = {key: value for key, value in values.items() if value is not None and key != "gpu"}
+    return {**values, **words(read_machine()), **given}
 
 
 def read_machine(reader: Reader | None = None) -> Machine:
