@@ -12,6 +12,7 @@ from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import device_names, find_device
 from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.model.catalogue import find_model, model_names
 from kvtui.engine.model.formats import canonical
 from kvtui.engine.model.spec import ModelSpec
@@ -19,6 +20,7 @@ from kvtui.engine.picture.film import next_batch, next_context, previous_batch, 
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Estimate, estimate, most_users
+from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
@@ -72,6 +74,10 @@ class _Answers:
     @cached_property
     def most_users(self) -> tuple[int, Estimate] | None:
         return most_users(self.plan, self.capacity)
+
+    @cached_property
+    def split(self) -> BestSplit | None:
+        return best_split(self.scenario)
 
     @cached_property
     def notices(self) -> tuple[Notice, ...]:
@@ -131,6 +137,11 @@ class Session:
     def users(self) -> Users:
         """How many users the devices hold, all of them full, or of an average fill."""
         return self._answers.users
+
+    @property
+    def split(self) -> BestSplit | None:
+        """The best split between devices and RAM; None for an engine that has none."""
+        return self._answers.split
 
     @property
     def estimate(self) -> Estimate:

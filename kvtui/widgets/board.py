@@ -13,7 +13,11 @@ from kvtui.canvas.widget import Canvas
 
 
 class BoardView(Canvas):
-    """Shows the memory of one device, or of many. ``modules`` is a device's number of stacks or chips."""
+    """Shows the memory of one device, or of many.
+
+    ``modules`` is a device's number of stacks or chips, and ``ram`` what is drawn of the machine's RAM, in capacities
+    of the device.
+    """
 
     class Hovered(Message):
         """The mouse is over ``place``: a bank, or a device where many are shown; or over none."""
@@ -32,15 +36,15 @@ class BoardView(Canvas):
     class LinkClicked(Message):
         """The row of the link between devices was clicked."""
 
-    def __init__(self, modules: int, *, id: str) -> None:
+    def __init__(self, modules: int, ram: float = 0.0, *, id: str) -> None:
         super().__init__(id=id)
-        self.modules = modules
+        self.modules, self.ram = modules, ram
         self._cluster: tuple[int, int] | None = None
 
     @property
     def board(self) -> Board:
         """Where everything stands at the current size."""
-        return arrange(self.size.width, self.size.height, self.modules)
+        return arrange(self.size.width, self.size.height, self.modules, self.ram)
 
     def show(self, scene: Scene) -> None:
         """Paint ``scene``; its codes must be for ``board.banks`` banks."""

@@ -49,6 +49,8 @@ def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
     for number, rect in enumerate(board.modules):
         _module(cells, rect, number, len(board.modules), scene)
     _mark(cells, board, scene)
+    if board.ram is not None and scene.ram_codes is not None:
+        _ram(cells, board.ram, scene.ram_codes, scene)
     if board.die is not None:
         _paths(cells, board, scene)
         _die(cells, board.die, scene)
@@ -101,6 +103,17 @@ def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -
     cells.ink[area], cells.under[area] = inks_of(codes), unders_of(codes)
     used = np.count_nonzero((codes != Code.FREE) & (codes != Code.SAVED)) / codes.size
     _label(cells, rect, number, used, scene)
+
+
+def _ram(cells: Cells, rect: Rect, codes: BankCodes, scene: Scene) -> None:
+    """The banks of the RAM, row by row, and what they are above them; what is not drawn of it stays blank."""
+    shown = codes[: rect.width * rect.height]
+    rows, columns = np.divmod(np.arange(len(shown)), rect.width)
+    area = rows + rect.y, columns + rect.x
+    cells.glyph[area] = glyphs_of(shown, scene.plain)
+    cells.ink[area], cells.under[area] = inks_of(shown), unders_of(shown)
+    words = next((text for text in scene.ram_words if len(text) <= rect.width), "")
+    cells.put(rect.x, rect.y - 1, words.ljust(rect.width), Ink.DIM)
 
 
 def _mark(cells: Cells, board: Board, scene: Scene) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import ceil
 from typing import NamedTuple
 
 MIN_MODULE_ROWS = 3
 MIN_MODULE_WIDTH = 4
 MIN_DIE_WIDTH = 14
 MIN_DIE_ROWS = 5
+MIN_BOARD_ROWS = 8
+NARROWER = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15)
 GAP = 5
 
 
@@ -42,12 +45,14 @@ class Rect(NamedTuple):
 class Board(NamedTuple):
     """The bank grids of the ``modules`` (all of one size, a label row above each) and the ``die`` (None if no room).
 
-    ``sides`` says for each module whether it stands left or right of the die, or above it.
+    ``sides`` says for each module whether it stands left or right of the die, or above it. ``ram`` is the grid of the
+    machine's own memory below the rest, with a label row above it; None where none is drawn.
     """
 
     modules: tuple[Rect, ...]
     die: Rect | None
     sides: tuple[str, ...]
+    ram: Rect | None = None
 
     @property
     def banks_per_module(self) -> int:
@@ -61,12 +66,26 @@ class Board(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def arrange(width: int, height: int, modules: int) -> Board:
+def arrange(width: int, height: int, modules: int, ram: float = 0.0) -> Board:
     """The board for ``modules`` stacks or chips in ``width`` × ``height`` cells.
 
     Modules stand in columns left and right of the die; where that leaves them too small, they take the upper part and
-    the die, if there is room, the lower.
+    the die, if there is room, the lower. ``ram`` is what is to be drawn of the RAM, in capacities of the device: its
+    banks stand for as many bytes each, below a board that is as large as that leaves it. Without room for all of them
+    there are none.
     """
+    if not ram:
+        return _device(width, height, modules)
+    for share in NARROWER:
+        for rows in range(1, height - MIN_BOARD_ROWS):
+            board = _device(max(MIN_DIE_WIDTH, int(width * share)), height - rows - 1, modules)
+            if ceil(board.banks * ram) <= rows * width:
+                return board._replace(ram=Rect(0, height - rows, width, rows))
+    return _device(width, height, modules)
+
+
+def _device(width: int, height: int, modules: int) -> Board:
+    """The board of a device alone."""
     if modules == 1:
         return _one(width, height)
     die_width = max(MIN_DIE_WIDTH, min(64, int(width * 0.36)))

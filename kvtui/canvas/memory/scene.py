@@ -15,7 +15,8 @@ class Scene:
     ``codes`` has one entry per bank (see ``kvtui.engine.picture.bank_map``), ``fill`` is the used share of the device,
     ``progress`` the share of the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now`` seconds.
     ``selected`` and ``filling`` are banks. Of ``captions`` and ``saved_texts`` the first that fits is written under the
-    die. ``moving`` is False when nothing may move, ``plain`` when colour cannot carry meaning.
+    die. ``ram_codes`` are the banks of the machine's RAM, where it is drawn, under the first of ``ram_words`` that
+    fits. ``moving`` is False when nothing may move, ``plain`` when colour cannot carry meaning.
     """
 
     codes: BankCodes
@@ -34,4 +35,6 @@ class Scene:
     moving: bool = True
     plain: bool = False
     ludicrous: bool = False
+    ram_codes: BankCodes | None = None
+    ram_words: Sequence[str] = ()
     apocalypse: bool = False

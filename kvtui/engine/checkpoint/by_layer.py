@@ -34,8 +34,10 @@ class WeightsByLayer(NamedTuple):
 
     def layer(self, number: int) -> LayerWeights:
         """The layer ``number``, counting on over the prediction layers; nothing for an external drafter's."""
-        every = self.layers + self.mtp
-        return every[number] if number < len(every) else LayerWeights(0, 0)
+        if number < len(self.layers):
+            return self.layers[number]
+        drafting = number - len(self.layers)
+        return self.mtp[drafting] if drafting < len(self.mtp) else LayerWeights(0, 0)
 
 
 @lru_cache(maxsize=64)

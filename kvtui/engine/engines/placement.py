@@ -73,6 +73,17 @@ class MemoryUse(NamedTuple):
         return 0 if self.capacity is None else max(0, self.total - self.capacity)
 
 
+class RamRead(NamedTuple):
+    """What a decode step reads of the RAM in ``bytes``, of ``weights`` there, and how often it goes over PCIe.
+
+    Each of the ``borders`` is between layers of which one is in RAM and the next on a device, or the other way round.
+    """
+
+    bytes: int
+    weights: int
+    borders: int
+
+
 class BestSplit(NamedTuple):
     """The split that leaves the least to RAM: how many ``gpu_layers``, and the experts of how many layers in RAM.
 

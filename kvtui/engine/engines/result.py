@@ -81,6 +81,12 @@ class Serving(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
+    def ram(self) -> MemoryUse | None:
+        """The machine's RAM, where it holds more of the model than the table that tokens are looked up in."""
+        found = (use for use in self.memories if use.number == RAM)
+        return next((use for use in found if any(cause != "embedding" for cause, _ in use.held)), None)
+
+    @property
     def fits(self) -> bool:
         """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
         checked = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes

@@ -2,8 +2,13 @@
 
 A decode step must read the active weights and every cached byte once, so its time is at least bytes over bandwidth, or
 operations over compute if that is more. Efficiency priors come from measured single-stream decodes: 0.60–0.90 of peak
-bandwidth for 16- and 8-bit weights, 0.55–0.70 for 4-bit, 0.45–0.60 on Apple GPUs; prefill reaches 0.35–0.60 of dense
-peak. Confidence of every band is L until it is measured.
+bandwidth for 16- and 8-bit weights, 0.55–0.70 for narrower ones, 0.40–0.60 on large Apple GPUs, 0.60–0.90 on small
+ones, 0.33–0.90 where llama.cpp has small experts to read, 0.45–0.85 on CPUs; prefill reaches 0.35–0.60 of dense peak.
+Confidence of every band is L until it is measured.
+
+What lies in the machine's RAM (llama.cpp) is read by its CPU, one layer after the other with those of the devices: the
+times add up, and at each border between the two the activations go over PCIe. Prefill copies such weights to a device
+for each physical batch.
 """
 
 from __future__ import annotations
@@ -11,19 +16,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.engines.known import part, places_layers
+from kvtui.engine.engines.placement import RamRead
 from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
 from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.weights import step_weights
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import Scenario, has_experts
 
-WIDE_EFFICIENCY, NARROW_EFFICIENCY, APPLE_EFFICIENCY = (0.60, 0.90), (0.55, 0.70), (0.45, 0.60)
+WIDE_EFFICIENCY, NARROW_EFFICIENCY, WIDE_BITS = (0.60, 0.90), (0.55, 0.70), 8
+APPLE_EFFICIENCY, SMALL_APPLE_EFFICIENCY, SMALL_APPLE_GBS = (0.40, 0.60), (0.60, 0.90), 200
 COMPUTE_EFFICIENCY = (0.35, 0.60)
 LAUNCH_SECONDS_PER_LAYER = (2e-6, 10e-6)
 COLLECTIVE_SECONDS = (5e-6, 15e-6)
 POWER_SHARE = (0.6, 1.0)
+EXPERTS_EFFICIENCY = (0.33, 0.90)
+CPU_EFFICIENCY = (0.45, 0.85)
+DESKTOP_RAM_GBS, SERVER_RAM_GBS = (41.6, 96.0), (204.8, 460.8)
+"""Two channels of DDR4-2600 to DDR5-6000, and eight of DDR4-3200 to twelve of DDR5-4800."""
+MOST_DESKTOP_RAM = 256 * GIB
+BORDER_SECONDS = (5e-6, 30e-6)
+COPY_EFFICIENCY = (0.5, 0.9)
 PCIE_GBS_PER_LANE = {"3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563}
 
 
@@ -38,6 +54,7 @@ class Estimate(NamedTuple):
     """Bands in milliseconds, tokens per second over all devices, US dollars and joules; None where unknown.
 
     ``measured_gbs`` is the measured bandwidth (10**9 bytes per second and device) that stands in for the priors.
+    ``ram_bytes`` of ``step_bytes`` are read from the machine's RAM, at ``ram_gbs``.
     """
 
     prefill_ms: Band | None
@@ -51,14 +68,20 @@ class Estimate(NamedTuple):
     step_bytes: int | None
     step_flops: int | None
     measured_gbs: float | None = None
+    ram_bytes: int = 0
+    ram_gbs: Band | None = None
 
 
 class Step(NamedTuple):
-    """One decode step of the busiest replica, on any device: bytes, operations (None: unknown), and its sequences."""
+    """One decode step of the busiest replica, on any device: bytes, operations (None: unknown), and its sequences.
+
+    ``ram`` says which of the bytes lie in the machine's RAM.
+    """
 
     bytes: int | None
     flops: int | None
     sequences: int
+    ram: RamRead | None = None
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -80,7 +103,8 @@ def most_users(plan: Plan, found: Capacity) -> tuple[int, Estimate] | None:
 def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
     """The decode step of ``sequences``, all those of the scenario."""
     share = busiest_share(sequences, scenario.layout.dp)
-    return Step(step_bytes(scenario, share), step_flops(scenario, share), sum(slot.sequences for slot in share))
+    count = sum(slot.sequences for slot in share)
+    return Step(step_bytes(scenario, share), step_flops(scenario, share), count, _ram_read(scenario, share))
 
 
 def timed(scenario: Scenario, step: Step | None) -> Estimate:
@@ -89,12 +113,16 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
     read, work = (None, None) if step is None else (step.bytes, step.flops)
     decode = per_second = bound = None
     if step is not None and read is not None and work is not None:
+<<<<<<< HEAD
         decode, bound = step_time(scenario, read, work, step.sequences)
+=======
+        decode, bound = _decode(scenario, read, work, step)
+>>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
         if decode is not None:
             in_flight = min(layout.pp, step.sequences)
             per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
     return Estimate(
-        prefill_ms=None if step is None else _prefill(scenario),
+        prefill_ms=None if step is None else _prefill(scenario, step.ram),
         decode_ms=decode,
         tokens_per_second=per_second,
         bound=bound,
@@ -105,6 +133,8 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
         step_bytes=read,
         step_flops=work,
         measured_gbs=scenario.bandwidth_gbs,
+        ram_bytes=0 if step is None or step.ram is None else step.ram.bytes,
+        ram_gbs=None if step is None or step.ram is None else ram_gbs(scenario),
     )
 
 
@@ -117,6 +147,7 @@ def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     weights = weights_read(scenario, batch)
     if weights is None:
         return None
+<<<<<<< HEAD
     return weights + sum(slot.sequences * sequence_read(scenario, slot.used) for slot in share)
 
 
@@ -126,6 +157,14 @@ def sequence_read(scenario: Scenario, tokens: int) -> int:
         count * sum(_cache_read(layer, cache, tokens, scenario) for cache in layer.caches)
         for layer, count in scenario.model.counted
     )
+=======
+    tp = scenario.layout.tp
+    caches = 0
+    for layer, count in scenario.model.counted:
+        for slot in share:
+            caches += count * slot.sequences * layer_cache_read(layer, slot.used, scenario)
+    return weights + tp * caches
+>>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
 
 
 def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
@@ -175,6 +214,18 @@ def weights_read(scenario: Scenario, batch: int) -> int | None:
     return read.always + int(sum(experts.bytes * experts.touched(tokens) for experts in read.routed))
 
 
+def layer_cache_read(layer: Layer, tokens: int, scenario: Scenario) -> int:
+    """Bytes of a sequence of ``tokens`` that a decode step moves in ``layer``'s caches on one rank."""
+    return sum(_cache_read(layer, cache, tokens, scenario) for cache in layer.caches)
+
+
+def _ram_read(scenario: Scenario, share: tuple[Slot, ...]) -> RamRead | None:
+    if not places_layers(scenario.engine) or scenario.model.parameters is None or scenario.skip_weights:
+        return None
+    found: RamRead | None = part(scenario.engine, "reads").ram_read(scenario, share)
+    return found
+
+
 def _cache_read(layer: Layer, cache: Cache, tokens: int, scenario: Scenario) -> int:
     tp, kv = scenario.layout.tp, scenario.kv
     match cache:
@@ -205,12 +256,18 @@ def top_k(layer: Layer) -> int:
     return next((cache.top_k for cache in layer.caches if isinstance(cache, Indexer)), 2**62)
 
 
+<<<<<<< HEAD
 def step_time(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
     """Milliseconds of a step of one replica that moves ``read`` bytes and does ``work`` operations, and what binds it.
 
     ``batch`` tokens are exchanged between its devices. None when no link rate is known.
     """
     layout, rate = scenario.layout, read_gbs(scenario)
+=======
+def _decode(scenario: Scenario, read: int, work: int, step: Step) -> tuple[Band | None, str | None]:
+    layout, rate, ram = scenario.layout, read_gbs(scenario), _from_ram(scenario, step)
+    read -= 0 if step.ram is None else step.ram.bytes
+>>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
     peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)
     shared = collectives(scenario)
@@ -223,10 +280,37 @@ def step_time(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Ban
         (rate.low, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
     ):
         moved = max(read / (layout.tp * gbs * 1e9), compute / compute_eta)
-        times.append(moved + launch * layers + shared.per_sequence * batch + extra)
+        times.append(moved + launch * layers + shared.per_sequence * step.sequences + extra)
     fastest = read / (layout.tp * rate.high * 1e9)
     bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > fastest else "memory bandwidth"
-    return Band(times[0] * 1e3, times[1] * 1e3), bound
+    if ram.low > max(fastest, compute / COMPUTE_EFFICIENCY[1]):
+        bound = "RAM bandwidth"
+    return Band((times[0] + ram.low) * 1e3, (times[1] + ram.high) * 1e3), bound
+
+
+def _from_ram(scenario: Scenario, step: Step) -> Band:
+    """Seconds that a step spends in the RAM and on the way there."""
+    if step.ram is None:
+        return Band(0.0, 0.0)
+    rate, row = ram_gbs(scenario), 4 * (scenario.model.hidden or 0) * step.sequences
+    link = pcie_gbs(scenario.device.pcie)
+    sent = 0.0 if link is None or scenario.device.unified else row / (link * 1e9)
+    fast, slow = (step.ram.borders * (seconds + sent) for seconds in BORDER_SECONDS)
+    return Band(step.ram.bytes / (rate.high * 1e9) + fast, step.ram.bytes / (rate.low * 1e9) + slow)
+
+
+def ram_gbs(scenario: Scenario) -> Band:
+    """10**9 bytes per second that the CPU is expected to read of the RAM, by its bandwidth or what is usual for it.
+
+    Example: 64 GiB of a desktop have two channels, 41.6 to 96 GB/s, of which a CPU reaches 0.45 to 0.85.
+    """
+    if scenario.ram_gbs is not None:
+        peak = scenario.ram_gbs, scenario.ram_gbs
+    elif scenario.device.unified:
+        peak = scenario.device.bandwidth_gbs, scenario.device.bandwidth_gbs
+    else:
+        peak = SERVER_RAM_GBS if (scenario.ram or 0) > MOST_DESKTOP_RAM else DESKTOP_RAM_GBS
+    return Band(peak[0] * CPU_EFFICIENCY[0], peak[1] * CPU_EFFICIENCY[1])
 
 
 class Collectives(NamedTuple):
@@ -258,12 +342,20 @@ def pcie_gbs(slot: str | None) -> float | None:
     return None if per_lane is None else per_lane * int(lanes or 16)
 
 
-def _prefill(scenario: Scenario) -> Band | None:
+def _prefill(scenario: Scenario, ram: RamRead | None) -> Band | None:
     work, peak = prefill_flops(scenario), peak_flops(scenario)
     if work is None or peak is None:
         return None
-    seconds = work / (scenario.layout.tp * peak)
-    return Band(seconds / COMPUTE_EFFICIENCY[1] * 1e3, seconds / COMPUTE_EFFICIENCY[0] * 1e3)
+    seconds, copies = work / (scenario.layout.tp * peak), 0.0
+    if ram is not None and not scenario.device.unified:
+        link = pcie_gbs(scenario.device.pcie)
+        if link is None:
+            return None
+        copies = -(-scenario.context // scenario.serving.ubatch) * ram.weights / (link * 1e9)
+    fast, slow = (
+        seconds / of + copies / at for of, at in zip(COMPUTE_EFFICIENCY[::-1], COPY_EFFICIENCY[::-1], strict=True)
+    )
+    return Band(fast * 1e3, slow * 1e3)
 
 
 def peak_flops(scenario: Scenario) -> float | None:
@@ -295,8 +387,12 @@ def read_gbs(scenario: Scenario) -> Band:
 def bandwidth_efficiency(scenario: Scenario) -> tuple[float, float]:
     """Shares of peak bandwidth that a decode step is expected to reach, low and high."""
     if scenario.device.vendor == "Apple":
-        return APPLE_EFFICIENCY
-    return NARROW_EFFICIENCY if scenario.weight_bits < 6 else WIDE_EFFICIENCY
+        return SMALL_APPLE_EFFICIENCY if scenario.device.bandwidth_gbs < SMALL_APPLE_GBS else APPLE_EFFICIENCY
+    if scenario.device.platform == "cpu":
+        return CPU_EFFICIENCY
+    if places_layers(scenario.engine) and has_experts(scenario.model):
+        return EXPERTS_EFFICIENCY
+    return NARROW_EFFICIENCY if scenario.weight_bits < WIDE_BITS else WIDE_EFFICIENCY
 
 
 def _price(scenario: Scenario) -> Band | None:

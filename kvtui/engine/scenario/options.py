@@ -290,7 +290,7 @@ _MEMORY = (
         "GB/s",
         RATE,
         "ram_gbs",
-        "what the CPU reads of its RAM (default: as usual for so much RAM)",
+        "bandwidth of the RAM (default: two channels' span, of more than 256 GiB a server's)",
         report="ram_bandwidth_gbs",
     ),
     Option(

@@ -12,6 +12,7 @@ from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.engine.basis.units import GIB, format_bytes
 from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
+from kvtui.engine.picture.ram import ram_codes, ram_words
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
 from kvtui.engine.planning.parts import score_matrix_bytes
@@ -95,6 +96,7 @@ class Picture:
         chip = "" if device.cache_mb is None else f"{device.cache_mb:,.10g} MB on chip"
         tiles = f"{device.tile}×{device.tile} tiles" if self.scenario.flash_attention else ""
         amount = format_bytes(saved, 1)
+        ram = None if self.plan.serving is None else self.plan.serving.ram
         return Scene(
             codes=self.banks.codes,
             die_name=device.name,
@@ -113,7 +115,15 @@ class Picture:
             plain=look.plain,
             ludicrous=look.ludicrous,
             apocalypse=self.scenario.context >= APOCALYPSE_TOKENS,
+            ram_codes=None if ram is None else ram_codes(ram, self.banks.bytes_per_bank),
+            ram_words=() if ram is None else ram_words(ram),
         )
+
+    @property
+    def ram_share(self) -> float:
+        """What is drawn of the machine's RAM, in capacities of the device; 0 where it holds nothing to speak of."""
+        ram = None if self.plan.serving is None else self.plan.serving.ram
+        return 0.0 if ram is None else ram.total / self.plan.usable_per_device
 
     @cached_property
     def papers(self) -> tuple[Paper, ...]:
@@ -188,6 +198,8 @@ class Picture:
         if bank is not None and bank < self.banks.banks:
             return describe(self.banks, self.allocation, bank)
         modules = self.scenario.device.memory.modules
+        if self.plan.serving is not None and (ram := self.plan.serving.ram) is not None:
+            return f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {ram_words(ram)[0]}"
         text = f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {self.banks.banks:,} banks"
         if modules > 1:
             text += f", interleaved over {modules} modules"

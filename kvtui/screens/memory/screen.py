@@ -30,6 +30,7 @@ from kvtui.screens.memory.sections import (
     panel_keys,
     reading_sections,
     room_sections,
+    split_sections,
     topic_of,
 )
 from kvtui.screens.scenario_actions import ScenarioActions
@@ -87,7 +88,8 @@ class MemoryScreen(ScenarioActions):
         yield TextLine(id="title")
         with Horizontal(id="body"):
             yield PanelColumn(id="left")
-            yield BoardView(self.session.scenario.device.memory.modules, id="board")
+            modules = self.session.scenario.device.memory.modules
+            yield BoardView(modules, self.picture.ram_share, id="board")
             yield PanelColumn(id="right")
         yield FilmBar(id="film")
         yield TextLine(id="status")
@@ -294,6 +296,7 @@ class MemoryScreen(ScenarioActions):
     def _show(self, fast_link: bool) -> None:
         """The session's scenario, its devices joined by the fast link or by PCIe."""
         self.picture = Picture(self.session, fast_link)
+        self.query_one(BoardView).ram = self.picture.ram_share
         self._selected = self._hovered = None
         self._run()
 
@@ -431,7 +434,8 @@ class MemoryScreen(ScenarioActions):
             keys = panel_keys(self.host)
             controls = control_sections(view, right.inner_width, self._plain, keys, link)
             room = room_sections(self.session, right.inner_width) if self._settled else ()
-            right.show(controls + room)
+            split = split_sections(self.session.split, right.inner_width) if self._settled else ()
+            right.show(controls + room + split)
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.film.playing, self.film.speed)

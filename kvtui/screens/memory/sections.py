@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory import panels
-from kvtui.canvas.memory.panels.text import cut
+from kvtui.canvas.memory.panels.text import cut, wrapped
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
+from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.factoids import factoid_at
 from kvtui.engine.saying.fill import fill_words
@@ -125,6 +126,15 @@ def room_sections(session: Session, width: int) -> Sections:
         return (room,)
     title = f"estimate, {found[0]:,} users {fill_words(scenario, found[0])}"
     return room, Section(title, panels.most_users_rows(found[1], width), 4)
+
+
+def split_sections(split: BestSplit | None, width: int) -> Sections:
+    """The best split between devices and RAM, as the command line that starts it; empty for other engines."""
+    if split is None:
+        return ()
+    title = "best split" if split.fits else "best split, too large"
+    _, words = split.commands[0]
+    return (Section(title, wrapped(words, width, Ink.TEXT), 4),)
 
 
 def topic_of(code: int) -> str | None:

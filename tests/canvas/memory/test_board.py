@@ -21,6 +21,7 @@ from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.palette import ASCII, Ink, hex_color, style
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+from tests.present import present
 
 sizes = st.tuples(st.integers(1, 220), st.integers(1, 70))
 module_counts = st.sampled_from(sorted({device.memory.modules for device in all_devices()}))
@@ -204,3 +205,29 @@ def test_every_ink_has_a_colour_in_every_look() -> None:
                 assert hex_color(ink, look).startswith("#")
     assert len({hex_color(Ink.SEQUENCE + n, "dark") for n in range(16)}) == 16
     assert style(Ink.TEXT, Ink.NONE, "dark", "none").color is None
+
+
+@given(sizes, module_counts, st.floats(0.01, 30))
+def test_the_ram_has_room_for_its_banks_below_the_device(size: tuple[int, int], modules: int, ram: float) -> None:
+    """As many banks as its bytes need, of the device's size each; without room for all of them none is drawn."""
+    board = arrange(*size, modules, ram)
+    if board.ram is None:
+        assert board == arrange(*size, modules)
+        return
+    assert board.ram.fits(*size)
+    assert board.ram.width * board.ram.height >= board.banks * ram
+    for rect in (*board.modules, *((board.die,) if board.die else ())):
+        assert rect.y + rect.height < board.ram.y
+
+
+def test_the_ram_is_painted_row_by_row_under_its_words() -> None:
+    board = arrange(100, 40, 6, 1.5)
+    rect = present(board.ram)
+    held = np.array([Code.WEIGHTS] * (rect.width + 1) + [Code.STATE], dtype=np.uint8)
+    cells = paint(
+        board, 100, 40, scene_of(board.banks, ram_codes=held, ram_words=("x" * 101, "RAM 9 GiB"), moving=False)
+    )
+    assert "".join(map(chr, cells.glyph[rect.y - 1, rect.x : rect.x + 9])) == "RAM 9 GiB"
+    assert set(cells.ink[rect.y, rect.x : rect.right]) == {Ink.WEIGHTS}
+    assert list(cells.ink[rect.y + 1, rect.x : rect.x + 2]) == [Ink.WEIGHTS, Ink.STATE]
+    assert chr(cells.glyph[rect.y + 1, rect.x + 2]) == " "

@@ -64,6 +64,8 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
         without = parts.total + view.saved_bytes
         yield 7, [pair("  without FA", (format_bytes(without),), width, Ink.SAVED)]
     yield 2, [pair("weights", (NONE if scenario.skip_weights else format_bytes(parts.weights),), width, Ink.WEIGHTS)]
+    if plan.serving is not None and plan.serving.ram is not None:
+        yield 2, [pair("  in RAM", (format_bytes(plan.serving.ram.total),), width, Ink.WEIGHTS)]
     yield 2, [pair("KV cache", (format_bytes(parts.kv),), width, Ink.KV)]
     yield 5, [pair("state", (format_bytes(parts.state) if parts.state else NONE,), width, Ink.STATE)]
     if parts.reserved_unused:
