@@ -113,11 +113,7 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
     read, work = (None, None) if step is None else (step.bytes, step.flops)
     decode = per_second = bound = None
     if step is not None and read is not None and work is not None:
-<<<<<<< HEAD
-        decode, bound = step_time(scenario, read, work, step.sequences)
-=======
-        decode, bound = _decode(scenario, read, work, step)
->>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
+        decode, bound = step_time(scenario, read, work, step.sequences, step.ram)
         if decode is not None:
             in_flight = min(layout.pp, step.sequences)
             per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
@@ -147,24 +143,14 @@ def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
     weights = weights_read(scenario, batch)
     if weights is None:
         return None
-<<<<<<< HEAD
     return weights + sum(slot.sequences * sequence_read(scenario, slot.used) for slot in share)
 
 
 def sequence_read(scenario: Scenario, tokens: int) -> int:
     """Bytes of one sequence's caches and states that a decode step at ``tokens`` tokens moves, on all its devices."""
     return scenario.layout.tp * sum(
-        count * sum(_cache_read(layer, cache, tokens, scenario) for cache in layer.caches)
-        for layer, count in scenario.model.counted
+        count * layer_cache_read(layer, tokens, scenario) for layer, count in scenario.model.counted
     )
-=======
-    tp = scenario.layout.tp
-    caches = 0
-    for layer, count in scenario.model.counted:
-        for slot in share:
-            caches += count * slot.sequences * layer_cache_read(layer, slot.used, scenario)
-    return weights + tp * caches
->>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
 
 
 def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
@@ -256,18 +242,16 @@ def top_k(layer: Layer) -> int:
     return next((cache.top_k for cache in layer.caches if isinstance(cache, Indexer)), 2**62)
 
 
-<<<<<<< HEAD
-def step_time(scenario: Scenario, read: int, work: int, batch: int) -> tuple[Band | None, str | None]:
+def step_time(
+    scenario: Scenario, read: int, work: int, batch: int, ram: RamRead | None = None
+) -> tuple[Band | None, str | None]:
     """Milliseconds of a step of one replica that moves ``read`` bytes and does ``work`` operations, and what binds it.
 
-    ``batch`` tokens are exchanged between its devices. None when no link rate is known.
+    ``batch`` tokens are exchanged between its devices; ``ram`` says which of the bytes are not on a device. None when
+    no link rate is known.
     """
-    layout, rate = scenario.layout, read_gbs(scenario)
-=======
-def _decode(scenario: Scenario, read: int, work: int, step: Step) -> tuple[Band | None, str | None]:
-    layout, rate, ram = scenario.layout, read_gbs(scenario), _from_ram(scenario, step)
-    read -= 0 if step.ram is None else step.ram.bytes
->>>>>>> 0db975a (Speed of what lies in RAM, rated against published figures; the Memory screen draws the RAM in the device's banks)
+    layout, rate, in_ram = scenario.layout, read_gbs(scenario), _from_ram(scenario, batch, ram)
+    read -= 0 if ram is None else ram.bytes
     peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)
     shared = collectives(scenario)
@@ -280,23 +264,23 @@ def _decode(scenario: Scenario, read: int, work: int, step: Step) -> tuple[Band 
         (rate.low, COMPUTE_EFFICIENCY[0], LAUNCH_SECONDS_PER_LAYER[1], shared.fixed[1]),
     ):
         moved = max(read / (layout.tp * gbs * 1e9), compute / compute_eta)
-        times.append(moved + launch * layers + shared.per_sequence * step.sequences + extra)
+        times.append(moved + launch * layers + shared.per_sequence * batch + extra)
     fastest = read / (layout.tp * rate.high * 1e9)
     bound = "compute" if compute / COMPUTE_EFFICIENCY[1] > fastest else "memory bandwidth"
-    if ram.low > max(fastest, compute / COMPUTE_EFFICIENCY[1]):
+    if in_ram.low > max(fastest, compute / COMPUTE_EFFICIENCY[1]):
         bound = "RAM bandwidth"
-    return Band((times[0] + ram.low) * 1e3, (times[1] + ram.high) * 1e3), bound
+    return Band((times[0] + in_ram.low) * 1e3, (times[1] + in_ram.high) * 1e3), bound
 
 
-def _from_ram(scenario: Scenario, step: Step) -> Band:
-    """Seconds that a step spends in the RAM and on the way there."""
-    if step.ram is None:
+def _from_ram(scenario: Scenario, batch: int, ram: RamRead | None) -> Band:
+    """Seconds that a step of ``batch`` tokens spends in the RAM and on the way there."""
+    if ram is None:
         return Band(0.0, 0.0)
-    rate, row = ram_gbs(scenario), 4 * (scenario.model.hidden or 0) * step.sequences
+    rate, row = ram_gbs(scenario), 4 * (scenario.model.hidden or 0) * batch
     link = pcie_gbs(scenario.device.pcie)
     sent = 0.0 if link is None or scenario.device.unified else row / (link * 1e9)
-    fast, slow = (step.ram.borders * (seconds + sent) for seconds in BORDER_SECONDS)
-    return Band(step.ram.bytes / (rate.high * 1e9) + fast, step.ram.bytes / (rate.low * 1e9) + slow)
+    fast, slow = (ram.borders * (seconds + sent) for seconds in BORDER_SECONDS)
+    return Band(ram.bytes / (rate.high * 1e9) + fast, ram.bytes / (rate.low * 1e9) + slow)
 
 
 def ram_gbs(scenario: Scenario) -> Band:

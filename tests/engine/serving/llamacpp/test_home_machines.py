@@ -1,0 +1,129 @@
+"""Five machines as people have them at home: a plan that fits, a split, a speed and a command line to copy."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, NamedTuple
+
+import pytest
+
+from kvtui.engine.basis.units import GIB
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.serve import best_split
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.report import render
+from kvtui.report.document import document
+from tests.present import present
+
+
+class Machine(NamedTuple):
+    """What is asked, the layers on devices, a span of layers with experts in RAM, and tokens per second to expect."""
+
+    given: dict[str, str]
+    gpu_layers: int
+    cpu_moe: tuple[int, int]
+    speed: tuple[float, float]
+
+
+MACHINES = {
+    "Qwen3-30B-A3B on a 12 GB RTX 3060 with 64 GB of RAM": Machine(
+        {"model": "Qwen3-30B-A3B", "gpu": "RTX 3060", "ram": "64GiB", "weight_dtype": "Q4_K_M", "context": "32K"},
+        49,
+        (24, 34),
+        (25, 35),
+    ),
+    "Llama-3.3-70B on two RTX 3090": Machine(
+        {"model": "Llama-3.3-70B", "gpu": "RTX 3090", "gpus": "2", "weight_dtype": "Q4_K_M", "context": "8K"},
+        81,
+        (0, 0),
+        (13, 16),
+    ),
+    "gemma-3-27b at 128K on a 64 GB M4 Max": Machine(
+        {"model": "gemma-3-27b", "gpu": "M4 Max", "memory": "64GiB", "weight_dtype": "Q4_K_M", "context": "128K"},
+        63,
+        (0, 0),
+        (10, 14),
+    ),
+    "gpt-oss-120b on a Ryzen AI Max with 128 GB": Machine(
+        {"model": "gpt-oss-120b", "gpu": "Ryzen AI Max+ 395", "weight_dtype": "MXFP4_MOE", "context": "32K"},
+        37,
+        (0, 0),
+        (30, 50),
+    ),
+    "DeepSeek-V3 on an EPYC with 768 GB and one RTX 4090": Machine(
+        {"model": "DeepSeek-V3", "gpu": "RTX 4090", "ram": "768GiB", "weight_dtype": "Q4_K_M", "context": "32K"},
+        62,
+        (58, 61),
+        (7, 15),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_at_home(name: str) -> None:
+    machine = MACHINES[name]
+    chosen = scenario_from({"engine": "llama.cpp", "kv_dtype": "fp16", **machine.given})
+    found, split = plan(chosen), present(best_split(chosen))
+    assert found.fits
+    assert split.fits
+    assert split.gpu_layers == machine.gpu_layers == len(chosen.model.layers) + 1
+    assert machine.cpu_moe[0] <= split.cpu_moe <= machine.cpu_moe[1]
+    band = present(estimate(found).tokens_per_second)
+    assert band.low < machine.speed[1]
+    assert band.high > machine.speed[0]
+    for use in present(found.serving).memories:
+        assert use.missing == 0
+    assert_started(chosen.context, split.commands[0][1], split.gpu_layers, split.cpu_moe)
+    words = render(document(chosen), "text", width=100)
+    assert "start the best split" in words
+    assert f"-ngl {split.gpu_layers}" in words
+
+
+def assert_started(context: int, line: str, gpu_layers: int, cpu_moe: int) -> None:
+    """The command line says what was planned, in words that a shell keeps apart."""
+    words = shlex.split(line)
+    assert words[:2] == ["llama-server", "-m"]
+    assert words[words.index("-c") + 1] == str(context)
+    assert words[words.index("-ngl") + 1] == str(gpu_layers)
+    assert ("--n-cpu-moe" in words) == bool(cpu_moe)
+
+
+def test_the_words_of_the_line_are_those_of_the_options() -> None:
+    """What llama-server is told can be told to kvtui, which plans the same split."""
+    given: dict[str, Any] = {
+        **MACHINES["Qwen3-30B-A3B on a 12 GB RTX 3060 with 64 GB of RAM"].given,
+        "kv_dtype": "fp16",
+    }
+    free = scenario_from({"engine": "llama.cpp", **given})
+    split = present(best_split(free))
+    told = scenario_from(
+        {"engine": "llama.cpp", **given, "gpu_layers": str(split.gpu_layers), "cpu_moe": str(split.cpu_moe)}
+    )
+    assert present(plan(told).serving).memories == present(plan(free).serving).memories
+    assert present(best_split(told)) == split
+
+
+def test_settings_of_the_other_programs() -> None:
+    machine = MACHINES["Qwen3-30B-A3B on a 12 GB RTX 3060 with 64 GB of RAM"]
+    chosen = scenario_from({"engine": "llama.cpp", "kv_dtype": "q8_0", **machine.given})
+    split = present(best_split(chosen))
+    said = dict(split.commands)
+    assert "num_ctx 32768" in said["Ollama"]
+    assert "OLLAMA_KV_CACHE_TYPE=q8_0" in said["Ollama"]
+    layers = int(said["Ollama"].rpartition("num_gpu ")[2])
+    whole = scenario_from({"engine": "llama.cpp", "kv_dtype": "q8_0", **machine.given, "gpu_layers": str(layers)})
+    assert plan(whole).fits
+    assert f"GPU Offload {split.gpu_layers} of 49" in said["LM Studio"]
+    assert f"onto CPU {split.cpu_moe}" in said["LM Studio"]
+
+
+def test_an_epyc_reads_faster_than_a_desktop() -> None:
+    given = {"engine": "llama.cpp", "model": "Qwen3-235B-A22B", "gpu": "RTX 4090", "weight_dtype": "Q4_K_M"}
+    desktop, server = (
+        present(estimate(plan(scenario_from({**given, "ram": ram, "kv_dtype": "fp16"}))).ram_gbs)
+        for ram in ("192GiB", "768GiB")
+    )
+    assert server.low > desktop.low
+    assert server.high > desktop.high
+    assert plan(scenario_from({**given, "ram": "192GiB"})).total.total < 192 * GIB
