@@ -105,9 +105,9 @@ def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -
     _label(cells, rect, number, used, scene)
 
 
-def _ram(cells: Cells, rect: Rect, codes: BankCodes, scene: Scene) -> None:
+def _ram(cells: Cells, rect: Rect, codes: bytes, scene: Scene) -> None:
     """The banks of the RAM, row by row, and what they are above them; what is not drawn of it stays blank."""
-    shown = codes[: rect.width * rect.height]
+    shown = np.frombuffer(codes, dtype=np.uint8)[: rect.width * rect.height]
     rows, columns = np.divmod(np.arange(len(shown)), rect.width)
     area = rows + rect.y, columns + rect.x
     cells.glyph[area] = glyphs_of(shown, scene.plain)

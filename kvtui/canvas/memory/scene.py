@@ -35,6 +35,6 @@ class Scene:
     moving: bool = True
     plain: bool = False
     ludicrous: bool = False
-    ram_codes: BankCodes | None = None
+    ram_codes: bytes | None = None
     ram_words: Sequence[str] = ()
     apocalypse: bool = False

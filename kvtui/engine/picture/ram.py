@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
-
 from kvtui.engine.basis.units import GIB, format_bytes
 from kvtui.engine.engines.placement import MemoryUse
-from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankCodes, Code
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.picture.banks import bank_counts
 
 CODES = {
@@ -20,8 +18,8 @@ CODES = {
 """What a bank is by its cause; every other cause is weights."""
 
 
-def ram_codes(ram: MemoryUse, bank_bytes: Fraction) -> BankCodes:
-    """The banks of all that ``ram`` holds, of ``bank_bytes`` each, and of what it has left; what it lacks is over.
+def ram_codes(ram: MemoryUse, bank_bytes: Fraction) -> bytes:
+    """A code for each bank of all that ``ram`` holds, of ``bank_bytes`` each, and of what it has left, or lacks.
 
     Example: 9 GiB of experts and 1 GiB of caches are 90 and 10 banks of 0.1 GiB.
     """
@@ -31,13 +29,10 @@ def ram_codes(ram: MemoryUse, bank_bytes: Fraction) -> BankCodes:
         parts[code] = parts.get(code, 0) + size
     banks = -(-ram.total // bank_bytes)
     counts = bank_counts({str(code): size for code, size in parts.items()}, max(1, ram.total), max(1, int(banks)))
-    found = [np.full(counts[str(code)], code, dtype=np.uint8) for code in parts]
-    over = int(ram.missing / bank_bytes)
-    codes = np.concatenate(found)
-    if over:
-        codes[-over:] = Code.OVERFLOW
+    codes = b"".join(bytes([code]) * counts[str(code)] for code in parts)
+    over = min(len(codes), int(ram.missing / bank_bytes))
     left = 0 if ram.capacity is None else int(max(0, ram.capacity - ram.total) / bank_bytes)
-    return np.concatenate([codes, np.full(min(left, len(codes)), Code.FREE, dtype=np.uint8)])
+    return codes[: len(codes) - over] + bytes([Code.OVERFLOW]) * over + bytes([Code.FREE]) * min(left, len(codes))
 
 
 def ram_words(ram: MemoryUse) -> tuple[str, ...]:

@@ -223,7 +223,7 @@ def test_the_ram_has_room_for_its_banks_below_the_device(size: tuple[int, int], 
 def test_the_ram_is_painted_row_by_row_under_its_words() -> None:
     board = arrange(100, 40, 6, 1.5)
     rect = present(board.ram)
-    held = np.array([Code.WEIGHTS] * (rect.width + 1) + [Code.STATE], dtype=np.uint8)
+    held = bytes([Code.WEIGHTS] * (rect.width + 1) + [Code.STATE])
     cells = paint(
         board, 100, 40, scene_of(board.banks, ram_codes=held, ram_words=("x" * 101, "RAM 9 GiB"), moving=False)
     )
