@@ -282,7 +282,7 @@ class Session:
         )
         for step in range(len(DEVICE_COUNTS)):
             count = DEVICE_COUNTS[(at + by * step) % len(DEVICE_COUNTS)]
-            layout = fit_layout(scenario.model, count, scenario.batch)
+            layout = fit_layout(scenario.model, count, scenario.batch, scenario.engine)
             if layout.devices == count:
                 self._put({"layout": layout})
                 return

@@ -133,7 +133,8 @@ def prefix_changes(scenario: Scenario) -> Iterator[Candidate | Idle]:
 def _ranks(scenario: Scenario, found: MatrixAnswer, engine: EngineLevers) -> Iterator[Candidate | Idle]:
     """Twice the devices, or as many as the batch needs, and replicas where tensor parallelism copies the cache."""
     layout, model = scenario.layout, scenario.model
-    wider = [layout._replace(tp=tp) for tp in valid_tps(model) if tp >= 2 * layout.tp]
+    tps = () if engine.whole_layers else valid_tps(model)
+    wider = [layout._replace(tp=tp) for tp in tps if tp >= 2 * layout.tp]
     if not wider and layout.pp * 2 <= len(model.layers):
         wider = [layout._replace(pp=2 * layout.pp)]
     enough = [] if found.fits else [changed for changed in wider if _fits_on(scenario, changed)]

@@ -317,7 +317,7 @@ def _layouts(scenario: Scenario) -> list[FixChange]:
     whole = engine_levers(scenario).whole_layers
     found: dict[int, FixChange] = {}
     for count in COUNTS:
-        layout = fit_layout(scenario.model, count, scenario.batch)
+        layout = fit_layout(scenario.model, count, scenario.batch, scenario.engine)
         if layout.devices > scenario.layout.devices and layout.devices not in found:
             words = f"{layout.devices} devices" if whole else f"{layout.devices} devices ({layout_words(layout)})"
             found[layout.devices] = FixChange("devices", words, {"layout": layout})

@@ -45,12 +45,14 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     return Scenario(**values), tuple(notes)
 
 
-def fit_layout(model: ModelSpec, devices: int, batch: int) -> Layout:
+def fit_layout(model: ModelSpec, devices: int, batch: int, engine: str = "none") -> Layout:
     """The layout for ``devices``, or for the most below that some split uses.
 
     Tensor parallelism is the widest of a node that divides the model, then pipeline stages, then replicas (at most
-    ``batch``).
+    ``batch``). An ``engine`` that gives each device whole layers has stages alone, and replicas beyond its layers.
     """
+    if places_layers(engine):
+        return Layout(1, min(devices, len(model.layers)), max(1, min(devices // len(model.layers), batch)))
     tps, stages = valid_tps(model), len(model.layers)
     widest_node_first = sorted(tps, key=lambda tp: (tp > NODE_DEVICES, -tp))
     for count in range(min(devices, tps[-1] * stages * batch), 1, -1):
@@ -104,7 +106,7 @@ def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str,
         serving = serving._replace(cpu_moe=0)
         yield "serving", serving, f"no experts in RAM: {model.name} has none"
     if not (layout.tp in valid_tps(model) and layout.pp <= len(model.layers) and layout.dp <= batch):
-        other_layout = fit_layout(model, layout.devices, batch)
+        other_layout = fit_layout(model, layout.devices, batch, values["engine"])
         yield "layout", other_layout, f"{layout_words(layout)} does not suit: now {layout_words(other_layout)}"
     held = serving.partition
     if held is not None and (len(held) != values["layout"].pp or sum(held) != len(model.layers)):

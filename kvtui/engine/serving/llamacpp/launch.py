@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.basis.untrusted import shell_word
-from kvtui.engine.engines.placement import Placement
+from kvtui.engine.engines.placement import RAM, Placement
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, UBATCH_TOKENS, Scenario
 
 GGML = {"fp16": "f16", "fp32": "f32"}
@@ -31,8 +31,8 @@ def _llama_server(scenario: Scenario, placed: Placement) -> str:
     words += ["-ngl", str(placed.gpu_layers)]
     if placed.cpu_moe:
         words += ["--n-cpu-moe", str(placed.cpu_moe)]
-    if placed.devices > 1 and (split := _tensor_split(placed)):
-        words += ["--tensor-split", split]
+    if (split := shares(placed)) is not None:
+        words += ["--tensor-split", ",".join(f"{share:g}" for share in split)]
     words += ["-fa", "on" if scenario.flash_attention else "off"]
     words += [word for flag, kind in (("-ctk", k), ("-ctv", v)) if kind != "f16" for word in (flag, kind)]
     if serving.parallel is not None:
@@ -84,8 +84,8 @@ def model_file(scenario: Scenario) -> str:
     return f"{scenario.model.name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
 
 
-def _tensor_split(placed: Placement) -> str:
-    """The layers of each device with the output layer's, where they are not what llama.cpp deals out by itself."""
-    owners = [at for at in (*placed.owners, placed.output) if at >= 0]
+def shares(placed: Placement) -> tuple[float, ...] | None:
+    """The layers of each device with the output layer's; None where llama.cpp deals them out so by itself."""
+    owners = [at for at in (*placed.owners, placed.output) if at != RAM]
     even = [number * placed.devices // len(owners) for number in range(len(owners))]
-    return "" if owners == even else ",".join(str(owners.count(device)) for device in range(placed.devices))
+    return None if owners == even else tuple(float(owners.count(device)) for device in range(placed.devices))

@@ -18,9 +18,11 @@ from kvtui.engine.engines.placement import RAM
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.serve import best_split, serve
-from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import ONE_DEVICE, Layout, Scenario, ServingOptions
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.candidates import Candidate
+from kvtui.engine.serving.llamacpp.levers import LEVERS
 from kvtui.engine.serving.llamacpp.placement import placement
 from tests.present import present
 
@@ -213,3 +215,37 @@ def test_what_contradicts_a_split_is_refused_and_gives_way() -> None:
     mixed = scenario("Qwen3-30B-A3B", 8192, cpu_moe=9)
     after, notes = adapted(mixed, {"model": find_model("Llama-3.1-8B")})
     assert after.serving.cpu_moe == 0
+
+
+def test_what_does_not_fit_can_be_left_to_ram() -> None:
+    """The split is among what can be changed, and a scenario that takes it fits."""
+    chosen = scenario("Qwen3-30B-A3B", 32_768, "RTX 3060 12GB")
+    assert not plan(chosen).fits
+    found = [change for change in LEVERS.switches(chosen) if isinstance(change, Candidate) and "RAM" in change.name]
+    [change] = found
+    assert plan(replace(chosen, **change.fields)).fits
+    assert not [one for one in LEVERS.switches(scenario("Qwen3-0.6B", 8192)) if "RAM" in one.name]
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_devices_of_different_use_are_filled_one_after_the_other(devices: int) -> None:
+    """Layers with experts in RAM are all on the first device: it takes more of the others than an equal share."""
+    chosen = scenario("gpt-oss-120b", 8192, "RTX 3060 12GB", layout=Layout(pp=devices), weight_dtype="mxfp4_moe")
+    free = replace(chosen, ram=128 * GIB)
+    assert present(serve(free)).fits
+    found = present(best_split(free))
+    assert found.fits
+    words = found.commands[0][1].split()
+    shares = tuple(map(float, words[words.index("--tensor-split") + 1].split(",")))
+    told = replace(
+        free,
+        serving=free.serving._replace(gpu_layers=found.gpu_layers, cpu_moe=found.cpu_moe, tensor_split=shares),
+    )
+    assert placement(told) == placement(free)
+
+
+def test_devices_of_this_engine_are_stages() -> None:
+    model = find_model("Llama-3.1-8B")
+    assert fit_layout(model, 4, 1, "llama.cpp") == Layout(pp=4)
+    assert scenario_from({"engine": "llama.cpp", "gpus": "2"}).layout == Layout(pp=2)
+    assert scenario_from({"engine": "vllm", "gpus": "2"}).layout == Layout(tp=2)
