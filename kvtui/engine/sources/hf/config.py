@@ -34,7 +34,9 @@ from kvtui.engine.sources.hf.classes import NO_CLASS, ConfigClass, class_of, rel
 from kvtui.engine.sources.hf.families import ARCHITECTURES, UNKNOWN, family_name, find_family, reason_to_refuse
 from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config
 from kvtui.engine.sources.hf.quantization import format_from_config
+from kvtui.engine.sources.hf.rotary import rotary_elements
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
+from kvtui.engine.sources.hf.towers import tower_weights
 
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
@@ -42,7 +44,6 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 
 _NESTED = ("text_config", "language_config", "llm_config", "thinker_config")
-_OTHER_PARTS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
 _OTHER_NAMES = {
     "hidden_size": "n_embd",
     "num_hidden_layers": "n_layer",
@@ -97,9 +98,8 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
     family = find_family(model_type) or _by_architecture(parts)
     source = f"config.json (model_type {plain(model_type, 60)})"
     body = _read_known(text, family, model_type) if family else _read_unknown(text, model_type)
-    spec = _assemble(text, body, _tied(parts, (family or UNKNOWN).tied))
-    if len(parts) > 1 and (parts[0].of.parts or _has_other_parts(parts)):
-        text.notes.append("language model only: other parts (vision, audio) are not counted")
+    towers = tower_weights(parts, text.maybe("hidden_size", "d_model"), text.notes)
+    spec = _assemble(text, body, _tied(parts, (family or UNKNOWN).tied), towers)
     if text.defaulted:
         shape = ", ".join(f"{field} {shown(text.of.defaults.get(field))}" for field in dict.fromkeys(text.defaulted))
         text.notes.append(f"not in the file, so class defaults of {plain(model_type, 60)} ({release()}): {shape}")
@@ -149,10 +149,6 @@ def _unwrapped(outer: Config) -> list[Config]:
         else:
             parts.append(last.part(next(iter(last.of.parts))))
     return parts
-
-
-def _has_other_parts(parts: list[Config]) -> bool:
-    return any(isinstance(part.raw(field), dict) for part in parts for field in _OTHER_PARTS)
 
 
 def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
@@ -274,13 +270,14 @@ def _runs(text: Config, layers: int) -> int:
     return layers + looping * (loops - 1)
 
 
-def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
-    """The specification of ``body`` with its embeddings; name and source are filled in later."""
+def _assemble(text: Config, body: Body, tied: bool, towers: int) -> ModelSpec:
+    """The specification of ``body`` with its embeddings and ``towers``; name and source are filled in later."""
     hidden = text.maybe("hidden_size", "d_model")
     vocab = text.maybe("vocab_size", most=VOCAB)
     if vocab is None or hidden is None:
         text.uncounted.append(f"{text.prefix}vocab_size is missing")
     layers, mtp = body.layers(), tuple(layer for layer in body.mtp if layer.caches)
+    context = context_of(text) or text.maybe("max_target_positions", most=CONTEXT)
     model = ModelSpec(
         name="",
         source="",
@@ -288,11 +285,12 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
         layers=uncounted(layers),
         hidden=hidden,
         vocab=vocab,
-        max_context=context_of(text) or text.maybe("max_target_positions", most=CONTEXT),
+        max_context=context,
         parameters=None,
         active_parameters=None,
         parameters_from="unknown",
         mtp=uncounted(mtp),
+        rotary_elements=rotary_elements(text, layers, context),
     )
     if text.uncounted:
         text.notes.append(f"parameters unknown: {text.uncounted[0]}")
@@ -303,7 +301,9 @@ def _assemble(text: Config, body: Body, tied: bool) -> ModelSpec:
     if biases:
         text.notes.append(f"parameters include {biases:,} biases of routers, which transformers keeps as buffers")
     head = parameters.embeddings(vocab or 0, hidden or 0, tied=tied, bias=text.flag("lm_head_bias"))
-    return parameters.counted(replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside)))
+    return parameters.counted(
+        replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside, *parameters.lump("tower", towers)))
+    )
 
 
 def _router_biases(layers: tuple[Layer, ...]) -> int:

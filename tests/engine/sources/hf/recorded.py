@@ -73,7 +73,8 @@ def _biased(experts: Experts) -> bool:
 def wrong_parameters(row: dict[str, Any]) -> str | None:
     """What is wrong with the weights that kvtui counts of the row's whole config; None if nothing is.
 
-    A model with a tower for images or sound is recorded as a whole; of it kvtui counts the language model, and says so.
+    A model with a tower for images or sound is recorded as a whole, or where transformers has a class of it alone, as
+    its language model. Where kvtui counts the language model only, it says so.
     """
     if row["config"].get("is_decoder") is False:
         return None  # the encoder that this class is without is_decoder; the record made it a decoder
@@ -82,7 +83,8 @@ def wrong_parameters(row: dict[str, Any]) -> str | None:
     if want is None or found is None or any("language model only" in note for note in spec.notes):
         return None
     counted = found - router_biases(spec)
-    return None if counted == want else f"parameters: {counted:,} instead of {want:,}"
+    towers = sum(tensor.parameters for tensor in spec.outside if tensor.role == "tower")
+    return None if want in (counted, counted - towers) else f"parameters: {counted:,} instead of {want:,}"
 
 
 def read(row: dict[str, Any]) -> Reading:

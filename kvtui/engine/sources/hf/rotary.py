@@ -1,0 +1,44 @@
+"""Elements of the tables of rotary angles that an engine makes, as config.json says them.
+
+A table has a row for every position and a cosine and a sine for each of its angles. Scaling positions linearly makes it
+as much longer, rotating a part of each head narrower, and kinds of layers with parameters of their own have one each.
+"""
+
+from __future__ import annotations
+
+from kvtui.engine.model.caches import Attention
+from kvtui.engine.model.spec import Layer
+from kvtui.engine.sources.hf.fields import Config
+
+
+def rotary_elements(text: Config, layers: tuple[Layer, ...], context: int | None) -> int | None:
+    """Elements of all tables; None where there is one of ``context`` whole heads, or where that is not known.
+
+    Example: Gemma 3 has heads of 256, and for 131,072 positions a table of windowed layers and one of full layers that
+    is 8 times as long: 131,072 × 9 × 256.
+    """
+    widths = {cache.kind: cache.k_dim for layer in layers for cache in layer.caches if isinstance(cache, Attention)}
+    if not widths or context is None:
+        return None
+    width = max(widths.values())
+    said = text.raw("rope_parameters") or text.raw("rope_scaling")
+    kinds = said if isinstance(said, dict) else {}
+    nested = [one for one in kinds.values() if isinstance(one, dict)]
+    tables = [_scaled(one) * _part(text, one) for one in nested or [kinds]]
+    if not nested and text.raw("rope_local_base_freq") is not None:
+        tables.append(1.0)
+    return None if tables == [1.0] else int(sum(tables) * width) * context
+
+
+def _scaled(table: dict[str, object]) -> float:
+    """How much longer a table is: by the factor of linear scaling."""
+    factor, kind = table.get("factor"), table.get("rope_type", table.get("type"))
+    return float(factor) if kind == "linear" and isinstance(factor, int | float) and factor > 0 else 1.0
+
+
+def _part(text: Config, table: dict[str, object]) -> float:
+    """The part of each head that is rotated."""
+    for value in (table.get("partial_rotary_factor"), text.raw("partial_rotary_factor"), text.raw("rotary_pct")):
+        if isinstance(value, int | float) and 0 < value <= 1:
+            return float(value)
+    return 1.0

@@ -1,0 +1,204 @@
+"""Encoders of images and sound beside a language model, and what joins them to it: how many weights they have.
+
+Each family is counted from its own config as transformers builds it; the tests hold the numbers against whole models.
+An encoder of another family is not counted, and the total is then a lower bound, which a note says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.sources.hf.fields import Config
+
+TOWERS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
+"""The fields that describe another part than the language model."""
+
+Counter = Callable[[Config, Config, int], int]
+"""Weights of a tower's config, inside a whole file's, before a language model of so many hidden elements."""
+
+
+def tower_weights(parts: list[Config], hidden: int | None, notes: list[str]) -> int:
+    """Weights of all towers that can be counted; ``notes`` are given a sentence for those that cannot."""
+    total, unknown = 0, []
+    for part in parts:
+        for field in TOWERS:
+            if not isinstance(part.raw(field), dict):
+                continue
+            tower = part.part(field)
+            count, within = _COUNTERS.get(tower.model_type, (None, ()))
+            try:
+                if count is None or hidden is None or parts[0].model_type not in within:
+                    raise tower.error("model_type", "is not counted")
+                total += count(tower, parts[0], hidden)
+            except InputError:
+                unknown.append(f"{plain(tower.model_type or field, 60)}")
+    if parts[0].of.parts and len(parts) > 1 and not any(isinstance(p.raw(f), dict) for p in parts for f in TOWERS):
+        unknown.append("the other parts of its class")
+    if unknown:
+        notes.append(f"language model only, a lower bound of the total: {', '.join(unknown)} not counted")
+    elif total:
+        notes.append(f"parameters include {total:,} of encoders and projectors")
+    return total
+
+
+def _block(hidden: int, inner: int, *, gated: bool = False, bias: bool = True, layer_norm: bool = True) -> int:
+    """A layer of an encoder: four projections, two or three matrices of the MLP, two norms."""
+    biases = 4 * hidden + (2 if gated else 1) * inner + hidden if bias else 0
+    return 4 * hidden**2 + (3 if gated else 2) * hidden * inner + biases + (4 if layer_norm else 2) * hidden
+
+
+def _linear(inner: int, outer: int, *, bias: bool = True) -> int:
+    return inner * outer + outer * bias
+
+
+def _sizes(tower: Config) -> tuple[int, int, int]:
+    """Elements of a row and within the MLP, and layers."""
+    inner = tower.count("intermediate_size", "encoder_ffn_dim")
+    return tower.count("hidden_size", "d_model"), inner, tower.count("num_hidden_layers", "encoder_layers")
+
+
+def _patches(tower: Config) -> tuple[int, int]:
+    """Elements of a patch, and patches of an image."""
+    size, patch = (_square(tower, field) for field in ("image_size", "patch_size"))
+    return (tower.maybe("num_channels") or 3) * patch**2, (size // patch) ** 2
+
+
+def _square(tower: Config, field: str) -> int:
+    sides = tower.raw(field)
+    if isinstance(sides, list) and sides and all(side == sides[0] and type(side) is int for side in sides):
+        return int(sides[0])
+    return tower.count(field)
+
+
+def _projector(whole: Config, inner: int, hidden: int, default: bool = True) -> int:
+    """Two layers from the tower to the language model, as LLaVA has them."""
+    bias = whole.flag("multimodal_projector_bias", default)
+    return _linear(inner, hidden, bias=bias) + _linear(hidden, hidden, bias=bias)
+
+
+def _clip(tower: Config, whole: Config, hidden: int) -> int:
+    width, inner, layers = (
+        tower.count("hidden_size"),
+        tower.count("intermediate_size"),
+        tower.count("num_hidden_layers"),
+    )
+    patch, patches = _patches(tower)
+    own = (patch + 1 + patches + 1) * width + layers * _block(width, inner) + 4 * width
+    return own + _projector(whole, width, hidden)
+
+
+def _siglip(tower: Config, whole: Config, hidden: int) -> int:
+    """SigLIP, before Gemma 3 with one matrix and a norm, else with two layers."""
+    width, inner, layers = (
+        tower.count("hidden_size"),
+        tower.count("intermediate_size"),
+        tower.count("num_hidden_layers"),
+    )
+    patch, patches = _patches(tower)
+    own = (patch + 1 + patches) * width + layers * _block(width, inner) + 2 * width
+    if tower.flag("vision_use_head", True) and whole.model_type != "gemma3":
+        own += width + 4 * width**2 + 4 * width + 2 * width + _linear(width, inner) + _linear(inner, width)
+    if whole.model_type in ("gemma3", "paligemma"):
+        return own + (width * hidden + width if whole.model_type == "gemma3" else _linear(width, hidden))
+    return own + _projector(whole, width, hidden)
+
+
+def _pixtral(tower: Config, whole: Config, hidden: int) -> int:
+    width, inner, layers = (
+        tower.count("hidden_size"),
+        tower.count("intermediate_size"),
+        tower.count("num_hidden_layers"),
+    )
+    patch, _ = _patches(tower)
+    own = patch * width + width + layers * _block(width, inner, gated=True, bias=False, layer_norm=False)
+    if whole.model_type == "mistral3":
+        own += (whole.maybe("spatial_merge_size") or 2) ** 2 * width**2 + width
+    return own + _projector(whole, width, hidden, default=whole.model_type != "mistral3")
+
+
+def _qwen2(tower: Config, whole: Config, hidden: int) -> int:
+    width, out, layers = tower.count("embed_dim"), tower.count("hidden_size"), tower.count("depth")
+    inner = width * (tower.maybe("mlp_ratio") or 4)
+    merged = width * (tower.maybe("spatial_merge_size") or 2) ** 2
+    merger = 2 * width + _linear(merged, merged) + _linear(merged, out)
+    return _frames(tower) * width + layers * _block(width, inner) + merger
+
+
+def _qwen2_5(tower: Config, whole: Config, hidden: int) -> int:
+    width, inner, layers = tower.count("hidden_size"), tower.count("intermediate_size"), tower.count("depth")
+    merged = width * (tower.maybe("spatial_merge_size") or 2) ** 2
+    merger = width + _linear(merged, merged) + _linear(merged, tower.count("out_hidden_size"))
+    return _frames(tower) * width + layers * _block(width, inner, gated=True, layer_norm=False) + merger
+
+
+def _qwen3(tower: Config, whole: Config, hidden: int) -> int:
+    width, inner, layers = tower.count("hidden_size"), tower.count("intermediate_size"), tower.count("depth")
+    merged = width * (tower.maybe("spatial_merge_size") or 2) ** 2
+    join = _linear(merged, merged) + _linear(merged, tower.count("out_hidden_size"))
+    deep = tower.raw("deepstack_visual_indexes")
+    mergers = 2 * width + join + (len(deep) * (2 * merged + join) if isinstance(deep, list) else 0)
+    first = (_frames(tower) + 1 + tower.count("num_position_embeddings")) * width
+    return first + layers * _block(width, inner) + mergers
+
+
+def _frames(tower: Config) -> int:
+    """Elements of a patch of two frames."""
+    channels = tower.maybe("in_channels", "in_chans") or 3
+    return channels * (tower.maybe("temporal_patch_size") or 2) * tower.count("patch_size") ** 2
+
+
+def _internvit(tower: Config, whole: Config, hidden: int) -> int:
+    width, inner, layers = (
+        tower.count("hidden_size"),
+        tower.count("intermediate_size"),
+        tower.count("num_hidden_layers"),
+    )
+    patch, patches = _patches(tower)
+    own = (patch + 1 + patches + 1 + 1) * width
+    norms = (2 if tower.text("norm_type") == "rms_norm" else 4) * width
+    attention = 4 * width**2 + (4 if tower.flag("attention_bias") or tower.flag("qkv_bias") else 1) * width
+    normed = 2 * width if tower.flag("use_qk_norm") or tower.flag("qk_normalization") else 0
+    each = attention + normed + _linear(width, inner) + _linear(inner, width) + norms + 2 * width
+    shuffled = 4 * width
+    last = 0 if tower.flag("use_mean_pooling", True) else 2 * width
+    return own + layers * each + last + 2 * shuffled + _linear(shuffled, hidden) + _linear(hidden, hidden)
+
+
+def _whisper(tower: Config, whole: Config, hidden: int) -> int:
+    """Whisper's encoder, before Qwen2-Audio with one layer and before Voxtral with two on four frames each."""
+    width = tower.count("d_model", "hidden_size")
+    inner, layers = (
+        tower.count("encoder_ffn_dim", "intermediate_size"),
+        tower.count("encoder_layers", "num_hidden_layers"),
+    )
+    own = _linear(3 * tower.count("num_mel_bins"), width) + _linear(3 * width, width)
+    own += tower.count("max_source_positions") * width + layers * (_block(width, inner) - width) + 2 * width
+    if tower.model_type == "voxtral_encoder":
+        return own + inner * hidden + hidden**2
+    return own + _linear(width, hidden)
+
+
+_COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
+    "clip_vision_model": (_clip, ("llava",)),
+    "siglip_vision_model": (_siglip, ("gemma3", "paligemma", "llava", "deepseek_vl")),
+    "pixtral": (_pixtral, ("llava", "mistral3", "pixtral")),
+    "qwen2_vl": (_qwen2, ("qwen2_vl",)),
+    "qwen2_vl_vision": (_qwen2, ("qwen2_vl",)),
+    "qwen2_5_vl": (_qwen2_5, ("qwen2_5_vl",)),
+    "qwen2_5_vl_vision": (_qwen2_5, ("qwen2_5_vl",)),
+    "qwen3_vl": (_qwen3, ("qwen3_vl",)),
+    "qwen3_vl_vision": (_qwen3, ("qwen3_vl",)),
+    "qwen3_vl_moe": (_qwen3, ("qwen3_vl_moe",)),
+    "qwen3_vl_moe_vision": (_qwen3, ("qwen3_vl_moe",)),
+    "qwen3_5": (_qwen3, ("qwen3_5",)),
+    "qwen3_5_vision": (_qwen3, ("qwen3_5",)),
+    "qwen3_5_moe": (_qwen3, ("qwen3_5_moe",)),
+    "qwen3_5_moe_vision": (_qwen3, ("qwen3_5_moe",)),
+    "internvl_vision": (_internvit, ("internvl",)),
+    "intern_vit_6b": (_internvit, ("internvl_chat",)),
+    "qwen2_audio_encoder": (_whisper, ("qwen2_audio",)),
+    "voxtral_encoder": (_whisper, ("voxtral",)),
+}
+"""By the type of a tower, how it is counted, and the types of the whole models in which it is known what joins it."""

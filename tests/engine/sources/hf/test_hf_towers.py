@@ -1,0 +1,102 @@
+"""Encoders of multimodal models, counted from their own configs, against whole models.
+
+Whole models of twelve kinds are compared as ``transformers`` makes them with all the other classes; here are released
+ones, as the catalogue has them from their files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.sources.hf.config import model_from_config
+
+SIGLIP = {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14}
+PIXTRAL = {
+    "hidden_size": 1024,
+    "image_size": 1540,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "patch_size": 14,
+}
+QWEN = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584, "patch_size": 14}
+QWEN3 = {
+    "depth": 27,
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "out_hidden_size": 4096,
+    "patch_size": 16,
+    "num_position_embeddings": 2304,
+    "deepstack_visual_indexes": [8, 16, 24],
+}
+TEXT = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 128,
+    "head_dim": 64,
+}
+MERGED = {"temporal_patch_size": 2, "spatial_merge_size": 2, "in_channels": 3}
+
+
+def read(kind: str, text: str, hidden: int, vision: dict[str, Any], **more: Any) -> ModelSpec:
+    whole = {"model_type": kind, "text_config": {**TEXT, "model_type": text, "hidden_size": hidden}}
+    return model_from_config({**whole, "vision_config": vision, **more}, "a", "config.json")
+
+
+def tower(model: ModelSpec) -> int:
+    return sum(tensor.parameters for tensor in model.outside if tensor.role == "tower")
+
+
+@pytest.mark.parametrize(
+    ("released", "found"),
+    [
+        ("gemma-3-4b", read("gemma3", "gemma3_text", 2560, {**SIGLIP, "model_type": "siglip_vision_model"})),
+        ("Mistral-Small-3.2", read("mistral3", "mistral", 5120, {**PIXTRAL, "model_type": "pixtral"})),
+        ("Qwen2.5-VL-7B", read("qwen2_5_vl", "qwen2_5_vl_text", 3584, {**QWEN, **MERGED})),
+        ("Qwen3-VL-8B", read("qwen3_vl", "qwen3_vl_text", 4096, {**QWEN3, **MERGED, "model_type": "qwen3_vl"})),
+    ],
+)
+def test_the_encoder_of_a_released_model(released: str, found: ModelSpec) -> None:
+    assert tower(found) == tower(find_model(released))
+    assert not any("lower bound" in note for note in found.notes)
+
+
+def test_an_encoder_that_is_not_known_makes_a_lower_bound_and_says_so() -> None:
+    known = read("gemma3", "gemma3_text", 2560, {**SIGLIP, "model_type": "siglip_vision_model"})
+    other = read("gemma3", "gemma3_text", 2560, {**SIGLIP, "model_type": "some_vision"})
+    assert other.parameters == (known.parameters or 0) - tower(known)
+    assert any("a lower bound of the total: some_vision not counted" in note for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("released", "kind", "more"),
+    [
+        (
+            "gemma-3-4b",
+            "gemma3_text",
+            {"head_dim": 256, "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "rope_local_base_freq": 10000},
+        ),
+        (
+            "gemma-3-4b",
+            "gemma3_text",
+            {
+                "head_dim": 256,
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "linear", "factor": 8.0},
+                    "sliding_attention": {"rope_type": "default"},
+                },
+            },
+        ),
+        ("Qwen3.5-9B", "qwen3_5_text", {"head_dim": 256, "rope_parameters": {"partial_rotary_factor": 0.25}}),
+        ("Llama-3.1-8B", "llama", {"head_dim": 128, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}),
+    ],
+)
+def test_tables_of_rotary_angles_are_as_large_as_the_file_says(released: str, kind: str, more: dict[str, Any]) -> None:
+    model = find_model(released)
+    config = {**TEXT, "model_type": kind, "hidden_size": 512, "max_position_embeddings": model.max_context, **more}
+    assert model_from_config(config, "a", "config.json").rotary_elements == model.rotary_elements
