@@ -34,7 +34,8 @@ refused: a number is given only where every field that could change it is unders
   only `full_attention` and `sliding_attention` (then with `head_dim` and the window), and if every other whole number,
   list and object in it is of a kind that changes no cache. Its weights are not counted.
 - Otherwise it is refused, with the fields that are not understood and, where it can be told, the most that it can keep.
-  `kvtui estimate` takes a shape by hand, and an entry in `models.toml` makes it a model.
+  `kvtui estimate` takes a shape by hand, and an entry in `models.toml` makes it a model: `kvtui models --template`
+  prints one to begin with.
 - Vision, audio and omni models: the language model is read; towers and projectors are not counted, and a note says so.
 - Encoder-decoder models: a prompt token is kept by cross-attention and a generated one by the decoder, the same bytes
   each, so that every token of the context counts once. Whisper has a fixed number of frames instead.

@@ -16,11 +16,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("search", nargs="*", help="words of a name, a maker or a kind: 4070 ti super, mac, 5060ti 16")
     if parser.prog.endswith("models"):
         parser.add_argument("--formats", action="store_true", help="the size of one model in every weight format")
+    parser.add_argument("--template", action="store_true", help="an entry for a file of your own, of the one named")
     add_table(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the catalogue that ``args.command`` names, or the formats of one model.
+    """Print the catalogue that ``args.command`` names, an entry of it to begin one's own with, or a model's formats.
 
     Raises UnknownName when nothing is found, InputError when formats are asked for without a model or of one whose
     weights are unknown, and OSError when the table cannot be written.
@@ -32,6 +33,11 @@ def run(args: argparse.Namespace) -> int:
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     search = " ".join(args.search) or None
+    if args.template:
+        from kvtui.report.template import template
+
+        answer.write(template(args.command, search))
+        return 0
     if args.command == "models" and args.formats:
         if search is None:
             raise InputError("formats: of which model? kvtui models Llama-3.1-8B --formats")

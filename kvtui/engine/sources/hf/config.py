@@ -56,7 +56,7 @@ _KV_HEADS = re.compile(r"key_value_heads|kv_heads|head_kv|query_groups|attention
 _HEADS = re.compile(r"attention_heads|n_heads?$|num_heads")
 _HEAD_SIZES = re.compile(r"head_dim|head_size|kv_channels|d_kv|dim_head")
 _LOOPS = re.compile(r"num_loops|loop_num|num_passes|recurrent_loops|ut_steps|num_recurr")
-_REMEDY = "; give the cache's shape with `kvtui estimate`, or an entry in models.toml"
+_REMEDY = "; give the cache's shape with `kvtui estimate`, or an entry in models.toml: `kvtui models --template`"
 _SIZES = ("num_hidden_layers", "num_attention_heads")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{1,79}")
 _HASH = re.compile(r"[0-9a-f]{16,}")
@@ -97,6 +97,7 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
     model_type = text.model_type
     family = find_family(model_type) or _by_architecture(parts)
     source = f"config.json (model_type {plain(model_type, 60)})"
+    _check_known_kinds(parts)
     body = _read_known(text, family, model_type) if family else _read_unknown(text, model_type)
     towers = tower_weights(parts, text.maybe("hidden_size", "d_model"), text.notes)
     spec = _assemble(text, body, _tied(parts, (family or UNKNOWN).tied), towers)
@@ -160,6 +161,14 @@ def _by_architecture(parts: list[Config]) -> ConfigFamily | None:
     return None
 
 
+def _check_known_kinds(parts: list[Config]) -> None:
+    """Raises InputError for a model type that is refused by name, be it the file's or that of the part inside."""
+    for part in parts:
+        reason = reason_to_refuse(part.model_type)
+        if reason is not None:
+            raise InputError(f"{part.where}: model_type {plain(part.model_type, 60)} is not read: {reason}{_REMEDY}")
+
+
 def _read_known(text: Config, family: ConfigFamily, model_type: str) -> Body:
     """The body as ``family`` reads it. Raises InputError where a field that it did not read speaks of another cache."""
     body = family.read(text)
@@ -185,11 +194,6 @@ def _read_unknown(text: Config, model_type: str) -> Body:
     Raises InputError, with the bounds of what it may cache, where anything else could be meant.
     """
     kind = f"unknown model_type '{plain(model_type, 60)}'" if model_type else "no model_type"
-    reason = reason_to_refuse(model_type)
-    if reason is not None:
-        raise InputError(
-            f"{text.where}: model_type {plain(model_type, 60)} is not read: {reason}{_bounds(text)}{_REMEDY}"
-        )
     text = Config(text.values, text.where, text.prefix, text.model_type, _usual(text.of)).sharing(text)
     text.ignore(*_OTHER_NAMES)
     slides = text.raw("layer_types") is not None and "sliding_attention" in (text.words("layer_types") or ())

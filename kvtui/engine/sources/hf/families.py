@@ -199,6 +199,9 @@ REFUSED = {
     "cpmant": "it keeps prompt_length tokens of its own before each sequence",
     "diffusion_gemma": "it writes blocks of tokens by diffusion",
     "dots3_note": "its windowed layers have latents of other sizes",
+    **dict.fromkeys(
+        ("gemma4_assistant", "gemma4_unified_assistant"), "it drafts for another model, whose cache it reads"
+    ),
     "glm5_next": "its index keys are pooled",
     "qwen4_exp": "its index keys and conv states are of kinds that kvtui has no sizes for",
     "reformer": "it hashes tokens into buckets",
@@ -206,7 +209,7 @@ REFUSED = {
     "t5_gemma_module": "cross-attention keeps the whole prompt beside the decoder's windows",
     "t5gemma2_decoder": "cross-attention keeps the whole prompt beside the decoder's windows",
     "unlimited_ocr": "it keeps the whole prompt and a ring of generated tokens",
-    "xlm": "it has no cache of K and V of this kind",
+    "xlm": "it generates without a cache, from a mask token behind the whole text",
     "xlnet": "it keeps hidden states (mems) instead of K and V",
     "xlstm": "it keeps states of kinds that kvtui has no sizes for",
     "zaya": "it keeps conv states of a kind that kvtui has no sizes for",

@@ -40,9 +40,9 @@ def ernie_moe(config: Config) -> Body:
     interval = config.maybe("moe_layer_interval", most=LAYERS) or 1
     last = layers - 1 if end in (None, -1) else end
     sparse = tuple((layer + 1) % interval == 0 and start <= layer <= (last or 0) for layer in range(layers))
-    biased: Flag = ("use_bias", False)
-    ffn = Ffn(bias=biased, shared_count=("moe_num_shared_experts",), routed=True)
-    read = plain(Traits(mha=True, qkv_bias=biased, out_bias=biased, ffn=ffn), windowed)
+    if config.flag("use_bias"):
+        config.uncounted.append(f"{config.prefix}use_bias is true, which experts have in part")
+    read = plain(Traits(mha=True, ffn=Ffn(shared_count=("moe_num_shared_experts",), routed=True)), windowed)
     return routing(read, lambda _, experts: (vector("vector", experts.total),))(with_blocks(config, sparse))
 
 

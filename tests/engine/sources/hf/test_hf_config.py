@@ -643,7 +643,8 @@ def test_an_unknown_model_that_hints_at_another_cache_is_refused_with_bounds(hin
     assert message.startswith("config.json: unknown model_type 'novelty' with ")
     assert f"{field}=" in message
     bounds = "; between 0 (no layer caches) and 40,960 (full attention in all 20) bytes per token at bf16"
-    assert message.endswith(bounds + "; give the cache's shape with `kvtui estimate`, or an entry in models.toml")
+    remedy = "; give the cache's shape with `kvtui estimate`, or an entry in models.toml: `kvtui models --template`"
+    assert message.endswith(bounds + remedy)
 
 
 @pytest.mark.parametrize("hint", CACHE_HINTS, ids=lambda hint: hint.example)
