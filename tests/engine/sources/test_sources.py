@@ -24,8 +24,8 @@ from tests.engine.sources.gguf.gguf_writing import HARMFUL, Key, write_gguf
 from tests.engine.sources.work import at_most
 from tests.paths import ROOT
 
-FEW_REQUESTS = 2
-"""One question and one download: more would be the hub client's tries, half a minute of them."""
+FEW_REQUESTS = 3
+"""A question, a download or a list, and one of the client's own: more would be its tries, half a minute of them."""
 
 LLAMA_3_2_1B = {
     "architectures": ["LlamaForCausalLM"],

@@ -18,8 +18,8 @@ import os
 import struct
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import Protocol
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import open_to_read, unreadable
@@ -78,6 +78,13 @@ class Header:
     absent_bytes: int
 
 
+class Readable(Protocol):
+    """Bytes that are read from their beginning on."""
+
+    def read(self, count: int, /) -> bytes:
+        """At most the next ``count`` bytes."""
+
+
 class MalformedError(ValueError):
     """The reason why a file is not a readable GGUF file."""
 
@@ -90,11 +97,17 @@ def read_header(path: Path) -> Header:
     """
     try:
         with open_to_read(path) as file:
-            return _parse(_HeaderReader(file, os.fstat(file.fileno()).st_size))
-    except MalformedError as error:
-        raise InputError(f"{plain(str(path))}: not a readable GGUF file: {plain(str(error), 200)}") from None
+            return read_from(file, os.fstat(file.fileno()).st_size, path)
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def read_from(file: Readable, size: int, path: PurePath) -> Header:
+    """The header of a ``file`` of ``size`` bytes, called ``path``. Raises InputError as ``read_header`` does."""
+    try:
+        return _parse(_HeaderReader(file, size))
+    except MalformedError as error:
+        raise InputError(f"{plain(str(path))}: not a readable GGUF file: {plain(str(error), 200)}") from None
 
 
 class _HeaderReader:
@@ -104,7 +117,7 @@ class _HeaderReader:
     kept so far, which have limits over the whole header.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: Readable, size: int) -> None:
         self.file, self.size = file, size
         self.data = bytearray()
         self.position = 0

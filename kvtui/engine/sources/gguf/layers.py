@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import PurePath
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -159,7 +159,7 @@ ARCHITECTURES = PLAIN | {EXAONE4} | set(WINDOWS) | LATENT | INDEXED | set(RECURR
 class Keys:
     """The metadata of one file, read by key. ``arch`` is put before a key that begins with a dot."""
 
-    path: Path
+    path: PurePath
     metadata: dict[str, MetadataValue]
     arch: str = ""
 

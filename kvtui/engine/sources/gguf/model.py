@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Generic, TypeVar
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
@@ -32,21 +33,40 @@ _EMBEDDING = "token_embd.weight"
 _PER_LAYER_EMBEDDING = "per_layer_token_embd.weight"
 
 
+P = TypeVar("P", bound=PurePath)
+
+
+@dataclass(frozen=True)
+class Shelf(Generic[P]):
+    """Where files are: how the ``header`` of one is read, and whether it ``has`` one."""
+
+    header: Callable[[P], Header]
+    has: Callable[[P], bool]
+
+
+DISK = Shelf[Path](header=read_header, has=Path.exists)
+
+
 def read_gguf(path: Path) -> ModelSpec:
-    """The model in the GGUF file at ``path``, or in the split file whose first part that is.
+    """The model in the GGUF file at ``path`` on disk, as ``read_shelved`` has it."""
+    return read_shelved(path, DISK)
+
+
+def read_shelved(path: P, shelf: Shelf[P]) -> ModelSpec:
+    """The model in the GGUF file at ``path`` of a ``shelf``, or in the split file whose first part that is.
 
     Only headers are read. ``weight_bytes`` is the exact size of all tensors as stored; it is None, with a note, when
     parts of a split file are not beside the first. Raises InputError, naming the file and the key, for a file that is
     not readable, of an unknown architecture, or that contradicts itself.
     """
-    header = read_header(path)
+    header = shelf.header(path)
     keys = Keys(path, header.metadata)
     arch = keys.text("general.architecture")
     if not arch:
         raise keys.wrong("general.architecture", _no_architecture(keys))
     keys = Keys(path, header.metadata, arch)
     shape = read_shape(keys)
-    stem, tensors, missing = _all_tensors(keys, header)
+    stem, tensors, missing = _all_tensors(keys, path, header, shelf)
     caches = layer_caches(shape)
     if header.absent_bytes:
         shape.note(f"the file is incomplete: {format_bytes(header.absent_bytes)} of its tensors are not in it")
@@ -97,7 +117,7 @@ def _no_architecture(keys: Keys) -> str:
     return "is missing"
 
 
-def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[StoredTensor], str | None]:
+def _all_tensors(keys: Keys, path: P, header: Header, shelf: Shelf[P]) -> tuple[str, list[StoredTensor], str | None]:
     """The model's file name without its ending, the tensors of all parts, and what is missing, if anything.
 
     A split file, ``split.count`` above 1, names its parts NAME-00001-of-00003.gguf and so on; the first has the
@@ -113,8 +133,8 @@ def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[StoredTensor], s
     if name is None or int(name[3]) != count or int(name[2]) != number + 1:
         missing = f"weights unknown: a part of a split file is named NAME-{number + 1:05}-of-{count:05}.gguf"
         return keys.path.stem, tensors, missing
-    others = [keys.path.with_name(f"{name[1]}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1)]
-    absent = [other.name for other in others if not other.exists()]
+    others = [path.with_name(f"{name[1]}-{part:05}-of-{count:05}.gguf") for part in range(1, count + 1)]
+    absent = [other.name for other in others if not shelf.has(other)]
     if absent:
         named = ", ".join(map(plain, absent[:3])) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
         return name[1], tensors, f"weights unknown: {named} not found beside {plain(keys.path.name)}"
@@ -122,7 +142,7 @@ def _all_tensors(keys: Keys, header: Header) -> tuple[str, list[StoredTensor], s
     for part, other in enumerate(others):
         if part == number:
             continue
-        found = read_header(other)
+        found = shelf.header(other)
         theirs = Keys(other, found.metadata)
         if (theirs.get("split.no"), theirs.get("split.count")) != (part, count):
             raise theirs.wrong("split.no", f"does not say part {part + 1} of {count}, as the file's name does")
