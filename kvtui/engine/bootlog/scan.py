@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from json import loads
 from typing import BinaryIO
 
 from kvtui.engine.basis.errors import InputError
@@ -15,30 +16,61 @@ MAX_READ_BYTES = 4 * 2**20
 MAX_LOG_BYTES = 2**30
 FOLDED_BYTES = 1000
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?")
+_COLOUR = re.compile(rb"\x1b\[[0-9;?]{0,20}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)?")
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def lines(stream: BinaryIO, markers: Iterable[str], folded: Iterable[str] = ()) -> Iterator[tuple[str, list[str]]]:
     """The lines of ``stream`` that contain one of ``markers``, in order, each with the markers that it contains.
 
-    They are without colours and cut to 64 KiB. A carriage return ends a line, as progress bars have it. UTF-16 with a
-    byte order mark is read as such. A line with a marker of ``folded`` comes with the 1,000 bytes after its end, since
-    whoever copied it may have folded it. No more than 4 MiB of such lines are read in all. Raises InputError for a
-    stream of more than 1 GiB, such as one without an end.
+    They are without colours, cut to 64 KiB, and out of the JSON that containers wrap them in. A carriage return ends a
+    line, as progress bars have it. UTF-16 with a byte order mark is read as such. A line with a marker of ``folded``
+    comes with the 1,000 bytes after its end, since whoever copied it may have folded it. No more than 4 MiB of such
+    lines are read in all. Raises InputError for a stream of more than 1 GiB, such as one without an end.
     """
     wanted = [(marker, marker.encode()) for marker in markers]
     longer = frozenset(folded)
     left = MAX_READ_BYTES
     for block, ahead in _blocks(stream):
-        for start, (end, found) in _places(block, wanted):
-            text = block[start : min(end, start + MAX_LINE_BYTES)]
+        plain = _plain(block)
+        for start, (end, found) in _places(plain, wanted):
+            text = plain[start : min(end, start + MAX_LINE_BYTES)]
             left -= len(text)
             if left < 0:
                 return
+            message = _message(text)
+            if message is not None:
+                yield from _within(message, found, longer)
+                continue
             if not longer.isdisjoint(found):
-                text += (block[end : end + FOLDED_BYTES] + ahead)[:FOLDED_BYTES]
-            yield _COLOUR.sub("", text.decode("utf-8", "replace")), found
+                text += (plain[end : end + FOLDED_BYTES] + _plain(ahead))[:FOLDED_BYTES]
+            yield text.decode("utf-8", "replace"), found
+
+
+def _plain(data: bytes) -> bytes:
+    """``data`` without colours."""
+    return _COLOUR.sub(b"", data) if b"\x1b" in data else data
+
+
+def _message(line: bytes) -> str | None:
+    """The longest text in a line that is a JSON object, as containers and structured loggers write it; else None."""
+    line = line.strip()
+    if not (line.startswith(b"{") and line.endswith(b"}")):
+        return None
+    try:
+        found = loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return max((value for value in found.values() if isinstance(value, str)), key=len, default=None)
+
+
+def _within(message: str, markers: list[str], folded: frozenset[str]) -> Iterator[tuple[str, list[str]]]:
+    """The lines of a ``message`` that contain one of ``markers``, as ``lines`` gives them."""
+    parts = _COLOUR.sub(b"", message.encode("utf-8", "replace")).decode("utf-8", "replace").split("\n")
+    for at, part in enumerate(parts):
+        found = [marker for marker in markers if marker in part]
+        if found:
+            yield part if folded.isdisjoint(found) else "\n".join(parts[at:])[: len(part) + FOLDED_BYTES], found
 
 
 def _blocks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

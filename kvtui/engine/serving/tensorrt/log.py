@@ -63,7 +63,7 @@ FLAGS = {
 _KEYWORDS = keyword_pattern((*_WHOLE_OPTIONS, "kv_cache_dtype", "free_gpu_memory_fraction"))
 _SHARE = re.compile(r"0\.[0-9]{1,20}|1(?:\.0{1,20})?")
 _DIGITS = 6
-_RANK = re.compile(r"\[(?:TRT-LLM|TensorRT-LLM)\] ?\[(RANK [0-9]{1,5})\]|\[([0-9]{1,5})\]: ?\[TensorRT-LLM\]")
+_RANK = re.compile(r"\[(?:TRT-LLM|TensorRT-LLM)\] ?\[(RANK [0-9]{1,5})\]|\[1,([0-9]{1,5})\]<std(?:out|err)>")
 
 
 def rank_of(text: str) -> str:
@@ -76,6 +76,12 @@ def _start(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     """Each process of a start says its release once; a start has allocated nothing before."""
     gathered.restart()
     gathered.word("version", match[1])
+
+
+def _served(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """The first line of a start, before any process says its release."""
+    gathered.restart()
+    gathered.word("model", match[1], CONFIG)
 
 
 def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
@@ -144,7 +150,7 @@ _G = rf"{NUMBER} ?G(?:i)?B"
 LINES = (
     line("TensorRT-LLM version", r"TensorRT-LLM version:? v?([0-9][\w.+-]{0,60})", _start),
     line("trtllm-serve", r"trtllm-serve (?:serve )?['\"]?([^\s'\"-][^\s'\"]{0,400}).*", _command),
-    line("trtllm-serve", r"trtllm-serve for model (\S{1,400})", word("model", CONFIG)),
+    line("trtllm-serve", r"trtllm-serve for model (\S{1,400})", _served),
     line("/models--", r"(models--[^/\s]{1,100}--[^/\s]{1,200})/snapshots", word("model", COMMAND)),
     line("LlmArgs", r"LlmArgs\(.*", _arguments),
     line("LLM Args", r"LLM Args:.*", _arguments),

@@ -295,9 +295,7 @@ _G = rf"{NUMBER} ?Gi?B"
 LINES = (
     line("API server version", r"API server version (?:v)?([0-9][\w.+-]{0,60})", _start),
     line("█  version", r"█ {1,4}version {1,9}v?([0-9][\w.+-]{0,60})", _start),
-    line("█\x1b", r"█ {1,4}version {1,9}v?([0-9][\w.+-]{0,60})", _start),
     line("█  model", r"█ {1,4}model {1,9}(\S{1,400})", word("model", CONFIG)),
-    line("█\x1b", r"█ {1,4}model {1,9}(\S{1,400})", word("model", CONFIG)),
     line("detected platform", r"detected platform (\w{1,20})", word("platform", CONFIG)),
     line("synchronous scheduling is", r"Asynchronous scheduling is (enabled|disabled)", _async),
     line("LLM engine (v", r"LLM engine \(v([\w.+-]{1,60})\) with config:(.*)", _configuration),
