@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 os.environ["KVTUI_CONFIG_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
 os.environ["KVTUI_STATE_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
-for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
+
+from tests.steady import pause  # noqa: E402
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("suite", max_examples=20, deadline=None, suppress_health_check=slow_is_fine)
@@ -23,3 +27,11 @@ settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``pytest tests/looks --update-looks`` records what screens look like, in place of comparing it."""
     parser.addoption("--update-looks", action="store_true", help="record how the screens look now")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steady() -> Iterator[None]:
+    """A pilot that waits for what an app does, not for what time it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pilot, "pause", pause)
+        yield

@@ -27,8 +27,13 @@ BUDGET = TimeBudget(warmup=2, trials=4, most=60, seconds=0.02)
 POSITIONS = {"mha": (8, 32), "none": (16,)}
 CASES = {
     "mha": Case(TINY, prompt=8),
-    "gqa paged": Case(replace(TINY, kv_heads=2), batch=2, prompt=7, cache="paged", length=25),
-    "mla int8": Case(replace(TINY, latent=16, query_latent=16, rope_dim=8, kv_dtype="int8"), prompt=8),
+    "mla int8 paged": Case(
+        replace(TINY, latent=16, query_latent=16, rope_dim=8, kv_dtype="int8"),
+        batch=2,
+        prompt=7,
+        cache="paged",
+        length=25,
+    ),
     "moe ring bf16": Case(
         replace(TINY, experts=4, experts_per_token=2, window=8, kv_heads=1, dtype="bf16", kv_dtype="bf16"),
         prompt=12,

@@ -24,6 +24,7 @@ from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.cli import main
 from tests.bench.pretend_worker import GATE, let_through
 from tests.bench.test_runner import PRETEND, gone
+from tests.nightly import NIGHTLY
 
 COMMAND = [sys.executable, "-m", "kvtui", "bench"]
 PRETENDING = f"""
@@ -120,7 +121,7 @@ def first_line_with(words: str, app: subprocess.Popen[str]) -> None:
         assert app.poll() is None
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)][: 1 + NIGHTLY])
 def test_ctrl_c_keeps_what_was_measured_and_resume_measures_the_rest(
     tmp_path: Path, number: Signals, code: int
 ) -> None:

@@ -260,9 +260,7 @@ def test_the_reproducing_command_reproduces(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such names are POSIX's")
-@pytest.mark.parametrize(
-    "name", ["a b'c\"d", "\x1b]0;owned\x07", "new\nline\t\\x41'", "\u202eevil", "\udcff", "$(id)`id`!"]
-)
+@pytest.mark.parametrize("name", ["\x1b]0;owned\x07 \u202eevil", "new\nline\t\\x41'\udcff", "a b'c\"d$(id)`id`!"])
 def test_the_reproducing_command_can_be_pasted_whatever_the_name(tmp_path: Path, name: str) -> None:
     """Pasted into a shell it gives the same report, and nothing of the name reaches the terminal as it is."""
     path = os.path.join(tmp_path, name)

@@ -113,7 +113,7 @@ def test_play_moves_the_film_and_pause_holds_it(tmux: Tmux) -> None:
     tmux.until(lambda text: position(text) not in (None, before))
     tmux.keys("Space")
     held = tmux.until(lambda text: "paused" in text)
-    time.sleep(0.7)
+    time.sleep(0.3)
     assert position(tmux.screen()) == position(held)
 
 

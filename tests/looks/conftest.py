@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,16 +12,6 @@ import pytest
 from kvtui.engine.advice.matrix import evaluate
 from tests.looks.runs import stored_run
 from tests.looks.walk import Looks, Size, walk
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Looks take a minute, and some are caught before a list has scrolled: they are compared in the nightly profile."""
-    if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" or config.getoption("--update-looks"):
-        return
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="looks are compared with KVTUI_TEST_PROFILE=nightly"))
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,23 @@ from typing import cast
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from kvtui.app.app import KvtuiApp
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.memory.screen import MemoryScreen
 from tests.looks.checked import check
-from tests.looks.walk import SIZES, Looks, Scene, Size, Step, idle
+from tests.looks.walk import SIZES, Looks, Scene, Size, Step
 
-MAKE = KvtuiApp
+
+class StillApp(KvtuiApp):
+    """The app with a Memory screen on which no time passes: its pop-up neither goes nor comes back by itself."""
+
+    def memory_screen(self) -> Screen[None]:
+        return MemoryScreen(self.session, self.settings, clock=float)
+
+
+MAKE = StillApp
 VALUES = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "32K", "batch": "16", "cb": True, "pa": True}
 
 
@@ -33,6 +42,7 @@ async def two_thirds(app: KvtuiApp, pilot: Pilot[None]) -> None:
 async def surface(app: KvtuiApp, pilot: Pilot[None]) -> None:
     figures = app.screen.query_one(FigureList)
     figures.highlighted = figures.get_option_index("cache-surface")
+    figures.scroll_to_highlight()
 
 
 def memory_of(**texts: str) -> Step:
@@ -47,7 +57,7 @@ def memory_of(**texts: str) -> Step:
 
 
 def settled(app: KvtuiApp) -> bool:
-    return idle(app) and cast("MemoryScreen", app.screen)._settled
+    return cast("MemoryScreen", app.screen)._settled
 
 
 SCENES = (

@@ -82,6 +82,7 @@ async def context(app: KvtuiApp, pilot: Pilot[None]) -> None:
 
 async def alert(app: KvtuiApp, pilot: Pilot[None]) -> None:
     await close(app)
+    await app.screen.query(Alert).remove()
     await app.screen.mount(Alert("does not fit", "This needs 2 devices.", "There is room for batch 15.", "critical"))
 
 

@@ -16,30 +16,31 @@ from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.alert import Alert
 from tests.looks.frames import Frame, frame
+from tests.steady import until
 
 SIZES = ((160, 46), (120, 36), (80, 24))
 DARK, LIGHT, PLAIN = "dark", "light", "no colour"
-MOST_PAUSES = 1000
+THEMES = {DARK: "kvtui-dark", LIGHT: "kvtui-light"}
 
 Size = tuple[int, int]
 Step = Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]
 Looks = dict[str, Frame]
 
 
-def idle(app: KvtuiApp) -> bool:
-    """Whether nothing is being worked out."""
-    return not any(worker.is_running for worker in app.workers)
+def at_once(app: KvtuiApp) -> bool:
+    """A scene is there as soon as the app has done what it was asked to."""
+    return True
 
 
 class Scene(NamedTuple):
-    """A screen or window, how to come to it from the one before, and what holds once all of it is there.
+    """A screen or window, and how to come to it from the one before.
 
-    ``folder`` is the one to be in, for a screen that says it.
+    ``ready`` says whether all of it is there, where a timer brings a part of it. ``folder`` is the one to be in, for a screen that says it.
     """
 
     name: str
     open: Step
-    ready: Callable[[KvtuiApp], object] = idle
+    ready: Callable[[KvtuiApp], object] = at_once
     folder: str = "."
 
 
@@ -54,52 +55,42 @@ async def walk(
     """The looks of each of the ``scenes`` at each size, by its name and the size; ``values`` are the scenario's.
 
     One app shows all of them in colour, another without. It changes its theme and its size, which is faster than to
-    start a new one.
+    start a new one; a scene is opened in each, and begins with the theme in which the one before it ended.
     """
     found: dict[tuple[str, Size], Looks] = {(scene.name, size): {} for scene in scenes for size in SIZES}
     app = make(Session(scenario_from(values)), settings("rgb"))
     async with app.run_test(size=SIZES[0]) as pilot:
-        for scene in scenes:
-            with chdir(scene.folder):
-                await scene.open(app, pilot)
-                for look in (DARK, LIGHT):
-                    app.theme = f"kvtui-{look}"
-                    await _at_each_size(app, pilot, scene, look, found)
-                app.theme = "kvtui-dark"
+        for number, scene in enumerate(scenes):
+            await _shows(app, pilot, scene, (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK), found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_COLOR", "1")
         app = make(Session(scenario_from(values)), settings("mono"))
         async with app.run_test(size=SIZES[0]) as pilot:
             for scene in scenes:
-                with chdir(scene.folder):
-                    await scene.open(app, pilot)
-                    await _at_each_size(app, pilot, scene, PLAIN, found)
-    return found
+                await _shows(app, pilot, scene, (PLAIN,), found)
+    return {place: {look: looks[look] for look in (DARK, LIGHT, PLAIN)} for place, looks in found.items()}
 
 
-async def _at_each_size(
-    app: KvtuiApp, pilot: Pilot[None], scene: Scene, look: str, found: dict[tuple[str, Size], Looks]
+async def _shows(
+    app: KvtuiApp, pilot: Pilot[None], scene: Scene, looks: Sequence[str], found: dict[tuple[str, Size], Looks]
 ) -> None:
-    for size in SIZES:
-        await pilot.resize_terminal(*size)
-        found[scene.name, size][look] = await _at_rest(app, pilot, scene, look)
+    with chdir(scene.folder):
+        for look in looks:
+            if look in THEMES:
+                app.theme = THEMES[look]
+            for size in SIZES:
+                await pilot.resize_terminal(*size)
+                await scene.open(app, pilot)
+                found[scene.name, size][look] = await _at_rest(app, pilot, scene)
 
 
-async def _at_rest(app: KvtuiApp, pilot: Pilot[None], scene: Scene, look: str) -> Frame:
-    """What is on screen once all of it is there and nothing changes any more, without what goes by itself."""
-    before: Frame = ()
-    for _ in range(MOST_PAUSES):
-        await pilot.pause()
-        app.clear_notifications()
-        for alert in app.screen.query(Alert):
-            alert.post_message(Alert.Dismissed())
-        for line in app.screen.query(Input):
-            line.cursor_blink = False
-        if not scene.ready(app):
-            await pilot.pause(0.02)
-            continue
-        now = frame(app)
-        if now == before:
-            return now
-        before = now
-    raise AssertionError(f"{scene.name} at {app.size}, {look}, does not come to rest")
+async def _at_rest(app: KvtuiApp, pilot: Pilot[None], scene: Scene) -> Frame:
+    """What is on screen once all of it is there, without what goes by itself."""
+    await until(pilot, lambda: scene.ready(app))
+    app.clear_notifications()
+    for alert in app.screen.query(Alert):
+        alert.post_message(Alert.Dismissed())
+    for line in app.screen.query(Input):
+        line.cursor_blink = False
+    await pilot.pause()
+    return frame(app)

@@ -16,9 +16,10 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from tests.nightly import NIGHTLY
 from tests.screens.monkey import WAIT, Mouse, Sized, Step, play, steps
 
-EXAMPLES, STEPS = (150, 40) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (3, 12)
+EXAMPLES, STEPS = (150, 40) if NIGHTLY else (3, 12)
 
 
 def run(mode: str, sequence: Sequence[Step]) -> None:

@@ -28,6 +28,7 @@ from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.matrix import MatrixView
+from tests.steady import until
 
 Script = Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]
 
@@ -51,14 +52,6 @@ def burst(app: KvtuiApp, *names: str) -> None:
         app.simulate_key(key)
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
-    for _ in range(400):
-        if holds():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError("it never happened")
-
-
 def test_enter_twice_in_the_palette_takes_one_command() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         for _ in range(2):
@@ -75,7 +68,7 @@ def test_enter_twice_in_the_palette_takes_one_command() -> None:
                 return app.session.scenario.batch == 2 * batch
 
             await until(pilot, doubled)
-            await pilot.pause(0.1)
+            await pilot.pause()
             assert app.session.scenario.batch == 2 * batch
 
     drive(script)
@@ -139,7 +132,7 @@ def test_two_clicks_beside_the_palette_close_it_alone() -> None:
 def test_a_window_that_is_closed_before_it_is_there_does_not_open(opener: str) -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         burst(app, opener, "escape", opener, "escape", "escape")
-        await pilot.pause(0.2)
+        await pilot.pause()
         burst(app, "escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
 
@@ -167,7 +160,7 @@ def test_keys_for_a_window_that_is_not_set_up_yet_do_nothing(opener: str) -> Non
 def test_a_key_twice_opens_one_window() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         burst(app, "f1", "f1")
-        await pilot.pause(0.1)
+        await pilot.pause()
         if isinstance(app.screen, HelpScreen):
             app.simulate_key("escape")
         await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
@@ -198,9 +191,9 @@ def test_modes_and_windows_in_one_burst() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
         for names in (("ctrl+p", "3"), ("m", "2", "5"), ("3", "m", "1"), ("5", "ctrl+p", "4"), ("c", "1", "escape")):
             burst(app, *names)
-            await pilot.pause(0.1)
+            await pilot.pause(0)
             burst(app, "escape", "escape", "1")
-            await pilot.pause(0.1)
+            await pilot.pause(0)
             burst(app, "escape", "1")
             await until(pilot, lambda: isinstance(app.screen, MemoryScreen))
 
@@ -216,7 +209,7 @@ def test_keys_for_a_mode_that_is_not_set_up_yet_do_nothing(mode: str) -> None:
         assert not screen.is_mounted
         for key in keys.TABLES.get(mode, keys.WINDOW):
             await screen.run_action(key.action)
-        await pilot.pause()
+        await pilot.pause(0)
         assert app.screen is screen
 
     drive(script)

@@ -22,6 +22,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.state import remembered
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from tests.steady import until
 
 
 @pytest.fixture
@@ -176,10 +177,7 @@ def test_the_app_remembers_soon_after_a_change(state: Path, monkeypatch: pytest.
         app = KvtuiApp(Session(scenario_from({})))
         async with app.run_test(size=(80, 24)) as pilot:
             app.session.change(batch=7)
-            for _ in range(100):
-                await pilot.pause(0.02)
-                if remembered.read():
-                    break
+            await until(pilot, remembered.read)
             assert remembered.read()["batch"] == "7"
 
     asyncio.run(script())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from threading import Event
 
 import pytest
@@ -13,6 +14,7 @@ from textual.pilot import Pilot
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures.figure import Axis, Figure, Line, Panel, floats
 from kvtui.widgets.figure import CROSS, FigureView
+from tests.steady import until
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -55,15 +57,7 @@ def run(
     async def inside() -> None:
         app = Host(readable)
         async with app.run_test(size=size) as pilot:
-
-            async def until(holds: Callable[[], object]) -> None:
-                for _ in range(1000):
-                    if holds():
-                        return
-                    await pilot.pause(0.02)
-                raise AssertionError(app.text())
-
-            await body(app, until, pilot)
+            await body(app, partial(until, pilot), pilot)
 
     asyncio.run(inside())
 

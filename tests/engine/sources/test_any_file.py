@@ -5,7 +5,6 @@ The suite tries some of each; the nightly profile (``KVTUI_TEST_PROFILE=nightly`
 
 from __future__ import annotations
 
-import os
 import random
 import tracemalloc
 from collections.abc import Iterator
@@ -24,8 +23,9 @@ from tests.engine.sources.gguf.gguf_writing import HARMFUL, write_gguf
 from tests.engine.sources.hf.published import PUBLISHED
 from tests.engine.sources.hf.recorded import rows
 from tests.engine.sources.work import at_most
+from tests.nightly import NIGHTLY
 
-EXAMPLES = 100_000 if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else 150
+EXAMPLES = 100_000 if NIGHTLY else 150
 CALLS, MEMORY = 400_000, 32 * 2**20
 BF16 = FORMATS["bf16"]
 NUMBERS = (0, 1, 2, 3, 7, 64, 128, 1024, 4096, 2**24, 2**31, 2**63, -1, 10**30)

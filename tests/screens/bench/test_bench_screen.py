@@ -137,7 +137,7 @@ class Seen:
             self.app.simulate_key(name)
             await self.pilot.pause()
 
-    async def until(self, true: Callable[[], object], seconds: float = 15.0) -> None:
+    async def until(self, true: Callable[[], object], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, self.text()

@@ -23,6 +23,7 @@ from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.panels import TextLine
 from tests.present import present
+from tests.steady import until
 
 PLANNED = [entry for entry in ENTRIES if entry.source != "run"]
 
@@ -38,11 +39,7 @@ class Seen:
         return next(screen for screen in self.app.screen_stack if isinstance(screen, ExploreScreen))
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(1000):
-            if holds():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError("nothing happened within twenty seconds")
+        await until(self.pilot, holds)
 
     async def show(self, id: str) -> None:
         figures = self.screen.query_one(FigureList)

@@ -22,6 +22,7 @@ from kvtui.widgets.board import BoardView
 from kvtui.widgets.panels import PanelColumn
 from tests.paths import ROOT
 from tests.screens.seen import text_of
+from tests.steady import until
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 
@@ -63,10 +64,7 @@ def test_the_first_picture_is_whole_and_stays(size: tuple[int, int]) -> None:
                     assert shown[column.region.y][column.region.x] == "┌"
             assert "Llama-3.1-8B" in shown[1]
             assert not shown[-1].strip()
-            for _ in range(500):
-                if app.screen.query("FooterKey"):
-                    break
-                await pilot.pause(0.02)
+            await until(pilot, lambda: app.screen.query("FooterKey"))
             later = rows(app)
             assert later[1 : region.y] == shown[1 : region.y]
             assert [row[region.x : region.right] for row in later[region.y : region.bottom]] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,8 +28,10 @@ from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.panels import FilmBar, PanelColumn
+from tests.nightly import NIGHTLY
 from tests.present import present
 from tests.screens.seen import said_by, text_of
+from tests.steady import until
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8"}
@@ -68,11 +69,7 @@ class Seen:
         await self.pilot.pause()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        for _ in range(400):
-            if holds():
-                break
-            await self.pilot.pause(0.02)
-        assert holds()
+        await until(self.pilot, holds)
 
     async def keys(self, *names: str) -> None:
         for name in names:
@@ -345,7 +342,8 @@ def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while() -> None:
         await seen.pause()
         assert alert(seen)
         seen.clock.now += OPEN_SECONDS - 0.1
-        await seen.pilot.pause(0.6)
+        seen.screen._announce()
+        await seen.pause()
         assert alert(seen)
         seen.clock.now += 0.2
         await seen.until(lambda: not alert(seen))
@@ -440,8 +438,6 @@ def test_the_drawer_closes_where_there_is_room() -> None:
 def test_nothing_moves_under_a_modal() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("space", "f1")
-        for _ in range(20):
-            await seen.pause()
         assert seen.app.screen is not seen.screen
         before = seen.screen.film.watched
         seen.clock.now += 1
@@ -472,7 +468,7 @@ steps = st.one_of(
     st.tuples(st.integers(1, 220), st.integers(1, 70)),
     st.floats(0, 90),
 )
-EXAMPLES, STEPS = (500, 25) if os.environ.get("KVTUI_TEST_PROFILE") == "nightly" else (40, 6)
+EXAMPLES, STEPS = (500, 25) if NIGHTLY else (15, 6)
 
 
 @settings(max_examples=EXAMPLES)

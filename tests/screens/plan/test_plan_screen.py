@@ -44,6 +44,7 @@ from kvtui.widgets.matrix import Grid, MatrixView, paint_grid, sight
 from tests.present import present
 from tests.screens.seen import text_of
 from tests.screens.stand_in import ShellApp
+from tests.steady import until
 
 SIZES = [(200, 60), (120, 36), (100, 30), (80, 24)]
 SCENARIO = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "128K", "batch": "2"}
@@ -89,11 +90,7 @@ class Seen:
         await self.pilot.pause()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        for _ in range(400):
-            if holds():
-                break
-            await asyncio.sleep(0.02)
-        assert holds()
+        await until(self.pilot, holds)
 
     async def levers(self) -> list[Lever | Idle]:
         """The levers of the scenario, worked out here and now."""
@@ -153,11 +150,11 @@ def watch(
         app.at_work = at_work
         async with app.run_test(size=size, notifications=True) as pilot:
             app.simulate_key("3")
-            await pilot.pause(0.01)
+            await until(pilot, lambda: isinstance(app.screen, StillScreen))
             assert isinstance(app.screen, StillScreen)
             seen = Seen(app, app.screen, pilot)
             await seen.until(lambda: seen.screen.table)
-            await pilot.pause(0.05)
+            await pilot.pause(0 if at_work else None)
             await body(seen)
 
     asyncio.run(run())
