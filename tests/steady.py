@@ -47,8 +47,8 @@ def _waits(pump: MessagePump) -> bool:
     """Whether ``pump`` waits for a message, with none in its queue and none in hand; or has ended."""
     if pump._task is None or pump._task.done():
         return True
-    ready = pump._message_queue.ready_event
-    return bool(ready._waiters) and not ready.is_set() and not pump._next_callbacks  # type: ignore[attr-defined]
+    ready: asyncio.Event = pump._message_queue.ready_event
+    return bool(ready._waiters) and not ready.is_set() and not pump._next_callbacks
 
 
 def _is_drawn(app: App[Any]) -> bool:
