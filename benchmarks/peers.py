@@ -179,7 +179,7 @@ def _norm(x: Tensor, gain: Tensor) -> Tensor:
     return functional.rms_norm(x, gain.shape, gain, EPSILON)
 
 
-def _attention(weights: transformer.LayerWeights) -> Grouped | Latent:
+def _attention(weights: transformer.TransformerLayer) -> Grouped | Latent:
     if isinstance(weights, GroupedWeights):
         return Grouped(tensor(weights.qkv), tensor(weights.out))
     return Latent(

@@ -16,7 +16,7 @@ from kvtui.engine.replay.groups import Full
 from kvtui.engine.replay.reuse import reuse
 from kvtui.engine.replay.run import run
 from kvtui.engine.replay.traces import Trace, read_trace
-from kvtui.engine.replay.vllm import Limits, Step
+from kvtui.engine.replay.vllm import Limits, SchedulerStep
 
 T = TypeVar("T")
 POOL_BLOCKS = 85_129
@@ -29,7 +29,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     return work(), time.process_time() - start
 
 
-def pace(step: Step) -> float:
+def pace(step: SchedulerStep) -> float:
     """A step of 20 ms, and 20 µs for each of its tokens."""
     return 0.02 + 20e-6 * sum(step.tokens.values())
 

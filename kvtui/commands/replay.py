@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from kvtui.engine.replay.run import Outcome
+    from kvtui.engine.replay.run import ReplayOutcome
     from kvtui.engine.replay.traces import Trace
     from kvtui.engine.scenario.scenario import Scenario
     from kvtui.report.replay import Objectives
@@ -178,7 +178,7 @@ def _pool(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, Outcome]:
+def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, ReplayOutcome]:
     """What the scenario's server makes of the trace at both ends of its pace; nothing for engines not replayed."""
     from kvtui.engine.replay.pace import Pace
     from kvtui.engine.replay.run import run

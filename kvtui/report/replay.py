@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kvtui import __version__
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.replay.reuse import Reuse
-from kvtui.engine.replay.run import Outcome, Served
+from kvtui.engine.replay.run import ReplayOutcome, Served
 from kvtui.engine.replay.traces import Trace
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
@@ -41,7 +41,7 @@ def document(
     found: Reuse | None,
     name: str,
     pool: Mapping[str, Any] | None,
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, ReplayOutcome],
     objectives: Objectives,
 ) -> dict[str, Any]:
     """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
@@ -71,7 +71,7 @@ def document(
     }
 
 
-def _served(outcome: Outcome, objectives: Objectives) -> dict[str, Any]:
+def _served(outcome: ReplayOutcome, objectives: Objectives) -> dict[str, Any]:
     served = outcome.served
     first = outcome.first
     return {

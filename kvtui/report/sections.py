@@ -60,7 +60,7 @@ ENGINE_FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryPart:
+class MemoryRow:
     """One part of the memory: ``total`` bytes over all devices, ``fullest`` on the most loaded one."""
 
     key: str
@@ -239,7 +239,7 @@ def _over_capacity(document: Document) -> str:
     return f"{reason}; {counted(needed, 'device')} would hold it" if more else str(reason)
 
 
-def parts(document: Document) -> tuple[MemoryPart, ...]:
+def parts(document: Document) -> tuple[MemoryRow, ...]:
     """The parts of the memory in the order of the picture."""
     memory = document["memory"]
     fullest = memory["fullest_device"]
@@ -254,7 +254,7 @@ def parts(document: Document) -> tuple[MemoryPart, ...]:
     )
     served = document["engine"]["name"] != "none"
     return tuple(
-        MemoryPart(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate)
+        MemoryRow(key, label, memory[f"{key}_bytes"], fullest[f"{key}_bytes"], estimate)
         for key, label, estimate in named
         if served or key != "pool_free"
     )

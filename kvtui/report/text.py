@@ -14,7 +14,7 @@ from kvtui.output.harmless import clean
 from kvtui.output.lines import StyledLine, StyledText, beside, rule, stack, to_ascii, width_of, wrap, write
 from kvtui.output.shell import shell_lines
 from kvtui.report import fixes, sections
-from kvtui.report.sections import Fact, FactPanel, MemoryPart, Remark, Sum, gib, with_unit
+from kvtui.report.sections import Fact, FactPanel, MemoryRow, Remark, Sum, gib, with_unit
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
 FACTS, TABLE = 44, 62
@@ -179,7 +179,7 @@ class _Page:
         """Parts, sums, and for the parts a bar on the scale of the memory or what exceeds it."""
         memory = self.document["memory"]
         count, usable = memory["devices"], memory["usable_bytes_per_device"]
-        found: tuple[MemoryPart | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
+        found: tuple[MemoryRow | Sum, ...] = (*sections.parts(self.document), *sections.sums(self.document))
         rows = [(line, _figures(line, count > 1, usable)) for line in found]
         widths = {head: max(cell_len(head), *(cell_len(shown[head]) for _, shown in rows)) for head in rows[0][1]}
         label = max(cell_len(line.label) for line in found) + 2
@@ -297,7 +297,7 @@ def _join(words: Sequence[str], cells: int) -> Iterator[str]:
     yield current
 
 
-def _figures(line: MemoryPart | Sum, several: bool, usable: int) -> dict[str, str]:
+def _figures(line: MemoryRow | Sum, several: bool, usable: int) -> dict[str, str]:
     """The cells of a table row by heading: GiB of all devices if there are several, of the fullest, and its share."""
     sizes = {"all, GiB": line.total, "fullest, GiB": line.fullest} if several else {"GiB": line.fullest}
     shown = {head: "" if size is None else _figure(size, line.estimate) for head, size in sizes.items()}

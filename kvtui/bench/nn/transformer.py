@@ -23,7 +23,7 @@ from kvtui.bench.nn.positions import sinusoids
 from kvtui.cases.case import CacheLayout, LatentMode, TransformerShape
 
 
-class LayerWeights(NamedTuple):
+class TransformerLayer(NamedTuple):
     """One layer."""
 
     attention_norm: Float[Array, " dim"]
@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
     embedding: Float[Array, "vocab dim"]
     positions: Float[Array, "context dim"] | None
-    blocks: tuple[LayerWeights, ...]
+    blocks: tuple[TransformerLayer, ...]
     norm: Float[Array, " dim"]
 
 
@@ -59,7 +59,7 @@ def parameter_count(shape: TransformerShape) -> int:
 
 
 def _blanks(shape: TransformerShape) -> Weights:
-    block = LayerWeights(
+    block = TransformerLayer(
         attention_norm=gain(shape.dim),
         attention=latent.blanks(shape) if shape.latent else grouped.blanks(shape),
         ffn_norm=gain(shape.dim),
@@ -142,7 +142,7 @@ def _sequence(
 def _decode_block(
     shape: TransformerShape,
     mode: LatentMode,
-    block: LayerWeights,
+    block: TransformerLayer,
     x: Float[Array, "batch dim"],
     position: Int[Array, ""],
     layer: LayerCache,
@@ -158,7 +158,7 @@ def _decode_block(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _sequence_block(
-    shape: TransformerShape, mode: LatentMode, block: LayerWeights, x: Float[Array, "batch n dim"]
+    shape: TransformerShape, mode: LatentMode, block: TransformerLayer, x: Float[Array, "batch n dim"]
 ) -> tuple[Float[Array, "batch n dim"], CachedRows, Int[Array, " experts"]]:
     normed = rms_norm(x, block.attention_norm)
     match block.attention:
@@ -182,7 +182,7 @@ def _embed(
 
 
 def _feed_forward(
-    shape: TransformerShape, block: LayerWeights, x: Float[Array, "*n dim"]
+    shape: TransformerShape, block: TransformerLayer, x: Float[Array, "*n dim"]
 ) -> tuple[Float[Array, "*n dim"], Int[Array, " experts"]]:
     out, counts = ffn.feed_forward(shape, block.ffn, rms_norm(x, block.ffn_norm).reshape(-1, shape.dim))
     return x + out.reshape(x.shape), counts

@@ -41,8 +41,8 @@ from kvtui.engine.scenario.change import adapted, fit_layout, layout_words
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 from kvtui.engine.serving.candidates import Candidate
 
-Axis = Literal["weights", "cache", "devices", "setting", "prefix", "context", "batch"]
-Kind = Literal["weights", "cache", "layout", "device", "prefix", "setting"]
+FixAxis = Literal["weights", "cache", "devices", "setting", "prefix", "context", "batch"]
+FixKind = Literal["weights", "cache", "layout", "device", "prefix", "setting"]
 
 MOST_FIXES = 12
 COUNTS = (2, 4, 8, 16, 32, 64, 128)
@@ -51,7 +51,7 @@ GGML_CACHE, SERVER_CACHE = ("q8_0", "q4_0"), ("fp8", "nvfp4")
 AT_HOME = ("consumer", "workstation", "unified")
 CONTEXT_STEP = 1024
 LEAST_SHARE = 1 / 32
-TOGETHER: tuple[tuple[Kind, ...], ...] = (
+TOGETHER: tuple[tuple[FixKind, ...], ...] = (
     ("weights",),
     ("cache",),
     ("layout",),
@@ -75,10 +75,10 @@ TOGETHER: tuple[tuple[Kind, ...], ...] = (
 )
 """The kinds of changes that are made together."""
 
-BEFORE_LESS: tuple[tuple[Kind, ...], ...] = ((), ("weights",), ("cache",), ("weights", "cache"))
+BEFORE_LESS: tuple[tuple[FixKind, ...], ...] = ((), ("weights",), ("cache",), ("weights", "cache"))
 """The kinds of changes with which less context or fewer sequences are tried."""
 
-BURDENS: Mapping[Axis, float] = {
+BURDENS: Mapping[FixAxis, float] = {
     "weights": 0.5,
     "cache": 0.25,
     "devices": 1.0,
@@ -102,7 +102,7 @@ class FixChange(NamedTuple):
     ``reach`` orders the changes of a kind by how far they go: of two that are enough, the nearer one is a fix.
     """
 
-    axis: Axis
+    axis: FixAxis
     name: str
     fields: Mapping[str, Any]
     caveat: str = ""
@@ -203,7 +203,7 @@ class _Search:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.enough: list[dict[str, FixChange]] = []
-        self.queue: list[tuple[float, int, tuple[FixChange, ...], Axis | None]] = []
+        self.queue: list[tuple[float, int, tuple[FixChange, ...], FixAxis | None]] = []
         self.queued = 0
 
     def run(self) -> Iterator[Fix]:
@@ -235,7 +235,7 @@ class _Search:
                     self.enough.append({_kind(change): change for change in changes})
                     yield _fix(self.scenario, changes, changed, found)
 
-    def put(self, changes: tuple[FixChange, ...], less: Axis | None = None) -> None:
+    def put(self, changes: tuple[FixChange, ...], less: FixAxis | None = None) -> None:
         """Look at ``changes`` when it is their turn; with ``less``, at what else must be given up then."""
         asked = burden(self.scenario, changes) + (0 if less is None else BURDENS[less])
         self.queued += 1
@@ -262,12 +262,12 @@ def _kind(change: FixChange) -> str:
     return "/".join(sorted(change.fields))
 
 
-def _kinds(scenario: Scenario) -> dict[Kind, list[FixChange]]:
+def _kinds(scenario: Scenario) -> dict[FixKind, list[FixChange]]:
     """The changes of each kind, the farthest last."""
     engine = engine_levers(scenario)
     if scenario.engine == "none":
         engine = engine._replace(kv=GGML_CACHE if scenario.device.family in AT_HOME else SERVER_CACHE)
-    found: dict[Kind, list[FixChange]] = {
+    found: dict[FixKind, list[FixChange]] = {
         "weights": _weights(scenario),
         "cache": [_format("cache", c, scenario) for c in kv_changes(scenario, engine) if isinstance(c, Candidate)],
         "layout": _layouts(scenario),
@@ -278,11 +278,11 @@ def _kinds(scenario: Scenario) -> dict[Kind, list[FixChange]]:
     return {kind: [change._replace(reach=i) for i, change in enumerate(options)] for kind, options in found.items()}
 
 
-def _taken(axis: Axis, candidate: Candidate) -> FixChange:
+def _taken(axis: FixAxis, candidate: Candidate) -> FixChange:
     return FixChange(axis, candidate.name, candidate.fields, candidate.caveat)
 
 
-def _format(axis: Axis, candidate: Candidate, scenario: Scenario) -> FixChange:
+def _format(axis: FixAxis, candidate: Candidate, scenario: Scenario) -> FixChange:
     """A change of format, whose caveat is its risk."""
     (name,) = candidate.fields.values()
     risk = weights_risk(name, scenario.model) if axis == "weights" else cache_risk(name)

@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-Span = tuple[int, int]  # the tokens first, first + 1, …, first + length - 1, as (first, length)
+TokenSpan = tuple[int, int]  # the tokens first, first + 1, …, first + length - 1, as (first, length)
 
 
 class KeyBook:
     """Hands out one number per distinct (key before, tokens of the block)."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[int, tuple[Span, ...]], int] = {}
+        self._numbers: dict[tuple[int, tuple[TokenSpan, ...]], int] = {}
 
-    def number(self, before: int, tokens: tuple[Span, ...]) -> int:
+    def number(self, before: int, tokens: tuple[TokenSpan, ...]) -> int:
         """The key of a block with ``tokens`` that follows the block with key ``before`` (0: none)."""
         return self._numbers.setdefault((before, tokens), len(self._numbers) + 1)
 
 
-class Content(Protocol):
+class PromptContent(Protocol):
     """The tokens of a prompt, as far as sharing needs to know them."""
 
     def keys(self, block: int, book: KeyBook) -> list[int]:
@@ -35,12 +35,12 @@ class Content(Protocol):
 class Told(NamedTuple):
     """A prompt told token by token, in ``spans``: ((100, 40),) is the tokens 100 to 139."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[TokenSpan, ...]
 
     def keys(self, block: int, book: KeyBook) -> list[int]:
         """Keys from ``book``. Spans that follow on each other are one: (1, 8), (9, 8) holds what (1, 16) holds."""
         keys: list[int] = []
-        before, inside, room = 0, list[Span](), block
+        before, inside, room = 0, list[TokenSpan](), block
         for first, length in self.spans:
             done = 0
             while done < length:
@@ -77,7 +77,7 @@ class PrefixIds(NamedTuple):
         keys = [key for id_ in self.ids for key in range(id_ * share + 1, id_ * share + share + 1)]
         return keys[:whole]
 
-    def _spans(self) -> list[Span]:
+    def _spans(self) -> list[TokenSpan]:
         """The ids as tokens that no other id has; the last span ends with the prompt."""
         return [(id_ * self.span, min(self.span, self.length - at * self.span)) for at, id_ in enumerate(self.ids)]
 

@@ -15,7 +15,7 @@ from kvtui.engine.replay.pool import NULL, Pool
 Hit = tuple[list[list[int]], int]
 
 
-class Group(Protocol):
+class CacheGroup(Protocol):
     """One group of layers."""
 
     @property

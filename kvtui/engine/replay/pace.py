@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.planning.roofline import Band, sequence_macs, sequence_read, step_time, weights_read
-from kvtui.engine.replay.vllm import Step
+from kvtui.engine.replay.vllm import SchedulerStep
 from kvtui.engine.scenario.scenario import Scenario
 
 _GRAIN = 256
@@ -28,7 +28,7 @@ class Pace:
         self._memory: dict[int, tuple[int, int]] = {}
         self._weights: dict[int, int] = {}
 
-    def seconds(self, step: Step) -> float:
+    def seconds(self, step: SchedulerStep) -> float:
         """How long ``step`` takes."""
         decoding, context, tokens, read, macs = 0, 0, 0, 0, 0
         for live, new in step.tokens.items():

@@ -17,10 +17,10 @@ from kvtui import __version__
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.replay.content import Content, Told, Unknown
-from kvtui.engine.replay.groups import Chunked, Full, Group, Sliding
+from kvtui.engine.replay.content import PromptContent, Told, Unknown
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.vllm import Limits, Live, Lookups, Scheduler, Step, order_of
+from kvtui.engine.replay.vllm import Limits, LiveRequest, Lookups, Scheduler, SchedulerStep, order_of
 
 MOST_BLOCKS = 2**24
 MOST_TOKENS = 2**24
@@ -98,7 +98,7 @@ class _Teller:
         self._finished: dict[str, int] = {}
         self._most_used = 0
 
-    def row(self, number: int, scheduler: Scheduler, step: Step) -> dict[str, Any]:
+    def row(self, number: int, scheduler: Scheduler, step: SchedulerStep) -> dict[str, Any]:
         """The step as it was scheduled."""
         names = [live.request.name for live in step.tokens]
         now = {live.request.name: [list(table) for table in live.tables] for live in step.tokens}
@@ -122,7 +122,7 @@ class _Teller:
             **({"blocks": changed} if changed else {}),
         }
 
-    def ended(self, row: dict[str, Any], scheduler: Scheduler, step: Step) -> None:
+    def ended(self, row: dict[str, Any], scheduler: Scheduler, step: SchedulerStep) -> None:
         """What ``row`` says after its tokens were computed."""
         row["finished"] = sorted(_names(step.finished))
         row["free_after"] = scheduler.pool.free
@@ -153,7 +153,7 @@ def _counts(prefix: str, lookups: Lookups) -> dict[str, int]:
     }
 
 
-def _names(requests: Iterable[Live]) -> list[str]:
+def _names(requests: Iterable[LiveRequest]) -> list[str]:
     return [live.request.name for live in requests]
 
 
@@ -185,7 +185,7 @@ def _flag(config: Fields, key: str) -> bool:
     return config.flag(key) if key in config else True
 
 
-def _group(name: str, config: Fields) -> Group:
+def _group(name: str, config: Fields) -> CacheGroup:
     match = _GROUP.fullmatch(name)
     if match is None or (match[1] == "full") != (match[3] is None):
         known = "full(block16), sliding(block16,window64) or chunked(block16,chunk8192)"
@@ -214,7 +214,7 @@ def _request(fields: Fields) -> Request:
     )
 
 
-def _content(fields: Fields, prompt: int) -> Content:
+def _content(fields: Fields, prompt: int) -> PromptContent:
     if "prompt" not in fields:
         return Unknown(prompt)
     spans = fields.pairs("prompt")

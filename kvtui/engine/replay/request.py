@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvtui.engine.replay.content import Content
+from kvtui.engine.replay.content import PromptContent
 
 
 class Request(NamedTuple):
@@ -17,5 +17,5 @@ class Request(NamedTuple):
     arrival: float
     prompt: int
     answer: int
-    content: Content
+    content: PromptContent
     priority: int = 0

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.vllm import Limits, Live, Lookups, Scheduler, Step
+from kvtui.engine.replay.vllm import Limits, LiveRequest, Lookups, Scheduler, SchedulerStep
 
-StepSeconds = Callable[[Step], float]
+StepSeconds = Callable[[SchedulerStep], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayOutcome:
     """What became of a trace.
 
     ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``left`` had not
@@ -66,14 +66,14 @@ class Outcome:
         return self.left > 0
 
 
-def run(requests: Sequence[Request], limits: Limits, seconds: StepSeconds) -> Outcome:
+def run(requests: Sequence[Request], limits: Limits, seconds: StepSeconds) -> ReplayOutcome:
     """Serve ``requests``, which are in the order of their arrival; ``seconds`` tells how long a step takes."""
     scheduler = Scheduler(limits)
     coming = iter([one for one in requests if one.prompt < limits.longest])
     upcoming = next(coming, None)
     now, steps, computed, evictions, most, area = 0.0, 0, 0, 0, 0, 0.0
-    admitted: dict[Live, float] = {}
-    answered: dict[Live, float] = {}
+    admitted: dict[LiveRequest, float] = {}
+    answered: dict[LiveRequest, float] = {}
     served: list[Served] = []
     asked = 0
     while upcoming is not None or not scheduler.idle:
@@ -108,7 +108,7 @@ def run(requests: Sequence[Request], limits: Limits, seconds: StepSeconds) -> Ou
         evictions += len(step.evicted)
         most = max(most, used)
         area += used * took
-    return Outcome(
+    return ReplayOutcome(
         served=tuple(served),
         refused=sum(one.prompt >= limits.longest for one in requests),
         left=asked - len(served),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.replay.groups import Chunked, Full, Group, Sliding
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
 from kvtui.engine.replay.vllm import Limits, order_of
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.vllm.releases import default_max_seqs, rules
@@ -27,7 +27,7 @@ def limits_of(scenario: Scenario) -> Limits:
         reason = planned.refusals[0] if planned.refusals else "one request of the full context does not fit its pool"
         raise InputError(f"the server would not start: {reason}")
     laid = layered(scenario, found)
-    groups: list[Group] = []
+    groups: list[CacheGroup] = []
     for group in laid.grouping.groups:
         cap = group.specs[0].spec.cap
         match group.kind:

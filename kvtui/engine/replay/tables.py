@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
-from kvtui.engine.replay.groups import Full, Group
+from kvtui.engine.replay.groups import CacheGroup, Full
 from kvtui.engine.replay.pool import NULL, Pool
 
 
@@ -47,13 +47,13 @@ class Prefix:
     shared_until: int = 0
 
 
-class Tables:
+class BlockTables:
     """``groups`` over ``pool``. ``longest`` is the longest request, ``in_flight`` the most tokens of one step."""
 
     def __init__(
         self,
         pool: Pool,
-        groups: Sequence[Group],
+        groups: Sequence[CacheGroup],
         *,
         longest: int,
         in_flight: int,
@@ -265,9 +265,9 @@ class Tables:
         return until
 
 
-def _kinds(groups: Sequence[Group]) -> list[tuple[Group, list[int]]]:
+def _kinds(groups: Sequence[CacheGroup]) -> list[tuple[CacheGroup, list[int]]]:
     """Equal groups are looked up together, full attention first."""
-    members: dict[Group, list[int]] = {}
+    members: dict[CacheGroup, list[int]] = {}
     for at, group in enumerate(groups):
         members.setdefault(group, []).append(at)
     return sorted(members.items(), key=lambda kind: not isinstance(kind[0], Full))

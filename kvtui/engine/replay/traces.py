@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.replay.content import Content, PrefixIds, Unknown
+from kvtui.engine.replay.content import PrefixIds, PromptContent, Unknown
 from kvtui.engine.replay.request import Request
 
 MOST_TOKENS = 2**24
@@ -96,7 +96,7 @@ def _with_first(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iter
     yield from rest
 
 
-def _content(row: _Row, span: int) -> Content:
+def _content(row: _Row, span: int) -> PromptContent:
     return Unknown(row.prompt) if row.ids is None else PrefixIds(row.ids, span, row.prompt)
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kvtui.engine.replay.content import KeyBook
-from kvtui.engine.replay.groups import Group
+from kvtui.engine.replay.groups import CacheGroup
 from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.tables import Held, Prefix, Tables
+from kvtui.engine.replay.tables import BlockTables, Held, Prefix
 
 
-class Order(NamedTuple):
+class QueueOrder(NamedTuple):
     """What differs between releases.
 
     ``blank_first``: released blocks that nobody can find are taken next (0.26 at the latest; 0.19 puts them last).
@@ -33,10 +33,10 @@ class Order(NamedTuple):
     resumed_are_told: bool = True
 
 
-def order_of(release: tuple[int, ...]) -> Order:
+def order_of(release: tuple[int, ...]) -> QueueOrder:
     """The order of ``release``, (0, 33) for 0.33.0; an empty one is the newest."""
     newest = not release
-    return Order(newest or release >= (0, 26), newest or release >= (0, 33), newest or release >= (0, 33))
+    return QueueOrder(newest or release >= (0, 26), newest or release >= (0, 33), newest or release >= (0, 33))
 
 
 class Limits(NamedTuple):
@@ -44,11 +44,11 @@ class Limits(NamedTuple):
 
     ``blocks`` counts the null block. ``threshold`` cuts long prompts while there are other requests (0: never);
     ``reserve`` admits a request only if all its tokens have room; ``watermark`` is the share of the pool that admission
-    leaves free; ``ahead`` the draft tokens that need a slot; ``interval`` see :class:`Group`.
+    leaves free; ``ahead`` the draft tokens that need a slot; ``interval`` see :class:`CacheGroup`.
     """
 
     blocks: int
-    groups: tuple[Group, ...]
+    groups: tuple[CacheGroup, ...]
     sequences: int
     budget: int
     longest: int
@@ -60,11 +60,11 @@ class Limits(NamedTuple):
     chunked: bool = True
     ahead: int = 0
     interval: int | None = 0
-    order: Order = Order()
+    order: QueueOrder = QueueOrder()
 
 
 @dataclass(slots=True, eq=False)
-class Live(Held):
+class LiveRequest(Held):
     """A request that has arrived. It ends with ``last`` tokens; ``rank`` orders by priority, then by arrival."""
 
     request: Request = field(kw_only=True)
@@ -72,7 +72,7 @@ class Live(Held):
     rank: tuple[int, float, int] = field(kw_only=True)
     evicted: int = 0
 
-    def __lt__(self, other: Live) -> bool:
+    def __lt__(self, other: LiveRequest) -> bool:
         return self.rank < other.rank
 
 
@@ -86,17 +86,17 @@ class Lookups:
 
 
 @dataclass(slots=True)
-class Step:
+class SchedulerStep:
     """What one step does: the tokens that it computes per request, in the order of scheduling.
 
     ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks; ``finished``
     have all their tokens when the step is done.
     """
 
-    tokens: dict[Live, int] = field(default_factory=dict)
-    hits: dict[Live, int] = field(default_factory=dict)
-    evicted: list[Live] = field(default_factory=list)
-    finished: list[Live] = field(default_factory=list)
+    tokens: dict[LiveRequest, int] = field(default_factory=dict)
+    hits: dict[LiveRequest, int] = field(default_factory=dict)
+    evicted: list[LiveRequest] = field(default_factory=list)
+    finished: list[LiveRequest] = field(default_factory=list)
 
 
 class Scheduler:
@@ -108,7 +108,7 @@ class Scheduler:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.pool = Pool(limits.blocks, caching=limits.caching, blank_first=limits.order.blank_first)
-        self.tables = Tables(
+        self.tables = BlockTables(
             self.pool,
             limits.groups,
             longest=limits.longest,
@@ -116,15 +116,15 @@ class Scheduler:
             interval=limits.interval,
             ahead=limits.ahead,
         )
-        self.running: list[Live] = []
+        self.running: list[LiveRequest] = []
         self.first, self.again = Lookups(), Lookups()
-        self._waiting: deque[Live] | list[Live] = [] if limits.priority else deque()
+        self._waiting: deque[LiveRequest] | list[LiveRequest] = [] if limits.priority else deque()
         self._watermark = int(limits.watermark * limits.blocks)
         self._book = KeyBook()
         self._arrived = 0
 
     @property
-    def waiting(self) -> list[Live]:
+    def waiting(self) -> list[LiveRequest]:
         """Those that wait, the next one first."""
         return sorted(self._waiting) if self.limits.priority else list(self._waiting)
 
@@ -136,7 +136,7 @@ class Scheduler:
     def add(self, request: Request) -> None:
         """Let ``request`` wait."""
         self._arrived += 1
-        live = Live(
+        live = LiveRequest(
             number=self._arrived,
             prompt=request.prompt,
             keys=request.content.keys(self.tables.fine, self._book) if self.limits.caching else [],
@@ -150,9 +150,9 @@ class Scheduler:
         else:
             heapq.heappush(self._waiting, live)
 
-    def schedule(self) -> Step:
+    def schedule(self) -> SchedulerStep:
         """Decide what the next step computes, and give it its blocks."""
-        step = Step()
+        step = SchedulerStep()
         alone = len(self.running) + len(self._waiting) <= 1
         most = self.limits.threshold if self.limits.threshold and not alone else self.limits.longest
         budget = self._run(step, most)
@@ -160,7 +160,7 @@ class Scheduler:
             self._admit(step, budget, most)
         return step
 
-    def finish(self, step: Step) -> None:
+    def finish(self, step: SchedulerStep) -> None:
         """The tokens of ``step`` are there; each request that has no more to compute gets the next one or ends."""
         for live, new in step.tokens.items():
             live.computed += new
@@ -174,7 +174,7 @@ class Scheduler:
             gone = set(step.finished)
             self.running = [live for live in self.running if live not in gone]
 
-    def _run(self, step: Step, most: int) -> int:
+    def _run(self, step: SchedulerStep, most: int) -> int:
         """Schedule running requests; the tokens of the budget that are left."""
         limits, allocate, running = self.limits, self.tables.allocate, self.running
         budget, at = limits.budget, 0
@@ -207,7 +207,7 @@ class Scheduler:
                 break
         return budget
 
-    def _admit(self, step: Step, budget: int, most: int) -> None:
+    def _admit(self, step: SchedulerStep, budget: int, most: int) -> None:
         """Let waiting requests run while there are tokens, places and blocks."""
         limits, tables = self.limits, self.tables
         while budget > 0 and self._waiting and len(self.running) < limits.sequences:
@@ -232,7 +232,7 @@ class Scheduler:
             self.running.append(live)
             budget -= new
 
-    def _put_out(self, step: Step) -> Live:
+    def _put_out(self, step: SchedulerStep) -> LiveRequest:
         """Take all blocks from the last running request, or from the one of least priority, and let it wait first."""
         if isinstance(self._waiting, deque):
             victim = self.running.pop()
@@ -246,7 +246,7 @@ class Scheduler:
         step.evicted.append(victim)
         return victim
 
-    def _count(self, live: Live, prefix: Prefix) -> None:
+    def _count(self, live: LiveRequest, prefix: Prefix) -> None:
         """Enter an admitted request's lookup; those that were put out are counted apart, as vLLM does."""
         if self.limits.caching:
             counts = self.again if live.evicted else self.first

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Values = Mapping[str, str | bool | None]
 
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
 _COUNTED = re.compile(rf"\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
 
 
-def spelled_out(values: Values) -> Values:
+def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | bool | None]:
     """Option ``values`` in which --gpu names one device alone.
 
     What it says besides, a number of devices, is put into its option unless that has a value.

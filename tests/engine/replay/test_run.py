@@ -15,14 +15,14 @@ from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import run
 from kvtui.engine.replay.servers import limits_of
-from kvtui.engine.replay.vllm import Limits, Scheduler, Step
+from kvtui.engine.replay.vllm import Limits, Scheduler, SchedulerStep
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.vllm.serve import serve
 
 LLAMA = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "engine": "vllm", "context": "8K"}
 
 
-def second(_: Step) -> float:
+def second(_: SchedulerStep) -> float:
     return 1.0
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.replay.content import PrefixIds, Told, Unknown
-from kvtui.engine.replay.groups import Chunked, Full, Group, Sliding
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
 from kvtui.engine.replay.recorded import read_recorded, run_recorded
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.traces import read_trace
@@ -214,7 +214,7 @@ def test_a_group_that_is_none_is_named() -> None:
         read_recorded(document, "x")
 
 
-def one_group(group: Group) -> Limits:
+def one_group(group: CacheGroup) -> Limits:
     return Limits(100, (group,), 8, 512, 4096)
 
 
