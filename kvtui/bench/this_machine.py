@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvtui.engine.device.machine import Found, Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    Values = Mapping[str, str | bool | None]
+    from kvtui.engine.scenario.values import Values
 
 LOCAL = "local"
 """How a person calls this machine's devices."""

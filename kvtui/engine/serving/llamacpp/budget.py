@@ -13,7 +13,7 @@ from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.cells import divided
-from kvtui.engine.serving.llamacpp.compute import Start, device_compute, device_host_compute, host_compute
+from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
 from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import device_layers, placement
 from kvtui.engine.serving.llamacpp.releases import build_of
@@ -83,10 +83,10 @@ def host_compute_bytes(scenario: Scenario, computing: bool) -> int:
     return reserve(scenario.model, start_of(scenario)).size
 
 
-def start_of(scenario: Scenario) -> Start:
+def start_of(scenario: Scenario) -> ServerSetup:
     """What decides over the compute buffers of ``scenario`` besides its model."""
     cells = divided(scenario, scenario.context, scenario.serving.parallel)
-    return Start(cells, scenario.kv, scenario.kv.v, scenario.flash_attention, build_of(scenario.serving.version))
+    return ServerSetup(cells, scenario.kv, scenario.kv.v, scenario.flash_attention, build_of(scenario.serving.version))
 
 
 def _dealt(layers: int, devices: int) -> tuple[int, ...]:

@@ -20,8 +20,8 @@ from kvtui.engine.serving.llamacpp.layers import (
     ACTIVATIONS,
     Batch,
     DeltaNet,
+    SharedCache,
     StateSpace,
-    Window,
     delta_net,
     feed_forward,
     latent_attention,
@@ -31,14 +31,14 @@ from kvtui.engine.serving.llamacpp.layers import (
 )
 from kvtui.engine.serving.llamacpp.releases import Build
 from kvtui.engine.serving.llamacpp.reserved import Reserved, reserved
-from kvtui.engine.serving.llamacpp.shapes import LayerShape, Mixer, Mla, ShortConv, Softmax, layer_shapes
+from kvtui.engine.serving.llamacpp.shapes import LayerMixer, LayerShape, MlaMixer, ShortConv, Softmax, layer_shapes
 
 HOST_ALIGNMENT, DEVICE_ALIGNMENT = 32, 128
 LEAST_TURN = 64
 MOST_ALIKE = 3
 
 
-class Start(NamedTuple):
+class ServerSetup(NamedTuple):
     """What decides over the buffers besides the model: the ``cells`` of its caches, formats, FlashAttention, build.
 
     ``tokens`` are those of a physical batch, a multiple of the slots.
@@ -63,7 +63,7 @@ class Start(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def host_compute(model: ModelSpec, start: Start) -> Reserved:
+def host_compute(model: ModelSpec, start: ServerSetup) -> Reserved:
     """The compute buffer of a start without any device."""
     graph, x, inputs = _begun(model, start)
     _layers(model, start, graph, x, inputs, range(len(model.layers)), True)
@@ -71,7 +71,7 @@ def host_compute(model: ModelSpec, start: Start) -> Reserved:
 
 
 @lru_cache(maxsize=4096)
-def device_compute(model: ModelSpec, start: Start, layers: range, with_output: bool) -> Reserved:
+def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_output: bool) -> Reserved:
     """The compute buffer of a device with ``layers`` of the model, and with its last projection or without.
 
     Every input is copied to the device when its part of the graph begins.
@@ -83,7 +83,7 @@ def device_compute(model: ModelSpec, start: Start, layers: range, with_output: b
 
 
 @lru_cache(maxsize=4096)
-def device_host_compute(model: ModelSpec, start: Start) -> Reserved:
+def device_host_compute(model: ModelSpec, start: ServerSetup) -> Reserved:
     """The compute buffer in host memory of a start whose layers are all on devices: inputs and the embeddings."""
     graph, x, inputs = _begun(model, start)
     for node in inputs.all():
@@ -97,7 +97,7 @@ class _Inputs(NamedTuple):
 
     positions: Node
     outputs: Node
-    windows: dict[int | None, Window]
+    windows: dict[int | None, SharedCache]
     states: Node | None
 
     def all(self) -> list[Node]:
@@ -109,7 +109,7 @@ class _Inputs(NamedTuple):
         return [node for node in found if node is not None]
 
 
-def _begun(model: ModelSpec, start: Start) -> tuple[Graph, Node, _Inputs]:
+def _begun(model: ModelSpec, start: ServerSetup) -> tuple[Graph, Node, _Inputs]:
     """A graph with the embeddings of the batch: those of tokens, which are read, and those of other inputs."""
     graph, n, hidden = Graph(), start.tokens, model.hidden or 0
     x = graph.expand(fresh(ACTIVATIONS, (hidden, n), given("inputs", (n,), I32)))
@@ -123,16 +123,16 @@ def _begun(model: ModelSpec, start: Start) -> tuple[Graph, Node, _Inputs]:
     return graph, x, _inputs(model, start)
 
 
-def _inputs(model: ModelSpec, start: Start) -> _Inputs:
+def _inputs(model: ModelSpec, start: ServerSetup) -> _Inputs:
     n, cells = start.tokens, start.cells
     caches = [cache for layer in model.layers for cache in layer.caches]
-    windows: dict[int | None, Window] = {}
+    windows: dict[int | None, SharedCache] = {}
     for shape in layer_shapes(model):
         for mixer in shape.mixers:
-            if isinstance(mixer, Softmax | Mla):
+            if isinstance(mixer, Softmax | MlaMixer):
                 cap = _cap(mixer)
                 if cap not in windows:
-                    windows[cap] = _window(model, start, cap, None if isinstance(mixer, Mla) else _own(mixer))
+                    windows[cap] = _window(model, start, cap, None if isinstance(mixer, MlaMixer) else _own(mixer))
     recurrent = any(cache.growth == "state" for cache in caches)
     return _Inputs(
         given("inputs", (n,), I32),
@@ -149,11 +149,11 @@ def _own(mixer: Softmax) -> Attention:
     return shape
 
 
-def _cap(mixer: Softmax | Mla) -> int | None:
-    return mixer.cache.cap if isinstance(mixer, Mla) else _own(mixer).cap
+def _cap(mixer: Softmax | MlaMixer) -> int | None:
+    return mixer.cache.cap if isinstance(mixer, MlaMixer) else _own(mixer).cap
 
 
-def _window(model: ModelSpec, start: Start, cap: int | None, shape: Attention | None) -> Window:
+def _window(model: ModelSpec, start: ServerSetup, cap: int | None, shape: Attention | None) -> SharedCache:
     """The cache of all layers with a window of ``cap`` tokens; ``shape`` is None for latent entries, without V."""
     n, split = start.tokens, start.cells
     cells = split.cells if cap is None else split.windowed(cap, split.slots if split.streams == 1 else 1)
@@ -167,7 +167,7 @@ def _window(model: ModelSpec, start: Start, cap: int | None, shape: Attention | 
         given("inputs", (n if start.flash else n * widest_value(model),), I64),
     )
     indexed = start.build.indexed_stores
-    window = Window(
+    window = SharedCache(
         cells,
         split.streams,
         mask,
@@ -195,7 +195,7 @@ def _rotation(form: Format, size: int, most: int) -> Node | None:
 
 def _layers(
     model: ModelSpec,
-    start: Start,
+    start: ServerSetup,
     graph: Graph,
     x: Node,
     inputs: _Inputs,
@@ -268,12 +268,12 @@ def _layer(batch: Batch, shape: LayerShape, x: Node, chosen: Node | None, residu
     return added(feed_forward(batch, shape.feed, onto(ACTIVATIONS, whole, x)), x)
 
 
-def _mixed(batch: Batch, mixer: Mixer, x: Node) -> Node:
+def _mixed(batch: Batch, mixer: LayerMixer, x: Node) -> Node:
     """A mixer's result, projected back to the hidden size."""
     match mixer:
         case Softmax(cache, made):
             out = softmax_attention(batch, cache, x, made)
-        case Mla(cache, low):
+        case MlaMixer(cache, low):
             out = latent_attention(batch, cache, x, low)
         case DeltaNet():
             out = delta_net(batch, mixer, x)

@@ -15,7 +15,7 @@ from kvtui.engine.serving.llamacpp.graph import F16, F32, I32, Graph, Node, Shap
 ACTIVATIONS, SCORES, FEED_FORWARD, EXPERTS = "activations", "scores", "feed-forward", "experts"
 
 
-class Window(NamedTuple):
+class SharedCache(NamedTuple):
     """A cache that layers share: the ``cells`` of each of its ``streams``, its mask and the ``places`` to write to.
 
     Keys in F32 are copied to F16 for FlashAttention (``k_copied``), and values likewise. ``turn_k`` and ``turn_v``
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     hidden: int
     flash: bool
     positions: Node
-    windows: dict[int | None, Window]
+    windows: dict[int | None, SharedCache]
     states: Node | None = None
     widest_v: int = 0
 
@@ -141,7 +141,7 @@ def softmax_attention(batch: Batch, cache: Attention | Shared, x: Node, made: Qu
     return out
 
 
-def _store(batch: Batch, shape: Attention, window: Window, x: Node, projected: Node | None, rotary: bool) -> None:
+def _store(batch: Batch, shape: Attention, window: SharedCache, x: Node, projected: Node | None, rotary: bool) -> None:
     """K and V of the batch, written into the cache; parts of what was ``projected``, where queries were not alone."""
     expand, n = batch.graph.expand, batch.tokens
     keys, values = (shape.k_dim, shape.kv_heads, n), (shape.v_dim, shape.kv_heads, n)
@@ -165,7 +165,7 @@ def _store(batch: Batch, shape: Attention, window: Window, x: Node, projected: N
     expand(stored(row, *window.v_places))
 
 
-def attended(batch: Batch, window: Window, q: Node, shape: Attention, unfold: int) -> Node:
+def attended(batch: Batch, window: SharedCache, q: Node, shape: Attention, unfold: int) -> Node:
     """What the queries ``q`` read in a ``window``: FlashAttention's result, or scores, their sums and a copy.
 
     ``unfold`` is the size that MLA's values are projected to afterwards.

@@ -27,7 +27,7 @@ class Softmax(NamedTuple):
     made: Queries
 
 
-class Mla(NamedTuple):
+class MlaMixer(NamedTuple):
     """Attention over latent entries."""
 
     cache: Latent
@@ -41,13 +41,13 @@ class ShortConv(NamedTuple):
     conv: int
 
 
-Mixer = Softmax | Mla | DeltaNet | StateSpace | ShortConv
+LayerMixer = Softmax | MlaMixer | DeltaNet | StateSpace | ShortConv
 
 
 class LayerShape(NamedTuple):
     """The mixers of a layer, attention first, and its feed-forward, if any, ``beside`` them or behind them."""
 
-    mixers: tuple[Mixer, ...]
+    mixers: tuple[LayerMixer, ...]
     feed: Feed | None
     beside: bool
 
@@ -63,7 +63,7 @@ def layer_shapes(model: ModelSpec) -> tuple[LayerShape, ...]:
 
 def _shape(model: ModelSpec, layer: Layer) -> LayerShape:
     found = [mixer for cache in layer.caches for mixer in _mixer(model, layer, cache)]
-    mixers = tuple(sorted(found, key=lambda mixer: not isinstance(mixer, Softmax | Mla)))
+    mixers = tuple(sorted(found, key=lambda mixer: not isinstance(mixer, Softmax | MlaMixer)))
     norms = sum(tensor.role == "norm" and tensor.columns == model.hidden for tensor in layer.tensors or ())
     feed = _feed(model, layer)
     return LayerShape(mixers, feed, norms == 1 and bool(mixers) and feed is not None)
@@ -77,7 +77,7 @@ def _columns(layer: Layer, role: Role) -> int:
     return max((tensor.columns for tensor in layer.tensors or () if tensor.role == role), default=0)
 
 
-def _mixer(model: ModelSpec, layer: Layer, cache: object) -> tuple[Mixer, ...]:
+def _mixer(model: ModelSpec, layer: Layer, cache: object) -> tuple[LayerMixer, ...]:
     """The mixer of one cache; an index of keys is part of the attention beside it."""
     hidden = model.hidden or 0
     match cache:
@@ -92,9 +92,9 @@ def _mixer(model: ModelSpec, layer: Layer, cache: object) -> tuple[Mixer, ...]:
         case Latent(ratio=1):
             projected = _rows(layer, "q_b", "q")
             if not projected:
-                return (Mla(cache, LOW_RANK),)
+                return (MlaMixer(cache, LOW_RANK),)
             nope = projected // cache.q_heads - cache.rope
-            return (Mla(cache, LowRank(_rows(layer, "q_a"), nope, _columns(layer, "o") // cache.q_heads)),)
+            return (MlaMixer(cache, LowRank(_rows(layer, "q_a"), nope, _columns(layer, "o") // cache.q_heads)),)
         case Recurrent(kind="gated_deltanet", heads=heads, conv_channels=channels, state_elements=state):
             inner = _columns(layer, "recurrent_out") or _inner(heads, channels, state)
             size = state // inner

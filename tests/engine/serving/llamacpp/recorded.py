@@ -10,7 +10,7 @@ from kvtui.engine.model.formats import FORMATS, canonical
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.model.tensors import Tensor, copied, narrow, wide
 from kvtui.engine.serving.llamacpp.buffers import split
-from kvtui.engine.serving.llamacpp.compute import Start
+from kvtui.engine.serving.llamacpp.compute import ServerSetup
 from kvtui.engine.serving.llamacpp.releases import build_of
 from tests.paths import DATA
 
@@ -30,13 +30,13 @@ def model_of(shape: dict[str, Any]) -> ModelSpec:
     return ModelSpec(name, shape["family"], "H", layers, shape["hidden"], shape["vocab"], None, None, None, "shape")
 
 
-def start_of(start: dict[str, Any]) -> Start:
+def start_of(start: dict[str, Any]) -> ServerSetup:
     """What a recorded start was told."""
     build = build_of("b11549")
     ubatch = min(start["n_ubatch"], start["n_batch"], start["n_ctx"])
     cells = split(start["n_ctx"], start["n_parallel"], start["kv_unified"], build, ubatch, start["swa_full"])
     k, v = (FORMATS[canonical(start.get(key, "F16"))] for key in "kv")
-    return Start(cells, k, v, start["fa"], build)
+    return ServerSetup(cells, k, v, start["fa"], build)
 
 
 def _layer(shape: dict[str, Any], number: int) -> Layer:

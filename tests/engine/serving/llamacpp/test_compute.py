@@ -21,7 +21,7 @@ from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Layout, Scenario, ServingOptions
 from kvtui.engine.serving.llamacpp.budget import budget, compute_bytes, computes
 from kvtui.engine.serving.llamacpp.buffers import split
-from kvtui.engine.serving.llamacpp.compute import Start, device_compute, device_host_compute, host_compute
+from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
 from kvtui.engine.serving.llamacpp.graph import Graph, Node, fresh, onto, view
 from kvtui.engine.serving.llamacpp.graph import given as an_input
 from kvtui.engine.serving.llamacpp.releases import build_of
@@ -125,13 +125,13 @@ def test_compute_buffers_of_devices(logged: tuple[str, str, int, int, int | None
 def test_inputs_stand_in_host_memory() -> None:
     """A log of two RTX 3090 (b9265, a mask of 131,072 cells in F32): 276.03 MiB of CUDA_Host."""
     build = build_of("b9265")
-    start = Start(split(131_072, 4, True, build, 512, False), FORMATS["q8_0"], FORMATS["q8_0"], True, build)
+    start = ServerSetup(split(131_072, 4, True, build, 512, False), FORMATS["q8_0"], FORMATS["q8_0"], True, build)
     assert device_host_compute(find_model("Qwen3.6-27B"), start).size / MIB == pytest.approx(276.03, abs=0.03)
 
 
-def plain(context: int, ubatch: int, flash: bool, version: str = "") -> Start:
+def plain(context: int, ubatch: int, flash: bool, version: str = "") -> ServerSetup:
     build, half = build_of(version), FORMATS["fp16"]
-    return Start(split(context, 1, False, build, ubatch, False), half, half, flash, build)
+    return ServerSetup(split(context, 1, False, build, ubatch, False), half, half, flash, build)
 
 
 def test_logits_and_scores_are_not_added() -> None:
@@ -161,7 +161,7 @@ def test_a_buffer_is_all_that_lies_in_it_and_the_holes_between(
 ) -> None:
     build = build_of("")
     cells = split(context, slots, unified, build, ubatch, False)
-    start = Start(cells, FORMATS["fp16"], FORMATS["fp16"], flash, build)
+    start = ServerSetup(cells, FORMATS["fp16"], FORMATS["fp16"], flash, build)
     for found in (host_compute(model, start), device_compute(model, start, range(len(model.layers)), True)):
         assert found.size == found.holes + sum(size for _, size in found.causes)
         assert found.holes >= 0
