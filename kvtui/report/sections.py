@@ -415,7 +415,8 @@ def _uses_ram(document: Document) -> bool:
     """Whether RAM was spoken of, or holds more than what is looked up there anyway."""
     ram = [memory for memory in document["engine"].get("memories") or () if memory["name"] == "RAM"]
     told = document["scenario"].get("ram_bytes") is not None
-    return any(told or held["cause"] != "embedding" for memory in ram for held in memory["held"])
+    small = ("embedding", "compute buffer")
+    return any(told or held["cause"] not in small for memory in ram for held in memory["held"])
 
 
 def _split(document: Document) -> tuple[FactPanel, ...]:

@@ -39,7 +39,7 @@ class BoardView(Canvas):
     def __init__(self, modules: int, ram: float = 0.0, *, id: str) -> None:
         super().__init__(id=id)
         self.modules, self.ram = modules, ram
-        self._cluster: tuple[int, int] | None = None
+        self._cluster: tuple[int, int, int] | None = None
 
     @property
     def board(self) -> Board:
@@ -56,7 +56,7 @@ class BoardView(Canvas):
     def show_cluster(self, scene: ClusterScene) -> None:
         """Paint many devices."""
         width, height = self.size
-        self._cluster = len(scene.tiles), scene.columns
+        self._cluster = scene.upper or height, len(scene.tiles), scene.columns
         if width and height:
             self.paint(paint_cluster(width, height, scene))
 
@@ -78,4 +78,4 @@ class BoardView(Canvas):
     def _place_at(self, x: int, y: int) -> int | None:
         if self._cluster is None:
             return bank_at(self.board, x, y)
-        return device_at(*self.size, *self._cluster, x, y)
+        return device_at(self.size.width, *self._cluster, x, y)

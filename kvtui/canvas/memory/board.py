@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
         _module(cells, rect, number, len(board.modules), scene)
     _mark(cells, board, scene)
     if board.ram is not None and scene.ram_codes is not None:
-        _ram(cells, board.ram, scene.ram_codes, scene)
+        paint_ram(cells, board.ram, scene.ram_codes, scene.ram_words, scene.plain)
     if board.die is not None:
         _paths(cells, board, scene)
         _die(cells, board.die, scene)
@@ -105,14 +106,14 @@ def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -
     _label(cells, rect, number, used, scene)
 
 
-def _ram(cells: Cells, rect: Rect, codes: bytes, scene: Scene) -> None:
-    """The banks of the RAM, row by row, and what they are above them; what is not drawn of it stays blank."""
+def paint_ram(cells: Cells, rect: Rect, codes: bytes, texts: Sequence[str], plain: bool) -> None:
+    """The banks of the RAM, row by row, and the first of ``texts`` that fits above them; what is not drawn is blank."""
     shown = np.frombuffer(codes, dtype=np.uint8)[: rect.width * rect.height]
     rows, columns = np.divmod(np.arange(len(shown)), rect.width)
     area = rows + rect.y, columns + rect.x
-    cells.glyph[area] = glyphs_of(shown, scene.plain)
+    cells.glyph[area] = glyphs_of(shown, plain)
     cells.ink[area], cells.under[area] = inks_of(shown), unders_of(shown)
-    words = next((text for text in scene.ram_words if len(text) <= rect.width), "")
+    words = next((text for text in texts if len(text) <= rect.width), "")
     cells.put(rect.x, rect.y - 1, words.ljust(rect.width), Ink.DIM)
 
 

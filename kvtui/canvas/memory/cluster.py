@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kvtui.canvas.cells import Cells, fit
-from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
+from kvtui.canvas.memory.board import glyphs_of, inks_of, paint_ram, unders_of
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, BankCodes, Code
@@ -20,6 +20,7 @@ from kvtui.engine.planning.parts import Parts
 WARM, HOT = 0.7, 0.9
 LINK_WARM, LINK_HOT = 0.5, 0.8
 FLOW_CELLS_PER_SECOND = 8
+LEAST_TILE_ROWS = 8
 METER_CELLS, LEAST_METER_CELLS = 20, 8
 
 
@@ -35,7 +36,8 @@ class Tile(NamedTuple):
 class ClusterScene(NamedTuple):
     """All devices at one moment.
 
-    ``utilization`` is the busier end of the link's band; None when no rate is known. ``selected`` is a device.
+    ``utilization`` is the busier end of the link's band; None when no rate is known. ``selected`` is a device. Below
+    the first ``upper`` rows, unless it is 0, the machine's RAM is drawn, under the first of ``ram_words`` that fits.
     """
 
     tiles: Sequence[Tile]
@@ -46,6 +48,9 @@ class ClusterScene(NamedTuple):
     moving: bool = True
     plain: bool = False
     selected: int | None = None
+    upper: int = 0
+    ram_codes: bytes = b""
+    ram_words: Sequence[str] = ()
 
 
 def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> BankCodes:
@@ -85,6 +90,19 @@ def tile_rects(width: int, height: int, devices: int, columns: int) -> list[Rect
     ]
 
 
+def above_ram(width: int, height: int, devices: int, columns: int, ram: float) -> int:
+    """Rows for the boards of ``devices`` where RAM of ``ram`` times a device's capacity is drawn below them.
+
+    All ``height`` where it is none, or where banks of one size leave no room for it.
+    """
+    for rows in range(1, height - LEAST_TILE_ROWS if ram else 0):
+        upper = height - 1 - rows
+        grid = inner(tile_rects(width, upper, devices, columns)[0])
+        if ceil(grid.width * grid.height * ram) <= rows * width:
+            return upper
+    return height
+
+
 def inner(rect: Rect) -> Rect:
     """The bank grid inside a tile's frame; the frame falls away where there is no room for it."""
     if rect.height < 4 or rect.width < 6:
@@ -95,7 +113,10 @@ def inner(rect: Rect) -> Rect:
 def paint_cluster(width: int, height: int, scene: ClusterScene) -> Cells:
     """The picture of ``scene`` in ``width`` × ``height`` cells; the last row has the link and a meter of its load."""
     cells = Cells(width, height)
-    rects = tile_rects(width, height, len(scene.tiles), scene.columns)
+    rects = tile_rects(width, scene.upper or height, len(scene.tiles), scene.columns)
+    if scene.upper:
+        below = Rect(0, scene.upper, width, height - 1 - scene.upper)
+        paint_ram(cells, below, scene.ram_codes, scene.ram_words, scene.plain)
     _links(cells, rects, scene)
     for number, (rect, tile) in enumerate(zip(rects, scene.tiles, strict=True)):
         _tile(cells, rect, tile, scene.plain, number == scene.selected)

@@ -63,6 +63,11 @@ class MemoryUse(NamedTuple):
         return "RAM" if self.number == RAM else f"device {self.number}"
 
     @property
+    def shares_model(self) -> bool:
+        """Whether more than what any start leaves to the CPU lies here: the embedding, and buffers to work in."""
+        return any(cause not in ("embedding", "compute buffer") for cause, _ in self.held)
+
+    @property
     def total(self) -> int:
         """All that it holds."""
         return sum(size for _, size in self.held)

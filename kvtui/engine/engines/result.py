@@ -82,9 +82,8 @@ class Serving(NamedTuple):
 
     @property
     def ram(self) -> MemoryUse | None:
-        """The machine's RAM, where it holds more of the model than the table that tokens are looked up in."""
-        found = (use for use in self.memories if use.number == RAM)
-        return next((use for use in found if any(cause != "embedding" for cause, _ in use.held)), None)
+        """The machine's RAM, where more of the model lies there than the table that tokens are looked up in."""
+        return next((use for use in self.memories if use.number == RAM and use.shares_model), None)
 
     @property
     def fits(self) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from kvtui.canvas.memory.cluster import ClusterScene, Tile, inner, tile_codes, tile_rects
+from kvtui.canvas.memory.cluster import ClusterScene, Tile, above_ram, inner, tile_codes, tile_rects
 from kvtui.canvas.memory.panels.numbers import figure
 from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.memory.view import Count, MemoryView
 from kvtui.engine.basis.units import GIB, format_bytes
+from kvtui.engine.engines.placement import MemoryUse
 from kvtui.engine.picture.allocator import Allocation, allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_map, describe
+from kvtui.engine.picture.banks import bank_bytes
 from kvtui.engine.picture.ram import ram_codes, ram_words
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
@@ -96,7 +98,7 @@ class Picture:
         chip = "" if device.cache_mb is None else f"{device.cache_mb:,.10g} MB on chip"
         tiles = f"{device.tile}×{device.tile} tiles" if self.scenario.flash_attention else ""
         amount = format_bytes(saved, 1)
-        ram = None if self.plan.serving is None else self.plan.serving.ram
+        ram = self.ram
         return Scene(
             codes=self.banks.codes,
             die_name=device.name,
@@ -122,8 +124,12 @@ class Picture:
     @property
     def ram_share(self) -> float:
         """What is drawn of the machine's RAM, in capacities of the device; 0 where it holds nothing to speak of."""
-        ram = None if self.plan.serving is None else self.plan.serving.ram
-        return 0.0 if ram is None else ram.total / self.plan.usable_per_device
+        return 0.0 if self.ram is None else self.ram.total / self.plan.usable_per_device
+
+    @property
+    def ram(self) -> MemoryUse | None:
+        """The machine's RAM, where more of the model lies there than any start leaves to it."""
+        return None if self.plan.serving is None else self.plan.serving.ram
 
     @cached_property
     def papers(self) -> tuple[Paper, ...]:
@@ -140,7 +146,8 @@ class Picture:
     ) -> ClusterScene:
         """All devices at the same moment, for a board of ``width`` × ``height`` cells."""
         usable = self.plan.usable_per_device
-        rects = tile_rects(width, height, self.plan.devices, found.columns)
+        upper = above_ram(width, height, self.plan.devices, found.columns, self.ram_share)
+        rects = tile_rects(width, upper, self.plan.devices, found.columns)
         grid = inner(rects[0])
         banks = grid.width * grid.height
         drawn = {}
@@ -154,11 +161,18 @@ class Picture:
             tiles.append(Tile(str(device), amount, parts.total / usable, codes))
         high = None if found.utilization is None else found.utilization.high
         words = self._link_words(found, width)
-        return ClusterScene(tiles, found.columns, words, high, look.now, look.moving, look.plain, selected)
+        scene = ClusterScene(tiles, found.columns, words, high, look.now, look.moving, look.plain, selected)
+        ram = self.ram
+        if ram is None or upper == height:
+            return scene
+        return scene._replace(
+            upper=upper, ram_codes=ram_codes(ram, bank_bytes(usable, banks)), ram_words=ram_words(ram)
+        )
 
     def cluster_words(self, found: Cluster, width: int, height: int) -> str:
         """What a bank of the picture of all devices stands for."""
-        grid = inner(tile_rects(width, height, self.plan.devices, found.columns)[0])
+        upper = above_ram(width, height, self.plan.devices, found.columns, self.ram_share)
+        grid = inner(tile_rects(width, upper, self.plan.devices, found.columns)[0])
         banks = grid.width * grid.height
         size = format_bytes(self.plan.usable_per_device // banks, 1)
         return f"one bank = {size} · {banks:,} banks on each of {self.plan.devices:,} devices"
@@ -198,8 +212,8 @@ class Picture:
         if bank is not None and bank < self.banks.banks:
             return describe(self.banks, self.allocation, bank)
         modules = self.scenario.device.memory.modules
-        if self.plan.serving is not None and (ram := self.plan.serving.ram) is not None:
-            return f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {ram_words(ram)[0]}"
+        if self.ram is not None:
+            return f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {ram_words(self.ram)[0]}"
         text = f"one bank = {format_bytes(int(self.banks.bytes_per_bank), 1)} · {self.banks.banks:,} banks"
         if modules > 1:
             text += f", interleaved over {modules} modules"

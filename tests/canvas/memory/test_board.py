@@ -15,7 +15,7 @@ from hypothesis.strategies import DataObject
 from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit, single_width
 from kvtui.canvas.memory.board import bank_at, bank_place, paint
-from kvtui.canvas.memory.cluster import ClusterScene, Tile, device_at, inner, paint_cluster, tile_rects
+from kvtui.canvas.memory.cluster import ClusterScene, Tile, above_ram, device_at, inner, paint_cluster, tile_rects
 from kvtui.canvas.memory.layout import arrange
 from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.palette import ASCII, Ink, hex_color, style
@@ -231,3 +231,21 @@ def test_the_ram_is_painted_row_by_row_under_its_words() -> None:
     assert set(cells.ink[rect.y, rect.x : rect.right]) == {Ink.WEIGHTS}
     assert list(cells.ink[rect.y + 1, rect.x : rect.x + 2]) == [Ink.WEIGHTS, Ink.STATE]
     assert chr(cells.glyph[rect.y + 1, rect.x + 2]) == " "
+
+
+@given(sizes, st.integers(1, 12), st.integers(1, 4), st.floats(0, 20))
+def test_the_ram_below_many_devices_has_room_for_its_banks(
+    size: tuple[int, int], devices: int, columns: int, ram: float
+) -> None:
+    width, height = size
+    upper = above_ram(width, height, devices, columns, ram)
+    if upper == height:
+        return
+    grid = inner(tile_rects(width, upper, devices, columns)[0])
+    assert (height - 1 - upper) * width >= grid.width * grid.height * ram
+    tile = Tile("0", "", 0.5, np.zeros(grid.width * grid.height, dtype=np.uint8))
+    banks = bytes([Code.WEIGHTS]) * math.ceil(grid.width * grid.height * ram)
+    shown = ClusterScene([tile] * devices, columns, "link", None, 0.0, False, upper=upper, ram_codes=banks)
+    cells = paint_cluster(width, height, shown)
+    below = cells.ink[upper : height - 1].reshape(-1)
+    assert np.count_nonzero(below == Ink.WEIGHTS) == len(banks)
