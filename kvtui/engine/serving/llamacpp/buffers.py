@@ -15,10 +15,12 @@ from kvtui.engine.engines.result import Buffer
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import LayerCounts, ModelSpec
-from kvtui.engine.serving.llamacpp.releases import Build
+from kvtui.engine.serving.llamacpp.releases import Build, LatentStorage
 
 STATE_FORMAT = FORMATS["fp32"]
 COMPRESSED_PADDING = 256
+LATENT_HEAD = 128
+"""Elements of a head without its rotary ones in the models with MLA of the builds that store heads (DeepSeek)."""
 ROLLBACK_KINDS = ("gated_deltanet", "kda")
 
 _ORDER = (
@@ -70,21 +72,27 @@ class EntryStorage(NamedTuple):
     """How entries are stored: in ``kv``, V not narrower than ``widest_v`` elements, ``states`` kept of each slot.
 
     Without FlashAttention V is stored transposed, which takes the widest layer's V in every layer. Speculative decoding
-    keeps one more state per drafted token to roll back to (``n_rs_seq``).
+    keeps one more state per drafted token to roll back to (``n_rs_seq``). Older builds store MLA's entries twice, as K
+    and as V (``latent``: both), and the oldest all of its heads (heads).
     """
 
     kv: Format
     widest_v: int = 0
     states: int = 1
+    latent: LatentStorage = "keys"
 
     def cell(self, cache: Attention | Latent | Indexer) -> int:
-        """Bytes of one cell: K and V, an MLA entry (which is a K, without V), or an index key."""
+        """Bytes of one cell: K and V, an MLA entry (a K, which is V too), or an index key."""
         match cache:
             case Attention():
                 value = max(cache.kv_heads * cache.v_dim, self.widest_v)
                 return self.kv.row_bytes(cache.kv_heads, cache.k_dim) + self.kv.v.row_bytes(1, value)
+            case Latent() if self.latent == "heads" and cache.ratio == 1:
+                keys = self.kv.row_bytes(cache.q_heads, LATENT_HEAD + cache.rope)
+                return keys + self.kv.v.row_bytes(cache.q_heads, LATENT_HEAD)
             case Latent():
-                return self.kv.row_bytes(1, cache.rank + cache.rope)
+                values = self.kv.v.row_bytes(1, cache.rank) if self.latent == "both" and cache.ratio == 1 else 0
+                return self.kv.row_bytes(1, cache.rank + cache.rope) + values
             case Indexer():
                 return self.kv.row_bytes(1, cache.key_dim)
 

@@ -24,6 +24,8 @@ from kvtui.engine.serving.comparison import (
 from kvtui.engine.serving.llamacpp.budget import compute_bytes, host_compute_bytes
 from kvtui.engine.serving.llamacpp.log import on_host
 
+SPLIT_APART = "layers that are dealt out by another rule, such as the memory that was free"
+OWN_ENGINE = "Ollama's own engine keeps windowed layers' caches by rules of its own"
 STATES = {"R": "RS buffer (R)", "S": "RS buffer (S)"}
 """The two recurrent states by their letters in the log; its ``layers`` count those without a state too."""
 
@@ -40,12 +42,19 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     rows = [row for buffer in own for row in _cache(buffer, "", serving)]
     if scenario.speculative_tokens:
         rows += [row for buffer in drafts for row in _cache(buffer, "MTP ", serving)]
+    rows += _by_memory(log, serving, scenario)
     weights = {device: size for device, size in log.sizes.get("weights", {}).items() if not on_host(device)}
     everywhere = sum((size for size in log.sizes.get("weights", {}).values()), Size(0, 0))
     compute = {device: size for device, size in log.sizes.get("compute", {}).items() if not on_host(device)}
     fullest, busiest = max(weights.values(), default=None), max(compute.values(), default=None)
     if everywhere.bytes:
         rows += beside_prior("weights", "weights in all", _all_weights(scenario), everywhere, WEIGHTS_APART)
+    else:
+        rows += beside_prior("weights", "weights in the file", _all_weights(scenario), log.least("file"), WEIGHTS_APART)
+    caches = sum((size for size in log.sizes.get("caches", {}).values()), Size(0, 0))
+    if caches.bytes:
+        planned = sum(buffer.bytes for buffer in serving.buffers)
+        rows += beside_prior("caches", "caches in all", planned, caches, OWN_ENGINE)
     if compute or scenario.device.platform == "cpu":
         rows += beside_prior("compute", "compute buffer of a device", compute_bytes(scenario), busiest)
     host = max((size for device, size in log.sizes.get("compute", {}).items() if on_host(device)), default=None)
@@ -55,10 +64,33 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     notes = []
     if drafts and not scenario.speculative_tokens:
         notes.append("caches of a draft model are in the log too, and not in the prediction")
-    if log.words.get("v_dtype", scenario.kv_dtype) != log.options.get("kv_dtype", scenario.kv_dtype):
-        notes.append(f"V is kept as {log.words['v_dtype']} and K as {log.options['kv_dtype']}: one format is planned")
     measured = Overheads("", printed_bytes(fullest), printed_bytes(busiest))
     return ComparedLog(serving, tuple(rows), measured, tuple(notes))
+
+
+def _by_memory(log: BootLog, serving: Serving, scenario: Scenario) -> Iterator[Component]:
+    """A cache that lies in several memories, in each of them; only an estimate where devices were dealt layers freely.
+
+    Without a split of the user's own, llama.cpp deals out layers by the memory that is free on each device.
+    """
+    told = scenario.serving.partition is not None or scenario.serving.tensor_split is not None
+    for key, held in log.sizes.items():
+        kind = key.removesuffix(" buffers")
+        if kind == key or kind.startswith("draft ") or len(held) < 2:
+            continue
+        devices = sorted(device for device in held if not on_host(device))
+        for device, seen in held.items():
+            place = "RAM" if on_host(device) else f"device {devices.index(device)}"
+            planned = sum(
+                buffer.bytes
+                for buffer in serving.buffers
+                if buffer.name.startswith(f"{kind} buffer") and buffer.name.endswith(f", {place}")
+            )
+            row, label = f"{kind}_{place}".casefold().replace(" ", "_"), f"{kind} buffer, {place}"
+            if told or len(devices) < 2:
+                yield exact_size(row, label, planned, seen, SPLIT_APART)
+            else:
+                yield from beside_prior(row, label, planned, seen, SPLIT_APART)
 
 
 def _all_weights(scenario: Scenario) -> int | None:

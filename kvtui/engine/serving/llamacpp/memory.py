@@ -21,6 +21,7 @@ from kvtui.engine.planning.weights import UNTOLD, weight_bytes
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 from kvtui.engine.serving.drafter import draft_layers
 from kvtui.engine.serving.llamacpp.buffers import EntryStorage, Split, buffers, widest_value
+from kvtui.engine.serving.llamacpp.releases import build_of
 
 DRAFT_FORMAT = FORMATS["fp16"]
 
@@ -164,7 +165,9 @@ def _stretches(scenario: Scenario, placed: Placement, owner: int) -> tuple[Stret
     else:
         held = [number for number, at in enumerate(placed.owners) if at == owner]
     widest = 0 if scenario.flash_attention else widest_value(model)
-    own, other = EntryStorage(scenario.kv, widest, 1 + scenario.speculative_tokens), EntryStorage(DRAFT_FORMAT, widest)
+    latent = build_of(scenario.serving.version).latent
+    own = EntryStorage(scenario.kv, widest, 1 + scenario.speculative_tokens, latent)
+    other = EntryStorage(DRAFT_FORMAT, widest, latent=latent)
     found = [
         Stretch(count_layers(blocks[number] for number in held if number < trunk), own),
         Stretch(count_layers(blocks[number] for number in held if number >= trunk), other, "MTP "),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
@@ -55,6 +55,9 @@ def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> Eng
     return EngineDefaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
 
 
+LatentStorage = Literal["heads", "both", "keys"]
+
+
 class Build(NamedTuple):
     """Rules of the builds from number ``first`` on: the ``padding`` of a cache in cells, and a server's own ``slots``.
 
@@ -62,8 +65,8 @@ class Build(NamedTuple):
     Of the graph: FlashAttention's mask is in F16 from the start (``half_masks``); a batch may be embeddings, for which
     there is room (``embedding_inputs``), or a mixture (``mixed_inputs``); what is quantised into a cache is rotated
     first (``turned_caches``); only as many tokens as there are sequences get logits (``bounded_outputs``).
-    What is written into a cache goes to places that are inputs (``indexed_stores``). ``latent_values``: MLA stores V
-    beside K.
+    What is written into a cache goes to places that are inputs (``indexed_stores``). ``latent`` says how MLA is cached:
+    as K and V of all heads, as a latent entry and its V, or as the entry alone.
     """
 
     first: int = 0
@@ -71,7 +74,7 @@ class Build(NamedTuple):
     slots: int = 1
     output_first: bool = False
     indexed_stores: bool = False
-    latent_values: bool = True
+    latent: LatentStorage = "heads"
     embedding_inputs: bool = False
     turned_caches: bool = False
     bounded_outputs: bool = False
@@ -80,6 +83,7 @@ class Build(NamedTuple):
 
 
 CHANGES: tuple[dict[str, Any], ...] = (
+    {"first": 5130, "latent": "both"},
     {"first": 6100, "indexed_stores": True},
     {"first": 6325, "padding": 256},
     {"first": 6870, "padding": 1},
@@ -87,17 +91,17 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"first": 6980, "padding": 256},
     {"first": 7460, "output_first": True},
     {"first": 7640, "embedding_inputs": True},
-    {"first": 7780, "latent_values": False},
+    {"first": 7780, "latent": "keys"},
     {"first": 9400, "bounded_outputs": True, "half_masks": True, "turned_caches": True},
     {"first": 11200, "mixed_inputs": True},
 )
 """Caches were padded to 32 cells, or to 256 once FlashAttention was the default (PR 15434, August 2025), not at all
 between PR 16812 (October 2025) and PR 17046 (November 2025; b6969 is without, b7079 with), and to 256 since. PR 16736
-gave the server four slots, PR 18148 (December 2025) offloads the output layer first, PR 18550 brought batches of
-embeddings, PR 19067 (after b7779) MLA without V, and PR 23861 (between b9272 and b9496) bounded outputs; half masks and
-rotated caches (PR 21038) are not in b9265, and in b9496 and later. Places of what is stored came in summer 2025 (PR
-14285), mixed batches between b11195 and b11549. The build numbers are those of the days on which the changes were
-merged, or lie between builds known to be without and with."""
+gave the server four slots, PR 18148 (December 2025) offloads the output layer first. MLA was cached as heads until PR
+12801 (April 2025), and with its V until PR 19067 (after b7779). PR 18550 brought batches of embeddings, PR 23861
+(between b9272 and b9496) bounded outputs; half masks and rotated caches (PR 21038) are not in b9265, and in b9496 and
+later. Places of what is stored came in summer 2025 (PR 14285), mixed batches between b11195 and b11549. The build
+numbers are those of the days on which the changes were merged, or lie between builds known to be without and with."""
 BUILDS = tuple(accumulate(CHANGES, lambda build, change: build._replace(**change), initial=Build()))
 
 

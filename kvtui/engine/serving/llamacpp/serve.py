@@ -24,7 +24,6 @@ from kvtui.engine.serving.llamacpp.buffers import Split, check_heads, state_byte
 from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.memory import MemoryPart, memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
-from kvtui.engine.serving.llamacpp.releases import Build, build_of
 from kvtui.engine.serving.llamacpp.room import memory_uses, pool_of
 
 MAX_SLOTS = 256
@@ -36,7 +35,7 @@ def serve(scenario: Scenario) -> Serving:
     Raises InputError for a model whose layers or head sizes it cannot cache, and when weights that matter are unknown.
     """
     check(scenario)
-    build, parallel = build_of(scenario.serving.version), scenario.serving.parallel
+    parallel = scenario.serving.parallel
     placed = placement(scenario)
     every = memory_parts(scenario, placed)
     parts = tuple(part for part in every if part.number != RAM)
@@ -77,7 +76,7 @@ def serve(scenario: Scenario) -> Serving:
         state_bytes_per_slot=_state_per_slot(parts[tightest]) if recurrent else None,
         state_slots=now.slots if recurrent else None,
         memories=uses,
-        notes=_notes(scenario, build, now, context, placed, needs[tightest] <= pools[tightest]),
+        notes=_notes(scenario, now, context, placed, needs[tightest] <= pools[tightest]),
     )
 
 
@@ -131,7 +130,7 @@ def _state_per_slot(part: MemoryPart) -> int:
 
 
 def _notes(
-    scenario: Scenario, build: Build, cells: Split, most_context: int | None, placed: Placement, fits: bool
+    scenario: Scenario, cells: Split, most_context: int | None, placed: Placement, fits: bool
 ) -> tuple[str, ...]:
     serving, layout = scenario.serving, scenario.layout
     notes = []
@@ -143,8 +142,6 @@ def _notes(
         notes.append(f"layers are dealt out to {layout.tp * layout.pp} devices (--split-mode layer); none is split")
     if not placed.whole:
         notes.append(_placed_words(placed))
-    if build.padding == 32:
-        notes.append("builds before b6325 pad caches to 32 cells, or with -fa to 256")
     if scenario.speculative_tokens:
         notes.append("the MTP context has a cache of its own, in f16 unless -ctkd and -ctvd say otherwise")
     if serving.swa_full:
