@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.placement import RAM, Placement
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, UBATCH_TOKENS, Scenario
 
-GGML = {"fp16": "f16", "fp32": "f32"}
-"""ggml's names of formats where they are others than here."""
+GGML = {"fp16": "f16", "bf16": "f16", "fp32": "f32"}
+"""ggml's names of formats where they are others than here; 16 bits are llama.cpp's own f16, which takes as much."""
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 OLLAMA_KV = ("f16", "q8_0", "q4_0")
 
 
@@ -80,8 +83,8 @@ def model_file(scenario: Scenario) -> str:
     """The model's file as it was named, or as one of its weight format is usually called."""
     if scenario.weight_dtype == FILE_WEIGHTS:
         return scenario.ref
-    form = scenario.checkpoint
-    return f"{scenario.model.name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
+    form, name = scenario.checkpoint, scenario.ref if _FILE_NAME.fullmatch(scenario.ref) else scenario.model.name
+    return f"{name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
 
 
 def shares(placed: Placement) -> tuple[float, ...] | None:
