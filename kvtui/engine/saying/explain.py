@@ -298,6 +298,10 @@ def _engine(plan: Plan) -> Iterator[Explanation]:
         yield from _terms(found)
     else:
         yield Explanation("engine.pool", "the pool as given", (), served.pool_bytes, ("--kv-pool",))
+    for use in served.memories if served.ram is not None else ():
+        held = tuple((cause.replace(" ", "_"), size) for cause, size in use.held)
+        formula = " + ".join(cause for cause, _ in held)
+        yield Explanation(f"engine.memory.{use.name}", formula, held, use.total, (f"{name}: where layers lie",))
     for buffer in served.buffers:
         values: ExplainedValues = (("cells", buffer.cells), ("layers", buffer.layers))
         yield Explanation(
@@ -379,14 +383,20 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
         rate = "bandwidth × efficiency" if measured is None else "measured bandwidth"
         prior = f"{PRIOR}; efficiencies from measured single-stream decodes"
         source = _device_source(plan) if measured is None else f"{measured:g} GB/s, measured and given as --bandwidth"
+        read, ram, in_ram = "step_bytes", "", estimate.ram_gbs
+        of_ram: ExplainedValues = ()
+        if in_ram is not None:
+            read, ram = "(step_bytes − ram_bytes)", " + ram_bytes ÷ ram_gbs + borders × PCIe"
+            of_ram = ("ram_bytes", estimate.ram_bytes), ("ram_gbs_low", in_ram.low), ("ram_gbs_high", in_ram.high)
         yield Explanation(
             "decode",
-            f"max(step_bytes ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches",
+            f"max({read} ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches{ram}",
             (
                 ("step_bytes", estimate.step_bytes or 0),
                 ("step_flops", estimate.step_flops or 0),
                 ("bandwidth_gbs", device.bandwidth_gbs if measured is None else measured),
                 ("tp", scenario.layout.tp),
+                *of_ram,
             ),
             None,
             (prior, source) if measured is None else (source, f"compute and launches: {prior}", _device_source(plan)),
@@ -394,7 +404,8 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
     if estimate.prefill_ms is not None:
         yield Explanation(
             "prefill",
-            "flops ÷ (tp × dense peak × 0.35 … 0.60), one sequence of the whole context",
+            "flops ÷ (tp × dense peak × 0.35 … 0.60), one sequence of the whole context"
+            + (", and the weights in RAM over PCIe for each physical batch" if estimate.ram_bytes else ""),
             (("flops", prefill_flops(scenario) or 0), ("tp", scenario.layout.tp)),
             None,
             (PRIOR, _device_source(plan)),
