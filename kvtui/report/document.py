@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
 from kvtui.engine.advice.fixes import Fix, fixes
+from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
@@ -23,7 +24,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
 
 if TYPE_CHECKING:
-    from kvtui.engine.engines.placement import BestSplit, MemoryUse
+    from kvtui.engine.engines.placement import MemoryUse
     from kvtui.engine.engines.result import Serving
 
 SCHEMA = 1
@@ -157,9 +158,9 @@ def _engine(planned: Plan) -> dict[str, Any]:
     }
 
 
-def _split(found: BestSplit | None) -> dict[str, Any] | None:
+def _split(found: BestSplit | None) -> dict[str, Any]:
     if found is None:
-        return None
+        return dict.fromkeys(BestSplit._fields)
     commands = [{"program": program, "words": words} for program, words in found.commands]
     return {**found._asdict(), "commands": commands}
 

@@ -421,8 +421,8 @@ def _uses_ram(document: Document) -> bool:
 
 def _split(document: Document) -> tuple[FactPanel, ...]:
     """The best split."""
-    split = document["engine"].get("split")
-    if split is None:
+    split = document["engine"]["split"]
+    if split["gpu_layers"] is None:
         return ()
     facts = [Fact("layers on devices", f"-ngl {split['gpu_layers']}")]
     if split["cpu_moe"]:
@@ -433,8 +433,7 @@ def _split(document: Document) -> tuple[FactPanel, ...]:
 
 def starts(document: Document) -> tuple[tuple[str, str], ...]:
     """The programs that start the best split, each with its command line or its settings."""
-    split = document["engine"].get("split")
-    return tuple((command["program"], command["words"]) for command in (split or {}).get("commands", ()))
+    return tuple((command["program"], command["words"]) for command in document["engine"]["split"]["commands"] or ())
 
 
 def _estimates(document: Document) -> FactPanel:
