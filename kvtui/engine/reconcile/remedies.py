@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.bootlog.patterns import LogReader
 from kvtui.engine.engines.known import part
@@ -24,11 +25,13 @@ from kvtui.engine.serving.candidates import USUAL_WEIGHTS, has, windowed
 
 CONTEXT_STEP, LEAST_CONTEXT = 16, 512
 MOST_SHARE, SHARE_STEP = 0.97, 0.01
+POOL_STEP = 2**20
 SEQUENCES = (512, 256, 128, 64, 32, 16, 8)
 STEP_TOKENS = (8192, 4096, 2048, 1024, 512)
 MUCH, SOME = 0.75, 0.25
 BURDENS = {
     "hybrid_manager": 0.2,
+    "kv_pool": 1.5,
     "gpu_memory_utilization": 1.5,
     "eager": 2.0,
     "max_batched_tokens": 2.2,
@@ -259,6 +262,8 @@ def _changes(base: Scenario, *, fixed_pool: bool, most: float) -> Iterator[_Chan
         yield _switch("prefix_caching", False, "no prompt is used again", {"prefix_caching": False})
     if base.kv.name in ("bf16", "fp16", "fp32"):
         yield _Change("kv_dtype", "fp8", "check the answers' quality", {"kv_dtype": "fp8"}, BURDENS["kv_dtype"])
+    if fixed_pool and base.kv_pool is not None:
+        yield from _larger_pool(base)
     if fixed_pool:
         return
     count = int((most - base.memory_utilization) / SHARE_STEP + 1e-6)
@@ -284,6 +289,20 @@ def _changes(base: Scenario, *, fixed_pool: bool, most: float) -> Iterator[_Chan
                 yield _Change(
                     "weight_dtype", form, f"a checkpoint in {form}", {"weight_dtype": form}, BURDENS["weight_dtype"]
                 )
+
+
+def _larger_pool(base: Scenario) -> Iterator[_Change]:
+    """As much memory for the cache as a request needs, in whole steps."""
+    try:
+        found = serve(base)
+    except InputError:
+        return
+    if found is not None:
+        needed = max(found.needed_bytes, found.engine_needed_bytes or 0)
+        for size in (needed, needed + (found.bytes_per_block or 0)):
+            pool = -(-size // POOL_STEP) * POOL_STEP
+            words = f"{format_bytes(pool)} for the cache"
+            yield _Change("kv_pool", str(pool), words, {"kv_pool": pool}, BURDENS["kv_pool"])
 
 
 def _switch(key: str, value: bool, words: str, serving: Mapping[str, Any]) -> _Change:

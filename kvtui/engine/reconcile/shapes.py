@@ -21,7 +21,7 @@ from kvtui.engine.reconcile.names import squeezed
 from kvtui.engine.reconcile.start import start_of
 from kvtui.engine.reconcile.stored import weights_of
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.serving.comparison import ComparedLog
+from kvtui.engine.serving.comparison import ComparedLog, Component
 
 SAME_WEIGHTS = 0.05
 LISTED = 4
@@ -46,6 +46,8 @@ class _Match(NamedTuple):
 
 def alike(log: BootLog, told: Mapping[str, str | bool]) -> Alike:
     """The models that may be the one of ``log``, with the options ``told`` by key."""
+    if not (log.counts or log.ratios or log.buffers or "needed" in log.sizes):
+        return Alike(())
     matches = [match for match in (_match(log, told, model) for model in all_models()) if match is not None]
     if not matches:
         return Alike(())
@@ -66,19 +68,27 @@ def _apart(found: _Match) -> float:
 
 
 def _match(log: BootLog, told: Mapping[str, str | bool], model: ModelSpec) -> _Match | None:
-    """How well ``model`` fits; None if it does not, or if nothing tells."""
+    """How well ``model`` fits; None if it does not, or if nothing tells.
+
+    The cache is compared first, without weights: few models are left to be weighed.
+    """
     try:
+        exact = _exact(log, {**told, "skip_weights": True}, model)
+        if not exact or any(row.verdict == "differs" for row in exact):
+            return None
         start = start_of(log, told, model, guess_device=False)
-        found: ComparedLog = part(log.engine, "components").compare(log, start.scenario, start.known_device)
     except InputError:
-        return None
-    exact = [row for row in found.rows if row.exact]
-    if not exact or any(row.verdict == "differs" for row in exact):
         return None
     apart = _weights_apart(log, start.scenario)
     if apart is not None and apart > SAME_WEIGHTS:
         return None
     return _Match(model, tuple(row.label for row in exact), apart, _kin(log, model))
+
+
+def _exact(log: BootLog, told: Mapping[str, str | bool], model: ModelSpec) -> list[Component]:
+    start = start_of(log, told, model, guess_device=False)
+    found: ComparedLog = part(log.engine, "components").compare(log, start.scenario, start.known_device)
+    return [row for row in found.rows if row.exact]
 
 
 def _weights_apart(log: BootLog, scenario: Scenario) -> float | None:

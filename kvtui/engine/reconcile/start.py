@@ -86,7 +86,7 @@ def _values(
         values.pop("ep", None)
     _draft(log, told, model, values, notes)
     pool = log.least("pool")
-    if pool is not None:
+    if pool is not None and "kv_pool" not in log.options:
         values["kv_pool"] = str(max(1, pool.bytes))
     values.pop("weight_dtype", None)
     values |= {key: value for key, value in told.items() if key != "engine"}
@@ -103,7 +103,7 @@ def _weighed(
     notes: list[str],
 ) -> Scenario:
     """``scenario`` with weights in the format that the log has them in, which is put into ``values`` too."""
-    if "dtype" in told or "weight_dtype" in told or scenario.weight_dtype == FILE_WEIGHTS:
+    if not {"dtype", "weight_dtype", "skip_weights"}.isdisjoint(told) or scenario.weight_dtype == FILE_WEIGHTS:
         return scenario
     named = list(dict.fromkeys(_named_formats(log)))
     plain = "quantization" not in log.words and "file_type" not in log.words

@@ -96,11 +96,9 @@ def test_a_model_without_a_name_is_found_by_its_numbers() -> None:
     assert "by its KV cache size and maximum concurrency and 15.27 GiB of weights it may be Qwen3-8B" in " ".join(
         found.notes
     )
-    other = of("Available KV cache memory: 5.33 GiB", TOKENS, "Model loading took 7.55 GiB memory and 3.1 seconds")
-    assert other.scenario.model.name == "Qwen3-4B"
 
 
-@pytest.mark.parametrize("name", ["/models", "/data/model/", "./llm", "acme/Chat-8B-v7"])
+@pytest.mark.parametrize("name", ["/models", "acme/Chat-8B-v7"])
 def test_a_name_that_says_nothing_is_as_no_name(name: str) -> None:
     loaded = "Model loading took 15.27 GiB memory and 3.1 seconds"
     found = of(started(name), "Available KV cache memory: 5.33 GiB", TOKENS, loaded)
@@ -115,7 +113,6 @@ def test_the_name_it_is_served_under_is_a_name_too() -> None:
 def test_an_architecture_chooses_among_those_alike() -> None:
     numbers = "Available KV cache memory: 5.33 GiB\nGPU KV cache size: 43,664 tokens"
     assert of(numbers, "Resolved architecture: MistralForCausalLM").scenario.model.name.startswith("Mistral")
-    assert of(numbers, "Resolved architecture: LlamaForCausalLM").scenario.model.name.startswith("Llama")
 
 
 def test_numbers_that_no_model_has() -> None:

@@ -126,12 +126,17 @@ def test_no_more_of_the_device_than_was_free() -> None:
     assert not any("utilization" in flag for flag in flags(hybrid(free, REFUSED + LONGEST, max_num_seqs=16)))
 
 
-def test_a_cache_of_a_given_size_is_not_made_larger() -> None:
+def test_a_cache_of_a_given_size_is_given_more() -> None:
+    """Nothing else but its own size, the context and the format can help it."""
     lines = (
         arguments(HYBRID, max_model_len=131_072, max_num_seqs=16, kv_cache_memory_bytes=7_559_142_440),
         REFUSED + LONGEST,
     )
-    assert flags(of(*lines)) == ["--max-model-len 112896", "--kv-cache-dtype fp8"]
+    assert flags(of(*lines)) == [
+        "--max-model-len 112896",
+        "--kv-cache-memory-bytes 8786018304",
+        "--kv-cache-dtype fp8",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in LOGS.iterdir()))

@@ -38,7 +38,7 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     Raises InputError when the weights are unknown where they matter.
     """
     pool = log.least("pool")
-    half = pool.half if pool is not None and pool.bytes == scenario.kv_pool else 0
+    half = pool.half if pool is not None and max(1, pool.bytes) == scenario.kv_pool else 0
     found = reach(scenario, half)
     weights, activation, outside = log.most("weights"), log.most("activation"), log.most("non_torch")
     expected = budget(_known(scenario, weights), stages(scenario)[0])

@@ -50,7 +50,7 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     Raises InputError when vLLM cannot serve the scenario, or the weights are unknown where they matter.
     """
     printed = log.least("pool")
-    half = printed.half if printed is not None and printed.bytes == scenario.kv_pool else 0
+    half = printed.half if printed is not None and max(1, printed.bytes) == scenario.kv_pool else 0
     found = reach(scenario, half)
     alignment = layered(scenario, rules(scenario.serving.version)).alignment
     padding = None if alignment is None else (Fraction(alignment.padding_percent),) * 3
@@ -111,8 +111,9 @@ def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
         rows += beside_term("beside", "activation and outside of torch", both, rest)
         notes.append(f"activation and memory outside of torch together are solved: {EQUATION}")
         notes += _surprise(log, scenario, both, rest)
+    captured = None if graphs is None or scenario.serving.eager else Size(max(0, graphs), 0)
     rows += [
-        *beside_term("graphs", "CUDA graphs", prior["graphs"], None if graphs is None else Size(max(0, graphs), 0)),
+        *beside_term("graphs", "CUDA graphs", prior["graphs"], captured),
         *_pool_row(expected.pool if whole else None, left),
     ]
     kept = {"weights": printed_bytes(weights), "activation": printed_bytes(activation), "graphs": graphs}

@@ -259,6 +259,15 @@ def _too_long(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.count("trained_context", rank, match[2])
 
 
+def _refused_on_host(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """A CPU's memory that is not there, or that the weights leave none of."""
+    gathered.word("error", match[0])
+    if match[1]:
+        gathered.size("shortfall", rank, size(match[2], GIB))
+    elif match[2]:
+        gathered.size("asked", rank, size(match[2], GIB))
+
+
 def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
     gathered.option("context", match[1], LINE)
@@ -382,8 +391,9 @@ LINES = (
     line("cache blocks", r"No available memory for the cache blocks", error),
     line(
         "on kv cache allocation",
-        r"Available memory on node .{1,80} on kv cache allocation is less than .{1,120}",
-        error,
+        rf"Available memory on node .{{1,80}} on kv cache allocation is less than requested memory"
+        rf"(?: for kv \((-?){NUMBER}[^)]{{0,40}}\))?",
+        _refused_on_host,
     ),
     line("The worker already uses", r"The worker already uses .{1,160}", error),
     line(
