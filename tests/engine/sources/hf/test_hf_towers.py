@@ -92,7 +92,6 @@ def test_an_encoder_that_is_not_known_makes_a_lower_bound_and_says_so() -> None:
                 },
             },
         ),
-        ("Qwen3.5-9B", "qwen3_5_text", {"head_dim": 256, "rope_parameters": {"partial_rotary_factor": 0.25}}),
         ("Llama-3.1-8B", "llama", {"head_dim": 128, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}),
     ],
 )
@@ -100,3 +99,10 @@ def test_tables_of_rotary_angles_are_as_large_as_the_file_says(released: str, ki
     model = find_model(released)
     config = {**TEXT, "model_type": kind, "hidden_size": 512, "max_position_embeddings": model.max_context, **more}
     assert model_from_config(config, "a", "config.json").rotary_elements == model.rotary_elements
+
+
+def test_a_part_of_each_head_is_rotated() -> None:
+    """GLM-4 rotates half of 64 elements at each of 4,096 positions."""
+    more = {"partial_rotary_factor": 0.5, "max_position_embeddings": 4096}
+    config = {**TEXT, "model_type": "glm4", "hidden_size": 512, **more}
+    assert model_from_config(config, "a", "config.json").rotary_elements == 4096 * 32
