@@ -59,7 +59,7 @@ PART_NAMES = {
     "activation": "activations",
     "overhead": "overhead",
     "reserved_unused": "reserved, unused",
-    "pool_free": "free in the pool",
+    "pool_free": "rest of the pool",
 }
 SIZES_GB = (24.0, 80.0)
 FULL = "fits up to here"

@@ -93,7 +93,7 @@ FIELDS = (
     ComparedField("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
     ComparedField("state, GiB", ("memory.state_bytes",), _gib("state_bytes")),
     ComparedField("reserved, GiB", ("memory.reserved_unused_bytes",), _gib("reserved_unused_bytes")),
-    ComparedField("pool free, GiB", ("memory.pool_free_bytes",), _gib("pool_free_bytes")),
+    ComparedField("pool rest, GiB", ("memory.pool_free_bytes",), _gib("pool_free_bytes")),
     ComparedField("total, GiB ≈", ("memory.total_bytes",), _gib("total_bytes")),
     ComparedField("usable, GiB", ("memory.usable_bytes_per_device",), _gib("usable_bytes_per_device")),
     ComparedField("KV bytes/token", ("model.kv_bytes_per_token",), _count("model.kv_bytes_per_token", NONE)),

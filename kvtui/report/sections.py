@@ -250,7 +250,7 @@ def parts(document: Document) -> tuple[MemoryRow, ...]:
         ("activation", "activations", True),
         ("overhead", "overhead", True),
         ("reserved_unused", "reserved, unused", False),
-        ("pool_free", "free in the pool", True),
+        ("pool_free", "rest of the pool", True),
     )
     served = document["engine"]["name"] != "none"
     return tuple(

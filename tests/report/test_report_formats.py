@@ -110,7 +110,7 @@ def test_markdown_has_exact_bytes_that_sum_up(name: str) -> None:
     found = made(name)
     table = tables(render(found, "markdown").partition("## Memory")[2])[0]
     rows = {row[0].removesuffix(" ≈"): row for row in table[2:]}
-    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "free in the pool")
+    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "rest of the pool")
     columns = [1] if found["memory"]["devices"] == 1 else [1, 3]
     for column in columns:
         sizes = [int(rows[label][column].replace(",", "")) for label in labels if label in rows]

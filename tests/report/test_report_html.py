@@ -142,7 +142,7 @@ def test_the_tables_exact_bytes_sum_up(name: str) -> None:
     rows = re.findall(r"<tr[^>]*><th scope=\"row\">(?:<svg.*?</svg>)?(.*?)</th>(.*?)</tr>", text)
     last = {unescape(label): re.findall(r'class="exact">([0-9,]+)<', cells)[-1:] for label, cells in rows}
     sizes = {label: int(found[0].replace(",", "")) for label, found in last.items() if found}
-    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "free in the pool")
+    labels = ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused", "rest of the pool")
     total = made(name)["memory"]["fullest_device"]["total_bytes"]
     assert sum(sizes.get(label, 0) for label in labels) == sizes["total"] == total
 

@@ -187,7 +187,7 @@ def test_the_tables_parts_sum_to_its_total(name: str) -> None:
 
     parts = [figure(part) for part in ("weights", "KV cache", "state", "activations", "overhead", "reserved, unused")]
     if made(name)["engine"]["name"] != "none":
-        parts.append(figure("free in the pool"))
+        parts.append(figure("rest of the pool"))
     assert figure("total") == pytest.approx(sum(parts), abs=0.05, rel=1e-3)
 
 

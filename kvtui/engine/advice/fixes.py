@@ -177,12 +177,15 @@ def burden(scenario: Scenario, changes: tuple[FixChange, ...]) -> float:
 def criteria(scenario: Scenario, fix: Fix) -> tuple[float, ...]:
     """What fixes are compared by, less being better: what is asked and risked, devices, cost, and what is given up.
 
+    A change of the same devices is never left out because another device would be cheaper.
+
     The last two are the users and the context that become possible, negated.
     """
     after, answered = fix.scenario, fix.answer
     return (
         len(fix.changes),
         fix.risk.level,
+        after.device is not scenario.device,
         after.layout.devices,
         _hourly(after),
         scenario.context - after.context,

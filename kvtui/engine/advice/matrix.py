@@ -320,7 +320,7 @@ def _served(scenario: Scenario) -> MatrixAnswer:
     served = serve(scenario)
     assert served is not None
     found = room(scenario, served)
-    held = served.fits and (found.sequences or 0) >= scenario.batch
+    held = served.starts and (found.sequences or 0) >= scenario.batch
     full = scenario.batch / found.sequences if found.sequences else None
     return MatrixAnswer(held, full, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
 

@@ -43,9 +43,9 @@ class Serving(NamedTuple):
     ``max_context`` is for one sequence (None: memory sets no bound), ``max_sequences`` for the scenario's context and
     all replicas; both name their ``limit``. ``shares`` says what the blocks of a request are for.
     ``memories`` are all memories of the machine with what they hold, the RAM last, where layers can lie in either.
-    ``rooms`` are the bytes that the cache takes of a device of each pipeline stage: all that the engine allocates, or
-    where that is too little, what the scenario's sequences need. ``states`` are the bytes of one sequence's recurrent
-    states there, empty where the engine keeps them as the model says.
+    ``held`` are the bytes that the engine allocates for its cache on a device of each pipeline stage, and ``rooms`` the
+    same, or where that is too little, what the scenario's sequences need there, all of them full. ``states`` are the
+    bytes of one sequence's recurrent states there, empty where the engine keeps them as the model says.
     None means that the engine has no such thing. ``refusals`` are reasons other than the pool for which the engine will
     not start as it is told, and ``notes`` say what else a user must know before the launch.
     """
@@ -62,6 +62,7 @@ class Serving(NamedTuple):
     max_context_limit: str
     max_sequences: int
     max_sequences_limit: str
+    held: tuple[int, ...]
     rooms: tuple[int, ...]
     states: tuple[int, ...] = ()
     buffers: tuple[Buffer, ...] = ()
@@ -84,6 +85,11 @@ class Serving(NamedTuple):
     def ram(self) -> MemoryUse | None:
         """The machine's RAM, where more of the model lies there than the table that tokens are looked up in."""
         return next((use for use in self.memories if use.number == RAM and use.shares_model), None)
+
+    @property
+    def starts(self) -> bool:
+        """Whether the engine starts as it is told: a request fits, and nothing else is refused."""
+        return self.fits and not self.refusals
 
     @property
     def fits(self) -> bool:

@@ -108,6 +108,8 @@ def plan(scenario: Scenario) -> Plan:
     """What ``scenario`` needs. Raises InputError when the model's weights are unknown and not skipped."""
     sequences = slots(scenario, scenario.context, scenario.batch)
     serving = serve(scenario)
+    if serving is not None and _serves(scenario, serving):
+        serving = serving._replace(rooms=serving.held)
     share = busiest_share(sequences, scenario.layout.dp)
     per_device = device_holds(scenario, serving, fullest_stage(scenario, serving), share)
     return Plan(
@@ -128,7 +130,12 @@ def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
     """Whether the scenario's engine runs it, or without one, whether the most loaded device holds its ``parts``."""
     if serving is None:
         return holds(scenario, parts)
-    return serving.fits and at_once(scenario, serving) >= scenario.batch and not crowded(scenario, parts)
+    return _serves(scenario, serving) and not crowded(scenario, parts)
+
+
+def _serves(scenario: Scenario, serving: Serving) -> bool:
+    """Whether the engine starts, and runs all sequences at once."""
+    return serving.starts and at_once(scenario, serving) >= scenario.batch
 
 
 def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:

@@ -190,7 +190,7 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
     yield from _beside(plan)
     yield Explanation(
         "total",
-        "weights + KV + state + activations + overhead + reserved, unused + free in the pool",
+        "weights + KV + state + activations + overhead + reserved, unused + rest of the pool",
         (
             ("usable_bytes_per_device", plan.usable_per_device),
             ("memory_utilization", scenario.memory_utilization),

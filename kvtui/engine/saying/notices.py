@@ -85,6 +85,8 @@ def unserved(scenario: Scenario, served: Serving) -> str:
         text = f"{served.engine} needs {needed} of cache for one request of {format_tokens(scenario.context)} tokens"
         text += f" and has {format_bytes(served.pool_bytes)}"
         return text + (f": at most {served.max_context:,} tokens" if served.max_context else "")
+    if served.refusals:
+        return served.refusals[0]
     running = f"{at_once(scenario, served):,} of {scenario.batch:,} sequences"
     return f"{served.engine} runs {running} at once (limit: {served.max_sequences_limit}), the others wait"
 

@@ -45,7 +45,7 @@ EXPLANATIONS = {
     "state": "state",
     "padding": "reserved_unused",
     "reserved, unused": "reserved_unused",
-    "free in the pool": "pool_free",
+    "rest of the pool": "pool_free",
     "activations": "activation",
     "overhead": "overhead",
     "saved by FA": "flash_attention_saved",

@@ -48,7 +48,7 @@ def test_memory_and_engine_say_the_same(data: st.DataObject) -> None:
 @pytest.mark.parametrize("engine", ["vllm", "vllm@0.19", "sglang", "tensorrt-llm", "llama.cpp"])
 @pytest.mark.parametrize("model", ["Llama-3.1-8B", "gemma-3-12b", "Qwen3.5-9B"])
 def test_the_report_has_one_cache(engine: str, model: str) -> None:
-    """KV, state, reserved room and what is free in the pool are what the engine allocates."""
+    """KV, state, reserved room and what is rest of the pool are what the engine allocates."""
     answer = document(scenario_from({"model": model, "engine": engine, "gpu": "H100", "context": "16K"}))
     memory, served = answer["memory"], answer["engine"]
     device = memory["fullest_device"]

@@ -72,7 +72,7 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
         label = "padding" if scenario.paged_attention else "reserved, unused"
         yield 5, [pair(label, (format_bytes(parts.reserved_unused),), width, Ink.DIM)]
     if parts.pool_free:
-        yield 5, [pair("free in the pool", (format_bytes(parts.pool_free),), width, Ink.DIM)]
+        yield 5, [pair("rest of the pool", (format_bytes(parts.pool_free),), width, Ink.DIM)]
     yield 9, [pair("activations", (f"≈ {format_bytes(parts.activation)}",), width, Ink.ACTIVATION)]
     yield 10, [pair("overhead", (f"≈ {format_bytes(parts.overhead)}",), width, Ink.ACTIVATION)]
     if view.saved_bytes:

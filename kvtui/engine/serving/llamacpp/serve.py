@@ -71,7 +71,8 @@ def serve(scenario: Scenario) -> Serving:
         max_context_limit=context_limit(scenario, context, memory),
         max_sequences=(MAX_SLOTS if sequences is None else sequences) * scenario.layout.dp,
         max_sequences_limit="server slots" if sequences is None else memory,
-        rooms=_rooms(scenario, parts, now),
+        held=_rooms(scenario, parts, now, 1),
+        rooms=_rooms(scenario, parts, now, -(-scenario.batch // scenario.layout.dp)),
         buffers=_listed(every, now),
         state_bytes_per_slot=_state_per_slot(parts[tightest]) if recurrent else None,
         state_slots=now.slots if recurrent else None,
@@ -80,9 +81,8 @@ def serve(scenario: Scenario) -> Serving:
     )
 
 
-def _rooms(scenario: Scenario, parts: tuple[MemoryPart, ...], now: Split) -> tuple[int, ...]:
-    """Bytes of the buffers of each stage's devices; for several sequences those of a slot for each."""
-    slots = -(-scenario.batch // scenario.layout.dp)
+def _rooms(scenario: Scenario, parts: tuple[MemoryPart, ...], now: Split, slots: int) -> tuple[int, ...]:
+    """Bytes of the buffers of each stage's devices; for several sequences those of a slot for each of ``slots``."""
     whole = divided(scenario, scenario.context, 1).cells
     cells = now if slots == 1 else divided(scenario, slots * whole, slots)
     sizes = {part.number: max(part.needed(now), part.needed(cells)) for part in parts}

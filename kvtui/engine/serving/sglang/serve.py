@@ -123,6 +123,7 @@ def serve(scenario: Scenario) -> Serving:
         max_context_limit=context_limit(scenario, most_context, limit),
         max_sequences=min(at_once, running) * scenario.layout.dp,
         max_sequences_limit=limit if at_once <= running else running_limit,
+        held=tuple(_held(*each) for each in found),
         rooms=tuple(_room(*each, scenario) for each in found),
         states=tuple(other.slot for _, other, _ in found) if any(other.slot for _, other, _ in found) else (),
         buffers=_buffers(rank, sizes),
@@ -275,8 +276,12 @@ def _room(sizes: Pools, rank: RankTensors, memory: int, scenario: Scenario) -> i
     if rank.per("full") and rank.window:
         windowed = _paged(at_once * min(_paged(context, page), rank.window + page), page)
         tokens = max(tokens, _paged(ceil(windowed / rank.ratio), page))
-    held = sum(buffer.bytes for buffer in _buffers(rank, sizes))
-    return max(min(held, memory), _reserved(rank, sizes, tokens, page))
+    return max(_held(sizes, rank, memory), _reserved(rank, sizes, tokens, page))
+
+
+def _held(sizes: Pools, rank: RankTensors, memory: int) -> int:
+    """Bytes of a rank's pools, without what is not handed out."""
+    return min(sum(buffer.bytes for buffer in _buffers(rank, sizes)), memory)
 
 
 def _paged(tokens: int, page: int) -> int:

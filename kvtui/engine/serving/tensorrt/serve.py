@@ -82,6 +82,7 @@ def serve(scenario: Scenario) -> Serving:
         max_context_limit=context_limit(scenario, most_context, limit),
         max_sequences=min(at_once, scenario.serving.max_seqs or at_once) * scenario.layout.dp,
         max_sequences_limit=limit if at_once <= (scenario.serving.max_seqs or at_once) else "max_num_seqs",
+        held=tuple(available for _, _, available in found),
         rooms=tuple(_room(other, available, running, block, scenario) for _, other, available in found),
         buffers=_buffers(rank, held, block, running),
         block_size=block,

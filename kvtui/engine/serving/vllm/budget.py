@@ -116,11 +116,14 @@ def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
     logits = 4 * seqs * (model.vocab or 0)
     second = _second_runner(model, memory)
     units = memory.runner2_units if second else _units(memory, seqs)
+    copied = int(logits * units)
+    if units == SORT_UNITS:
+        copied = max(copied, int(4 * (SORT_FEW - 1) * (model.vocab or 0) * SORT_UNITS_FEW))
     rows = 0
     if memory.sampler == "rows" and not second and seqs >= ROWS_FROM:
         rows = 4 * (model.vocab or 0) * min(scenario.device.multiprocessors or seqs, seqs)
     states = 2 * tokens * hidden + 4 * seqs * hidden
-    sampler = int(logits * units) + rows + states
+    sampler = copied + rows + states
     layer, experts = forward_bytes(scenario), workspace_bytes(scenario)
     held = experts if memory.workspace_held else 0
     images = encoded(scenario)

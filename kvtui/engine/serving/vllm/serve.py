@@ -127,6 +127,7 @@ def serve_under(found: Rules, scenario: Scenario) -> Serving:
         max_context_limit=_context_words(scenario, laid, context, pool),
         max_sequences=at_once * replicas,
         max_sequences_limit=_sequence_words(scenario, laid, at_once, max_seqs, pool),
+        held=tuple(blocks * size for size in sizes),
         rooms=tuple(_rooms(scenario, found, laid, blocks, max_seqs, pools)),
         states=tuple(_states(scenario, laid)) if states else (),
         block_size=max((g.block for g in laid.grouping.groups if g.kind != "state"), default=None),
