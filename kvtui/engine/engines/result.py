@@ -45,7 +45,8 @@ class Serving(NamedTuple):
     ``memories`` are all memories of the machine with what they hold, the RAM last, where layers can lie in either.
     ``held`` are the bytes that the engine allocates for its cache on a device of each pipeline stage, and ``rooms`` the
     same, or where that is too little, what the scenario's sequences need there, all of them full. ``states`` are the
-    bytes of one sequence's recurrent states there, empty where the engine keeps them as the model says.
+    bytes of one sequence's recurrent states there and ``entries`` those of its KV, each empty where the engine keeps
+    them as the model says.
     None means that the engine has no such thing. ``refusals`` are reasons other than the pool for which the engine will
     not start as it is told, and ``notes`` say what else a user must know before the launch.
     """
@@ -65,6 +66,7 @@ class Serving(NamedTuple):
     held: tuple[int, ...]
     rooms: tuple[int, ...]
     states: tuple[int, ...] = ()
+    entries: tuple[int, ...] = ()
     buffers: tuple[Buffer, ...] = ()
     block_size: int | None = None
     groups: int | None = None

@@ -10,6 +10,7 @@ for more sequences, and for nothing else.
 from __future__ import annotations
 
 from kvtui.engine.engines.result import Serving
+from kvtui.engine.model.spec import cache_bytes
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
 from kvtui.engine.planning.parts import Parts, shortage, stage_parts, total_parts
 from kvtui.engine.planning.stages import Stage, distinct_stages, stages
@@ -33,6 +34,8 @@ def device_holds(
     number = [other.layers for other in stages(scenario)].index(stage.layers)
     if serving.states:
         found = found._replace(state=serving.states[number] * sum(slot.sequences for slot in share))
+    if serving.entries:
+        found = _laid_out(found, serving.entries[number], _entries(scenario, stage))
     return _within(found, serving.rooms[number])
 
 
@@ -45,7 +48,21 @@ def all_hold(
         return found
     if serving.states:
         found = found._replace(state=layout.tp * sum(serving.states) * scenario.batch)
+    if serving.entries:
+        found = _laid_out(found, sum(serving.entries), sum(_entries(scenario, stage) for stage in stages(scenario)))
     return _within(found, layout.tp * layout.dp * sum(serving.rooms))
+
+
+def _entries(scenario: Scenario, stage: Stage) -> int:
+    """Bytes of the KV of one full sequence on a device of ``stage``, by the model's own arithmetic."""
+    return cache_bytes(stage.caches, scenario.context, scenario.kv, scenario.layout.tp).kv
+
+
+def _laid_out(parts: Parts, own: int, model: int) -> Parts:
+    """``parts`` whose KV takes ``own`` bytes where the model's arithmetic has ``model``: windows cached in full."""
+    if not model:
+        return parts
+    return parts._replace(kv=parts.kv * own // model, reserved_unused=parts.reserved_unused * own // model)
 
 
 def _within(parts: Parts, room: int) -> Parts:

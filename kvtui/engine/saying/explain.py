@@ -182,8 +182,8 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
     if plan.serving is not None:
         yield Explanation(
             "pool_free",
-            "what the engine allocates for its cache on all devices − KV − state − reserved, unused",
-            (("cache", total.cache),),
+            "allocated − KV − state − reserved, unused",
+            (("allocated", total.cache),),
             total.pool_free,
             (scenario.engine,),
         )

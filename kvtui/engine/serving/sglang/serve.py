@@ -126,6 +126,7 @@ def serve(scenario: Scenario) -> Serving:
         held=tuple(_held(*each) for each in found),
         rooms=tuple(_room(*each, scenario) for each in found),
         states=tuple(other.slot for _, other, _ in found) if any(other.slot for _, other, _ in found) else (),
+        entries=tuple(_entries(other, context) for _, other, _ in found),
         buffers=_buffers(rank, sizes),
         block_size=page,
         bytes_per_block=ceil(page * rank.cell),
@@ -277,6 +278,12 @@ def _room(sizes: Pools, rank: RankTensors, memory: int, scenario: Scenario) -> i
         windowed = _paged(at_once * min(_paged(context, page), rank.window + page), page)
         tokens = max(tokens, _paged(ceil(windowed / rank.ratio), page))
     return max(_held(sizes, rank, memory), _reserved(rank, sizes, tokens, page))
+
+
+def _entries(rank: RankTensors, context: int) -> int:
+    """Bytes of the KV of one sequence of ``context`` tokens on a rank, without what rounding to pages adds."""
+    windowed = min(context, rank.window) if rank.window else context
+    return ceil(context * rank.per("full") + windowed * rank.per("windowed") + rank.per("sequence"))
 
 
 def _held(sizes: Pools, rank: RankTensors, memory: int) -> int:

@@ -84,6 +84,7 @@ def serve(scenario: Scenario) -> Serving:
         max_sequences_limit=limit if at_once <= (scenario.serving.max_seqs or at_once) else "max_num_seqs",
         held=tuple(available for _, _, available in found),
         rooms=tuple(_room(other, available, running, block, scenario) for _, other, available in found),
+        entries=tuple(_entries(other, context) for _, other, _ in found),
         buffers=_buffers(rank, held, block, running),
         block_size=block,
         bytes_per_block=ceil(block * rank.windows[0].token) if held else None,
@@ -110,6 +111,11 @@ def _room(rank: RankWindows, memory: int, running: int, block: int, scenario: Sc
         tokens = (at_once * _blocks(window.tokens(context), block) - 1) * block + 1
         wanted.append(running * rank.state + ceil(tokens * sequence / window.tokens(context)))
     return max(memory, *wanted)
+
+
+def _entries(rank: RankWindows, context: int) -> int:
+    """Bytes of the KV of one sequence of ``context`` tokens on a rank, without what rounding to blocks adds."""
+    return ceil(sum((window.tokens(context) * window.token for window in rank.windows), Fraction()))
 
 
 def _longest(rank: RankWindows, memory: int, running: int, block: int, guess: int) -> int | None:
