@@ -1,9 +1,12 @@
-"""``kvtui reconcile``: a server's boot log beside the plan of the same start."""
+"""``kvtui reconcile``: a server's boot log beside the plan of the same start, or the command that is to start it."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import closing
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from kvtui.commands.answer import Answer
 from kvtui.commands.narration import say
@@ -13,16 +16,22 @@ from kvtui.engine.basis.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from kvtui.engine.bootlog.observed import BootLog
+    from kvtui.engine.reconcile.command import ReadCommand
+    from kvtui.engine.scenario.values import Values
+
+PEEKED_BYTES = 2**16
+MOST_LINES = 3
+"""Lines of a command with what may stand around it; what is longer is a log."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The log, the profile to save, the table's options, and the scenario's, which override the log's."""
     parser.description = (
         "Compare what vLLM, llama.cpp, SGLang or TensorRT-LLM logged at its start with the plan of the same start. "
-        "Options override what the log says of itself."
+        "Options override what the log says of itself. A command line that starts one of them, in quotes, is planned, "
+        "and corrected in its own flags if it does not fit."
     )
-    parser.add_argument("log", metavar="LOG", help="a file, or - for standard input")
+    parser.add_argument("log", metavar="LOG", help="a file, a command line in quotes, or - for standard input")
     parser.add_argument("--save-profile", metavar="NAME", help="keep the measured overheads for --profile NAME")
     add_table(parser)
     add_scenario(parser)
@@ -33,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for a log or options that are wrong, and OSError when something cannot be written.
     """
+    from kvtui.engine.reconcile.read_log import read_log
     from kvtui.engine.reconcile.reconcile import overheads_of, reconcile
     from kvtui.engine.scenario.options import OPTIONS
     from kvtui.engine.sources.machines import check_name, save_profile
@@ -42,8 +52,24 @@ def run(args: argparse.Namespace) -> int:
     choose("format", args.format, TABLE_FORMATS)
     if args.save_profile is not None:
         check_name(args.save_profile)
-    values = vars(args)
-    found = reconcile(_boot_log(args.log), {option.key: values[option.key] for option in OPTIONS})
+    values = {option.key: vars(args)[option.key] for option in OPTIONS}
+    stream = _Peeked(_stream(args.log))
+    command = _command(stream.beginning, values)
+    if command is not None:
+        from kvtui.report import command as commands
+
+        answer.write(
+            commands.render(
+                commands.document(command),
+                args.format,
+                width=answer.width,
+                color=answer.color,
+                ascii_only=answer.ascii_only,
+            )
+        )
+        return 0
+    with closing(stream):
+        found = reconcile(read_log(cast("BinaryIO", stream)), values)
     if args.save_profile is not None:
         if not found.known_device:
             raise InputError("save-profile: what a machine keeps is not known without its device: name it with --gpu")
@@ -60,15 +86,46 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _boot_log(name: str) -> BootLog:
+class _Peeked:
+    """A stream whose ``beginning`` was looked at and is still to be read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.beginning = self._left = stream.read(PEEKED_BYTES)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, those of the beginning first."""
+        if self._left:
+            taken, self._left = self._left[:size], self._left[size:]
+            return taken
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+def _stream(name: str) -> BinaryIO:
+    """What is to be read: standard input, the words themselves where they are no file but several words, or a file."""
     from kvtui.engine.basis.files import open_to_read, unreadable
-    from kvtui.engine.reconcile.read_log import read_log
 
     if name == "-":
-        return read_log(sys.stdin.buffer)
+        return sys.stdin.buffer
+    if " " in name.strip() and not os.path.exists(name):
+        return BytesIO(name.encode())
     try:
-        stream = open_to_read(name)
+        return open_to_read(name)
     except (OSError, InputError) as error:
         raise InputError(f"log: {unreadable(name, error) if isinstance(error, OSError) else error}") from None
-    with stream:
-        return read_log(stream)
+
+
+def _command(beginning: bytes, values: Values) -> ReadCommand | None:
+    """The command that the ``beginning`` of what is read is, if that is all there is."""
+    from kvtui.engine.reconcile.command import understood
+    from kvtui.engine.serving.launching import LONGEST_COMMAND
+
+    text = beginning.decode("utf-8", "replace")
+    if len(text) > LONGEST_COMMAND:
+        return None
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    return understood(text, values) if 0 < len(lines) <= MOST_LINES else None

@@ -14,6 +14,7 @@ from kvtui.cli import main
 from tests.paths import LOGS
 
 MTP = str(LOGS / "vllm-0.22-qwen3.6-27b-fp8-tp2-mtp.log")
+SERVE, LLAMA = "vllm" + " serve", "llama" + "-server"
 SHORT = "non-default" + " args: {'model': 'Qwen/Qwen3-8B'}\n"
 """In pieces, since this file is read as a log that is none."""
 
@@ -136,3 +137,43 @@ def test_a_log_that_lets_nothing_be_compared_says_so(capsys: pytest.CaptureFixtu
     assert "the plan agrees" not in out
     assert main(["reconcile", str(log), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["agrees"] is None
+
+
+def test_a_command_line_is_planned_and_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"{SERVE} Qwen/Qwen3-32B --max-model-len 40960 --port 8000"
+    assert main(["reconcile", words, "--gpu", "RTX 4090"]) == 0
+    out = capsys.readouterr().out
+    assert "does not fit" in out
+    assert "--port 8000 \\\n      --tensor-parallel-size 4" in out
+    assert main(["reconcile", words, "--gpu", "RTX 4090", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["read"] == {"model": "Qwen/Qwen3-32B", "context": "40960"}
+    assert found["commands"][0]["command"] == f"{words} --tensor-parallel-size 4"
+    assert found["report"]["fixes"][0]["name"] == found["commands"][0]["name"]
+    assert main(["reconcile", words, "--gpu", "H200 SXM"]) == 0
+    assert "the command that starts" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "markdown"])
+def test_a_command_line_in_every_format(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    words = f"{LLAMA} -m Qwen3-32B-Q8_0.gguf -c 32768 -ctk q8_0"
+    assert main(["reconcile", words, "--gpu", "RTX 4090", "--format", form]) == 0
+    assert f"{LLAMA} -m Qwen3-32B-Q8_0.gguf" in capsys.readouterr().out
+
+
+def test_a_command_on_standard_input() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kvtui", "reconcile", "-", "--gpu", "RTX 4090"],
+        input=f"sudo {SERVE} Qwen/Qwen3-0.6B \\\n  --max-model-len 8K\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "\u2713 fits" in done.stdout
+
+
+def test_words_that_are_neither_file_nor_command_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no line of a server's start" in failure(capsys, "reconcile", "please make it fit")
+    assert "names no model" in failure(capsys, "reconcile", f"{SERVE} --port 8000")

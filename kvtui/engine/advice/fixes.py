@@ -25,7 +25,6 @@ from kvtui.engine.advice.changes import (
     kv_changes,
     larger_devices,
     prefix_changes,
-    weight_changes,
 )
 from kvtui.engine.advice.matrix import MatrixAnswer, answer
 from kvtui.engine.advice.risk import NO_RISK, Risk, cache_risk, weights_risk
@@ -38,7 +37,7 @@ from kvtui.engine.planning.parts import device_parts, holds, shortage
 from kvtui.engine.planning.search import most
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted, fit_layout, layout_words
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES, Scenario
 from kvtui.engine.serving.candidates import Candidate
 
 FixAxis = Literal["weights", "cache", "devices", "setting", "prefix", "context", "batch"]
@@ -48,9 +47,15 @@ MOST_FIXES = 12
 COUNTS = (2, 4, 8, 16, 32, 64, 128)
 GGUF_WEIGHTS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
 GGML_CACHE, SERVER_CACHE = ("q8_0", "q4_0"), ("fp8", "nvfp4")
+ALIKE = ("w4a16",)
+"""Formats that take as many bytes as another that is tried."""
+
 AT_HOME = ("consumer", "workstation", "unified")
 CONTEXT_STEP = 1024
 LEAST_SHARE = 1 / 32
+STEPS_DOWN = (1.0, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5)
+"""Shares of the context by which an engine is asked how much of it fits in its own units."""
+
 TOGETHER: tuple[tuple[FixKind, ...], ...] = (
     ("weights",),
     ("cache",),
@@ -187,6 +192,7 @@ def criteria(scenario: Scenario, fix: Fix) -> tuple[float, ...]:
         fix.risk.level,
         after.device is not scenario.device,
         after.layout.devices,
+        after.device is not scenario.device,
         _hourly(after),
         scenario.context - after.context,
         scenario.batch - after.batch,
@@ -303,10 +309,13 @@ def _weights(scenario: Scenario) -> list[FixChange]:
     engine, device, own_file = engine_levers(scenario), scenario.device, scenario.weight_dtype == FILE_WEIGHTS
     at_home = scenario.engine == "none" and (own_file or device.family in AT_HOME)
     if own_file or at_home:
-        names, caveat = GGUF_WEIGHTS if at_home else engine.weights, "another file" if own_file else ""
+        names, caveat = list(GGUF_WEIGHTS if at_home else engine.weights), "another file" if own_file else ""
         candidates = [Candidate("", {"weight_dtype": name}, caveat) for name in names]
     else:
-        candidates = [change for change in weight_changes(scenario, engine) if isinstance(change, Candidate)]
+        eight = "w8a8" if device.peak("fp8") is not None else "fp8"
+        names = [name for name in engine.weights if name not in (eight, *ALIKE)]
+        names += [name for name in (scenario.model.published_weights,) if name is not None and name not in names]
+        candidates = [Candidate("", {"weight_dtype": name}) for name in names]
     changes = [_format("weights", candidate, scenario) for candidate in candidates]
     if device.peak("fp4") is None:
         changes = [change for change in changes if change.fields["weight_dtype"] not in ("nvfp4", "mxfp4")]
@@ -319,7 +328,7 @@ def _layouts(scenario: Scenario) -> list[FixChange]:
     """More devices of the same kind, in powers of two, split as ``fit_layout`` does."""
     whole = engine_levers(scenario).whole_layers
     found: dict[int, FixChange] = {}
-    for count in COUNTS:
+    for count in (count for count in COUNTS if not whole or count <= NODE_DEVICES):
         layout = fit_layout(scenario.model, count, scenario.batch, scenario.engine)
         if layout.devices > scenario.layout.devices and layout.devices not in found:
             words = f"{layout.devices} devices" if whole else f"{layout.devices} devices ({layout_words(layout)})"
@@ -370,7 +379,10 @@ def _held(scenario: Scenario) -> bool:
 
 
 def _shorter(scenario: Scenario) -> FixChange | None:
-    """The longest context, in whole KiB of tokens, at which ``scenario`` fits; None if it is hardly any."""
+    """The longest context, in whole KiB of tokens, at which ``scenario`` fits; None if it is hardly any.
+
+    With an engine, a little less than the bytes alone allow may be all that is tried.
+    """
     steps = (scenario.context - 1) // CONTEXT_STEP
 
     def at(count: int) -> Scenario:
@@ -378,8 +390,8 @@ def _shorter(scenario: Scenario) -> FixChange | None:
 
     found = most(lambda count: count == 0 or _held(at(count)), steps, steps) if steps else 0
     found = steps if found is None else found
-    if scenario.engine != "none" and found and not answer(at(found)).fits:
-        found = most(lambda count: count == 0 or answer(at(count)).fits, found, found) or 0
+    if scenario.engine != "none" and found:
+        found = next((n for n in (int(found * share) for share in STEPS_DOWN) if n and answer(at(n)).fits), 0)
     tokens = found * CONTEXT_STEP
     if tokens < scenario.context * LEAST_SHARE or not tokens:
         return None

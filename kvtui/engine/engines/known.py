@@ -1,7 +1,8 @@
 """The serving engines: one row each, their releases and formats, and what each chooses when it is told nothing.
 
 Everything else about an engine is in its folder of ``kvtui.engine.serving``, one module per part, and is loaded when it
-is asked for: ``releases`` (below everything that knows a scenario), ``serve``, ``levers``, ``log`` and ``components``.
+is asked for: ``releases`` (below everything that knows a scenario), ``serve``, ``levers``, ``log``, ``components`` and
+``flags``.
 """
 
 from __future__ import annotations

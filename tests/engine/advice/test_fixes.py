@@ -14,7 +14,7 @@ from kvtui.engine.advice.risk import LEVELS, cache_risk, weights_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
-from kvtui.engine.planning.parts import shortage
+from kvtui.engine.planning.parts import device_parts, shortage
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.change import adapted
@@ -61,7 +61,8 @@ def test_every_fix_is_what_its_own_plan_says_and_each_change_is_needed(values: V
         assert fix.answer.context == limits.context
         assert fix.scenario.shared_prefix or fix.answer.sequences == limits.sequences
         assert fix.answer.times == times
-        assert fix.free_bytes == -shortage(fix.scenario, planned.per_device) >= 0
+        after = fix.scenario
+        assert fix.free_bytes == -shortage(after, device_parts(after, after.context, after.batch)) >= 0
         assert 1 <= len(fix.changes) <= 3
         for fewer in combinations(fix.changes, len(fix.changes) - 1):
             fields = {name: value for change in fewer for name, value in change.fields.items()}

@@ -1,0 +1,112 @@
+"""A server's command line as it was understood, whether it fits, and the commands that would: in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kvtui.engine.reconcile.command import ReadCommand
+from kvtui.output import markdown, table
+from kvtui.output.harmless import clean
+from kvtui.output.json import json_text
+from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
+from kvtui.output.shell import shell_lines
+from kvtui.output.table import Column
+from kvtui.report import document as reports
+from kvtui.report.sections import title, verdict
+
+COLUMNS = (
+    Column("name", "change"),
+    Column("quality_risk", "risk"),
+    Column("command", "command"),
+    Column("besides", "besides", format="; ".join),
+)
+
+
+def document(found: ReadCommand) -> dict[str, Any]:
+    """The whole answer as plain values, the report of the plan among them. Raises InputError where the plan does."""
+    report = reports.document(found.scenario)
+    return {
+        "schema": reports.SCHEMA,
+        "kvtui": report["kvtui"],
+        "engine": found.command.launch.engine,
+        "read": dict(found.command.values),
+        "notes": list(found.notes),
+        "fits": report["memory"]["fits"],
+        "commands": [
+            {
+                "name": one.fix.name,
+                "quality_risk": one.fix.risk.word,
+                "command": one.line,
+                "besides": list(one.besides),
+            }
+            for one in found.corrected()
+        ],
+        "report": report,
+    }
+
+
+def render(
+    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
+) -> str:
+    """A ``document`` in one of the formats of a table, ending in a newline."""
+    known = clean(found)
+    match format:
+        case "json":
+            return json_text(known)
+        case "text":
+            say = to_ascii if ascii_only else str
+            return write([tuple((say(text), style) for text, style in line) for line in _lines(known, width)], color)
+        case "markdown":
+            return _markdown(known)
+    return table.render(COLUMNS, known["commands"], format)
+
+
+def users(found: Mapping[str, Any]) -> str:
+    """How many run together: ``room for 7 users, all at 128K; 23 at 30 % average``."""
+    capacity, context = found["report"]["capacity"], found["report"]["scenario"]["context_tokens"]
+    full, average = capacity["users_full"], capacity["users_average"]
+    words = f"room for {_count(full)} users, all at {context:,} tokens"
+    return words if average == full else f"{words}; {_count(average)} at {capacity['average_fill_percent']} % average"
+
+
+def _count(count: int | None) -> str:
+    return "any number of" if count is None else f"{count:,}"
+
+
+def _lines(found: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
+    fits, sentence = verdict(found["report"])
+    yield ((f"{found['engine']}: {' · '.join(title(found['report']))}", "strong"),)
+    for number, line in enumerate(wrap(sentence, width - 2)):
+        yield (((("✓ " if fits else "✗ ") if not number else "  ") + line, "ok" if fits else "bad"),)
+    yield ((users(found), ""),)
+    for note in found["notes"]:
+        yield from (((line, "dim"),) for line in wrap(f"- {note}", width, 2))
+    if found["commands"]:
+        yield ()
+        yield rule("the command that starts", width, "cheapest first")
+    for number, one in enumerate(found["commands"], 1):
+        risk = "" if one["quality_risk"] == "none" else f"   risk {one['quality_risk']}"
+        yield (f"{number:>2}  ", ""), (one["name"], "strong"), (risk, "dim")
+        yield from (((f"    {line}", ""),) for line in shell_lines(one["command"], width - 4))
+        if one["besides"]:
+            yield from (((f"    {line}", "dim"),) for line in wrap(f"and {', '.join(one['besides'])}", width - 4))
+    yield ()
+    yield rule("the same plan", width)
+    for line in shell_lines(found["report"]["scenario"]["command_line"], width):
+        yield ((line, "dim"),)
+
+
+def _markdown(found: Mapping[str, Any]) -> str:
+    fits, sentence = verdict(found["report"])
+    blocks = [
+        f"# {markdown.escape(' · '.join((found['engine'], *title(found['report']))))}",
+        f"**{'✓' if fits else '✗'} {markdown.escape(sentence)}**",
+        markdown.escape(users(found)),
+        *(f"- {markdown.escape(note)}" for note in found["notes"]),
+    ]
+    for one in found["commands"]:
+        besides = f", and {', '.join(one['besides'])}" if one["besides"] else ""
+        blocks += [f"## {markdown.escape(one['name'] + besides)}", markdown.fence(one["command"])]
+    blocks += ["## The same plan", markdown.fence(found["report"]["scenario"]["command_line"])]
+    return "\n\n".join(blocks) + "\n"
