@@ -66,8 +66,7 @@ class Launch(NamedTuple):
 
     def flag(self, name: str) -> Flag | None:
         """The flag called ``name``, with dashes or underscores."""
-        spelt = name if not name.startswith("--") else "--" + name[2:].replace("_", "-")
-        return next((flag for flag in self.flags if spelt in flag.names), None)
+        return next((flag for flag in self.flags if _spelt(name) in map(_spelt, flag.names)), None)
 
 
 class Piece(NamedTuple):
@@ -102,6 +101,10 @@ class Command(NamedTuple):
             else:
                 words += said
         return shlex.join(words), tuple(unsaid)
+
+
+def _spelt(name: str) -> str:
+    return "--" + name[2:].replace("_", "-") if name.startswith("--") else name
 
 
 def read_command(text: str, launches: Sequence[Launch]) -> Command | None:

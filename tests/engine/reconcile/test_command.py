@@ -39,8 +39,9 @@ def test_the_table_reads_what_it_writes(launch: Launch) -> None:
     assert not launch.switches & set(names)
     for flag in launch.flags:
         option = BY_KEY[flag.key]
-        texts: list[str | bool] = [flag.option("") or True] if flag.kind != "value" else ["4", *flag.words.values()]
-        for value in filter(None, texts):
+        texts: list[str | bool] = ["4", *filter(None, flag.words.values())]
+        texts = texts if flag.kind == "value" else [present(flag.option(""))]
+        for value in texts:
             words = flag.written(value)
             if words is None:
                 continue
