@@ -21,6 +21,10 @@ BANDS = {
     "cost.usd_per_hour_span",
     "cost.usd_per_million_tokens",
     "cost.joules_per_token",
+    "at_most_users.decode_ms_per_token",
+    "at_most_users.tokens_per_second",
+    "at_most_users.usd_per_million_tokens",
+    "at_most_users.joules_per_token",
 }
 FORMULA_STARTS = ("=", "+", "-", "@")
 

@@ -228,17 +228,15 @@ def _cost(times: Estimate) -> dict[str, Any]:
     }
 
 
-def _at_most_users(found: tuple[int, Estimate] | None) -> dict[str, Any] | None:
-    """Speed, cost and energy with as many users as there is room for."""
-    if found is None:
-        return None
-    batch, times = found
+def _at_most_users(found: tuple[int, Estimate] | None) -> dict[str, Any]:
+    """Speed, cost and energy with as many users as there is room for; all of them None where that is no number."""
+    batch, times = found or (None, None)
     return {
         "batch": batch,
-        "decode_ms_per_token": _band(times.decode_ms),
-        "tokens_per_second": _band(times.tokens_per_second),
-        "usd_per_million_tokens": _band(times.usd_per_million_tokens),
-        "joules_per_token": _band(times.joules_per_token),
+        "decode_ms_per_token": _band(times and times.decode_ms),
+        "tokens_per_second": _band(times and times.tokens_per_second),
+        "usd_per_million_tokens": _band(times and times.usd_per_million_tokens),
+        "joules_per_token": _band(times and times.joules_per_token),
     }
 
 

@@ -455,7 +455,7 @@ def _estimates(document: Document) -> FactPanel:
             Fact("decode bound by", performance["bound"]),
         )
     most = document["at_most_users"]
-    if most is not None and most["batch"] != document["scenario"]["batch"]:
+    if most["batch"] not in (None, document["scenario"]["batch"]):
         many = f"{most['batch']:,} users"
         for label, key, unit in (
             ("throughput", "tokens_per_second", "tokens/s"),

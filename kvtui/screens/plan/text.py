@@ -68,7 +68,7 @@ def metric_title(metric: Metric, scenario: Scenario) -> str:
         case "max_context_tokens":
             return f"{metric.title}, tokens at {batch}"
         case "max_sequences":
-            return f"{metric.title} at {context}, {fill_words(scenario, scenario.batch)}"
+            return f"{metric.title} at {context}"
     return f"{metric.title} at {context} × {batch}"
 
 
@@ -80,9 +80,9 @@ def title_row(scenario: Scenario, answer: MatrixAnswer | None, width: int) -> In
         (f"{clean(scenario.device.name)}{_layout(scenario)}", Ink.TEXT),
         (dtypes(scenario), Ink.DIM),
         (f"{format_tokens(scenario.context)} × batch {scenario.batch:,}", Ink.ACCENT),
-        (fill_words(scenario, scenario.batch), Ink.TEXT),
         (engine_words(scenario), Ink.TEXT if scenario.engine != "none" else Ink.DIM),
         *([(f"pool {format_bytes(scenario.kv_pool)}", Ink.DIM)] if scenario.kv_pool is not None else []),
+        (fill_words(scenario, scenario.batch), Ink.TEXT),
     ]
     spans: list[Span] = []
     room = width - len(verdict) - 2

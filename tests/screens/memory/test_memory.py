@@ -174,10 +174,11 @@ def test_toggles_change_what_is_computed_and_so_the_picture() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("end")
         static = seen.screen.picture.banks.counts
-        await seen.keys("B")
+        await seen.keys("B", "i")
         continuous = seen.screen.picture.banks.counts
+        assert seen.app.session.scenario.fill == "average"
         assert sum(continuous.sequences) == pytest.approx(0.3 * sum(static.sequences), abs=8)
-        await seen.keys("B", "home", "right")
+        await seen.keys("B", "i", "i", "home", "right")
         reserved = seen.screen.picture.banks.counts.reserved
         assert reserved > 0
         await seen.keys("P")
