@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from kvtui.engine.advice.fixes import Fix, fixes
+from kvtui.engine.planning.plan import plan
 from kvtui.engine.reconcile.command import ReadCommand
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
@@ -21,6 +23,27 @@ COLUMNS = (
     Column("command", "command"),
     Column("besides", "besides", format="; ".join),
 )
+
+
+class CommandFix(NamedTuple):
+    """A ``fix`` of a command: the corrected ``line``, and what no flag says, such as another device."""
+
+    fix: Fix
+    line: str
+    besides: tuple[str, ...]
+
+
+def corrected(found: ReadCommand) -> tuple[CommandFix, ...]:
+    """The command with each of the fixes, the cheapest first; none where it fits as it is."""
+    return () if plan(found.scenario).fits else tuple(_with(found, fix) for fix in fixes(found.scenario))
+
+
+def _with(found: ReadCommand, fix: Fix) -> CommandFix:
+    line, unsaid = found.told(fix.scenario)
+    besides = [change.name for change in fix.changes if change.axis in ("devices", "batch") and unsaid]
+    if fix.scenario.weight_dtype != found.scenario.weight_dtype:
+        besides.append(f"weights in {fix.scenario.weight_dtype}")
+    return CommandFix(fix, line, tuple(besides))
 
 
 def document(found: ReadCommand) -> dict[str, Any]:
@@ -40,7 +63,7 @@ def document(found: ReadCommand) -> dict[str, Any]:
                 "command": one.line,
                 "besides": list(one.besides),
             }
-            for one in found.corrected()
+            for one in corrected(found)
         ],
         "report": report,
     }

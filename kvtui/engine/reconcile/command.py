@@ -1,8 +1,7 @@
-"""A command line that starts a server: what it plans, whether that fits, and the command with what would make it fit.
+"""A command line that starts a server: the scenario that it starts, and the command that starts another one.
 
-Nothing that a command names is started, and no file but the model's own is opened. Example: ``vllm serve
-Qwen/Qwen3-32B --max-model-len 131072`` on an RTX 4090 does not fit; among what would help is the same command with
-``--tensor-parallel-size 4``.
+Nothing that a command names is started, and no file but the model's own is opened. Example: with four devices instead
+of one, ``vllm serve Qwen/Qwen3-32B --port 8000`` is the same command with ``--tensor-parallel-size 4``.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvtui.engine.advice.fixes import Fix, fixes
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.engines.known import KNOWN, part
 from kvtui.engine.model.spec import ModelSpec
-from kvtui.engine.planning.plan import plan
 from kvtui.engine.reconcile.names import logged_model
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import Values, scenario_from, to_values
@@ -26,15 +23,6 @@ GGML_CACHE = "fp16"
 
 
 @dataclass(frozen=True)
-class CommandFix:
-    """A ``fix`` of a command: the corrected ``line``, and what no flag says, such as another device."""
-
-    fix: Fix
-    line: str
-    besides: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class ReadCommand:
     """A ``command`` with the ``scenario`` that it starts. ``notes`` say what was assumed where it is silent."""
 
@@ -42,18 +30,11 @@ class ReadCommand:
     scenario: Scenario
     notes: tuple[str, ...]
 
-    def corrected(self) -> tuple[CommandFix, ...]:
-        """The command with each of the fixes; none where it fits as it is."""
-        return () if plan(self.scenario).fits else tuple(self._with(fix) for fix in fixes(self.scenario))
-
-    def _with(self, fix: Fix) -> CommandFix:
-        before, after = to_values(self.scenario), to_values(fix.scenario)
-        changes = {key: after.get(key) for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)}
-        line, unsaid = self.command.changed(_apart(changes))
-        besides = [change.name for change in fix.changes if change.axis in ("devices", "batch") and unsaid]
-        if "weight_dtype" in changes:
-            besides.append(f"weights in {after.get('weight_dtype')}")
-        return CommandFix(fix, line, tuple(besides))
+    def told(self, after: Scenario) -> tuple[str, tuple[str, ...]]:
+        """The command that starts the scenario ``after``, and the keys of the options that no flag of it says."""
+        old, new = to_values(self.scenario), to_values(after)
+        changes = {key: new.get(key) for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)}
+        return self.command.changed(_apart(changes))
 
 
 def _apart(changes: Mapping[str, str | bool | None]) -> dict[str, str | bool | None]:

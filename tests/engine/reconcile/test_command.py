@@ -12,6 +12,7 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.reconcile.command import ReadCommand, launches, understood
 from kvtui.engine.scenario.values import BY_KEY
 from kvtui.engine.serving.launching import Launch, read_command
+from kvtui.report.command import corrected
 from tests.present import present
 
 COMMANDS = (
@@ -98,10 +99,10 @@ def test_a_corrected_command_starts_what_was_planned(text: str) -> None:
     """The line is read again: where no flag is missing for it, it makes the scenario of the fix, which fits."""
     found = read(text)
     assert not plan(found.scenario).fits
-    corrected = found.corrected()
-    assert corrected
+    offered = corrected(found)
+    assert offered
     said_by_flags = 0
-    for one in corrected:
+    for one in offered:
         assert plan(one.fix.scenario).fits
         assert set(found.command.unread) <= set(shlex.split(one.line))
         if one.besides:
@@ -110,10 +111,10 @@ def test_a_corrected_command_starts_what_was_planned(text: str) -> None:
         again = read(one.line)
         assert again.scenario == one.fix.scenario
         assert plan(again.scenario).fits
-    assert said_by_flags or all(one.besides for one in corrected)
+    assert said_by_flags or all(one.besides for one in offered)
 
 
 def test_a_command_that_fits_needs_no_correction() -> None:
     found = read("vllm serve Qwen/Qwen3-0.6B --max-model-len 8192")
     assert plan(found.scenario).fits
-    assert found.corrected() == ()
+    assert corrected(found) == ()
