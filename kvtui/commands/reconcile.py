@@ -16,6 +16,7 @@ from kvtui.engine.basis.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
+    from kvtui.engine.model.spec import ModelSpec
     from kvtui.engine.reconcile.command import ReadCommand
     from kvtui.engine.scenario.values import Values
 
@@ -31,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Options override what the log says of itself. A command line that starts one of them, in quotes, is planned, "
         "and corrected in its own flags if it does not fit."
     )
-    parser.add_argument("log", metavar="LOG", help="a file, a command line in quotes, or - for standard input")
+    parser.add_argument("log", metavar="LOG", help="a file, a command line in quotes, a tag, or - for stdin")
     parser.add_argument("--save-profile", metavar="NAME", help="keep the measured overheads for --profile NAME")
     add_table(parser)
     add_scenario(parser)
@@ -53,6 +54,15 @@ def run(args: argparse.Namespace) -> int:
     if args.save_profile is not None:
         check_name(args.save_profile)
     values = {option.key: vars(args)[option.key] for option in OPTIONS}
+    model = _named(args.log)
+    if model is not None:
+        from kvtui.engine.scenario.values import scenario_from
+        from kvtui.report import render
+        from kvtui.report.document import document
+
+        shown = document(scenario_from({**values, "model": args.log}, model))
+        answer.write(render(shown, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
+        return 0
     stream = _Peeked(_stream(args.log))
     command = _command(stream.beginning, values)
     if command is not None:
@@ -84,6 +94,15 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+def _named(name: str) -> ModelSpec | None:
+    """The model that a tag of Ollama or an address of the Hub stands for; None for a file and everything else."""
+    if os.path.exists(name) or " " in name or not (":" in name or name.startswith(("huggingface.co/", "hf.co/"))):
+        return None
+    from kvtui.engine.sources.names import known_name
+
+    return known_name(name)
 
 
 class _Peeked:

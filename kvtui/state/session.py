@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -195,6 +195,11 @@ class Session:
     def redo(self) -> None:
         """Make the change again that was taken back last; nothing happens if there is none."""
         self._go(self._future, self._past)
+
+    def take(self, scenario: Scenario) -> None:
+        """Take all of another scenario."""
+        values = {field.name: getattr(scenario, field.name) for field in fields(scenario)}
+        self.change(**{name: value for name, value in values.items() if value != getattr(self.scenario, name)})
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import partial
-from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -91,7 +89,7 @@ class FixesScreen(Window):
             wish = wished(self._session.scenario, self._input.value)
             row = self._table.cursor_row
             after = self._found[row].scenario if row < len(self._found) else wish
-            self._session.change(**differing(self._session.scenario, after))
+            self._session.take(after)
         except InputError as error:
             self._say(str(error), wrong=True)
         else:
@@ -163,12 +161,6 @@ def wished(scenario: Scenario, text: str) -> Scenario:
         name, _, value = part.replace("=", " ", 1).partition(" ")
         scenario = adapted(scenario, typed_fields(scenario, name, value))[0]
     return scenario
-
-
-def differing(before: Scenario, after: Scenario) -> dict[str, Any]:
-    """The fields in which ``after`` is not like ``before``, as ``after`` has them."""
-    values = {field.name: getattr(after, field.name) for field in fields(after)}
-    return {name: value for name, value in values.items() if value != getattr(before, name)}
 
 
 def about(fix: Fix) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,11 @@ from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
 from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
+from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option
+from kvtui.engine.sources.names import known_name
 from kvtui.state import keys
 from kvtui.state.host import Host, host_of
 from kvtui.state.settings import MOTIONS
@@ -30,6 +33,8 @@ from kvtui.widgets.key_name import key_name
 from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
 TITLE_CELLS = 34
+_REFERENCE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com)/\S+|[\w./-]+:[\w.-]+", re.IGNORECASE)
+"""What stands for a model elsewhere: an address of the Hub, a tag of Ollama."""
 
 
 class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
@@ -51,7 +56,9 @@ class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
     ]
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(placeholder="search, or type an option: context 1M, batch 16, fa off", id="--command-palette")
+        super().__init__(
+            placeholder="search, type an option (context 1M), or paste a server's command", id="--command-palette"
+        )
         self._text = text
 
     def on_mount(self) -> None:
@@ -88,8 +95,8 @@ class Commands(Provider):
             yield DiscoveryHit(_line(Content(command.title), command), command.run, text=command.title)
 
     async def search(self, query: str) -> Hits:
-        """An option with its value first, then what matches."""
-        typed = self._typed(query)
+        """What was pasted, or an option with its value, first, then what matches."""
+        typed = self._pasted(query) or self._typed(query)
         if typed is not None:
             yield Hit(1.0, _line(Content(typed.title), typed), typed.run, text=typed.title)
         matcher = self.matcher(query)
@@ -158,6 +165,28 @@ class Commands(Provider):
         except InputError as error:
             return Command(title, str(error), partial(self._host.tell_error, error))
         return Command(title, difference(change.before, change.after), partial(self._set, option.key, text))
+
+    def _pasted(self, query: str) -> Command | None:
+        """What a server's command line, a tag of Ollama or an address of the Hub would make of the scenario."""
+        session = self._host.session
+        try:
+            if _REFERENCE.fullmatch(query.strip()):
+                model = known_name(query.strip())
+                if model is None:
+                    return None
+                ref = query.strip()
+                after = adapted(session.scenario, {"model": model, "model_ref": ref})[0]
+                return Command(ref, difference(session.scenario, after), lambda: session.set_model(model, ref))
+            from kvtui.engine.reconcile.command import understood
+
+            found = understood(query, {})
+            if found is None:
+                return None
+            after = adapted(found.scenario, {"device": session.scenario.device})[0]
+        except InputError as error:
+            return Command(plain(query, TITLE_CELLS), str(error), partial(self._host.tell_error, error))
+        title = f"{found.command.launch.engine}: {found.scenario.ref}"
+        return Command(plain(title, TITLE_CELLS), difference(session.scenario, after), partial(session.take, after))
 
     def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
         try:
