@@ -31,11 +31,21 @@ from kvtui.engine.serving.llamacpp.layers import (
 )
 from kvtui.engine.serving.llamacpp.releases import Build
 from kvtui.engine.serving.llamacpp.reserved import Reserved, reserved
-from kvtui.engine.serving.llamacpp.shapes import LayerMixer, LayerShape, MlaMixer, ShortConv, Softmax, layer_shapes
+from kvtui.engine.serving.llamacpp.shapes import (
+    LAYER_INPUT,
+    LayerMixer,
+    LayerShape,
+    MlaMixer,
+    ShortConv,
+    Softmax,
+    layer_input_elements,
+    layer_shapes,
+)
 
 HOST_ALIGNMENT, DEVICE_ALIGNMENT = 32, 128
 LEAST_TURN = 64
-MOST_ALIKE = 3
+LAYERS_ALIKE, LAYERS_MIXED = 4, 12
+LAYER_INPUTS = "inputs of layers"
 
 
 class ServerSetup(NamedTuple):
@@ -99,10 +109,11 @@ class _Inputs(NamedTuple):
     outputs: Node
     windows: dict[int | None, SharedCache]
     states: Node | None
+    per_layer: Node | None
 
     def all(self) -> list[Node]:
         """Each of them."""
-        found = [self.positions, self.outputs, self.states]
+        found = [self.positions, self.outputs, self.states, self.per_layer]
         for window in self.windows.values():
             mask = window.mask if window.mask.given else window.mask.reads[0]
             found += [mask, *window.k_places, *window.v_places, window.turn_k, window.turn_v]
@@ -120,11 +131,15 @@ def _begun(model: ModelSpec, start: ServerSetup) -> tuple[Graph, Node, _Inputs]:
         other = fresh(ACTIVATIONS, (hidden, n), given("inputs", (hidden, n)))
         places = given("inputs", (n,), I64)
         graph.expand(Node(ACTIVATIONS, None, other.size, (tokens, places, other), view=other))
-    return graph, x, _inputs(model, start)
+    per_layer = None
+    if elements := layer_input_elements(model):
+        per_layer = fresh(LAYER_INPUTS, (elements, n), given("inputs", (n,), I32))
+        graph.expand(per_layer)
+    return graph, x, _inputs(model, start)._replace(per_layer=per_layer)
 
 
 def _inputs(model: ModelSpec, start: ServerSetup) -> _Inputs:
-    n, cells = start.tokens, start.cells
+    n, cells, elements = start.tokens, start.cells, layer_input_elements(model)
     caches = [cache for layer in model.layers for cache in layer.caches]
     windows: dict[int | None, SharedCache] = {}
     for shape in layer_shapes(model):
@@ -139,6 +154,7 @@ def _inputs(model: ModelSpec, start: ServerSetup) -> _Inputs:
         given("inputs", (start.outputs,), I32),
         windows,
         given("inputs", (cells.slots,), I32) if recurrent else None,
+        given(LAYER_INPUTS, (elements, n)) if elements else None,
     )
 
 
@@ -204,8 +220,7 @@ def _layers(
 ) -> None:
     """The nodes of the layers with these ``numbers``, and of the last projection.
 
-    Layers that are alike have the same needs; beyond the first few of a kind they are left out. Before the last
-    projection the tokens that get logits are chosen: in the last layer, or with DeltaNet behind it.
+    Before the last projection the tokens that get logits are chosen: in the last layer, or with DeltaNet behind it.
     """
     hidden = model.hidden or 0
     batch = Batch(
@@ -220,18 +235,15 @@ def _layers(
         0 if start.flash else widest_value(model),
     )
     shapes = [layer_shapes(model)[number] for number in numbers]
-    seen: dict[LayerShape, int] = {}
-    kept = []
-    for index, shape in enumerate(shapes):
-        seen[shape] = seen.get(shape, 0) + 1
-        if seen[shape] <= MOST_ALIKE or index == len(shapes) - 1:
-            kept.append(shape)
+    kept = _kept(shapes)
+    beside = None if inputs.per_layer is None else _joined(graph, x, inputs.per_layer)
     every = [mixer for shape in layer_shapes(model) for mixer in shape.mixers]
     residual_first = any(isinstance(mixer, ShortConv) for mixer in every)
     late = any(isinstance(mixer, DeltaNet) for mixer in every)
     for index, shape in enumerate(kept):
         last = with_output and index == len(kept) - 1 and not late
         x = _layer(batch, shape, x, inputs.outputs if last else None, residual_first)
+        x = x if beside is None else _with_input(batch, x, beside)
     if with_output:
         x = onto(ACTIVATIONS, x.shape or (), x)
         if late:
@@ -239,6 +251,36 @@ def _layers(
         graph.expand(fresh("logits", (model.vocab or 0, (x.shape or (0,))[-1]), x))
     else:
         graph.expand(x)
+
+
+def _joined(graph: Graph, x: Node, given_ones: Node) -> Node:
+    """The inputs of all layers: those of the tokens and a projection of the embeddings, side by side by layer."""
+    wide = given_ones.shape or ()
+    graph.expand(given_ones)
+    projected = onto(LAYER_INPUTS, wide, view(fresh(LAYER_INPUTS, wide, x)))
+    return fresh(LAYER_INPUTS, wide, view(onto(LAYER_INPUTS, wide, projected, given_ones)))
+
+
+def _with_input(batch: Batch, x: Node, every: Node) -> Node:
+    """A layer's result with that layer's input worked in."""
+    rows = (x.shape or (0,))[-1]
+    small = (LAYER_INPUT, rows)
+    gate = onto(ACTIVATIONS, small, fresh(ACTIVATIONS, small, x))
+    if rows != batch.tokens:
+        return onto(ACTIVATIONS, x.shape or (), x, fresh(ACTIVATIONS, x.shape or (), gate))
+    mixed = onto(ACTIVATIONS, small, gate, view(every))
+    return onto(ACTIVATIONS, x.shape or (), x, fresh(ACTIVATIONS, x.shape or (), mixed))
+
+
+def _kept(shapes: list[LayerShape]) -> list[LayerShape]:
+    """Enough layers for what all need: the first ones in their order, any of a kind that they lack, and the last.
+
+    Where all are alike few do; where kinds alternate, what one leaves behind decides where the next one finds room.
+    """
+    first = LAYERS_ALIKE if len(set(shapes)) == 1 else LAYERS_MIXED
+    kept = shapes[:first]
+    kept += [shape for shape in dict.fromkeys(shapes[first:-1]) if shape not in kept]
+    return kept + shapes[max(first, len(shapes) - 1) :]
 
 
 def _layer(batch: Batch, shape: LayerShape, x: Node, chosen: Node | None, residual_first: bool) -> Node:

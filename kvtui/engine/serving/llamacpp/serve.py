@@ -43,10 +43,14 @@ def serve(scenario: Scenario) -> Serving:
 
     def fits(context: int, slots: int | None) -> bool:
         cells = divided(scenario, context, slots)
+        needed = [part.needed(cells) for part in parts]
+        more = context >= scenario.context and slots == parallel
+        if more and any(size > pool for size, pool in zip(needed, pools, strict=True)):
+            return False  # a larger context leaves no more for its caches
         there = replace(scenario, context=context, lengths=None, serving=scenario.serving._replace(parallel=slots))
         if any(use.missing for use in memory_uses(there, every[len(parts) :], cells)):
             return False
-        return all(part.needed(cells) <= pool_of(there, part) for part in parts)
+        return all(size <= pool_of(there, part) for size, part in zip(needed, parts, strict=True))
 
     now = divided(scenario, scenario.context, parallel)
     needs = [part.needed(now) for part in parts]

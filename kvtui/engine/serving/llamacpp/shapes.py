@@ -14,7 +14,7 @@ from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.model.tensors import Role
 from kvtui.engine.serving.llamacpp.layers import DeltaNet, Feed, LowRank, Queries, StateSpace
 
-USUAL_HEAD = 128
+USUAL_HEAD, LAYER_INPUT = 128, 256
 MAMBA = {"mamba1", "mamba2"}
 LOW_RANK = LowRank(1536, 128, 128)
 """MLA as DeepSeek has it, for a model whose projections are not known."""
@@ -59,6 +59,11 @@ def layer_shapes(model: ModelSpec) -> tuple[LayerShape, ...]:
     for number in dict.fromkeys(model.first_alike):
         found[number] = _shape(model, model.layers[number])
     return tuple(found[number] for number in model.first_alike)
+
+
+def layer_input_elements(model: ModelSpec) -> int:
+    """Elements of a token that layers get as inputs of their own (Gemma 3n, and the Gemma 4 that share caches)."""
+    return LAYER_INPUT * len(model.layers) if "shared" in model.layer_kinds and "gemma" in _named(model) else 0
 
 
 def _shape(model: ModelSpec, layer: Layer) -> LayerShape:
@@ -113,6 +118,20 @@ def _mixer(model: ModelSpec, layer: Layer, cache: object) -> tuple[LayerMixer, .
     return ()
 
 
+def _likely_width(model: ModelSpec, layer: Layer) -> int:
+    """The width of a feed-forward in a model of which no weights are known but their number."""
+    active, hidden = model.active_parameters or model.parameters, model.hidden
+    if not active or not hidden:
+        return 0
+    attention = 0
+    for cache in layer.caches:
+        shape = cache.reads if isinstance(cache, Shared) else cache
+        if isinstance(shape, Attention):
+            attention += hidden * (2 * shape.q_heads * shape.k_dim + shape.kv_heads * (shape.k_dim + shape.v_dim))
+    each = (active - hidden * (model.vocab or 0)) // len(model.layers)
+    return max(0, each - attention) // (3 * hidden)
+
+
 def _inner(heads: int, channels: int, state: int) -> int:
     """Elements of all value heads, where channels = 2 · heads · size + inner and state = inner · size.
 
@@ -132,7 +151,7 @@ def _feed(model: ModelSpec, layer: Layer) -> Feed | None:
     told = _rows(layer, "up", "shared_up")
     gated = _rows(layer, "gate", "shared_gate") > 0 if told else bool(layer.caches)
     if experts is None:
-        width = told or layer.width
+        width = told or layer.width or (0 if layer.tensors or not layer.caches else _likely_width(model, layer))
         return Feed(dense=width, gated=gated, joined=gated and "phi" in _named(model)) if width else None
     parts = {tensor.role: tensor for tensor in experts.tensors}
     up = parts.get("expert_up")

@@ -5,16 +5,54 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.caches import Attention, Cache, Latent, gated_deltanet, mamba1, mamba2, short_conv
+from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.formats import FORMATS, canonical
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.model.tensors import Tensor, copied, narrow, wide
+from kvtui.engine.scenario.scenario import Scenario, ServingOptions
 from kvtui.engine.serving.llamacpp.buffers import split
 from kvtui.engine.serving.llamacpp.compute import ServerSetup
 from kvtui.engine.serving.llamacpp.releases import build_of
 from tests.paths import DATA
 
 GATED = ("qwen3next", "qwen35", "qwen35moe")
+
+LoggedDevice = tuple[str, str, int, int, int | None, bool, float]
+DEVICES: list[LoggedDevice] = [
+    ("Qwen3.8-27B", "b9849", 16_384, 2048, None, True, 568.5),
+    ("gemma-4-12B", "b9849", 8192, 2048, None, True, 541.0),
+    ("Qwen3-Next-80B-A3B", "b9496", 131_072, 512, None, True, 216.0),
+    ("Qwen3.5-9B", "b9000", 262_144, 512, None, True, 808.0),
+    ("Llama-3.1-8B", "b7000", 98_304, 1024, 1, True, 613.0),
+    ("Llama-3.2-1B", "b6000", 4096, 512, 1, False, 280.0),
+    ("Llama-3.1-8B", "b6000", 4096, 512, 1, False, 296.0),
+    ("Llama-3.1-8B", "b6200", 8192, 512, 1, True, 258.5),
+    ("Qwen3-0.6B", "b6000", 4096, 512, 1, False, 298.75),
+    ("Qwen3-30B-A3B", "b6000", 16_384, 512, 1, False, 1080.0),
+    ("gpt-oss-20b", "b7000", 131_072, 2048, 1, True, 1672.1),
+    ("gemma-2-2b", "b7000", 8192, 512, 1, True, 509.0),
+]
+"""Public logs of devices: model, build, context, physical batch, slots, FlashAttention, and the buffer in MiB. Contexts
+that a log does not tell are those that its other figures allow."""
+
+
+def device_start(logged: LoggedDevice) -> tuple[Scenario, float]:
+    """The start of a row of ``DEVICES``, and its compute buffer in MiB."""
+    model, version, context, ubatch, slots, flash, mib = logged
+    options = ServingOptions(version=version, parallel=slots, ubatch=ubatch)
+    started = Scenario(
+        find_model(model),
+        find_device("H100"),
+        context,
+        kv_dtype="fp16",
+        engine="llama.cpp",
+        flash_attention=flash,
+        skip_weights=True,
+        serving=options,
+    )
+    return started, mib
 
 
 def rows() -> list[dict[str, Any]]:

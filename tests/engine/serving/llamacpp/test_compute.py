@@ -26,7 +26,7 @@ from kvtui.engine.serving.llamacpp.graph import Graph, Node, fresh, onto, view
 from kvtui.engine.serving.llamacpp.graph import given as an_input
 from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import reserved
-from tests.engine.serving.llamacpp.recorded import model_of, rows, start_of
+from tests.engine.serving.llamacpp.recorded import DEVICES, LoggedDevice, device_start, model_of, rows, start_of
 
 ROWS = rows()
 PRINTED = 0.02
@@ -50,15 +50,15 @@ def test_recorded_starts_are_of_many_kinds() -> None:
 
 
 def test_compute_buffers_of_recorded_starts() -> None:
-    """Within 5 % or 1 MiB, and nine in ten to the printed digit."""
+    """Within 5 % or 1 MiB, and 98 in a hundred to the printed digit."""
     apart = []
     for row in ROWS:
         predicted = host_compute(model_of(row["shape"]), start_of(row["start"])).size / MIB
         apart.append((abs(predicted - row["compute"][0]), row["compute"][0], row))
     beyond = [(error, logged, row) for error, logged, row in apart if error > max(1, 0.05 * logged)]
-    assert len(beyond) <= len(apart) // 50
+    assert len(beyond) <= len(apart) // 100
     assert max(error / logged for error, logged, _ in apart if error > 1) < 0.1
-    assert sum(error <= PRINTED for error, _, _ in apart) >= 0.95 * len(apart)
+    assert sum(error <= PRINTED for error, _, _ in apart) >= 0.98 * len(apart)
     assert median(error for error, _, _ in apart) <= PRINTED
 
 
@@ -85,38 +85,9 @@ def test_caches_of_recorded_starts(row: dict[str, Any]) -> None:
         assert mine[3:] == pytest.approx(theirs[3:], abs=0.0051)
 
 
-DEVICES = [
-    ("Qwen3.8-27B", "b9849", 16_384, 2048, None, True, 568.5),
-    ("gemma-4-12B", "b9849", 8192, 2048, None, True, 541.0),
-    ("Qwen3-Next-80B-A3B", "b9496", 131_072, 512, None, True, 216.0),
-    ("Qwen3.5-9B", "b9000", 262_144, 512, None, True, 808.0),
-    ("Llama-3.1-8B", "b7000", 98_304, 1024, 1, True, 613.0),
-    ("Llama-3.2-1B", "b6000", 4096, 512, 1, False, 280.0),
-    ("Llama-3.1-8B", "b6000", 4096, 512, 1, False, 296.0),
-    ("Llama-3.1-8B", "b6200", 8192, 512, 1, True, 258.5),
-    ("Qwen3-0.6B", "b6000", 4096, 512, 1, False, 298.75),
-    ("Qwen3-30B-A3B", "b6000", 16_384, 512, 1, False, 1080.0),
-    ("gpt-oss-20b", "b7000", 131_072, 2048, 1, True, 1672.1),
-    ("gemma-2-2b", "b7000", 8192, 512, 1, True, 509.0),
-]
-"""Public logs of devices: model, build, context, physical batch, slots, FlashAttention, and the buffer in MiB. Contexts
-that a log does not tell are those that its other figures allow."""
-
-
 @pytest.mark.parametrize("logged", DEVICES, ids=lambda logged: f"{logged[0]} {logged[1]}")
-def test_compute_buffers_of_devices(logged: tuple[str, str, int, int, int | None, bool, float]) -> None:
-    model, version, context, ubatch, slots, flash, mib = logged
-    options = ServingOptions(version=version, parallel=slots, ubatch=ubatch)
-    started = Scenario(
-        find_model(model),
-        find_device("H100"),
-        context,
-        kv_dtype="fp16",
-        engine="llama.cpp",
-        flash_attention=flash,
-        skip_weights=True,
-        serving=options,
-    )
+def test_compute_buffers_of_devices(logged: LoggedDevice) -> None:
+    started, mib = device_start(logged)
     assert compute_bytes(started) / MIB == pytest.approx(mib, rel=0.1)
     term = next(term for term in budget(started, stages(started)[0]).terms if term.id == "activation")
     assert term.low <= mib * MIB <= term.high <= 1.3 * term.low
