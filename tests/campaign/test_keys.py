@@ -1,4 +1,4 @@
-"""Hundreds of random keys, clicks, pastes and sizes in bursts, each sequence in a process of its own: none ends the app.
+"""Hundreds of random keys, clicks, pastes and sizes in bursts, each sequence in its own process: none ends the app.
 
 Nightly (``KVTUI_TEST_PROFILE=nightly``): a sequence takes some twenty seconds. A seed that failed is run again by
 ``python -m tests.campaign.test_keys SEED``.
