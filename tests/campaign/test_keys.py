@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -29,6 +30,7 @@ STEPS = 600
 LIMIT_SECONDS = 900
 SIZES = ((80, 24), (120, 36), (160, 46), (200, 60))
 BURSTS = (1, 1, 2, 3, 5, 8, 13, 30)
+GESTURES: tuple[Literal["click", "up", "down"], ...] = ("click", "click", "up", "down")
 PASTES = ("qwen", "\n", "64K", "[@click=app.quit]x", "\x1b[31m", "é" * 3000)
 
 
@@ -40,9 +42,7 @@ def step(chance: random.Random) -> Step:
     if kind < 0.78:
         return chance.choice(["enter", "escape"])
     if kind < 0.88:
-        what = chance.choice(["click", "click", "up", "down"])
-        assert what in ("click", "up", "down")
-        return Mouse(what, chance.random(), chance.random(), chance.random() < 0.2)
+        return Mouse(chance.choice(GESTURES), chance.random(), chance.random(), chance.random() < 0.2)
     if kind < 0.92:
         any_size = chance.random() < 0.5
         return Sized(chance.randint(1, 220), chance.randint(1, 70)) if any_size else Sized(*chance.choice(SIZES))
