@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
@@ -74,18 +75,32 @@ def formats(name: str) -> tuple[Sequence[Column], TableRows]:
     ``least_bytes`` is given where only bounds of a format are known.
     Raises UnknownName, and InputError when the weights of the model are unknown.
     """
-    model = load_model(name)
+    return FORMAT_COLUMNS, [size._asdict() for size in format_sizes(load_model(name))]
+
+
+class FormatSize(NamedTuple):
+    """What a model is in one weight format; ``least_bytes`` where only bounds are known, of which the larger counts."""
+
+    name: str
+    file_bytes: int
+    least_bytes: int | None
+    bits_per_weight: float
+    meaning: str
+
+
+def format_sizes(model: ModelSpec) -> tuple[FormatSize, ...]:
+    """``model`` in every weight format, the largest first. Raises InputError when its weights are unknown."""
     sizes = {form: _file_sizes(model, form) for form in weight_names()}
-    return FORMAT_COLUMNS, [
-        {
-            "name": form,
-            "file_bytes": size,
-            "least_bytes": least if least < size else None,
-            "bits_per_weight": 8 * size / (model.parameters or 1),
-            "meaning": checkpoint_format(form, model).meaning,
-        }
+    return tuple(
+        FormatSize(
+            form,
+            size,
+            least if least < size else None,
+            8 * size / (model.parameters or 1),
+            checkpoint_format(form, model).meaning,
+        )
         for form, (size, least) in sorted(sizes.items(), key=lambda item: -item[1][0])
-    ]
+    )
 
 
 def _file_sizes(model: ModelSpec, form: str) -> tuple[int, int]:

@@ -98,6 +98,12 @@ class ScenarioActions(ModeScreen):
 
         self.host.open(ModelPicker(self.host.session))
 
+    def action_pick_weights(self) -> None:
+        """Open the picker of weight formats."""
+        from kvtui.screens.windows.pickers import WeightPicker
+
+        self.host.open(WeightPicker(self.host.session))
+
     def action_pick_device(self) -> None:
         """Open the device picker."""
         from kvtui.screens.windows.pickers import DevicePicker

@@ -74,6 +74,7 @@ MEMORY = (
     Key("batch-previous", "comma", "previous_batch", "smaller batch", "previous batch size", WORKLOAD),
     Key("fill", "i", "next_fill", "fill", "how full the sequences are", WORKLOAD),
     Key("dtype", "d", "next_dtype", "dtype", "next format of weights and KV", WORKLOAD),
+    Key("weight-format", "w", "pick_weights", "format", "choose a weight format", WORKLOAD),
     Key("kv-dtype", "k", "next_kv_dtype", "KV dtype", "next format of KV alone", WORKLOAD),
     Key("continuous-batching", "B", "toggle_cb", "cb", "continuous batching on or off", WORKLOAD),
     Key("paged-attention", "P", "toggle_pa", "pa", "paged attention on or off", WORKLOAD),
@@ -138,7 +139,7 @@ _PLAN_SHARED = tuple(
     for key in MEMORY
     if key.id in ("explain", "drawer")
     or key.section == CHANGES
-    or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context"))
+    or (key.section in (MODEL_AND_DEVICE, WORKLOAD) and key.id not in ("link", "context", "weight-format"))
 )
 PLAN = _PLAN_OWN + _PLAN_SHARED
 

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.checkpoint.known import weight_names
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.plan import plan
@@ -165,6 +166,23 @@ def test_the_device_picker_finds_by_vendor_and_closes_without_a_change() -> None
         assert app.session.scenario is before
 
     drive(script)
+
+
+def test_the_weight_picker_shows_the_size_of_every_format() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        await press(app, pilot, "w")
+        table = app.screen.query_one(DataTable)
+        await until(pilot, lambda: table.row_count == len(weight_names()))
+        await type_text(app, pilot, "ud-q4_k_xl")
+        name, file, least, bits, _ = (cell.plain for cell in table.get_row_at(0))
+        assert (name, file, least) == ("ud-q4_k_xl", "822.32 MiB", "768.92 MiB")
+        assert float(bits) > 5
+        assert "the most is planned" in text_of(app)
+        await press(app, pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, StandIn))
+        assert app.session.scenario.weight_dtype == "ud-q4_k_xl"
+
+    drive(script, model="Llama-3.2-1B", gpu="RTX 4090")
 
 
 def test_a_path_typed_into_the_model_picker(tmp_path: Path) -> None:

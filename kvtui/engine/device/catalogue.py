@@ -15,7 +15,6 @@ from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.sizes import after_the_driver
 from kvtui.engine.device.spec import DeviceSpec, Memory, Price
-from kvtui.engine.device.words import said, searched
 
 FAMILIES = ("consumer", "workstation", "datacentre", "unified", "tpu", "wafer", "other")
 PEAKS = ("bf16", "fp16", "fp32", "fp8", "int8", "fp4")
@@ -46,6 +45,8 @@ def find_device(name: str) -> DeviceSpec:
     found = _DEVICES.get(name)
     if found is not None:
         return found
+    from kvtui.engine.device.words import said, searched
+
     labels = _DEVICES.labels()
     meant = [labels[at][0] for at in said(labels, name)] or [d.name for d in all_devices() if searched(d, name)]
     if len(meant) == 1:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
-_COUNTED = re.compile(rf"\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)", re.IGNORECASE | re.DOTALL)
+_COUNTED = rf"(?is)\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)"
 
 
 def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | bool | None]:
@@ -19,9 +19,9 @@ def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | b
     What it says besides, a number of devices, is put into its option unless that has a value.
     """
     text = values.get("gpu")
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not (text.lstrip()[:1].isdigit() or text.split(" ")[0].lower() in _NUMBERS):
         return values
-    counted = _COUNTED.fullmatch(text)
+    counted = re.fullmatch(_COUNTED, text)
     if counted is None:
         return values
     number = counted[1] or str(_NUMBERS[counted[2].lower()])

@@ -17,6 +17,7 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.sources.load import load_model
+from kvtui.report.listings import format_sizes
 from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
 from kvtui.state.session import Session
 
@@ -30,6 +31,13 @@ MODEL_COLUMNS = (
     PickerColumn("active", 7, always=False),
     PickerColumn("fits?", 10),
 )
+WEIGHT_COLUMNS = (
+    PickerColumn("weights", 26, right=False),
+    PickerColumn("files", 12),
+    PickerColumn("at least", 12, always=False),
+    PickerColumn("bits", 6),
+    PickerColumn("fits?", 10),
+)
 DEVICE_COLUMNS = (
     PickerColumn("device", 26, right=False),
     PickerColumn("usable", 10),
@@ -39,6 +47,24 @@ DEVICE_COLUMNS = (
     PickerColumn("$/h", 11),
     PickerColumn("fits?", 10),
 )
+
+
+class WeightPicker(Picker):
+    """Chooses how the model's weights are stored, by the size of their files."""
+
+    def __init__(self, session: Session) -> None:
+        scenario = session.scenario
+        super().__init__(
+            Source(
+                title=f"weights of {plain(scenario.model.name, 60)}",
+                placeholder="search 'q4', 'fp8', 'awq', 'ud-'",
+                columns=WEIGHT_COLUMNS,
+                current=scenario.weight_dtype,
+                entries=lambda: _formats(scenario.model),
+                fit=lambda name: _fit(scenario, weight_dtype=name, skip_weights=False),
+                take=lambda name: session.change(weight_dtype=name, skip_weights=False),
+            )
+        )
 
 
 class ModelPicker(Picker):
@@ -112,6 +138,21 @@ def _active(model: ModelSpec) -> int:
 def _about_model(model: ModelSpec) -> str:
     kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in model.layer_kinds.items())
     return f"layers: {kinds}; confidence {model.confidence}"
+
+
+def _formats(model: ModelSpec) -> Iterator[Entry]:
+    """Every format with the size of the model's files, the largest first; of mixtures a producer chooses, bounds."""
+    for size in format_sizes(model):
+        yield Entry(
+            name=size.name,
+            words=f"{size.name} {size.meaning}".casefold(),
+            cells=(
+                format_bytes(size.file_bytes),
+                ABSENT if size.least_bytes is None else format_bytes(size.least_bytes),
+                f"{size.bits_per_weight:.2f}",
+            ),
+            about=size.meaning,
+        )
 
 
 def _all_devices() -> Iterator[Entry]:
