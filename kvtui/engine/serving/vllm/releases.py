@@ -146,7 +146,10 @@ class Rules(NamedTuple):
     """
 
     slots_checked: bool = False
-    """More sequences than blocks of state are refused, from 0.20.0 on (#38270; 0.19.1 captures fewer graphs)."""
+    """More sequences than blocks of state are refused where CUDA graphs are captured, from 0.20.0 on.
+
+    #38270; 0.19.1 captures fewer graphs.
+    """
 
     given_block: bool = False
     """The unified block of a model with recurrent state is a multiple of ``--block-size``, from 0.20.0 on.

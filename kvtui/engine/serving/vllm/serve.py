@@ -250,6 +250,11 @@ def _sequence_words(scenario: Scenario, laid: Layered, at_once: int, max_seqs: i
     return "smallest pipeline rank" if laid.stages > 1 else "kv pool"
 
 
+def _captures(scenario: Scenario) -> bool:
+    """Whether decode steps are captured in CUDA graphs: not if it is told so, and never on a CPU."""
+    return not scenario.serving.eager and scenario.device.platform != "cpu"
+
+
 def _refusals(
     scenario: Scenario, found: Rules, laid: Layered, blocks: int, max_seqs: int, sizes: list[int]
 ) -> Iterator[str]:
@@ -258,7 +263,7 @@ def _refusals(
     if not blocks:
         wanted = format_bytes(max(sizes))
         yield f"not one block of {wanted} fits: vLLM finds no memory for the cache and refuses to start"
-    elif found.slots_checked and states and max_seqs > blocks:
+    elif found.slots_checked and states and max_seqs > blocks and _captures(scenario):
         yield (
             f"vLLM {found.version} refuses to start: max_num_seqs {max_seqs:,} exceeds the {blocks:,} blocks of state; "
             f"give --max-seqs {blocks:,} or less"
