@@ -15,7 +15,10 @@ from kvtui.engine.basis.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
+    from kvtui.engine.bootlog.observed import BootLog
     from kvtui.engine.model.spec import ModelSpec
     from kvtui.engine.reconcile.command import ReadCommand
     from kvtui.engine.scenario.values import Values
@@ -43,57 +46,61 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for a log or options that are wrong, and OSError when something cannot be written.
     """
-    from kvtui.engine.reconcile.read_log import read_log
-    from kvtui.engine.reconcile.reconcile import overheads_of, reconcile
     from kvtui.engine.scenario.options import OPTIONS
-    from kvtui.engine.sources.machines import check_name, save_profile
-    from kvtui.report import reconcile as report
+    from kvtui.engine.sources.machines import check_name
 
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
     if args.save_profile is not None:
         check_name(args.save_profile)
     values = {option.key: vars(args)[option.key] for option in OPTIONS}
+    render, found = _found(args, values)
+    answer.write(render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
+    return 0
+
+
+def _found(args: argparse.Namespace, values: Values) -> tuple[Callable[..., str], Mapping[str, Any]]:
+    """What to say of what was given, as plain values, and what renders it."""
     model = _named(args.log)
     if model is not None:
         from kvtui.engine.scenario.values import scenario_from
-        from kvtui.report import render
-        from kvtui.report.document import document
+        from kvtui.report import document, render
 
-        shown = document(scenario_from({**values, "model": args.log}, model))
-        answer.write(render(shown, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
-        return 0
+        return render, document.document(scenario_from({**values, "model": args.log}, model))
     stream = _Peeked(_stream(args.log))
     command = _command(stream.beginning, values)
     if command is not None:
         from kvtui.report import command as commands
 
-        answer.write(
-            commands.render(
-                commands.document(command),
-                args.format,
-                width=answer.width,
-                color=answer.color,
-                ascii_only=answer.ascii_only,
-            )
-        )
-        return 0
+        return commands.render, commands.document(command)
+    from kvtui.engine.reconcile.read_log import read_log
+
     with closing(stream):
-        found = reconcile(read_log(cast("BinaryIO", stream)), values)
+        log = read_log(cast("BinaryIO", stream))
+    return _compared(args, log, values)
+
+
+def _compared(args: argparse.Namespace, log: BootLog, values: Values) -> tuple[Callable[..., str], Mapping[str, Any]]:
+    """The ``log`` beside its plan; of one that tells no model, what its refusal alone says."""
+    from kvtui.engine.reconcile.reconcile import overheads_of, reconcile
+    from kvtui.engine.reconcile.refusal import refusal_of
+    from kvtui.engine.sources.machines import save_profile
+    from kvtui.report import reconcile as report
+
+    try:
+        found = reconcile(log, values)
+    except InputError:
+        refused = None if values["model"] or args.save_profile else refusal_of(log)
+        if refused is None:
+            raise
+        from kvtui.report import refusal
+
+        return refusal.render, refusal.document(refused)
     if args.save_profile is not None:
         if not found.known_device:
             raise InputError("save-profile: what a machine keeps is not known without its device: name it with --gpu")
         say(f"saved {save_profile(overheads_of(found.scenario, found.measured, args.save_profile))}")
-    answer.write(
-        report.render(
-            report.document(found),
-            args.format,
-            width=answer.width,
-            color=answer.color,
-            ascii_only=answer.ascii_only,
-        )
-    )
-    return 0
+    return report.render, report.document(found)
 
 
 def _named(name: str) -> ModelSpec | None:

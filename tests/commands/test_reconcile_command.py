@@ -177,3 +177,39 @@ def test_a_command_on_standard_input() -> None:
 def test_words_that_are_neither_file_nor_command_fail(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no line of a server's start" in failure(capsys, "reconcile", "please make it fit")
     assert "names no model" in failure(capsys, "reconcile", f"{SERVE} --port 8000")
+
+
+REFUSED = (
+    "To serve at least one request with the models max seq len (131072), (5.60 GiB" + " KV cache is needed, "
+    "which is larger than the available KV cache memory (2.40 GiB). Based on the available memory, the "
+    "estimated maximum model length is 56144."
+)
+
+
+def test_a_refusal_alone_is_answered_by_its_own_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of 5.60 GiB is more than 2.40, a quarter is not; twice the tokens fit in half the bytes of each."""
+    assert main(["reconcile", REFUSED]) == 0
+    out = capsys.readouterr().out
+    assert "3.20 GiB are missing" in " ".join(out.split())
+    for flags in ("--max-model-len 56144", "--kv-cache-dtype fp8 --max-model-len 112288", "--tensor-parallel-size 4"):
+        assert f"\n{flags}\n" in out
+    assert main(["reconcile", REFUSED, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing_bytes"] == found["needed_bytes"] - found["available_bytes"]
+    assert found["longest_context_tokens"] == 56_144
+    assert main(["reconcile", REFUSED, "--format", "markdown"]) == 0
+    assert "--max-model-len 56144" in capsys.readouterr().out.replace("\\", "")
+
+
+def test_a_refusal_with_its_model_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconcile", REFUSED, "--model", "Qwen3-8B", "--gpu", "RTX 4090"]) == 0
+    assert "what would let it start, by this plan" in capsys.readouterr().out
+
+
+def test_a_tag_and_an_address_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconcile", "qwen3:30b-a3b-q8_0", "--gpu", "RTX 4090"]) == 0
+    out = capsys.readouterr().out
+    assert "Qwen3-30B-A3B" in out
+    assert "make it fit" in out
+    assert main(["reconcile", "https://huggingface.co/Qwen/Qwen3-8B"]) == 0
+    assert "fits on 1 device" in capsys.readouterr().out

@@ -72,3 +72,20 @@ def test_a_command_without_a_model_says_so() -> None:
         assert app.session.scenario is before
 
     run(check)
+
+
+def test_a_refusal_says_what_is_missing_and_which_flag_helps() -> None:
+    refused = (
+        "To serve at least one request with the models max seq len (131072), (5.60 GiB KV cache is needed, which is "
+        "larger than the available KV cache memory (2.40 GiB). Based on the available memory, the estimated maximum "
+        "model length is 56144."
+    )
+
+    async def check(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        await typed(app, pilot, refused, "--max-model-len 56144")
+        assert "3.20 GiB are missing" in " ".join(text_of(app).split())
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.clipboard == "--max-model-len 56144"
+
+    run(check)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from kvtui.engine.basis.errors import InputError, UnknownName
-from kvtui.engine.basis.units import parse_tokens
+from kvtui.engine.basis.units import format_bytes, parse_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
@@ -33,6 +34,7 @@ from kvtui.widgets.key_name import key_name
 from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
 TITLE_CELLS = 34
+REFUSING = "KV cache is needed"
 _REFERENCE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com)/\S+|[\w./-]+:[\w.-]+", re.IGNORECASE)
 """What stands for a model elsewhere: an address of the Hub, a tag of Ollama."""
 
@@ -181,12 +183,27 @@ class Commands(Provider):
 
             found = understood(query, {})
             if found is None:
-                return None
+                return self._refused(query)
             after = adapted(found.scenario, {"device": session.scenario.device})[0]
         except InputError as error:
             return Command(plain(query, TITLE_CELLS), str(error), partial(self._host.tell_error, error))
         title = f"{found.command.launch.engine}: {found.scenario.ref}"
         return Command(plain(title, TITLE_CELLS), difference(session.scenario, after), partial(session.take, after))
+
+    def _refused(self, query: str) -> Command | None:
+        """What the sizes in a server's refusal lead to: its flags, which are copied when they are taken."""
+        if REFUSING not in query:
+            return None
+        from kvtui.engine.reconcile.read_log import read_log
+        from kvtui.engine.reconcile.refusal import refusal_of
+
+        refused = refusal_of(read_log(BytesIO(query.encode())))
+        if refused is None or not refused.answers:
+            return None
+        first, *others = (answer.flags for answer in refused.answers)
+        missing = format_bytes(refused.needed - refused.available)
+        word = f"{missing} are missing{'; or ' if others else ''}{', or '.join(others)}"
+        return Command(first, word, partial(self.app.copy_to_clipboard, first))
 
     def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
         try:

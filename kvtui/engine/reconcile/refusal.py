@@ -1,0 +1,71 @@
+"""A refusal alone, without the model or the device that it is about: what follows from its two sizes by arithmetic.
+
+Example: 5.60 GiB are needed for 131,072 tokens and 2.40 GiB are there. The engine itself says that 56,144 tokens fit;
+an fp8 cache needs 2.80 GiB, which is still too much, but holds twice as many tokens; on four devices each needs 1.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.bootlog.observed import BootLog
+from kvtui.engine.bootlog.patterns import LogReader
+from kvtui.engine.engines.known import part
+
+RANKS = (2, 4, 8)
+STEP = 16
+
+
+class RefusalAnswer(NamedTuple):
+    """What would let the server start: the engine's own ``flags``, and ``words`` on why."""
+
+    flags: str
+    words: str
+
+
+class Refusal(NamedTuple):
+    """What an engine said when it did not start: bytes ``needed`` for ``context`` tokens, and bytes ``available``."""
+
+    engine: str
+    needed: int
+    available: int
+    context: int | None
+    longest: int | None
+    answers: tuple[RefusalAnswer, ...]
+
+
+def refusal_of(log: BootLog) -> Refusal | None:
+    """The refusal in ``log``; None where it does not print both sizes, or its engine's flags are not known."""
+    needed, pool = log.most("needed"), log.least("pool")
+    reader: LogReader = part(log.engine, "log").READER
+    if needed is None or pool is None or not reader.flags or needed.bytes <= pool.bytes:
+        return None
+    told = log.options.get("context")
+    context = int(told) if isinstance(told, str) and told.isdecimal() else None
+    longest = log.counts.get("max_context")
+    answers = tuple(_answers(reader, needed.bytes, pool.bytes, longest))
+    return Refusal(log.engine, needed.bytes, pool.bytes, context, longest, answers)
+
+
+def _answers(reader: LogReader, needed: int, available: int, longest: int | None) -> Iterator[RefusalAnswer]:
+    flags = reader.flags
+    if longest:
+        yield RefusalAnswer(flags["context"].format(longest), "the longest context, by the engine's own figure")
+    half = needed // 2
+    fp8 = flags["kv_dtype"].format("fp8")
+    if half <= available:
+        yield RefusalAnswer(fp8, f"of a 16-bit cache half is needed, {format_bytes(half)}: check the answers' quality")
+    elif longest:
+        both = f"{fp8} {flags['context'].format(2 * longest // STEP * STEP)}"
+        yield RefusalAnswer(both, f"half is needed, {format_bytes(half)}, still too much for the whole context")
+    ranks = next((count for count in RANKS if needed // count <= available), None)
+    if ranks is not None:
+        each = f"each device needs {format_bytes(needed // ranks)} of cache, and has more room beside less weights"
+        yield RefusalAnswer(flags["tp"].format(ranks), each)
+    missing = format_bytes(needed - available)
+    yield RefusalAnswer(
+        flags["gpu_memory_utilization"].format("X"),
+        f"if the device has {missing} that the server was not to use: X is larger by {missing} over its memory",
+    )
