@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes, format_tokens
-from kvtui.engine.engines.known import loads_weights
+from kvtui.engine.engines.known import loads_weights, places_layers
 from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.planning.serve import at_once
@@ -93,6 +93,9 @@ def unserved(scenario: Scenario, served: Serving) -> str:
 
 def _engine(plan: Plan) -> Iterator[Notice]:
     served = plan.serving
+    if plan.scenario.ram is not None and not places_layers(plan.scenario.engine):
+        text = "RAM counts for llama.cpp alone, which can leave layers there (--engine llama.cpp)"
+        yield Notice("ram_unused", "warning", text)
     if served is None:
         return
     for number, text in enumerate(served.refusals, 1):

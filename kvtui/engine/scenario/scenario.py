@@ -94,14 +94,15 @@ class ServingOptions(NamedTuple):
     @property
     def placing(self) -> str:
         """The first option that says where layers lie; empty if none does."""
-        said = {
-            "gpu-layers": self.gpu_layers is not None,
-            "cpu-moe": bool(self.cpu_moe),
-            "tensor-split": self.tensor_split is not None,
-            "main-gpu": self.main_gpu is not None,
-            "no-kv-offload": not self.kv_offload,
-        }
-        return next((name for name, given in said.items() if given), "")
+        if self.gpu_layers is not None:
+            return "gpu-layers"
+        if self.tensor_split is not None:
+            return "tensor-split"
+        if self.main_gpu is not None:
+            return "main-gpu"
+        if self.cpu_moe:
+            return "cpu-moe"
+        return "" if self.kv_offload else "no-kv-offload"
 
     @property
     def unplaced(self) -> ServingOptions:
@@ -204,20 +205,26 @@ class Scenario:
             wanted = f"{layout.pp} stages of {len(self.model.layers)} layers in all"
             raise InputError(f"pp-partition: {','.join(map(str, partition))} is not {wanted}")
         serving = self.serving
-        if serving.placing and not places_layers(self.engine):
-            raise InputError(f"{serving.placing}: llama.cpp alone is told where layers lie (--engine llama.cpp)")
-        if serving.placing and layout.tp > 1:
-            raise InputError(f"{serving.placing}: whole layers lie on a device: --gpus or --pp, not --tp")
+        if placing := serving.placing:
+            self._check_placing(placing)
+        if self.speculative_tokens and not self.model.mtp and not (serving.draft_layers or serving.draft_model):
+            raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
+
+    def _check_placing(self, placing: str) -> None:
+        """Raises InputError when what is said of layers, first of all by the option ``placing``, contradicts itself."""
+        serving, layout = self.serving, self.layout
+        if not places_layers(self.engine):
+            raise InputError(f"{placing}: llama.cpp alone is told where layers lie (--engine llama.cpp)")
+        if layout.tp > 1:
+            raise InputError(f"{placing}: whole layers lie on a device: --gpus or --pp, not --tp")
         if serving.tensor_split is not None and len(serving.tensor_split) != layout.pp:
             raise InputError(f"tensor-split: {len(serving.tensor_split)} shares for {layout.pp} devices")
-        if partition is not None and serving.placing in ("gpu-layers", "tensor-split", "main-gpu"):
-            raise InputError(f"pp-partition: {serving.placing} says already which layers a device has")
+        if serving.partition is not None and placing in ("gpu-layers", "tensor-split", "main-gpu"):
+            raise InputError(f"pp-partition: {placing} says already which layers a device has")
         if serving.main_gpu is not None and serving.main_gpu >= layout.pp:
             raise InputError(f"main-gpu: there is no device {serving.main_gpu}, they are 0 to {layout.pp - 1}")
         if serving.cpu_moe and not has_experts(self.model):
             raise InputError(f"cpu-moe: {self.model.name} has no routed experts")
-        if self.speculative_tokens and not self.model.mtp and not (serving.draft_layers or serving.draft_model):
-            raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
 
     @property
     def ref(self) -> str:

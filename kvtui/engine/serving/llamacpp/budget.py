@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import accumulate
@@ -9,9 +10,11 @@ from math import ceil
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
+from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.planning.weights import UNTOLD
+from kvtui.engine.scenario.scenario import ONE_DEVICE, Scenario
 from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
 from kvtui.engine.serving.llamacpp.memory import memory_parts
@@ -98,9 +101,19 @@ def _dealt(layers: int, devices: int) -> tuple[int, ...]:
 def _compute(scenario: Scenario) -> Term:
     """The compute buffer as a term; what kernels add to it differs between back ends."""
     found = max(computes(scenario), key=lambda reserved: reserved.size)
-    size = found.size
-    formula = " + ".join(name for name, _ in found.causes)
-    return Term("activation", size, ceil(size * LOW), ceil(size * HIGH), formula, found.causes, "the graph", "M")
+    size, causes = found.size, found.causes
+    if scenario.serving.draft_model is not None:
+        drafting = compute_bytes(_drafting(scenario, scenario.serving.draft_model))
+        size, causes = size + drafting, (*causes, ("draft model's", drafting))
+    formula = " + ".join(name for name, _ in causes)
+    return Term("activation", size, ceil(size * LOW), ceil(size * HIGH), formula, causes, "the graph", "M")
+
+
+def _drafting(scenario: Scenario, draft: ModelSpec) -> Scenario:
+    """The context of a draft model, whose cache is F16 whatever that of the model is."""
+    serving = scenario.serving.unplaced._replace(draft_model=None, draft_ref=None, partition=None)
+    plain = replace(scenario, serving=serving, speculative_tokens=0, kv_dtype="fp16", layout=ONE_DEVICE)
+    return replace(plain, weight_dtype=UNTOLD, model=draft)
 
 
 def _context() -> Term:

@@ -11,6 +11,7 @@ from kvtui.engine.basis.units import GIB
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import best_split
+from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.report import render
 from kvtui.report.document import document
@@ -127,3 +128,11 @@ def test_an_epyc_reads_faster_than_a_desktop() -> None:
     assert server.low > desktop.low
     assert server.high > desktop.high
     assert plan(scenario_from({**given, "ram": "192GiB"})).total.total < 192 * GIB
+
+
+@pytest.mark.parametrize("engine", ["none", "vllm"])
+def test_ram_that_nobody_uses_is_said(engine: str) -> None:
+    given = {"model": "Qwen3-30B-A3B", "gpu": "RTX 3060", "ram": "64GiB", "engine": engine}
+    assert "ram_unused" in {one.id for one in notices(plan(scenario_from(given)))}
+    used = {**given, "engine": "llama.cpp", "weight_dtype": "Q4_K_M"}
+    assert "ram_unused" not in {one.id for one in notices(plan(scenario_from(used)))}

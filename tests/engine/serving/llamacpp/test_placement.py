@@ -249,3 +249,11 @@ def test_devices_of_this_engine_are_stages() -> None:
     assert fit_layout(model, 4, 1, "llama.cpp") == Layout(pp=4)
     assert scenario_from({"engine": "llama.cpp", "gpus": "2"}).layout == Layout(pp=2)
     assert scenario_from({"engine": "vllm", "gpus": "2"}).layout == Layout(tp=2)
+
+
+def test_a_draft_model_has_a_compute_buffer_of_its_own() -> None:
+    alone = scenario("Qwen3-32B", 8192)
+    drafted = scenario("Qwen3-32B", 8192, draft_model=find_model("Qwen3-0.6B"), draft_ref="Qwen3-0.6B")
+    small = scenario("Qwen3-0.6B", 8192)
+    sizes = [dict(present(serve(one)).memories[0].held)["compute buffer"] for one in (alone, drafted, small)]
+    assert sizes[1] == sizes[0] + sizes[2]
