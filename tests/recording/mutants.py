@@ -249,7 +249,7 @@ def default_file(name: str, known: dict[str, Any]) -> dict[str, Any]:
             found[field] = min(value, WINDOW)
         else:
             found[field] = value
-    found["vocab_size" if "vocab_size" in written else usual.get("vocab_size", "vocab_size")] = 1024
+    found[config.attribute_map.get("vocab_size", "vocab_size")] = 1024
     return found | ({"is_decoder": True} if "is_decoder" in known else {})
 
 

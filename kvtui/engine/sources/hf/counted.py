@@ -210,21 +210,16 @@ def helium(config: Config) -> Body:
 
 
 def mpt(config: Config) -> Body:
-    """MPT: no biases at all, blocks of expansion_ratio times the hidden size, heads in attn_config."""
+    """MPT: no biases at all, blocks four times the hidden size, heads in attn_config."""
     if not config.flag("no_bias", True):
         config.uncounted.append(f"{config.prefix}no_bias is false")
     inner = config.inner("attn_config")
     if inner is not None and inner.flag("qk_ln"):
         config.uncounted.append("attn_config.qk_ln is true")
-    wide = Config(
-        {**config.values, "n_inner": config.count("hidden_size") * (config.maybe("expansion_ratio", most=64) or 4)},
-        config.where,
-        config.prefix,
-        config.model_type,
-        config.of,
-    ).sharing(config)
+    if config.maybe("expansion_ratio", most=64) not in (None, 4):
+        config.uncounted.append(f"{config.prefix}expansion_ratio is not 4, the only one that its code has")
     traits = replace(_GPT, qkv_bias=False, out_bias=False, norm_bias=False)
-    return gpt(traits, bias=False, positions=None, heads=mpt_heads)(wide)
+    return gpt(traits, bias=False, positions=None, heads=mpt_heads)(config)
 
 
 def hy_v3(config: Config) -> Body:

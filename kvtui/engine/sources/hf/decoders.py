@@ -176,6 +176,16 @@ def first_qwen(config: Config) -> Body:
     return uncounted_body(config, (Mixer((Attention("full", q, q, dim, dim),)),) * layer_count(config))
 
 
+def jetmoe(config: Config) -> Body:
+    """JetMoE: so many query heads per KV head as experts of attention that a token has, where the file says nothing."""
+    q = config.maybe("num_attention_heads")
+    if q is None:
+        q = config.count("num_key_value_heads") * config.count("num_experts_per_tok", "moe_top_k", most=1024)
+    values = {**config.values, "num_attention_heads": q}
+    config.ignore("kv_channels", "moe_num_experts")
+    return cached()(Config(values, config.where, config.prefix, config.model_type, config.of).sharing(config))
+
+
 def rwkv7(config: Config) -> Body:
     """RWKV-7: a matrix per head, and the last inputs of two token shifts, in every layer."""
     hidden, dim = config.count("hidden_size"), config.count("head_dim")
@@ -246,7 +256,7 @@ DECODERS: dict[str, ConfigFamily] = {
         "ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
         "granite4_vision granite_docling "
         "idefics "
-        "jetmoe kyutai_speech_to_text molmo2 moshi "
+        "kyutai_speech_to_text molmo2 moshi "
         "phi4_multimodal voxtral_realtime "
         "pocket_tts gradium_phonon_tts git hunyuan_vl",
         cached(windowed, "keep_window_size", "moe_layer_start_index", "moe_layer_end_index"),
@@ -259,6 +269,7 @@ DECODERS: dict[str, ConfigFamily] = {
     "deepseek_ocr2": ConfigFamily(cached(behind)),
     "cohere_compass": ConfigFamily(cached(listed, "num_attention_heads_per_layer", "mlp_layer_types")),
     "dbrx": ConfigFamily(dbrx),
+    "jetmoe": ConfigFamily(jetmoe),
     "chatglm": ConfigFamily(chatglm),
     "qwen": ConfigFamily(first_qwen),
     "rwkv7": ConfigFamily(rwkv7),

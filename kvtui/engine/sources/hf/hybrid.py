@@ -62,10 +62,10 @@ def qwen_next(config: Config) -> Body:
     interval = config.maybe("full_attention_interval", most=LAYERS)
     if config.raw("layer_types") is not None:
         order = typed(config, layers)
-    elif interval is not None:
-        order = tuple("linear" if (layer + 1) % interval else "full" for layer in range(layers))
     else:
-        raise config.error("layer_types", "is missing, and so is full_attention_interval")
+        if interval is None:
+            config.notes.append("full_attention_interval is not in the file: 4, as the class has it")
+        order = tuple("linear" if (layer + 1) % (interval or 4) else "full" for layer in range(layers))
     traits = Traits(
         qkv_bias=("attention_bias", False),
         out_bias=("attention_bias", False),

@@ -98,7 +98,7 @@ def _siglip(tower: Config, whole: Config, hidden: int) -> int:
     )
     patch, patches = _patches(tower)
     own = (patch + 1 + patches) * width + layers * _block(width, inner) + 2 * width
-    if tower.flag("vision_use_head", True) and whole.model_type != "gemma3":
+    if tower.flag("vision_use_head", True):
         own += width + 4 * width**2 + 4 * width + 2 * width + _linear(width, inner) + _linear(inner, width)
     if whole.model_type in ("gemma3", "paligemma"):
         return own + (width * hidden + width if whole.model_type == "gemma3" else _linear(width, hidden))

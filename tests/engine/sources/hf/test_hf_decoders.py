@@ -185,3 +185,9 @@ def test_types_of_the_hub_without_a_class() -> None:
     rwkv = read("rwkv7", hidden_size=2560, head_dim=64, num_hidden_layers=32)
     assert (rwkv.bytes_per_token(BF16), rwkv.state_bytes()) == (0, 32 * (2560 * 64 * 4 + 2 * 2560 * 2))
     assert "an encoder, which keeps no KV cache" in refusal("eurobert")
+
+
+def test_jetmoe_has_as_many_query_heads_per_kv_head_as_experts_of_attention() -> None:
+    config = {"model_type": "jetmoe", "num_hidden_layers": 4, "num_key_value_heads": 16, "kv_channels": 128}
+    (kept,) = model_from_config({**config, "num_experts_per_tok": 2}, "m", "config.json").layers[0].caches
+    assert (kept.q_heads, kept.entry_bytes(FORMATS["bf16"], 1)) == (32, 2 * 2 * 16 * 128)

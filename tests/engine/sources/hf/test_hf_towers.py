@@ -14,7 +14,14 @@ from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
 
-SIGLIP = {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14}
+SIGLIP = {
+    "hidden_size": 1152,
+    "image_size": 896,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "patch_size": 14,
+    "vision_use_head": False,
+}
 PIXTRAL = {
     "hidden_size": 1024,
     "image_size": 1540,
