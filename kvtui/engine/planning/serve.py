@@ -7,8 +7,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from kvtui.engine.engines.known import part, places_layers
+from kvtui.engine.model.spec import cache_bytes
 from kvtui.engine.planning.allocation import mean_fill
-from kvtui.engine.planning.stages import distinct_stages
+from kvtui.engine.planning.stages import distinct_stages, stages
 from kvtui.engine.planning.windows import as_kept
 from kvtui.engine.scenario.scenario import FULL
 
@@ -35,7 +36,10 @@ def serve(scenario: Scenario) -> Serving | None:
     allocate: Callable[[Scenario], Serving] = part(scenario.engine, "serve").serve
     kept, notes = as_kept(scenario)
     found = allocate(kept)
-    return found._replace(notes=(*found.notes, *notes)) if notes else found
+    if not notes:
+        return found
+    own = (cache_bytes(stage.caches, kept.context, kept.kv, kept.layout.tp).kv for stage in stages(kept))
+    return found._replace(notes=(*found.notes, *notes), entries=found.entries or tuple(own))
 
 
 def at_once(scenario: Scenario, served: Serving) -> int:

@@ -91,6 +91,13 @@ def test_a_window_that_a_file_states_for_all_layers(name: str, per_token: int) -
     assert any("keeps all tokens" in note for note in present(serve(scenario(model, "llama.cpp"))).notes)
 
 
+def test_the_report_s_kv_is_what_the_engine_keeps() -> None:
+    model, context = file("Phi-3-mini-4k"), 4096
+    kept = {engine: plan(scenario(model, engine, context)).total.kv for engine in ENGINES}
+    assert kept["none"] == kept["vllm"] == 393_216 * 2047
+    assert kept["llama.cpp"] == kept["sglang"] == 393_216 * context
+
+
 @pytest.mark.parametrize(("name", "window"), [("Phi-3-mini-4k", 2047), ("starcoder2-7b", 4096)])
 def test_the_catalogue_counts_them_in_full_and_vllm_applies_the_window(name: str, window: int) -> None:
     model = next(model for model in all_models() if model.name == name)
