@@ -88,6 +88,9 @@ def _values(
     pool = log.least("pool")
     if pool is not None and "kv_pool" not in log.options:
         values["kv_pool"] = str(max(1, pool.bytes))
+    if "context" not in log.options and "context" not in told and model.max_context and log.engine != "llama.cpp":
+        values["context"] = str(model.max_context)
+        notes.append(f"the model's own context of {model.max_context:,} tokens is assumed, as servers do")
     values.pop("weight_dtype", None)
     values |= {key: value for key, value in told.items() if key != "engine"}
     if "dp" in values and "batch" not in values:

@@ -63,15 +63,13 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
 def _outside(log: BootLog, scenario: Scenario, found: Serving) -> int | None:
     """Outside of torch what makes a plan of the same start have the log's tokens.
 
-    What is free before loading is the device less that; a share of it holds the weights and the pools. None where the
-    log does not say the tokens, or the device is too small for them.
+    What is free before loading is the device less that; a share of it holds the weights and the pools. Where the log
+    does not say the tokens, it is what was not free. None where nothing tells, or the device is too small.
     """
-    tokens, weights = log.counts.get("kv_cache_tokens"), log.most("weights")
-    if tokens is None or weights is None:
-        return None
-    pool = _pool_of(tokens, scenario, found.pool_bytes)
-    if pool is None:
-        return None
+    tokens, weights, before = log.counts.get("kv_cache_tokens"), log.most("weights"), log.least("free_before")
+    pool = None if tokens is None else _pool_of(tokens, scenario, found.pool_bytes)
+    if pool is None or weights is None:
+        return None if before is None else max(0, scenario.device.allocatable_bytes - before.bytes)
     outside = scenario.device.allocatable_bytes - ceil((pool + weights.bytes) / static_share(scenario))
     return outside if outside >= 0 else None
 
