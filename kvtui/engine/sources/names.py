@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
@@ -18,7 +18,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.catalogue import find_model, model_keys, model_names, models_beginning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from kvtui.engine.model.spec import ModelSpec
 
@@ -152,10 +152,11 @@ def resolve(text: str, keys: Mapping[str, str] | None = None) -> Named | None:
 
 def _last(text: str) -> tuple[str, str]:
     """Who published it, in lower case, and the part of a path or an address that names model and format."""
-    maker, _, name = text.strip().rpartition("/")
+    text = text.strip()
+    maker, _, name = text.rpartition("/")
     if "/" in maker or "." in maker:
-        host = _HOSTS.match(text.strip())
-        parts = (text.strip()[host.end() :] if host else text).partition("?")[0].partition("#")[0].split("/")
+        host = _HOSTS.match(text)
+        parts = (text[host.end() :] if host else text).partition("?")[0].partition("#")[0].split("/")
         if len(parts) > 2 and parts[2] in _PAGES and not parts[-1].lower().endswith(_FILE):
             parts = parts[:2]
         maker, name = "" if len(parts) == 1 else parts[0], parts[-1]
@@ -181,47 +182,48 @@ def _read(spelling: str, maker: str, keys: Mapping[str, str]) -> Named | None:
     return Named(model, weights)
 
 
-def _beginning(words: Sequence[str], keys: Mapping[str, str]) -> tuple[str, str | None, Sequence[str]] | None:
+def _beginning(words: list[str], keys: Mapping[str, str]) -> tuple[str, str | None, tuple[str, ...]] | None:
     """The model whose name the ``words`` begin with, the longest, its format, and the rest, if all is understood."""
     key, found, model = "", 0, None
     for count, word in enumerate(words, 1):
         key += word
-        known = keys.get(key)
-        if known is not None:
-            found, model = count, known
+        if key in keys:
+            found, model = count, keys[key]
     if model is None:
         return None
-    if found == len(words):
-        return model, None, ()
-    weights, rest = _format(words[found:])
-    understood = all(word in _ENDINGS or _DATE.fullmatch(word) for word in rest)
-    return (model, weights, rest) if understood else None
+    understood = _rest(tuple(words[found:]))
+    return None if understood is None else (model, *understood)
 
 
-def _format(rest: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The format that some of the words tell, and the other words."""
-    formats, firsts, longest = _formats()
-    if firsts.isdisjoint(rest):
-        rate = _BPW.search(" ".join(rest))
-        if rate is None:
-            return None, rest
-        gone = rate[0].split()
-        return f"{rate[1]}-{rate[2].replace(' ', '.')}bpw", [word for word in rest if word not in gone]
-    for start, word in enumerate(rest):
-        if word in firsts:
-            for end in range(min(start + longest, len(rest)), start, -1):
-                known = formats.get("_".join(rest[start:end]))
-                if known is not None:
-                    return known, [*rest[:start], *rest[end:]]
-    return None, rest
+@lru_cache(maxsize=1024)
+def _rest(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]] | None:
+    """The format that some of the ``words`` behind a model's name tell, and the others; None if one is not known.
+
+    Most names end in one of a few ways, which are looked at once.
+    """
+    weights, rest = _format(words)
+    return (weights, rest) if all(word in _ENDINGS or _DATE.fullmatch(word) for word in rest) else None
+
+
+def _format(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    formats, longest = _formats()
+    for start in range(len(words)):
+        for end in range(min(start + longest, len(words)), start, -1):
+            known = formats.get("_".join(words[start:end]))
+            if known is not None:
+                return known, (*words[:start], *words[end:])
+    rate = _BPW.search(" ".join(words))
+    if rate is None:
+        return None, words
+    gone = rate[0].split()
+    return f"{rate[1]}-{rate[2].replace(' ', '.')}bpw", tuple(word for word in words if word not in gone)
 
 
 @cache
-def _formats() -> tuple[Mapping[str, str], frozenset[str], int]:
-    """Formats by their words with underscores between them, the first words, and the most words that one has."""
+def _formats() -> tuple[Mapping[str, str], int]:
+    """Formats by their words with underscores between them, and the most words that one has."""
     from kvtui.engine.checkpoint.gguf.named import file_type_names
 
     types = {name.replace("-", "_"): name for name in file_type_names() if not name.startswith("gguf-")}
     formats = {**types, **_STORED}
-    firsts = frozenset(name.partition("_")[0] for name in formats)
-    return formats, firsts, max(name.count("_") + 1 for name in formats)
+    return formats, max(name.count("_") + 1 for name in formats)
