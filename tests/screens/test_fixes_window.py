@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input
 
@@ -26,15 +23,6 @@ SETTINGS = Settings(motion="none", remember=False)
 
 def too_large() -> Scenario:
     return scenario_from({"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K"})
-
-
-def run(scenario: Scenario, size: tuple[int, int], check: Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]) -> None:
-    async def go() -> None:
-        app = KvtuiApp(Session(scenario), SETTINGS)
-        async with app.run_test(size=size) as pilot:
-            await check(app, pilot)
-
-    asyncio.run(go())
 
 
 def run(scenario: Scenario, size: tuple[int, int], check: Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]) -> None:
