@@ -15,9 +15,10 @@ from typing import Generic, TypeVar
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.model.caches import Cache
+from kvtui.engine.model.caches import Cache, Latent
 from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
+from kvtui.engine.model.tensors import Tensor, Tensors, copied, narrow, weight_count, wide
 from kvtui.engine.sources.gguf.container import Header, Skipped, StoredTensor, read_header
 from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
 
@@ -184,8 +185,29 @@ def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: lis
         down = _DOWN.fullmatch(part)
         if down is not None and tensor.shape:
             width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
-    parameters = sum(tensor.elements for _, tensor in tensors) - routed
-    return Layer(caches, lump("other", parameters), experts, width)
+    known = _latent_projections(caches, tensors)
+    parameters = sum(tensor.elements for _, tensor in tensors) - routed - weight_count(known)
+    return Layer(caches, (*known, *lump("other", parameters)), experts, width)
+
+
+def _latent_projections(caches: tuple[Cache, ...], tensors: list[tuple[str, StoredTensor]]) -> Tensors:
+    """The projections of a layer with MLA, whose sizes its caches do not tell; none of another layer."""
+    heads = next((cache.q_heads for cache in caches if isinstance(cache, Latent)), 0)
+    found: list[Tensor] = []
+    for part, tensor in tensors if heads else ():
+        if len(tensor.shape) != 2:
+            continue
+        columns, rows = tensor.shape
+        match part:
+            case "attn_q_a.weight":
+                found.append(copied("q_a", rows, columns))
+            case "attn_q_b.weight":
+                found.append(wide("q_b", rows, columns, heads))
+            case "attn_q.weight":
+                found.append(wide("q", rows, columns, heads))
+            case "attn_output.weight":
+                found.append(narrow("o", rows, columns, heads))
+    return tuple(found)
 
 
 def _experts(shape: FileShape, index: int, routed: int) -> Experts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,7 +27,9 @@ from kvtui.engine.serving.llamacpp.graph import Graph, Node, fresh, onto, view
 from kvtui.engine.serving.llamacpp.graph import given as an_input
 from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import reserved
+from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.serving.llamacpp.recorded import DEVICES, LoggedDevice, device_start, model_of, rows, start_of
+from tests.recording.llamacpp_starts import write_model
 
 ROWS = rows()
 PRINTED = 0.02
@@ -60,6 +63,18 @@ def test_compute_buffers_of_recorded_starts() -> None:
     assert max(error / logged for error, logged, _ in apart if error > 1) < 0.1
     assert sum(error <= PRINTED for error, _, _ in apart) >= 0.98 * len(apart)
     assert median(error for error, _, _ in apart) <= PRINTED
+
+
+ONE_EACH = list({row["shape"]["family"]: row for row in ROWS if row["shape"]["layers"] < 12}.values())
+
+
+@pytest.mark.parametrize("row", ONE_EACH, ids=lambda row: row["shape"]["family"])
+def test_files_tell_enough(row: dict[str, Any], tmp_path: Path) -> None:
+    """The same starts with the model read from its file."""
+    path = tmp_path / "model.gguf"
+    write_model(path, row["shape"])
+    predicted = host_compute(read_gguf(path), start_of(row["start"])).size / MIB
+    assert predicted == pytest.approx(row["compute"][0], rel=0.05, abs=1)
 
 
 @pytest.mark.parametrize("row", ROWS[::3], ids=lambda row: row["shape"]["family"])
