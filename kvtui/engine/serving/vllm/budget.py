@@ -120,7 +120,8 @@ def _activation(scenario: Scenario, memory: MemoryRules) -> Term:
     if units == SORT_UNITS:
         copied = max(copied, int(4 * (SORT_FEW - 1) * (model.vocab or 0) * SORT_UNITS_FEW))
     rows = 0
-    if memory.sampler == "rows" and not second and seqs >= ROWS_FROM:
+    kernel = "rows" if memory.sampler == "fused" and scenario.device.platform != "cuda" else memory.sampler
+    if kernel == "rows" and not second and seqs >= ROWS_FROM:
         rows = 4 * (model.vocab or 0) * min(scenario.device.multiprocessors or seqs, seqs)
     states = 2 * tokens * hidden + 4 * seqs * hidden
     sampler = copied + rows + states

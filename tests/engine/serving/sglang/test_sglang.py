@@ -319,3 +319,10 @@ def test_an_external_drafter_replaces_prediction_layers() -> None:
     own = serve(scenario("DeepSeek-V3", 8 * GIB, speculative_tokens=2))
     external = serve(scenario("DeepSeek-V3", 8 * GIB, ServingOptions(draft_layers=1), speculative_tokens=2))
     assert own.bytes_per_token == external.bytes_per_token == 62 * 1152
+
+
+def test_a_prediction_layer_has_an_index_of_its_own() -> None:
+    """21 of GLM-5.2's 78 layers have one, and the layer that drafts another."""
+    for drafted, indexed in ((0, 21), (1, 22)):
+        served = serve(scenario("GLM-5.2", 8 * GIB, speculative_tokens=drafted))
+        assert [buffer.layers for buffer in served.buffers if buffer.name == "indexer pool"] == [indexed]
