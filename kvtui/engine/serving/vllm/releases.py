@@ -445,7 +445,7 @@ class MemoryRules(NamedTuple):
     """
 
     sampler: Literal["sort", "rows", "fused"]
-    """How top-k and top-p are profiled: a full sort (up to 0.16), a kernel with a row buffer, FlashInfer's (0.21, CUDA)."""
+    """How top-k and top-p are profiled: a full sort (to 0.16), a kernel with a row buffer, FlashInfer's (0.21)."""
     runner2: Literal["none", "qwen3", "few", "some", "dense", "all"]
     """Which models the second model runner serves by default: none, then more with 0.22, 0.23, 0.24, 0.25 and 0.29."""
     runner2_units: Fraction
