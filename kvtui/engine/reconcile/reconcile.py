@@ -101,7 +101,8 @@ def _model(log: BootLog, told: Mapping[str, str | bool]) -> tuple[ModelSpec, lis
         found = alike(log, told)
         if not found.models:
             raise InputError(f"{unnamed}; name the log's model with --model") from None
-        return found.models[0], [f"{unnamed}: {found.words}; --model says otherwise"]
+        said = str(unnamed).removeprefix("reconcile: ")
+        return found.models[0], [f"{said}: {found.words}; --model says otherwise"]
 
 
 def _contradiction(scenario: Scenario, found: ComparedLog) -> list[str]:

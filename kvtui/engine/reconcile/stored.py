@@ -19,6 +19,9 @@ from kvtui.engine.planning.serve import engine_budget
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 
+UNUSUAL = "fp32"
+"""Twice a model's usual bytes: another model is likelier than that, unless the log says so."""
+
 NEAR, FAR = 0.03, 0.10
 """Formats that lie this near are it; what a log calls its weights is doubted if they are as far apart."""
 
@@ -45,7 +48,7 @@ def stored_as(log: BootLog, scenario: Scenario, named: Sequence[str], usual: str
         if known[best] <= FAR:
             return StoredAs(best)
     family = log.words.get("weight_formats", "").split() or weight_formats(log.engine) or ()
-    offered = {form: _apart(scenario, form, loaded) for form in family}
+    offered = {form: _apart(scenario, form, loaded) for form in family if form != UNUSUAL}
     nearest = min(offered, key=lambda form: offered[form], default=None)
     if nearest is not None and offered[nearest] <= NEAR:
         words = f"the weights are taken to be {nearest}, by the {format_bytes(loaded.bytes)} that were loaded"

@@ -44,11 +44,21 @@ def test_a_path_of_the_servers_machine_is_asked_for() -> None:
         reconcile(read_log(stream), {})
 
 
-def test_a_real_refusal_is_predicted_and_what_it_needs_was_tried() -> None:
-    """A context of 2,048 in a cache of 1,000,000 bytes: the server was started with each of these, and did start."""
-    found = of("toolong", "llama")
+@pytest.mark.parametrize(
+    ("name", "model", "longest"), [("toolong", "llama", 928), ("windowlong", "gemma3", 992), ("mla", "deepseek", 544)]
+)
+def test_the_longest_context_of_a_real_refusal_is_predicted(name: str, model: str, longest: int) -> None:
+    """Caches of 1,000,000, 900,000 and 2,000,000 bytes, in which a context of 2,048 was asked for."""
+    found = of(name, model)
     assert found.agrees is True
-    assert {row.id: row.predicted for row in found.rows if row.exact} == {"needed": 2 * 2**20, "max_context": 928}
+    assert next((row.predicted, row.observed) for row in found.rows if row.id == "max_context") == (longest, longest)
+    assert f"--max-model-len {longest}" in [remedy.flags for remedy in found.remedies]
+
+
+def test_what_a_real_refusal_needs_was_tried() -> None:
+    """The server was started with each of these, and did start."""
+    found = of("toolong", "llama")
+    assert next(row.predicted for row in found.rows if row.id == "needed") == 2 * 2**20
     assert [remedy.flags for remedy in found.remedies] == ["--kv-cache-memory-bytes 3145728", "--max-model-len 928"]
 
 
