@@ -215,15 +215,6 @@ def option(key: str, value: str | bool | None = None) -> Take:
     return take
 
 
-def states(key: str, text: str, weight: int = LINE) -> Take:
-    """Takes any match as ``text`` under ``key``."""
-
-    def take(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-        gathered.word(key, text, weight)
-
-    return take
-
-
 def error(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     """Takes the whole match as the reason why the server did not start."""
     gathered.word("error", match[0])

@@ -115,7 +115,6 @@ P = "INFO 03-21 20:15:45 [worker.py:267] "
             ),
             {"total": 23.56},
         ),
-        ("Filesystem type for checkpoints: EXT4. Checkpoint size: 18.29 GiB. Available RAM: 99 GiB.", {"file": 18.29}),
     ],
 )
 def test_sizes_of_vllm(line: str, sizes: dict[str, float]) -> None:

@@ -29,8 +29,8 @@ def of(*lines: str, **given: str | bool) -> Reconciliation:
             f"{C}Memory usage when calculating max tokens in paged kv cache: total: 39.39 GiB, available: 21.89 GiB",
             {"total": 39.39, "free": 21.89},
         ),
-        (f"{P}Rank 0 uses 8.46 GB for model weights.", {"file": 8.46}),
-        (f"{P}Use 63.32 GB for model weights.", {"file": 63.32}),
+        (f"{P}Rank 0 uses 8.46 GB for model weights.", {"weights": 8.46}),
+        (f"{P}Use 63.32 GB for model weights.", {"weights": 63.32}),
         (
             f"{P}Memory used after loading model weights (inside torch) in memory usage profiling: 63.52 GiB",
             {"weights": 63.52},

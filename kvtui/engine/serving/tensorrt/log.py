@@ -165,7 +165,7 @@ LINES = (
     line("maxSequenceLen", r"maxSequenceLen: ([0-9]{1,15})()()", _limits),
     line("maxNumSequences", r"()maxNumSequences: ([0-9]{1,12})()", _limits),
     line("maxNumTokens", r"()()maxNumTokens: ([0-9]{1,12})", _limits),
-    line("for model weights", rf"(?:Use|uses) {_G} for model weights", sizes(GIB, "file")),
+    line("for model weights", rf"(?:Use|uses) {_G} for model weights", sizes(GIB, "weights")),
     line("model weights (inside torch)", rf"model weights \(inside torch\).{{0,60}}: {_G}", sizes(GIB, "weights")),
     line("during inference (inside torch)", rf"\(inside torch\).{{0,60}}: {_G}", sizes(GIB, "activation")),
     line("Memory used outside torch", rf"Memory used outside torch.{{0,100}}: {_G}", sizes(GIB, "non_torch")),

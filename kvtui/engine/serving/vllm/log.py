@@ -264,8 +264,6 @@ def _refused_on_host(gathered: Gathered, match: re.Match[str], rank: str) -> Non
     gathered.word("error", match[0])
     if match[1]:
         gathered.size("shortfall", rank, size(match[2], GIB))
-    elif match[2]:
-        gathered.size("asked", rank, size(match[2], GIB))
 
 
 def _refused_tokens(gathered: Gathered, match: re.Match[str], rank: str) -> None:
@@ -362,7 +360,6 @@ LINES = (
     line("total consumed", rf"total consumed \(from mem_get_info\): {_G}", sizes(GIB, "consumed")),
     line("worker requested memory", rf"worker requested memory: {_G}", sizes(GIB, "requested")),
     line("memory snapshot: ", rf"free_memory={_G}, total_memory={_G}", sizes(GIB, "free_before", "total")),
-    line("Checkpoint size: ", rf"Checkpoint size: {_G}", sizes(GIB, "file")),
     OUT_OF_MEMORY,
     line("fit max_model_len: ", r"uto-fit max_model_len: reduced from [0-9]{1,15} to ([0-9]{1,15})", _refitted),
     line("fit max_model_len: ", r"Cannot auto-fit max_model_len: not enough GPU memory", error),
