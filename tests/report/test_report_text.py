@@ -127,7 +127,7 @@ def test_a_dumb_terminal_gets_no_escapes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_does_not_fit_says_what_would() -> None:
     lines = render(made("overflow"), 80).splitlines()
-    assert lines[0] == "Llama-3.1-8B · H100 SXM · bf16 · batch 8 · 128K context"
+    assert lines[0] == "Llama-3.1-8B · H100 SXM · bf16 · batch 8, all full · 128K context"
     assert lines[1].startswith("✗ does not fit: the device needs ")
     assert lines[1].endswith("; 2 devices would hold it")
     text = "\n".join(lines)

@@ -46,7 +46,7 @@ from kvtui.engine.planning.roofline import Band, estimate
 from kvtui.engine.saying.factoids import factoid_at
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.papers import papers_for
-from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
 from kvtui.engine.scenario.values import scenario_from
 
 WIDTHS = range(24, 61)
@@ -312,7 +312,7 @@ def test_the_formula_gives_the_plans_bytes_for_every_model(paging: tuple[bool, b
                 context=5000,
                 batch=8,
                 kv_dtype=kv,
-                layout=Layout(tp),
+                layout=Layout(tp if tp in valid_tps(model) else 1),
                 continuous_batching=paging[0],
                 fill="average" if paging[0] else "full",
                 paged_attention=paging[1],
