@@ -254,7 +254,10 @@ def test_selecting_ends_with_escape_and_explains_what_is_selected() -> None:
 
 
 def test_every_topic_is_explained() -> None:
-    found = [one.id for one in Session(scenario_from({"model": "Qwen3-Next-80B-A3B"})).explanations]
+    sessions = [
+        Session(scenario_from({"model": "Qwen3-Next-80B-A3B", "engine": engine})) for engine in ("none", "vllm")
+    ]
+    found = [one.id for session in sessions for one in session.explanations]
     for topic in {*EXPLANATIONS.values(), *TOPICS.values(), topic_of(255)}:
         assert any(id == topic or id.startswith(f"{topic}.") for id in found), topic
 
