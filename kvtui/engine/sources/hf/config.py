@@ -57,6 +57,12 @@ _HEADS = re.compile(r"attention_heads|n_heads?$|num_heads")
 _HEAD_SIZES = re.compile(r"head_dim|head_size|kv_channels|d_kv|dim_head")
 _LOOPS = re.compile(r"num_loops|loop_num|num_passes|recurrent_loops|ut_steps|num_recurr")
 _REMEDY = "; give the cache's shape with `kvtui estimate`, or an entry in models.toml: `kvtui models --template`"
+_PATTERNS = (  # from which a file's layer_types were made
+    "sliding_window_pattern",
+    "_sliding_window_pattern",
+    "prefix_dense_sliding_window_pattern",
+    "global_attn_every_n_layers",
+)
 _SIZES = ("num_hidden_layers", "num_attention_heads")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{1,79}")
 _HASH = re.compile(r"[0-9a-f]{16,}")
@@ -202,7 +208,7 @@ def _read_unknown(text: Config, model_type: str) -> Body:
     try:
         if slides:
             text.need("num_key_value_heads", "head_dim")
-            text.ignore("use_sliding_window", "max_window_layers", "sliding_window_pattern")
+            text.ignore("use_sliding_window", "max_window_layers", *_PATTERNS)
         hints = _hints_of_unknown(text)
         if not hints:
             body = UNKNOWN.read(text)

@@ -113,7 +113,7 @@ HARMLESS = re.compile(
     r"|intermediate|ffn|(^|_)ff(_|$)|mlp|expert|moe|router|topk_group|n_group$|first_k_dense|dense_layers"
     r"|decoder_sparse_step|pretraining_tp|version|seed|num_labels|logits|nextn|mtp|quantization|^quant|bits?$"
     r"|^auto_map$|^id2label$|^label2id$|architectures|task_specific|generation|projector"
-    r"|max_window_layers|partial|scaling|initial|norm|layer_idx"
+    r"|max_window_layers|attn_scalar|partial|scaling|initial|norm|layer_idx"
 )
 
 

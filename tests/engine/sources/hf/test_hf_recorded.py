@@ -10,7 +10,7 @@ import pytest
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.sources.hf.config import model_from_config
-from tests.engine.sources.hf.recorded import DATA, read, rows
+from tests.engine.sources.hf.recorded import DATA, kept, read, rows
 
 FAULTS: dict[str, dict[str, Any]] = json.loads((DATA / "faults.json").read_text())
 
@@ -33,6 +33,23 @@ def test_a_refusal_says_what_can_be_done() -> None:
     unknown = [reading for reading in refused if "unknown model_type" in reading.said]
     assert unknown
     assert all("kvtui estimate" in reading.said for reading in unknown)
+
+
+def test_windowed_types_that_nobody_knew_are_read_by_the_general_rule_or_refused() -> None:
+    as_told = 0
+    for row in rows():
+        config = row.get("config_window16") or {}
+        if "sliding_attention" not in (config.get("layer_types") or ()) or "kv_bytes_40_tokens_fp32" not in row:
+            continue
+        unknown = {field: value for field, value in config.items() if field != "architectures"}
+        try:
+            spec = model_from_config(unknown | {"model_type": "novelty"}, "m", "config.json")
+        except InputError:
+            continue
+        assert kept(spec) == row["kv_bytes_40_tokens_fp32"], row["type"]
+        assert any("general rule" in note for note in spec.notes)
+        as_told += 1
+    assert as_told > 5
 
 
 MEASURES = {
