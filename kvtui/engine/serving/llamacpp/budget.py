@@ -36,11 +36,13 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
     devices = [number for number, layers in enumerate(held) if layers == stage.layers]
     parts = memory_parts(scenario, placement(scenario))
     weights = max((part.weight_bytes for part in parts if part.number in devices), default=0)
-    return device_budget(scenario, weights)
+    return device_budget(scenario, weights, max(part.copied for part in parts))
 
 
-def device_budget(scenario: Scenario, weights: int) -> Budget:
+def device_budget(scenario: Scenario, weights: int, copied: int = 0) -> Budget:
     """How a device with so many bytes of ``weights`` divides its memory; a profile's figures replace estimates.
+
+    Weights in RAM are copied to it in pieces of up to ``copied`` bytes.
 
     The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
     """
@@ -48,7 +50,7 @@ def device_budget(scenario: Scenario, weights: int) -> Budget:
         scenario.measured,
         {
             "weights": partial(exact, "weights", weights, "tensors of the device's layers", "the model's shapes"),
-            "activation": partial(_compute, scenario),
+            "activation": partial(_compute, scenario, copied),
             "non_torch": partial(_context),
             "graphs": partial(exact, "graphs", 0, "none", "llama.cpp captures into its own buffers"),
         },
@@ -68,7 +70,7 @@ def compute_bytes(scenario: Scenario) -> int:
     return max(reserved.size for reserved in computes(scenario))
 
 
-def computes(scenario: Scenario) -> tuple[Reserved, ...]:
+def computes(scenario: Scenario, copied: int = 0) -> tuple[Reserved, ...]:
     """The compute buffers of the scenario's devices, in order, each with what lies in it by cause."""
     model, start = scenario.model, start_of(scenario)
     if scenario.device.platform == "cpu":
@@ -77,7 +79,7 @@ def computes(scenario: Scenario) -> tuple[Reserved, ...]:
     counts = scenario.serving.partition or _dealt(layers, scenario.layout.tp * scenario.layout.pp)
     ends = list(accumulate(counts))
     parts = [range(end - count, end) for count, end in zip(counts, ends, strict=True) if count]
-    return tuple(device_compute(model, start, part, part.stop == layers) for part in parts)
+    return tuple(device_compute(model, start, part, part.stop == layers, copied) for part in parts)
 
 
 def host_compute_bytes(scenario: Scenario, computing: bool) -> int:
@@ -98,9 +100,9 @@ def _dealt(layers: int, devices: int) -> tuple[int, ...]:
     return tuple(owners.count(device) for device in range(devices))
 
 
-def _compute(scenario: Scenario) -> Term:
+def _compute(scenario: Scenario, copied: int) -> Term:
     """The compute buffer as a term; what kernels add to it differs between back ends."""
-    found = max(computes(scenario), key=lambda reserved: reserved.size)
+    found = max(computes(scenario, copied), key=lambda reserved: reserved.size)
     size, causes = found.size, found.causes
     if scenario.serving.draft_model is not None:
         drafting = compute_bytes(_drafting(scenario, scenario.serving.draft_model))

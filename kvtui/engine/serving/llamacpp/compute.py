@@ -44,6 +44,7 @@ from kvtui.engine.serving.llamacpp.shapes import (
 
 HOST_ALIGNMENT, DEVICE_ALIGNMENT = 32, 128
 LEAST_TURN = 64
+OFFLOADED_TOKENS = 32
 LAYERS_ALIKE, LAYERS_MIXED = 4, 12
 LAYER_INPUTS = "inputs of layers"
 
@@ -81,14 +82,15 @@ def host_compute(model: ModelSpec, start: ServerSetup) -> Reserved:
 
 
 @lru_cache(maxsize=4096)
-def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_output: bool) -> Reserved:
+def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_output: bool, copied: int = 0) -> Reserved:
     """The compute buffer of a device with ``layers`` of the model, and with its last projection or without.
 
-    Every input is copied to the device when its part of the graph begins.
+    Every input is copied to the device when its part of the graph begins. What lies in RAM of the weights is computed
+    with on the device too, for batches of 32 tokens and more: the largest of them has ``copied`` bytes.
     """
     graph = Graph()
     x = graph.expand(given(ACTIVATIONS, (model.hidden or 0, start.tokens)))
-    _layers(model, start, graph, x, _inputs(model, start), layers, with_output)
+    _layers(model, start, graph, x, _inputs(model, start), layers, with_output, copied)
     return reserved(graph, DEVICE_ALIGNMENT)
 
 
@@ -217,6 +219,7 @@ def _layers(
     inputs: _Inputs,
     numbers: range,
     with_output: bool,
+    copied: int = 0,
 ) -> None:
     """The nodes of the layers with these ``numbers``, and of the last projection.
 
@@ -233,6 +236,7 @@ def _layers(
         inputs.windows,
         inputs.states,
         0 if start.flash else widest_value(model),
+        copied if start.tokens >= OFFLOADED_TOKENS else 0,
     )
     shapes = [layer_shapes(model)[number] for number in numbers]
     kept = _kept(shapes)

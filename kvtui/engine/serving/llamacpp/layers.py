@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     """One physical batch: ``tokens`` of ``slots`` sequences, as rows of ``hidden`` elements.
 
     ``states`` choose the recurrent states. Without FlashAttention a cached V has ``widest_v`` elements.
+    Weights in RAM are copied to the device one by one, each of up to ``copied`` bytes.
     """
 
     graph: Graph
@@ -48,6 +49,11 @@ class Batch(NamedTuple):
     windows: dict[int | None, SharedCache]
     states: Node | None = None
     widest_v: int = 0
+    copied: int = 0
+
+    def copies(self) -> tuple[Node, ...]:
+        """A weight that lies in RAM, of ``copied`` bytes, for the operation that reads it."""
+        return (Node("copies of weights", None, self.copied),) if self.copied else ()
 
     def rows(self, width: int) -> Shape:
         """The shape of ``width`` elements for each token."""
@@ -235,10 +241,11 @@ def feed_forward(batch: Batch, feed: Feed, x: Node) -> Node:
 
 def _dense(batch: Batch, feed: Feed, x: Node) -> Node:
     wide = (feed.dense, _rows(x))
+    copies = batch.copies() if not feed.experts else ()
     if feed.joined:
         middle = fresh(FEED_FORWARD, wide, fresh(FEED_FORWARD, (2 * feed.dense, _rows(x)), x))
     elif feed.gated:
-        middle = fresh(FEED_FORWARD, wide, fresh(FEED_FORWARD, wide, x), fresh(FEED_FORWARD, wide, x))
+        middle = fresh(FEED_FORWARD, wide, fresh(FEED_FORWARD, wide, x, *copies), fresh(FEED_FORWARD, wide, x))
     else:
         middle = onto(FEED_FORWARD, wide, fresh(FEED_FORWARD, wide, x))
     return fresh(ACTIVATIONS, (batch.hidden, _rows(x)), middle)
@@ -257,11 +264,11 @@ def _routed(batch: Batch, feed: Feed, x: Node, inside: Node) -> Node:
     inside = view(inside)
     wide, whole = (feed.width, feed.active, n), (outside, feed.active, n)
     if feed.gated:
-        gate = fresh(EXPERTS, wide, inside, chosen)
-        middle = fresh(EXPERTS, wide, gate, fresh(EXPERTS, wide, inside, chosen))
+        gate = fresh(EXPERTS, wide, inside, chosen, *batch.copies())
+        middle = fresh(EXPERTS, wide, gate, fresh(EXPERTS, wide, inside, chosen, *batch.copies()))
     else:
-        middle = onto(EXPERTS, wide, fresh(EXPERTS, wide, inside, chosen))
-    results = expand(onto(EXPERTS, whole, fresh(EXPERTS, whole, middle, chosen), weights))
+        middle = onto(EXPERTS, wide, fresh(EXPERTS, wide, inside, chosen, *batch.copies()))
+    results = expand(onto(EXPERTS, whole, fresh(EXPERTS, whole, middle, chosen, *batch.copies()), weights))
     parts = [expand(view(results)) for _ in range(feed.active)]
     out = parts[0]
     for part in parts[1:]:

@@ -24,6 +24,7 @@ from kvtui.engine.serving.llamacpp.buffers import EntryStorage, Split, buffers, 
 from kvtui.engine.serving.llamacpp.releases import build_of
 
 DRAFT_FORMAT = FORMATS["fp16"]
+FEED_FORWARD_MATRICES = 3
 
 Sizes = tuple[tuple[str, int], ...]
 
@@ -37,12 +38,16 @@ class Stretch(NamedTuple):
 
 
 class MemoryPart(NamedTuple):
-    """What the memory ``number`` has: ``weights`` by cause, ``layers`` of them, and the caches of its ``stretches``."""
+    """What the memory ``number`` has: ``weights`` by cause, ``layers`` of them, and the caches of its ``stretches``.
+
+    Weights in RAM are ``copied`` to a device in pieces of at most so many bytes.
+    """
 
     number: int
     layers: int
     weights: Sizes
     stretches: tuple[Stretch, ...]
+    copied: int = 0
 
     @property
     def weight_bytes(self) -> int:
@@ -73,10 +78,26 @@ def memory_parts(scenario: Scenario, placed: Placement) -> tuple[MemoryPart, ...
             layers=len(placed.layers(owner)),
             weights=(*_weights(weigh, placed, owner), *_beside(scenario, placed, owner)),
             stretches=_stretches(scenario, placed, owner),
+            copied=0 if owner == RAM or on_cpu else _copied(weigh, placed),
         )
         for owner in (*range(placed.devices), RAM)
     ]
     return (_joined(found[0], found[-1]), *found[1:-1]) if on_cpu else tuple(found)
+
+
+def _copied(weigh: WeightsByLayer, placed: Placement) -> int:
+    """Bytes of the largest weight in RAM that devices compute with: an expert matrix of a layer, or a dense one.
+
+    Of three matrices in each; 0 where nothing but the embedding is in RAM.
+    """
+    largest = 0
+    for number, owner in enumerate(placed.owners):
+        held = weigh.layer(number)
+        if owner == RAM or number < placed.cpu_moe:
+            largest = max(largest, held.experts // FEED_FORWARD_MATRICES)
+        if owner == RAM and not held.experts:
+            largest = max(largest, held.rest // FEED_FORWARD_MATRICES)
+    return largest
 
 
 def _joined(device: MemoryPart, ram: MemoryPart) -> MemoryPart:

@@ -17,7 +17,7 @@ def pool_of(scenario: Scenario, part: MemoryPart) -> int:
     """Bytes for the caches of a device: those given, or what its budget leaves."""
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    return max(0, device_budget(scenario, part.weight_bytes).pool)
+    return max(0, device_budget(scenario, part.weight_bytes, part.copied).pool)
 
 
 def memory_uses(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split) -> tuple[MemoryUse, ...]:
@@ -35,7 +35,7 @@ def memory_uses(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split)
         if part.number == RAM:
             found.append(MemoryUse(RAM, _ram(scenario), part.layers, (*held, *_working(scenario, part))))
         else:
-            divides = device_budget(scenario, part.weight_bytes)
+            divides = device_budget(scenario, part.weight_bytes, part.copied)
             working = tuple((cause, divides.bytes_of(term)) for cause, term in WORKING)
             found.append(MemoryUse(part.number, divides.requested, part.layers, (*held, *working)))
     return tuple(found)
@@ -46,7 +46,7 @@ def holds(scenario: Scenario, placed: Placement, cells: Split) -> bool:
     for part in memory_parts(scenario, placed):
         if part.number == RAM:
             continue
-        room = device_budget(scenario, part.weight_bytes).pool
+        room = device_budget(scenario, part.weight_bytes, part.copied).pool
         if scenario.kv_pool is not None:
             room = min(scenario.kv_pool, room) if room >= scenario.kv_pool else -1
         if part.needed(cells) > room:

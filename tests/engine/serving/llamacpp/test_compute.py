@@ -213,3 +213,20 @@ def test_devices_have_the_buffers_of_their_layers() -> None:
     assert "logits" not in dict(first.causes)
     assert "logits" in dict(second.causes)
     assert compute_bytes(given_two) == second.size
+
+
+def test_experts_in_ram_are_copied_one_matrix_at_a_time() -> None:
+    """The experts of a layer of Qwen3-30B-A3B in Q4_K_M are three matrices of 108 to 157 MiB."""
+    whole = Scenario(
+        find_model("Qwen3-30B-A3B"),
+        find_device("H100"),
+        8192,
+        kv_dtype="fp16",
+        weight_dtype="q4_k_m",
+        engine="llama.cpp",
+    )
+    offloaded = replace(whole, serving=whole.serving._replace(cpu_moe=48))
+    sizes = [budget(one, stages(one)[0]).bytes_of("activation") / MIB for one in (whole, offloaded)]
+    assert 100 <= sizes[1] - sizes[0] <= 160
+    few = replace(offloaded, serving=offloaded.serving._replace(ubatch=16))
+    assert budget(few, stages(few)[0]).bytes_of("activation") < 30 * MIB

@@ -316,8 +316,10 @@ def test_max_sequences_have_a_slot_of_the_context_each(given: Scenario) -> None:
 
 @given(scenarios(), st.sampled_from([f for f in KV_FORMATS if f not in {"fp16", "bf16", "fp32"}]))
 def test_quantised_caches_are_smaller(given: Scenario, quantised: str) -> None:
-    cached = any(cache.growth != "state" for layer in given.model.layers for cache in layer.caches)
-    assume(cached)
+    caches = [cache for layer in given.model.layers for cache in layer.caches]
+    assume(any(cache.growth != "state" for cache in caches))
+    heads = {size for cache in caches if isinstance(cache, Attention) for size in (cache.k_dim, cache.v_dim)}
+    assume(not any(size % 32 for size in heads))
     assert total(serve(replace(given, kv_dtype=quantised))) < total(serve(replace(given, kv_dtype="fp16")))
 
 
