@@ -254,7 +254,7 @@ def _markdown(found: Mapping[str, Any]) -> str:
         blocks += ["## Measured on one device", markdown.table(["", "bytes", "GiB"], body)]
     if found["remedies"]:
         ways = [(way["flags"] or "", way["meaning"], way["command_line"]) for way in found["remedies"]]
-        blocks += ["## What would let it start", markdown.table(["flags", "meaning", "plan"], ways)]
+        blocks += ["## What would let it start", markdown.table(["flags", "meaning", "plan"], ways, ["left"] * 3)]
     said = remarks(found)
     if said:
         blocks += ["## Remarks", "\n".join(f"- {markdown.escape(text)}" for text in said)]
