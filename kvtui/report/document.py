@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
-from kvtui.engine.advice.fixes import Fix, fixes
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
@@ -24,6 +23,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
 
 if TYPE_CHECKING:
+    from kvtui.engine.advice.fixes import Fix
     from kvtui.engine.engines.placement import MemoryUse
     from kvtui.engine.engines.result import Serving
 
@@ -47,7 +47,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "performance": _performance(times),
         "cost": _cost(times),
         "at_most_users": _at_most_users(most_users(planned, limits)),
-        "fixes": [] if planned.fits else [_fix(fix) for fix in fixes(scenario)],
+        "fixes": [] if planned.fits else _fixes(scenario),
         "explain": [
             {"id": e.id, "formula": e.formula, "values": dict(e.values), "bytes": e.bytes, "sources": list(e.sources)}
             for e in explain(planned, limits, times)
@@ -238,6 +238,12 @@ def _at_most_users(found: tuple[int, Estimate] | None) -> dict[str, Any]:
         "usd_per_million_tokens": _band(times and times.usd_per_million_tokens),
         "joules_per_token": _band(times and times.joules_per_token),
     }
+
+
+def _fixes(scenario: Scenario) -> list[dict[str, Any]]:
+    from kvtui.engine.advice.fixes import fixes
+
+    return [_fix(fix) for fix in fixes(scenario)]
 
 
 def _fix(fix: Fix) -> dict[str, Any]:

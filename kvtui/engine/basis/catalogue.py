@@ -63,6 +63,7 @@ class Catalogue(Generic[T]):
         self._file = file
         self._build = build
         self._chunks = cache(self._cut_packaged)
+        self._thing = cache(self._read_chunk)
         self._packaged = cache(self._read_packaged)
         self._entries = lru_cache(maxsize=1)(self._merge)
         self._chiefs = lru_cache(maxsize=1)(self._name_by_key)
@@ -94,7 +95,7 @@ class Catalogue(Generic[T]):
         """
         exact = self._packaged_exactly(name)
         if exact is not None:
-            return exact()
+            return self._thing(exact)
         entries, index = self._shelf()
         entry = index.get(_look_up_key(name)) or _only_beginning(name, entries)
         return None if entry is None else entry.load()
@@ -134,32 +135,32 @@ class Catalogue(Generic[T]):
     def _name_by_key(self, path: str, stamp: object) -> Mapping[str, str]:
         return {key: entry.names[0] for key, entry in self._entries(path, stamp)[1].items()}
 
-    def _packaged_exactly(self, name: str) -> Callable[[], T] | None:
-        """The loader of the packaged entry whose chief name is ``name`` to the letter, found without indexing the rest.
+    def _packaged_exactly(self, name: str) -> str | None:
+        """The packaged entry whose chief name is ``name`` to the letter, found without indexing the rest.
 
         None where there is no such entry, or the user has a file that may replace it.
         """
         if _stamp(os.path.join(config_dir(), self._file)) is not None:
             return None
         line = f'\nname = "{name}"\n'
-        return next((load for chunk, load in self._chunks() if line in chunk), None)
+        return next((chunk for chunk in self._chunks() if line in chunk), None)
 
-    def _cut_packaged(self) -> tuple[tuple[str, Callable[[], T]], ...]:
-        """The text of every packaged entry, and what makes a thing of it when it is first asked for."""
+    def _cut_packaged(self) -> tuple[str, ...]:
+        """The text of every packaged entry without its header; a thing is made of it when it is first asked for."""
         header = f"[[{self._what}]]"
         with open(os.path.join(DATA, self._file), encoding="utf-8") as file:
             _, *chunks = f"\n{file.read()}".split(f"\n{header}")
-        return tuple((chunk, cache(self._loader(header + chunk))) for chunk in chunks)
+        return tuple(chunks)
 
     def _key_names(self) -> frozenset[str]:
         """The names of all keys in the packaged file."""
-        return frozenset(key for chunk, _ in self._chunks() for key in re.findall(_KEY, chunk))
+        return frozenset(key for chunk in self._chunks() for key in re.findall(_KEY, chunk))
 
     def _read_packaged(self) -> tuple[_Named[T], ...]:
-        return tuple(_Named(_names_in(chunk), load) for chunk, load in self._chunks())
+        return tuple(_Named(_names_in(chunk), partial(self._thing, chunk)) for chunk in self._chunks())
 
-    def _loader(self, chunk: str) -> Callable[[], T]:
-        return lambda: self._parse(chunk, self._file)[0][1]
+    def _read_chunk(self, chunk: str) -> T:
+        return self._parse(f"[[{self._what}]]{chunk}", self._file)[0][1]
 
     def _read_own(self, path: str) -> tuple[_Named[T], ...]:
         read = self._parse(read_text(path, MAX_FILE_BYTES), _shown(path))

@@ -8,10 +8,12 @@ Static reservation sets aside the whole context for every sequence. Continuous b
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.scenario.scenario import AVERAGE, Scenario
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _FILL_PERCENT = {2: (30, 70), 3: (20, 40, 60), 4: (15, 25, 35, 50)}
 _FILL_CYCLE = (10, 20, 30, 40, 15, 45, 25, 55, 35, 65, 5, 50, 18, 70, 12, 85)
@@ -49,8 +51,15 @@ def fills(scenario: Scenario, batch: int) -> Counter[int]:
     return fill_percent(batch) if scenario.fill == AVERAGE else Counter({scenario.fill_percent: batch})
 
 
+def mean_fill_percent(scenario: Scenario, batch: int) -> int:
+    """How full the scenario's ``batch`` sequences are on average, in percent: 100 where all are full."""
+    return round(sum(percent * count for percent, count in fills(scenario, batch).items()) / batch)
+
+
 def mean_fill(scenario: Scenario, batch: int) -> Fraction:
     """How full the scenario's ``batch`` sequences are on average, as a share of the context: 1 where all are full."""
+    from fractions import Fraction
+
     return Fraction(sum(percent * count for percent, count in fills(scenario, batch).items()), 100 * batch)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
-from kvtui.engine.planning.allocation import mean_fill
+from kvtui.engine.planning.allocation import mean_fill_percent
 from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.search import context_limit, most
@@ -83,8 +83,7 @@ def users(plan: Plan) -> Users:
     """
     alone = replace(plan.scenario, lengths=None, shared_prefix=0)
     full, average = (_most(replace(alone, fill=fill), plan.serving) for fill in (FULL, AVERAGE))
-    mean = mean_fill(replace(alone, fill=AVERAGE), average or MAX_BATCH)
-    return Users(full, average, round(100 * mean))
+    return Users(full, average, mean_fill_percent(replace(alone, fill=AVERAGE), average or MAX_BATCH))
 
 
 def _most(scenario: Scenario, served: Serving | None) -> int | None:

@@ -9,12 +9,16 @@ for more sequences, and for nothing else.
 
 from __future__ import annotations
 
-from kvtui.engine.engines.result import Serving
+from typing import TYPE_CHECKING
+
 from kvtui.engine.model.spec import cache_bytes
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
 from kvtui.engine.planning.parts import Parts, shortage, stage_parts, total_parts
 from kvtui.engine.planning.stages import Stage, distinct_stages, stages
 from kvtui.engine.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from kvtui.engine.engines.result import Serving
 
 
 def device_holds(

@@ -14,11 +14,10 @@ for each physical batch.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.known import part, places_layers
-from kvtui.engine.engines.placement import RamRead
 from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
@@ -26,6 +25,9 @@ from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.weights import step_weights
 from kvtui.engine.scenario.scenario import Scenario, has_experts
+
+if TYPE_CHECKING:
+    from kvtui.engine.engines.placement import RamRead
 
 WIDE_EFFICIENCY, NARROW_EFFICIENCY, WIDE_BITS = (0.60, 0.90), (0.55, 0.70), 8
 APPLE_EFFICIENCY, SMALL_APPLE_EFFICIENCY, SMALL_APPLE_GBS = (0.40, 0.60), (0.60, 0.90), 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.planning.allocation import mean_fill
+from kvtui.engine.planning.allocation import mean_fill_percent
 from kvtui.engine.scenario.scenario import AVERAGE, FULL, Scenario
 
 
@@ -15,5 +15,5 @@ def fill_words(scenario: Scenario, batch: int) -> str:
         return "of their own lengths"
     if scenario.fill == FULL:
         return "all full" if batch > 1 else "full"
-    share = f"{round(100 * mean_fill(scenario, batch))} % full"
+    share = f"{mean_fill_percent(scenario, batch)} % full"
     return f"{share} on average" if scenario.fill == AVERAGE else f"each {share}"
