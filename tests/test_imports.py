@@ -21,6 +21,7 @@ ARRAYS = {
     "kvtui.engine.replay.reuse",
     "kvtui.engine.picture.allocator",
     "kvtui.engine.picture.bank_map",
+    "kvtui.engine.picture.ram",
 }
 
 
