@@ -55,10 +55,12 @@ def layer_count(config: Config) -> int:
     return config.count("num_hidden_layers", most=LAYERS)
 
 
+_CONTEXTS = "model_max_length", "max_position_embeddings", "max_sequence_length", "seq_length", "n_positions"
+
+
 def context_of(config: Config) -> int | None:
     """The longest context that the file declares."""
-    fields = ("model_max_length", "max_position_embeddings", "max_sequence_length", "seq_length", "n_positions")
-    return next((found for field in fields if (found := config.maybe(field, most=CONTEXT)) is not None), None)
+    return next((found for field in _CONTEXTS if (found := config.maybe(field, most=CONTEXT)) is not None), None)
 
 
 def window_of(config: Config, *fields: str) -> int | None:
@@ -177,8 +179,10 @@ def windowed(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
 def qwen(config: Config, layers: int) -> tuple[ConfigLayerKind, ...]:
     """Qwen2 and Qwen3: layers from max_window_layers on slide, if use_sliding_window.
 
-    Released files state a window and set use_sliding_window to false: all their layers are full.
+    Released files state a window and set use_sliding_window to false: all their layers are full. Those of a million
+    tokens count positions in chunks (dual_chunk_attention_config), and keep them all.
     """
+    config.ignore("dual_chunk_attention_config")
     slides, window = config.flag("use_sliding_window"), window_of(config)
     first = config.maybe("max_window_layers", least=0, most=LAYERS)
     if config.raw("layer_types") is not None:
@@ -292,9 +296,13 @@ def cap_of(config: Config, kind: ConfigLayerKind) -> int | None:
 
 
 def cache_of(config: Config, heads: Heads, kind: ConfigLayerKind) -> Attention:
-    """The cache of a self-attention layer; a window that is no shorter than the context makes it a full one."""
+    """The cache of a self-attention layer; a window that is no shorter than the context makes it a full one.
+
+    A context that is only the class's default is none that a model was made for.
+    """
     cap, context = cap_of(config, kind), context_of(config)
-    if cap is None or (context is not None and cap >= context):
+    stated = any(name in config.values for field in _CONTEXTS for name in config.of.names(field))
+    if cap is None or (stated and context is not None and cap >= context):
         return heads.attention()
     return heads.attention(kind, cap)
 

@@ -191,3 +191,18 @@ def test_jetmoe_has_as_many_query_heads_per_kv_head_as_experts_of_attention() ->
     config = {"model_type": "jetmoe", "num_hidden_layers": 4, "num_key_value_heads": 16, "kv_channels": 128}
     (kept,) = model_from_config({**config, "num_experts_per_tok": 2}, "m", "config.json").layers[0].caches
     assert (kept.q_heads, kept.entry_bytes(FORMATS["bf16"], 1)) == (32, 2 * 2 * 16 * 128)
+
+
+def test_positions_in_chunks_do_not_bound_the_cache() -> None:
+    chunks = {"chunk_size": 262144, "local_size": 8192, "original_max_position_embeddings": 262144}
+    config = {"model_type": "qwen2", "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
+    million = config | {"hidden_size": 3584, "dual_chunk_attention_config": chunks, "max_position_embeddings": 1010000}
+    assert model_from_config(million, "m", "config.json").bytes_per_token(FORMATS["bf16"]) == 57_344
+
+
+def test_a_window_longer_than_the_class_s_context_is_one_where_no_file_states_it() -> None:
+    config = {"model_type": "exaone4", "num_hidden_layers": 4, "head_dim": 128, "sliding_window": 4096}
+    listed = config | {"layer_types": ["sliding_attention"] * 3 + ["full_attention"]}
+    for stated, windows in ({}, 3), ({"max_position_embeddings": 131072}, 3), ({"max_position_embeddings": 2048}, 0):
+        kinds = model_from_config(listed | stated, "m", "config.json").layer_kinds
+        assert kinds.get("sliding_window", 0) == windows
