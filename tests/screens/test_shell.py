@@ -323,6 +323,19 @@ def test_explanations_open_at_the_number_asked_about() -> None:
     drive(script, (100, 24))
 
 
+def test_a_scenario_that_changes_while_the_explanations_open() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        class Late(ExplainScreen):
+            def on_mount(self) -> None:
+                app.session.set_text("model", "Qwen3-Next-80B-A3B")
+
+        app.push_screen(Late(app.session, "max_context"))
+        await pilot.pause()
+        assert "max context" in text_of(app)
+
+    drive(script, (100, 24))
+
+
 def test_export_writes_every_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -26,16 +27,18 @@ class ExplainScreen(Window):
     def __init__(self, session: Session, about: str | None = None) -> None:
         super().__init__()
         self._session = session
+        self._explained: Sequence[Explanation] = ()
         self.about = about
 
     def compose(self) -> ComposeResult:
         """One block per number, to scroll through."""
-        scenario = self._session.scenario
+        # A key may change the scenario before this screen is mounted: what is explained is that of now.
+        scenario, self._explained = self._session.scenario, self._session.explanations
         with Vertical(classes="box") as box:
             box.border_title = f"where the numbers come from: {plain(scenario.model.name, 50)}"
             box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))
             with VerticalScroll():
-                for explanation in self._session.explanations:
+                for explanation in self._explained:
                     yield Static(heading(explanation), classes="explanation", markup=False)
                     yield Static(body(explanation), classes="body", markup=False)
 
@@ -44,7 +47,7 @@ class ExplainScreen(Window):
         about = self.about
         if about is None:
             return
-        for explanation, block in zip(self._session.explanations, self.query(".explanation"), strict=True):
+        for explanation, block in zip(self._explained, self.query(".explanation"), strict=True):
             if explanation.id == about or explanation.id.startswith(f"{about}."):
                 self.call_after_refresh(block.scroll_visible, animate=False, top=True)
                 return
