@@ -17,6 +17,9 @@ from textual.pilot import Pilot
 
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.002
+AHEAD = {"plan"}
+"""Groups of workers that go on with what nobody looks at yet; tests that need it wait for it themselves."""
+
 textual_pause = Pilot.pause
 
 
@@ -35,7 +38,7 @@ async def pause(pilot: Pilot[Any], delay: float | None = None) -> None:
         if all(map(_waits, (app, *app._registry))):
             if not _is_drawn(app):
                 app.screen._on_timer_update()
-            elif app._resize_event is None and all(worker.is_finished for worker in app.workers):
+            elif app._resize_event is None and not any(_works(app)):
                 return
             else:
                 await asyncio.sleep(LOOK_SECONDS)
@@ -49,6 +52,10 @@ def _waits(pump: MessagePump) -> bool:
         return True
     ready: asyncio.Event = pump._message_queue.ready_event
     return bool(ready._waiters) and not ready.is_set() and not pump._next_callbacks
+
+
+def _works(app: App[Any]) -> Iterator[object]:
+    return (worker for worker in app.workers if not worker.is_finished and worker.group not in AHEAD)
 
 
 def _is_drawn(app: App[Any]) -> bool:
@@ -68,7 +75,7 @@ def _is_drawn(app: App[Any]) -> bool:
 def _unfinished(app: App[Any]) -> Iterator[object]:
     """What ``app`` still has to do, for the message of a failure."""
     yield from (pump for pump in (app, *app._registry) if not _waits(pump))
-    yield from (worker for worker in app.workers if not worker.is_finished)
+    yield from _works(app)
     if not _is_drawn(app):
         yield f"{app.screen} is not drawn"
     if app._resize_event is not None:

@@ -60,11 +60,15 @@ def settled(app: KvtuiApp) -> bool:
     return cast("MemoryScreen", app.screen)._settled
 
 
+def worked_out(app: KvtuiApp) -> bool:
+    return all(worker.is_finished for worker in app.workers)
+
+
 SCENES = (
     Scene("memory", two_thirds, settled),
     Scene("explore", mode("explore")),
     Scene("explore-surface", surface),
-    Scene("plan", mode("plan")),
+    Scene("plan", mode("plan"), worked_out),
     Scene("bench", mode("bench")),
     Scene("papers", mode("papers")),
     Scene("memory-of-eight", memory_of(model="Llama-3.1-70B", gpus="8", engine="vllm@0.11"), settled),
