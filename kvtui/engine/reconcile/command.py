@@ -15,7 +15,7 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.reconcile.names import logged_model
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import Values, scenario_from, to_values
-from kvtui.engine.serving.launching import Command, Launch, read_command
+from kvtui.engine.serving.launching import Launch, LaunchCommand, read_command
 from kvtui.engine.sources.load import load_model
 
 GGML_CACHE = "fp16"
@@ -26,7 +26,7 @@ GGML_CACHE = "fp16"
 class ReadCommand:
     """A ``command`` with the ``scenario`` that it starts. ``notes`` say what was assumed where it is silent."""
 
-    command: Command
+    command: LaunchCommand
     scenario: Scenario
     notes: tuple[str, ...]
 
@@ -74,7 +74,7 @@ def understood(text: str, given: Values) -> ReadCommand | None:
     return ReadCommand(command, scenario_from(values, model), tuple(notes))
 
 
-def _values(command: Command, model: ModelSpec) -> dict[str, str | bool | None]:
+def _values(command: LaunchCommand, model: ModelSpec) -> dict[str, str | bool | None]:
     values: dict[str, str | bool | None] = {**command.values, "engine": command.launch.engine}
     dtype = values.pop("dtype", None)
     if command.launch.engine == "llama.cpp":

@@ -20,7 +20,7 @@ LONGEST_COMMAND = 20_000
 _VARIABLE = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 
 
-class Flag(NamedTuple):
+class LaunchFlag(NamedTuple):
     """A flag of an engine: its ``names``, the first of which is written, and the ``key`` of the option that it sets.
 
     A "value" takes one, in the engine's ``words`` where they differ from kvtui's; "on" and "off" take none and switch
@@ -60,30 +60,30 @@ class Launch(NamedTuple):
 
     engine: str
     programs: tuple[tuple[str, ...], ...]
-    flags: tuple[Flag, ...]
+    flags: tuple[LaunchFlag, ...]
     switches: frozenset[str] = frozenset()
     model_first: bool = False
 
-    def flag(self, name: str) -> Flag | None:
+    def flag(self, name: str) -> LaunchFlag | None:
         """The flag called ``name``, with dashes or underscores."""
         return next((flag for flag in self.flags if _spelt(name) in map(_spelt, flag.names)), None)
 
 
-class Piece(NamedTuple):
+class LaunchPiece(NamedTuple):
     """Words of a command that belong together, and the flag that they are; None for the program and all else."""
 
     words: tuple[str, ...]
-    flag: Flag | None = None
+    flag: LaunchFlag | None = None
 
 
-class Command(NamedTuple):
+class LaunchCommand(NamedTuple):
     """A command line that starts the engine of ``launch``, piece by piece; ``values`` are options of a scenario by key.
 
     ``unread`` are flags that change nothing here.
     """
 
     launch: Launch
-    pieces: tuple[Piece, ...]
+    pieces: tuple[LaunchPiece, ...]
     values: Mapping[str, str | bool]
     unread: tuple[str, ...]
 
@@ -107,7 +107,7 @@ def _spelt(name: str) -> str:
     return "--" + name[2:].replace("_", "-") if name.startswith("--") else name
 
 
-def read_command(text: str, launches: Sequence[Launch]) -> Command | None:
+def read_command(text: str, launches: Sequence[Launch]) -> LaunchCommand | None:
     """The command in ``text`` that starts an engine of ``launches``; None if there is none.
 
     Line ends behind a backslash, variables and a prompt before it are read over. Raises InputError for quotes that do
@@ -143,9 +143,9 @@ def _start_of(words: Sequence[str], launch: Launch) -> int | None:
     return None
 
 
-def _read(words: Sequence[str], launch: Launch) -> Command:
+def _read(words: Sequence[str], launch: Launch) -> LaunchCommand:
     start = _start_of(words, launch) or 0
-    pieces, values, unread = [Piece(tuple(words[:start]))], {}, []
+    pieces, values, unread = [LaunchPiece(tuple(words[:start]))], {}, []
     for piece in _pieces(words[start:], launch):
         pieces.append(piece)
         first = piece.words[0]
@@ -158,10 +158,10 @@ def _read(words: Sequence[str], launch: Launch) -> Command:
             unread.append(first.partition("=")[0])
         elif launch.model_first and "model" not in values:
             values["model"] = first
-    return Command(launch, tuple(pieces), values, tuple(dict.fromkeys(unread)))
+    return LaunchCommand(launch, tuple(pieces), values, tuple(dict.fromkeys(unread)))
 
 
-def _pieces(words: Sequence[str], launch: Launch) -> Iterator[Piece]:
+def _pieces(words: Sequence[str], launch: Launch) -> Iterator[LaunchPiece]:
     at = 0
     while at < len(words):
         name, equals, _ = words[at].partition("=")
@@ -169,7 +169,7 @@ def _pieces(words: Sequence[str], launch: Launch) -> Iterator[Piece]:
         following = words[at + 1] if at + 1 < len(words) else "-"
         switch = flag.kind != "value" if flag is not None else name in launch.switches
         takes = name.startswith("-") and not equals and not switch and not _is_flag(following)
-        yield Piece(tuple(words[at : at + 1 + takes]), flag if takes or equals or switch else None)
+        yield LaunchPiece(tuple(words[at : at + 1 + takes]), flag if takes or equals or switch else None)
         at += 1 + takes
 
 

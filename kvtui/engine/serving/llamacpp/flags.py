@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.serving.launching import Flag, Launch
+from kvtui.engine.serving.launching import Launch, LaunchFlag
 
 _OF_THE_MODEL = {"0": ""}
 _FORMATS = {"f32": "fp32", "f16": "fp16"}
@@ -17,26 +17,26 @@ LAUNCH = Launch(
     "llama.cpp",
     (("llama-server",), ("llama-cli",), ("llama-completion",), ("llama-bench",), ("llama", "serve"), ("server",)),
     (
-        Flag(("-m", "--model", "-hf", "-hfr", "--hf-repo"), "model"),
-        Flag(("-c", "--ctx-size"), "context", words=_OF_THE_MODEL),
-        Flag(("-np", "--parallel"), "parallel", words={"-1": ""}),
-        Flag(("-b", "--batch-size"), "max_batched_tokens"),
-        Flag(("-ub", "--ubatch-size"), "ubatch"),
-        Flag(("-ctk", "--cache-type-k"), "k_dtype", words=_FORMATS),
-        Flag(("-ctv", "--cache-type-v"), "v_dtype", words=_FORMATS),
-        Flag(("-fa", "--flash-attn"), "fa", words=_FLASH),
-        Flag(("-ngl", "--gpu-layers", "--n-gpu-layers"), "gpu_layers", words={"-1": ""}),
-        Flag(("-ncmoe", "--n-cpu-moe"), "cpu_moe"),
-        Flag(("-cmoe", "--cpu-moe"), "cpu_moe", "on", words={"": "all"}),
-        Flag(("-ts", "--tensor-split"), "tensor_split"),
-        Flag(("-mg", "--main-gpu"), "main_gpu"),
-        Flag(("-ot", "--override-tensor"), "override_tensor"),
-        Flag(("-md", "--model-draft"), "draft_model"),
-        Flag(("-kvu", "--kv-unified"), "kv_unified", "on"),
-        Flag(("-no-kvu", "--no-kv-unified"), "kv_unified", "off"),
-        Flag(("--swa-full",), "swa_full", "on"),
-        Flag(("-nkvo", "--no-kv-offload"), "kv_offload", "off"),
-        Flag(("-cram", "--cache-ram"), "cache_ram", words={"-1": "", "0": ""}, read=_mebibytes),
+        LaunchFlag(("-m", "--model", "-hf", "-hfr", "--hf-repo"), "model"),
+        LaunchFlag(("-c", "--ctx-size"), "context", words=_OF_THE_MODEL),
+        LaunchFlag(("-np", "--parallel"), "parallel", words={"-1": ""}),
+        LaunchFlag(("-b", "--batch-size"), "max_batched_tokens"),
+        LaunchFlag(("-ub", "--ubatch-size"), "ubatch"),
+        LaunchFlag(("-ctk", "--cache-type-k"), "k_dtype", words=_FORMATS),
+        LaunchFlag(("-ctv", "--cache-type-v"), "v_dtype", words=_FORMATS),
+        LaunchFlag(("-fa", "--flash-attn"), "fa", words=_FLASH),
+        LaunchFlag(("-ngl", "--gpu-layers", "--n-gpu-layers"), "gpu_layers", words={"-1": ""}),
+        LaunchFlag(("-ncmoe", "--n-cpu-moe"), "cpu_moe"),
+        LaunchFlag(("-cmoe", "--cpu-moe"), "cpu_moe", "on", words={"": "all"}),
+        LaunchFlag(("-ts", "--tensor-split"), "tensor_split"),
+        LaunchFlag(("-mg", "--main-gpu"), "main_gpu"),
+        LaunchFlag(("-ot", "--override-tensor"), "override_tensor"),
+        LaunchFlag(("-md", "--model-draft"), "draft_model"),
+        LaunchFlag(("-kvu", "--kv-unified"), "kv_unified", "on"),
+        LaunchFlag(("-no-kvu", "--no-kv-unified"), "kv_unified", "off"),
+        LaunchFlag(("--swa-full",), "swa_full", "on"),
+        LaunchFlag(("-nkvo", "--no-kv-offload"), "kv_offload", "off"),
+        LaunchFlag(("-cram", "--cache-ram"), "cache_ram", words={"-1": "", "0": ""}, read=_mebibytes),
     ),
     switches=frozenset(
         (

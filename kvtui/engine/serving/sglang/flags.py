@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.serving.launching import Flag, Launch
+from kvtui.engine.serving.launching import Launch, LaunchFlag
 
 _TYPES = {"auto": "", "bfloat16": "bf16", "half": "fp16", "float16": "fp16", "float": "fp32", "float32": "fp32"}
 _CACHE = {"auto": "", "bfloat16": "bf16", "bf16": "bf16", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "fp4_e2m1": "nvfp4"}
@@ -26,20 +26,20 @@ LAUNCH = Launch(
         ("sglang", "serve"),
     ),
     (
-        Flag(("--model-path", "--model"), "model"),
-        Flag(("--tp-size", "--tensor-parallel-size", "--tp"), "tp"),
-        Flag(("--pp-size", "--pipeline-parallel-size", "--pp"), "pp"),
-        Flag(("--dp-size", "--data-parallel-size", "--dp"), "dp"),
-        Flag(("--enable-ep-moe",), "ep", "on"),
-        Flag(("--dtype",), "dtype", words=_TYPES),
-        Flag(("--quantization",), "weight_dtype", words=_WEIGHTS, only=("fp8",)),
-        Flag(("--kv-cache-dtype",), "kv_dtype", words=_CACHE),
-        Flag(("--context-length",), "context"),
-        Flag(("--max-running-requests",), "max_seqs"),
-        Flag(("--chunked-prefill-size",), "max_batched_tokens", words={"-1": ""}),
-        Flag(("--mem-fraction-static",), "gpu_memory_utilization"),
-        Flag(("--page-size",), "block_size"),
-        Flag(("--disable-radix-cache",), "prefix_caching", "off"),
+        LaunchFlag(("--model-path", "--model"), "model"),
+        LaunchFlag(("--tp-size", "--tensor-parallel-size", "--tp"), "tp"),
+        LaunchFlag(("--pp-size", "--pipeline-parallel-size", "--pp"), "pp"),
+        LaunchFlag(("--dp-size", "--data-parallel-size", "--dp"), "dp"),
+        LaunchFlag(("--enable-ep-moe",), "ep", "on"),
+        LaunchFlag(("--dtype",), "dtype", words=_TYPES),
+        LaunchFlag(("--quantization",), "weight_dtype", words=_WEIGHTS, only=("fp8",)),
+        LaunchFlag(("--kv-cache-dtype",), "kv_dtype", words=_CACHE),
+        LaunchFlag(("--context-length",), "context"),
+        LaunchFlag(("--max-running-requests",), "max_seqs"),
+        LaunchFlag(("--chunked-prefill-size",), "max_batched_tokens", words={"-1": ""}),
+        LaunchFlag(("--mem-fraction-static",), "gpu_memory_utilization"),
+        LaunchFlag(("--page-size",), "block_size"),
+        LaunchFlag(("--disable-radix-cache",), "prefix_caching", "off"),
     ),
     switches=frozenset(
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.serving.launching import Flag, Launch
+from kvtui.engine.serving.launching import Launch, LaunchFlag
 
 _CACHE = {"auto": ""}
 
@@ -10,13 +10,13 @@ LAUNCH = Launch(
     "tensorrt-llm",
     (("trtllm-serve", "serve"), ("trtllm-serve",)),
     (
-        Flag(("--model",), "model"),
-        Flag(("--tp_size", "--tensor-parallel-size"), "tp"),
-        Flag(("--pp_size", "--pipeline-parallel-size"), "pp"),
-        Flag(("--max_seq_len",), "context"),
-        Flag(("--max_batch_size",), "max_seqs"),
-        Flag(("--max_num_tokens",), "max_batched_tokens"),
-        Flag(("--kv_cache_dtype",), "kv_dtype", words=_CACHE),
+        LaunchFlag(("--model",), "model"),
+        LaunchFlag(("--tp_size", "--tensor-parallel-size"), "tp"),
+        LaunchFlag(("--pp_size", "--pipeline-parallel-size"), "pp"),
+        LaunchFlag(("--max_seq_len",), "context"),
+        LaunchFlag(("--max_batch_size",), "max_seqs"),
+        LaunchFlag(("--max_num_tokens",), "max_batched_tokens"),
+        LaunchFlag(("--kv_cache_dtype",), "kv_dtype", words=_CACHE),
     ),
     switches=frozenset(("--trust-remote-code",)),
     model_first=True,

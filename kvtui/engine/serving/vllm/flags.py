@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.serving.launching import Flag, Launch
+from kvtui.engine.serving.launching import Launch, LaunchFlag
 
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 _WEIGHTS = {
@@ -40,29 +40,29 @@ LAUNCH = Launch(
         ("python3", "-m", "vllm.entrypoints.openai.api_server"),
     ),
     (
-        Flag(("--model",), "model"),
-        Flag(("--tensor-parallel-size", "-tp"), "tp"),
-        Flag(("--pipeline-parallel-size", "-pp"), "pp"),
-        Flag(("--data-parallel-size", "-dp"), "dp"),
-        Flag(("--enable-expert-parallel", "-ep"), "ep", "on"),
-        Flag(("--dtype",), "dtype", words=_TYPES),
-        Flag(("--quantization", "-q"), "weight_dtype", words=_WEIGHTS, only=("fp8", "nf4")),
-        Flag(("--kv-cache-dtype",), "kv_dtype", words=_CACHE),
-        Flag(("--max-model-len",), "context", read=_number),
-        Flag(("--max-num-seqs",), "max_seqs", read=_number),
-        Flag(("--max-num-batched-tokens",), "max_batched_tokens", read=_number),
-        Flag(("--gpu-memory-utilization",), "gpu_memory_utilization"),
-        Flag(("--kv-cache-memory-bytes", "--kv-cache-memory"), "kv_pool", read=_number),
-        Flag(("--block-size",), "block_size"),
-        Flag(("--enforce-eager",), "eager", "on"),
-        Flag(("--enable-prefix-caching",), "prefix_caching", "on"),
-        Flag(("--no-enable-prefix-caching",), "prefix_caching", "off"),
-        Flag(("--disable-hybrid-kv-cache-manager",), "hybrid_manager", "off"),
-        Flag(("--no-disable-hybrid-kv-cache-manager",), "hybrid_manager", "on"),
-        Flag(("--async-scheduling",), "async_scheduling", "on"),
-        Flag(("--no-async-scheduling",), "async_scheduling", "off"),
-        Flag(("--mamba-cache-dtype",), "mamba_cache_dtype", words={"auto": ""}),
-        Flag(("--mamba-ssm-cache-dtype",), "mamba_ssm_cache_dtype", words={"auto": ""}),
+        LaunchFlag(("--model",), "model"),
+        LaunchFlag(("--tensor-parallel-size", "-tp"), "tp"),
+        LaunchFlag(("--pipeline-parallel-size", "-pp"), "pp"),
+        LaunchFlag(("--data-parallel-size", "-dp"), "dp"),
+        LaunchFlag(("--enable-expert-parallel", "-ep"), "ep", "on"),
+        LaunchFlag(("--dtype",), "dtype", words=_TYPES),
+        LaunchFlag(("--quantization", "-q"), "weight_dtype", words=_WEIGHTS, only=("fp8", "nf4")),
+        LaunchFlag(("--kv-cache-dtype",), "kv_dtype", words=_CACHE),
+        LaunchFlag(("--max-model-len",), "context", read=_number),
+        LaunchFlag(("--max-num-seqs",), "max_seqs", read=_number),
+        LaunchFlag(("--max-num-batched-tokens",), "max_batched_tokens", read=_number),
+        LaunchFlag(("--gpu-memory-utilization",), "gpu_memory_utilization"),
+        LaunchFlag(("--kv-cache-memory-bytes", "--kv-cache-memory"), "kv_pool", read=_number),
+        LaunchFlag(("--block-size",), "block_size"),
+        LaunchFlag(("--enforce-eager",), "eager", "on"),
+        LaunchFlag(("--enable-prefix-caching",), "prefix_caching", "on"),
+        LaunchFlag(("--no-enable-prefix-caching",), "prefix_caching", "off"),
+        LaunchFlag(("--disable-hybrid-kv-cache-manager",), "hybrid_manager", "off"),
+        LaunchFlag(("--no-disable-hybrid-kv-cache-manager",), "hybrid_manager", "on"),
+        LaunchFlag(("--async-scheduling",), "async_scheduling", "on"),
+        LaunchFlag(("--no-async-scheduling",), "async_scheduling", "off"),
+        LaunchFlag(("--mamba-cache-dtype",), "mamba_cache_dtype", words={"auto": ""}),
+        LaunchFlag(("--mamba-ssm-cache-dtype",), "mamba_ssm_cache_dtype", words={"auto": ""}),
     ),
     switches=frozenset(
         (
