@@ -35,8 +35,8 @@ def at_once(app: KvtuiApp) -> bool:
 class Scene(NamedTuple):
     """A screen or window, and how to come to it from the one before.
 
-    ``ready`` says whether all of it is there, where a timer or a thread brings a part of it. ``folder`` is the one to be in, for a
-    screen that says it.
+    ``ready`` says whether all of it is there, where a timer or a thread brings a part of it. ``folder`` is the one to
+    be in, for a screen that says it.
     """
 
     name: str
