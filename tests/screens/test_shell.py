@@ -475,7 +475,8 @@ def test_the_palette_completes_the_name_of_any_option() -> None:
             await until(pilot, partial(offers, option))
         app.screen.query_one(Input).value = "kv-p"
         await until(pilot, lambda: lines() and lines()[0].startswith("kv-pool SIZE"))
-        await press(app, pilot, "down", "enter")
+        await until(pilot, lambda: app.screen.query_one(OptionList).highlighted == 0)
+        await press(app, pilot, "enter")
         await until(pilot, lambda: app.screen.query(Input) and app.screen.query_one(Input).value)
         await pilot.press(*"5GiB")
         assert app.screen.query_one(Input).value == "kv-pool 5GiB"
