@@ -48,7 +48,7 @@ L2: dict[str, str | bool] = {
 
 
 def test_the_command_line_gives_the_logged_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    line = "--report json --engine vllm@0.22 --model Qwen3.6-27B --tp 2 --kv-dtype fp8 --kv-pool 5.33GiB"
+    line = "--report json --engine vllm@0.22 --model Qwen3.6-27B --tp 2 --kv-dtype fp8 --kv-pool 5.33GiB --max-seqs 4"
     assert main([*line.split(), "--context", "262144", "--speculative-tokens", "3", "--prefix-caching"]) == 0
     engine = json.loads(capsys.readouterr().out)["engine"]
     expected = {
@@ -81,7 +81,7 @@ def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
 @given(vllm_scenarios(), st.booleans())
 def test_plan_and_capacity_follow_the_engine(scenario: Scenario, several: bool) -> None:
     """On a device with room for the pool; what one without it says is told in the tests of pools."""
-    roomy = scenario.device._replace(usable_bytes=2**50)
+    roomy = scenario.device._replace(usable_bytes=2**50, allocatable_bytes=2**50)
     scenario = replace(scenario, batch=3 if several else 1, device=roomy)
     found = plan(scenario)
     served = present(found.serving)
