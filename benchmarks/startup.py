@@ -19,7 +19,7 @@ CASES = (
     ("--version", [KVTUI, "--version"], 2.5),
     ("--help", [KVTUI, "--help"], 2.5),
     ("--report json", [KVTUI, "--report", "json", "--model", "Llama-3.1-8B"], 5.0),
-    ("--report json, hybrid", [KVTUI, "--report", "json", "--model", "Qwen3-Next-80B-A3B"], 5.0),
+    ("--report json, hybrid", [KVTUI, "--report", "json", "--model", "Qwen3-Next-80B-A3B", "--tp", "4"], 5.0),
     ("--report text", [KVTUI, "--report"], None),
     ("models --format json", [KVTUI, "models", "--format", "json"], None),
 )

@@ -20,9 +20,7 @@ from tests.steady import pause  # noqa: E402
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
 # The same examples on every run: a push must not fail for what it did not change. The night looks for new ones.
-settings.register_profile(
-    "suite", max_examples=20, deadline=None, derandomize=True, suppress_health_check=slow_is_fine
-)
+settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True, suppress_health_check=slow_is_fine)
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=slow_is_fine)
 settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
 

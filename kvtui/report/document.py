@@ -42,7 +42,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "model": _model(scenario),
         "device": _device(scenario),
         "memory": _memory(planned),
-        "capacity": _capacity(limits, users(planned)),
+        "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
         "performance": _performance(times),
         "cost": _cost(times),

@@ -65,7 +65,7 @@ class _Answers:
 
     @cached_property
     def users(self) -> Users:
-        return users(self.plan)
+        return users(self.plan, self.capacity)
 
     @cached_property
     def estimate(self) -> Estimate:

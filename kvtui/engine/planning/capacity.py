@@ -76,13 +76,14 @@ def room(scenario: Scenario, served: Serving | None) -> Capacity:
     return Capacity(context, sequences, context_limit(scenario, context, by_context), by_sequences)
 
 
-def users(plan: Plan) -> Users:
-    """Both capacities of ``plan``'s scenario, whatever its own fill is.
+def users(plan: Plan, known: Capacity) -> Users:
+    """Both capacities of ``plan``'s scenario, whatever its own fill is; ``known`` is the one for that.
 
     Example: Llama-3.1-8B with paged attention on an H100 holds 3 sequences of 128K, and 11 of an average fill.
     """
     alone = replace(plan.scenario, lengths=None, shared_prefix=0)
-    full, average = (_most(replace(alone, fill=fill), plan.serving) for fill in (FULL, AVERAGE))
+    each = (replace(alone, fill=fill) for fill in (FULL, AVERAGE))
+    full, average = (known.sequences if one == plan.scenario else _most(one, plan.serving) for one in each)
     return Users(full, average, mean_fill_percent(replace(alone, fill=AVERAGE), average or MAX_BATCH))
 
 

@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.planning.allocation import mean_fill, slots
-from kvtui.engine.planning.capacity import capacity, users
+from kvtui.engine.planning.capacity import Users, capacity, users
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate, most_users
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, scenario_from
 from tests.present import present
+
+
+def both(scenario: Scenario) -> Users:
+    """Both capacities of ``scenario``."""
+    planned = plan(scenario)
+    return users(planned, capacity(planned))
 
 
 def paged(**values: str | bool) -> Scenario:
@@ -58,9 +64,9 @@ def test_a_share_is_that_share_of_the_context_in_whole_blocks(percent: int, batc
 def test_static_reservation_has_room_for_no_more_of_them() -> None:
     """What is set aside does not depend on what is used."""
     reserved = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "128K"})
-    found = users(plan(reserved))
+    found = both(reserved)
     assert found.full == found.average == 3
-    assert users(plan(paged())).average == 11
+    assert both(paged()).average == 11
 
 
 @given(st.integers(1, 98))
@@ -75,14 +81,14 @@ def test_an_engine_that_hands_out_blocks_runs_as_many_as_of_shorter_ones(engine:
     full = present(serve(whole)).max_sequences
     share = replace(whole, fill="25%")
     assert capacity(plan(share)).sequences == present(serve(replace(whole, context=32_768))).max_sequences > full
-    assert users(plan(share)).full == full
+    assert both(share).full == full
     assert plan(replace(share, batch=full + 1)).fits
     assert not plan(replace(whole, batch=full + 1)).fits
 
 
 def test_an_engine_that_divides_its_context_runs_no_more() -> None:
     whole = scenario_from({"model": "Llama-3.1-8B", "engine": "llama.cpp", "context": "32K", "kv_dtype": "fp16"})
-    assert users(plan(whole)).average == users(plan(whole)).full
+    assert both(whole).average == both(whole).full
 
 
 def test_speed_and_cost_at_the_most_users_are_those_of_that_batch() -> None:
