@@ -142,7 +142,9 @@ PANELS: dict[str, Callable[[MemoryView, int], Sequence[InkRow]]] = {
     "warnings": lambda view, width: warning_rows(view.notices, width),
     "legend": lambda view, width: legend_rows(COUNTS, width),
     "estimate": lambda view, width: estimate_rows(view.estimate, width),
-    "room": lambda view, width: capacity_rows(view.scenario, capacity(view.plan), users(view.plan, capacity(view.plan)), width),
+    "room": lambda view, width: capacity_rows(
+        view.scenario, (known := capacity(view.plan)), users(view.plan, known), width
+    ),
     "scenario": lambda view, width: [
         row for row, _ in scenario_rows(view.scenario, True, 0.5, width, link="Infinity Fabric 3")
     ],
