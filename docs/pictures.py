@@ -30,7 +30,15 @@ REPORT = {
     "context": "128K",
     "batch": "4",
 }
-ONE = {"model": "Llama-3.1-8B", "gpu": "H200 SXM", "context": "128K", "batch": "8", "cb": True, "pa": True}
+ONE = {
+    "model": "Llama-3.1-8B",
+    "gpu": "H200 SXM",
+    "context": "128K",
+    "batch": "8",
+    "fill": "average",
+    "cb": True,
+    "pa": True,
+}
 MANY = {"model": "DeepSeek-V3.2", "gpu": "B200", "gpus": "8", "dtype": "fp8", "context": "128K", "batch": "8"}
 
 
