@@ -93,11 +93,14 @@ def tile_rects(width: int, height: int, devices: int, columns: int) -> list[Rect
 def above_ram(width: int, height: int, devices: int, columns: int, ram: float) -> int:
     """Rows for the boards of ``devices`` where RAM of ``ram`` times a device's capacity is drawn below them.
 
-    All ``height`` where it is none, or where banks of one size leave no room for it.
+    All ``height`` where it is none, or where boards and banks of one size leave no room for it.
     """
     for rows in range(1, height - LEAST_TILE_ROWS if ram else 0):
         upper = height - 1 - rows
-        grid = inner(tile_rects(width, upper, devices, columns)[0])
+        tiles = tile_rects(width, upper, devices, columns)
+        grid = inner(tiles[0])
+        if max(tile.y + tile.height for tile in tiles) > upper:
+            break
         if ceil(grid.width * grid.height * ram) <= rows * width:
             return upper
     return height
