@@ -56,7 +56,9 @@ def answer(job: dict[str, Any]) -> None:
         case 13:
             os.kill(os.getpid(), signal.SIGKILL)
         case 14:
-            time.sleep(600)
+            parent = os.getppid()
+            while os.getppid() == parent:  # a case without end, but for the end of the one who asked
+                time.sleep(0.1)
         case 16:
             print("not an event\n[1]", flush=True)
         case 17:
