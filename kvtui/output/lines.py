@@ -137,8 +137,13 @@ def beside(blocks: Sequence[tuple[Sequence[StyledLine], int]], gap: int) -> list
     return lines
 
 
-def write(lines: Iterable[StyledLine], color: bool) -> str:
-    """``lines`` as text that ends in a newline, without trailing spaces; with escape codes only if ``color``."""
+def write(lines: Iterable[StyledLine], color: bool, ascii_only: bool = False) -> str:
+    """``lines`` as text that ends in a newline, without trailing spaces; with escape codes only if ``color``.
+
+    With ``ascii_only`` every text is put in ASCII.
+    """
+    if ascii_only:
+        lines = [tuple((to_ascii(text), style) for text, style in line) for line in lines]
     trimmed = [_trim(line) for line in lines]
     if not color:
         return "".join("".join(text for text, _ in line) + "\n" for line in trimmed)

@@ -11,7 +11,7 @@ from kvtui.engine.reconcile.command import ReadCommand
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
 from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
+from kvtui.output.lines import StyledLine, rule, wrap, write
 from kvtui.output.shell import shell_lines
 from kvtui.output.table import Column
 from kvtui.report import document as reports
@@ -78,8 +78,7 @@ def render(
         case "json":
             return json_text(known)
         case "text":
-            say = to_ascii if ascii_only else str
-            return write([tuple((say(text), style) for text, style in line) for line in _lines(known, width)], color)
+            return write(_lines(known, width), color, ascii_only)
         case "markdown":
             return _markdown(known)
     return table.render(COLUMNS, known["commands"], format)

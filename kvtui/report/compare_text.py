@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from kvtui.output.lines import StyledLine, StyledText, fill, rule, stack, to_ascii, width_of, wrap, write
+from kvtui.output.lines import StyledLine, StyledText, fill, rule, stack, width_of, wrap, write
 from kvtui.report.compared import NONE, ComparedValue
 
 NARROWEST, READABLE, WIDEST_COLUMN = 40, 18, 32
@@ -18,8 +18,7 @@ ComparedRows = Sequence[tuple[str, Sequence[ComparedValue]]]
 
 def text(rows: ComparedRows, width: int, color: bool, ascii_only: bool) -> str:
     """``lines`` as text, with escape codes only if ``color``."""
-    say = to_ascii if ascii_only else str
-    return write([tuple((say(part), style) for part, style in line) for line in lines(rows, width)], color)
+    return write(lines(rows, width), color, ascii_only)
 
 
 def lines(rows: ComparedRows, width: int) -> list[StyledLine]:

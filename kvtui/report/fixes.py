@@ -9,7 +9,7 @@ from typing import Any
 from kvtui.output import table
 from kvtui.output.harmless import clean
 from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, to_ascii, width_of, wrap, write
+from kvtui.output.lines import StyledLine, width_of, wrap, write
 from kvtui.output.shell import shell_lines
 from kvtui.output.table import Column
 from kvtui.report.fix_table import columns, remarks, table_rows
@@ -56,8 +56,7 @@ def render(
             kept = ("schema", "kvtui", "scenario", "fixes")
             return json_text({**{key: known[key] for key in kept}, "fits": known["memory"]["fits"]})
         case "text":
-            say = to_ascii if ascii_only else str
-            return write([tuple((say(text), style) for text, style in line) for line in _lines(known, width)], color)
+            return write(_lines(known, width), color, ascii_only)
     return table.render(columns(), table_rows(known["fixes"]), format)
 
 

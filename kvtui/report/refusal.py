@@ -10,7 +10,7 @@ from kvtui.engine.reconcile.refusal import Refusal
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
 from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
+from kvtui.output.lines import StyledLine, rule, wrap, write
 from kvtui.output.table import Column
 from kvtui.report.sections import with_unit
 
@@ -43,8 +43,7 @@ def render(
         case "json":
             return json_text(known)
         case "text":
-            say = to_ascii if ascii_only else str
-            return write([tuple((say(text), style) for text, style in line) for line in _lines(known, width)], color)
+            return write(_lines(known, width), color, ascii_only)
         case "markdown":
             rows = [(answer["flags"], answer["words"]) for answer in known["answers"]]
             return f"**✗ {markdown.escape(_sentence(known))}**\n\n{markdown.table(['flags', 'why'], rows)}\n\n{ASK}\n"

@@ -78,12 +78,13 @@ def _projector(whole: Config, inner: int, hidden: int, default: bool = True) -> 
     return _linear(inner, hidden, bias=bias) + _linear(hidden, hidden, bias=bias)
 
 
+def _widths_and_layers(tower: Config) -> tuple[int, int, int]:
+    """Width, width of the feed-forward, and layers, by the names that most towers use."""
+    return tower.count("hidden_size"), tower.count("intermediate_size"), tower.count("num_hidden_layers")
+
+
 def _clip(tower: Config, whole: Config, hidden: int) -> int:
-    width, inner, layers = (
-        tower.count("hidden_size"),
-        tower.count("intermediate_size"),
-        tower.count("num_hidden_layers"),
-    )
+    width, inner, layers = _widths_and_layers(tower)
     patch, patches = _patches(tower)
     own = (patch + 1 + patches + 1) * width + layers * _block(width, inner) + 4 * width
     return own + _projector(whole, width, hidden)
@@ -91,11 +92,7 @@ def _clip(tower: Config, whole: Config, hidden: int) -> int:
 
 def _siglip(tower: Config, whole: Config, hidden: int) -> int:
     """SigLIP, before Gemma 3 with one matrix and a norm, else with two layers."""
-    width, inner, layers = (
-        tower.count("hidden_size"),
-        tower.count("intermediate_size"),
-        tower.count("num_hidden_layers"),
-    )
+    width, inner, layers = _widths_and_layers(tower)
     patch, patches = _patches(tower)
     own = (patch + 1 + patches) * width + layers * _block(width, inner) + 2 * width
     if tower.flag("vision_use_head", True):
@@ -106,11 +103,7 @@ def _siglip(tower: Config, whole: Config, hidden: int) -> int:
 
 
 def _pixtral(tower: Config, whole: Config, hidden: int) -> int:
-    width, inner, layers = (
-        tower.count("hidden_size"),
-        tower.count("intermediate_size"),
-        tower.count("num_hidden_layers"),
-    )
+    width, inner, layers = _widths_and_layers(tower)
     patch, _ = _patches(tower)
     own = patch * width + width + layers * _block(width, inner, gated=True, bias=False, layer_norm=False)
     if whole.model_type == "mistral3":
@@ -150,11 +143,7 @@ def _frames(tower: Config) -> int:
 
 
 def _internvit(tower: Config, whole: Config, hidden: int) -> int:
-    width, inner, layers = (
-        tower.count("hidden_size"),
-        tower.count("intermediate_size"),
-        tower.count("num_hidden_layers"),
-    )
+    width, inner, layers = _widths_and_layers(tower)
     patch, patches = _patches(tower)
     own = (patch + 1 + patches + 1 + 1) * width
     norms = (2 if tower.text("norm_type") == "rms_norm" else 4) * width
