@@ -15,8 +15,9 @@ from typing import TypeVar
 from kvtui.engine.replay.groups import Full
 from kvtui.engine.replay.reuse import reuse
 from kvtui.engine.replay.run import run
+from kvtui.engine.replay.scheduling import SchedulerStep
 from kvtui.engine.replay.traces import Trace, read_trace
-from kvtui.engine.replay.vllm import Limits, SchedulerStep
+from kvtui.engine.replay.vllm import Limits, Scheduler
 
 T = TypeVar("T")
 POOL_BLOCKS = 85_129
@@ -37,7 +38,7 @@ def pace(step: SchedulerStep) -> float:
 def served(trace: Trace, requests: int, blocks: int) -> str:
     """One row: the trace's first ``requests`` with a pool of ``blocks``."""
     limits = Limits(blocks, (Full(16),), 1024, 8192, 200_000)
-    outcome, seconds = timed(lambda: run(trace.requests[:requests], limits, pace))
+    outcome, seconds = timed(lambda: run(trace.requests[:requests], Scheduler(limits), pace))
     each, step = seconds / requests * 1e3, seconds / outcome.steps * 1e6
     return f"{requests:>9,}{blocks:>10,}{outcome.steps:>9,}{seconds:>9.1f}{each:>12.2f}{step:>9.0f}"
 

@@ -183,11 +183,15 @@ def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, ReplayOutcome]:
     from kvtui.engine.replay.pace import Pace
     from kvtui.engine.replay.run import run
     from kvtui.engine.replay.servers import REPLAYED, limits_of
+    from kvtui.engine.replay.vllm import Scheduler
 
     if scenario.engine not in REPLAYED:
         return {}
     limits = limits_of(scenario)
-    return {end: run(trace.requests, limits, Pace(scenario, fast=end == "fast").seconds) for end in ("fast", "slow")}
+    return {
+        end: run(trace.requests, Scheduler(limits), Pace(scenario, fast=end == "fast").seconds)
+        for end in ("fast", "slow")
+    }
 
 
 def _objectives(words: str | None) -> Objectives:

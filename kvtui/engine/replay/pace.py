@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.planning.roofline import Band, sequence_macs, sequence_read, step_time, weights_read
-from kvtui.engine.replay.vllm import SchedulerStep
+from kvtui.engine.replay.scheduling import SchedulerStep
 from kvtui.engine.scenario.scenario import Scenario
 
 _GRAIN = 256

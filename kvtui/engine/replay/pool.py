@@ -51,6 +51,10 @@ class Pool:
         """How many distinct keys can be found."""
         return len(self._block)
 
+    def filled(self, block: int) -> bool:
+        """Whether ``block`` was entered under a key, and still has it."""
+        return block in self._key
+
     def find(self, key: int) -> int | None:
         """The block that has had ``key`` for longest, held or not."""
         return self._block.get(key)

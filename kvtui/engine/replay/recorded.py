@@ -20,7 +20,8 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.replay.content import PromptContent, Told, Unknown
 from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.vllm import Limits, LiveRequest, Lookups, Scheduler, SchedulerStep, order_of
+from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep
+from kvtui.engine.replay.vllm import Limits, Scheduler, order_of
 
 MOST_BLOCKS = 2**24
 MOST_TOKENS = 2**24

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.vllm import Limits, LiveRequest, Lookups, Scheduler, SchedulerStep
+from kvtui.engine.replay.scheduling import LiveRequest, Lookups, RequestScheduler, SchedulerStep
 
 StepSeconds = Callable[[SchedulerStep], float]
 
@@ -41,8 +42,8 @@ class Served:
 class ReplayOutcome:
     """What became of a trace.
 
-    ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``left`` had not
-    ended when nothing could run any more, because the first of them needs more blocks than there are (``stuck``).
+    ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``left`` had arrived
+    and not ended, because the first of them needs more blocks than there are (``stuck``), or the replay was stopped.
     ``computed`` tokens took ``steps`` steps and ``seconds``; ``usable`` blocks were used ``most_used`` at once and
     ``mean_used`` on average over time. ``evictions`` is how often a request was put out.
     """
@@ -50,6 +51,7 @@ class ReplayOutcome:
     served: tuple[Served, ...]
     refused: int
     left: int
+    stuck: bool
     steps: int
     seconds: float
     computed: int
@@ -60,65 +62,111 @@ class ReplayOutcome:
     first: Lookups
     again: Lookups
 
-    @property
-    def stuck(self) -> bool:
-        """Whether a request at the head of the line could never be admitted."""
-        return self.left > 0
+
+class TimedStep(NamedTuple):
+    """Step ``number``, from 0, which starts at ``start`` and takes ``seconds``; ``arrived`` came just before it."""
+
+    number: int
+    start: float
+    seconds: float
+    step: SchedulerStep
+    arrived: tuple[LiveRequest, ...]
 
 
-def run(requests: Sequence[Request], limits: Limits, seconds: StepSeconds) -> ReplayOutcome:
-    """Serve ``requests``, which are in the order of their arrival; ``seconds`` tells how long a step takes."""
-    scheduler = Scheduler(limits)
-    coming = iter([one for one in requests if one.prompt < limits.longest])
-    upcoming = next(coming, None)
-    now, steps, computed, evictions, most, area = 0.0, 0, 0, 0, 0, 0.0
-    admitted: dict[LiveRequest, float] = {}
-    answered: dict[LiveRequest, float] = {}
-    served: list[Served] = []
-    asked = 0
-    while upcoming is not None or not scheduler.idle:
-        if upcoming is not None and scheduler.idle:
-            now = max(now, upcoming.arrival)
-        while upcoming is not None and upcoming.arrival <= now:
-            scheduler.add(upcoming)
-            asked += 1
-            upcoming = next(coming, None)
-        step = scheduler.schedule()
-        if not step.tokens and not step.evicted:
-            if upcoming is None:
-                break
-            now = upcoming.arrival
-            continue
-        took = seconds(step) if step.tokens else 0.0
-        used = scheduler.pool.used
+class Replay:
+    """Serves ``requests``, which come in the order of their arrival, by ``scheduler``.
+
+    ``seconds`` tells how long a step takes. Requests are taken one by one, as they arrive: a generator will do. What
+    was computed so far can be asked for at any moment.
+    """
+
+    def __init__(self, requests: Iterable[Request], scheduler: RequestScheduler, seconds: StepSeconds) -> None:
+        self.scheduler = scheduler
+        self.stuck = False
+        self._seconds = seconds
+        self._coming = iter(requests)
+        self._now, self._steps, self._computed, self._evictions = 0.0, 0, 0, 0
+        self._most, self._area = 0, 0.0
+        self._asked, self._refused = 0, 0
+        self._admitted: dict[LiveRequest, float] = {}
+        self._answered: dict[LiveRequest, float] = {}
+        self._served: list[Served] = []
+        self._upcoming = self._next()
+
+    def schedule(self) -> TimedStep | None:
+        """The next step, whose blocks are given and whose tokens are still to come; None: the replay has ended.
+
+        :meth:`finish` goes with it, before the next.
+        """
+        scheduler = self.scheduler
+        arrived: list[LiveRequest] = []
+        while self._upcoming is not None or not scheduler.idle:
+            if self._upcoming is not None and scheduler.idle:
+                self._now = max(self._now, self._upcoming.arrival)
+            while self._upcoming is not None and self._upcoming.arrival <= self._now:
+                arrived.append(scheduler.add(self._upcoming))
+                self._asked += 1
+                self._upcoming = self._next()
+            step = scheduler.schedule()
+            if step.tokens or step.evicted:
+                took = self._seconds(step) if step.tokens else 0.0
+                return TimedStep(self._steps, self._now, took, step, tuple(arrived))
+            if self._upcoming is None:
+                self.stuck = True
+                return None
+            self._now = self._upcoming.arrival
+        return None
+
+    def finish(self, timed: TimedStep) -> None:
+        """The tokens of ``timed`` are there."""
+        scheduler, step, took = self.scheduler, timed.step, timed.seconds
+        used = scheduler.used
         for live in step.hits:
-            admitted.setdefault(live, now)
-        now += took
+            self._admitted.setdefault(live, timed.start)
+        now = self._now = timed.start + took
         for live, new in step.tokens.items():
-            computed += new
+            self._computed += new
             if live.tokens == live.prompt and live.computed + new >= live.prompt:
-                answered.setdefault(live, now)
+                self._answered.setdefault(live, now)
         scheduler.finish(step)
         for live in step.finished:
-            request = live.request
-            served.append(
-                Served(request.arrival, admitted.pop(live), answered.pop(live), now, live.tokens - live.prompt)
-            )
-        steps += 1
-        evictions += len(step.evicted)
-        most = max(most, used)
-        area += used * took
-    return ReplayOutcome(
-        served=tuple(served),
-        refused=sum(one.prompt >= limits.longest for one in requests),
-        left=asked - len(served),
-        steps=steps,
-        seconds=now,
-        computed=computed,
-        usable=limits.blocks - 1,
-        most_used=most,
-        mean_used=area / now if now else 0.0,
-        evictions=evictions,
-        first=scheduler.first,
-        again=scheduler.again,
-    )
+            admitted, answered = self._admitted.pop(live), self._answered.pop(live)
+            self._served.append(Served(live.request.arrival, admitted, answered, now, live.tokens - live.prompt))
+        self._steps += 1
+        self._evictions += len(step.evicted)
+        self._most = max(self._most, used)
+        self._area += used * took
+
+    def outcome(self) -> ReplayOutcome:
+        """What became of the requests so far."""
+        return ReplayOutcome(
+            served=tuple(self._served),
+            refused=self._refused,
+            left=self._asked - len(self._served),
+            stuck=self.stuck,
+            steps=self._steps,
+            seconds=self._now,
+            computed=self._computed,
+            usable=self.scheduler.usable,
+            most_used=self._most,
+            mean_used=self._area / self._now if self._now else 0.0,
+            evictions=self._evictions,
+            first=self.scheduler.first,
+            again=self.scheduler.again,
+        )
+
+    def _next(self) -> Request | None:
+        """The next request that the server does not refuse."""
+        for request in self._coming:
+            if request.prompt < self.scheduler.longest:
+                return request
+            self._refused += 1
+        return None
+
+
+def run(requests: Iterable[Request], scheduler: RequestScheduler, seconds: StepSeconds) -> ReplayOutcome:
+    """Serve ``requests`` to the end."""
+    replay = Replay(requests, scheduler, seconds)
+    while (timed := replay.schedule()) is not None:
+        replay.finish(timed)
+    return replay.outcome()

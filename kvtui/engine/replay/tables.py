@@ -15,24 +15,19 @@ from itertools import repeat
 
 from kvtui.engine.replay.groups import CacheGroup, Full
 from kvtui.engine.replay.pool import NULL, Pool
+from kvtui.engine.replay.scheduling import LiveRequest
 
 
 @dataclass(slots=True, eq=False)
-class Held:
-    """What one request has in the pool: per group its table of blocks, and how many of them were entered as cached.
+class Held(LiveRequest):
+    """A request, and how many blocks of each of its tables were entered as cached.
 
-    ``number`` tells it from all others. ``keys`` are those of its blocks of ``fine`` tokens, as far as they are known;
-    ``prompt`` its tokens as sent, ``tokens`` those with its answer so far, ``computed`` those whose keys and values are
-    in the pool. ``shared_until`` is where a prefix ends that some group has cached and another not; ``quiet_until`` the
-    number of computed tokens up to which one token more changes no table.
+    ``keys`` are those of its blocks of ``fine`` tokens, as far as they are known. ``shared_until`` is where a prefix
+    ends that some group has cached and another not; ``quiet_until`` the number of computed tokens up to which one token
+    more changes no table.
     """
 
-    number: int
-    prompt: int
-    keys: list[int]
-    tokens: int
-    computed: int = 0
-    tables: list[list[int]] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
     entered: list[int] = field(default_factory=list)
     shared_until: int = 0
     quiet_until: int = 0

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvtui.engine.replay.content import KeyBook
 from kvtui.engine.replay.groups import CacheGroup
 from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.scheduling import Lookups, SchedulerStep
 from kvtui.engine.replay.tables import BlockTables, Held, Prefix
 
 
@@ -64,46 +65,17 @@ class Limits(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class LiveRequest(Held):
-    """A request that has arrived. It ends with ``last`` tokens; ``rank`` orders by priority, then by arrival."""
+class Ranked(Held):
+    """A request under vLLM; ``rank`` orders by priority, then by arrival."""
 
-    request: Request = field(kw_only=True)
-    last: int = field(kw_only=True)
-    rank: tuple[int, float, int] = field(kw_only=True)
-    evicted: int = 0
+    rank: tuple[int, float, int] = (0, 0.0, 0)
 
-    def __lt__(self, other: LiveRequest) -> bool:
+    def __lt__(self, other: Ranked) -> bool:
         return self.rank < other.rank
 
 
-@dataclass(slots=True)
-class Lookups:
-    """Counts of prefix lookups of admitted requests: how many, of how many tokens, and how many tokens they saved."""
-
-    requests: int = 0
-    queries: int = 0
-    hits: int = 0
-
-
-@dataclass(slots=True)
-class SchedulerStep:
-    """What one step does: the tokens that it computes per request, in the order of scheduling.
-
-    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks; ``finished``
-    have all their tokens when the step is done.
-    """
-
-    tokens: dict[LiveRequest, int] = field(default_factory=dict)
-    hits: dict[LiveRequest, int] = field(default_factory=dict)
-    evicted: list[LiveRequest] = field(default_factory=list)
-    finished: list[LiveRequest] = field(default_factory=list)
-
-
 class Scheduler:
-    """Takes requests by :meth:`add`; a step is :meth:`schedule` and, when it was computed, :meth:`finish`.
-
-    ``first`` counts the lookups of requests that came, ``again`` of those that had been put out.
-    """
+    """A :class:`RequestScheduler` by the rules of vLLM, within ``limits``."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -116,27 +88,51 @@ class Scheduler:
             interval=limits.interval,
             ahead=limits.ahead,
         )
-        self.running: list[LiveRequest] = []
+        self.running: list[Ranked] = []
         self.first, self.again = Lookups(), Lookups()
-        self._waiting: deque[LiveRequest] | list[LiveRequest] = [] if limits.priority else deque()
+        self._waiting: deque[Ranked] | list[Ranked] = [] if limits.priority else deque()
         self._watermark = int(limits.watermark * limits.blocks)
         self._book = KeyBook()
         self._arrived = 0
 
     @property
-    def waiting(self) -> list[LiveRequest]:
+    def waiting(self) -> list[Ranked]:
         """Those that wait, the next one first."""
         return sorted(self._waiting) if self.limits.priority else list(self._waiting)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a request."""
+        return self.limits.longest
+
+    @property
+    def block_sizes(self) -> tuple[int, ...]:
+        """Tokens in a block, for each group."""
+        return tuple(group.block for group in self.limits.groups)
+
+    @property
+    def usable(self) -> int:
+        """Blocks without the null block."""
+        return self.pool.blocks - 1
+
+    @property
+    def used(self) -> int:
+        """Blocks that are held."""
+        return self.pool.used
+
+    def found(self, block: int) -> bool:
+        """Whether a lookup can give ``block``."""
+        return self.pool.filled(block)
 
     @property
     def idle(self) -> bool:
         """Whether nobody runs or waits."""
         return not self.running and not self._waiting
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request) -> Ranked:
         """Let ``request`` wait."""
         self._arrived += 1
-        live = LiveRequest(
+        live = Ranked(
             number=self._arrived,
             prompt=request.prompt,
             keys=request.content.keys(self.tables.fine, self._book) if self.limits.caching else [],
@@ -149,6 +145,7 @@ class Scheduler:
             self._waiting.append(live)
         else:
             heapq.heappush(self._waiting, live)
+        return live
 
     def schedule(self) -> SchedulerStep:
         """Decide what the next step computes, and give it its blocks."""
@@ -162,17 +159,19 @@ class Scheduler:
 
     def finish(self, step: SchedulerStep) -> None:
         """The tokens of ``step`` are there; each request that has no more to compute gets the next one or ends."""
-        for live, new in step.tokens.items():
-            live.computed += new
+        tokens, ended = step.tokens, list[Ranked]()
+        for live in self.running:
+            live.computed += tokens.get(live, 0)
             if live.computed >= live.tokens:
                 live.tokens += 1
                 if live.tokens >= live.last:
-                    step.finished.append(live)
-        for live in step.finished:
+                    ended.append(live)
+        for live in ended:
             self.tables.free(live)
-        if step.finished:
-            gone = set(step.finished)
+        if ended:
+            gone = set(ended)
             self.running = [live for live in self.running if live not in gone]
+            step.finished.extend(ended)
 
     def _run(self, step: SchedulerStep, most: int) -> int:
         """Schedule running requests; the tokens of the budget that are left."""
@@ -232,7 +231,7 @@ class Scheduler:
             self.running.append(live)
             budget -= new
 
-    def _put_out(self, step: SchedulerStep) -> LiveRequest:
+    def _put_out(self, step: SchedulerStep) -> Ranked:
         """Take all blocks from the last running request, or from the one of least priority, and let it wait first."""
         if isinstance(self._waiting, deque):
             victim = self.running.pop()
@@ -246,7 +245,7 @@ class Scheduler:
         step.evicted.append(victim)
         return victim
 
-    def _count(self, live: LiveRequest, prefix: Prefix) -> None:
+    def _count(self, live: Ranked, prefix: Prefix) -> None:
         """Enter an admitted request's lookup; those that were put out are counted apart, as vLLM does."""
         if self.limits.caching:
             counts = self.again if live.evicted else self.first

@@ -14,8 +14,9 @@ from kvtui.engine.replay.groups import Chunked, Full, Sliding
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import run
+from kvtui.engine.replay.scheduling import SchedulerStep
 from kvtui.engine.replay.servers import limits_of
-from kvtui.engine.replay.vllm import Limits, Scheduler, SchedulerStep
+from kvtui.engine.replay.vllm import Limits, Scheduler
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.vllm.serve import serve
 
@@ -32,7 +33,7 @@ def request(name: str, arrival: float, prompt: int, answer: int) -> Request:
 
 def test_two_requests_second_by_second() -> None:
     limits = Limits(100, (Full(16),), 1, 32, 4096)
-    outcome = run([request("a", 0, 40, 3), request("b", 1.5, 10, 1)], limits, second)
+    outcome = run([request("a", 0, 40, 3), request("b", 1.5, 10, 1)], Scheduler(limits), second)
     first, then = outcome.served
     assert (first.admitted, first.answered, first.ended) == (0, 2, 4)
     assert (first.first_token, first.per_token) == (2, 1)
@@ -41,13 +42,15 @@ def test_two_requests_second_by_second() -> None:
 
 
 def test_time_passes_until_the_next_arrives() -> None:
-    outcome = run([request("a", 100, 8, 1)], Limits(100, (Full(16),), 8, 64, 4096), second)
+    outcome = run([request("a", 100, 8, 1)], Scheduler(Limits(100, (Full(16),), 8, 64, 4096)), second)
     assert (outcome.served[0].waited, outcome.seconds) == (0, 101)
 
 
 def test_what_never_fits_ends_it() -> None:
     limits = Limits(6, (Full(16),), 8, 64, 4096)
-    outcome = run([request("small", 0, 8, 1), request("big", 1, 200, 1), request("late", 2, 8, 1)], limits, second)
+    outcome = run(
+        [request("small", 0, 8, 1), request("big", 1, 200, 1), request("late", 2, 8, 1)], Scheduler(limits), second
+    )
     assert outcome.stuck
     assert (len(outcome.served), outcome.left) == (1, 2)
 
@@ -59,7 +62,7 @@ requests = st.lists(st.tuples(st.floats(0, 50), st.integers(1, 200), st.integers
 
 @given(requests, st.integers(30, 100), st.sampled_from([16, 64, 256]))
 def test_moments_are_in_order_and_nobody_is_lost(asked: list[Request], blocks: int, budget: int) -> None:
-    outcome = run(asked, Limits(blocks, (Full(16),), 4, budget, 4096), second)
+    outcome = run(asked, Scheduler(Limits(blocks, (Full(16),), 4, budget, 4096)), second)
     assert not outcome.stuck
     assert len(outcome.served) == len(asked)
     for served in outcome.served:

@@ -1,0 +1,107 @@
+"""What the schedulers of all engines have in common: requests under way, what a step does, and what can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kvtui.engine.replay.request import Request
+
+
+@dataclass(slots=True, eq=False)
+class LiveRequest:
+    """A request that has arrived; ``number`` counts arrivals from 1.
+
+    ``prompt`` are its tokens as sent, ``tokens`` those with its answer so far, ``computed`` those whose keys and values
+    are in the pool. It ends with ``last`` tokens. ``tables`` are its blocks, a table for each group of layers;
+    ``evicted`` is how often it lost them.
+    """
+
+    number: int
+    request: Request
+    prompt: int
+    tokens: int
+    last: int
+    computed: int = 0
+    evicted: int = 0
+    tables: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Lookups:
+    """Counts of prefix lookups of admitted requests: how many, of how many tokens, and how many tokens they saved."""
+
+    requests: int = 0
+    queries: int = 0
+    hits: int = 0
+
+
+@dataclass(slots=True)
+class SchedulerStep:
+    """What one step does: the tokens that it computes per request, in the order of scheduling.
+
+    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks; ``finished``
+    have all their tokens when the step is done.
+    """
+
+    tokens: dict[LiveRequest, int] = field(default_factory=dict)
+    hits: dict[LiveRequest, int] = field(default_factory=dict)
+    evicted: list[LiveRequest] = field(default_factory=list)
+    finished: list[LiveRequest] = field(default_factory=list)
+
+
+class RequestScheduler(Protocol):
+    """Takes requests by ``add``; a step is ``schedule`` and, when it was computed, ``finish``.
+
+    ``first`` counts the prefix lookups of requests that came, ``again`` of those that had been put out.
+    """
+
+    first: Lookups
+    again: Lookups
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a request, prompt and answer."""
+        ...
+
+    @property
+    def block_sizes(self) -> tuple[int, ...]:
+        """Tokens in a block, for each group of layers."""
+        ...
+
+    @property
+    def usable(self) -> int:
+        """How many blocks there are for requests; they have the numbers 1 to this."""
+        ...
+
+    @property
+    def used(self) -> int:
+        """How many blocks some request holds now."""
+        ...
+
+    @property
+    def running(self) -> Sequence[LiveRequest]:
+        """Those that hold blocks, in the order in which they are served."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody runs or waits."""
+        ...
+
+    def found(self, block: int) -> bool:
+        """Whether what stands in ``block`` can serve another request."""
+        ...
+
+    def add(self, request: Request) -> LiveRequest:
+        """Let ``request`` wait."""
+        ...
+
+    def schedule(self) -> SchedulerStep:
+        """Decide what the next step computes, and give it its blocks."""
+        ...
+
+    def finish(self, step: SchedulerStep) -> None:
+        """The tokens of ``step`` are there; those that have all of theirs give their blocks back."""
+        ...
