@@ -32,7 +32,7 @@ MOST_CHANGES = 2**23
 """Changes of blocks that a history keeps (12 bytes each); a longer replay is kept up to there."""
 
 
-class Stage(Enum):
+class Phase(Enum):
     """What a request does: it waits, computes its prompt, its answer, waits again since it was put out, or is done."""
 
     WAITING = "waiting"
@@ -43,10 +43,10 @@ class Stage(Enum):
 
 
 class RequestState(NamedTuple):
-    """One request at one step: its ``stage``, and the step ``since`` when it has been in it."""
+    """One request at one step: its ``phase``, and the step ``since`` when it has been in it."""
 
     number: int
-    stage: Stage
+    phase: Phase
     since: int
 
 
@@ -108,7 +108,7 @@ class History:
         self._bounds = array("q", [0])  # where the changes of each step begin, and where the last one's end
         self._now = _empty(self.blocks)
         self._keyframes = [(0, 0, _empty(self.blocks))]  # before which step, at which change
-        self._stages: list[list[tuple[int, Stage]]] = []  # by request: from which step on it is in which
+        self._phases: list[list[tuple[int, Phase]]] = []  # by request: from which step on it is in which
         self._pages: list[list[tuple[int, int, int, int]]] = []  # by request: from which step on, group, place, block
         self._tables: dict[LiveRequest, list[_Table]] = {}
         self._holders: dict[int, list[int]] = {}
@@ -162,14 +162,14 @@ class History:
     def states(self, number: int) -> list[RequestState]:
         """Every request that has arrived by step ``number``, in the order of arrival."""
         return [
-            RequestState(at, *self._state(stages, number))
-            for at, stages in enumerate(self._stages, start=1)
-            if stages[0][0] <= number
+            RequestState(at, *self._state(phases, number))
+            for at, phases in enumerate(self._phases, start=1)
+            if phases[0][0] <= number
         ]
 
-    def stages(self, request: int) -> Sequence[tuple[int, Stage]]:
-        """The life of request ``request``: from which step on it was in which stage."""
-        return self._stages[request - 1]
+    def phases(self, request: int) -> Sequence[tuple[int, Phase]]:
+        """The life of request ``request``: from which step on it was in which phase."""
+        return self._phases[request - 1]
 
     def page_table(self, request: int, number: int) -> list[list[int]]:
         """The blocks of a request at step ``number``, logical to physical, one list for each group of layers.
@@ -211,9 +211,9 @@ class History:
         return next((at for at in range(max(after + 1, 0), len(self._steps)) if wanted(self._steps[at])), None)
 
     @staticmethod
-    def _state(stages: list[tuple[int, Stage]], number: int) -> tuple[Stage, int]:
-        since, stage = stages[bisect_right(stages, number, key=lambda entry: entry[0]) - 1]
-        return stage, since
+    def _state(phases: list[tuple[int, Phase]], number: int) -> tuple[Phase, int]:
+        since, phase = phases[bisect_right(phases, number, key=lambda entry: entry[0]) - 1]
+        return phase, since
 
     def _scheduled(self, timed: TimedStep) -> None:
         """The blocks of a step are given."""
@@ -221,11 +221,11 @@ class History:
         tokens = step.tokens
         for live in timed.arrived:
             self._requests.append(live.request)
-            self._stages.append([(number, Stage.WAITING)])
+            self._phases.append([(number, Phase.WAITING)])
             self._pages.append([])
         self._waiting += len(timed.arrived) + len(step.evicted) - len(step.hits)
         for live in step.evicted:
-            self._give_back(live, number, Stage.PREEMPTED)
+            self._give_back(live, number, Phase.PREEMPTED)
         lost: list[int] = []
         for live in tokens:
             self._look_at(live, number, step.hits.get(live), lost)
@@ -255,12 +255,12 @@ class History:
     def _finished(self, timed: TimedStep) -> None:
         """The tokens of a step are there; what ends with it is gone in the next."""
         for live in timed.step.finished:
-            self._give_back(live, timed.number + 1, Stage.DONE)
+            self._give_back(live, timed.number + 1, Phase.DONE)
 
     def _look_at(self, live: LiveRequest, number: int, saved: int | None, lost: list[int]) -> None:
         """What a scheduled request has got since, and what it has left behind."""
         decoding = saved is None and live.tokens > live.prompt and live.computed == live.tokens - 1
-        self._enter(live, number, Stage.DECODE if decoding else Stage.PREFILL)
+        self._enter(live, number, Phase.DECODE if decoding else Phase.PREFILL)
         known = self._tables.get(live)
         if known is None:
             known = self._tables[live] = [_Table([], 0) for _ in live.tables]
@@ -304,20 +304,20 @@ class History:
                 now.owner[block] = 0
         self._touched[block] = None
 
-    def _give_back(self, live: LiveRequest, number: int, stage: Stage) -> None:
-        self._enter(live, number, stage)
+    def _give_back(self, live: LiveRequest, number: int, phase: Phase) -> None:
+        self._enter(live, number, phase)
         self._pages[live.number - 1].append((number, 0, -1, 0))
         for table in self._tables.pop(live, ()):
             for block in table.blocks:
                 if block:
                     self._release(live.number, block)
 
-    def _enter(self, live: LiveRequest, number: int, stage: Stage) -> None:
-        stages = self._stages[live.number - 1]
-        if stages[-1][0] == number:
-            stages[-1] = (number, stage)
-        elif stages[-1][1] is not stage:
-            stages.append((number, stage))
+    def _enter(self, live: LiveRequest, number: int, phase: Phase) -> None:
+        phases = self._phases[live.number - 1]
+        if phases[-1][0] == number:
+            phases[-1] = (number, phase)
+        elif phases[-1][1] is not phase:
+            phases.append((number, phase))
 
     def _note(self, block: int) -> None:
         self._changed.append(block)

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from kvtui.engine.replay.content import Told, Unknown
 from kvtui.engine.replay.groups import Full
-from kvtui.engine.replay.history import History, Stage
+from kvtui.engine.replay.history import History, Phase
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import Replay
 from kvtui.engine.replay.scheduling import SchedulerStep
@@ -59,11 +59,11 @@ def test_every_step_is_as_the_scheduler_had_it(limits: Limits, asked: list[Reque
         assert history.step(number).used == len(counts)
         for request, groups in held.items():
             assert history.page_table(request, number) == groups
-        states = {state.number: state.stage for state in history.states(number)}
-        assert {one for one, stage in states.items() if stage in (Stage.PREFILL, Stage.DECODE)} <= held.keys()
-        assert history.step(number).waiting == sum(one in (Stage.WAITING, Stage.PREEMPTED) for one in states.values())
+        states = {state.number: state.phase for state in history.states(number)}
+        assert {one for one, phase in states.items() if phase in (Phase.PREFILL, Phase.DECODE)} <= held.keys()
+        assert history.step(number).waiting == sum(one in (Phase.WAITING, Phase.PREEMPTED) for one in states.values())
     assert preempted == replay.outcome().evictions
-    assert all(history.stages(one + 1)[-1][1] is Stage.DONE for one in range(len(asked)))
+    assert all(history.phases(one + 1)[-1][1] is Phase.DONE for one in range(len(asked)))
 
 
 def test_the_life_of_two_requests_and_of_a_block() -> None:
@@ -71,7 +71,7 @@ def test_the_life_of_two_requests_and_of_a_block() -> None:
     shared = Told(((0, 32),))
     asked = [Request("a", 0, 32, 3, shared), Request("b", 1, 32, 2, shared), Request("c", 9, 76, 1, Unknown(76))]
     history = history_of(limits, asked)
-    assert [stage for _, stage in history.stages(1)] == [Stage.PREFILL, Stage.DECODE, Stage.DONE]
+    assert [phase for _, phase in history.phases(1)] == [Phase.PREFILL, Phase.DECODE, Phase.DONE]
     first = history.page_table(1, 0)[0][0]
     assert history.page_table(2, 1)[0][0] == first
     assert history.board(1).holders[first] == 2
