@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from kvtui.bench import store
+from kvtui.bench.training import runs as training_runs
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures import decode, sweep
+from kvtui.figures import decode, sweep, training
 from kvtui.figures.catalogue import RunTable
 from kvtui.figures.figure import Figure
 
@@ -23,9 +24,13 @@ def figures_of(run: store.StoredRun) -> dict[str, Figure]:
 def read(folder: Path) -> dict[str, Figure]:
     """The figures of the run in ``folder``, or of the newest sweep and the newest decode comparison of the runs there.
 
-    Raises InputError when there is none, or it cannot be read, or nothing has been measured yet.
+    Of training runs these are their curves. Raises InputError when there is none, or it cannot be read,
+    or nothing has been measured yet.
     """
     shown = plain(str(folder))
+    if training_runs.are_in(folder):
+        curves = training.curves({run.name: run.log() for run in training_runs.runs_in(folder)})
+        return {curves.id: curves}
     try:
         runs = [store.read(path) for path in store.newest_of_each_kind(folder)]
     except OSError as error:

@@ -2,26 +2,23 @@
 
 Jobs come in as one JSON object per line on stdin, and events go out the same way on stdout (``cases.protocol``): hello
 when the machine has been probed, stages while a job runs, its result at the end. Nothing else ever reaches stdout; what
-JAX prints goes to stderr. Jobs run one after another, and a job that fails is a result as well.
-
-The worker ends at once when stdin closes, even within a job, and on Linux when the thread that started it ends: nothing
-is left running after its parent was killed.
+JAX prints goes to stderr. Jobs run one after another, and a job that fails is a result as well. The worker ends with
+whoever started it (``bench.child``).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import json
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
+from kvtui.bench import child
+from kvtui.bench.child import NO_BACKEND, ChildMessage
 from kvtui.cases import protocol
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
@@ -29,19 +26,14 @@ from kvtui.engine.basis.untrusted import plain
 if TYPE_CHECKING:
     import jax
 
-NO_BACKEND = 3
-PR_SET_PDEATHSIG = 1
-
-WorkerMessage = Mapping[str, Any]
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer jobs until stdin closes. Returns 3 after one line on stderr when the device is not there."""
     parser = argparse.ArgumentParser(prog="kvtui.bench.worker", description="Measures benchmark jobs from stdin.")
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:0, or the number of a device")
     options = parser.parse_args(arguments)
-    send = _sender(_reserved_stdout())
-    _end_with_parent()
+    send = child.sender(child.reserved_stdout())
+    child.end_with_parent()
     jobs: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
     try:
@@ -99,7 +91,7 @@ def _host(device: jax.Device) -> dict[str, Any]:
     }
 
 
-def _answer(text: str | bytes, emit: Callable[[WorkerMessage], None]) -> dict[str, Any]:
+def _answer(text: str | bytes, emit: Callable[[ChildMessage], None]) -> dict[str, Any]:
     from kvtui.bench import measure
 
     name = ""
@@ -113,42 +105,9 @@ def _answer(text: str | bytes, emit: Callable[[WorkerMessage], None]) -> dict[st
     return protocol.result(job.id, record, samples)
 
 
-def _line(event: WorkerMessage) -> str:
-    return json.dumps(event, allow_nan=False, separators=(",", ":"))
-
-
-def _sender(out: BinaryIO) -> Callable[[WorkerMessage], None]:
-    def send(event: WorkerMessage) -> None:
-        try:
-            out.write(_line(event).encode() + b"\n")
-            out.flush()
-        except BrokenPipeError:
-            os._exit(0)
-
-    return send
-
-
 def _receive(jobs: SimpleQueue[bytes]) -> None:
-    """Queue the lines of stdin and end the process after the last; ``sys.stdin`` itself is left to the interpreter."""
-    with open(0, "rb", closefd=False) as lines:
-        for line in lines:
-            if line.strip():
-                jobs.put(line)
-    os._exit(0)
-
-
-def _reserved_stdout() -> BinaryIO:
-    """The real stdout; from now on whatever is printed goes to stderr."""
-    events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return events
-
-
-def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for line in child.lines():
+        jobs.put(line)
 
 
 if __name__ == "__main__":

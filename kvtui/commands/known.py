@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": ("compare", "scenarios side by side: kvtui compare A-OPTIONS -- B-OPTIONS ..."),
     "estimate": ("estimate", "what a made-up shape caches, by attention variant"),
     "bench": ("bench", "measure attention variants on this machine"),
+    "train": ("train", "train small models of several attentions"),
     "plot": ("plot", "draw a run, a table of numbers, or a figure of a scenario"),
     "reconcile": ("reconcile", "a server's boot log beside its plan"),
     "replay": ("replay", "what a prefix cache saves of a trace; a recorded scenario step by step"),
@@ -47,6 +48,7 @@ examples:
   kvtui models gemma
   kvtui estimate gqa --emb-dim 4096 --n-heads 32 --n-layers 32 --kv-heads 8 --context-length 32K
   kvtui bench --groups attention_type context_len
+  kvtui train --set tiny
   kvtui plot results --figure 05 -o latency.svg
 
 exit codes: 0 done, 1 failed, 2 wrong input, 3 backend not available,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kvtui.bench import measure, worker
+from kvtui.bench import child, measure
 from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import Job, TimeBudget
 from tests.bench.test_runner import eventually
@@ -174,7 +174,7 @@ def test_a_device_that_is_not_there_is_one_line_and_exit_3(cache: Path, name: st
         text=True,
     )
     try:
-        assert done.wait(60) == worker.NO_BACKEND
+        assert done.wait(60) == child.NO_BACKEND
         shown = name.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
         assert present(done.stderr).read() == f"kvtui: device '{shown}' is not there; this machine has cpu:0\n"
         assert present(done.stdout).read() == ""

@@ -121,6 +121,13 @@ def logits_at(
     return _logits(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
 
 
+def all_logits(
+    shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"]
+) -> Float[Array, "batch n vocab"]:
+    """The logits after every token, without a cache; what training compares with the tokens that came."""
+    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0])
+
+
 def routing(shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"]) -> Int[Array, "blocks experts"]:
     """How many of ``tokens`` each layer sends to each expert; no experts give no columns."""
     return jnp.stack(_sequence(shape, weights, tokens, "naive")[2])
