@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 TokenSpan = tuple[int, int]  # the tokens first, first + 1, …, first + length - 1, as (first, length)
 
 
@@ -27,7 +30,7 @@ class KeyBook:
 class PromptContent(Protocol):
     """The tokens of a prompt, as far as sharing needs to know them."""
 
-    def keys(self, block: int, book: KeyBook) -> list[int]:
+    def keys(self, block: int, book: KeyBook) -> NDArray[np.int64]:
         """The keys of the whole blocks of ``block`` tokens; positive, and equal exactly where the prefixes agree."""
         ...
 
@@ -37,7 +40,7 @@ class Told(NamedTuple):
 
     spans: tuple[TokenSpan, ...]
 
-    def keys(self, block: int, book: KeyBook) -> list[int]:
+    def keys(self, block: int, book: KeyBook) -> NDArray[np.int64]:
         """Keys from ``book``. Spans that follow on each other are one: (1, 8), (9, 8) holds what (1, 16) holds."""
         keys: list[int] = []
         before, inside, room = 0, list[TokenSpan](), block
@@ -54,7 +57,7 @@ class Told(NamedTuple):
                     before = book.number(before, tuple(inside))
                     keys.append(before)
                     inside, room = [], block
-        return keys
+        return np.array(keys, dtype=np.int64)
 
 
 class PrefixIds(NamedTuple):
@@ -68,14 +71,14 @@ class PrefixIds(NamedTuple):
     span: int
     length: int
 
-    def keys(self, block: int, book: KeyBook) -> list[int]:
+    def keys(self, block: int, book: KeyBook) -> NDArray[np.int64]:
         """Where ``block`` divides the span: id times blocks per span, plus which of them. Else from ``book``."""
         whole = self.length // block
         if self.span % block:
             return Told(tuple(self._spans())).keys(block, book)
         share = self.span // block
-        keys = [key for id_ in self.ids for key in range(id_ * share + 1, id_ * share + share + 1)]
-        return keys[:whole]
+        ids = np.asarray(self.ids, dtype=np.int64)
+        return (ids[:, np.newaxis] * share + np.arange(1, share + 1)).reshape(-1)[:whole]
 
     def _spans(self) -> list[TokenSpan]:
         """The ids as tokens that no other id has; the last span ends with the prompt."""
@@ -87,6 +90,6 @@ class Unknown(NamedTuple):
 
     length: int
 
-    def keys(self, block: int, book: KeyBook) -> list[int]:
+    def keys(self, block: int, book: KeyBook) -> NDArray[np.int64]:
         """No keys: none of its blocks can be found by another request."""
-        return []
+        return np.empty(0, dtype=np.int64)

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from kvtui.engine.replay.pool import NULL, Pool
+import numpy as np
 
-Hit = tuple[list[list[int]], int]
+from kvtui.engine.replay.pool import NULL, Blocks, Keys, Pool
+
+Hit = tuple[list[Blocks], int]
 
 
 class CacheGroup(Protocol):
@@ -31,7 +33,7 @@ class CacheGroup(Protocol):
         """The most blocks that a request holds while ``in_flight`` tokens are computed at once; None: no limit."""
         ...
 
-    def hit(self, pool: Pool, keys: Sequence[Sequence[int]], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
         """The cached blocks to continue from, and how many tokens they save.
 
         ``keys`` are those of the request's blocks, once for each of several equal groups. At most ``longest`` tokens, a
@@ -50,11 +52,11 @@ class CacheGroup(Protocol):
         ...
 
 
-def _found(pool: Pool, keys: Sequence[Sequence[int]], at: int) -> list[int] | None:
+def _found(pool: Pool, keys: Sequence[Keys], at: int) -> list[int] | None:
     """The cached block number ``at`` of each group; None unless all are there."""
     blocks = []
     for of_group in keys:
-        block = pool.find(of_group[at])
+        block = pool.find(int(of_group[at]))
         if block is None:
             return None
         blocks.append(block)
@@ -74,14 +76,12 @@ class Full(NamedTuple):
         """No limit but the length."""
         return None
 
-    def hit(self, pool: Pool, keys: Sequence[Sequence[int]], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
         """The longest run of cached blocks from the start."""
         block = self.block
         runs = [pool.run(of_group[: longest // block]) for of_group in keys]
         length = min(map(len, runs)) * block // aligned * aligned
-        for run in runs:
-            del run[-(-length // block) :]
-        return runs, length
+        return [run[: -(-length // block)] for run in runs], length
 
     def worth_keeping(
         self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]
@@ -109,11 +109,11 @@ class Sliding(NamedTuple):
         """How many blocks before a position hold its window."""
         return -(-(self.window - 1) // self.block)
 
-    def hit(self, pool: Pool, keys: Sequence[Sequence[int]], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
         """The last place before which the whole window is cached; a run from the very start also counts."""
         block, needed = self.block, self._needed
         most = min(longest // block, len(keys[0]))
-        runs = [[NULL] * most for _ in keys]
+        runs = [np.full(most, NULL, dtype=np.int32) for _ in keys]
         run = 0
         for at in range(most - 1, -1, -1):
             blocks = _found(pool, keys, at)
@@ -132,9 +132,7 @@ class Sliding(NamedTuple):
             length = run
             while length * block % aligned:
                 length -= 1
-        for of_group in runs:
-            del of_group[length:]
-        return runs, length * block
+        return [of_group[:length] for of_group in runs], length * block
 
     def worth_keeping(
         self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]
@@ -172,18 +170,18 @@ class Chunked(NamedTuple):
         """A chunk and what is computed at once."""
         return -(-min(self.chunk + in_flight, longest) // self.block)
 
-    def hit(self, pool: Pool, keys: Sequence[Sequence[int]], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
         """The cached blocks from the start of the chunk in which the prompt ends; chunks before need no lookup."""
         block = self.block
         start = self.skipped(longest) // block
-        runs = [[NULL] * start for _ in keys]
+        runs: list[list[int]] = [[NULL] * start for _ in keys]
         for at in range(start, min(longest // block, len(keys[0]))):
             blocks = _found(pool, keys, at)
             if blocks is None:
                 break
             for run, found in zip(runs, blocks, strict=True):
                 run.append(found)
-        return runs, len(runs[0]) * block
+        return [np.array(run, dtype=np.int32) for run in runs], len(runs[0]) * block
 
     def worth_keeping(
         self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]

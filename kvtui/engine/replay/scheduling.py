@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,7 +26,7 @@ class LiveRequest:
     last: int
     computed: int = 0
     evicted: int = 0
-    tables: list[list[int]] = field(default_factory=list)
+    tables: list[array[int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -9,12 +9,14 @@ for ``fine`` tokens (the greatest common divisor of the groups' blocks), hits en
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+
+import numpy as np
 
 from kvtui.engine.replay.groups import CacheGroup, Full
-from kvtui.engine.replay.pool import NULL, Pool
+from kvtui.engine.replay.pool import NO_BLOCKS, NULL, Blocks, Keys, Pool
 from kvtui.engine.replay.scheduling import LiveRequest
 
 
@@ -22,12 +24,12 @@ from kvtui.engine.replay.scheduling import LiveRequest
 class Held(LiveRequest):
     """A request, and how many blocks of each of its tables were entered as cached.
 
-    ``keys`` are those of its blocks of ``fine`` tokens, as far as they are known. ``shared_until`` is where a prefix
-    ends that some group has cached and another not; ``quiet_until`` the number of computed tokens up to which one token
-    more changes no table.
+    ``keys`` are those of the blocks of ``fine`` tokens of its prompt, as far as they are known. ``shared_until`` is
+    where a prefix ends that some group has cached and another not; ``quiet_until`` the number of computed tokens up to
+    which one token more changes no table.
     """
 
-    keys: list[int] = field(default_factory=list)
+    keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     entered: list[int] = field(default_factory=list)
     shared_until: int = 0
     quiet_until: int = 0
@@ -37,7 +39,7 @@ class Held(LiveRequest):
 class Prefix:
     """A cached prefix: its blocks per group, its tokens, and up to where single groups have more of it."""
 
-    blocks: tuple[list[int], ...]
+    blocks: tuple[Blocks, ...]
     tokens: int = 0
     shared_until: int = 0
 
@@ -63,7 +65,7 @@ class BlockTables:
         self.coarse = math.lcm(*(group.block for group in groups))
         self._interval = interval
         self._caps = [group.most_blocks(in_flight, longest) for group in groups]
-        self._nothing = Prefix(tuple([] for _ in groups))
+        self._nothing = Prefix((NO_BLOCKS,) * len(groups))
         self._kinds = _kinds(self.groups)
         self._plain = len(groups) == 1 and isinstance(groups[0], Full) and not ahead
 
@@ -74,8 +76,7 @@ class BlockTables:
         """
         if not self.pool.caching:
             return self._nothing
-        self._name_answer(held)
-        found: list[list[int]] = [[] for _ in self.groups]
+        found: list[Blocks] = [NO_BLOCKS] * len(self.groups)
         length, longest = held.tokens - 1, 0
         reached: dict[int, int] = {}
         while True:
@@ -95,7 +96,7 @@ class BlockTables:
         for group, members in self._kinds:
             if isinstance(group, Full):
                 for member in members:
-                    del found[member][-(-length // group.block) :]
+                    found[member] = found[member][: -(-length // group.block)]
         return Prefix(tuple(found), length, longest if longest > length else 0)
 
     def allocate(
@@ -121,8 +122,10 @@ class BlockTables:
             self._adopt(held, hit, computed)
         for group, table in zip(self.groups, held.tables, strict=True):
             missing = -(-slots // group.block) - len(table)
-            if missing > 0:
-                table.extend(self.pool.take(missing))
+            if missing == 1:
+                table.append(self.pool.take_one())
+            elif missing > 1:
+                table.frombytes(self.pool.take(missing).tobytes())
         if self.pool.caching:
             self._enter(held, min(computed + new, held.tokens))
         held.quiet_until = self._quiet_until(held, computed, computed + new)
@@ -137,23 +140,26 @@ class BlockTables:
         if now > len(table) * block:
             if not self.pool.free:
                 return False
-            table.extend(self.pool.take(1))
+            table.append(self.pool.take_one())
         full, inside = divmod(now, block)
         if inside:
             held.quiet_until = (full + 1) * block - 1 if self.pool.caching else len(table) * block
             return True
         held.quiet_until = now
-        first = held.entered[0]
-        if self.pool.caching and first < full:
-            self._name_answer(held)
-            self.pool.enter(held.keys[first:full], table[first:full])
+        if self.pool.caching:
+            first = held.entered[0]
+            if first == full - 1 and first >= len(held.keys):
+                self.pool.enter_one(_own_key(held, first), table[first])
+            elif first < full:
+                self.pool.enter(self._keys(held, 0, first, full), _blocks(table[first:full]))
             held.entered[0] = full
         return True
 
     def free(self, held: Held) -> None:
         """Give all blocks back, the last first, so that the start of a prompt stays cached for longest."""
         for table in held.tables:
-            self.pool.release(table[::-1])
+            if table:
+                self.pool.release(_blocks(table)[::-1])
         held.tables, held.entered, held.computed, held.quiet_until = [], [], 0, 0
 
     def _needed(self, held: Held, tokens: int, hit: Prefix, computed: int, *, capped: bool = False) -> int:
@@ -179,7 +185,9 @@ class BlockTables:
             skipped = group.skipped(computed) // group.block
             shared = hit.blocks[at][skipped:]
             self.pool.share(shared)
-            held.tables.append([NULL] * skipped + shared)
+            table = array("i", [NULL]) * skipped
+            table.frombytes(shared.tobytes())
+            held.tables.append(table)
             held.entered.append(skipped + len(shared))
 
     def _leave_behind(self, held: Held, computed: int) -> None:
@@ -192,29 +200,26 @@ class BlockTables:
                 left.append(table[at])
                 table[at] = NULL
             if left:
-                self.pool.release(left)
+                self.pool.release(np.array(left, dtype=np.int32))
 
     def _enter(self, held: Held, tokens: int) -> None:
         """Let blocks that are full after this step be found: already now, so that the same step can share them."""
-        self._name_answer(held)
         if len(self.groups) > 1:
             tokens = tokens // self.coarse * self.coarse
         resumes = [held.prompt - 1, *([held.shared_until] if held.shared_until else [])]
         for at, group in enumerate(self.groups):
             first, table = held.entered[at], held.tables[at]
-            keys = self._keys(held, at, first, min(tokens // group.block, len(held.keys) * self.fine // group.block))
+            keys = self._keys(held, at, first, tokens // group.block)
             last = first + len(keys)
-            if not keys:
+            if not len(keys):
                 continue
-            blocks = table[first:last]
+            blocks = _blocks(table[first:last])
             kept = group.worth_keeping(first, last, self.coarse, self._interval, resumes)
-            if kept is not None or NULL in blocks:
-                chosen = [
-                    (key, block)
-                    for key, block, keep in zip(keys, blocks, kept or repeat(True), strict=False)
-                    if keep and block != NULL
-                ]
-                keys, blocks = [key for key, _ in chosen], [block for _, block in chosen]
+            if kept is not None or not blocks.all():
+                chosen = blocks != NULL
+                if kept is not None:
+                    chosen &= kept
+                keys, blocks = keys[chosen], blocks[chosen]
             self.pool.enter(keys, blocks)
             held.entered[at] = last
             self._enter_tail(held, at, tokens)
@@ -222,26 +227,29 @@ class BlockTables:
     def _enter_tail(self, held: Held, at: int, tokens: int) -> None:
         """Where a full-attention block is coarser than the keys, the last fine key of the prompt is entered as well."""
         group, table = self.groups[at], held.tables[at]
-        fine = min((held.prompt - 1) // self.fine, len(held.keys))
+        fine = (held.prompt - 1) // self.fine
         number = fine * self.fine // group.block
         if not isinstance(group, Full) or not 0 < fine * self.fine <= tokens or fine * self.fine % group.block == 0:
             return
-        self.pool.alias(held.keys[fine - 1] * len(self.groups) + at, table[number])
+        key = int(held.keys[fine - 1]) if fine <= len(held.keys) else _own_key(held, fine - 1)
+        self.pool.alias(key * len(self.groups) + at, table[number])
 
-    def _name_answer(self, held: Held) -> None:
-        """Give keys to full blocks with tokens of the answer: no other request has those."""
-        for number in range(len(held.keys), held.tokens // self.fine):
-            held.keys.append(-((held.number << 32) + number + 1))
-
-    def _keys(self, held: Held, at: int, first: int = 0, last: int | None = None) -> Sequence[int]:
+    def _keys(self, held: Held, at: int, first: int = 0, last: int | None = None) -> Keys:
         """The keys of blocks ``first`` to ``last`` - 1 of group ``at``; a block of several fine ones has the last's.
 
-        Each group has keys of its own, since its layers hold other values of the same tokens.
+        Each group has keys of its own, since its layers hold other values of the same tokens. What is not known of a
+        prompt, and every block with tokens of an answer, no other request has: such keys are below 0.
         """
         several = self.groups[at].block // self.fine
-        keys = held.keys[first:last] if several == 1 else held.keys[several - 1 :: several][first:last]
+        most = held.tokens // self.fine // several
+        last = most if last is None else min(last, most)
+        known = len(held.keys) // several
+        keys = held.keys[first * several + several - 1 : min(last, known) * several : several]
+        if last > known:
+            own = _own_key(held, 0) - (np.arange(max(first, known), last) * several + several - 1)
+            keys = np.concatenate([keys, own]) if len(keys) else own
         groups = len(self.groups)
-        return keys if groups == 1 else [key * groups + at for key in keys]
+        return keys if groups == 1 else keys * groups + at
 
     def _quiet_until(self, held: Held, before: int, computed: int) -> int:
         """From how many computed tokens on one token more changes a table; it had ``before`` when last looked at."""
@@ -258,6 +266,16 @@ class BlockTables:
             while group.skipped(until - 1) // block > left:
                 until -= 1
         return until
+
+
+def _own_key(held: Held, number: int) -> int:
+    """The key of fine block ``number`` of a request that no other request has."""
+    return -((held.number << 32) + number + 1)
+
+
+def _blocks(table: array[int]) -> Blocks:
+    """The memory of ``table`` as an array; while it is used the table keeps its length."""
+    return np.frombuffer(table, dtype=np.int32)
 
 
 def _kinds(groups: Sequence[CacheGroup]) -> list[tuple[CacheGroup, list[int]]]:

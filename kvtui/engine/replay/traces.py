@@ -233,6 +233,8 @@ def _ids(value: Any, known: dict[Any, int], at: str) -> array[int]:
         raise InputError(f"{at}: hash_ids is not a list of 1 to {MOST_IDS:,} ids")
     if not all(type(one) is int or (isinstance(one, str) and len(one) <= MOST_ID) for one in value):
         raise InputError(f"{at}: hash_ids has an id that is neither a whole number nor a short text")
+    if len(set(value)) < len(value):
+        raise InputError(f"{at}: hash_ids has an id twice, and so they do not stand for whole prefixes")
     return array("q", [known.setdefault(one, len(known)) for one in value])
 
 

@@ -135,12 +135,13 @@ class Scheduler:
         live = Ranked(
             number=self._arrived,
             prompt=request.prompt,
-            keys=request.content.keys(self.tables.fine, self._book) if self.limits.caching else [],
             tokens=request.prompt,
             request=request,
             last=min(request.prompt + request.answer, self.limits.longest),
             rank=(request.priority, request.arrival, self._arrived),
         )
+        if self.limits.caching:
+            live.keys = request.content.keys(self.tables.fine, self._book)
         if isinstance(self._waiting, deque):
             self._waiting.append(live)
         else:
