@@ -30,8 +30,8 @@ class Pace:
 
     def seconds(self, step: SchedulerStep) -> float:
         """How long ``step`` takes."""
-        decoding, context, tokens, read, macs = 0, 0, 0, 0, 0
-        for live, new in step.tokens.items():
+        decoding, context, tokens, read, macs = step.others, step.context, step.others, 0, 0
+        for live, new in step.chunks.items():
             tokens += new
             if new == 1:
                 decoding += 1

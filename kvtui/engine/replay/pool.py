@@ -100,7 +100,7 @@ class Pool:
 
     def idle(self, blocks: Blocks) -> int:
         """How many of ``blocks`` no request holds: to share them takes them from the free ones."""
-        return len(blocks) - len(self._holders[blocks].nonzero()[0])
+        return len(blocks) - int(np.count_nonzero(self._holders[blocks]))
 
     def take(self, count: int) -> Blocks:
         """``count`` blocks from the front of the queue, each with one holder; what was cached in them is lost."""
@@ -117,6 +117,7 @@ class Pool:
 
     def take_one(self) -> int:
         """As ``take`` for one block."""
+        block: int
         if self._top:
             self._top -= 1
             block = self._blank_of[self._top]

@@ -108,8 +108,9 @@ class Replay:
                 self._asked += 1
                 self._upcoming = self._next()
             step = scheduler.schedule()
-            if step.tokens or step.evicted:
-                took = self._seconds(step) if step.tokens else 0.0
+            busy = step.chunks or step.others
+            if busy or step.evicted:
+                took = self._seconds(step) if busy else 0.0
                 return TimedStep(self._steps, self._now, took, step, tuple(arrived))
             if self._upcoming is None:
                 self.stuck = True
@@ -124,11 +125,10 @@ class Replay:
         for live in step.hits:
             self._admitted.setdefault(live, timed.start)
         now = self._now = timed.start + took
-        for live, new in step.tokens.items():
-            self._computed += new
-            if live.tokens == live.prompt and live.computed + new >= live.prompt:
-                self._answered.setdefault(live, now)
+        self._computed += step.computed
         scheduler.finish(step)
+        for live in step.answered:
+            self._answered[live] = now
         for live in step.finished:
             admitted, answered = self._admitted.pop(live), self._answered.pop(live)
             self._served.append(Served(live.request.arrival, admitted, answered, now, live.tokens - live.prompt))

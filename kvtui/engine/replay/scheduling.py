@@ -26,6 +26,7 @@ class LiveRequest:
     last: int
     computed: int = 0
     evicted: int = 0
+    quiet: bool = False
     tables: list[array[int]] = field(default_factory=list)
 
 
@@ -40,16 +41,35 @@ class Lookups:
 
 @dataclass(slots=True)
 class SchedulerStep:
-    """What one step does: the tokens that it computes per request, in the order of scheduling.
+    """What one step does. What it says of requests holds until the step is finished.
 
-    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks; ``finished``
-    have all their tokens when the step is done.
+    ``chunks`` are the tokens that it computes of each request that was looked at, in the order of scheduling;
+    ``others`` is how many quiet ones get one token each, ``context`` how many tokens those have computed before.
+    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks. When the step
+    is done, ``answered`` have their first token, and ``finished`` all of theirs.
     """
 
-    tokens: dict[LiveRequest, int] = field(default_factory=dict)
+    order: Sequence[LiveRequest] = ()
+    chunks: dict[LiveRequest, int] = field(default_factory=dict)
+    others: int = 0
+    context: int = 0
     hits: dict[LiveRequest, int] = field(default_factory=dict)
     evicted: list[LiveRequest] = field(default_factory=list)
+    answered: list[LiveRequest] = field(default_factory=list)
     finished: list[LiveRequest] = field(default_factory=list)
+
+    @property
+    def computed(self) -> int:
+        """How many tokens it computes."""
+        return sum(self.chunks.values()) + self.others
+
+    @property
+    def tokens(self) -> dict[LiveRequest, int]:
+        """How many tokens it computes of each request, in the order of ``order``, which has all that run."""
+        if not self.others:
+            return self.chunks
+        chunks = self.chunks
+        return {live: 1 if live.quiet else chunks[live] for live in self.order if live.quiet or live in chunks}
 
 
 class RequestScheduler(Protocol):

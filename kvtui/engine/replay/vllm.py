@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from kvtui.engine.replay.content import KeyBook
@@ -66,16 +67,31 @@ class Limits(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Ranked(Held):
-    """A request under vLLM; ``rank`` orders by priority, then by arrival."""
+    """A request under vLLM.
+
+    ``rank`` orders by priority, then by arrival; ``seat`` is its place among those that run, by the order in which they
+    were admitted. A quiet one was last counted at step ``since`` and is looked at again at step ``wake``.
+    """
 
     rank: tuple[int, float, int] = (0, 0.0, 0)
+    seat: int = 0
+    since: int = 0
+    wake: int = 0
 
     def __lt__(self, other: Ranked) -> bool:
         return self.rank < other.rank
 
 
+_seat = attrgetter("seat")
+
+
 class Scheduler:
-    """A :class:`RequestScheduler` by the rules of vLLM, within ``limits``."""
+    """A :class:`RequestScheduler` by the rules of vLLM, within ``limits``.
+
+    Most requests of most steps get one token and have a slot for it. Those are left alone: a calendar has the step at
+    which each of them fills its block or ends, and only then it is looked at, in its turn. By priority anybody may be
+    put out at any time, so there all are looked at in every step.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -88,12 +104,25 @@ class Scheduler:
             interval=limits.interval,
             ahead=limits.ahead,
         )
-        self.running: list[Ranked] = []
         self.first, self.again = Lookups(), Lookups()
+        self._running: list[Ranked] = []
         self._waiting: deque[Ranked] | list[Ranked] = [] if limits.priority else deque()
         self._watermark = int(limits.watermark * limits.blocks)
         self._book = KeyBook()
-        self._arrived = 0
+        self._arrived = self._seats = self._step = 0
+        self._awake: list[Ranked] = []  # those to look at in the next step, whatever its number
+        self._looked_at: list[Ranked] = []
+        self._calendar: dict[int, list[Ranked]] = {}
+        self._quiet = 0  # how many are quiet
+        self._context = 0  # the tokens that those have computed
+
+    @property
+    def running(self) -> list[Ranked]:
+        """Those that hold blocks, in the order in which they are served."""
+        for live in self._running:
+            if live.quiet:
+                self._count_up(live)
+        return self._running
 
     @property
     def waiting(self) -> list[Ranked]:
@@ -127,7 +156,7 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Whether nobody runs or waits."""
-        return not self.running and not self._waiting
+        return not self._running and not self._waiting
 
     def add(self, request: Request) -> Ranked:
         """Let ``request`` wait."""
@@ -150,59 +179,127 @@ class Scheduler:
 
     def schedule(self) -> SchedulerStep:
         """Decide what the next step computes, and give it its blocks."""
-        step = SchedulerStep()
-        alone = len(self.running) + len(self._waiting) <= 1
-        most = self.limits.threshold if self.limits.threshold and not alone else self.limits.longest
+        limits, running = self.limits, self._running
+        step = SchedulerStep(running)
+        alone = len(running) + len(self._waiting) <= 1
+        most = limits.threshold if limits.threshold and not alone else limits.longest
         budget = self._run(step, most)
-        if not step.evicted and budget:
+        if self._waiting and budget > 0 and not step.evicted:
             self._admit(step, budget, most)
+        step.others, step.context = self._quiet, self._context
         return step
 
     def finish(self, step: SchedulerStep) -> None:
         """The tokens of ``step`` are there; each request that has no more to compute gets the next one or ends."""
-        tokens, ended = step.tokens, list[Ranked]()
-        for live in self.running:
-            live.computed += tokens.get(live, 0)
+        self._context += self._quiet
+        self._step = now = self._step + 1
+        awake, ended, patient = list[Ranked](), list[Ranked](), not self.limits.priority
+        chunks, calendar = step.chunks, self._calendar
+        for live in self._looked_at:
+            new = chunks.get(live)
+            if new is None:
+                if live.tables:
+                    awake.append(live)
+                continue
+            live.computed += new
             if live.computed >= live.tokens:
+                if live.tokens == live.prompt:
+                    step.answered.append(live)
                 live.tokens += 1
                 if live.tokens >= live.last:
                     ended.append(live)
+                    continue
+                wait = min(live.quiet_until - live.computed, live.last - 1 - live.tokens)
+                if wait > 0 and patient:
+                    live.quiet, live.since, live.wake = True, now, now + wait
+                    self._quiet += 1
+                    self._context += live.computed
+                    if live.wake in calendar:
+                        calendar[live.wake].append(live)
+                    else:
+                        calendar[live.wake] = [live]
+                    continue
+            awake.append(live)
+        self._awake = awake
         for live in ended:
             self.tables.free(live)
         if ended:
             gone = set(ended)
-            self.running = [live for live in self.running if live not in gone]
+            self._running = [live for live in self._running if live not in gone]
             step.finished.extend(ended)
+
+    def _wake(self, live: Ranked) -> None:
+        """Look at a quiet request again."""
+        self._count_up(live)
+        live.quiet = False
+        self._quiet -= 1
+        self._context -= live.computed
+
+    def _count_up(self, live: Ranked) -> None:
+        passed = self._step - live.since
+        live.computed += passed
+        live.tokens += passed
+        live.since = self._step
+
+    def _due(self, most: int) -> list[Ranked]:
+        """Those to look at in this step, in the order of their seats.
+
+        The others get their token whoever comes before them, as long as the budget is enough for all, or it is the last
+        of all whose prompt is cut. Else everybody is looked at.
+        """
+        due = self._awake
+        for live in self._calendar.pop(self._step, ()):
+            if live.quiet and live.wake == self._step:
+                self._wake(live)
+                due.append(live)
+        if not self._quiet:
+            return self._running[:] if len(due) == len(self._running) else sorted(due, key=_seat)
+        if len(due) > 1:
+            due.sort(key=_seat)
+        wanted = self._quiet
+        for live in due:
+            wanted += min(live.tokens - live.computed, most)
+        if wanted > self.limits.budget:
+            last = due[-1]
+            others = wanted - min(last.tokens - last.computed, most)
+            if last is not self._running[-1] or others >= self.limits.budget:
+                for live in self._running:
+                    if live.quiet:
+                        self._wake(live)
+                return self._running[:]
+        return due
 
     def _run(self, step: SchedulerStep, most: int) -> int:
         """Schedule running requests; the tokens of the budget that are left."""
-        limits, allocate, running = self.limits, self.tables.allocate, self.running
-        budget, at = limits.budget, 0
-        tokens = step.tokens
-        while at < len(running) and budget > 0:
-            live = running[at]
+        limits, allocate = self.limits, self.tables.allocate
+        due = self._looked_at = self._due(most)
+        budget = limits.budget - self._quiet
+        tokens = step.chunks
+        for live in due:
+            if budget <= 0:
+                break
             computed = live.computed
             missing = live.tokens - computed
+            if not live.tables:
+                continue
             if missing == 1 and computed < live.quiet_until:
                 tokens[live] = 1
                 budget -= 1
-                at += 1
                 continue
             new = min(missing, most, budget, limits.longest - computed - 1)
             if not new:
-                at += 1
                 continue
             while not (room := allocate(live, new)):
+                quiet = self._quiet
                 victim = self._put_out(step)
+                budget += quiet - self._quiet
                 if victim is live:
                     break
                 if victim in tokens:
-                    at -= 1
                     budget += tokens.pop(victim)
             if room:
                 tokens[live] = new
                 budget -= new
-                at += 1
             elif not (limits.priority and limits.order.others_go_on):
                 break
         return budget
@@ -210,7 +307,7 @@ class Scheduler:
     def _admit(self, step: SchedulerStep, budget: int, most: int) -> None:
         """Let waiting requests run while there are tokens, places and blocks."""
         limits, tables = self.limits, self.tables
-        while budget > 0 and self._waiting and len(self.running) < limits.sequences:
+        while budget > 0 and self._waiting and len(self._running) < limits.sequences:
             live = self._waiting[0]
             prefix = tables.look_up(live)
             new = min(live.tokens - prefix.tokens, most)
@@ -218,7 +315,7 @@ class Scheduler:
                 if not limits.chunked:
                     break
                 new = budget
-            reserve = self._watermark if self.running else 0
+            reserve = self._watermark if self._running else 0
             if not tables.allocate(live, new, prefix, whole=limits.reserve, reserve=reserve):
                 break
             if isinstance(self._waiting, deque):
@@ -228,18 +325,22 @@ class Scheduler:
             self._count(live, prefix)
             live.computed = prefix.tokens
             step.hits[live] = prefix.tokens
-            step.tokens[live] = new
-            self.running.append(live)
+            step.chunks[live] = new
+            self._seats = live.seat = self._seats + 1
+            self._running.append(live)
+            self._looked_at.append(live)
             budget -= new
 
     def _put_out(self, step: SchedulerStep) -> Ranked:
         """Take all blocks from the last running request, or from the one of least priority, and let it wait first."""
         if isinstance(self._waiting, deque):
-            victim = self.running.pop()
+            victim = self._running.pop()
+            if victim.quiet:
+                self._wake(victim)
             self._waiting.appendleft(victim)
         else:
-            victim = max(self.running, key=lambda live: live.rank)
-            self.running.remove(victim)
+            victim = max(self._running, key=lambda live: live.rank)
+            self._running.remove(victim)
             heapq.heappush(self._waiting, victim)
         self.tables.free(victim)
         victim.evicted += 1
