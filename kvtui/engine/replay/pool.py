@@ -131,7 +131,12 @@ class Pool:
             key = self._key_of[block]
             if key:
                 self._key_of[block] = 0
-                self._forget_one(block, key)
+                if key > 0 and not self._doubles and not self._aliases:
+                    self._block[key] = 0
+                    self.removed += 1
+                    self.cached -= 1
+                else:
+                    self._forget_one(block, key)
         self._holders_of[block] = 1
         self.free -= 1
         return block
@@ -188,7 +193,11 @@ class Pool:
         """As ``enter`` for one block, whose key is below 0."""
         self.stored += 1
         self._key_of[block] = key
-        self._name(key, block)
+        if key in self._own:
+            self._name(key, block)
+        else:
+            self._own[key] = block
+            self.cached += 1
 
     def alias(self, key: int, block: int) -> None:
         """Let ``block``, which was entered before, be found under one ``key`` more."""

@@ -67,6 +67,7 @@ class BlockTables:
         self._caps = [group.most_blocks(in_flight, longest) for group in groups]
         self._nothing = Prefix((NO_BLOCKS,) * len(groups))
         self._kinds = _kinds(self.groups)
+        self._block = groups[0].block
         self._plain = len(groups) == 1 and isinstance(groups[0], Full) and not ahead
 
     def look_up(self, held: Held) -> Prefix:
@@ -106,8 +107,6 @@ class BlockTables:
 
         ``whole`` asks first whether all its tokens have room, beside ``reserve`` blocks that must stay free.
         """
-        if new == 1 and self._plain and held.tables:
-            return self._next(held)
         hit = prefix or self._nothing
         computed = min(held.computed + hit.tokens, self.longest)
         if whole and self._needed(held, min(held.tokens, self.longest), hit, computed, capped=True) + reserve > (
@@ -131,27 +130,29 @@ class BlockTables:
         held.quiet_until = self._quiet_until(held, computed, computed + new)
         return True
 
-    def _next(self, held: Held) -> bool:
-        """As ``allocate`` for one token of a running request, where there is one group that keeps everything.
+    def next_token(self, held: Held) -> bool:
+        """As ``allocate`` for one token of a running request.
 
-        Nearly all steps of a replay are this: at most one block is taken, or one that is full now is entered.
+        Nearly all calls of a replay are this: at most one block is taken, or one that is full now is entered.
         """
-        block, table, now = self.groups[0].block, held.tables[0], held.computed + 1
+        if not self._plain:
+            return self.allocate(held, 1)
+        pool, block, table, now = self.pool, self._block, held.tables[0], held.computed + 1
         if now > len(table) * block:
-            if not self.pool.free:
+            if not pool.free:
                 return False
-            table.append(self.pool.take_one())
+            table.append(pool.take_one())
         full, inside = divmod(now, block)
         if inside:
-            held.quiet_until = (full + 1) * block - 1 if self.pool.caching else len(table) * block
+            held.quiet_until = (full + 1) * block - 1 if pool.caching else len(table) * block
             return True
         held.quiet_until = now
-        if self.pool.caching:
+        if pool.caching:
             first = held.entered[0]
             if first == full - 1 and first >= len(held.keys):
-                self.pool.enter_one(_own_key(held, first), table[first])
+                pool.enter_one(_own_key(held, first), table[first])
             elif first < full:
-                self.pool.enter(self._keys(held, 0, first, full), _blocks(table[first:full]))
+                pool.enter(self._keys(held, 0, first, full), _blocks(table[first:full]))
             held.entered[0] = full
         return True
 

@@ -184,7 +184,7 @@ class Scheduler:
         alone = len(running) + len(self._waiting) <= 1
         most = limits.threshold if limits.threshold and not alone else limits.longest
         budget = self._run(step, most)
-        if self._waiting and budget > 0 and not step.evicted:
+        if budget > 0 and self._waiting and not step.evicted:
             self._admit(step, budget, most)
         step.others, step.context = self._quiet, self._context
         return step
@@ -271,7 +271,7 @@ class Scheduler:
 
     def _run(self, step: SchedulerStep, most: int) -> int:
         """Schedule running requests; the tokens of the budget that are left."""
-        limits, allocate = self.limits, self.tables.allocate
+        limits, allocate, next_token = self.limits, self.tables.allocate, self.tables.next_token
         due = self._looked_at = self._due(most)
         budget = limits.budget - self._quiet
         tokens = step.chunks
@@ -289,7 +289,7 @@ class Scheduler:
             new = min(missing, most, budget, limits.longest - computed - 1)
             if not new:
                 continue
-            while not (room := allocate(live, new)):
+            while not (room := next_token(live) if new == 1 else allocate(live, new)):
                 quiet = self._quiet
                 victim = self._put_out(step)
                 budget += quiet - self._quiet
