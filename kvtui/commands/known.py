@@ -31,6 +31,7 @@ COMMANDS = {
     "plot": ("plot", "draw a run, a table of numbers, or a figure of a scenario"),
     "reconcile": ("reconcile", "a server's boot log beside its plan"),
     "replay": ("replay", "what a prefix cache saves of a trace; a recorded scenario step by step"),
+    "watch": ("watch", "a running server's cache, beside its plan; records, and plays recordings"),
     "doctor": ("doctor", "versions, terminal, accelerators, places"),
 }
 """The module of each command in this package, and its line in the help."""

@@ -1,0 +1,84 @@
+"""Metrics in Prometheus' text format: the samples of the names that are wanted, whatever else the text holds.
+
+Prometheus' own parser reads the lines. One line that it refuses costs that line, not the whole text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import isfinite
+from typing import NamedTuple
+
+MOST_LINES = 20_000
+LONGEST_LINE = 16_384
+_NAME_ENDS = "{ \t"
+
+
+class Metric(NamedTuple):
+    """One sample: a ``name`` with its suffix, such as ``_total`` or ``_bucket``, labels, and a finite value."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class Exposition(NamedTuple):
+    """The samples that were wanted, and how many lines of them were ``refused``."""
+
+    metrics: tuple[Metric, ...]
+    refused: int
+
+
+def read_exposition(text: str, wanted: Collection[str]) -> Exposition:
+    """The samples in ``text`` with a name in ``wanted``. At most MOST_LINES of them are read.
+
+    Example: of ``a{b="c"} 1`` and ``d 2``, the wanted ``a`` is ``Metric("a", {"b": "c"}, 1.0)``.
+    """
+    lines: list[str] = []
+    refused = 0
+    for line in text.split("\n"):
+        if line.startswith("#") or _name(line) not in wanted:
+            continue
+        if len(line) > LONGEST_LINE or len(lines) >= MOST_LINES:
+            refused += 1
+            continue
+        lines.append(line)
+    try:
+        return Exposition(tuple(_parsed(lines)), refused)
+    except ValueError:
+        pass
+    metrics: list[Metric] = []
+    for line in lines:
+        try:
+            metrics += _parsed((line,))
+        except ValueError:
+            refused += 1
+    return Exposition(tuple(metrics), refused)
+
+
+def names_in(text: str) -> Iterator[str]:
+    """The names of the samples and of the types that ``text`` declares, each as often as it comes."""
+    for line in text.split("\n")[:MOST_LINES]:
+        if line.startswith("# TYPE "):
+            yield line[7:].partition(" ")[0][:200]
+        elif line and not line.startswith("#"):
+            yield _name(line)[:200]
+
+
+def _name(line: str) -> str:
+    end = min((place for place in map(line.find, _NAME_ENDS) if place >= 0), default=len(line))
+    return line[:end]
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Metric]:
+    """The samples of ``lines``. Raises ValueError for the first that is none."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            for name, labels, value, *_ in family.samples:
+                number = float(value)
+                if isfinite(number):
+                    yield Metric(name, labels, number)
+    except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
