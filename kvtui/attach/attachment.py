@@ -14,7 +14,17 @@ from typing import Protocol
 
 from kvtui.attach.http import NoReply
 from kvtui.engine.live.interval import has_restarted
-from kvtui.engine.live.servers import ABSENT, FIRST, ONCE, Kind, Reply, Told, read_server, recognised, refused
+from kvtui.engine.live.servers import (
+    ABSENT,
+    FIRST,
+    ONCE,
+    Reply,
+    ServerKind,
+    ToldBesides,
+    read_server,
+    recognised,
+    refused,
+)
 from kvtui.engine.live.snapshot import Snapshot
 
 LONGEST_PAUSE = 30.0
@@ -60,13 +70,13 @@ class WatchedServer:
     def __init__(
         self,
         asked: Asked,
-        told: Told | None = None,
+        told: ToldBesides | None = None,
         beside: Sequence[Companion] = (),
         clock: Callable[[], float] = time,
     ) -> None:
         self.address = asked.address
-        self._asked, self._told, self._beside, self._clock = asked, told or Told(), beside, clock
-        self._kind: Kind | None = None
+        self._asked, self._told, self._beside, self._clock = asked, told or ToldBesides(), beside, clock
+        self._kind: ServerKind | None = None
         self._once: dict[str, Reply] = {}
         self._latest: dict[str, Reply] = {}
         self._turn = 0

@@ -20,6 +20,9 @@ from kvtui.engine.live.snapshot import Snapshot
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLL_MS = 200
 REPLAY_MS = 2000
+FIRST_SECONDS = 1.0
+"""How long the first snapshot waits for the events before it."""
+
 MOST_FRAME = 64 * 2**20
 MOST_REPLAYED = 100_000
 SOURCES = "/kv_event_sources"
@@ -88,6 +91,7 @@ class EventStream:
         self.source = source
         self.said = ""
         self._ledger, self._lock, self._over = KvLedger(), threading.Lock(), threading.Event()
+        self._begun = threading.Event()
         self._context = zmq.Context()
         self._thread = threading.Thread(target=self._run, name=f"events {source.endpoint}", daemon=True)
         self._thread.start()
@@ -98,6 +102,7 @@ class EventStream:
 
     def extended(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` with the cached and empty blocks of this stream's rank."""
+        self._begun.wait(FIRST_SECONDS)
         with self._lock:
             groups, complete, gaps = self._ledger.groups(), self._ledger.complete, self._ledger.gaps
         if not complete:
@@ -122,13 +127,17 @@ class EventStream:
             events.setsockopt(zmq.RCVHWM, 10_000)
             events.setsockopt(zmq.SUBSCRIBE, self.source.topic.encode())
             events.connect(self.source.endpoint)
-            self._replayed(0)
+            if self._replayed(0):
+                with self._lock:
+                    self._ledger.begin()
+            self._begun.set()
             while not self._over.is_set():
                 if events.poll(POLL_MS):
                     self._took(events.recv_multipart())
         except zmq.ZMQError as error:
             self.said = f"the KV events do not come: {error}"
         finally:
+            self._begun.set()
             events.close()
             self._context.destroy(linger=0)
 
@@ -150,12 +159,12 @@ class EventStream:
         with self._lock:
             self._ledger.apply(batch)
 
-    def _replayed(self, start: int) -> None:
-        """Ask for all events from the number ``start`` on, where the server keeps them."""
+    def _replayed(self, start: int) -> bool:
+        """Ask for all events from the number ``start`` on; whether the server gave all that it keeps."""
         import zmq
 
         if not self.source.replay:
-            return
+            return False
         ask = self._context.socket(zmq.DEALER)
         try:
             ask.setsockopt(zmq.LINGER, 0)
@@ -164,15 +173,16 @@ class EventStream:
             ask.send_multipart([b"", start.to_bytes(8, "big")])
             for _ in range(MOST_REPLAYED):
                 if self._over.is_set() or not ask.poll(REPLAY_MS):
-                    return
+                    return False
                 frames = ask.recv_multipart()
                 if len(frames) < 3 or int.from_bytes(frames[-2], "big", signed=True) < 0:
-                    return
+                    return True
                 try:
                     self._apply(read_batch(frames[-2], frames[-1]))
                 except InputError as error:
                     self.said = str(error)
-                    return
+                    return False
+            return False
         finally:
             ask.close()
 

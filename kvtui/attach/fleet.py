@@ -16,7 +16,7 @@ from kvtui.attach.attachment import Asked
 from kvtui.attach.http import NoReply
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.live.exposition import Metric
+from kvtui.engine.live.exposition import PromSample
 from kvtui.engine.live.names import PREFIXES, STARTED, engine_of, wanted
 from kvtui.engine.live.ranks import published
 from kvtui.engine.live.servers import Reply, by_published
@@ -54,7 +54,7 @@ def servers_in(reply: Reply, now: float) -> tuple[Snapshot, ...]:
     listed = data.get("result") if isinstance(data, dict) else None
     if not isinstance(listed, list):
         raise InputError(f"Prometheus answers {reply.status} without a result: {plain(reply.text, 80)}")
-    of: dict[str, list[Metric]] = defaultdict(list)
+    of: dict[str, list[PromSample]] = defaultdict(list)
     for one in listed:
         metric = _metric(one)
         if metric is not None:
@@ -70,7 +70,7 @@ def servers_in(reply: Reply, now: float) -> tuple[Snapshot, ...]:
     return tuple(snapshots)
 
 
-def _metric(one: Any) -> Metric | None:
+def _metric(one: Any) -> PromSample | None:
     labels = one.get("metric") if isinstance(one, dict) else None
     value = one.get("value") if isinstance(one, dict) else None
     if not isinstance(labels, dict) or not isinstance(value, list) or len(value) != 2:
@@ -80,4 +80,4 @@ def _metric(one: Any) -> Metric | None:
         number = float(value[1])
     except (TypeError, ValueError):
         return None
-    return Metric(words.get("__name__", ""), words, number) if abs(number) < float("inf") else None
+    return PromSample(words.get("__name__", ""), words, number) if abs(number) < float("inf") else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from time import monotonic, time
 from typing import Any
@@ -58,6 +59,7 @@ class HttpServer:
         self.address, self._token, self._seconds = address, token, seconds
         self._parts = urlsplit(address)
         self._connection: HTTPConnection | None = None
+        self._until = 0.0
 
     def get(self, path: str) -> Reply:
         """The reply to ``path``, which begins with a slash. Raises NoReply."""
@@ -96,7 +98,7 @@ class HttpServer:
         headers = {"Accept": "*/*", "User-Agent": f"kvtui/{__version__}"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        connection.sock.until = until
+        self._until = until
         connection.request("GET", target, headers=headers)
         response: HTTPResponse = connection.getresponse()
         encoding = response.getheader("Content-Encoding", "identity")
@@ -123,7 +125,7 @@ class HttpServer:
         else:
             connection = HTTPConnection(host, port, timeout=left)
         connection.connect()
-        connection.sock = _TimedSocket(connection.sock)  # type: ignore[assignment]
+        connection.sock = _TimedSocket(connection.sock, lambda: self._until)
         self._connection = connection
         return connection
 
@@ -140,11 +142,10 @@ class HttpServer:
 
 
 class _TimedSocket:
-    """A socket on which nothing waits beyond ``until``, however many reads that takes."""
+    """A socket on which nothing waits beyond the moment that ``until`` gives, however many reads that takes."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.until = 0.0
+    def __init__(self, sock: socket.socket, until: Callable[[], float]) -> None:
+        self._sock, self._until = sock, until
 
     def sendall(self, data: Any) -> None:
         self._sock.settimeout(self._left())
@@ -161,7 +162,7 @@ class _TimedSocket:
         self._sock.close()
 
     def _left(self) -> float:
-        left = self.until - monotonic()
+        left = self._until() - monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
         return left

@@ -13,7 +13,7 @@ from kvtui.engine.basis.untrusted import plain
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from kvtui.attach.attachment import Attachment, Watched
     from kvtui.engine.live.check import Condition
@@ -25,8 +25,8 @@ FORMATS = ("text", "json", "csv", "markdown")
 LEAST_SECONDS, MOST_SECONDS = 0.1, 3600.0
 DOES_NOT_HOLD = 4
 NO_SERVER = 3
-DEMO = "demo"
 MOST_KEPT = 3600
+MINUTE = 60.0
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -264,8 +264,9 @@ def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool) -> Obs
     from kvtui.report.observed import Observed
 
     last = history[-1]
-    earlier: Iterable[Snapshot] = reversed(history[:-1])
-    before = next((one for one in earlier if one.ranks and one.counters_at < last.counters_at), None)
+    since = last.time - MINUTE if plan else last.time
+    earlier = [one for one in history[:-1] if one.ranks and one.counters_at < last.counters_at]
+    before = next((one for one in earlier if one.time >= since), earlier[-1] if earlier else None)
     interval = between(before, last) if before is not None else Interval(0.0)
     binding = binds(last, interval)
     if not plan or last.state not in ("up", "asleep"):
@@ -288,11 +289,11 @@ def _watched(args: argparse.Namespace, values: Values) -> Sequence[Watched]:
     from kvtui.attach.find import listening
     from kvtui.attach.http import HttpServer, read_address
     from kvtui.attach.token import read_token
-    from kvtui.engine.live.servers import Told
+    from kvtui.engine.live.servers import ToldBesides
 
     token = read_token(args.token, args.token_file)
     unified = values["kv_unified"]
-    told = Told(unified if isinstance(unified, bool) else None)
+    told = ToldBesides(unified if isinstance(unified, bool) else None)
     addresses = [read_address(name) for name in args.server] or listening()
     if not addresses:
         raise InputError(f"watch: no server listens on the usual ports of this machine: {_ports()}")

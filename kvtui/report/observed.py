@@ -298,14 +298,14 @@ def seconds(value: float) -> str:
     return f"{value * 1000:,.0f} ms" if value < 0.9995 else f"{value:,.1f} s"
 
 
-Rows = list[tuple[str, str]]
+LabelledRows = list[tuple[str, str]]
 
 
-def rows_of(one: Mapping[str, Any]) -> dict[str, Rows]:
+def rows_of(one: Mapping[str, Any]) -> dict[str, LabelledRows]:
     """Names and texts of the figures of a ``section``, under headings; what was not told is left out."""
     pool, requests = one["pool"], one["requests"]
     unit = pool["unit"]
-    cache: Rows = []
+    cache: LabelledRows = []
     if pool["size"] is not None:
         size = f"{pool['size']:,} {unit}s"
         if unit == "block" and pool["block_size_tokens"]:
@@ -343,7 +343,7 @@ def rows_of(one: Mapping[str, Any]) -> dict[str, Rows]:
     return {title: rows for title, rows in found.items() if rows}
 
 
-def _rates(found: Mapping[str, Any]) -> Rows:
+def _rates(found: Mapping[str, Any]) -> LabelledRows:
     rows = []
     for key, label, form in (
         ("tokens_per_second", "tokens/s", "{:,.1f}"),

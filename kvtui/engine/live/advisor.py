@@ -187,9 +187,11 @@ def _sequences(scenario: Scenario) -> int | None:
 
 def _most(found: Latencies | None) -> float | None:
     """The least bound that all observations lie under; None where the histogram does not tell."""
-    if found is None or not found.count:
+    if found is None or not found.observed:
         return None
-    bound = next((bound for bound, count in zip(found.bounds, found.counts, strict=True) if count >= found.count), inf)
+    bound = next(
+        (bound for bound, count in zip(found.bounds, found.counts, strict=True) if count >= found.observed), inf
+    )
     return None if bound == inf else bound
 
 
@@ -224,7 +226,7 @@ def _prefix(looked: _Looked) -> Iterator[ServerFinding]:
 
 
 def _median(found: Latencies) -> float:
-    half = found.count / 2
+    half = found.observed / 2
     bound = next((bound for bound, count in zip(found.bounds, found.counts, strict=True) if count >= half), inf)
     return bound if bound < inf else 0.0
 

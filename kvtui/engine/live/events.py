@@ -106,6 +106,11 @@ class KvLedger:
         self._kinds: dict[int, tuple[str, int | None]] = {}
         self._hashes = 0
 
+    def begin(self) -> None:
+        """There were no events before now: nothing is cached yet, if none was seen."""
+        if self.next is None:
+            self.next, self.complete = 0, True
+
     def missing(self, batch: KvBatch) -> int | None:
         """The first sequence number that is missing before ``batch``; None where none is."""
         wanted = 0 if self.next is None else self.next

@@ -14,7 +14,7 @@ LONGEST_LINE = 16_384
 _NAME_ENDS = "{ \t"
 
 
-class Metric(NamedTuple):
+class PromSample(NamedTuple):
     """One sample: a ``name`` with its suffix, such as ``_total`` or ``_bucket``, labels, and a finite value."""
 
     name: str
@@ -25,14 +25,14 @@ class Metric(NamedTuple):
 class Exposition(NamedTuple):
     """The samples that were wanted, and how many lines of them were ``refused``."""
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[PromSample, ...]
     refused: int
 
 
 def read_exposition(text: str, wanted: Collection[str]) -> Exposition:
     """The samples in ``text`` with a name in ``wanted``. At most MOST_LINES of them are read.
 
-    Example: of ``a{b="c"} 1`` and ``d 2``, the wanted ``a`` is ``Metric("a", {"b": "c"}, 1.0)``.
+    Example: of ``a{b="c"} 1`` and ``d 2``, the wanted ``a`` is ``PromSample("a", {"b": "c"}, 1.0)``.
     """
     lines: list[str] = []
     refused = 0
@@ -47,7 +47,7 @@ def read_exposition(text: str, wanted: Collection[str]) -> Exposition:
         return Exposition(tuple(_parsed(lines)), refused)
     except ValueError:
         pass
-    metrics: list[Metric] = []
+    metrics: list[PromSample] = []
     for line in lines:
         try:
             metrics += _parsed((line,))
@@ -70,7 +70,7 @@ def _name(line: str) -> str:
     return line[:end]
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[Metric]:
+def _parsed(lines: Iterable[str]) -> Iterator[PromSample]:
     """The samples of ``lines``. Raises ValueError for the first that is none."""
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -79,6 +79,6 @@ def _parsed(lines: Iterable[str]) -> Iterator[Metric]:
             for name, labels, value, *_ in family.samples:
                 number = float(value)
                 if isfinite(number):
-                    yield Metric(name, labels, number)
+                    yield PromSample(name, labels, number)
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from None

@@ -103,14 +103,14 @@ def percentiles(found: Latencies | None) -> Percentiles | None:
     Within a bucket observations are taken to be spread evenly. Example: 10 in the bucket up to 1 s and 10 in that up to
     2 s have a median of 1 s and a 95th percentile of 1.9 s.
     """
-    if found is None or found.count <= 0:
+    if found is None or found.observed <= 0:
         return None
     (p50, _), (p95, beyond) = (_quantile(found, share) for share in SHARES)
-    return Percentiles(p50, p95, found.count, beyond)
+    return Percentiles(p50, p95, found.observed, beyond)
 
 
 def _quantile(found: Latencies, share: float) -> tuple[float, bool]:
-    wanted = share * found.count
+    wanted = share * found.observed
     low, below = 0.0, 0.0
     for bound, count in zip(found.bounds, found.counts, strict=True):
         if count >= wanted:
@@ -147,7 +147,7 @@ def _interval(
         preemptions=counted("preemptions"),
         finished=counted("finished"),
         accepted=None if not drafted or accepted is None else accepted / drafted,
-        step_tokens=None if steps is None or not steps.count else steps.sum / steps.count,
+        step_tokens=None if steps is None or not steps.observed else steps.sum / steps.observed,
         watts=_watts(after),
         joules_per_token=None if joules is None or not tokens else joules / tokens,
         restarted=restarted,

@@ -8,7 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.live.exposition import Metric
+from kvtui.engine.live.exposition import PromSample
 from kvtui.engine.live.names import LATENCIES, METRICS, RANK_LABELS, SHARDS, SIZES, STARTED, TOTALS, MetricName, Names
 from kvtui.engine.live.snapshot import Latencies, ServerPool, ServerRank
 
@@ -51,15 +51,15 @@ def whole(value: float | None) -> int | None:
     return round(value)
 
 
-def published(engine: str, metrics: Iterable[Metric]) -> Published:
+def published(engine: str, metrics: Iterable[PromSample]) -> Published:
     """What ``metrics`` tell of a server of ``engine``."""
     names = METRICS[engine]
-    of: dict[str, list[Metric]] = defaultdict(list)
+    of: dict[str, list[PromSample]] = defaultdict(list)
     for metric in metrics:
         of[metric.name].append(metric)
     samples = {name: _one_shard(found) for name, found in of.items()}
     label = RANK_LABELS.get(engine, "")
-    by_rank: dict[int, dict[str, list[Metric]]] = defaultdict(lambda: defaultdict(list))
+    by_rank: dict[int, dict[str, list[PromSample]]] = defaultdict(lambda: defaultdict(list))
     for name, found in samples.items():
         for metric in found:
             rank = _rank(metric.labels.get(label, "0"))
@@ -71,9 +71,9 @@ def published(engine: str, metrics: Iterable[Metric]) -> Published:
         told = _Told(names, by_rank[number])
         own = _config(told)
         config = config or own
-        rank = _RANKS.get(engine, _tokens_rank)(told, number, own)
-        if rank != ServerRank(number):
-            ranks.append(rank)
+        found_rank = _RANKS.get(engine, _tokens_rank)(told, number, own)
+        if found_rank != ServerRank(number):
+            ranks.append(found_rank)
     everything = _Told(names, samples)
     started = [metric.value for metric in samples.get(STARTED, ())]
     return Published(
@@ -90,10 +90,10 @@ def published(engine: str, metrics: Iterable[Metric]) -> Published:
 class _Told:
     """The samples of one rank, asked by quantity."""
 
-    def __init__(self, names: Names, samples: Mapping[str, list[Metric]]) -> None:
+    def __init__(self, names: Names, samples: Mapping[str, list[PromSample]]) -> None:
         self._names, self._samples = names, samples
 
-    def found(self, quantity: str, suffix: str = "") -> list[Metric]:
+    def found(self, quantity: str, suffix: str = "") -> list[PromSample]:
         """The samples of the first name of ``quantity`` that is there."""
         for name in self._names.get(quantity, ()):
             metrics = [m for m in self._samples.get(name.name + suffix, ()) if _matches(m, name)]
@@ -135,7 +135,7 @@ class _Told:
         return Latencies(bounds, tuple(counts), total)
 
 
-def _matches(metric: Metric, name: MetricName) -> bool:
+def _matches(metric: PromSample, name: MetricName) -> bool:
     return all(metric.labels.get(label) == value for label, value in name.where)
 
 
@@ -143,7 +143,7 @@ def _rank(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else None
 
 
-def _one_shard(metrics: list[Metric]) -> list[Metric]:
+def _one_shard(metrics: list[PromSample]) -> list[PromSample]:
     """``metrics`` of the first process of those that publish the same pool."""
     for label in SHARDS:
         values = {metric.labels.get(label) for metric in metrics}
@@ -166,7 +166,7 @@ def _config(told: _Told) -> dict[str, str]:
     }
 
 
-def _model(samples: Mapping[str, list[Metric]]) -> str:
+def _model(samples: Mapping[str, list[PromSample]]) -> str:
     for metrics in samples.values():
         for metric in metrics:
             name = metric.labels.get("model_name") or metric.labels.get("model")

@@ -129,10 +129,9 @@ def _rank(values: Mapping[str, Any]) -> ServerRank:
         if given.get(name) is not None:
             given[name] = _whole(given[name])
     pool = {name: value for name, value in dict(given.get("pool", {})).items() if name in ServerPool._fields}
-    if pool.pop("unit", "block") == "token":
-        given["pool"] = ServerPool(unit="token", **{name: _whole(value) for name, value in pool.items()})
-    else:
-        given["pool"] = ServerPool(**{name: _whole(value) for name, value in pool.items()})
+    unit: types.PoolUnit = "token" if pool.pop("unit", "block") == "token" else "block"
+    sizes = {name: _whole(value) for name, value in pool.items()}
+    given["pool"] = ServerPool(unit)._replace(**sizes)  # type: ignore[arg-type]
     for name in ("waiting_by", "totals", "gauges"):
         pairs = list(dict(given.get(name, {})).items())[:MOST_ENTRIES]
         given[name] = {plain(str(key), 60): _number(value) for key, value in pairs}
@@ -157,7 +156,7 @@ def _tuples(values: Mapping[str, Any], name: str) -> tuple[Any, ...]:
     found = []
     for one in _listed(values, name):
         row = {key: value for key, value in dict(one).items() if key in kind._fields}
-        row = {key: plain(value) if isinstance(value, str) else _number(value) for key, value in row.items()}
+        row = {key: plain(v) if isinstance(v, str) else None if v is None else _number(v) for key, v in row.items()}
         row = {
             key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in row.items()
         }

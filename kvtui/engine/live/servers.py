@@ -89,45 +89,48 @@ class Reply(NamedTuple):
         return found if isinstance(found, dict) else {}
 
 
-class Kind(NamedTuple):
+class ServerKind(NamedTuple):
     """A kind of server, and the paths that are asked in turn (``each``)."""
 
     engine: str
     each: tuple[str, ...]
 
 
-class Told(NamedTuple):
+class ToldBesides(NamedTuple):
     """What the one who watches says of a server that it does not say itself."""
 
     unified: bool | None = None
 
 
+NOTHING_BESIDES = ToldBesides()
 Replies = Mapping[str, Reply]
 
 
-def recognised(reply: Reply) -> Kind | None:
+def recognised(reply: Reply) -> ServerKind | None:
     """The kind of server that answers in this way; None where this reply alone does not tell."""
     if reply.status == 200 and reply.path.endswith("/metrics"):
         engine = next(filter(None, map(engine_of, names_in(reply.text))), "")
         if engine == "llama.cpp":
-            return Kind(engine, ("/slots", "/metrics"))
-        return Kind(engine, (reply.path,)) if engine else None
+            return ServerKind(engine, ("/slots", "/metrics"))
+        return ServerKind(engine, (reply.path,)) if engine else None
     fields = reply.fields
     match reply.path.partition("?")[0]:
         case "/props" if "total_slots" in fields or "default_generation_settings" in fields:
-            return Kind("llama.cpp", ("/slots",))
+            return ServerKind("llama.cpp", ("/slots",))
         case "/api/ps" if isinstance(fields.get("models"), list):
-            return Kind("ollama", ("/api/ps",))
+            return ServerKind("ollama", ("/api/ps",))
         case "/api/v1/models" if isinstance(fields.get("models"), list):
-            return Kind("lmstudio", ("/api/v1/models",))
+            return ServerKind("lmstudio", ("/api/v1/models",))
         case "/api/extra/perf" if "total_gens" in fields or "last_process" in fields:
-            return Kind("koboldcpp", ("/api/extra/perf",))
+            return ServerKind("koboldcpp", ("/api/extra/perf",))
         case "/v1/loads" if isinstance(fields.get("loads"), list):
-            return Kind("sglang", (reply.path,))
+            return ServerKind("sglang", (reply.path,))
     return None
 
 
-def read_server(kind: Kind, once: Replies, latest: Replies, time: float, address: str, told: Told = Told()) -> Snapshot:  # noqa: B008
+def read_server(
+    kind: ServerKind, once: Replies, latest: Replies, time: float, address: str, told: ToldBesides = ToldBesides()
+) -> Snapshot:
     """The server at ``address`` by its ``latest`` replies and those asked ``once``.
 
     A reply that is missing, or of another form than this kind of server gives, makes a snapshot that says so.
@@ -179,7 +182,7 @@ def by_published(found: Snapshot, server: Published) -> Snapshot:
     )
 
 
-def _vllm(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _vllm(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     found = _by_metrics(found, latest[kind.each[0]].text)
     info = _fields(once, "/server_info?config_format=json").get("vllm_config")
     scheduler, parallel = _inner(info, "scheduler_config"), _inner(info, "parallel_config")
@@ -200,7 +203,7 @@ def _vllm(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Tol
     )
 
 
-def _sglang(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _sglang(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     info = _fields(once, "/server_info")
     reply = latest[kind.each[0]]
     found = _by_metrics(found, reply.text) if reply.path == "/metrics" else _by_loads(found, reply)
@@ -240,7 +243,7 @@ def _by_loads(found: Snapshot, reply: Reply) -> Snapshot:
     return replace(found, ranks=tuple(ranks), most_running=max(most, default=None))
 
 
-def _llamacpp(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _llamacpp(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     props = _fields(once, "/props")
     metrics = latest.get("/metrics")
     if metrics is not None and metrics.status == 200:
@@ -279,13 +282,13 @@ def _llamacpp(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told:
     )
 
 
-def _tensorrt(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _tensorrt(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     found = _by_metrics(found, latest[kind.each[0]].text)
     version = _word(_fields(once, "/version"), "version")
     return replace(found, release=version, model=_served(once) or found.model)
 
 
-def _tgi(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _tgi(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     """TGI reserves for each request the most it may take: ``max_batch_total_tokens`` bounds what all may reserve."""
     found = _by_metrics(found, latest[kind.each[0]].text)
     info = _fields(once, "/info")
@@ -304,7 +307,7 @@ def _tgi(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told
 ENVELOPE = "{} does not tell how full its cache is: what is shown is the window of what is loaded"
 
 
-def _ollama(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _ollama(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     models = [
         LoadedModel(
             _word(one, "name") or _word(one, "model"),
@@ -317,7 +320,7 @@ def _ollama(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: T
     return _envelope(found, tuple(models), _word(_fields(once, "/api/version"), "version"))
 
 
-def _lmstudio(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _lmstudio(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     models = []
     for one in _objects(latest[kind.each[0]].fields.get("models"), "/api/v1/models"):
         for instance in _objects(one.get("loaded_instances") or [], "loaded_instances"):
@@ -326,7 +329,7 @@ def _lmstudio(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told:
     return _envelope(found, tuple(models), "")
 
 
-def _koboldcpp(found: Snapshot, kind: Kind, once: Replies, latest: Replies, told: Told) -> Snapshot:
+def _koboldcpp(found: Snapshot, kind: ServerKind, once: Replies, latest: Replies, told: ToldBesides) -> Snapshot:
     perf = latest[kind.each[0]].fields
     if not perf:
         raise InputError("/api/extra/perf is not a JSON object")
@@ -392,8 +395,8 @@ def _most_context(once: Replies) -> int | None:
     return max((count for one in _models(once) if (count := _count(one, "max_model_len"))), default=None)
 
 
-_Read = Callable[[Snapshot, Kind, Replies, Replies, Told], Snapshot]
-_READERS: Mapping[str, _Read] = {
+_ReadsServer = Callable[[Snapshot, ServerKind, Replies, Replies, ToldBesides], Snapshot]
+_READERS: Mapping[str, _ReadsServer] = {
     "vllm": _vllm,
     "sglang": _sglang,
     "llama.cpp": _llamacpp,

@@ -36,7 +36,10 @@ def slots_pool(slots: Sequence[ServedSlot], unified: bool | None) -> ServerPool:
         unified = False
     size = None if unified is None else max(limits) if unified else sum(limits)
     running = sum(slot.tokens for slot in slots if slot.phase != "idle")
-    empty = None if size is None else max(0, size - used)
+    if size is not None:
+        # A slot counts the token that was sampled last, which is not in the cache yet.
+        used, running = min(used, size), min(running, size)
+    empty = None if size is None else size - used
     return ServerPool("token", size, running, used - running, empty, block_size=1, tokens=size)
 
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 State = Literal["up", "loading", "asleep", "silent", "refused", "unreadable"]
 """``silent``: no answer; ``refused``: an answer that is none, such as 401; ``unreadable``: one of another kind."""
 
-Unit = Literal["block", "token"]
+PoolUnit = Literal["block", "token"]
 
 
 class Latencies(NamedTuple):
@@ -27,8 +27,8 @@ class Latencies(NamedTuple):
     sum: float
 
     @property
-    def count(self) -> float:
-        """All that were observed."""
+    def observed(self) -> float:
+        """How many were observed in all."""
         return self.counts[-1] if self.counts else 0.0
 
 
@@ -41,7 +41,7 @@ class ServerPool(NamedTuple):
     block, and ``null`` the blocks that the engine keeps to itself besides.
     """
 
-    unit: Unit = "block"
+    unit: PoolUnit = "block"
     size: int | None = None
     used: int | None = None
     cached: int | None = None
@@ -207,8 +207,12 @@ class Snapshot:
             values = [getattr(pool, name) for pool in pools]
             return None if None in values else sum(values)
 
-        counts = {name: together(name) for name in ("size", "used", "cached", "empty", "tokens")}
-        first = pools[0]
-        return first._replace(
-            **counts, spread=sum(pool.spread for pool in pools), null=sum(pool.null for pool in pools)
+        return pools[0]._replace(
+            size=together("size"),
+            used=together("used"),
+            cached=together("cached"),
+            empty=together("empty"),
+            tokens=together("tokens"),
+            spread=sum(pool.spread for pool in pools),
+            null=sum(pool.null for pool in pools),
         )
