@@ -129,7 +129,7 @@ def recognised(reply: Reply) -> ServerKind | None:
 
 
 def read_server(
-    kind: ServerKind, once: Replies, latest: Replies, time: float, address: str, told: ToldBesides = ToldBesides()
+    kind: ServerKind, once: Replies, latest: Replies, time: float, address: str, told: ToldBesides = NOTHING_BESIDES
 ) -> Snapshot:
     """The server at ``address`` by its ``latest`` replies and those asked ``once``.
 
