@@ -13,9 +13,13 @@ def closing(*ids: str) -> list[BindingType]:
     return [Binding(key.keys, "dismiss", "close", show=False, id=id) for id in ids for key in (keys.key_of(id),)]
 
 
+GLOBAL = bindings(keys.GLOBAL)
 MEMORY = bindings(keys.MEMORY)
 PLAN = bindings(keys.PLAN)
 BENCH = bindings(keys.BENCH)
 EXPLORE = bindings(keys.EXPLORE)
+PAPERS = bindings(keys.PAPERS)
+TABLE = bindings(keys.TABLE)
+SCROLLING = bindings(keys.SCROLLING)
 APP = bindings(keys.APP)
 WINDOW = bindings(keys.WINDOW)

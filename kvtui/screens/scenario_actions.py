@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
+
+from textual.binding import BindingType
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.units import format_tokens, parse_tokens
-from kvtui.engine.picture.film import CONTEXT_PRESETS, next_context, previous_context
+from kvtui.engine.basis.units import format_tokens, parse_count, parse_tokens
+from kvtui.engine.picture.film import (
+    BATCHES,
+    CONTEXT_PRESETS,
+    next_batch,
+    next_context,
+    previous_batch,
+    previous_context,
+)
+from kvtui.engine.planning.plan import plan
+from kvtui.engine.scenario.limits import MAX_BATCH
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.screens import bindings
 from kvtui.screens.mode import ModeScreen
 from kvtui.state.session import Session
 
@@ -19,26 +33,12 @@ TOGGLES = {
 
 
 class ScenarioActions(ModeScreen):
-    """A mode whose keys change the scenario: every action of the table of keys that several modes share.
+    """A mode with the keys that are the same on every screen, which choose and change the scenario.
 
     An InputError becomes a notification, and leaves the scenario as it was.
     """
 
-    def action_next_model(self) -> None:
-        """The catalogue's next model."""
-        self._attempt(lambda session: session.step_model(1))
-
-    def action_previous_model(self) -> None:
-        """The catalogue's previous model."""
-        self._attempt(lambda session: session.step_model(-1))
-
-    def action_next_device(self) -> None:
-        """The catalogue's next device."""
-        self._attempt(lambda session: session.step_device(1))
-
-    def action_previous_device(self) -> None:
-        """The catalogue's previous device."""
-        self._attempt(lambda session: session.step_device(-1))
+    BINDINGS: ClassVar[list[BindingType]] = bindings.GLOBAL
 
     def action_next_devices(self) -> None:
         """The next larger number of devices."""
@@ -47,14 +47,6 @@ class ScenarioActions(ModeScreen):
     def action_previous_devices(self) -> None:
         """The next smaller number of devices."""
         self._attempt(lambda session: session.step_devices(-1))
-
-    def action_next_dtype(self) -> None:
-        """The next format of weights and KV."""
-        self._attempt(lambda session: session.step_dtype())
-
-    def action_next_kv_dtype(self) -> None:
-        """The next format of KV."""
-        self._attempt(lambda session: session.step_kv_dtype())
 
     def action_next_batch(self) -> None:
         """The next larger batch."""
@@ -65,8 +57,12 @@ class ScenarioActions(ModeScreen):
         self._attempt(lambda session: session.step_batch(-1))
 
     def action_next_fill(self) -> None:
-        """All sequences full, a mix of lengths, or a third each."""
-        self._attempt(lambda session: session.step_fill())
+        """All sequences full, then a mix of lengths, then a third each."""
+        self._attempt(lambda session: session.step_fill(1))
+
+    def action_previous_fill(self) -> None:
+        """The fill before."""
+        self._attempt(lambda session: session.step_fill(-1))
 
     def action_next_context(self) -> None:
         """The next longer context."""
@@ -104,6 +100,22 @@ class ScenarioActions(ModeScreen):
 
         self.host.open(WeightPicker(self.host.session))
 
+    def action_pick_kv(self) -> None:
+        """Open the picker of KV formats."""
+        from kvtui.screens.windows.pickers import KVPicker
+
+        self.host.open(KVPicker(self.host.session))
+
+    def action_pick_engine(self) -> None:
+        """Open the picker of engines and their releases."""
+        from kvtui.screens.windows.engines import EnginePicker
+
+        self.host.open(EnginePicker(self.host.session))
+
+    def action_filter(self) -> None:
+        """Search: for a model, where the screen has no rows that could be fewer."""
+        self.action_pick_model()
+
     def action_pick_device(self) -> None:
         """Open the device picker."""
         from kvtui.screens.windows.pickers import DevicePicker
@@ -112,21 +124,31 @@ class ScenarioActions(ModeScreen):
 
     def action_set_context(self) -> None:
         """Ask for a context length."""
-        from kvtui.screens.windows.prompt import PromptScreen
-
         session = self.host.session
         presets = " ".join(format_tokens(tokens) for tokens in CONTEXT_PRESETS)
         trained = session.scenario.model.max_context
         most = "" if trained is None else f"the model's maximum is {format_tokens(trained)}\n"
-        self.host.open(
-            PromptScreen(
-                "context of one sequence, in tokens",
-                format_tokens(session.scenario.context),
-                f"{most}{presets}",
-                preview=lambda text: f"{session.preview('context', text).after.context:,} tokens",
-                take=lambda text: session.set_text("context", text),
-                step=lambda text, by: format_tokens((next_context if by > 0 else previous_context)(parse_tokens(text))),
-            )
+        self._ask(
+            "context",
+            "context of one sequence, in tokens",
+            format_tokens(session.scenario.context),
+            f"{most}{presets}",
+            lambda scenario: f"{scenario.context:,} tokens",
+            lambda text, by: format_tokens((next_context if by > 0 else previous_context)(parse_tokens(text))),
+        )
+
+    def action_set_batch(self) -> None:
+        """Ask how many sequences are in the devices at once."""
+        session = self.host.session
+        found = session.users
+        most = "" if found.full is None else f"{found.full:,} full sequences fit\n"
+        self._ask(
+            "batch",
+            "batch: sequences at once",
+            str(session.scenario.batch),
+            f"{most}{' '.join(map(str, BATCHES))}",
+            lambda scenario: f"{scenario.batch:,} sequences",
+            lambda text, by: str((next_batch if by > 0 else previous_batch)(parse_count(text, "batch", MAX_BATCH))),
         )
 
     def action_fixes(self) -> None:
@@ -154,6 +176,35 @@ class ScenarioActions(ModeScreen):
         from kvtui.screens.windows.explain import ExplainScreen
 
         self.host.open(ExplainScreen(self.host.session, about))
+
+    def _ask(
+        self,
+        option: str,
+        title: str,
+        value: str,
+        hint: str,
+        said: Callable[[Scenario], str],
+        step: Callable[[str, int], str],
+    ) -> None:
+        """Ask for the value of ``option``; ``said`` are words for what it would be, and whether it fits is added."""
+        from kvtui.screens.windows.prompt import PromptScreen
+
+        session = self.host.session
+
+        def preview(text: str) -> str:
+            after = session.preview(option, text).after
+            return f"{said(after)}, {'fits' if plan(after).fits else 'does not fit'}"
+
+        self.host.open(
+            PromptScreen(
+                title,
+                value,
+                hint,
+                preview=preview,
+                take=lambda text: session.set_text(option, text),
+                step=step,
+            )
+        )
 
     def _toggle(self, name: str) -> None:
         self._attempt(lambda session: session.toggle(TOGGLES[name]))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.device.catalogue import device_names, find_device
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.placement import BestSplit
-from kvtui.engine.model.catalogue import find_model, model_names
-from kvtui.engine.model.formats import canonical
+from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.picture.film import next_batch, next_context, previous_batch, previous_context
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
@@ -24,13 +21,11 @@ from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
-from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Scenario
+from kvtui.engine.scenario.scenario import AVERAGE, FULL, Scenario
 from kvtui.engine.scenario.setting import find_option, typed_fields
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import fields_of, read_values
 
-DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8", "int4")
-KV_DTYPES = (*DTYPES, "q8_0", "q4_0", "fp8_ds_mla")
 MOST_STEPS = 200
 """Changes that can be taken back."""
 
@@ -240,53 +235,27 @@ class Session:
             (f"defaults of the {device.name}; they stay put once you choose something",),
         )
 
-    def step_model(self, by: int) -> None:
-        """The next (``by`` 1) or previous (-1) model of the catalogue that works with the rest."""
-        names = _round(model_names(), self.scenario.model.name, by)
-        self._first_that_works(lambda name: self.set_model(find_model(name)), names)
-
-    def step_device(self, by: int) -> None:
-        """The next or previous device of the catalogue."""
-        names = _round(device_names(), self.scenario.device.name, by)
-        self._first_that_works(lambda name: self.set_device(find_device(name)), names)
-
-    def step_dtype(self, by: int = 1) -> None:
-        """The next format of weights and KV together; a model from a file also has the weights as they are."""
-        stored = (FILE_WEIGHTS,) if self.scenario.model.weight_bytes is not None else ()
-
-        def take(name: str) -> None:
-            kv = self.scenario.kv_dtype if name == FILE_WEIGHTS else name
-            self.change(weight_dtype=name, kv_dtype=kv)
-
-        self._first_that_works(take, _round((*stored, *DTYPES), self.scenario.weight_dtype, by))
-
-    def step_kv_dtype(self, by: int = 1) -> None:
-        """The next format of KV that the model can use."""
-        names = _round(KV_DTYPES, canonical(self.scenario.kv_dtype), by)
-        self._first_that_works(lambda name: self.change(kv_dtype=name), names)
-
     def step_batch(self, by: int) -> None:
-        """The next larger (``by`` 1) or smaller (-1) preset of the batch, and around."""
+        """The next larger (``by`` 1) or smaller (-1) preset of the batch."""
         self.change(batch=(next_batch if by > 0 else previous_batch)(self.scenario.batch))
 
-    def step_fill(self, by: int = 1) -> None:
-        """The next of full, an average mix of lengths, and a third each."""
-        self._first_that_works(lambda name: self.change(fill=name), _round(FILLS, self.scenario.fill, by))
+    def step_fill(self, by: int) -> None:
+        """The next (``by`` 1) of full, an average mix of lengths and a third each, or the one before (-1).
+
+        A fill that the rest of the scenario rules out is left out.
+        """
+        at = FILLS.index(self.scenario.fill) if self.scenario.fill in FILLS else len(FILLS) - 1
+        self._first_that_works(lambda name: self.change(fill=name), FILLS[at + 1 :] if by > 0 else FILLS[:at][::-1])
 
     def step_context(self, by: int) -> None:
-        """The next longer or shorter preset of the context, and around."""
+        """The next longer or shorter preset of the context."""
         self.change(context=(next_context if by > 0 else previous_context)(self.scenario.context))
 
     def step_devices(self, by: int) -> None:
-        """The next larger or smaller number of devices that the model can be spread over, and around."""
-        scenario = self.scenario
-        at = (
-            bisect_right(DEVICE_COUNTS, scenario.layout.devices)
-            if by > 0
-            else (bisect_left(DEVICE_COUNTS, scenario.layout.devices) - 1)
-        )
-        for step in range(len(DEVICE_COUNTS)):
-            count = DEVICE_COUNTS[(at + by * step) % len(DEVICE_COUNTS)]
+        """The next larger or smaller number of devices that the model can be spread over; the last one stays."""
+        scenario, now = self.scenario, self.scenario.layout.devices
+        counts = [n for n in DEVICE_COUNTS if n > now] if by > 0 else [n for n in reversed(DEVICE_COUNTS) if n < now]
+        for count in counts:
             layout = fit_layout(scenario.model, count, scenario.batch, scenario.engine)
             if layout.devices == count:
                 self._put({"layout": layout})
@@ -341,11 +310,3 @@ class Session:
                 return
         if first is not None:
             raise first
-
-
-def _round(names: Sequence[str], current: str, by: int) -> Iterator[str]:
-    """All other ``names`` once, in steps of ``by`` from ``current``; from the beginning if that is not one of them."""
-    start = names.index(current) if current in names else -1 if by > 0 else 0
-    count = len(names) if current not in names else len(names) - 1
-    for step in range(1, count + 1):
-        yield names[(start + by * step) % len(names)]

@@ -8,6 +8,9 @@ from textual.binding import Binding, BindingType
 
 from kvtui.state.keys import Key
 
+PRIOR = ("list-up", "list-down", "list-page", "page-")
+"""How the ids of keys begin that go before those of a field or a scroll bar that has the focus."""
+
 
 def bindings(table: Iterable[Key]) -> list[BindingType]:
     """One binding per key of ``table``, with its id, footer group and tooltip."""
@@ -20,7 +23,7 @@ def bindings(table: Iterable[Key]) -> list[BindingType]:
             key_display="enter" if key.keys == "enter" else None,
             tooltip=key.text,
             id=key.id,
-            priority=key.id == "palette" or key.id.startswith("list-"),
+            priority=key.id == "palette" or key.id.startswith(PRIOR),
             group=Binding.Group(key.together, compact=True) if key.together else None,
         )
         for key in table

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import ClassVar
 
+from textual.binding import BindingType
 from textual.widgets import OptionList
+
+from kvtui.state import keys
+from kvtui.widgets.key_bindings import bindings
 
 
 class PagedList(OptionList):
     """An option list that stays where it is when it is paged while it has no room, which the framework's cannot."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(keys.LIST)
 
     def action_page_up(self) -> None:
         """A page up."""

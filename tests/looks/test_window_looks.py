@@ -20,13 +20,13 @@ from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.bench.runs import RunPicker
 from kvtui.screens.explore.windows import AboutScreen, ParametersScreen
 from kvtui.screens.plan.compare import CompareScreen
-from kvtui.screens.plan.pickers import EnginePicker, option_prompt
+from kvtui.screens.windows.engines import EnginePicker
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import ExportScreen
 from kvtui.screens.windows.fixes import FixesScreen
 from kvtui.screens.windows.help import HelpScreen
 from kvtui.screens.windows.palette import Palette
-from kvtui.screens.windows.pickers import DevicePicker, ModelPicker
+from kvtui.screens.windows.pickers import DevicePicker, KVPicker, ModelPicker, WeightPicker
 from kvtui.state.session import Session
 from kvtui.widgets.alert import Alert
 from tests.looks.checked import RECORDED, check, file_of
@@ -124,7 +124,8 @@ SCENES = (
     Scene("help", window(lambda app: HelpScreen())),
     Scene("palette", window(lambda app: Palette())),
     Scene("engines", window(lambda app: EnginePicker(app.session))),
-    Scene("option", window(lambda app: option_prompt(app.session))),
+    Scene("weights", window(lambda app: WeightPicker(app.session))),
+    Scene("cache-formats", window(lambda app: KVPicker(app.session))),
     Scene("compare", window(compared)),
     Scene("fixes", window(fixes)),
     Scene("parameters", window(parameters)),

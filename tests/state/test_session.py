@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError, UnknownName
-from kvtui.engine.device.catalogue import all_devices, find_device
+from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.state.session import DTYPES, KV_DTYPES, ScenarioChange, Session
+from kvtui.state.session import ScenarioChange, Session
 
 
 def session(**values: str | bool) -> Session:
@@ -180,22 +180,6 @@ def test_preview_only_looks() -> None:
         one.preview("kv-dtype", "fp9")
 
 
-def test_every_model_and_device_in_turn() -> None:
-    one = session(batch="8", tp="2")
-    names = set()
-    for _ in all_models():
-        names.add(one.scenario.model.name)
-        one.step_model(1)
-        assert one.plan.total.total > 0
-    assert names == {model.name for model in all_models()}
-    assert one.scenario.model.name == "Llama-3.1-8B"
-    devices = set()
-    for _ in all_devices():
-        devices.add(one.scenario.device.name)
-        one.step_device(-1)
-    assert devices == {device.name for device in all_devices()}
-
-
 def test_weights_come_back_after_a_model_without_a_count() -> None:
     one = session()
     unknown = next(model for model in all_models() if model.parameters is None)
@@ -211,20 +195,12 @@ def test_weights_come_back_after_a_model_without_a_count() -> None:
         Session(one.scenario).change(model=unknown, skip_weights=False)
 
 
-def test_formats_in_turn() -> None:
+def test_a_format_of_weights_or_cache_changes_alone() -> None:
     one = session()
-    seen = []
-    for _ in DTYPES:
-        seen.append(one.scenario.weight_dtype)
-        assert one.scenario.kv_dtype == one.scenario.weight_dtype
-        one.step_dtype()
-    assert sorted(seen) == sorted(DTYPES)
-    seen = []
-    for _ in KV_DTYPES[:-1]:
-        seen.append(one.scenario.kv_dtype)
-        one.step_kv_dtype()
-    assert sorted(seen) == sorted(KV_DTYPES[:-1])
-    assert one.scenario.weight_dtype == "bf16"
+    one.change(weight_dtype="q4_k_m")
+    assert one.scenario.kv_dtype == "bf16"
+    one.change(kv_dtype="fp8")
+    assert (one.scenario.weight_dtype, one.scenario.kv_dtype) == ("q4_k_m", "fp8")
 
 
 def test_presets_in_turn() -> None:
@@ -245,9 +221,18 @@ def test_device_counts_in_turn() -> None:
     for _ in range(8):
         one.step_devices(1)
         counts.append(one.scenario.layout.devices)
-    assert counts == [2, 4, 8, 16, 32, 64, 128, 1]
+    assert counts == [2, 4, 8, 16, 32, 64, 128, 128]
     one.step_devices(-1)
-    assert one.scenario.layout.devices == 128
+    assert one.scenario.layout.devices == 64
+
+
+def test_fills_in_turn() -> None:
+    one = session(batch="8", cb="on")
+    seen = []
+    for by in (1, 1, 1, -1, -1, -1):
+        one.step_fill(by)
+        seen.append(one.scenario.fill)
+    assert seen == ["average", "30%", "30%", "average", "full", "full"]
 
 
 def test_defaults_follow_the_device_until_something_is_chosen() -> None:
@@ -272,11 +257,11 @@ def test_without_following_a_device_changes_nothing_else() -> None:
 
 ACTIONS = st.sampled_from(
     [
-        lambda s: s.step_model(1),
-        lambda s: s.step_model(-1),
-        lambda s: s.step_device(1),
-        lambda s: s.step_dtype(),
-        lambda s: s.step_kv_dtype(),
+        lambda s: s.set_model(find_model("DeepSeek-V3.2")),
+        lambda s: s.set_device(find_device("RTX 4090")),
+        lambda s: s.change(weight_dtype="fp8"),
+        lambda s: s.change(kv_dtype="q8_0"),
+        lambda s: s.step_fill(1),
         lambda s: s.step_batch(1),
         lambda s: s.step_batch(-1),
         lambda s: s.step_context(-1),

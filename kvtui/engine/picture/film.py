@@ -144,28 +144,28 @@ def slower(speed: float) -> float:
 
 
 def next_context(tokens: int) -> int:
-    """The preset context after ``tokens``; after the longest comes the shortest."""
+    """The preset context after ``tokens``; the longest, and whatever is longer, stays."""
     return _next(CONTEXT_PRESETS, tokens)
 
 
 def previous_context(tokens: int) -> int:
-    """The preset context before ``tokens``; before the shortest comes the longest."""
+    """The preset context before ``tokens``; the shortest, and whatever is shorter, stays."""
     return _previous(CONTEXT_PRESETS, tokens)
 
 
 def next_batch(batch: int) -> int:
-    """The preset batch after ``batch``; after the largest comes 1."""
+    """The preset batch after ``batch``; the largest, and whatever is larger, stays."""
     return _next(BATCHES, batch)
 
 
 def previous_batch(batch: int) -> int:
-    """The preset batch before ``batch``; before 1 comes the largest."""
+    """The preset batch before ``batch``; 1 stays."""
     return _previous(BATCHES, batch)
 
 
 def _next(presets: Sequence[int], value: int) -> int:
-    return next((preset for preset in presets if preset > value), presets[0])
+    return next((preset for preset in presets if preset > value), value)
 
 
 def _previous(presets: Sequence[int], value: int) -> int:
-    return next((preset for preset in reversed(presets) if preset < value), presets[-1])
+    return next((preset for preset in reversed(presets) if preset < value), value)

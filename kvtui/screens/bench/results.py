@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.style import Style
 from rich.text import Text
 from textual import on
+from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import DataTable
 
 from kvtui.canvas.cells import fit
+from kvtui.screens import bindings
 from kvtui.screens.bench.state import TableOrder
 from kvtui.screens.bench.table import MARKS, TableCell, TableColumn, TableLine, TableLines
 from kvtui.widgets.ink import ink
@@ -18,6 +22,8 @@ SCROLLBAR = 1
 
 class ResultTable(DataTable[Text]):
     """Shows a ``TableLines`` with the columns that fit; says by ``Described`` which line the cursor is on."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings.TABLE
 
     class Described(Message):
         """The cursor is on ``line``, or on none."""

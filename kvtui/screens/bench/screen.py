@@ -40,7 +40,7 @@ from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.bench.runs import RunPicker
 from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
 from kvtui.screens.bench.table import table_of
-from kvtui.screens.mode import ModeScreen
+from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.key_name import first_key
@@ -51,7 +51,7 @@ FIGURE_SECONDS = 0.5
 SHORT_ROWS = 34
 
 
-class BenchScreen(ModeScreen):
+class BenchScreen(ScenarioActions):
     """Groups and progress at the left; the table of results and a figure at the right.
 
     ``state`` is all that is shown; ``show`` takes another. Runs are kept in the folder ``out``; ``worker`` starts
@@ -194,6 +194,10 @@ class BenchScreen(ModeScreen):
         current = None if run is None else run.folder
         self.host.open(RunPicker("show which run", self._out, current, self._taking(states.opened)))
 
+    def action_filter(self) -> None:
+        """Search for a run."""
+        self.action_open_run()
+
     def action_compare_runs(self) -> None:
         """Ask which run to compare the one shown with."""
         run = self.state.run
@@ -252,7 +256,8 @@ class BenchScreen(ModeScreen):
                 self.host.tell("nothing measured yet that a plan could use")
             else:
                 self.session.change(bandwidth_gbs=rounded(rate))
-                self.host.tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); b undoes it")
+                key = self._key("bench-bandwidth")
+                self.host.tell(f"plans decode with {rounded(rate):g} GB/s ({plain(rate.source)}); {key} undoes it")
         except InputError as error:
             self.host.tell_error(error)
 

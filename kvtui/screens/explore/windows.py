@@ -99,7 +99,7 @@ class ParametersScreen(Window):
 class AboutScreen(Window):
     """What a figure asks, its axes, and what must be known to trust it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings.closing("explain", "quit")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings.closing("explain", "quit"), *bindings.SCROLLING]
 
     def __init__(self, entry: CatalogueFigure, figure: Figure | None) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -16,11 +16,11 @@ from kvtui.canvas.memory.board import glyphs_of, inks_of
 from kvtui.canvas.palette import ASCII, hex_color
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.papers import TECHNIQUES, Paper, active_techniques, all_papers
-from kvtui.screens.mode import ModeScreen
+from kvtui.screens import bindings
+from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.screens.windows.help import key_columns
 from kvtui.state import keys
 from kvtui.state.host import Host
-from kvtui.state.keys import WINDOW
 from kvtui.state.session import Session
 
 LEGEND = (
@@ -47,26 +47,17 @@ READING = (
     ),
     "Bytes are exact. What carries ≈ is an estimate; e shows how each number came about.",
 )
-SCROLL = Binding.Group("scroll", compact=True)
-SCROLLING = ("list-up", "list-down")
 KEYMAP = (
     'The last column is what a [keymap] in config.toml calls a key: quit = "ctrl+q". kvtui doctor says where that '
     "file is."
 )
 
 
-class PapersScreen(ModeScreen):
+class PapersScreen(ScenarioActions):
     """One page to scroll: the picture and the keys at the left, the papers at the right."""
 
     MODE = "papers"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.mode('memory')", "back", id="window-close"),
-        *(
-            Binding(key.keys, key.action, "scroll", id=key.id, show=key.id in SCROLLING, priority=True, group=SCROLL)
-            for key in WINDOW
-            if key.id.startswith("list-")
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings.PAPERS
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -86,7 +77,7 @@ class PapersScreen(ModeScreen):
     def resized(self) -> None:
         """The page breaks its lines by itself."""
 
-    def action_move(self, rows: int) -> None:
+    def action_scroll_lines(self, rows: int) -> None:
         """Scroll by ``rows``."""
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False, immediate=True)
 

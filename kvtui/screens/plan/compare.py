@@ -43,6 +43,7 @@ class CompareScreen(Window):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings.closing("compare", "quit"),
+        *bindings.SCROLLING,
         Binding(key_of("copy").keys, "copy", "copy", show=False, id="copy"),
     ]
 

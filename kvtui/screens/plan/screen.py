@@ -246,18 +246,6 @@ class PlanScreen(ScenarioActions):
         else:
             self.host.open(ExplainScreen(shown, about or TOPICS[self.table.metric.key]))
 
-    def action_pick_engine(self) -> None:
-        """Choose an engine and its release."""
-        from kvtui.screens.plan.pickers import EnginePicker
-
-        self.host.open(EnginePicker(self.session))
-
-    def action_set_option(self) -> None:
-        """Type any option with its value."""
-        from kvtui.screens.plan.pickers import option_prompt
-
-        self.host.open(option_prompt(self.session))
-
     def action_lever(self, at: int) -> None:
         """Go to a lever; the one under the cursor is applied."""
         if self.levers.at == at and self.levers.selected is not None:

@@ -22,7 +22,7 @@ from kvtui.state.session import Session
 class ExplainScreen(Window):
     """The explanations of the session's plan, opened at the one whose id is ``about`` or begins with it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings.closing("explain", "quit")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings.closing("explain", "quit"), *bindings.SCROLLING]
 
     def __init__(self, session: Session, about: str | None = None) -> None:
         super().__init__()

@@ -21,21 +21,13 @@ from kvtui.state.keys import Key, keys_of
 from kvtui.widgets.key_name import key_name
 
 KEY_CELLS, TEXT_CELLS = 12, 41
-LEFT_SECTIONS = (
-    keys.PLAYBACK,
-    keys.WORKLOAD,
-    keys.WINDOWS,
-    keys.SCREENS,
-    keys.FIGURES,
-    keys.PLAN_TABLE,
-    keys.BENCHMARK,
-)
+RIGHT_SECTIONS = (keys.SCENARIO, keys.EVERYWHERE, keys.WINDOWS)
 
 
 class HelpScreen(Window):
     """Every key of the screen it was called from with what it does, in sections."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings.closing("help", "quit")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings.closing("help", "quit"), *bindings.SCROLLING]
 
     def compose(self) -> ComposeResult:
         """Two columns, or one where it is narrow."""
@@ -49,10 +41,10 @@ class HelpScreen(Window):
 
 
 def key_columns(host: Host, table: Iterable[Key], ids: bool = False) -> tuple[Content, Content]:
-    """The keys of ``table`` in two columns of sections; with ``ids``, the name that a keymap has for each."""
+    """The keys of a screen alone in sections, and those of every screen; with ``ids``, what a keymap calls each."""
     ordered = sorted(table, key=lambda key: keys.SECTIONS.index(key.section))
-    left = [key for key in ordered if key.section in LEFT_SECTIONS]
-    right = [key for key in ordered if key.section not in LEFT_SECTIONS]
+    left = [key for key in ordered if key.section not in RIGHT_SECTIONS]
+    right = [key for key in ordered if key.section in RIGHT_SECTIONS]
     return _sections(host, left, ids), _sections(host, right, ids)
 
 

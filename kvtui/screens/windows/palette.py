@@ -115,7 +115,7 @@ class Commands(Provider):
     def _actions(self) -> Iterator[Command]:
         """The actions of the keys that this screen and the app have."""
         own = keys.TABLES.get(self.app.current_mode, ())
-        for table, owner in ((own, self.screen), (keys.APP, self.app)):
+        for table, owner in ((keys.GLOBAL + own, self.screen), (keys.APP, self.app)):
             for key in table:
                 name = key.action.partition("(")[0]
                 if hasattr(owner, f"action_{name}") and key.id != "palette":

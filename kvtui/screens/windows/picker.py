@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
@@ -36,12 +37,16 @@ class PickerColumn:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row: its ``name``, all words it is found by, its cells after the name, and a line about it."""
+    """A row: its ``name``, all words it is found by, its cells after the name, and a line about it.
+
+    One that is ``last`` is dim: it can be taken, and is not what one would take here.
+    """
 
     name: str
     words: str
     cells: tuple[str, ...]
     about: str
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Picker(Window):
         self._entries: tuple[Entry, ...] = ()
         self._shown: list[Entry] = []
         self._fits: dict[str, Fit] = {}
+        self._widths: dict[int, int] = {}
         self._input = Input(placeholder=source.placeholder)
         self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=1)
         self._table.can_focus = False
@@ -95,19 +101,35 @@ class Picker(Window):
 
     def on_mount(self) -> None:
         """Set up the columns, and fetch the rows."""
-        table = self._table
-        wide = self.app.size.width >= NARROW
-        for index, column in enumerate(self._source.columns):
-            if wide or column.always:
-                title = Text(column.title, justify="right" if column.right else "left")
-                table.add_column(title, width=column.width if index else self._name_width(wide), key=str(index))
+        self._set_columns(self.app.size.width)
         self.run_worker(self._fetch, thread=True, exclusive=True)
 
-    def _name_width(self, wide: bool) -> int:
-        """Cells that the other columns leave to the name."""
-        box = min(WIDEST, self.app.size.width * 9 // 10) if wide else self.app.size.width
-        others = [column.width + 2 for column in self._source.columns[1:] if wide or column.always]
-        return max(12, box - MARGINS - sum(others) - 2)
+    def on_resize(self, event: Resize) -> None:
+        """Show the columns that the new width has room for, and stay on the row."""
+        if self._widths != self._fitting(event.size.width):
+            row = self._table.cursor_row
+            self._table.clear(columns=True)
+            self._set_columns(event.size.width)
+            self._fill(self._input.value)
+            self._table.move_cursor(row=row, scroll=False)
+
+    def _set_columns(self, width: int) -> None:
+        self._widths = self._fitting(width)
+        for index, cells in self._widths.items():
+            column = self._source.columns[index]
+            title = Text(column.title, justify="right" if column.right else "left")
+            self._table.add_column(title, width=cells, key=str(index))
+
+    def _fitting(self, width: int) -> dict[int, int]:
+        """The columns, by number, that a terminal of ``width`` cells has room for, each with its width.
+
+        The name has what the others leave.
+        """
+        wide = width >= NARROW
+        box = min(WIDEST, width * 9 // 10) if wide else width
+        shown = {i: column.width for i, column in enumerate(self._source.columns) if wide or column.always}
+        others = sum(cells + 2 for i, cells in shown.items() if i)
+        return {**shown, 0: max(12, box - MARGINS - others - 2)}
 
     def _fetch(self) -> None:
         """In a thread: the rows, then in small lots whether each would fit."""
@@ -159,8 +181,10 @@ class Picker(Window):
         table = self._table
         table.clear()
         for entry in found:
-            texts = [Text(entry.name, overflow="ellipsis", no_wrap=True)]
-            texts += [Text(cell, justify="right") for cell in entry.cells]
+            style = ink(self.app, "text-muted") if entry.last else ""
+            texts = [Text(entry.name, overflow="ellipsis", no_wrap=True, style=style)]
+            for column, cell in zip(self._source.columns[1:], entry.cells, strict=False):
+                texts.append(Text(cell, justify="right" if column.right else "left", style=style))
             texts.append(self._fit_text(entry.name))
             kept = [text for index, text in enumerate(texts) if str(index) in table.columns]
             table.add_row(*kept, key=entry.name)

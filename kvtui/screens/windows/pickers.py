@@ -1,9 +1,11 @@
-"""The pickers of models and devices, each with the columns that matter and whether it would fit."""
+"""The pickers of models, devices and formats, each with the columns that matter and whether it would fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kvtui.engine.advice.offered import kv_obstacle, weights_obstacle
+from kvtui.engine.advice.risk import Risk, cache_risk, weights_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
 from kvtui.engine.basis.untrusted import plain
@@ -11,7 +13,7 @@ from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.device.words import search_words
 from kvtui.engine.model.catalogue import all_models, find_model
-from kvtui.engine.model.formats import Format
+from kvtui.engine.model.formats import KV_FORMATS, Format, canonical, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
@@ -32,10 +34,19 @@ MODEL_COLUMNS = (
     PickerColumn("fits?", 10),
 )
 WEIGHT_COLUMNS = (
-    PickerColumn("weights", 26, right=False),
-    PickerColumn("files", 12),
-    PickerColumn("at least", 12, always=False),
-    PickerColumn("bits", 6),
+    PickerColumn("weights", 18, right=False),
+    PickerColumn("files", 11),
+    PickerColumn("at least", 11, always=False),
+    PickerColumn("bits", 5),
+    PickerColumn("risk", 13, right=False),
+    PickerColumn("fits?", 10),
+)
+KV_COLUMNS = (
+    PickerColumn("K and V", 19, right=False),
+    PickerColumn("a token", 10),
+    PickerColumn("in all", 11),
+    PickerColumn("of now", 6, always=False),
+    PickerColumn("risk", 13, right=False),
     PickerColumn("fits?", 10),
 )
 DEVICE_COLUMNS = (
@@ -50,19 +61,39 @@ DEVICE_COLUMNS = (
 
 
 class WeightPicker(Picker):
-    """Chooses how the model's weights are stored, by the size of their files."""
+    """Chooses how the model's weights are stored, by the size of their files; K and V stay as they are."""
 
     def __init__(self, session: Session) -> None:
         scenario = session.scenario
         super().__init__(
             Source(
                 title=f"weights of {plain(scenario.model.name, 60)}",
-                placeholder="search 'q4', 'fp8', 'awq', 'ud-'",
+                placeholder="search 'q4', 'fp8', 'awq', 'low'",
                 columns=WEIGHT_COLUMNS,
                 current=scenario.weight_dtype,
-                entries=lambda: _formats(scenario.model),
+                entries=lambda: _weights(scenario),
                 fit=lambda name: _fit(scenario, weight_dtype=name, skip_weights=False),
                 take=lambda name: session.change(weight_dtype=name, skip_weights=False),
+            )
+        )
+
+
+class KVPicker(Picker):
+    """Chooses what K and V are stored in, by what that takes; the weights stay as they are."""
+
+    def __init__(self, session: Session) -> None:
+        scenario = session.scenario
+        super().__init__(
+            Source(
+                title=f"K and V of {plain(scenario.model.name, 60)}",
+                placeholder="search 'fp8', 'q8', 'low'; q8_0/q4_0 for K and V apart",
+                columns=KV_COLUMNS,
+                current=canonical(scenario.kv_dtype),
+                entries=lambda: _caches(scenario),
+                fit=lambda name: _fit(scenario, kv_dtype=name),
+                take=lambda name: session.change(kv_dtype=name),
+                typed=lambda text: _kv_typed(session, text),
+                reads="formats of K and V, such as q8_0/q4_0",
             )
         )
 
@@ -140,19 +171,64 @@ def _about_model(model: ModelSpec) -> str:
     return f"layers: {kinds}; confidence {model.confidence}"
 
 
-def _formats(model: ModelSpec) -> Iterator[Entry]:
-    """Every format with the size of the model's files, the largest first; of mixtures a producer chooses, bounds."""
-    for size in format_sizes(model):
-        yield Entry(
-            name=size.name,
-            words=f"{size.name} {size.meaning}".casefold(),
-            cells=(
+def _weights(scenario: Scenario) -> list[Entry]:
+    """Every format with the size of the model's files, those that are run first, and of them the largest.
+
+    Of mixtures that a producer chooses, bounds.
+    """
+    model = scenario.model
+    found = [
+        _offered(
+            size.name,
+            (
                 format_bytes(size.file_bytes),
                 ABSENT if size.least_bytes is None else format_bytes(size.least_bytes),
                 f"{size.bits_per_weight:.2f}",
             ),
-            about=size.meaning,
+            size.meaning,
+            weights_risk(size.name, model),
+            weights_obstacle(scenario, size.name),
         )
+        for size in format_sizes(model)
+    ]
+    return sorted(found, key=lambda entry: entry.last)
+
+
+def _caches(scenario: Scenario) -> list[Entry]:
+    """Every format of K and V with what it takes, those that are run first, and of them the largest."""
+    now, own, found = _kv_bytes(scenario), canonical(scenario.kv_dtype), []
+    for name in dict.fromkeys((*KV_FORMATS, own)):
+        try:
+            tried = adapted(scenario, {"kv_dtype": name})[0]
+            each, whole = tried.model.bytes_per_token(tried.kv), _kv_bytes(tried)
+        except InputError:
+            continue
+        cells = f"{each:,} B", format_bytes(whole), ABSENT if not now else f"{whole / now:.0%}"
+        about = f"{tried.kv.bits_per_element:g} bits an element, scales included"
+        found.append((whole, _offered(name, cells, about, cache_risk(name), kv_obstacle(scenario, name))))
+    return [entry for _, entry in sorted(found, key=lambda one: (one[1].last, -one[0]))]
+
+
+def _kv_bytes(scenario: Scenario) -> int:
+    """Bytes of all K and V of ``scenario``, its sequences as full as it says."""
+    return plan(scenario).total.kv
+
+
+def _kv_typed(session: Session, text: str) -> Callable[[], None]:
+    kv_format(text)
+    return lambda: session.change(kv_dtype=canonical(text))
+
+
+def _offered(name: str, cells: tuple[str, ...], about: str, risk: Risk, obstacle: str) -> Entry:
+    """The row of a format: its risk after the sizes, and last in the list where it is not run, with the reason."""
+    said = [f"{risk.word} risk: {risk.source}" if risk.source else "", obstacle]
+    return Entry(
+        name=name,
+        words=f"{name} {about} {risk.word}".casefold(),
+        cells=(*cells, risk.word),
+        about="; ".join([about, *filter(None, said)]),
+        last=bool(obstacle),
+    )
 
 
 def _all_devices() -> Iterator[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -154,10 +155,14 @@ def test_speeds_and_presets_step_through_all() -> None:
     ("forward", "back", "values"),
     [(next_context, previous_context, CONTEXT_PRESETS), (next_batch, previous_batch, BATCHES)],
 )
-def test_presets_cycle(forward: Callable[[int], int], back: Callable[[int], int], values: tuple[int, ...]) -> None:
-    for before, after in zip(values, (*values[1:], values[0]), strict=True):
+def test_presets_stop_at_their_ends(
+    forward: Callable[[int], int], back: Callable[[int], int], values: tuple[int, ...]
+) -> None:
+    for before, after in pairwise(values):
         assert forward(before) == after
         assert back(after) == before
+    assert forward(values[-1]) == values[-1]
+    assert back(values[0]) == values[0]
     assert back(values[2] + 1) == values[2]
     assert forward(values[2] + 1) == values[3]
 

@@ -225,7 +225,7 @@ def test_cancelling_does_not_wait_for_the_case_and_keeps_what_was_measured(tmp_p
     async def body(seen: Seen) -> None:
         run = await seen.start(hanging_last())
         await seen.until(lambda: run.now.done == 2 and run.now.stage == "compile")
-        await seen.keys("c")
+        await seen.keys("i")
         await seen.until(lambda: run.now.over)
         assert run.now.state == "cancelled"
         await seen.until(lambda: "unfinished" in seen.text())
@@ -260,7 +260,7 @@ def test_pausing_holds_after_the_case_and_r_goes_on_with_an_unfinished_run(
         await seen.until(lambda: "paused" in seen.text())
         await seen.keys("p")
         await seen.until(lambda: run.now.done == 3)
-        await seen.keys("c")
+        await seen.keys("i")
         await seen.until(lambda: isinstance(seen.screen.state.shown, Opened))
         assert len(store.read(present(run.now.folder)).measured) == 3
         await seen.until(lambda: "unfinished" in seen.text())
@@ -339,7 +339,7 @@ def test_older_runs_open_sort_and_compare(tmp_path: Path) -> None:
         await seen.until(lambda: seen.column("step") == ["1.000", "2.000", "–"])
         await seen.keys("S")
         await seen.until(lambda: seen.column("step") == ["2.000", "1.000", "–"])
-        await seen.keys("m")
+        await seen.keys("C")
         await seen.until(lambda: "compare" in seen.text() and second.name in seen.text())
         await seen.keys(*"run02", "enter")
         await seen.until(lambda: seen.app.screen is seen.screen)
@@ -361,7 +361,7 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path: Path) ->
         session = seen.app.session
         before = session.estimate
         await seen.until(lambda: "plan with 31.4 GB/s" in seen.text())
-        await seen.keys("b")
+        await seen.keys("B")
         scenario = session.scenario
         assert scenario.bandwidth_gbs == 31.4
         step = present(session.estimate.step_bytes)
@@ -371,7 +371,7 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path: Path) ->
         assert "--bandwidth 31.4" in words
         again = scenario_from({"gpu": "H100 SXM", "bandwidth": "31.4"})
         assert estimate(plan(again)).decode_ms == session.estimate.decode_ms
-        await seen.keys("b")
+        await seen.keys("B")
         assert session.estimate == before
 
     bench(tmp_path, body)
@@ -394,7 +394,7 @@ def test_every_size_and_view_shows_results(tmp_path: Path, size: tuple[int, int]
         text = seen.text()
         assert "step ms" in text
         assert "tok/s" in text
-        await seen.keys("g", "g")
+        await seen.keys("G", "G")
         await seen.keys("right_square_bracket")
         await seen.until(lambda: "figure 1 of 3" in seen.text() and "Attention variants" in seen.text())
         await seen.keys("right_square_bracket")

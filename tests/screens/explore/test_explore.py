@@ -167,7 +167,7 @@ def test_more_models_are_drawn_too() -> None:
         seen.screen.add_model(find_model("gemma-3-27b"))
         await seen.until(lambda: "gemma-3-27b" in seen.text())
         assert seen.screen.command.endswith("--beside gemma-3-27b")
-        await seen.pilot.press("O")
+        await seen.pilot.press("A")
         await seen.until(lambda: "gemma-3-27b" not in seen.text())
 
     run(body)

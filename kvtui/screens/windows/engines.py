@@ -1,4 +1,4 @@
-"""Choosing an engine and its release by what they make of the scenario, and typing any option."""
+"""Choosing an engine and its release by what they make of the scenario."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from kvtui.engine.engines.known import ENGINES, milestones
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import find_option, typed_fields
-from kvtui.engine.scenario.values import to_values
-from kvtui.screens.windows.palette import difference, option_of
+from kvtui.engine.scenario.setting import typed_fields
 from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
-from kvtui.screens.windows.prompt import PromptScreen
 from kvtui.state.session import Session
 
 ABSENT = "–"
@@ -25,23 +22,6 @@ COLUMNS = (
     PickerColumn("longest", 12, always=False),
     PickerColumn("at once", 9),
     PickerColumn("fits?", 14),
-)
-PROMPTED = (
-    "kv-pool",
-    "gpu-memory-utilization",
-    "max-seqs",
-    "max-batched-tokens",
-    "block-size",
-    "context",
-    "batch",
-    "tp",
-    "pp",
-    "dp",
-    "speculative-tokens",
-    "shared-prefix",
-    "prefix-caching",
-    "hybrid-manager",
-    "engine",
 )
 
 
@@ -65,46 +45,9 @@ class EnginePicker(Picker):
                 fit=lambda name: _fit(scenario, name),
                 take=lambda name: session.set_text("engine", name),
                 typed=typed,
+                reads="an engine and its release",
             )
         )
-
-
-def option_prompt(session: Session) -> PromptScreen:
-    """Asks for an option and its value; up and down go through those that matter most here."""
-
-    def chosen(text: str) -> tuple[str, str]:
-        option, value = option_of(text.replace("=", " ", 1).split())
-        if option is None:
-            raise InputError("name an option and its value, such as kv-pool 40GiB")
-        return option.key, value
-
-    def preview(text: str) -> str:
-        if not text.strip():
-            return ""
-        change = session.preview(*chosen(text))
-        return difference(change.before, change.after)
-
-    def step(text: str, by: int) -> str:
-        option, _ = option_of(text.split()) if text.strip() else (None, "")
-        at = PROMPTED.index(option.name) if option is not None and option.name in PROMPTED else -1 if by < 0 else 0
-        return _with_value(session.scenario, PROMPTED[(at - by) % len(PROMPTED)])
-
-    return PromptScreen(
-        "option and value",
-        "",
-        "kv-pool 40GiB · gpu-memory-utilization 0.95 · max-seqs 64 · tp 4 · engine vllm@0.20",
-        preview=preview,
-        take=lambda text: session.set_text(*chosen(text)),
-        step=step,
-    )
-
-
-def _with_value(scenario: Scenario, name: str) -> str:
-    match to_values(scenario).get(find_option(name).key, "default"):
-        case bool(on):
-            return f"{name} {'on' if on else 'off'}"
-        case value:
-            return f"{name} {value}"
 
 
 def _entries(scenario: Scenario) -> Iterator[Entry]:
