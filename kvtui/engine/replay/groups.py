@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from kvtui.engine.replay.pool import NULL, Blocks, Keys, Pool
+from kvtui.engine.replay.pool import NULL, BlockArray, KeyArray, Pool
 
-Hit = tuple[list[Blocks], int]
+Hit = tuple[list[BlockArray], int]
 
 
 class CacheGroup(Protocol):
@@ -33,7 +33,7 @@ class CacheGroup(Protocol):
         """The most blocks that a request holds while ``in_flight`` tokens are computed at once; None: no limit."""
         ...
 
-    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[KeyArray], longest: int, aligned: int) -> Hit:
         """The cached blocks to continue from, and how many tokens they save.
 
         ``keys`` are those of the request's blocks, once for each of several equal groups. At most ``longest`` tokens, a
@@ -52,7 +52,7 @@ class CacheGroup(Protocol):
         ...
 
 
-def _found(pool: Pool, keys: Sequence[Keys], at: int) -> list[int] | None:
+def _found(pool: Pool, keys: Sequence[KeyArray], at: int) -> list[int] | None:
     """The cached block number ``at`` of each group; None unless all are there."""
     blocks = []
     for of_group in keys:
@@ -76,7 +76,7 @@ class Full(NamedTuple):
         """No limit but the length."""
         return None
 
-    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[KeyArray], longest: int, aligned: int) -> Hit:
         """The longest run of cached blocks from the start."""
         block = self.block
         runs = [pool.run(of_group[: longest // block]) for of_group in keys]
@@ -109,7 +109,7 @@ class Sliding(NamedTuple):
         """How many blocks before a position hold its window."""
         return -(-(self.window - 1) // self.block)
 
-    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[KeyArray], longest: int, aligned: int) -> Hit:
         """The last place before which the whole window is cached; a run from the very start also counts."""
         block, needed = self.block, self._needed
         most = min(longest // block, len(keys[0]))
@@ -170,7 +170,7 @@ class Chunked(NamedTuple):
         """A chunk and what is computed at once."""
         return -(-min(self.chunk + in_flight, longest) // self.block)
 
-    def hit(self, pool: Pool, keys: Sequence[Keys], longest: int, aligned: int) -> Hit:
+    def hit(self, pool: Pool, keys: Sequence[KeyArray], longest: int, aligned: int) -> Hit:
         """The cached blocks from the start of the chunk in which the prompt ends; chunks before need no lookup."""
         block = self.block
         start = self.skipped(longest) // block

@@ -112,8 +112,8 @@ class History:
         self._pages: list[list[tuple[int, int, int, int]]] = []  # by request: from which step on, group, place, block
         self._tables: dict[LiveRequest, list[_Table]] = {}
         self._holders: dict[int, list[int]] = {}
+        self._held_on: list[LiveRequest] = []  # they have ended, and still hold their blocks
         self._touched: dict[int, None] = {}
-        self._waiting = 0
 
     @property
     def steps(self) -> int:
@@ -223,7 +223,6 @@ class History:
             self._requests.append(live.request)
             self._phases.append([(number, Phase.WAITING)])
             self._pages.append([])
-        self._waiting += len(timed.arrived) + len(step.evicted) - len(step.hits)
         for live in step.evicted:
             self._give_back(live, number, Phase.PREEMPTED)
         lost: list[int] = []
@@ -243,7 +242,7 @@ class History:
                 seconds=timed.seconds,
                 tokens=sum(tokens.values()),
                 running=len(scheduler.running),
-                waiting=self._waiting,
+                waiting=scheduler.queued,
                 used=scheduler.used,
                 admitted=tuple((live.number, saved) for live, saved in step.hits.items()),
                 preempted=tuple(live.number for live in step.evicted),
@@ -254,8 +253,10 @@ class History:
 
     def _finished(self, timed: TimedStep) -> None:
         """The tokens of a step are there; what ends with it is gone in the next."""
-        for live in timed.step.finished:
-            self._give_back(live, timed.number + 1, Phase.DONE)
+        for live in [*self._held_on, *timed.step.finished]:
+            if not live.tables:
+                self._give_back(live, timed.number + 1, Phase.DONE)
+        self._held_on = [live for live in [*self._held_on, *timed.step.finished] if live.tables]
 
     def _look_at(self, live: LiveRequest, number: int, saved: int | None, lost: list[int]) -> None:
         """What a scheduled request has got since, and what it has left behind."""

@@ -30,7 +30,7 @@ class Pace:
 
     def seconds(self, step: SchedulerStep) -> float:
         """How long ``step`` takes."""
-        decoding, context, tokens, read, macs = step.others, step.context, step.others, 0, 0
+        decoding, context, tokens, read, macs = step.others, step.context, step.others + step.padding, 0, 0
         for live, new in step.chunks.items():
             tokens += new
             if new == 1:

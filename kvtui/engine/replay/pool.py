@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 NULL = 0
-Blocks = NDArray[np.int32]
-Keys = NDArray[np.int64]
-NO_BLOCKS: Blocks = np.empty(0, dtype=np.int32)
+BlockArray = NDArray[np.int32]
+KeyArray = NDArray[np.int64]
+NO_BLOCKS: BlockArray = np.empty(0, dtype=np.int32)
 
 _HELD_FOR_EVER = 2**30
 
 
 class Pool:
-    """Blocks 0 to ``blocks`` - 1; ``blank_first``: released blocks that nobody can find are the next to be taken.
+    """BlockArray 0 to ``blocks`` - 1; ``blank_first``: released blocks that nobody can find are the next to be taken.
 
     ``free`` counts those that can be taken, ``cached`` the distinct keys that can be found, ``stored`` and ``removed``
     the keys that were entered and lost by eviction.
@@ -55,7 +55,7 @@ class Pool:
         self._holders = np.frombuffer(self._holders_of, dtype=np.int32)
         self._key_of = array("q", bytes(8 * blocks))
         self._keys = np.frombuffer(self._key_of, dtype=np.int64)
-        self._block: Blocks = np.zeros(1024, dtype=np.int32)  # by key; 0: it cannot be found
+        self._block: BlockArray = np.zeros(1024, dtype=np.int32)  # by key; 0: it cannot be found
         self._own: dict[int, int] = {}
         self._doubles: dict[int, list[int]] = {}  # further blocks with the same key
         self._aliases: dict[int, list[int]] = {}  # further keys of the same block
@@ -79,7 +79,7 @@ class Pool:
             return self._own.get(key)
         return (int(self._block[key]) or None) if key < len(self._block) else None
 
-    def run(self, keys: Keys) -> Blocks:
+    def run(self, keys: KeyArray) -> BlockArray:
         """The blocks of the longest run of ``keys`` from the first that are all there; keys below 0 come last."""
         known = int(np.count_nonzero(keys > 0))
         shared = keys[:known]
@@ -98,11 +98,11 @@ class Pool:
             own.append(block)
         return np.concatenate([blocks, np.array(own, dtype=np.int32)])
 
-    def idle(self, blocks: Blocks) -> int:
+    def idle(self, blocks: BlockArray) -> int:
         """How many of ``blocks`` no request holds: to share them takes them from the free ones."""
         return len(blocks) - int(np.count_nonzero(self._holders[blocks]))
 
-    def take(self, count: int) -> Blocks:
+    def take(self, count: int) -> BlockArray:
         """``count`` blocks from the front of the queue, each with one holder; what was cached in them is lost."""
         low = max(self._top - count, 0)
         taken = self._blank[low : self._top][::-1].copy()
@@ -141,7 +141,7 @@ class Pool:
         self.free -= 1
         return block
 
-    def share(self, blocks: Blocks) -> None:
+    def share(self, blocks: BlockArray) -> None:
         """Give each of ``blocks`` one holder more."""
         held = self._holders[blocks]
         idle = blocks[held == 0]
@@ -149,7 +149,7 @@ class Pool:
         self.free -= len(idle)
         self._holders[blocks] = held + 1
 
-    def release(self, blocks: Blocks) -> None:
+    def release(self, blocks: BlockArray) -> None:
         """Take one holder from each of ``blocks``; those left without are free, the first to be taken again first."""
         held = self._holders[blocks] - 1
         self._holders[blocks] = held
@@ -165,7 +165,7 @@ class Pool:
         if len(gone):
             self._line_up(gone)
 
-    def enter(self, keys: Keys, blocks: Blocks) -> None:
+    def enter(self, keys: KeyArray, blocks: BlockArray) -> None:
         """Let each of ``blocks`` be found under its key, after those that have it already."""
         known = int(np.count_nonzero(keys > 0))
         shared, places = keys[:known], blocks[:known]
@@ -222,7 +222,7 @@ class Pool:
             self._block = np.concatenate([self._block, np.zeros(key, dtype=np.int32)])
         self._block[key] = block
 
-    def _next_in_line(self, count: int) -> Blocks:
+    def _next_in_line(self, count: int) -> BlockArray:
         """Take ``count`` blocks from the line."""
         parts = []
         while count:
@@ -235,7 +235,7 @@ class Pool:
         self._place[blocks] = -1
         return blocks
 
-    def _line_up(self, blocks: Blocks) -> None:
+    def _line_up(self, blocks: BlockArray) -> None:
         """Put ``blocks`` at the end of the line; where there is no space left, close the gaps in it first."""
         if self._tail + len(blocks) > len(self._line):
             line = self._line[self._head : self._tail]
@@ -248,7 +248,7 @@ class Pool:
         self._place[blocks] = np.arange(self._tail, end)
         self._tail = end
 
-    def _forget(self, blocks: Blocks) -> None:
+    def _forget(self, blocks: BlockArray) -> None:
         """Let ``blocks``, all of which were entered, be found no more."""
         keys = self._keys[blocks]
         self._keys[blocks] = 0

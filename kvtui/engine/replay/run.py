@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import LiveRequest, Lookups, RequestScheduler, SchedulerStep
+from kvtui.engine.replay.scheduling import LiveRequest, Lookups, RequestScheduler, SchedulerStep, Shortage
+
+MOST_INSTANTS = 1024
 
 StepSeconds = Callable[[SchedulerStep], float]
 
@@ -38,6 +41,52 @@ class Served:
         return (self.ended - self.answered) / (self.answer - 1) if self.answer > 1 else None
 
 
+class ServedRequests(Sequence[Served]):
+    """Many of them, in 36 bytes each."""
+
+    def __init__(self) -> None:
+        self._moments, self._answers = array("d"), array("i")
+
+    def append(self, one: Served) -> None:
+        """Add one at the end."""
+        self._moments.extend((one.arrived, one.admitted, one.answered, one.ended))
+        self._answers.append(one.answer)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    @overload
+    def __getitem__(self, at: int) -> Served: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Served]: ...
+
+    def __getitem__(self, at: int | slice) -> Served | list[Served]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        arrived, admitted, answered, ended = self._moments[4 * place : 4 * place + 4]
+        return Served(arrived, admitted, answered, ended, self._answers[place])
+
+
+class Instant(NamedTuple):
+    """A step in the course of a replay: its start in seconds, and requests, blocks and tokens in it.
+
+    ``tokens`` are in the pool for those that run, in ``slots`` of their tables: of what is shared each counts its part.
+    ``looked_up`` and ``saved`` are prompt tokens from the beginning to here, ``evictions`` as well.
+    """
+
+    seconds: float
+    running: int
+    waiting: int
+    used: int
+    tokens: int
+    slots: int
+    looked_up: int
+    saved: int
+    evictions: int
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
     """What became of a trace.
@@ -45,22 +94,33 @@ class ReplayOutcome:
     ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``left`` had arrived
     and not ended, because the first of them needs more blocks than there are (``stuck``), or the replay was stopped.
     ``computed`` tokens took ``steps`` steps and ``seconds``; ``usable`` blocks were used ``most_used`` at once and
-    ``mean_used`` on average over time. ``evictions`` is how often a request was put out.
+    ``mean_used`` on average over time. ``evictions`` is how often a request was put out; ``computed`` counts what is
+    computed again for it, and not the ``padding`` of batches. ``short`` tells for how many seconds requests waited for
+    want of what. ``course`` are some steps in equal distances, at most 1,024.
     """
 
-    served: tuple[Served, ...]
+    served: Sequence[Served]
     refused: int
     left: int
     stuck: bool
     steps: int
     seconds: float
     computed: int
+    padding: int
     usable: int
     most_used: int
     mean_used: float
     evictions: int
+    short: Mapping[Shortage, float]
+    course: Sequence[Instant]
     first: Lookups
     again: Lookups
+
+    @property
+    def empty_slots(self) -> float:
+        """The part of the slots in tables that holds no token: ends of blocks, and what is reserved."""
+        slots = sum(one.slots for one in self.course)
+        return 1 - sum(one.tokens for one in self.course) / slots if slots else 0.0
 
 
 class TimedStep(NamedTuple):
@@ -90,7 +150,11 @@ class Replay:
         self._asked, self._refused = 0, 0
         self._admitted: dict[LiveRequest, float] = {}
         self._answered: dict[LiveRequest, float] = {}
-        self._served: list[Served] = []
+        self._served = ServedRequests()
+        self._padding = 0
+        self._short = dict.fromkeys(Shortage, 0.0)
+        self._course: list[Instant] = []
+        self._stride = 1
         self._upcoming = self._next()
 
     def schedule(self) -> TimedStep | None:
@@ -122,6 +186,8 @@ class Replay:
         """The tokens of ``timed`` are there."""
         scheduler, step, took = self.scheduler, timed.step, timed.seconds
         used = scheduler.used
+        if timed.number % self._stride == 0:
+            self._look(timed)
         for live in step.hits:
             self._admitted.setdefault(live, timed.start)
         now = self._now = timed.start + took
@@ -133,6 +199,9 @@ class Replay:
             admitted, answered = self._admitted.pop(live), self._answered.pop(live)
             self._served.append(Served(live.request.arrival, admitted, answered, now, live.tokens - live.prompt))
         self._steps += 1
+        self._padding += step.padding
+        if step.shortage is not None:
+            self._short[step.shortage] += took
         self._evictions += len(step.evicted)
         self._most = max(self._most, used)
         self._area += used * took
@@ -140,20 +209,49 @@ class Replay:
     def outcome(self) -> ReplayOutcome:
         """What became of the requests so far."""
         return ReplayOutcome(
-            served=tuple(self._served),
+            served=self._served,
             refused=self._refused,
             left=self._asked - len(self._served),
             stuck=self.stuck,
             steps=self._steps,
             seconds=self._now,
             computed=self._computed,
+            padding=self._padding,
             usable=self.scheduler.usable,
             most_used=self._most,
             mean_used=self._area / self._now if self._now else 0.0,
             evictions=self._evictions,
+            short=dict(self._short),
+            course=tuple(self._course),
             first=self.scheduler.first,
             again=self.scheduler.again,
         )
+
+    def _look(self, timed: TimedStep) -> None:
+        """Keep what this step looks like; where there are many already, every other one of them."""
+        scheduler, step = self.scheduler, timed.step
+        size = scheduler.block_sizes[0]
+        running, chunks = scheduler.running, step.chunks
+        tokens = sum(live.computed + (1 if live.quiet else chunks.get(live, 0)) for live in running)
+        slots = sum(len(live.tables[0]) for live in running) * size
+        if len(scheduler.block_sizes) == 1:
+            slots = max(slots, scheduler.used * size)
+        self._course.append(
+            Instant(
+                timed.start,
+                len(running),
+                scheduler.queued,
+                scheduler.used,
+                tokens,
+                slots,
+                scheduler.first.queries,
+                scheduler.first.hits,
+                self._evictions + len(step.evicted),
+            )
+        )
+        if len(self._course) > MOST_INSTANTS:
+            del self._course[1::2]
+            self._stride *= 2
 
     def _next(self) -> Request | None:
         """The next request that the server does not refuse."""

@@ -5,9 +5,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from kvtui.engine.replay.request import Request
+
+
+class Shortage(Enum):
+    """What those that wait lack: tokens of the step's budget, a place among the sequences, or blocks."""
+
+    TOKENS = "tokens"
+    SEQUENCES = "sequences"
+    BLOCKS = "blocks"
 
 
 @dataclass(slots=True, eq=False)
@@ -45,14 +54,17 @@ class SchedulerStep:
 
     ``chunks`` are the tokens that it computes of each request that was looked at, in the order of scheduling;
     ``others`` is how many quiet ones get one token each, ``context`` how many tokens those have computed before.
-    ``hits`` are the tokens that the cache saved those that were admitted; ``evicted`` lost their blocks. When the step
-    is done, ``answered`` have their first token, and ``finished`` all of theirs.
+    ``padding`` are tokens that are computed for nothing. ``hits`` are the tokens that the cache saved those that were
+    admitted; ``evicted`` lost their blocks; ``shortage`` is why the others wait. When the step is done, ``answered``
+    have their first token, and ``finished`` all of theirs.
     """
 
     order: Sequence[LiveRequest] = ()
     chunks: dict[LiveRequest, int] = field(default_factory=dict)
     others: int = 0
     context: int = 0
+    padding: int = 0
+    shortage: Shortage | None = None
     hits: dict[LiveRequest, int] = field(default_factory=dict)
     evicted: list[LiveRequest] = field(default_factory=list)
     answered: list[LiveRequest] = field(default_factory=list)
@@ -104,6 +116,11 @@ class RequestScheduler(Protocol):
     @property
     def running(self) -> Sequence[LiveRequest]:
         """Those that hold blocks, in the order in which they are served."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """How many wait."""
         ...
 
     @property

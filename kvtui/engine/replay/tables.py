@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kvtui.engine.replay.groups import CacheGroup, Full
-from kvtui.engine.replay.pool import NO_BLOCKS, NULL, Blocks, Keys, Pool
+from kvtui.engine.replay.pool import NO_BLOCKS, NULL, BlockArray, KeyArray, Pool
 from kvtui.engine.replay.scheduling import LiveRequest
 
 
@@ -29,7 +29,7 @@ class Held(LiveRequest):
     which one token more changes no table.
     """
 
-    keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    keys: KeyArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     entered: list[int] = field(default_factory=list)
     shared_until: int = 0
     quiet_until: int = 0
@@ -39,7 +39,7 @@ class Held(LiveRequest):
 class Prefix:
     """A cached prefix: its blocks per group, its tokens, and up to where single groups have more of it."""
 
-    blocks: tuple[Blocks, ...]
+    blocks: tuple[BlockArray, ...]
     tokens: int = 0
     shared_until: int = 0
 
@@ -77,7 +77,7 @@ class BlockTables:
         """
         if not self.pool.caching:
             return self._nothing
-        found: list[Blocks] = [NO_BLOCKS] * len(self.groups)
+        found: list[BlockArray] = [NO_BLOCKS] * len(self.groups)
         length, longest = held.tokens - 1, 0
         reached: dict[int, int] = {}
         while True:
@@ -235,7 +235,7 @@ class BlockTables:
         key = int(held.keys[fine - 1]) if fine <= len(held.keys) else _own_key(held, fine - 1)
         self.pool.alias(key * len(self.groups) + at, table[number])
 
-    def _keys(self, held: Held, at: int, first: int = 0, last: int | None = None) -> Keys:
+    def _keys(self, held: Held, at: int, first: int = 0, last: int | None = None) -> KeyArray:
         """The keys of blocks ``first`` to ``last`` - 1 of group ``at``; a block of several fine ones has the last's.
 
         Each group has keys of its own, since its layers hold other values of the same tokens. What is not known of a
@@ -274,7 +274,7 @@ def _own_key(held: Held, number: int) -> int:
     return -((held.number << 32) + number + 1)
 
 
-def _blocks(table: array[int]) -> Blocks:
+def _blocks(table: array[int]) -> BlockArray:
     """The memory of ``table`` as an array; while it is used the table keeps its length."""
     return np.frombuffer(table, dtype=np.int32)
 

@@ -18,7 +18,7 @@ from kvtui.engine.replay.content import KeyBook
 from kvtui.engine.replay.groups import CacheGroup
 from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import Lookups, SchedulerStep
+from kvtui.engine.replay.scheduling import Lookups, SchedulerStep, Shortage
 from kvtui.engine.replay.tables import BlockTables, Held, Prefix
 
 
@@ -154,6 +154,11 @@ class Scheduler:
         return self.pool.filled(block)
 
     @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    @property
     def idle(self) -> bool:
         """Whether nobody runs or waits."""
         return not self._running and not self._waiting
@@ -184,8 +189,10 @@ class Scheduler:
         alone = len(running) + len(self._waiting) <= 1
         most = limits.threshold if limits.threshold and not alone else limits.longest
         budget = self._run(step, most)
-        if budget > 0 and self._waiting and not step.evicted:
-            self._admit(step, budget, most)
+        if step.evicted:
+            step.shortage = Shortage.BLOCKS
+        elif self._waiting:
+            step.shortage = self._admit(step, budget, most)
         step.others, step.context = self._quiet, self._context
         return step
 
@@ -304,20 +311,24 @@ class Scheduler:
                 break
         return budget
 
-    def _admit(self, step: SchedulerStep, budget: int, most: int) -> None:
-        """Let waiting requests run while there are tokens, places and blocks."""
+    def _admit(self, step: SchedulerStep, budget: int, most: int) -> Shortage | None:
+        """Let waiting requests run while there are tokens, places and blocks; what those lack who still wait."""
         limits, tables = self.limits, self.tables
-        while budget > 0 and self._waiting and len(self._running) < limits.sequences:
+        while self._waiting:
+            if budget <= 0:
+                return Shortage.TOKENS
+            if len(self._running) >= limits.sequences:
+                return Shortage.SEQUENCES
             live = self._waiting[0]
             prefix = tables.look_up(live)
             new = min(live.tokens - prefix.tokens, most)
             if new > budget:
                 if not limits.chunked:
-                    break
+                    return Shortage.TOKENS
                 new = budget
             reserve = self._watermark if self._running else 0
             if not tables.allocate(live, new, prefix, whole=limits.reserve, reserve=reserve):
-                break
+                return Shortage.BLOCKS
             if isinstance(self._waiting, deque):
                 self._waiting.popleft()
             else:
@@ -330,6 +341,7 @@ class Scheduler:
             self._running.append(live)
             self._looked_at.append(live)
             budget -= new
+        return None
 
     def _put_out(self, step: SchedulerStep) -> Ranked:
         """Take all blocks from the last running request, or from the one of least priority, and let it wait first."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,12 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.replay.content import Unknown
 from kvtui.engine.replay.groups import Chunked, Full, Sliding
+from kvtui.engine.replay.history import History
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.run import run
-from kvtui.engine.replay.scheduling import SchedulerStep
+from kvtui.engine.replay.reserving import Reserving
+from kvtui.engine.replay.run import Replay, run
+from kvtui.engine.replay.scheduling import SchedulerStep, Shortage
 from kvtui.engine.replay.servers import limits_of
 from kvtui.engine.replay.vllm import Limits, Scheduler
 from kvtui.engine.scenario.values import scenario_from
@@ -104,3 +108,50 @@ def test_what_cannot_be_replayed_says_so() -> None:
         limits_of(scenario_from({**LLAMA, "engine": "llama.cpp"}))
     with pytest.raises(InputError, match="recurrent states, whose blocks cannot be replayed"):
         limits_of(scenario_from({**LLAMA, "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
+
+
+@given(requests, st.booleans())
+def test_without_paging_everybody_is_served_in_reserved_room(asked: list[Request], static: bool) -> None:
+    limits = Limits(65, (Full(16),), 4, 256, 256)
+    scheduler = Reserving(limits, static=static)
+    history = History(scheduler)
+    replay = Replay(asked, scheduler, second)
+    for step in history.follow(replay):
+        assert step.used % 16 == 0
+        assert step.used == sum(count > 0 for count in history.board(history.steps - 1).holders) <= 64
+        assert step.running <= 4
+    outcome = replay.outcome()
+    assert len(outcome.served) == len(asked)
+    assert outcome.computed == sum(one.prompt + one.answer - 1 for one in asked)
+    assert outcome.evictions == outcome.first.hits == 0
+    assert outcome.padding == 0 or static
+
+
+def test_a_static_batch_waits_for_its_longest_and_pads_to_it() -> None:
+    asked = [request("a", 0, 10, 2), request("b", 0, 30, 5), request("c", 1, 8, 1)]
+    limits = Limits(65, (Full(16),), 2, 256, 256)
+    static = run(asked, Reserving(limits, static=True), second)
+    assert [one.ended for one in static.served] == [2, 5, 6]
+    assert static.padding == 20 + 3
+    assert static.short == {Shortage.SEQUENCES: 4, Shortage.TOKENS: 0, Shortage.BLOCKS: 0}
+    continuous = run(asked, Reserving(limits, static=False), second)
+    assert [one.ended for one in continuous.served] == [2, 3, 5]
+    assert continuous.padding == 0
+    paged = run(asked, Scheduler(limits), second)
+    assert 0 < paged.empty_slots < continuous.empty_slots < static.empty_slots
+
+
+def test_what_is_short_is_told() -> None:
+    asked = [request(name, 0, 60, 9) for name in "abcd"]
+    few = run(asked, Scheduler(Limits(10, (Full(16),), 8, 512, 256)), second)
+    assert few.short[Shortage.BLOCKS] > few.short[Shortage.SEQUENCES] == 0
+    narrow = run(asked, Scheduler(Limits(99, (Full(16),), 8, 64, 256)), second)
+    assert narrow.short[Shortage.TOKENS] == 2
+
+
+def test_the_course_of_a_long_replay_is_kept_in_equal_steps() -> None:
+    outcome = run([request("a", 0, 8, 3000)], Scheduler(Limits(999, (Full(16),), 8, 64, 4096)), second)
+    times = [one.seconds for one in outcome.course]
+    assert 256 < len(times) <= 1024
+    assert len({later - before for before, later in pairwise(times)}) == 1
+    assert [one.used for one in outcome.course] == sorted(one.used for one in outcome.course)
