@@ -27,6 +27,11 @@ class KeyBook:
         return self._numbers.setdefault((before, tokens), len(self._numbers) + 1)
 
 
+def own_keys(request: int, first: int, last: int) -> NDArray[np.int64]:
+    """The keys of blocks ``first`` to ``last`` - 1 that only the request of this number has; all are below 0."""
+    return -(request << 32) - 1 - np.arange(first, last)
+
+
 class PromptContent(Protocol):
     """The tokens of a prompt, as far as sharing needs to know them."""
 

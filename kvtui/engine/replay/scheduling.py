@@ -56,7 +56,7 @@ class SchedulerStep:
     ``others`` is how many quiet ones get one token each, ``context`` how many tokens those have computed before.
     ``padding`` are tokens that are computed for nothing. ``hits`` are the tokens that the cache saved those that were
     admitted; ``evicted`` lost their blocks; ``shortage`` is why the others wait. When the step is done, ``answered``
-    have their first token, and ``finished`` all of theirs.
+    have their first token, and ``finished`` all of theirs; ``failed`` got an error instead.
     """
 
     order: Sequence[LiveRequest] = ()
@@ -69,6 +69,7 @@ class SchedulerStep:
     evicted: list[LiveRequest] = field(default_factory=list)
     answered: list[LiveRequest] = field(default_factory=list)
     finished: list[LiveRequest] = field(default_factory=list)
+    failed: list[LiveRequest] = field(default_factory=list)
 
     @property
     def computed(self) -> int:
