@@ -253,7 +253,7 @@ class History:
 
     def _finished(self, timed: TimedStep) -> None:
         """The tokens of a step are there; what ends with it is gone in the next."""
-        for live in [*self._held_on, *timed.step.finished]:
+        for live in [*self._held_on, *timed.step.finished, *timed.step.failed]:
             if not live.tables:
                 self._give_back(live, timed.number + 1, Phase.DONE)
         self._held_on = [live for live in [*self._held_on, *timed.step.finished] if live.tables]

@@ -50,7 +50,7 @@ class RadixTree:
             child = node.children.get(int(keys[at]))
             if child is None:
                 break
-            same = _common(child.keys, keys[at:])
+            same = common_prefix(child.keys, keys[at:])
             if same < len(child.keys):
                 child = self._split(child, same)
             node = self._touch(child)
@@ -132,7 +132,7 @@ class RadixTree:
             heapq.heappush(self._leaves, (node.used, self._offers, node))
 
 
-def _common(first: KeyArray, second: KeyArray) -> int:
+def common_prefix(first: KeyArray, second: KeyArray) -> int:
     """How many keys both begin with."""
     length = min(len(first), len(second))
     other = first[:length] != second[:length]

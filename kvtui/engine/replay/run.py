@@ -91,7 +91,8 @@ class Instant(NamedTuple):
 class ReplayOutcome:
     """What became of a trace.
 
-    ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``left`` had arrived
+    ``served`` requests in the order of their end; ``refused`` were longer than the server allows; ``failed`` got
+    an error while they ran; ``left`` had arrived
     and not ended, because the first of them needs more blocks than there are (``stuck``), or the replay was stopped.
     ``computed`` tokens took ``steps`` steps and ``seconds``; ``usable`` blocks were used ``most_used`` at once and
     ``mean_used`` on average over time. ``evictions`` is how often a request was put out; ``computed`` counts what is
@@ -101,6 +102,7 @@ class ReplayOutcome:
 
     served: Sequence[Served]
     refused: int
+    failed: int
     left: int
     stuck: bool
     steps: int
@@ -151,7 +153,7 @@ class Replay:
         self._admitted: dict[LiveRequest, float] = {}
         self._answered: dict[LiveRequest, float] = {}
         self._served = ServedRequests()
-        self._padding = 0
+        self._padding = self._failed = 0
         self._short = dict.fromkeys(Shortage, 0.0)
         self._course: list[Instant] = []
         self._stride = 1
@@ -173,7 +175,7 @@ class Replay:
                 self._upcoming = self._next()
             step = scheduler.schedule()
             busy = step.chunks or step.others
-            if busy or step.evicted:
+            if busy or step.evicted or step.failed:
                 took = self._seconds(step) if busy else 0.0
                 return TimedStep(self._steps, self._now, took, step, tuple(arrived))
             if self._upcoming is None:
@@ -198,6 +200,10 @@ class Replay:
         for live in step.finished:
             admitted, answered = self._admitted.pop(live), self._answered.pop(live)
             self._served.append(Served(live.request.arrival, admitted, answered, now, live.tokens - live.prompt))
+        for live in step.failed:
+            self._admitted.pop(live)
+            self._answered.pop(live, None)
+        self._failed += len(step.failed)
         self._steps += 1
         self._padding += step.padding
         if step.shortage is not None:
@@ -211,7 +217,8 @@ class Replay:
         return ReplayOutcome(
             served=self._served,
             refused=self._refused,
-            left=self._asked - len(self._served),
+            failed=self._failed,
+            left=self._asked - len(self._served) - self._failed,
             stuck=self.stuck,
             steps=self._steps,
             seconds=self._now,
