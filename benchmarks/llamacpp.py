@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.model.caches import Attention, Latent
-from kvtui.engine.serving.llamacpp.budget import computes
+from kvtui.engine.serving.llamacpp.budget import computes, own_cells
 from kvtui.engine.serving.llamacpp.compute import host_compute
 from tests.engine.serving.llamacpp.recorded import DEVICES, device_start, model_of, rows, start_of
 
@@ -91,7 +91,7 @@ def main() -> None:
     devices: list[Apart] = []
     for logged in DEVICES:
         started, mib = device_start(logged)
-        largest = max(computes(started), key=lambda reserved: reserved.size)
+        largest = max(computes(started, own_cells(started)), key=lambda reserved: reserved.size)
         causes = ", ".join(f"{name} {size / MIB:.1f}" for name, size in largest.causes)
         devices.append(Apart(largest.size / MIB, mib, causes))
         told(f"{logged[0]} {logged[1]}", devices[-1:], DEVICE_GOAL)

@@ -32,6 +32,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.capacity import most_sequences
 from kvtui.engine.planning.parts import device_parts, holds, shortage
 from kvtui.engine.planning.search import most
@@ -214,6 +215,7 @@ class _Search:
         self.enough: list[dict[str, FixChange]] = []
         self.queue: list[tuple[float, int, tuple[FixChange, ...], FixAxis | None]] = []
         self.queued = 0
+        self.known: dict[Scenario, Serving | None] = {}
 
     def run(self) -> Iterator[Fix]:
         """The fixes, the cheapest first."""
@@ -235,7 +237,7 @@ class _Search:
             if changed is None:
                 continue
             if less is not None:
-                smaller = _shorter(changed) if less == "context" else _fewer(changed)
+                smaller = self.smaller(changed, less)
                 if smaller is not None:
                     self.put((*changes, smaller))
             elif _held(changed):
@@ -249,6 +251,16 @@ class _Search:
         asked = burden(self.scenario, changes) + (0 if less is None else BURDENS[less])
         self.queued += 1
         heappush(self.queue, (asked, self.queued, changes, less))
+
+    def smaller(self, changed: Scenario, axis: FixAxis) -> FixChange | None:
+        """Less context, or fewer sequences, under which ``changed`` fits."""
+        try:
+            if changed not in self.known:
+                self.known[changed] = serve(changed)
+            served = self.known[changed]
+            return _shorter(changed, served) if axis == "context" else _fewer(changed, served)
+        except InputError:
+            return None
 
     def more_than_enough(self, changes: tuple[FixChange, ...]) -> bool:
         """Whether a part of ``changes`` is enough, or changes of the same kinds that go less far."""
@@ -378,19 +390,24 @@ def _held(scenario: Scenario) -> bool:
         return False
 
 
-def _shorter(scenario: Scenario) -> FixChange | None:
+def _shorter(scenario: Scenario, served: Serving | None) -> FixChange | None:
     """The longest context, in whole KiB of tokens, at which ``scenario`` fits; None if it is hardly any.
 
-    With an engine, a little less than the bytes alone allow may be all that is tried.
+    An engine says how long a single sequence may be. Of several, a little less than the bytes alone allow may be all
+    that is tried.
     """
     steps = (scenario.context - 1) // CONTEXT_STEP
 
     def at(count: int) -> Scenario:
         return replace(scenario, context=count * CONTEXT_STEP, lengths=None, shared_prefix=0)
 
-    found = most(lambda count: count == 0 or _held(at(count)), steps, steps) if steps else 0
+    if served is not None and served.max_context is not None:
+        steps = min(steps, served.max_context // CONTEXT_STEP)
+    found: int | None = steps
+    if steps and (served is None or scenario.batch > 1):
+        found = most(lambda count: count == 0 or _held(at(count)), steps, steps)
     found = steps if found is None else found
-    if scenario.engine != "none" and found:
+    if served is not None and found:
         found = next((n for n in (int(found * share) for share in STEPS_DOWN) if n and answer(at(n)).fits), 0)
     tokens = found * CONTEXT_STEP
     if tokens < scenario.context * LEAST_SHARE or not tokens:
@@ -398,13 +415,9 @@ def _shorter(scenario: Scenario) -> FixChange | None:
     return FixChange("context", f"context {format_tokens(tokens)}", {"context": tokens})
 
 
-def _fewer(scenario: Scenario) -> FixChange | None:
+def _fewer(scenario: Scenario, served: Serving | None) -> FixChange | None:
     """The most sequences of the scenario's context that fit; None if it is not one."""
-    try:
-        served = serve(scenario)
-        found = most_sequences(replace(scenario, lengths=None)) if served is None else served.max_sequences
-    except InputError:
-        return None
+    found = most_sequences(replace(scenario, lengths=None)) if served is None else served.max_sequences
     if not found or found >= scenario.batch:
         return None
     return FixChange("batch", f"batch {found:,}", {"batch": found})

@@ -54,7 +54,7 @@ def weights_by_layer(model: ModelSpec, form: CheckpointFormat) -> WeightsByLayer
         looked_up = tensor.role == "embedding" or (tensor.role == "per_layer" and tensor.rows == model.vocab)
         if looked_up:
             embedding += size
-            tied += size if tensor.role == "embedding" and not has_head else 0
+            tied += size if tensor.role == "embedding" and tensor.columns == model.hidden and not has_head else 0
         elif tensor.role == "tower":
             towers += size
         elif tensor.role == "other":

@@ -27,6 +27,37 @@ def most(holds: Callable[[int], bool], bound: int, guess: int = 1) -> int | None
     return low
 
 
+def most_spared(spare: Callable[[int], int], bound: int, guess: int = 1) -> int | None:
+    """The largest n from 0 to ``bound`` at which the falling ``spare`` is not below 0; None if it is not at ``bound``.
+
+    Where ``spare`` falls nearly in a straight line, a few points tell where it ends. Example: 1,000 bytes less 3 for
+    each token: of the points 1 and 2 the line ends at 333, and 334 is below 0.
+    """
+    low, high = 0, min(guess, bound)
+    left: int | None = None
+    lacking, doubled = spare(high), True
+    while lacking >= 0:
+        if high == bound:
+            return None
+        fallen = 0 if left is None else left - lacking
+        doubled = not doubled or fallen <= 0
+        ahead = 2 * high if doubled else high + lacking * (high - low) // fallen + 1
+        low, high, left = high, min(ahead, bound), lacking
+        lacking = spare(high)
+    halve = left is None
+    while high - low > 1:
+        at = (low + high) // 2
+        if not halve and left is not None:
+            at = min(max(low + left * (high - low) // (left - lacking), low + 1), high - 1)
+        found, width = spare(at), high - low
+        if found >= 0:
+            low, left = at, found
+        else:
+            high, lacking = at, found
+        halve = left is None or (not halve and 2 * (high - low) > width)
+    return low
+
+
 def longest(holds: Callable[[int], bool], guess: int) -> int | None:
     """The longest context for which the falling predicate ``holds``: 0 if none does, None if no length is too long."""
     return most(lambda tokens: tokens == 0 or holds(tokens), MAX_TOKENS, guess)

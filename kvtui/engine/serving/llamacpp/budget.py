@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import accumulate
@@ -13,11 +12,11 @@ from kvtui.engine.engines.budget import Budget, Term, exact, settled
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
-from kvtui.engine.planning.weights import UNTOLD
-from kvtui.engine.scenario.scenario import ONE_DEVICE, Scenario
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.llamacpp.buffers import Split
 from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
-from kvtui.engine.serving.llamacpp.memory import memory_parts
+from kvtui.engine.serving.llamacpp.memory import DRAFT_FORMAT, memory_parts
 from kvtui.engine.serving.llamacpp.placement import device_layers, placement
 from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import Reserved
@@ -39,18 +38,17 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
     return device_budget(scenario, weights, max(part.copied for part in parts))
 
 
-def device_budget(scenario: Scenario, weights: int, copied: int = 0) -> Budget:
+def device_budget(scenario: Scenario, weights: int, copied: int = 0, cells: Split | None = None) -> Budget:
     """How a device with so many bytes of ``weights`` divides its memory; a profile's figures replace estimates.
 
-    Weights in RAM are copied to it in pieces of up to ``copied`` bytes.
-
-    The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
+    ``cells`` are those of its caches, where they are not the scenario's own. Weights in RAM are copied to it in pieces
+    of up to ``copied`` bytes. The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
     """
     terms = settled(
         scenario.measured,
         {
             "weights": partial(exact, "weights", weights, "tensors of the device's layers", "the model's shapes"),
-            "activation": partial(_compute, scenario, copied),
+            "activation": partial(_compute, scenario, copied, cells or own_cells(scenario)),
             "non_torch": partial(_context),
             "graphs": partial(exact, "graphs", 0, "none", "llama.cpp captures into its own buffers"),
         },
@@ -67,12 +65,17 @@ def room(scenario: Scenario) -> int:
 
 def compute_bytes(scenario: Scenario) -> int:
     """The compute buffer of the device that has the largest, from the graph of a batch (``compute``)."""
-    return max(reserved.size for reserved in computes(scenario))
+    return max(reserved.size for reserved in computes(scenario, own_cells(scenario)))
 
 
-def computes(scenario: Scenario, copied: int = 0) -> tuple[Reserved, ...]:
-    """The compute buffers of the scenario's devices, in order, each with what lies in it by cause."""
-    model, start = scenario.model, start_of(scenario)
+def own_cells(scenario: Scenario) -> Split:
+    """The cells of the scenario's own context and slots."""
+    return divided(scenario, scenario.context, scenario.serving.parallel)
+
+
+def computes(scenario: Scenario, cells: Split, copied: int = 0) -> tuple[Reserved, ...]:
+    """The compute buffers of the scenario's devices over ``cells``, in order, each with what lies in it by cause."""
+    model, start = scenario.model, start_of(scenario, cells)
     if scenario.device.platform == "cpu":
         return (host_compute(model, start),)
     layers = len(model.layers)
@@ -82,15 +85,14 @@ def computes(scenario: Scenario, copied: int = 0) -> tuple[Reserved, ...]:
     return tuple(device_compute(model, start, part, part.stop == layers, copied) for part in parts)
 
 
-def host_compute_bytes(scenario: Scenario, computing: bool) -> int:
+def host_compute_bytes(scenario: Scenario, computing: bool, cells: Split) -> int:
     """The compute buffer in RAM: all of a batch's graph where layers are ``computing`` there, else its inputs."""
     reserve = host_compute if computing else device_host_compute
-    return reserve(scenario.model, start_of(scenario)).size
+    return reserve(scenario.model, start_of(scenario, cells)).size
 
 
-def start_of(scenario: Scenario) -> ServerSetup:
-    """What decides over the compute buffers of ``scenario`` besides its model."""
-    cells = divided(scenario, scenario.context, scenario.serving.parallel)
+def start_of(scenario: Scenario, cells: Split) -> ServerSetup:
+    """What decides over the compute buffers of ``scenario`` with ``cells`` besides its model."""
     return ServerSetup(cells, scenario.kv, scenario.kv.v, scenario.flash_attention, build_of(scenario.serving.version))
 
 
@@ -100,22 +102,23 @@ def _dealt(layers: int, devices: int) -> tuple[int, ...]:
     return tuple(owners.count(device) for device in range(devices))
 
 
-def _compute(scenario: Scenario, copied: int) -> Term:
+def _compute(scenario: Scenario, copied: int, cells: Split) -> Term:
     """The compute buffer as a term; what kernels add to it differs between back ends."""
-    found = max(computes(scenario, copied), key=lambda reserved: reserved.size)
+    found = max(computes(scenario, cells, copied), key=lambda reserved: reserved.size)
     size, causes = found.size, found.causes
     if scenario.serving.draft_model is not None:
-        drafting = compute_bytes(_drafting(scenario, scenario.serving.draft_model))
+        drafting = _draft_compute(scenario, scenario.serving.draft_model, cells)
         size, causes = size + drafting, (*causes, ("draft model's", drafting))
     formula = " + ".join(name for name, _ in causes)
     return Term("activation", size, ceil(size * LOW), ceil(size * HIGH), formula, causes, "the graph", "M")
 
 
-def _drafting(scenario: Scenario, draft: ModelSpec) -> Scenario:
-    """The context of a draft model, whose cache is F16 whatever that of the model is."""
-    serving = scenario.serving.unplaced._replace(draft_model=None, draft_ref=None, partition=None)
-    plain = replace(scenario, serving=serving, speculative_tokens=0, kv_dtype="fp16", layout=ONE_DEVICE)
-    return replace(plain, weight_dtype=UNTOLD, model=draft)
+def _draft_compute(scenario: Scenario, draft: ModelSpec, cells: Split) -> int:
+    """The compute buffer of a draft model, whose cache is F16 whatever that of the model is."""
+    start = start_of(scenario, cells)._replace(k=DRAFT_FORMAT, v=DRAFT_FORMAT)
+    if scenario.device.platform == "cpu":
+        return host_compute(draft, start).size
+    return device_compute(draft, start, range(len(draft.layers)), True).size
 
 
 def _context() -> Term:

@@ -21,7 +21,7 @@ from kvtui.engine.serving.comparison import (
     exact_size,
     printed_bytes,
 )
-from kvtui.engine.serving.llamacpp.budget import compute_bytes, host_compute_bytes
+from kvtui.engine.serving.llamacpp.budget import compute_bytes, host_compute_bytes, own_cells
 from kvtui.engine.serving.llamacpp.log import on_host
 
 SPLIT_APART = "layers that are dealt out by another rule, such as the memory that was free"
@@ -59,7 +59,10 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
         rows += beside_prior("compute", "compute buffer of a device", compute_bytes(scenario), busiest)
     host = max((size for device, size in log.sizes.get("compute", {}).items() if on_host(device)), default=None)
     rows += beside_prior(
-        "host_compute", "compute buffer in host memory", host_compute_bytes(scenario, not compute), host
+        "host_compute",
+        "compute buffer in host memory",
+        host_compute_bytes(scenario, not compute, own_cells(scenario)),
+        host,
     )
     notes = []
     if drafts and not scenario.speculative_tokens:

@@ -49,14 +49,16 @@ class Graph:
     def __init__(self) -> None:
         self.inputs: list[Node] = []
         self.nodes: list[Node] = []
-        self._seen: set[int] = set()
+        self._seen: set[Node] = set()
 
     def expand(self, node: Node) -> Node:
         """Puts ``node`` into the graph, behind all that it reads; what one operation reads goes from left to right."""
-        if id(node) not in self._seen:
-            self._seen.add(id(node))
+        seen = self._seen
+        if node not in seen:
+            seen.add(node)
             for read in node.reads:
-                self.expand(read)
+                if read not in seen:
+                    self.expand(read)
             (self.inputs if node.given else self.nodes).append(node)
         return node
 

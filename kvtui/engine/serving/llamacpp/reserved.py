@@ -47,16 +47,19 @@ class _Places:
     def run(self) -> Reserved:
         for node in self.graph.inputs:
             self.place(node)
+        readers, views = self.readers, self.views
         for node in self.graph.nodes:
             if node.view is not None:
-                self.views[node.view] = self.views.get(node.view, 0) + 1
+                views[node.view] = views.get(node.view, 0) + 1
             for read in node.reads:
-                self.readers[read] = self.readers.get(read, 0) + 1
+                readers[read] = readers.get(read, 0) + 1
         for node in self.graph.nodes:
             if node.view is None and not node.outside:
                 self.place(node)
             for read in node.reads:
-                self.read(read)
+                readers[read] -= 1
+                if not readers[read] and not views.get(read):
+                    self.unread(read)
         causes = tuple(sorted(self.peak.items(), key=lambda item: -item[1]))
         return Reserved(self.highest, causes, self.highest - sum(self.peak.values()))
 
@@ -102,11 +105,8 @@ class _Places:
                 self.peak[node.cause] = self.peak.get(node.cause, 0) + room
         return offset
 
-    def read(self, read: Node) -> None:
-        """One reader of ``read`` is done; the last one leaves its place free."""
-        self.readers[read] -= 1
-        if self.readers[read] or self.views.get(read):
-            return
+    def unread(self, read: Node) -> None:
+        """The last reader of ``read`` is done: its place is free, or that of which it was the last view."""
         if read.view is not None:
             owner = read.view
             self.views[owner] -= 1

@@ -13,11 +13,26 @@ WORKING = (("compute buffer", "activation"), ("context", "non_torch"), ("left fr
 """What a device needs beside weights and caches, by the names of its budget's terms."""
 
 
-def pool_of(scenario: Scenario, part: MemoryPart) -> int:
-    """Bytes for the caches of a device: those given, or what its budget leaves."""
+def pool_of(scenario: Scenario, part: MemoryPart, cells: Split) -> int:
+    """Bytes for the caches of a device: those given, or what its budget leaves beside the graph over ``cells``.
+
+    Below 0 by what is missing for the rest.
+    """
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    return max(0, device_budget(scenario, part.weight_bytes, part.copied).pool)
+    return device_budget(scenario, part.weight_bytes, part.copied, cells).pool
+
+
+def spare_bytes(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split) -> int:
+    """Bytes that remain in the fullest of the memories when the caches are allocated as ``cells``; below 0, missing."""
+    found = []
+    for part in parts:
+        if part.number != RAM:
+            found.append(pool_of(scenario, part, cells) - part.needed(cells))
+        elif (capacity := _ram(scenario)) is not None:
+            working = sum(size for _, size in _working(scenario, part, cells))
+            found.append(capacity - part.weight_bytes - part.needed(cells) - working)
+    return min(found)
 
 
 def memory_uses(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split) -> tuple[MemoryUse, ...]:
@@ -33,9 +48,9 @@ def memory_uses(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split)
             caches[cause] = caches.get(cause, 0) + buffer.bytes
         held = (*part.weights, *((cause, size) for cause, size in caches.items() if size))
         if part.number == RAM:
-            found.append(MemoryUse(RAM, _ram(scenario), part.layers, (*held, *_working(scenario, part))))
+            found.append(MemoryUse(RAM, _ram(scenario), part.layers, (*held, *_working(scenario, part, cells))))
         else:
-            divides = device_budget(scenario, part.weight_bytes, part.copied)
+            divides = device_budget(scenario, part.weight_bytes, part.copied, cells)
             working = tuple((cause, divides.bytes_of(term)) for cause, term in WORKING)
             found.append(MemoryUse(part.number, divides.requested, part.layers, (*held, *working)))
     return tuple(found)
@@ -46,7 +61,7 @@ def holds(scenario: Scenario, placed: Placement, cells: Split) -> bool:
     for part in memory_parts(scenario, placed):
         if part.number == RAM:
             continue
-        room = device_budget(scenario, part.weight_bytes, part.copied).pool
+        room = device_budget(scenario, part.weight_bytes, part.copied, cells).pool
         if scenario.kv_pool is not None:
             room = min(scenario.kv_pool, room) if room >= scenario.kv_pool else -1
         if part.needed(cells) > room:
@@ -63,11 +78,11 @@ def _ram(scenario: Scenario) -> int | None:
     return max(0, whole - device.allocatable_bytes)
 
 
-def _working(scenario: Scenario, part: MemoryPart) -> tuple[tuple[str, int], ...]:
+def _working(scenario: Scenario, part: MemoryPart, cells: Split) -> tuple[tuple[str, int], ...]:
     """What the CPU needs beside weights and caches: a compute buffer, and room for finished prompts."""
     computes = part.layers or any(cause == "experts" for cause, _ in part.weights)
     found = (
-        ("compute buffer", host_compute_bytes(scenario, bool(computes))),
+        ("compute buffer", host_compute_bytes(scenario, bool(computes), cells)),
         ("finished prompts", scenario.serving.cache_ram or 0),
     )
     return tuple((cause, size) for cause, size in found if size)

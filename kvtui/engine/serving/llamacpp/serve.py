@@ -7,16 +7,16 @@ devices, as ``--split-mode layer`` does, and no tensor is split.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.units import MAX_TOKENS, format_bytes
 from kvtui.engine.engines.placement import RAM, Placement
 from kvtui.engine.engines.result import Buffer, Serving
 from kvtui.engine.model.caches import Attention, Indexer, Latent
-from kvtui.engine.planning.search import context_limit, longest, most
+from kvtui.engine.planning.search import context_limit, most, most_spared
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.budget import FIT_MARGIN_BYTES, compute_bytes
@@ -24,7 +24,7 @@ from kvtui.engine.serving.llamacpp.buffers import Split, check_heads, state_byte
 from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.memory import MemoryPart, memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
-from kvtui.engine.serving.llamacpp.room import memory_uses, pool_of
+from kvtui.engine.serving.llamacpp.room import memory_uses, pool_of, spare_bytes
 
 MAX_SLOTS = 256
 
@@ -39,25 +39,17 @@ def serve(scenario: Scenario) -> Serving:
     placed = placement(scenario)
     every = memory_parts(scenario, placed)
     parts = tuple(part for part in every if part.number != RAM)
-    pools = [pool_of(scenario, part) for part in parts]
-
-    def fits(context: int, slots: int | None) -> bool:
-        cells = divided(scenario, context, slots)
-        needed = [part.needed(cells) for part in parts]
-        more = context >= scenario.context and slots == parallel
-        if more and any(size > pool for size, pool in zip(needed, pools, strict=True)):
-            return False  # a larger context leaves no more for its caches
-        there = replace(scenario, context=context, lengths=None, serving=scenario.serving._replace(parallel=slots))
-        if any(use.missing for use in memory_uses(there, every[len(parts) :], cells)):
-            return False
-        return all(size <= pool_of(there, part) for size, part in zip(needed, parts, strict=True))
-
     now = divided(scenario, scenario.context, parallel)
+    pools = [max(0, pool_of(scenario, part, now)) for part in parts]
     needs = [part.needed(now) for part in parts]
     tightest = min(range(len(parts)), key=lambda i: pools[i] - needs[i])
-    context = longest(lambda tokens: fits(tokens, parallel), scenario.context)
+
+    def spare(context: int, slots: int | None) -> int:
+        return spare_bytes(scenario, every, divided(scenario, context, slots))
+
+    context = _longest(lambda tokens: spare(tokens, parallel), scenario.context, now.padding, scenario.serving.ubatch)
     whole = divided(scenario, scenario.context, 1).cells
-    sequences = most(lambda slots: fits(slots * whole, slots), MAX_SLOTS)
+    sequences = most_spared(lambda slots: spare(slots * whole, slots), MAX_SLOTS)
     recurrent = any(cache.growth == "state" for cache, _ in scenario.model.caches)
     uses = memory_uses(scenario, every, now)
     memory = "kv pool" if scenario.kv_pool is not None else "device memory"
@@ -83,6 +75,21 @@ def serve(scenario: Scenario) -> Serving:
         memories=uses,
         notes=_notes(scenario, now, context, placed, needs[tightest] <= pools[tightest]),
     )
+
+
+def _longest(spare: Callable[[int], int], guess: int, step: int, ubatch: int) -> int | None:
+    """The longest context at which ``spare`` bytes are left; None if no length is too long.
+
+    From a physical batch of ``ubatch`` tokens on, only whole paddings of ``step`` tokens differ.
+    """
+    found = most_spared(lambda count: spare(count * step) if count else 0, MAX_TOKENS // step, -(-guess // step))
+    if found is None:
+        return None
+    if found * step >= ubatch:
+        return found * step
+    bound = (found + 1) * step - 1
+    within = most(lambda tokens: tokens == 0 or spare(tokens) >= 0, bound, max(1, found * step))
+    return bound if within is None else within
 
 
 def _rooms(scenario: Scenario, parts: tuple[MemoryPart, ...], now: Split, slots: int) -> tuple[int, ...]:

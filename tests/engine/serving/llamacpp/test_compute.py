@@ -20,7 +20,7 @@ from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.scenario.scenario import Layout, Scenario, ServingOptions
-from kvtui.engine.serving.llamacpp.budget import budget, compute_bytes, computes
+from kvtui.engine.serving.llamacpp.budget import budget, compute_bytes, computes, own_cells
 from kvtui.engine.serving.llamacpp.buffers import split
 from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
 from kvtui.engine.serving.llamacpp.graph import Graph, Node, fresh, onto, view
@@ -209,7 +209,7 @@ def test_devices_have_the_buffers_of_their_layers() -> None:
         skip_weights=True,
         serving=ServingOptions(version="b9000"),
     )
-    first, second = computes(given_two)
+    first, second = computes(given_two, own_cells(given_two))
     assert "logits" not in dict(first.causes)
     assert "logits" in dict(second.causes)
     assert compute_bytes(given_two) == second.size
