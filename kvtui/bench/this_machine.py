@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtui.engine.device.machine import Found, Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, words
+from kvtui.engine.device.machine import Found, Machine, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, sysfs_card, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def read_machine(reader: Reader | None = None) -> Machine:
         devices = nvidia_smi(text or "")
         tried.append(("nvidia-smi", _said(text, len(devices))))
     text = ask.run(_AMD)
-    radeons = amd_smi(text or "")
+    radeons = amd_smi(text or "", ram)
     tried.append(("amd-smi", _said(text, len(radeons))))
     if not radeons:
         radeons = tuple(filter(None, (_card(folder, ask, ram) for folder in ask.cards())))
@@ -77,7 +77,7 @@ def _card(folder: str, ask: Reader, ram: int | None) -> Found | None:
     vendor, device, memory = (
         ask.read(f"{folder}/{name}") or "" for name in ("vendor", "device", "mem_info_vram_total")
     )
-    return amd_card(vendor, device, memory, ram)
+    return sysfs_card(vendor, device, memory, ram)
 
 
 def _said(text: str | None, count: int) -> str:

@@ -17,7 +17,17 @@ from kvtui.commands.app import first
 from kvtui.commands.known import CommandLine
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
-from kvtui.engine.device.machine import Machine, amd_card, amd_smi, apple, cpuinfo, meminfo, nvidia_smi, words
+from kvtui.engine.device.machine import (
+    Machine,
+    amd_smi,
+    apple,
+    cpuinfo,
+    known,
+    meminfo,
+    nvidia_smi,
+    sysfs_card,
+    words,
+)
 from kvtui.engine.scenario.values import command_line, scenario_from
 from kvtui.state.session import Session
 from tests.engine.sources.gguf.gguf_writing import HARMFUL
@@ -42,6 +52,13 @@ def reader(
 
 def card(device: str, memory: int) -> dict[str, str]:
     return {"c/vendor": "0x1002\n", "c/device": f"{device}\n", "c/mem_info_vram_total": f"{memory}\n"}
+
+
+def _amd(name: str, mib: int, device: str) -> str:
+    """What amd-smi prints of one device."""
+    asic = {"market_name": name, "vendor_id": "0x1002", "device_id": device, "rev_id": "0xc8"}
+    vram = {"type": "GDDR6", "vendor": "SAMSUNG", "size": {"value": mib, "unit": "MB"}, "bit_width": 320}
+    return json.dumps({"gpu_data": [{"gpu": 0, "asic": asic, "vram": vram}]})
 
 
 MACHINES = {
@@ -82,6 +99,25 @@ MACHINES = {
         reader(system="darwin", run={"sysctl": "Apple M4 Max\n68719476736\n"}),
         {"gpu": "Apple M4 Max 64GB"},
     ),
+    "a Radeon whose driver names the whole family": (
+        reader(run={"amd-smi": _amd("Navi 31 [Radeon RX 7900 XT/7900 XTX/7900M]", 20464, "0x744c")}),
+        {"gpu": "RX 7900 XT", "ram": "62GiB"},
+    ),
+    "a Strix Halo by amd-smi": (
+        reader(
+            run={"amd-smi": _amd("AMD Radeon 8060S Graphics", 512, "0x1586")},
+            files={"/proc/meminfo": "MemTotal: 98000000 kB"},
+        ),
+        {"gpu": "Ryzen AI Max+ 395 96GB"},
+    ),
+    "a desktop processor's own graphics": (
+        reader(run={"amd-smi": _amd("Phoenix3", 512, "0x1900")}),
+        {"gpu": "CPU DDR5-5600 dual-channel", "memory": "62GiB"},
+    ),
+    "an Arc by sysfs": (
+        reader(files={"c/vendor": "0x8086\n", "c/device": "0x56a0\n"}, cards=["c"]),
+        {"gpu": "Arc A770 16GB", "ram": "62GiB"},
+    ),
     "no accelerator": (
         reader(files={"/proc/cpuinfo": EPYC}),
         {"gpu": "CPU DDR5-4800 12-channel", "memory": "62GiB"},
@@ -96,6 +132,122 @@ def test_a_machine_in_words(name: str) -> None:
     assert said == wanted
     scenario = scenario_from({**said, "model": "Llama-3.2-1B"})
     assert command_line(scenario).startswith("--model Llama-3.2-1B --gpu ")
+
+
+PRINTED = {
+    "H100: 81559MiB": ("NVIDIA H100 80GB HBM3, 81559 MiB", ["H100 SXM"]),
+    "several generations": (
+        "NVIDIA A100-SXM4-40GB, 40960\nNVIDIA A10, 23028\nNVIDIA L40S, 46068\nNVIDIA L4, 23034\nTesla T4, 15360",
+        ["A100 40GB SXM", "A10", "L40S", "L4", "T4"],
+    ),
+    "no NVIDIA before the name": ("GeForce RTX 2080, 7979", ["RTX 2080"]),
+    "workstations": ("Quadro RTX 4000, 8192\nNVIDIA RTX A5000, 24564", ["Quadro RTX 4000", "RTX A5000"]),
+    "memory that is not told": ("NVIDIA GB10, [N/A]", ["DGX Spark"]),
+    "a heading": ("name, memory.total [MiB]\nNVIDIA GeForce RTX 5060 Ti, 16311 MiB", ["RTX 5060 Ti 16GB"]),
+    "a card with fewer hashes": ("NVIDIA GeForce RTX 3060 Lite Hash Rate, 12288", ["RTX 3060 12GB"]),
+    "three Blackwells": (
+        "\n".join(
+            f"NVIDIA RTX PRO 6000 Blackwell {edition} Edition, 97887"
+            for edition in ("Workstation", "Max-Q Workstation", "Server")
+        ),
+        ["RTX PRO 6000 Blackwell", "RTX PRO 6000 Blackwell Max-Q", "RTX PRO 6000 Blackwell"],
+    ),
+}
+"""Lines of nvidia-smi in public reports, and the devices that they are."""
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_lines_of_nvidia_smi_are_the_catalogue_s_devices(name: str) -> None:
+    printed, names = PRINTED[name]
+    assert [known(found).name for found in nvidia_smi(printed)] == names
+
+
+MI210 = """{
+    "gpu_data": [
+        {
+            "gpu": 0,
+            "asic": {
+                "market_name": "AMD Instinct MI210",
+                "vendor_id": "0x1002",
+                "vendor_name": "Advanced Micro Devices Inc. [AMD/ATI]",
+                "device_id": "0x740f",
+                "oam_id": "N/A",
+                "num_compute_units": 104,
+                "target_graphics_version": "gfx90a"
+            },
+            "vram": {
+                "type": "HBM",
+                "vendor": "HYNIX",
+                "size": {"value": 65520, "unit": "MB"},
+                "bit_width": 4096,
+                "max_bandwidth": {"value": "N/A", "unit": "GB/s"}
+            }
+        }
+    ]
+}"""
+DENIED = """Permission needed to access required GPU device node(s):
+  - /dev/kfd: Permission denied
+  - /dev/dri/renderD*: 64 device(s) denied
+
+To resolve this issue, try the following:
+  - Add your user to the required group(s)
+
+"""
+MIXED = """[
+  {"gpu": 0, "asic": {"market_name": "AMD Radeon AI PRO R9700"}, "vram": {"size": {"value": 32704, "unit": "MB"}}},
+  {"gpu": 1, "asic": {"market_name": "AMD Radeon 8060S Graphics"}, "vram": {"size": {"value": 512, "unit": "MB"}}},
+  {"gpu": 2, "asic": "N/A", "vram": {"size": "N/A"}}
+]"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "names"),
+    [
+        (MI210, ["Instinct MI210"]),
+        (DENIED + MI210, ["Instinct MI210"]),
+        (MIXED, ["Radeon AI PRO R9700", "Ryzen AI Max+ 395"]),
+        ('[{"asic": {"market_name": "Radeon RX 7800 XT"}, "vram": {"size": 16368}}]', ["RX 7800 XT"]),
+        (DENIED, []),
+    ],
+)
+def test_what_releases_of_amd_smi_print(printed: str, names: list[str]) -> None:
+    assert [known(found).name for found in amd_smi(printed, 125 * GIB)] == names
+
+
+@pytest.mark.parametrize(
+    ("chip", "bytes_", "name"),
+    [
+        ("Apple M1", 8, "Apple M1 8GB"),
+        ("Apple M2 Pro", 16, "Apple M2 Pro 16GB"),
+        ("Apple M3 Max", 64, "Apple M3 Max 64GB"),
+    ],
+)
+def test_macs_of_public_reports(chip: str, bytes_: int, name: str) -> None:
+    assert words(apple(f"{chip}\n{bytes_ * GIB}\n")) == {"gpu": name}
+
+
+@pytest.mark.parametrize(
+    ("processor", "name"),
+    [
+        ("AMD Ryzen 9 5950X 16-Core Processor", "CPU DDR4-3200 dual-channel"),
+        ("AMD Ryzen 7 2700X Eight-Core Processor", "CPU DDR4-3200 dual-channel"),
+        ("AMD Ryzen Threadripper 3960X 24-Core Processor", "CPU DDR4-3200 4-channel"),
+        ("AMD Ryzen Threadripper PRO 7975WX 32-Cores", "CPU DDR5-5200 8-channel"),
+        ("AMD EPYC 7K62 48-Core Processor", "CPU DDR4-3200 8-channel"),
+        ("AMD Ryzen 7 8745HS w/ Radeon 780M Graphics", "CPU DDR5-5600 dual-channel"),
+        ("AMD Ryzen AI 9 HX 370 w/ Radeon 890M", "CPU LPDDR5X-7500 dual-channel"),
+        ("Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz", "CPU DDR4-3200 dual-channel"),
+        ("Intel(R) Core(TM) i5-6500 CPU @ 3.20GHz", "CPU DDR4-3200 dual-channel"),
+        ("13th Gen Intel(R) Core(TM) i9-13900K", "CPU DDR5-5600 dual-channel"),
+        ("Intel(R) Core(TM) i9-14900K", "CPU DDR5-5600 dual-channel"),
+        ("Intel(R) Core(TM) Ultra 9 285K", "CPU DDR5-6400 dual-channel"),
+        ("Intel(R) Xeon(R) Platinum 8480+", "CPU DDR5-4800 8-channel"),
+        ("Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", "CPU DDR4-2933 6-channel"),
+    ],
+)
+def test_processors_are_known_by_their_memory(processor: str, name: str) -> None:
+    asked = reader(files={"/proc/cpuinfo": f"processor\t: 0\nmodel name\t: {processor}\n"})
+    assert words(read_machine(asked))["gpu"] == name
 
 
 def test_local_is_this_machine_unless_more_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,18 +327,18 @@ def test_whatever_a_tool_prints_is_harmless(text: str) -> None:
 def test_files_of_any_text_are_read(text: str, other: str) -> None:
     assert meminfo(text) is None or meminfo(text) >= 0  # type: ignore[operator]
     assert not HARMFUL.search(cpuinfo(text))
-    found = amd_card("0x1002", text, other, None)
+    found = sysfs_card("0x1002", text, other, None)
     assert found is not None
     assert not HARMFUL.search(found.name)
-    assert amd_card(text, "0x744c", "1", None) is None or text.strip() == "0x1002"
+    assert sysfs_card(text, "0x744c", "1", None) is None or text.strip() == "0x1002"
 
 
 @given(
     st.recursive(st.none() | st.integers() | st.text(max_size=9), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 )
 def test_any_json_of_amd_smi(value: object) -> None:
-    assert all(found.name for found in amd_smi(json.dumps(value)))
-    assert all(found.name for found in amd_smi(json.dumps([{"asic": value, "vram": value}])))
+    assert all(found.name for found in amd_smi(json.dumps(value), None))
+    assert all(found.name for found in amd_smi(json.dumps([{"asic": value, "vram": value}]), None))
 
 
 def test_long_lists_are_cut_and_nonsense_is_no_device() -> None:

@@ -14,36 +14,26 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MIB, format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.device.chips import AMD, BUILT_IN_BYTES, INTEL, STRIX_HALO, card_of
 
 if TYPE_CHECKING:
     from kvtui.engine.device.spec import DeviceSpec
 
 MOST_DEVICES = 64
-NEAR = 0.03
-"""A reading that is this near to what the catalogue says of a device is that device's own memory."""
+NEAR, ROOM = 0.03, 0.06
+"""A reading that is this near to what the catalogue says of a device is that device's own memory.
+
+What firmware keeps of a machine's memory is less than the ``ROOM`` of it.
+"""
 
 _LONGEST_NAME = 80
-_AMD = "0x1002"
-_AMD_CHIPS = {
-    ("0x744c", 24): "RX 7900 XTX",
-    ("0x744c", 20): "RX 7900 XT",
-    ("0x744c", 16): "RX 7900 GRE",
-    ("0x747e", 16): "RX 7800 XT",
-    ("0x747e", 12): "RX 7700 XT",
-    ("0x7480", 16): "RX 7600 XT",
-    ("0x7480", 8): "RX 7600",
-    ("0x73df", 12): "RX 6700 XT",
-    ("0x73ff", 8): "RX 6600",
-    ("0x7590", 16): "RX 9060 XT 16GB",
-    ("0x7590", 8): "RX 9060 XT 8GB",
-    ("0x7550", 16): "RX 9070",
-    ("0x74a1", 192): "Instinct MI300X",
-    ("0x740f", 64): "Instinct MI210",
-    ("0x738c", 32): "Instinct MI100",
-}
-"""AMD's chips by their PCI number and GiB, where these tell the card; of several that share them the slower one."""
+_NO_NAMES = ("", "name")
+_ASIDE = re.compile(r" lite hash rate| ?\((?:tm|r)\)", re.IGNORECASE)
+"""What drivers say in a name that is no other device."""
 
-_STRIX_HALO = "0x1586"
+_BUILT_IN_GB = (8, 16, 18, 24, 32, 36, 48, 64, 96, 128, 192, 256, 512)
+"""RAM that machines with one memory for all are sold with; the system sees a little less."""
+
 _PROCESSORS = (
     (r"epyc 9\d{2}5", "CPU DDR5-6000 12-channel"),
     (r"epyc 9\d{2}4", "CPU DDR5-4800 12-channel"),
@@ -51,12 +41,14 @@ _PROCESSORS = (
     (r"threadripper pro 7", "CPU DDR5-5200 8-channel"),
     (r"threadripper pro [35]", "CPU DDR4-3200 8-channel"),
     (r"threadripper 7", "CPU DDR5-5200 4-channel"),
-    (r"ryzen \d (?:pro )?[79]\d{3}", "CPU DDR5-5600 dual-channel"),
+    (r"threadripper [1-3]", "CPU DDR4-3200 4-channel"),
+    (r"ryzen ai (?!max)", "CPU LPDDR5X-7500 dual-channel"),
+    (r"ryzen \d (?:pro )?[7-9]\d{3}", "CPU DDR5-5600 dual-channel"),
     (r"ryzen \d (?:pro )?[1-5]\d{3}", "CPU DDR4-3200 dual-channel"),
     (r"xeon.* (?:platinum|gold|silver) [4568]4\d{2}", "CPU DDR5-4800 8-channel"),
     (r"xeon.* (?:platinum|gold|silver) [4568]2\d{2}", "CPU DDR4-2933 6-channel"),
     (r"core.* ultra", "CPU DDR5-6400 dual-channel"),
-    (r"1[2-4]th gen.* core", "CPU DDR5-5600 dual-channel"),
+    (r"1[2-4]th gen.* core|i[3579]-1[2-4]\d{3}", "CPU DDR5-5600 dual-channel"),
     (r"i[3579]-(?:[6-9]|1[01])\d{3}", "CPU DDR4-3200 dual-channel"),
 )
 """Processors by the words of /proc/cpuinfo; of those that take two kinds of memory, the newer."""
@@ -68,12 +60,14 @@ class Found(NamedTuple):
     """A device as ``tool`` told it: the ``name`` that its driver gives, and bytes of ``memory`` where those were told.
 
     ``built_in`` says that the memory is all that is in the machine, and not what the driver reports of it.
+    ``card`` is what its chip's number says it is, for names that say less.
     """
 
     name: str
     memory: int | None
     tool: str
     built_in: bool = False
+    card: str = ""
 
 
 class Machine(NamedTuple):
@@ -88,41 +82,53 @@ class Machine(NamedTuple):
 def nvidia_smi(text: str, tool: str = "nvidia-smi") -> tuple[Found, ...]:
     """Devices of lines ``NAME, MIB``; a device that shares the system's memory has none of its own to tell."""
     lines = (line.rpartition(",") for line in text.splitlines()[:MOST_DEVICES])
-    return tuple(Found(_name(name), _whole(memory, MIB), tool) for name, _, memory in lines if name.strip())
+    return tuple(
+        Found(_name(name), _whole(memory, MIB), tool) for name, _, memory in lines if name.strip(" ") not in _NO_NAMES
+    )
 
 
-def amd_smi(text: str) -> tuple[Found, ...]:
-    """Devices of ``amd-smi static --asic --vram --json``. A text that is none gives none."""
-    from json import loads
+def amd_smi(text: str, ram: int | None) -> tuple[Found, ...]:
+    """Devices of ``amd-smi static --asic --vram --json`` on a machine with ``ram``. A text that is none gives none.
 
+    Warnings may stand before the JSON. Older releases print a list, later ones an object with a list in it.
+    """
+    from json import JSONDecodeError, JSONDecoder
+
+    start = re.search(r"(?m)^[\[{]", text)
     try:
-        listed = loads(text)
-    except (ValueError, RecursionError):
+        listed = JSONDecoder().raw_decode(text, start.start())[0] if start else None
+    except (JSONDecodeError, RecursionError):
         return ()
     listed = listed.get("gpu_data", ()) if isinstance(listed, dict) else listed
     found = []
     for one in listed[:MOST_DEVICES] if isinstance(listed, list) else ():
         asic, vram = (one.get(key) if isinstance(one, dict) else None for key in ("asic", "vram"))
-        name = asic.get("market_name") if isinstance(asic, dict) else None
+        name, chip = (asic.get(key) if isinstance(asic, dict) else None for key in ("market_name", "device_id"))
         size = vram.get("size") if isinstance(vram, dict) else None
         value = size.get("value") if isinstance(size, dict) else size
         if isinstance(name, str) and name.strip():
-            found.append(Found(_name(name), _whole(str(value), MIB), "amd-smi"))
+            memory = _whole(str(value), MIB)
+            found.append(_amd(_name(name), str(chip).strip().casefold(), memory, ram, "amd-smi"))
     return tuple(found)
 
 
-def amd_card(vendor: str, device: str, memory: str, ram: int | None) -> Found | None:
+def sysfs_card(vendor: str, device: str, memory: str, ram: int | None) -> Found | None:
     """The device of one card's files in sysfs: PCI numbers and bytes of its memory. None for other makers' cards.
 
-    A Strix Halo is known by its RAM: what firmware sets aside for the GPU is less.
+    Of Intel's only those that are known: the others are parts of processors.
     """
-    if vendor.strip() != _AMD:
-        return None
-    chip, size = device.strip()[:10], _whole(memory, 1)
-    if chip == _STRIX_HALO:
-        return Found("Ryzen AI Max+ 395", ram, "sysfs", built_in=True)
-    name = _AMD_CHIPS.get((chip, round((size or 0) / GIB)), f"AMD {plain(chip, 10)}")
-    return Found(name, size, "sysfs")
+    maker, chip, size = vendor.strip(), device.strip()[:10].casefold(), _whole(memory, 1)
+    if maker == AMD:
+        return _amd(f"AMD {plain(chip, 10)}", chip, size, ram, "sysfs")
+    name = card_of(INTEL, chip, None) if maker == INTEL else None
+    return None if name is None else Found(name, None, "sysfs")
+
+
+def _amd(name: str, chip: str, memory: int | None, ram: int | None, tool: str) -> Found:
+    """One of AMD's. A Strix Halo is known by the machine's RAM: what firmware sets aside for its GPU is less."""
+    if chip == STRIX_HALO or "8060S" in name:
+        return Found("Ryzen AI Max+ 395", ram, tool, built_in=True)
+    return Found(name, memory, tool, card=card_of(AMD, chip, memory) or "")
 
 
 def apple(text: str) -> Machine:
@@ -153,20 +159,29 @@ def known(found: Found) -> DeviceSpec:
 
     Raises InputError where the catalogue has none.
     """
+    name = _ASIDE.sub("", found.name)
+    if found.card:
+        try:
+            return find_device(name)
+        except InputError:
+            return find_device(found.card)
     if found.memory is not None:
         # 15.47 GiB are reported of a card of 16 GB, and 62.7 of a machine's 64.
-        sized = f"{found.name} {round(found.memory / GIB)}GB"
+        size = round(found.memory / GIB)
+        if found.built_in:
+            size = next((sold for sold in _BUILT_IN_GB if size <= sold <= size * (1 + ROOM)), size)
         try:
-            return find_device(sized)
+            return find_device(f"{name} {size}GB")
         except InputError:
             pass
-    return find_device(found.name)
+    return find_device(name)
 
 
 def words(machine: Machine) -> dict[str, str]:
     """The option values that say this machine: its devices that are alike and have the most memory, and its RAM.
 
-    Without an accelerator it is the processor. Raises InputError where the catalogue knows none of the devices.
+    Without an accelerator, or with none but the small one of a processor, it is the processor. Raises InputError where
+    the catalogue knows none of the devices.
     """
     specs: Counter[DeviceSpec] = Counter()
     memory: dict[DeviceSpec, int | None] = {}
@@ -175,7 +190,8 @@ def words(machine: Machine) -> dict[str, str]:
         try:
             spec = known(found)
         except InputError as error:
-            wrong = wrong or InputError(f"gpu: this machine's {found.name}: {error}")
+            if found.memory is None or found.memory >= BUILT_IN_BYTES:
+                wrong = wrong or InputError(f"gpu: this machine's {found.name}: {error}")
             continue
         specs[spec] += 1
         memory.setdefault(spec, _other_size(spec, found))
@@ -209,8 +225,8 @@ def _processor(machine: Machine) -> dict[str, str]:
 
 def _other_size(spec: DeviceSpec, found: Found) -> int | None:
     """The memory of a device that has not the catalogue's."""
-    own = spec.nominal_gb * GIB if found.built_in else spec.usable_bytes
-    if found.memory is None or abs(found.memory / own - 1) <= NEAR:
+    own, near = (spec.nominal_gb * GIB, ROOM) if found.built_in else (spec.usable_bytes, NEAR)
+    if found.memory is None or abs(found.memory / own - 1) <= near:
         return None
     return round(found.memory / GIB) * GIB
 

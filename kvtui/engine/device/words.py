@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kvtui.engine.device.spec import DeviceSpec
 
 _TOKEN = re.compile(r"[0-9]+|[a-z]+|\+")
+WHOLE_WORD = 3
 _UNSAID = frozenset(("gb", "gib", "g", "vram", "ram", "gpu", "memory", "unified", "with", "of"))
 _NICKNAMES = {
     "Apple": "mac macbook mini studio imac apple silicon metal",
@@ -46,9 +47,12 @@ def search_words(device: DeviceSpec) -> str:
 
 
 def searched(device: DeviceSpec, text: str) -> bool:
-    """Whether ``device`` is found by all words of ``text``; by none if there are none."""
-    words, found = text.casefold().split(), search_words(device)
-    return bool(words) and all(word in found for word in words)
+    """Whether ``device`` is found by all words of ``text``; by none if there are none.
+
+    One or two letters begin a word: the v of "titan v" is not that of "nvidia".
+    """
+    words, found = text.casefold().split(), f" {search_words(device)}"
+    return bool(words) and all((word if len(word) >= WHOLE_WORD else f" {word}") in found for word in words)
 
 
 def _tokens(text: str) -> frozenset[str]:
