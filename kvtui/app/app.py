@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.content import Content
 from textual.errors import NoWidget
 from textual.events import AppBlur, AppFocus, Event, InputEvent, MouseEvent, Paste
+from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.signal import Signal
 from textual.theme import Theme
@@ -28,11 +30,12 @@ from kvtui.screens import bindings
 from kvtui.screens.mode import ModeScreen
 from kvtui.state import settings as preferences
 from kvtui.state import themes
-from kvtui.state.host import Benchmark, Host
+from kvtui.state.host import Benchmark, Host, Said
 from kvtui.state.keys import APP as APP_KEYS
 from kvtui.state.keys import keys_of
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
+from kvtui.widgets.message_line import MessageLine
 from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
 
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
@@ -80,6 +83,7 @@ class KvtuiApp(App[None]):
         self.settings_changed: Signal[Settings] = Signal(self, "settings-changed")
         self.benchmark: Benchmark | None = None
         self._play, self._speed, self._note = play, speed, note
+        self._said: Said | None = None
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
         for theme in themes.OWN:
@@ -179,6 +183,36 @@ class KvtuiApp(App[None]):
             return
         self.push_screen(window)
 
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Say something in passing, at the bottom of the screen, where it covers nothing; what was said before goes."""
+        text = Content.from_markup(message).plain if markup else message
+        self._said = Said(text, severity, title, timeout or 0.0)
+        if self.screen_stack and self.screen.is_attached:
+            lines = self.screen.query(MessageLine)
+            if not lines:
+                self.screen.mount(MessageLine())
+            elif lines.first().is_mounted:
+                lines.first().say(self._said)
+
+    def clear_notifications(self) -> None:
+        """Say nothing any more."""
+        self._said = None
+        for line in self.screen.query(MessageLine):
+            line.hush()
+
+    @property
+    def said(self) -> Said | None:
+        """What was said last."""
+        return self._said
+
     def tell(self, message: str) -> None:
         """Say something in passing. Nothing in ``message`` is markup."""
         self.notify(message, markup=False)
@@ -274,8 +308,8 @@ class KvtuiApp(App[None]):
         return screen
 
     def _scenario_changed(self, change: ScenarioChange) -> None:
-        for note in change.notes:
-            self.tell(note)
+        if change.notes:
+            self.tell("; ".join(change.notes))
         if self._keeping is not None:
             self._keeping.stop()
         self._keeping = self.set_timer(KEEP_SECONDS, self._keep)

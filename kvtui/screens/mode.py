@@ -35,7 +35,6 @@ class ModeScreen(ShownScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(id=f"{self.MODE}-mode")
         self.session = session
-        self._has_keys = False
         self._unsubscribe: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -101,12 +100,6 @@ class ModeScreen(ShownScreen):
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
         """Do what the clicked row says."""
         self.run_worker(self.run_action(message.action), exclusive=False)
-
-    def shown(self) -> None:
-        """Put the keys into their line after the first picture: they take as long to make as all else together."""
-        if not self._has_keys:
-            self._has_keys = True
-            self.call_later(self.query_one(KeyLine).fill)
 
     def resized(self) -> None:
         """The size changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from textual.app import App
 from textual.binding import Binding
@@ -13,6 +13,22 @@ from textual.signal import Signal
 from kvtui.canvas.palette import Depth, Look
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+
+LEAST_SECONDS, CHARACTERS_PER_SECOND = 4.0, 15
+
+
+class Said(NamedTuple):
+    """What is said in passing: the ``text``, how severe it is, a word before it, and for how many ``seconds``."""
+
+    text: str
+    severity: str = "information"
+    title: str = ""
+    seconds: float = 0.0
+
+    @property
+    def shown_for(self) -> float:
+        """Seconds that it stays, longer for a longer text."""
+        return self.seconds or max(LEAST_SECONDS, len(self.text) / CHARACTERS_PER_SECOND)
 
 
 class Standing(Protocol):
@@ -81,6 +97,13 @@ class Host(Protocol):
 
     def open(self, window: ModalScreen[None]) -> None:
         """Show a window over the screen, unless one of its kind is the topmost already."""
+
+    @property
+    def said(self) -> Said | None:
+        """What was said last, while it is to be seen."""
+
+    def clear_notifications(self) -> None:
+        """Say nothing any more."""
 
     def tell(self, message: str) -> None:
         """Say something in passing. Nothing in ``message`` is markup."""

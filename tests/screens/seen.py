@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.app import App
 
+from kvtui.state.host import host_of
+
 
 def text_of(app: App[None]) -> str:
     """What is on screen, one line per row."""
@@ -12,5 +14,6 @@ def text_of(app: App[None]) -> str:
 
 
 def said_by(app: App[None]) -> str:
-    """All notifications that are still to be seen, one below the other."""
-    return "\n".join(notification.message for notification in app._notifications)
+    """What was said last, while it is to be seen."""
+    said = host_of(app).said
+    return "" if said is None else said.text

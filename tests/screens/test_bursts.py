@@ -11,8 +11,7 @@ from textual import events
 from textual.command import CommandList
 from textual.containers import Vertical
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, OptionList
-from textual.widgets._toast import Toast
+from textual.widgets import DataTable, Input, OptionList, Static
 
 from kvtui.app.app import KvtuiApp
 from kvtui.engine.scenario.values import scenario_from
@@ -237,17 +236,17 @@ def test_the_wheel_before_the_table_of_the_plan_is_there() -> None:
 
 def test_a_click_on_what_was_just_taken_away_is_not_heard() -> None:
     async def script(app: KvtuiApp, pilot: Pilot[None]) -> None:
-        app.notify("words to click on")
-        await until(pilot, lambda: list(app.screen.query(Toast)))
+        words = Static("words to click on")
+        words.styles.dock = "top"
+        await app.screen.mount(words)
         await pilot.pause()
-        toast = app.screen.query_one(Toast)
-        x, y = toast.region.x + 2, toast.region.y
-        await toast.remove()
-        assert app.get_widget_at(x, y)[0] is toast
+        x, y = words.region.x + 2, words.region.y
+        await words.remove()
+        assert app.get_widget_at(x, y)[0] is words
         for kind in (events.MouseMove, events.MouseDown, events.MouseUp):
             await app.on_event(kind(None, x, y, 0, 0, 1, False, False, False, screen_x=x, screen_y=y))
         await pilot.pause()
-        assert app.get_widget_at(x, y)[0] is not toast
+        assert app.get_widget_at(x, y)[0] is not words
 
     drive(script)
 

@@ -22,6 +22,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.state import remembered
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from tests.screens.seen import text_of
 from tests.steady import until
 
 
@@ -196,6 +197,8 @@ def test_a_note_is_said_and_a_folder_that_cannot_be_written_does_not_matter(stat
         app = KvtuiApp(Session(scenario_from({})), note="the last [red]scenario[/] is left out")
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
             await pilot.pause()
-            assert [one.message for one in app._notifications] == ["the last [red]scenario[/] is left out"]
+            assert app.said is not None
+            assert app.said.text == "the last [red]scenario[/] is left out"
+            assert app.said.text in text_of(app)
 
     asyncio.run(script())

@@ -125,9 +125,6 @@ def test_keys_are_unique_and_have_ids() -> None:
     assert keys.clash({}) is None
     ids = [key.id for key in keys.ALL]
     assert len(ids) == len(set(ids))
-    for mode, own in keys.TABLES.items():
-        for within in keys.WITHIN.get(mode, ((),)):
-            assert len({key.together or key.id for key in (*own, *within, *keys.APP) if key.footer}) <= 8
 
 
 def test_saving_keeps_everything_else(file: Path) -> None:

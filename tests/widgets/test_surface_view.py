@@ -91,7 +91,7 @@ def test_keys_move_the_eye() -> None:
         assert view.camera.zoom > 1
         await press(app, "minus", "minus")
         assert view.camera.zoom < 1
-        axes: tuple[tuple[str, CameraAxis], ...] = (("X", "x"), ("Y", "y"), ("z", "z"))
+        axes: tuple[tuple[str, CameraAxis], ...] = (("X", "x"), ("Y", "y"), ("Z", "z"))
         for key, axis in axes:
             await press(app, key)
             assert view.camera == view.camera.along(axis)
@@ -121,7 +121,7 @@ def test_the_cursor_reads_out_values_with_units() -> None:
         await press(app, "l")
         assert app.view.words == "context 8K tokens · sequences 2 · KV cache 2.00 GiB"
         assert last_row(app).startswith(app.view.words)
-        await press(app, "z", "shift+right", "k")
+        await press(app, "Z", "shift+right", "k")
         assert app.view.words == "context 16K tokens · sequences 4 · KV cache 8.00 GiB"
         await press(app, "h", "j")
         assert app.view.words == "context 8K tokens · sequences 2 · KV cache 2.00 GiB"
@@ -208,7 +208,7 @@ def test_without_colours_it_is_drawn_in_characters() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (20, 4), (24, 9), (200, 60)])
 def test_it_fits_any_size(size: tuple[int, int]) -> None:
     async def check(app: Host) -> None:
-        await press(app, "l", "right", "z")
+        await press(app, "l", "right", "Z")
         assert app.view.cells is not None
         assert app.view.cells.glyph.shape == (size[1], size[0])
 

@@ -27,7 +27,7 @@ from kvtui.widgets.textual_private import (
     is_behind,
     knows_styles,
 )
-from tests.screens.seen import said_by, text_of
+from tests.screens.seen import text_of
 
 
 def drive(app: App[None], script: Callable[[Pilot[None]], Awaitable[None]]) -> None:
@@ -209,7 +209,7 @@ def test_a_window_closes_once_and_hears_nothing_afterwards() -> None:
         await pilot.pause()
         await pilot.pause()
         assert app.screen is home
-        assert said_by(app) == "submitted"
+        assert [one.message for one in app._notifications] == ["submitted"]
 
     drive(app, script)
 

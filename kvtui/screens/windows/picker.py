@@ -181,7 +181,7 @@ class Picker(Window):
         table = self._table
         table.clear()
         for entry in found:
-            style = ink(self.app, "text-muted") if entry.last else ""
+            style = ink(self.app, "foreground-muted") if entry.last else ""
             texts = [Text(entry.name, overflow="ellipsis", no_wrap=True, style=style)]
             for column, cell in zip(self._source.columns[1:], entry.cells, strict=False):
                 texts.append(Text(cell, justify="right" if column.right else "left", style=style))
@@ -208,7 +208,7 @@ class Picker(Window):
     def _fit_text(self, name: str) -> Text:
         fit = self._fits.get(name)
         if fit is None:
-            return Text("…", justify="right", style=ink(self.app, "text-muted"))
+            return Text("…", justify="right", style=ink(self.app, "foreground-muted"))
         return Text(fit.text, justify="right", style=ink(self.app, "success" if fit.fits else "error"))
 
     def _describe(self) -> None:

@@ -72,7 +72,9 @@ class WeightPicker(Picker):
                 columns=WEIGHT_COLUMNS,
                 current=scenario.weight_dtype,
                 entries=lambda: _weights(scenario),
-                fit=lambda name: _fit(scenario, weight_dtype=name, skip_weights=False),
+                fit=lambda name: _format_fit(
+                    scenario, weights_obstacle(scenario, name), weight_dtype=name, skip_weights=False
+                ),
                 take=lambda name: session.change(weight_dtype=name, skip_weights=False),
             )
         )
@@ -90,7 +92,7 @@ class KVPicker(Picker):
                 columns=KV_COLUMNS,
                 current=canonical(scenario.kv_dtype),
                 entries=lambda: _caches(scenario),
-                fit=lambda name: _fit(scenario, kv_dtype=name),
+                fit=lambda name: _format_fit(scenario, kv_obstacle(scenario, name), kv_dtype=name),
                 take=lambda name: session.change(kv_dtype=name),
                 typed=lambda text: _kv_typed(session, text),
                 reads="formats of K and V, such as q8_0/q4_0",
@@ -257,6 +259,10 @@ def _about_device(device: DeviceSpec) -> str:
 
 def _kv(model: ModelSpec, scenario: Scenario) -> Format:
     return adapted(scenario, {"model": model})[0].kv
+
+
+def _format_fit(scenario: Scenario, obstacle: str, **chosen: object) -> Fit:
+    return Fit(False, "not run") if obstacle else _fit(scenario, **chosen)
 
 
 def _fit(scenario: Scenario, **chosen: object) -> Fit:
