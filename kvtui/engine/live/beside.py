@@ -158,9 +158,9 @@ def _slots_beside(snapshot: Snapshot, scenario: Scenario, known: bool, notes: tu
     """llama.cpp: the cells of the planned cache beside those of the slots, where their pool is known."""
     pool = snapshot.pool
     slots = snapshot.ranks[0].slots if snapshot.ranks else ()
-    context = sum(slot.limit for slot in slots) if slots and pool.size != slots[0].limit else pool.size
-    if context:
-        scenario = replace(scenario, context=max(slot.limit for slot in slots), batch=len(slots))
+    whole = pool.size or max((slot.limit for slot in slots), default=0)
+    if whole:
+        scenario = replace(scenario, context=whole, batch=len(slots))
     planned = serve(scenario)
     assert planned is not None
     rows = []
