@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.app import App
 from textual.binding import BindingType
@@ -38,6 +38,10 @@ from kvtui.state.settings import Settings
 from kvtui.widgets.message_line import MessageLine
 from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
 
+if TYPE_CHECKING:
+    from kvtui.attach.source import TrafficSource
+    from kvtui.engine.scenario.values import Values
+
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
 SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
@@ -51,12 +55,31 @@ def _commands() -> type[Provider]:
     return Commands
 
 
+def _watched(text: str) -> TrafficSource:
+    from kvtui.attach.opening import source_of
+
+    return source_of([text] if text else [])
+
+
+class Traffic(NamedTuple):
+    """What the app begins to watch: a ``source`` of snapshots, the options ``given`` of the plan beside it.
+
+    ``opens`` makes a source of what a person names, nothing being this machine; ``speed`` is that of a recording.
+    """
+
+    source: TrafficSource | None
+    given: Values
+    opens: Callable[[str], TrafficSource]
+    speed: float = 1.0
+
+
 class KvtuiApp(App[None]):
     """Shows and changes the scenario of ``session``.
 
     ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
     force; ``settings_changed`` publishes them when one changes. Screens take changes of the scenario from ``session``.
-    ``note`` is said at the start. ``benchmark`` is the one that was begun last.
+    ``note`` is said at the start. ``benchmark`` is the one that was begun last. With ``traffic`` it opens on what is
+    watched.
     """
 
     TITLE = "kvtui"
@@ -75,8 +98,11 @@ class KvtuiApp(App[None]):
         play: bool = False,
         speed: float | None = None,
         note: str = "",
+        traffic: Traffic | None = None,
     ) -> None:
         self.no_hues = bool(os.environ.get("NO_COLOR"))
+        if traffic is not None:
+            self.DEFAULT_MODE = "traffic"  # type: ignore[misc]
         super().__init__(ansi_color=self.no_hues or None)
         self.session = session
         self.settings = settings or Settings()
@@ -84,6 +110,7 @@ class KvtuiApp(App[None]):
         self.benchmark: Benchmark | None = None
         self._play, self._speed, self._note = play, speed, note
         self._said: Said | None = None
+        self._traffic = traffic or Traffic(None, {}, _watched)
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
         for theme in themes.OWN:
@@ -99,6 +126,7 @@ class KvtuiApp(App[None]):
             "explore": self.explore_screen,
             "plan": self.plan_screen,
             "bench": self.bench_screen,
+            "traffic": self.traffic_screen,
             "papers": self.papers_screen,
         }
         for mode, make in screens.items():
@@ -289,8 +317,16 @@ class KvtuiApp(App[None]):
 
         return PlanScreen(self.session)
 
-    def papers_screen(self) -> Screen[None]:
+    def traffic_screen(self) -> Screen[None]:
         """The screen of mode 5."""
+        from kvtui.screens.traffic.screen import TrafficScreen
+
+        source, given, opens, speed = self._traffic
+        self._traffic = self._traffic._replace(source=None)
+        return TrafficScreen(self.session, source, given, opens, speed=speed)
+
+    def papers_screen(self) -> Screen[None]:
+        """The screen of mode 6."""
         from kvtui.screens.papers.screen import PapersScreen
 
         return PapersScreen(self.session)

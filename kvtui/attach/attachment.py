@@ -43,12 +43,12 @@ class Asked(Protocol):
 
 
 class Watched(Protocol):
-    """What gives a snapshot whenever it is asked, and takes as long as that takes."""
+    """What gives snapshots whenever it is asked, and takes as long as that takes."""
 
     address: str
 
-    def look(self) -> Snapshot:
-        """The server as it is now; one that does not answer is a snapshot too."""
+    def looks(self) -> tuple[Snapshot, ...]:
+        """The servers as they are now; one that does not answer is a snapshot too."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -81,6 +81,10 @@ class WatchedServer:
         self._latest: dict[str, Reply] = {}
         self._turn = 0
         self._last: Snapshot | None = None
+
+    def looks(self) -> tuple[Snapshot, ...]:
+        """The one server as it is now."""
+        return (self.look(),)
 
     def look(self) -> Snapshot:
         """The server as it is now."""
@@ -168,11 +172,13 @@ class Attachment:
     def _run(self) -> None:
         pause, due = self._seconds, monotonic()
         while not self._over.is_set():
-            found = self._watched.look()
+            found = self._watched.looks()
             if self._over.is_set():
                 break
-            self._take(found)
-            pause = self._seconds if found.state in ("up", "asleep") else min(LONGEST_PAUSE, pause * 2)
+            for snapshot in found:
+                self._take(snapshot)
+            up = any(snapshot.state in ("up", "asleep") for snapshot in found)
+            pause = self._seconds if up else min(LONGEST_PAUSE, pause * 2)
             due = max(due + pause, monotonic() + 0.2 * self._seconds)
             self._over.wait(max(0.0, due - monotonic()))
         self._watched.close()

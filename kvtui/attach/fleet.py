@@ -35,7 +35,7 @@ class Fleet:
         self.address = asked.address
         self._asked, self._clock = asked, clock
 
-    def look(self) -> tuple[Snapshot, ...]:
+    def looks(self) -> tuple[Snapshot, ...]:
         """Every server as Prometheus has it now, the address of Prometheus itself where it does not answer."""
         now = self._clock()
         try:

@@ -13,10 +13,11 @@ from kvtui.engine.basis.untrusted import plain
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from kvtui.attach.attachment import Attachment, Watched
     from kvtui.engine.live.check import Condition
+    from kvtui.engine.live.servers import ToldBesides
     from kvtui.engine.live.snapshot import Snapshot
     from kvtui.engine.scenario.values import Values
     from kvtui.report.observed import Observed
@@ -58,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for options that are wrong, and OSError when something cannot be written.
     """
+    from kvtui.app.terminal import is_terminal
+    from kvtui.attach.opening import recording_in, watched_at
+    from kvtui.attach.token import read_token
     from kvtui.engine.live.check import read_condition
     from kvtui.engine.scenario.options import OPTIONS
     from kvtui.engine.sources.machines import check_name
@@ -69,55 +73,80 @@ def run(args: argparse.Namespace) -> int:
         check_name(args.save_profile)
     values = {option.key: vars(args)[option.key] for option in OPTIONS}
     once = args.once or bool(conditions) or args.save_profile is not None
-    recording = _recording(args)
+    names = _names(args)
+    recording = recording_in(names)
+    if recording is not None and args.record is not None:
+        raise InputError("--record: a recording is not recorded again")
+    if not once and args.format == "text" and args.output is None and is_terminal():
+        return _open_app(args, names, values)
     if recording is not None:
-        if args.record is not None:
-            raise InputError("--record: a recording is not recorded again")
         return _play(recording, args, answer, values, conditions, once=once)
+    watched = watched_at(names, read_token(args.token, args.token_file), _told(values))
     if once:
-        return _once(_watched(args, values), args, answer, values, conditions)
-    return _stream(_watched(args, values), args, answer, values)
+        return _once(watched, args, answer, values, conditions)
+    return _stream(watched, args, answer, values)
 
 
-def _recording(args: argparse.Namespace) -> str | None:
-    """The path of the recording to play; None where servers are watched."""
-    import os
+def _names(args: argparse.Namespace) -> list[str]:
+    """What is to be watched or played."""
+    from kvtui.attach.opening import DEMO
 
-    if args.demo:
-        if args.server:
-            raise InputError("--demo: plays a recording of its own, not another one or a server")
-        from kvtui.engine.basis.places import DATA
-
-        return os.path.join(DATA, "recordings", "vllm.jsonl")
-    files = [name for name in args.server if "://" not in name and (os.path.exists(name) or name.endswith(".jsonl"))]
-    if files and len(args.server) > 1:
-        raise InputError(f"watch: '{plain(files[0])}' is a recording, which is played alone")
-    return files[0] if files else None
+    if args.demo and args.server:
+        raise InputError("--demo: plays a recording of its own, not another one or a server")
+    return [DEMO] if args.demo else list(args.server)
 
 
-def _snapshots(path: str) -> Iterator[Snapshot]:
-    from io import TextIOWrapper
+def _told(values: Values) -> ToldBesides:
+    from kvtui.engine.live.servers import ToldBesides
 
-    from kvtui.engine.basis.files import open_to_read, unreadable
-    from kvtui.engine.live.recording import read_recording
+    unified = values["kv_unified"]
+    return ToldBesides(unified if isinstance(unified, bool) else None)
 
-    try:
-        stream = open_to_read(path)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    with stream, TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="\n") as lines:
-        yield from read_recording(lines, plain(path, 400))
+
+def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) -> int:
+    """The app on the screen of what is watched; what it can plan with are the options of the scenario."""
+    from kvtui.app.app import KvtuiApp, Traffic
+    from kvtui.app.terminal import own_screen
+    from kvtui.attach.opening import source_of
+    from kvtui.attach.token import read_token
+    from kvtui.commands.app import numpy_beside, reopened
+    from kvtui.state.session import Session
+    from kvtui.state.settings import load
+    from kvtui.state.themes import theme_names
+
+    numpy_beside()
+    token, seconds = read_token(args.token, args.token_file), _seconds(args)
+    nothing = {**dict.fromkeys(values), "theme": None, "motion": None, "fps": None, "ascii": args.ascii}
+    settings = load(nothing, theme_names())
+    scenario, follows, note = reopened(nothing, settings.remember)
+    speed = 1.0 if args.speed is None else _positive(args.speed, "--speed", 0.25, 64)
+    traffic = Traffic(
+        source_of(names, token, _told(values), seconds, args.record),
+        {key: value for key, value in values.items() if value is not None},
+        lambda text: source_of([text] if text else [], token, _told(values), seconds),
+        speed,
+    )
+    app = KvtuiApp(Session(scenario, follows_device=follows), settings, note=note, traffic=traffic)
+    with own_screen():
+        app.run()
+    return app.return_code or 0
+
+
+def _seconds(args: argparse.Namespace) -> float:
+    return _positive(args.interval, "--interval", LEAST_SECONDS, MOST_SECONDS) if args.interval else 1.0
 
 
 def _play(
     path: str, args: argparse.Namespace, answer: Answer, values: Values, conditions: Sequence[Condition], *, once: bool
 ) -> int:
     """A recording: its end with ``once``, else every snapshot, at its own pace with --speed."""
+    from kvtui.attach.opening import snapshots_of
+
     speed = _positive(args.speed, "--speed", 1e-3, 1e6) if args.speed is not None else None
     history: dict[str, list[Snapshot]] = {}
     moments = 0
     before = None
-    for snapshot in _snapshots(path):
+    for snapshot in snapshots_of(path):
         moments += 1
         seen = history.setdefault(snapshot.address, [])
         seen.append(snapshot)
@@ -145,7 +174,7 @@ def _once(
 ) -> int:
     from kvtui.attach.recorder import Recorder
 
-    found = [snapshot for one in watched for snapshot in (one.look(),)]
+    found = [snapshot for one in watched for snapshot in one.looks()]
     for one in watched:
         one.close()
     if args.record is not None:
@@ -204,7 +233,7 @@ def _stream(watched: Sequence[Watched], args: argparse.Namespace, answer: Answer
     from kvtui.attach.attachment import Attachment
     from kvtui.attach.recorder import Recorder
 
-    seconds = _positive(args.interval, "--interval", LEAST_SECONDS, MOST_SECONDS) if args.interval else 1.0
+    seconds = _seconds(args)
     queue: SimpleQueue[Snapshot] = SimpleQueue()
     recorder = None if args.record is None else Recorder(args.record)
     attachments: list[Attachment] = [Attachment(one, queue.put, seconds).start() for one in watched]
@@ -276,37 +305,6 @@ def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool) -> Obs
     except InputError as error:
         return Observed(last, interval, binding, findings(history, None), plan_error=str(error))
     return Observed(last, interval, binding, findings(history, beside), beside)
-
-
-def _watched(args: argparse.Namespace, values: Values) -> Sequence[Watched]:
-    """The servers that were named, or those that listen on this machine.
-
-    Raises InputError for a name that is no address, and where nothing listens.
-    """
-    from kvtui.attach.attachment import WatchedServer
-    from kvtui.attach.devices import DeviceCounters
-    from kvtui.attach.events import FollowedEvents
-    from kvtui.attach.find import listening
-    from kvtui.attach.http import HttpServer, read_address
-    from kvtui.attach.token import read_token
-    from kvtui.engine.live.servers import ToldBesides
-
-    token = read_token(args.token, args.token_file)
-    unified = values["kv_unified"]
-    told = ToldBesides(unified if isinstance(unified, bool) else None)
-    addresses = [read_address(name) for name in args.server] or listening()
-    if not addresses:
-        raise InputError(f"watch: no server listens on the usual ports of this machine: {_ports()}")
-    return [
-        WatchedServer(HttpServer(address, token), told, beside=(FollowedEvents(address), DeviceCounters(address)))
-        for address in dict.fromkeys(addresses)
-    ]
-
-
-def _ports() -> str:
-    from kvtui.engine.live.servers import PORTS
-
-    return ", ".join(map(str, sorted(PORTS)))
 
 
 def _positive(text: str, option: str, least: float, most: float) -> float:

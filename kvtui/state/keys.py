@@ -37,7 +37,8 @@ MODES = (
     Mode("explore", "2", "Explore"),
     Mode("plan", "3", "Plan"),
     Mode("bench", "4", "Bench"),
-    Mode("papers", "5", "Papers & help"),
+    Mode("traffic", "5", "Traffic"),
+    Mode("papers", "6", "Papers & help"),
 )
 
 # The headings of the help. What a key of the first two does is the same on every screen.
@@ -46,6 +47,7 @@ PLAYBACK, WORKLOAD, VIEW = "playback", "steps and switches", "what is shown"
 WINDOWS, BENCHMARK = "lists and windows", "benchmark"
 FIGURES, READING, SPACE = "figures", "reading a figure", "pictures in space"
 PLAN_TABLE = "table of the Plan screen"
+SERVERS = "running servers"
 
 GLOBAL = (
     Key("model", "m", "pick_model", "model", "choose or search a model", SCENARIO, footer=True),
@@ -197,6 +199,28 @@ _EXPLORE_OWN = (
 )
 EXPLORE = _EXPLORE_OWN + STEPS
 
+TRAFFIC = (
+    Key("traffic-hold", "space", "hold", "pause", "stop at this moment, or go on", SERVERS, footer=True),
+    Key("traffic-back", "left,h", "scrub(-1)", "back", "an earlier moment", SERVERS, True, "time"),
+    Key("traffic-on", "right,l", "scrub(1)", "time", "a later moment", SERVERS, True, "time"),
+    Key("traffic-far-back", "shift+left", "scrub(-10)", "far back", "a much earlier moment", SERVERS),
+    Key("traffic-far-on", "shift+right", "scrub(10)", "far on", "a much later moment", SERVERS),
+    Key("traffic-first", "home", "scrub(-1000000)", "first", "the first moment", SERVERS),
+    Key("traffic-last", "end", "scrub(1000000)", "last", "the newest moment", SERVERS),
+    Key("traffic-longer", "-", "zoom_time(1)", "zoom", "a longer stretch of time", SERVERS, True, "zoom"),
+    Key("traffic-shorter", "+,=", "zoom_time(-1)", "shorter", "a shorter stretch of time", SERVERS, True, "zoom"),
+    Key("traffic-slower", "[", "speed(-1)", "slower", "a recording slower", SERVERS),
+    Key("traffic-faster", "]", "speed(1)", "faster", "a recording faster", SERVERS),
+    Key("traffic-down", "down,j", "row(1)", "down", "the next server", SERVERS),
+    Key("traffic-up", "up,k", "row(-1)", "up", "the server before", SERVERS),
+    Key("traffic-enter", "enter", "open_server", "open", "one server of several, whole", SERVERS, footer=True),
+    Key("traffic-all", "escape", "all_servers", "all", "back to all servers", SERVERS),
+    Key("traffic-plan", "p", "take_plan", "plan it", "plan with this server's numbers", SERVERS, footer=True),
+    Key("traffic-find", "a", "watch('')", "find", "look on this machine's usual ports", SERVERS, footer=True),
+    Key("traffic-watch", "o", "watch_typed", "watch", "watch an address, or play a recording", SERVERS, footer=True),
+    Key("traffic-demo", "d", "watch('demo')", "demo", "play a recording that comes with kvtui", SERVERS, footer=True),
+)
+
 PAPERS = (
     Key("page-line-up", "up,k", "scroll_lines(-1)", "up", "one line up", READING, True, "scroll"),
     Key("page-line-down", "down,j", "scroll_lines(1)", "scroll", "one line down", READING, True, "scroll"),
@@ -230,12 +254,12 @@ WINDOW = (
 )
 
 # The keys of a mode's screen itself, and of the widgets on it that have keys while they are used.
-TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH, "papers": PAPERS}
+TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH, "traffic": TRAFFIC, "papers": PAPERS}
 WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,)}
 # What the help and a [keymap] know: each key once.
 ALL = tuple(
     dict.fromkeys(
-        GLOBAL + APP + MEMORY + EXPLORE + FIGURE + SURFACE + PLAN + BENCH + TABLE + PAPERS + SCROLLING + WINDOW
+        GLOBAL + APP + MEMORY + EXPLORE + FIGURE + SURFACE + PLAN + BENCH + TRAFFIC + TABLE + PAPERS + SCROLLING + WINDOW
     )
 )
 SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))

@@ -128,7 +128,7 @@ def test_prometheus_has_all_servers_of_a_fleet() -> None:
     body = reply("", {"status": "success", "data": {"resultType": "vector", "result": rows}}).body
     with answering(pages({PATH: body})) as (address, _):
         fleet = Fleet(HttpServer(address))
-        found = fleet.look()
+        found = fleet.looks()
         fleet.close()
     assert [(one.address, one.engine, one.summed("running")) for one in found] == [
         ("llm/a:8000", "vllm", 3),
@@ -140,6 +140,6 @@ def test_prometheus_has_all_servers_of_a_fleet() -> None:
 def test_a_prometheus_that_answers_something_else_is_silent() -> None:
     with answering(pages({PATH: b"<html>"})) as (address, _):
         fleet = Fleet(HttpServer(address))
-        (found,) = fleet.look()
+        (found,) = fleet.looks()
         fleet.close()
     assert found.state == "silent"

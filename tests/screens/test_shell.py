@@ -71,11 +71,11 @@ async def type_text(app: ShellApp, pilot: Pilot[None], text: str) -> None:
 def test_every_screen_opens_and_closes() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         home = app.screen
-        for key in ("m", "g", "w", "K", "c", "b", "n", "f", "e", "x", "slash", "f1", "5", "ctrl+p", "colon"):
+        for key in ("m", "g", "w", "K", "c", "b", "n", "f", "e", "x", "slash", "f1", "6", "ctrl+p", "colon"):
             await press(app, pilot, key)
             assert app.screen is not home
             bound = {active.binding.id for active in app.screen.active_bindings.values()}
-            assert bound >= {key.id for key in (keys.PAPERS if key == "5" else keys.WINDOW)}
+            assert bound >= {key.id for key in (keys.PAPERS if key == "6" else keys.WINDOW)}
             await press(app, pilot, "escape")
             await until(pilot, lambda: app.screen is home)
 
@@ -97,7 +97,7 @@ def test_no_width_is_too_small(opener: str) -> None:
 
 def test_no_size_is_too_small() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
-        for key in ("m", "e", "x", "5"):
+        for key in ("m", "e", "x", "6"):
             await press(app, pilot, key)
             for width, height in ((20, 5), (1, 1), (80, 24)):
                 await pilot.resize_terminal(width, height)
@@ -270,7 +270,7 @@ def test_no_line_of_the_help_is_broken(width: int) -> None:
 
 def test_the_page_of_papers_names_every_key_for_a_keymap() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
-        await press(app, pilot, "5")
+        await press(app, pilot, "6")
         text = str(app.screen.query_one("#reading").render())
         for key in keys.ALL:
             assert re.search(rf"{re.escape(key.text)} +{key.id}$", text, re.MULTILINE), key.id
@@ -561,7 +561,7 @@ def test_every_theme_shows_the_papers_and_a_picker(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
-        await press(app, pilot, "5")
+        await press(app, pilot, "6")
         for theme in THEMES:
             app.theme = theme
             await pilot.pause()
@@ -581,7 +581,7 @@ def test_no_color_is_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_depth == "none"
-        for key in ("m", "5"):
+        for key in ("m", "6"):
             await press(app, pilot, key)
             picture = app.export_screenshot()
             assert "kvtui-dark" not in picture
@@ -596,7 +596,7 @@ def test_no_color_is_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ascii_is_ascii_everywhere() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         assert app.canvas_ascii
-        for key in ("m", "c", "e", "x", "question_mark", "5"):
+        for key in ("m", "c", "e", "x", "question_mark", "6"):
             await press(app, pilot, key)
             picture = re.sub(r"&#[0-9]+;", " ", app.export_screenshot())
             assert picture.isascii()
@@ -639,7 +639,7 @@ def test_keys_can_be_remapped() -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_papers_by_technique_with_those_at_work_marked(size: tuple[int, int]) -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
-        await press(app, pilot, "5")
+        await press(app, pilot, "6")
         screen = app.screen
         assert isinstance(screen, PapersScreen)
         text = str(screen.query_one("#papers").render())

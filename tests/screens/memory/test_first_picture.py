@@ -85,7 +85,7 @@ def test_style_sheets_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
             await pilot.pause()
             assert isinstance(app.screen, MemoryScreen)
             assert not parsed
-            await pilot.press("5")
+            await pilot.press("6")
             await pilot.pause()
             assert not parsed
             app.theme = "kvtui-light"

@@ -1,0 +1,88 @@
+"""Where snapshots come from while the app runs: servers that are watched in threads, or a recording that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import Protocol
+
+from kvtui.attach.attachment import Attachment, Watched
+from kvtui.attach.recorder import Recorder
+from kvtui.engine.live.snapshot import Snapshot
+
+MOST_AT_ONCE = 5000
+
+
+class TrafficSource(Protocol):
+    """What snapshots come from. ``name`` is how a person calls it; one that is ``live`` goes on by itself."""
+
+    name: str
+    live: bool
+
+    def taken(self) -> list[Snapshot]:
+        """The snapshots since this was last asked, without waiting for any."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class LiveServers:
+    """Servers that are watched, each in a thread of its own; every snapshot is recorded too, if that is wanted."""
+
+    live = True
+
+    def __init__(self, watched: Sequence[Watched], seconds: float = 1.0, recorder: Recorder | None = None) -> None:
+        self.name = ", ".join(one.address for one in watched)
+        self._queue: SimpleQueue[Snapshot] = SimpleQueue()
+        self._recorder, self._lock = recorder, Lock()
+        self._attachments = [Attachment(one, self._take, seconds).start() for one in watched]
+
+    def taken(self) -> list[Snapshot]:
+        """What came since."""
+        found: list[Snapshot] = []
+        while len(found) < MOST_AT_ONCE:
+            try:
+                found.append(self._queue.get_nowait())
+            except Empty:
+                break
+        return found
+
+    def close(self) -> None:
+        """Stop watching."""
+        for attachment in self._attachments:
+            attachment.stop()
+        with self._lock:
+            if self._recorder is not None:
+                self._recorder.close()
+                self._recorder = None
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Record and keep what a server's thread saw; a disk that is full ends the recording alone."""
+        self._queue.put(snapshot)
+        with self._lock:
+            if self._recorder is None:
+                return
+            try:
+                self._recorder.add(snapshot)
+            except OSError:
+                self._recorder.close()
+                self._recorder = None
+
+
+class PlayedRecording:
+    """A recording, read whole when it is first asked for; time is the screen's business."""
+
+    live = False
+
+    def __init__(self, name: str, read: Callable[[], Iterable[Snapshot]]) -> None:
+        self.name = name
+        self._read: Callable[[], Iterable[Snapshot]] | None = read
+
+    def taken(self) -> list[Snapshot]:
+        """All of it, once. Raises InputError for what is no recording."""
+        read, self._read = self._read, None
+        return [] if read is None else list(read())
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,171 @@
+"""A pool of blocks as banks: who owns them, in runs, drawn so that every bank stands for the same number of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from kvtui.canvas.cells import Cells, InkRow, Span
+from kvtui.canvas.palette import SEQUENCES, Ink
+
+Owner = Literal["null", "request", "held", "unsure", "cached", "empty"]
+SIZES = ((18, 7), (15, 6), (12, 5), (10, 4), (8, 3), (6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 1))
+"""Columns and rows of a bank; all but the least have a gap beside and below."""
+
+_INKS = {
+    "null": Ink.RESERVED,
+    "held": Ink.KV,
+    "unsure": Ink.PADDING,
+    "cached": Ink.STATE,
+    "empty": Ink.FREE,
+}
+_GLYPHS = {"null": "╱", "held": "▇", "request": "▇", "unsure": "▫", "cached": "▒", "empty": "·"}
+_DIGITS = "0123456789abcdef"
+WORDS = {
+    "null": "the engine's own",
+    "request": "held, a colour for each request",
+    "held": "held by requests",
+    "unsure": "cached or empty",
+    "cached": "cached, can be evicted",
+    "empty": "empty",
+}
+FEW_WORDS = {
+    "null": "own",
+    "request": "held",
+    "held": "held",
+    "unsure": "either",
+    "cached": "cached",
+    "empty": "empty",
+}
+
+
+class BlockRun(NamedTuple):
+    """So many neighbouring ``blocks`` of one ``owner``; requests have a ``number``."""
+
+    owner: Owner
+    blocks: int
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPicture:
+    """The blocks of a pool in order, as runs; ``unit`` is what a block is called (block, token, page)."""
+
+    runs: tuple[BlockRun, ...]
+    unit: str = "block"
+
+    @property
+    def blocks(self) -> int:
+        """All blocks."""
+        return sum(run.blocks for run in self.runs)
+
+    @property
+    def owners(self) -> tuple[Owner, ...]:
+        """The kinds of owners there are, in the order of WORDS."""
+        there = {run.owner for run in self.runs if run.blocks}
+        return tuple(owner for owner in _owners() if owner in there)
+
+
+class BlockGrid(NamedTuple):
+    """Where banks stand: ``columns`` × ``rows`` of them, each ``width`` × ``height`` cells with a ``gap`` beside.
+
+    Each bank stands for ``each`` blocks.
+    """
+
+    columns: int
+    rows: int
+    width: int
+    height: int
+    gap: int
+    each: int
+
+
+def _owners() -> tuple[Owner, ...]:
+    return "null", "request", "held", "unsure", "cached", "empty"
+
+
+def grid(blocks: int, width: int, height: int) -> BlockGrid | None:
+    """The grid with the largest banks for ``blocks`` in ``width`` × ``height`` cells; None where there is no room.
+
+    A bank stands for one block where there is room for all, else for the fewest blocks of 1, 2, 5, 10, 20, … that fit.
+    Example: 32 blocks in 60 × 12 cells are banks of 6 × 3 cells in 4 rows.
+    """
+    if blocks < 1 or width < 1 or height < 1:
+        return None
+    for bank, tall in SIZES:
+        gap = 1 if bank > 1 else 0
+        columns, rows = (width + gap) // (bank + gap), height // (tall + (1 if tall > 1 else 0))
+        if tall > 1:
+            rows = (height + 1) // (tall + 1)
+        if columns * rows >= blocks:
+            return BlockGrid(columns, -(-blocks // columns), bank, tall, gap, 1)
+    each, step = 1, 0
+    while -(-blocks // each) > width * height:
+        step += 1
+        each = (1, 2, 5)[step % 3] * 10 ** (step // 3)
+    needed = -(-blocks // each)
+    return BlockGrid(width, -(-needed // width), 1, 1, 0, each)
+
+
+def banks(picture: BlockPicture, each: int) -> list[BlockRun]:
+    """The owner of each bank of ``each`` blocks; a bank that several share goes to where most of its run lies.
+
+    The ends of runs are rounded, so that a run has as many banks as its blocks fill, to within one.
+    Example: runs of 3, 3 and 4 blocks in banks of 2 are 2, 1 and 2 banks.
+    """
+    ends, total = [0], 0
+    for run in picture.runs:
+        total += run.blocks
+        ends.append((2 * total + each) // (2 * each))
+    whole = -(-total // each)
+    found: list[BlockRun] = []
+    for run, (start, end) in zip(picture.runs, pairwise(ends), strict=True):
+        found += [run] * (min(end, whole) - min(start, whole))
+    return found + [picture.runs[-1]] * (whole - len(found)) if picture.runs else []
+
+
+def paint_blocks(picture: BlockPicture, width: int, height: int, *, plain: bool) -> Cells:
+    """The pool in ``width`` × ``height`` cells, what its banks mean in the last row; ``plain`` is without colours."""
+    cells = Cells(width, height)
+    place = grid(picture.blocks, width, height - 2)
+    if place is None:
+        return cells
+    for number, run in enumerate(banks(picture, place.each)):
+        x = number % place.columns * (place.width + place.gap)
+        y = number // place.columns * (place.height + (1 if place.height > 1 else 0))
+        glyph = _DIGITS[run.number % SEQUENCES] if plain and run.owner == "request" else _GLYPHS[run.owner]
+        for row in range(place.height):
+            cells.put(x, y + row, glyph * place.width, ink_of(run))
+    rows = legend(picture, place.each, width, plain=plain)
+    for row, spans in enumerate(rows):
+        cells.put_row(0, height - len(rows) + row, spans)
+    return cells
+
+
+def ink_of(run: BlockRun) -> int:
+    """The ink of a bank."""
+    return Ink.SEQUENCE + run.number % SEQUENCES if run.owner == "request" else _INKS[run.owner]
+
+
+def legend(picture: BlockPicture, each: int, width: int, *, plain: bool) -> Sequence[InkRow]:
+    """What a bank is, and what each kind of bank means, in two rows at most: in few words where many do not fit."""
+    unit = picture.unit
+    bank = f"a bank is {each:,} {unit}s" if each > 1 else f"a bank is one {unit}"
+    for words in (WORDS, FEW_WORDS):
+        rows: list[list[Span]] = [[Span(bank, Ink.DIM)]]
+        room = width - len(bank)
+        for owner in picture.owners:
+            glyph = _DIGITS[0] if plain and owner == "request" else _GLYPHS[owner]
+            count = sum(run.blocks for run in picture.runs if run.owner == owner)
+            text = f" {words[owner]} {count:,}"
+            if len(text) + 4 > room:
+                rows.append([])
+                room = width
+            lead = "  " if rows[-1] else ""
+            rows[-1] += [Span(f"{lead}{glyph * 2}", ink_of(BlockRun(owner, 1))), Span(text, Ink.DIM)]
+            room -= len(text) + 4
+        if len(rows) <= 2:
+            break
+    return rows[:2]

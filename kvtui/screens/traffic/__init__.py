@@ -1,0 +1,1 @@
+"""Mode 5, Traffic: running servers and recordings of them."""
