@@ -259,7 +259,19 @@ WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,)}
 # What the help and a [keymap] know: each key once.
 ALL = tuple(
     dict.fromkeys(
-        GLOBAL + APP + MEMORY + EXPLORE + FIGURE + SURFACE + PLAN + BENCH + TRAFFIC + TABLE + PAPERS + SCROLLING + WINDOW
+        GLOBAL
+        + APP
+        + MEMORY
+        + EXPLORE
+        + FIGURE
+        + SURFACE
+        + PLAN
+        + BENCH
+        + TRAFFIC
+        + TABLE
+        + PAPERS
+        + SCROLLING
+        + WINDOW
     )
 )
 SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))
