@@ -12,6 +12,9 @@ The record is flat; keys end in their unit, and what does not apply or is not kn
 * ``matmul_gflops``: the machine's rate in the weights' dtype; ``mfu``: the share of it that the prefill's model FLOPs
   reach at its median
 * ``peak_memory_bytes``: the device's peak where this job raised it, None where an earlier one had reached it
+* ``prefill_xla_flops``, ``prefill_xla_bytes`` and ``prefill_model_flops`` are the same of the prefill
+* ``tokens_compared`` of each sequence were generated with and without a cache, of a case without one, and were all the
+  same if ``tokens_equal``
 * ``routing_entropy``: bits per token, of log2(experts), averaged over layers, for the prompt
 * ``tokens_per_second``: ``batch`` over the median step; ``settled``: every series was steady when its sampling began
 * for each series ``<series>_ms_<figure>``, the figures being those of ``statistics.Summary``
@@ -34,6 +37,7 @@ from typing import Any
 import jax
 
 from kvtui.bench import probe
+from kvtui.bench.agreement import agreement
 from kvtui.bench.compiled import Program, ProgramSource, build
 from kvtui.bench.host import memory_bytes
 from kvtui.bench.nn import transformer
@@ -68,6 +72,7 @@ KEYS = (
     *("status", "message", "device", "platform", "lower_s", "compile_s", "cache_hit", "parameters"),
     *("kv_predicted_bytes", "kv_measured_bytes", "donated", "temp_bytes", "xla_flops", "xla_bytes"),
     *("model_flops", "floor_bytes", "bandwidth_before_gbs", "bandwidth_after_gbs", "matmul_gflops"),
+    *("prefill_xla_flops", "prefill_xla_bytes", "prefill_model_flops", "tokens_compared", "tokens_equal"),
     *("floor_ms", "floor_ratio", "mfu", "peak_memory_bytes", "routing_entropy", "tokens_per_second", "settled"),
     *(f"{series}_ms_{figure}" for series in FIGURES for figure in Summary._fields),
     "curve",
@@ -141,6 +146,13 @@ def _measure(job: Job, stage: StageListener, record: Record, samples: Samples) -
     record["routing_entropy"] = _routing_entropy(case.shape, given)
     state = start(case, ready, given)
     record.update(_step_checks(ready["decode_step"], state))
+    whole = ready["prefill"]
+    record.update(prefill_xla_flops=whole.flops, prefill_xla_bytes=whole.bytes_accessed)
+    record["prefill_model_flops"] = predict.prefill_flops(case)
+    if case.cache == "none":
+        stage("compare tokens")
+        found = agreement(case, ready["decode_step"], given)
+        record.update(tokens_compared=found.tokens, tokens_equal=found.equal)
 
     stage("probe")
     working_set = predict.step_bytes(case, case.prompt)

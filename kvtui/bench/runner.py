@@ -115,11 +115,13 @@ def run(
     device: str | None = None,
     case_seconds: float = CASE_SECONDS,
     command: Sequence[str] | None = None,
+    skip: Callable[[Job], bool] = lambda job: False,
 ) -> End:
     """Measure ``jobs`` in order, telling ``listener`` of everything, until they are done or the run is cancelled.
 
     A case that takes longer than ``case_seconds`` gets the status timeout. ``command`` starts a worker other
-    than this interpreter's. Raises BackendError when no worker can start; whatever ``listener`` raises ends the run.
+    than this interpreter's. A job that ``skip`` is true of at its turn is left out. Raises BackendError when no worker
+    can start; whatever ``listener`` raises ends the run.
     """
     pending, control = list(jobs), control or Control()
     tally = _Tally(len(pending), listener)
@@ -128,6 +130,9 @@ def run(
     try:
         for job in pending:
             tally.hold(control)
+            if skip(job):
+                tally.skipped()
+                continue
             if worker is None and not control.cancelled:
                 worker = _Worker(words)
                 control.kills(worker.kill)
@@ -172,6 +177,10 @@ class _Tally:
         spent = time.monotonic() - self._start - self._paused
         left = spent / self._done * (self._total - self._done) if self._done else None
         self._listener(Progress(self._done, self._total, under_way, name, left))
+
+    def skipped(self) -> None:
+        """Count no longer on a job."""
+        self._total -= 1
 
     def ended(self, outcome: Outcome) -> None:
         """Count a job and hand its outcome on."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import IO, Any
 
-from kvtui.bench.runner import NO_BACKEND, BackendError
+from kvtui.bench.runner import NO_BACKEND, BackendError, Control
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
@@ -24,8 +24,8 @@ class TaskError(RuntimeError):
     """A task that ended without an answer. The message is one line."""
 
 
-def events(task: str, job: Mapping[str, Any], device: str | None = None) -> Generator[dict[str, Any]]:
-    """What the task tells of ``job``, event by event, until it is done.
+def events(task: str, job: Mapping[str, Any], control: Control, device: str | None = None) -> Generator[dict[str, Any]]:
+    """What the task tells of ``job``, event by event, until it is done or ``control`` cancels it.
 
     Its process ends with this iterator, however that ends. Raises InputError and OSError as the task does, BackendError
     when JAX or the device is not there, and TaskError for anything else that ends it.
@@ -41,6 +41,7 @@ def events(task: str, job: Mapping[str, Any], device: str | None = None) -> Gene
     said: deque[str] = deque(maxlen=LAST_LINES)
     listener = Thread(target=_listen, args=(process.stderr, said), daemon=True)
     listener.start()
+    control.kills(lambda: _kill(process))
     try:
         with suppress(OSError):
             process.stdin.write(json.dumps(job) + "\n")
@@ -55,9 +56,13 @@ def events(task: str, job: Mapping[str, Any], device: str | None = None) -> Gene
                 yield event
         process.wait()
         listener.join(EXIT_SECONDS)
+        if control.cancelled:
+            return
         raise _ended(process.returncode, said[-1] if said else "")
     finally:
-        _end(process)
+        control.kills(None)
+        _kill(process)
+        process.wait()
         listener.join(EXIT_SECONDS)
         for stream in (process.stdin, process.stdout):
             with suppress(OSError):
@@ -96,12 +101,12 @@ def _ended(code: int, last: str) -> Exception:
     return TaskError(f"the process ended with {code}{f': {words}' if words else ''}")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str]) -> None:
     """Kill the process and all that it started, unless it has ended by itself."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-    process.wait()
+    if process.poll() is not None:
+        return
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()

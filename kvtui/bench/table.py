@@ -180,6 +180,7 @@ _SOMETIMES: dict[str, tuple[object, ...]] = {
     "message": (None,),
     "repeat": (1, None),
     "routing_entropy": (None,),
+    "tokens_equal": (None,),
 }
 
 
@@ -210,6 +211,7 @@ _SWEEP = (
     _RATE,
     Column("floor_ratio", "× floor", "right", 2, lambda ratio: f"{ratio:.2f}"),
     Column("mfu", "prefill MFU", "right", 7, lambda share: f"{share:.0%}"),
+    Column("tokens_equal", "same tokens", priority=3, format=lambda same: "yes" if same else "NO"),
     _ms("compile_s", "compile s", 8),
     *(_STATUS, _MESSAGE),
 )

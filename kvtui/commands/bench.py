@@ -5,12 +5,10 @@ Tables go to stdout; the progress bar and everything else to stderr. What was me
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +19,11 @@ from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, 
 from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
-from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
 from kvtui.cases.table import ColumnValues, is_number
 from kvtui.commands.answer import Answer
+from kvtui.commands.interrupts import cancelling, exit_code
+from kvtui.commands.measuring import budget_of, need_jax
 from kvtui.commands.narration import say
 from kvtui.commands.parser import add_output, choose
 from kvtui.engine.basis.errors import InputError
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
 
 FAILED, NO_BACKEND = 1, 3
 FIGURES, FIGURE_WIDTH = "figures", 120
-MOST_TRIALS, MOST_REPEATS = 100_000, 1000
-SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+MOST_REPEATS = 1000
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
 
@@ -53,6 +51,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-warmup", metavar="N", help="calls before the first sample, at least")
     parser.add_argument("--n-trials", metavar="N", help="samples of each series, at least")
     parser.add_argument("--repeat", metavar="N", help="measure every case N times, in N shuffled passes")
+    parser.add_argument("--trained", action="store_true", help="then measure the models that kvtui train made")
+    parser.add_argument("--inference-off", action="store_true", help="with --trained: leave the sweep out")
+    parser.add_argument("--runs-dir", metavar="DIR", help="with --trained: where the models are (default: runs)")
+    parser.add_argument("--batch-sizes", nargs="+", metavar="N", help="with --trained: its batches (default: 1 to 64)")
     parser.add_argument("--positions", metavar="N,N,...", help="bench decode: tokens in the cache to time a step at")
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
     parser.add_argument("--out", metavar="DIR", help=f"where runs are kept (default: {store.OUT})")
@@ -88,7 +90,16 @@ def run(args: argparse.Namespace) -> int:
         stored = store.read(store.find_run(Path(args.out or store.OUT)))
         write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
         return 0
-    return _measure(args, size, look, write)
+    if not args.trained:
+        for name in ("inference_off", "runs_dir", "batch_sizes"):
+            if getattr(args, name):
+                raise InputError(f"--{name.replace('_', '-')}: belongs to --trained")
+        return _measure(args, size, look, write)
+    from kvtui.commands.trained import TrainedBench
+
+    stage = TrainedBench.of(args, size)
+    code = 0 if args.inference_off else _measure(args, size, look, write)
+    return code or stage.run(answer, args.format)
 
 
 def _compare(a: Path, b: Path, form: str, look: TableStyle, write: Callable[[str], None]) -> int:
@@ -109,10 +120,9 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
     writer = _again(args) if args.resume is not None else _begin(args, size)
     jobs, control, device = writer.jobs_left, Control(), writer.about.get("device")
     device = device if isinstance(device, str) else None
-    interrupted: list[int] = []
     finished = False
     try:
-        with _signals(control, interrupted):
+        with cancelling(control) as interrupted:
             say(f"{len(jobs)} cases, {len(writer.sweep.rows)} rows, results in {plain(str(writer.folder), limit=400)}")
             with _narration(writer) as listener:
                 finished = runner.run(jobs, listener, control=control, device=device) == "finished"
@@ -128,13 +138,13 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
     if interrupted:
         again = f"kvtui bench --resume {shell_word(str(writer.folder))} measures the rest"
         say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
-        return SIGNAL_CODES[signal.Signals(interrupted[0])]
+        return exit_code(interrupted)
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
 
 
 def _begin(args: argparse.Namespace, size: str) -> store.Writer:
-    _need_jax()
-    budget = _budget(args, BUDGETS[size])
+    need_jax()
+    budget = budget_of(args, BUDGETS[size])
     repeat = 1 if args.repeat is None else parse_count(args.repeat, "--repeat", MOST_REPEATS)
     positions = None if args.positions is None else _positions(args.positions)
     if args.what == "decode":
@@ -162,20 +172,8 @@ def _again(args: argparse.Namespace) -> store.Writer:
         if getattr(args, name) is not None:
             option = name.replace("_", "-")
             raise InputError(f"--{option}: a resumed run goes on as it was begun; leave the option out")
-    _need_jax()
+    need_jax()
     return store.Writer.again(store.find_run(Path(args.resume or args.out or store.OUT), unfinished=True))
-
-
-def _need_jax() -> None:
-    if find_spec("jax") is None:
-        say(f"bench: {runner.INSTALL}")
-        raise SystemExit(NO_BACKEND)
-
-
-def _budget(args: argparse.Namespace, usual: TimeBudget) -> TimeBudget:
-    warmup = usual.warmup if args.n_warmup is None else parse_count(args.n_warmup, "--n-warmup", MOST_TRIALS)
-    trials = usual.trials if args.n_trials is None else parse_count(args.n_trials, "--n-trials", MOST_TRIALS)
-    return TimeBudget(warmup, trials, max(usual.most, trials), usual.seconds)
 
 
 def _positions(text: str) -> tuple[int, ...]:
@@ -217,22 +215,6 @@ def _keep_figures(folder: Path) -> None:
         except image.NotInstalled:
             write_whole(target / f"{figure.id}.txt", render_text(figure, FIGURE_WIDTH))
     say(f"figures in {plain(str(target), limit=400)}")
-
-
-@contextmanager
-def _signals(control: Control, received: list[int]) -> Iterator[None]:
-    """Ctrl-C and a request to terminate cancel the run and are noted in ``received``."""
-
-    def cancel(number: int, _: object) -> None:
-        received.append(number)
-        control.cancel()
-
-    before = {number: signal.signal(number, cancel) for number in SIGNAL_CODES}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

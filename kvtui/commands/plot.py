@@ -76,19 +76,21 @@ def run(args: argparse.Namespace) -> int:
 def _planned(args: argparse.Namespace) -> dict[str, Figure]:
     """The figures of the catalogue that need no file: of the scenario that the options describe, or of made-up shapes.
 
+    Those of trained models are drawn from one's own where there are some, else from what came with kvtui.
+
     Raises InputError for a figure of a run, and for parameters that the figure does not have.
     """
     from kvtui.engine.scenario.options import OPTIONS
     from kvtui.engine.scenario.values import scenario_from
     from kvtui.engine.sources.load import load_model
-    from kvtui.figures.catalogue import ENTRIES, build, find_entry, parse_values
+    from kvtui.figures.catalogue import COMES_WITH_KVTUI, ENTRIES, build, find_entry, parse_values
 
     if not args.figure and not args.list:
         raise InputError("plot: give a folder or a file, or --figure ID of a scenario's figures (--list names them)")
-    drawable = [entry for entry in ENTRIES if entry.source != "run"]
+    drawable = [entry for entry in ENTRIES if entry.source != "run" or entry.reads in COMES_WITH_KVTUI]
     chosen = [find_entry(name) for name in args.figure] if args.figure else drawable
     for entry in chosen:
-        if entry.source == "run":
+        if entry not in drawable:
             raise InputError(f"{entry.id}: is drawn from a run: kvtui plot FOLDER --figure {entry.id}")
     if args.list:
         return {entry.id: Figure(entry.id, entry.title, entry.question, ()) for entry in chosen}
@@ -97,7 +99,10 @@ def _planned(args: argparse.Namespace) -> dict[str, Figure]:
     scenario = scenario_from({option.key: values[option.key] for option in OPTIONS})
     models = (scenario.model, *map(load_model, args.beside or ()))
     return {
-        entry.id: build(entry, scenario=scenario, models=models, values=parse_values(entry, texts)) for entry in chosen
+        entry.id: runs.newest(entry)
+        if entry.source == "run"
+        else build(entry, scenario=scenario, models=models, values=parse_values(entry, texts))
+        for entry in chosen
     }
 
 

@@ -6,10 +6,9 @@ The table of what was trained goes to stdout, the loss curve with it; progress g
 from __future__ import annotations
 
 import hashlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
-from kvtui.bench.runner import BackendError
+from kvtui.bench.runner import BackendError, Control
 from kvtui.bench.stages import TaskError, events
 from kvtui.bench.training import corpus, runs
 from kvtui.bench.training.runs import TrainingRun
 from kvtui.cases.training import ATTENTIONS, MOST_SEED, MOST_SIZE, MOST_STEPS, SETS, TrainingPlan, training_set
 from kvtui.commands.answer import Answer
+from kvtui.commands.interrupts import cancelling, exit_code
 from kvtui.commands.narration import say
 from kvtui.commands.parser import add_table, choose
 from kvtui.engine.basis.errors import InputError
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import argparse
 
 FAILED, NO_BACKEND = 1, 3
-SIGNAL_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 SIZES = ("dim", "heads", "blocks", "context", "batch")
 OF_PLAN = (*SIZES, "steps", "learning_rate", "experts", "tokens", "vocab", "attention")
 COLUMNS = (
@@ -47,13 +46,6 @@ COLUMNS = (
     Column("seconds", "seconds", "right", 3, lambda seconds: f"{seconds:,.0f}"),
     Column("folder", "folder", priority=6),
 )
-
-
-class _Interrupted(Exception):
-    """A signal asked for the end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -190,20 +182,21 @@ def _train(
     args: argparse.Namespace,
     shown: Sequence[str] | None = None,
 ) -> int:
+    control, received = Control(), []
     try:
         if jobs:
-            with _signals(), _progress(len(jobs)) as told, closing(events("train", {"runs": jobs}, args.device)) as all:
-                for event in all:
+            with cancelling(control) as received, _progress(len(jobs)) as told:
+                for event in events("train", {"runs": jobs}, control, args.device):
                     told(event)
-    except _Interrupted as end:
-        say(f"interrupted; kvtui train --resume --runs-dir {shell_word(str(out))} goes on from the last checkpoints")
-        return SIGNAL_CODES[signal.Signals(end.number)]
     except BackendError as error:
         say(str(error))
         return NO_BACKEND
     except TaskError as error:
         say(f"train: {error}")
         return FAILED
+    if received:
+        say(f"interrupted; kvtui train --resume --runs-dir {shell_word(str(out))} goes on from the last checkpoints")
+        return exit_code(received)
     names = shown if shown is not None else [Path(job["folder"]).name for job in jobs]
     found = [runs.read_run(out / name) for name in names]
     if found:
@@ -231,22 +224,23 @@ def _row(run: TrainingRun) -> dict[str, object]:
 
 def _find(plan: TrainingPlan, files: Sequence[Path], answer: Answer, args: argparse.Namespace) -> int:
     rows, best = [], None
+    control = Control()
     job = {"plan": plan.to_json(), "files": [str(path) for path in files]}
     try:
-        with _signals(), closing(events("find-lr", job, args.device)) as all:
-            for event in all:
+        with cancelling(control) as received:
+            for event in events("find-lr", job, control, args.device):
                 if event["event"] == "rate":
                     rows.append({"learning_rate": event["learning_rate"], "loss": event["loss"]})
                 else:
                     best = event["learning_rate"]
-    except _Interrupted as end:
-        return SIGNAL_CODES[signal.Signals(end.number)]
     except BackendError as error:
         say(str(error))
         return NO_BACKEND
     except TaskError as error:
         say(f"train: {error}")
         return FAILED
+    if received:
+        return exit_code(received)
     columns = (
         Column("learning_rate", "learning rate", "right", 0, lambda rate: f"{rate:.2e}"),
         Column("loss", "smoothed loss", "right", 0, lambda loss: f"{loss:.4f}"),
@@ -254,21 +248,6 @@ def _find(plan: TrainingPlan, files: Sequence[Path], answer: Answer, args: argpa
     answer.write(render(columns, rows, args.format, answer.width, answer.color, answer.ascii_only))
     say(f"{plan.name}: " + ("no rate can be suggested" if best is None else f"--learning-rate {best:.1e}"))
     return 0
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Ctrl-C and a request to terminate raise _Interrupted."""
-
-    def stop(number: int, _: object) -> None:
-        raise _Interrupted(number)
-
-    before = {number: signal.signal(number, stop) for number in SIGNAL_CODES}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

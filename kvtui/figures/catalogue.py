@@ -17,13 +17,15 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.estimators import DTYPES, FFN_MATRICES, parse_ratio
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures import cache, decode, estimates, latent, quality, serving, sweep
+from kvtui.figures import cache, decode, estimates, latent, quality, serving, sweep, training
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
 from kvtui.figures.scenarios import overlay
 
 FigureSource = Literal["scenario", "models", "shape", "run"]
-RunTable = Literal["", "sweep", "decode", "trained", "batches"]
+RunTable = Literal["", "sweep", "decode", "trained", "batches", "curves"]
+COMES_WITH_KVTUI = ("trained", "batches", "curves")
+"""The tables of which some come with kvtui, so that their figures are drawn before anything was measured."""
 ParameterKind = Literal["count", "counts", "tokens", "token counts", "gigabytes", "ratio", "choice"]
 ParameterValues = Mapping[str, Any]
 
@@ -485,7 +487,7 @@ def _measured(
     functions: Mapping[str, Callable[..., Figure]], group: str, reads: RunTable
 ) -> tuple[CatalogueFigure, ...]:
     """An entry for each function of measured rows; title and question are those it gives without rows."""
-    empty = {id: function({} if reads == "decode" else []) for id, function in functions.items()}
+    empty = {id: function({} if reads in ("decode", "curves") else []) for id, function in functions.items()}
     return tuple(
         CatalogueFigure(id, empty[id].title, empty[id].question, group, "run", function, reads=reads)
         for id, function in functions.items()
@@ -499,4 +501,5 @@ ENTRIES: tuple[CatalogueFigure, ...] = (
     *_measured({"decode": decode.panels}, "sweep", "decode"),
     *_measured(quality.TRAINED, "trained", "trained"),
     *_measured(quality.BATCHES, "trained", "batches"),
+    *_measured({"training": training.curves}, "trained", "curves"),
 )

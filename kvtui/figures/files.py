@@ -43,10 +43,26 @@ def read(path: Path) -> dict[str, Figure]:
         return sweep.every(measured)
     makers = _trained(heads)
     if makers:
-        values = [{head: _value(cell) for head, cell in zip(heads, row, strict=False)} for row in rows]
+        values = _values(heads, rows)
         return {name: make(values) for name, make in makers.items()}
     figure = from_csv(heads, rows, path) if is_figure(heads) else from_table(heads, rows, path)
     return {figure.id: figure}
+
+
+def values_of(text: str, shown: str, needed: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of the CSV ``text`` by column: truth values, numbers, texts, None.
+
+    Raises InputError, which names the file as ``shown``, where a ``needed`` column is missing.
+    """
+    heads, rows = split(text, shown)
+    missing = [name for name in needed if name not in heads]
+    if missing:
+        raise InputError(f"{shown}: has no column {missing[0]}")
+    return _values(heads, rows)
+
+
+def _values(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    return [{head: _value(cell) for head, cell in zip(heads, row, strict=False)} for row in rows]
 
 
 def _trained(heads: Sequence[str]) -> Tables:

@@ -2,6 +2,7 @@
 
 The columns are those of the published pipeline (``benchmark_results.csv``, and ``batch_sweep_results.csv`` for
 throughput by batch): cache sizes are in 10**6 bytes at the model's own context, validation loss in nats per token.
+Models that differ by their seed alone are one point.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from kvtui.figures.measured import (
     value,
     word,
 )
+from kvtui.figures.seeds import are_ours, bars, by_seed, loss_band, loss_note, marked, speed_note, undecided
+from kvtui.figures.trained import dial, fleet
 
 TABLE = "the trained models' table (benchmark_results.csv)"
 BATCH_TABLE = "the batch sweep's table (batch_sweep_results.csv)"
@@ -41,11 +44,7 @@ LEVELS = 5
 PARAMS = Axis("weights", "million parameters", "log10")
 CACHE = Axis("KV cache", scale="log2", ticks="bytes")
 LOSS = Axis("validation loss", "nats per token")
-LOSS_NOTE = "A loss from one random micro-batch, as the published table has it, is noisy: small gaps are no difference."
-SPEED_NOTE = (
-    "In the published table the steps were timed near the start of a full static cache, whatever the length says: "
-    "its figures by length are one measurement."
-)
+IDEAL = "The ideal corner is the far upper right one: fast, thrifty and good at once."
 
 
 def pareto(rows: ResultRows) -> Figure:
@@ -54,17 +53,20 @@ def pareto(rows: ResultRows) -> Figure:
     why = missing_columns(rows, ("theoretical_cache_mb", "val_loss"), TABLE)
     if why:
         return nothing(*about, why)
-    panels, notes = [], [LOSS_NOTE]
-    for title, members in _kinds(rows):
+    panels, notes = [], [loss_note(rows)]
+    for title, every in _kinds(rows):
+        members = by_seed(every)
         points = [(_cache(row), number(row, "val_loss"), row) for row in members]
         known = [(held, loss, row) for held, loss, row in points if held is not None and loss is not None]
         front = pareto_front([(held, loss) for held, loss, _ in known])
         marks: list[Mark] = list(scatter_marks(members, _cache, value("val_loss"), _type, value("params_m")))
+        marks += bars(members, _cache)
         if front:
             best = sorted((known[i][0], known[i][1]) for i in front)
             marks.append(_steps([held for held, _ in best], [loss for _, loss in best]))
             names = [word(known[i][2], "run") or _type(known[i][2]) for i in front]
             notes.append(f"{title}: {len(front)} of {len(known)} on the front: {', '.join(names[:6])}.")
+        notes += undecided(title, members)
         panels.append(Panel(title, CACHE, LOSS, tuple(marks)))
     return figure(*about, panels, notes)
 
@@ -90,27 +92,38 @@ def quality_cube(rows: ResultRows) -> Figure:
     if why:
         return nothing(*about, why)
     panels = (
-        Panel(title, PARAMS, CACHE, cloud_marks(members, value("params_m"), _cache, value("val_loss"), _type), z=LOSS)
+        Panel(
+            title,
+            PARAMS,
+            CACHE,
+            cloud_marks(by_seed(members), value("params_m"), _cache, value("val_loss"), _type),
+            z=LOSS,
+        )
         for title, members in _kinds(rows)
     )
-    return figure(*about, panels, (LOSS_NOTE,))
+    return figure(*about, panels, (loss_note(rows),))
 
 
 def efficiency_cube(rows: ResultRows) -> Figure:
-    """Throughput × throughput per byte of cache × 1 / validation loss, as large as the weights: up is better in all."""
+    """Throughput × throughput per byte of cache × 1 / validation loss, as large as the weights: up is better in all.
+
+    Dense and MoE apart.
+    """
     about = ("efficiency-cube", "Efficiency", "Which model is good in every way at once?")
     why = missing_columns(rows, ("theoretical_cache_mb", "val_loss", "params_m"), TABLE)
     if why:
         return nothing(*about, why)
-    clouds = cloud_marks(rows, _throughput, _per_cache, _goodness, _type, value("params_m"))
-    panel = Panel(
-        "up is better on every axis",
-        Axis("throughput", "tokens/s", "log10"),
-        Axis("throughput per cache", "tokens/s per MB", "log10"),
-        clouds,
-        z=Axis("1 / validation loss", "1/nats"),
+    panels = (
+        Panel(
+            f"{title}: up is better on every axis",
+            Axis("throughput", "tokens/s", "log10"),
+            Axis("throughput per cache", "tokens/s per MB", "log10"),
+            cloud_marks(by_seed(members), _throughput, _per_cache, _goodness, _type, value("params_m")),
+            z=Axis("1 / validation loss", "1/nats"),
+        )
+        for title, members in _kinds(rows)
     )
-    return figure(*about, (panel,), (SPEED_NOTE, LOSS_NOTE))
+    return figure(*about, panels, (IDEAL, speed_note(rows), loss_note(rows)))
 
 
 def latent_quality(rows: ResultRows) -> Figure:
@@ -124,12 +137,14 @@ def latent_quality(rows: ResultRows) -> Figure:
     rules = tuple(
         Rule("z", best, f"best {name}")
         for name in ("MHA", "GQA")
-        if (best := min(_known(rows, value("val_loss"), name), default=None)) is not None
+        if (best := min(_known(by_seed(rows), value("val_loss"), name), default=None)) is not None
     )
-    marks = scatter_marks(latents, value("down_dim_kv"), value("val_loss"), lambda row: f"{word(row, 'dim')} wide")
+    seeds = by_seed(latents)
+    points = scatter_marks(seeds, value("down_dim_kv"), value("val_loss"), lambda row: f"{word(row, 'dim')} wide")
+    marks: tuple[Mark, ...] = (*points, *bars(seeds, value("down_dim_kv")))
     x, y = PARAMS, Axis("latent", "elements")
     panels = [Panel("trained models", y, LOSS, marks, rules=tuple(Rule("y", one.value, one.label) for one in rules))]
-    notes = [LOSS_NOTE]
+    notes = [loss_note(rows)]
     if across.size > 1 and along.size > 1:
         low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
         levels = tuple(np.linspace(low, high, LEVELS + 2)[1:-1].tolist()) if high > low else ()
@@ -152,13 +167,14 @@ def overview(rows: ResultRows) -> Figure:
     wanted = {
         "throughput": MeasuredValue(Axis("throughput", "tokens/s"), _as_spread(_throughput)),
         "cache": measure(Axis("KV cache", ticks="bytes"), "theoretical_cache_mb", MILLION),
-        "validation loss": measure(LOSS, "val_loss"),
+        "validation loss": MeasuredValue(LOSS, loss_band),
         "prefill": measure(Axis("prefill", "ms"), "prefill_ms"),
         "work of a step": measure(Axis("decode step", "GFLOPs"), "decode_gflops"),
         "rate of work": measure(Axis("decode", "TFLOP/s"), "decode_tflops_s"),
     }
-    drawn = [bar_panel(title, rows, one, _family, _type) for title, one in wanted.items()]
-    return figure(*about, [*drawn, *_lengths_panel(rows)], (SPEED_NOTE, LOSS_NOTE))
+    members = by_seed(rows)
+    drawn = [bar_panel(title, members, one, _family, _type) for title, one in wanted.items()]
+    return figure(*about, [*drawn, *_lengths_panel(rows)], (speed_note(rows), loss_note(rows)))
 
 
 def by_length(rows: ResultRows) -> Figure:
@@ -183,7 +199,7 @@ def by_length(rows: ResultRows) -> Figure:
         )
         rules = (Rule("y", 1.0, "as MLA"),)
         panels.append(Panel("compared with MLA", panels[0].x, Axis("throughput", "× MLA"), compared, rules=rules))
-    return figure(*about, panels, (SPEED_NOTE,))
+    return figure(*about, panels, (speed_note(rows),))
 
 
 def prefill(rows: ResultRows) -> Figure:
@@ -193,7 +209,8 @@ def prefill(rows: ResultRows) -> Figure:
     if why:
         return nothing(*about, why)
     points = scatter_marks(rows, value("params_m"), value("prefill_ms"), _type)
-    fits, notes = [], ["Each point is one timed call in the published table: it has no spread."]
+    one_call = "Each point is one timed call in the published table: it has no spread."
+    fits, notes = [], ["Each point is the median of many calls." if are_ours(rows) else one_call]
     for mark in points:
         at, took = mark.x[(mark.x > 0) & (mark.y > 0)], mark.y[(mark.x > 0) & (mark.y > 0)]
         if np.unique(at).size > 1:
@@ -227,15 +244,17 @@ def by_batch(rows: ResultRows) -> Figure:
 
 
 TRAINED: dict[str, Callable[[ResultRows], Figure]] = {
-    "quality-cache": pareto,
-    "quality-cube": quality_cube,
-    "efficiency-cube": efficiency_cube,
-    "latent-quality": latent_quality,
-    "trained-overview": overview,
-    "trained-length": by_length,
-    "trained-prefill": prefill,
+    "quality-cache": marked(pareto),
+    "quality-cube": marked(quality_cube),
+    "efficiency-cube": marked(efficiency_cube),
+    "latent-quality": marked(latent_quality),
+    "trained-dial": marked(dial),
+    "trained-serving": marked(fleet),
+    "trained-overview": marked(overview),
+    "trained-length": marked(by_length),
+    "trained-prefill": marked(prefill),
 }
-BATCHES: dict[str, Callable[[ResultRows], Figure]] = {"trained-batch": by_batch}
+BATCHES: dict[str, Callable[[ResultRows], Figure]] = {"trained-batch": marked(by_batch)}
 
 
 def _type(row: ResultRow) -> str:

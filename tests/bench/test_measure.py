@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 from kvtui.bench import measure, series
+from kvtui.bench.agreement import agreement
 from kvtui.bench.compiled import ProgramSource, build
-from kvtui.bench.nn import generate
+from kvtui.bench.nn import generate, grouped
+from kvtui.bench.nn.cache import CachedRows, LayerCache, append
+from kvtui.bench.series import init_weights, inputs, sources
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.protocol import STATUSES, Job, TimeBudget
@@ -73,14 +76,34 @@ def test_records_are_complete_and_plain(
     assert (record["status"], record["message"]) == ("ok", None)
     assert json.loads(json.dumps([record, samples], allow_nan=False)) == [record, samples]
     assert record["platform"] == jax.devices()[0].platform
-    assert stages[:3] == ["compile", "probe", "warm up"]
+    assert [stage for stage in stages if stage != "compare tokens"][:3] == ["compile", "probe", "warm up"]
     assert {"prefill", "decode"} < set(stages)
     missing = {key for key, value in record.items() if value is None}
     tails = {key for key in record if key.endswith(("_p95", "_p99"))}
     allowed = {"message", "cache_hit", "peak_memory_bytes", "routing_entropy", "curve"}
-    if name == "none":
+    if name != "none":
+        allowed |= {"tokens_compared", "tokens_equal"}
+    else:
         allowed |= {"donated"} | {key for key in record if key.startswith("decode_scan_ms_")}
     assert missing <= tails | allowed
+
+
+def test_the_same_tokens_with_and_without_a_cache(
+    measured: dict[str, tuple[dict[str, Any], dict[str, list[float]], list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, _, stages = measured["none"]
+    assert "compare tokens" in stages
+    assert (record["tokens_compared"], record["tokens_equal"]) == (16, True)
+
+    def misplaced(layer: LayerCache, rows: CachedRows, position: jax.Array) -> LayerCache:
+        return append(layer, rows, position - 3)
+
+    case = CASES["none"]
+    given = inputs(case, init_weights(case.shape))
+    uncached = build(sources(case, ("decode_step",))).programs["decode_step"]
+    monkeypatch.setattr(grouped, "append", misplaced)
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+    assert not agreement(case, uncached, given).equal
 
 
 @every_case

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.figures.figure import Line, Surface
+from kvtui.figures.figure import Cloud, Line, Surface
 from kvtui.figures.json import to_json
 from kvtui.figures.quality import BATCHES, TRAINED, pareto_front
+from kvtui.figures.seeds import by_seed
 from tests.figures.sample_rows import marks, of_kind, said
 
 
@@ -100,8 +101,10 @@ def test_the_cubes_have_the_rows() -> None:
     cube = marks(TRAINED["quality-cube"](rows()))["MHA"]
     assert cube.x.tolist() == [13.0, 45.0]
     assert cube.y == pytest.approx([12.6e6, 25.2e6])
-    up = marks(TRAINED["efficiency-cube"](rows()))["MHA"]
-    assert up.x.tolist() == [1000 / 512] * 4
+    dense = TRAINED["efficiency-cube"](rows()).panels[0]
+    up = next(mark for mark in dense.marks if mark.name == "MHA")
+    assert isinstance(up, Cloud)
+    assert up.x.tolist() == [1000 / 512] * 2
     assert up.y[0] == pytest.approx(1000 / 512 / 12.6)
     assert up.z[0] == pytest.approx(1 / (1.5 - 0.013))
 
@@ -154,3 +157,73 @@ def test_the_best_batch_is_named() -> None:
     figure = BATCHES["trained-batch"]([*table, {"type": "MLA", "dim": 256, "batch_size": 64, "tps": None, "oom": True}])
     assert "256 wide, MLA: most at batch 4." in said(figure)
     assert "1 batches did not fit." in said(figure)
+
+
+def seeded(*losses: tuple[str, int | None, float, float]) -> list[dict[str, Any]]:
+    """Own rows of two seeds each: attention, latent and both losses."""
+    return [
+        {
+            "run": f"{kind}-{latent}_s{seed}",
+            "type": kind,
+            "dim": 64,
+            "params_m": 0.1,
+            "moe": False,
+            "theoretical_cache_mb": (latent or 64) / 1e3,
+            "down_dim_kv": latent,
+            "val_loss": loss,
+            "tps_512": 1000.0,
+            "tps_512_p20": 900.0,
+            "tps_512_p80": 1100.0,
+            "family": "L2_D64_H4_C128_Dense",
+            "seed": seed,
+            "machine": "one",
+        }
+        for kind, latent, *both in losses
+        for seed, loss in enumerate(both)
+    ]
+
+
+SEEDED = seeded(("MHA", None, 1.5, 1.6), ("MLA", 16, 1.58, 1.7), ("MLA", 32, 1.9, 2.0))
+
+
+def test_seeds_are_one_point_with_a_spread() -> None:
+    points = {row["run"]: row for row in by_seed(SEEDED)}
+    assert points.keys() == {"MHA-None", "MLA-16", "MLA-32"}
+    assert [points["MHA-None"][name] for name in ("val_loss", "low", "high", "seeds")] == [1.55, 1.5, 1.6, 2]
+    front = TRAINED["quality-cache"](SEEDED)
+    bars = next(mark for mark in front.panels[0].marks if mark.name == "seeds, least to largest")
+    assert isinstance(bars, Line)
+    assert [y for y in bars.y.tolist() if y == y] == [1.5, 1.6, 1.58, 1.7, 1.9, 2.0]
+
+
+def test_no_order_is_told_of_models_whose_seeds_overlap() -> None:
+    notes = said(TRAINED["quality-cache"](SEEDED))
+    assert "no order is told, of MHA-None and MLA-16." in notes
+    assert "MLA-32 and" not in notes
+
+
+def test_the_dial_names_the_latent_with_the_cache_of_another() -> None:
+    figure = TRAINED["trained-dial"](SEEDED)
+    assert "64 wide: a latent of 64 has the cache of MHA." in said(figure)
+    (line,) = (mark for mark in figure.panels[0].marks if isinstance(mark, Line))
+    assert line.x.tolist() == [16, 32]
+    assert [line.low.tolist(), line.high.tolist()] == [[1.58, 1.9], [1.7, 2.0]]  # type: ignore[union-attr]
+    assert {rule.label for rule in figure.panels[0].rules} == {"MHA", "MHA −3 %", "MHA +3 %"}
+
+
+def test_the_fleet_has_whole_sequences_beside_the_weights() -> None:
+    counts = next(mark for mark in TRAINED["trained-serving"](SEEDED).panels[0].marks if mark.name == "MHA")
+    assert isinstance(counts, Line)
+    assert counts.y.tolist() == [(budget - 4e5) // 64e3 for budget in counts.x.tolist()]
+
+
+def test_both_cubes_keep_dense_and_moe_apart() -> None:
+    for id in ("quality-cube", "efficiency-cube"):
+        assert [panel.title.partition(":")[0] for panel in TRAINED[id](rows()).panels] == ["dense", "MoE"]
+    assert "The ideal corner" in said(TRAINED["efficiency-cube"](rows()))
+
+
+def test_bundled_rows_say_so() -> None:
+    figure = TRAINED["quality-cache"]([{**row, "bundled": True} for row in SEEDED])
+    assert figure.title.endswith("(bundled models)")
+    assert not TRAINED["quality-cache"](SEEDED).title.endswith("(bundled models)")

@@ -165,8 +165,7 @@ def texts_of(plan: TrainingPlan, files: tuple[Path, ...]) -> Texts:
 
 def validation_loss(shape: TransformerShape, weights: Weights, validation: Ids, context: int) -> float:
     """Nats per token over all of ``validation``, in windows of ``context``."""
-    loss = jax.jit(functools.partial(_summed_loss, shape))
-    return _mean_loss(loss, weights, _windows(validation, context))
+    return _mean_loss(_loss_of(shape), weights, _windows(validation, context))
 
 
 def schedule(plan: TrainingPlan) -> optax.Schedule:
@@ -191,9 +190,14 @@ def _programs(shape: TransformerShape, plan: TrainingPlan) -> TrainingPrograms:
     optimizer = _optimizer(schedule(plan))
     return TrainingPrograms(
         step=jax.jit(functools.partial(_step, shape, optimizer), donate_argnums=(0, 1)),
-        loss=jax.jit(functools.partial(_summed_loss, shape)),
+        loss=_loss_of(shape),
         optimizer=optimizer,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _loss_of(shape: TransformerShape) -> Callable[[Weights, Array, Array], Array]:
+    return jax.jit(functools.partial(_summed_loss, shape))
 
 
 def _optimizer(rate: optax.Schedule) -> optax.GradientTransformation:
