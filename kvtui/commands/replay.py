@@ -181,15 +181,14 @@ def _pool(scenario: Scenario) -> dict[str, Any]:
 def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, ReplayOutcome]:
     """What the scenario's server makes of the trace at both ends of its pace; nothing for engines not replayed."""
     from kvtui.engine.replay.pace import Pace
-    from kvtui.engine.replay.run import run
-    from kvtui.engine.replay.servers import REPLAYED, limits_of
-    from kvtui.engine.replay.vllm import Scheduler
+    from kvtui.engine.replay.run import dealt, run, together
+    from kvtui.engine.replay.servers import REPLAYED, server_of
 
     if scenario.engine not in REPLAYED:
         return {}
-    limits = limits_of(scenario)
+    parts = dealt(trace.requests, scenario.layout.dp)
     return {
-        end: run(trace.requests, Scheduler(limits), Pace(scenario, fast=end == "fast").seconds)
+        end: together([run(part, server_of(scenario), Pace(scenario, fast=end == "fast").seconds) for part in parts])
         for end in ("fast", "slow")
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, overload
 
 from kvtui.engine.replay.request import Request
@@ -267,6 +267,48 @@ class Replay:
                 return request
             self._refused += 1
         return None
+
+
+def dealt(requests: Sequence[Request], replicas: int) -> list[Sequence[Request]]:
+    """``requests`` dealt out to ``replicas`` in turn, as a router without any knowledge does."""
+    return [requests[first::replicas] for first in range(replicas)]
+
+
+def together(outcomes: Sequence[ReplayOutcome]) -> ReplayOutcome:
+    """The outcome of several replicas as one; ``course`` is that of the first."""
+    first = outcomes[0]
+    if len(outcomes) == 1:
+        return first
+    return replace(
+        first,
+        served=[one for outcome in outcomes for one in outcome.served],
+        stuck=any(outcome.stuck for outcome in outcomes),
+        seconds=max(outcome.seconds for outcome in outcomes),
+        short={kind: sum(outcome.short[kind] for outcome in outcomes) for kind in Shortage},
+        first=_summed([outcome.first for outcome in outcomes]),
+        again=_summed([outcome.again for outcome in outcomes]),
+        **{
+            name: sum(getattr(outcome, name) for outcome in outcomes)
+            for name in (
+                "refused",
+                "failed",
+                "left",
+                "steps",
+                "computed",
+                "padding",
+                "usable",
+                "most_used",
+                "mean_used",
+                "evictions",
+            )
+        },
+    )
+
+
+def _summed(lookups: Sequence[Lookups]) -> Lookups:
+    return Lookups(
+        sum(one.requests for one in lookups), sum(one.queries for one in lookups), sum(one.hits for one in lookups)
+    )
 
 
 def run(requests: Iterable[Request], scheduler: RequestScheduler, seconds: StepSeconds) -> ReplayOutcome:

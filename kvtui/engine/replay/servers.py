@@ -1,31 +1,71 @@
-"""The server of a scenario, as a replay needs it: its pool, its groups of layers, and its limits on a step."""
+"""The servers of a scenario, as a replay needs them: pool, groups of layers, and limits, from its engine's plan."""
 
 from __future__ import annotations
 
-from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.engines.result import Serving
+from kvtui.engine.planning.serve import serve
 from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
-from kvtui.engine.replay.vllm import Limits, order_of
+from kvtui.engine.replay.reserving import Reserving
+from kvtui.engine.replay.scheduling import RequestScheduler
+from kvtui.engine.replay.sglang import RadixLimits, RadixScheduler
+from kvtui.engine.replay.slots import SlotLimits, SlotServer
+from kvtui.engine.replay.vllm import Limits, Scheduler, order_of
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.llamacpp.cells import divided
+from kvtui.engine.serving.sglang.serve import most_requests
 from kvtui.engine.serving.vllm.releases import default_max_seqs, rules
-from kvtui.engine.serving.vllm.serve import layered, serve
+from kvtui.engine.serving.vllm.serve import layered
 
-REPLAYED = ("vllm",)
+REPLAYED = ("vllm", "sglang", "llama.cpp")
 """The engines whose scheduler is known here."""
+
+POLICIES = ("static", "continuous", "paged", "prefix")
+"""How vLLM's pool may be used: reserved for whole batches, reserved for each request, paged, paged and shared."""
+
+HOST_CACHE_BYTES = 8192 * 2**20
+"""What llama.cpp's server keeps finished prompts in, in host memory, when it is not told otherwise."""
+
+
+def server_of(
+    scenario: Scenario, policy: str = "prefix", *, share: float = 1.0, sequences: int | None = None
+) -> RequestScheduler:
+    """A fresh server: one replica of ``scenario``, with ``share`` of its planned pool, for at most ``sequences``.
+
+    Raises InputError for an engine that is not replayed, for a model with recurrent states or cross-attention, and for
+    a server that does not start; UnknownName for a ``policy`` that is none of POLICIES.
+    """
+    if policy not in POLICIES:
+        raise UnknownName("policy", policy, POLICIES)
+    if scenario.engine not in REPLAYED:
+        raise InputError(f"--engine: only {', '.join(REPLAYED)} can be replayed, not {scenario.engine}")
+    if policy != "prefix" and scenario.engine != "vllm":
+        raise InputError(f"--engine: {policy} is a way to use vLLM's pool, not that of {scenario.engine}")
+    match scenario.engine:
+        case "sglang":
+            radix = radix_limits_of(scenario)
+            return RadixScheduler(
+                radix._replace(pages=max(1, int(radix.pages * share)), sequences=sequences or radix.sequences)
+            )
+        case "llama.cpp":
+            slots = slot_limits_of(scenario)
+            return SlotServer(slots._replace(cells=max(1, int(slots.cells * share)), slots=sequences or slots.slots))
+    limits = limits_of(scenario)
+    limits = limits._replace(
+        blocks=max(2, int((limits.blocks - 1) * share) + 1), sequences=sequences or limits.sequences
+    )
+    match policy:
+        case "prefix":
+            return Scheduler(limits)
+        case "paged":
+            return Scheduler(limits._replace(caching=False))
+    return Reserving(limits, static=policy == "static")
 
 
 def limits_of(scenario: Scenario) -> Limits:
-    """One replica of ``scenario`` under vLLM: the planned pool and what follows from its options.
-
-    Raises InputError for another engine, for a model with recurrent states or cross-attention, whose blocks are not
-    replayed, and for a server that does not start.
-    """
-    if scenario.engine not in REPLAYED:
-        raise InputError(f"--engine: only {', '.join(REPLAYED)} can be replayed, not {scenario.engine}")
+    """One replica of ``scenario`` under vLLM: the planned pool and what follows from its options."""
     found = rules(scenario.serving.version)
-    planned = serve(scenario)
-    if planned.refusals or not planned.fits:
-        reason = planned.refusals[0] if planned.refusals else "one request of the full context does not fit its pool"
-        raise InputError(f"the server would not start: {reason}")
+    planned = _started(scenario)
     laid = layered(scenario, found)
     groups: list[CacheGroup] = []
     for group in laid.grouping.groups:
@@ -38,8 +78,7 @@ def limits_of(scenario: Scenario) -> Limits:
             case "chunk":
                 groups.append(Chunked(group.block, cap))
             case kind:
-                what = {"state": "recurrent states", "cross": "cross-attention"}[kind]
-                raise InputError(f"--model: {scenario.model.name} has {what}, whose blocks cannot be replayed")
+                raise _unknown(scenario, "recurrent states" if kind == "state" else "cross-attention")
     assert planned.blocks is not None
     return Limits(
         blocks=planned.blocks + (0 if found.null_block else 1),
@@ -51,3 +90,49 @@ def limits_of(scenario: Scenario) -> Limits:
         ahead=scenario.speculative_tokens,
         order=order_of(tuple(int(part) for part in found.version.split(".")[:2])),
     )
+
+
+def radix_limits_of(scenario: Scenario) -> RadixLimits:
+    """One replica of ``scenario`` under SGLang, whose pool of windowed layers is not replayed."""
+    planned = _started(scenario)
+    if planned.state_slots:
+        raise _unknown(scenario, "recurrent states")
+    tokens = planned.kv_cache_tokens
+    return RadixLimits(
+        pages=tokens // scenario.block_size,
+        page=scenario.block_size,
+        sequences=most_requests(tokens, scenario),
+        longest=scenario.context,
+        chunk=scenario.max_batched_tokens,
+        caching=scenario.serving.prefix_caching is not False,
+    )
+
+
+def slot_limits_of(scenario: Scenario) -> SlotLimits:
+    """The server of ``scenario`` under llama.cpp: its context is that of all slots together."""
+    planned = _started(scenario)
+    if planned.state_slots:
+        raise _unknown(scenario, "recurrent states")
+    cells = divided(scenario, scenario.context, scenario.serving.parallel)
+    held = HOST_CACHE_BYTES if scenario.serving.cache_ram is None else scenario.serving.cache_ram
+    unified = cells.streams == 1
+    return SlotLimits(
+        cells=cells.cells if unified else cells.cells * cells.streams,
+        slots=cells.slots,
+        unified=unified,
+        host=held // planned.bytes_per_token if planned.bytes_per_token else 0,
+        batch=scenario.max_batched_tokens,
+    )
+
+
+def _started(scenario: Scenario) -> Serving:
+    planned = serve(scenario)
+    assert planned is not None
+    if planned.refusals or not planned.fits:
+        reason = planned.refusals[0] if planned.refusals else "one request of the full context does not fit its pool"
+        raise InputError(f"the server would not start: {reason}")
+    return planned
+
+
+def _unknown(scenario: Scenario, what: str) -> InputError:
+    return InputError(f"--model: {scenario.model.name} has {what}, whose blocks cannot be replayed")

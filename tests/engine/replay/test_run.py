@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
-from kvtui.engine.replay.content import Unknown
+from kvtui.engine.planning.serve import serve as planned_of
+from kvtui.engine.replay.content import Told, Unknown
 from kvtui.engine.replay.groups import Chunked, Full, Sliding
 from kvtui.engine.replay.history import History
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reserving import Reserving
-from kvtui.engine.replay.run import Replay, run
+from kvtui.engine.replay.run import Replay, dealt, run, together
 from kvtui.engine.replay.scheduling import SchedulerStep, Shortage
-from kvtui.engine.replay.servers import limits_of
+from kvtui.engine.replay.servers import POLICIES, limits_of, radix_limits_of, server_of, slot_limits_of
 from kvtui.engine.replay.vllm import Limits, Scheduler
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.vllm.serve import serve
@@ -103,9 +104,40 @@ def test_the_server_of_a_scenario_has_the_planned_pool_and_groups() -> None:
     assert Chunked in {type(group) for group in chunks}
 
 
+def test_the_servers_of_other_engines_have_their_planned_pools() -> None:
+    sglang = scenario_from({**LLAMA, "engine": "sglang"})
+    planned = planned_of(sglang)
+    assert planned is not None
+    assert radix_limits_of(sglang).pages == planned.kv_cache_tokens
+    split = slot_limits_of(scenario_from({**LLAMA, "engine": "llama.cpp", "parallel": "4", "cache_ram": "1GiB"}))
+    assert (split.cells, split.slots, split.unified, split.share, split.host) == (8192, 4, False, 2048, 8192)
+    unified = slot_limits_of(scenario_from({**LLAMA, "engine": "llama.cpp"}))
+    assert (unified.cells, unified.slots, unified.unified, unified.share) == (8192, 4, True, 8192)
+    assert unified.host == 2**33 // (128 * 1024)
+
+
+def test_each_policy_serves_the_same_requests() -> None:
+    scenario = scenario_from(LLAMA)
+    shared = Told(((0, 600),))
+    asked = [Request(str(at), at, 600, 20, shared) for at in range(12)]
+    found = {policy: run(asked, server_of(scenario, policy), second) for policy in POLICIES}
+    assert {len(outcome.served) for outcome in found.values()} == {12}
+    assert found["prefix"].computed < found["paged"].computed == found["static"].computed
+    assert found["paged"].most_used < found["continuous"].most_used
+    halves = together([run(part, server_of(scenario), second) for part in dealt(asked, 2)])
+    assert len(halves.served) == 12
+    assert halves.usable == 2 * found["prefix"].usable
+    small = server_of(scenario, share=0.1, sequences=2)
+    assert small.usable == found["prefix"].usable // 10
+
+
 def test_what_cannot_be_replayed_says_so() -> None:
-    with pytest.raises(InputError, match=r"only vllm can be replayed, not llama\.cpp"):
-        limits_of(scenario_from({**LLAMA, "engine": "llama.cpp"}))
+    with pytest.raises(InputError, match=r"only vllm, sglang, llama\.cpp can be replayed, not tensorrt-llm"):
+        server_of(scenario_from({**LLAMA, "engine": "tensorrt-llm"}))
+    with pytest.raises(InputError, match="static is a way to use vLLM's pool"):
+        server_of(scenario_from({**LLAMA, "engine": "sglang"}), "static")
+    with pytest.raises(UnknownName, match="unknown policy 'pagged'; did you mean paged"):
+        server_of(scenario_from(LLAMA), "pagged")
     with pytest.raises(InputError, match="recurrent states, whose blocks cannot be replayed"):
         limits_of(scenario_from({**LLAMA, "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
 

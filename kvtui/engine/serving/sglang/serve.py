@@ -242,10 +242,15 @@ def _slots_per_request(scenario: Scenario) -> int:
 
 def _running(tokens: int, rank: RankTensors, sizes: Pools, scenario: Scenario) -> int:
     """The most requests that ``tokens`` and the state slots of a rank let run at once (``max_running_requests``)."""
-    by_tokens = tokens * REQUESTS_PER_CONTEXT // scenario.context
-    chosen = scenario.serving.max_seqs or min(max(by_tokens, LEAST_REQUESTS), MOST_REQUESTS)
+    chosen = most_requests(tokens, scenario)
     by_slots = sizes.slots // _slots_per_request(scenario) if rank.slot else chosen
-    return min(chosen, tokens // 2, by_slots)
+    return min(chosen, by_slots)
+
+
+def most_requests(tokens: int, scenario: Scenario) -> int:
+    """The most requests that a pool of ``tokens`` lets run at once: as told, or by the context; two tokens each."""
+    by_tokens = tokens * REQUESTS_PER_CONTEXT // scenario.context
+    return min(scenario.serving.max_seqs or min(max(by_tokens, LEAST_REQUESTS), MOST_REQUESTS), tokens // 2)
 
 
 def _at_once(rank: RankTensors, sizes: Pools, scenario: Scenario) -> int:
