@@ -11,7 +11,7 @@ from kvtui.engine.basis.errors import UnknownName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any, NoReturn
 
 TABLE_FORMATS = ("text", "json", "csv", "markdown")
@@ -73,9 +73,9 @@ def add_output(parser: argparse.ArgumentParser, output: str = "write to FILE ins
     parser.add_argument("--ascii", action="store_true", help="no characters beyond ASCII in text")
 
 
-def add_table(parser: argparse.ArgumentParser) -> None:
+def add_table(parser: argparse.ArgumentParser, formats: Sequence[str] = TABLE_FORMATS) -> None:
     """``--format`` of a table, and where it goes."""
-    parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(TABLE_FORMATS))
+    parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(formats))
     add_output(parser)
 
 

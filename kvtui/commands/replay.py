@@ -16,31 +16,45 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from kvtui.engine.replay.run import ReplayOutcome
     from kvtui.engine.replay.traces import Trace
     from kvtui.engine.scenario.scenario import Scenario
     from kvtui.report.replay import Objectives
 
+FORMATS = (*TABLE_FORMATS, "html")
 MOST_RECORDED_BYTES = 256 * 2**20
+TURN = 256
+INTERRUPTED = 130
 
 _OBJECTIVES = {"ttft": "first_token", "tpot": "per_token"}
 _MOMENT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The trace, how it is read, the table's options, and the scenario's, whose pool is shown among the sizes."""
+    """The trace, how it is read, what is asked, the table's options, and the scenario's, whose server is replayed."""
     parser.description = (
         "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT), for every size of it. With "
-        "a scenario, also how its vLLM server serves the trace: what waits, how long, and what the pool holds. What "
-        "was recorded from vLLM's scheduler (a JSON object with config and requests) is run by the same rules."
+        "a scenario, also how its server (vLLM, SGLang, llama.cpp) serves the trace: what waits, how long, and what "
+        "the pool holds. What was recorded from vLLM's scheduler (a JSON object with config and requests) is run by "
+        "the same rules."
     )
     parser.add_argument("trace", metavar="TRACE", help="a file, or - for standard input")
     parser.add_argument("--tokens-per-id", metavar="N", help="tokens of one prefix id, where the trace allows several")
     parser.add_argument("--requests", metavar="N", help="only the first N requests")
     parser.add_argument("--rate", metavar="X", help="requests come X times as fast (default 1)")
     parser.add_argument("--slo", metavar="LIST", help="objectives of goodput, such as ttft=500ms,tpot=50ms")
+    parser.add_argument("--find", metavar="WHAT", help="largest rate or max-seqs, fewest devices or smallest pool")
+    parser.add_argument("--goodput", metavar="SHARE", help="requests that must meet them for --find (default 95%%)")
+    parser.add_argument(
+        "--compare",
+        metavar="LIST",
+        nargs="?",
+        const="",
+        help="side by side: static, continuous, paged, prefix (vLLM), sglang, llama.cpp (default all)",
+    )
+    parser.add_argument("--keep", metavar="FILE", help="keep results of --find and --compare there, and go on from it")
+    parser.add_argument("--dask", metavar="ADDRESS", help="work them out on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--steps", action="store_true", help="every step of a recorded scenario, with --format json")
-    add_table(parser)
+    add_table(parser, FORMATS)
     add_scenario(parser)
 
 
@@ -50,32 +64,46 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError for a trace or options that are wrong, and OSError when the answer cannot be written.
     """
     answer = Answer(args, args.format)
-    choose("format", args.format, TABLE_FORMATS)
+    choose("format", args.format, FORMATS)
     recorded = _recorded(args.trace)
     if recorded is not None:
         answer.write(_run_recorded(recorded, args))
         return 0
     if args.steps:
         raise InputError("--steps: only a recorded scenario has steps, not a trace")
+    from kvtui.commands.replay_sweep import Sweep, compared
+    from kvtui.commands.replay_sweep import search as find
     from kvtui.engine.replay.reuse import reuse
+    from kvtui.engine.scenario.values import scenario_from
     from kvtui.report import replay as report
 
-    objectives = _objectives(args.slo)
+    objectives, wanted = _objectives(args.slo), _share(args.goodput)
     trace = _trace(args)
-    scenario = _scenario(vars(args))
+    values = _said(vars(args))
+    if values is None and (args.find is not None or args.compare is not None):
+        raise InputError("--find and --compare: need a scenario, such as --model Llama-3.1-8B --gpu L40S")
+    if args.dask is not None and args.find is None and args.compare is None:
+        raise InputError("--dask: goes with --find or --compare")
     name = "standard input" if args.trace == "-" else Path(args.trace).name
+    scenario = None if values is None else scenario_from(values)
+    served: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    search, stopped = None, False
+    if scenario is not None and values is not None:
+        sweep = Sweep(trace, name, values, objectives, args.keep, args.dask)
+        if args.find is not None:
+            search, stopped = find(sweep, scenario, args.find, wanted)
+        elif args.compare is not None:
+            rows, stopped = compared(sweep, args.compare)
+        else:
+            served, stopped = _served(trace, scenario, objectives)
     found = report.document(
-        trace,
-        reuse(trace.requests),
-        name,
-        None if scenario is None else _pool(scenario),
-        {} if scenario is None else _outcomes(trace, scenario),
-        objectives,
+        trace, reuse(trace.requests), name, _pool(scenario) if scenario else None, served, rows, search, not stopped
     )
     answer.write(
         report.render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
     )
-    return 0
+    return INTERRUPTED if stopped else 0
 
 
 def _recorded(name: str) -> Mapping[str, Any] | None:
@@ -151,15 +179,14 @@ def _times(word: str) -> float:
     return times
 
 
-def _scenario(values: Mapping[str, Any]) -> Scenario | None:
-    """The scenario, under vLLM where no engine is named; None where nothing of it was said."""
+def _said(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The words of the scenario, under vLLM where no engine is named; None where nothing of it was said."""
     from kvtui.engine.scenario.options import OPTIONS
-    from kvtui.engine.scenario.values import scenario_from
 
     given = {option.key: values[option.key] for option in OPTIONS}
     if all(value in (None, False) for value in given.values()):
         return None
-    return scenario_from({**given, "engine": given["engine"] or "vllm"})
+    return {**given, "engine": given["engine"] or "vllm"}
 
 
 def _pool(scenario: Scenario) -> dict[str, Any]:
@@ -178,19 +205,45 @@ def _pool(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _outcomes(trace: Trace, scenario: Scenario) -> dict[str, ReplayOutcome]:
-    """What the scenario's server makes of the trace at both ends of its pace; nothing for engines not replayed."""
+def _served(trace: Trace, scenario: Scenario, objectives: Objectives) -> tuple[dict[str, Any], bool]:
+    """What the scenario's server makes of the trace at both ends of its pace; and whether that was stopped.
+
+    All replays go on in turn, so that whoever stops them has as much of each. Nothing for engines not replayed.
+    """
     from kvtui.engine.replay.pace import Pace
-    from kvtui.engine.replay.run import dealt, run, together
+    from kvtui.engine.replay.run import Replay, dealt, together
     from kvtui.engine.replay.servers import REPLAYED, server_of
+    from kvtui.report.replay import served
 
     if scenario.engine not in REPLAYED:
-        return {}
+        return {}, False
     parts = dealt(trace.requests, scenario.layout.dp)
-    return {
-        end: together([run(part, server_of(scenario), Pace(scenario, fast=end == "fast").seconds) for part in parts])
+    replays = {
+        end: [Replay(part, server_of(scenario), Pace(scenario, fast=end == "fast").seconds) for part in parts]
         for end in ("fast", "slow")
     }
+    going, stopped = [replay for ends in replays.values() for replay in ends], False
+    try:
+        while going:
+            going = [replay for replay in going if replay.go_on(TURN)]
+    except KeyboardInterrupt:
+        stopped = True
+    return {
+        end: served(together([replay.outcome() for replay in each]), objectives) for end, each in replays.items()
+    }, stopped
+
+
+def _share(word: str | None) -> float:
+    """``95%`` or ``0.95``."""
+    if word is None:
+        return 0.95
+    try:
+        share = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise InputError(f"--goodput: '{plain(word, 40)}' is not a share such as 95%")
+    return share
 
 
 def _objectives(words: str | None) -> Objectives:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kvtui.engine.picture.banks import FREE, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.markup import Content, Markup, markup, tag
 from kvtui.report import bank_svg, fix_table, sections
+from kvtui.report.page import html_page
 from kvtui.report.sections import gib, percent, with_unit
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Note"}
 
 
@@ -21,18 +20,8 @@ def render(document: Mapping[str, Any]) -> str:
     known = clean(document)
     name, *rest = sections.title(known)
     fits, sentence = sections.verdict(known)
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"{name} · {rest[0]} · kvtui"),
-        tag("style", Markup(style)),
-    )
-    main = tag(
-        "main",
+    return html_page(
+        f"{name} · {rest[0]} · kvtui",
         tag(
             "header",
             tag("h1", name),
@@ -53,7 +42,6 @@ def render(document: Mapping[str, Any]) -> str:
         tag("section", tag("h2", "Reproduce"), tag("pre", known["scenario"]["command_line"]), class_="card"),
         tag("footer", f"kvtui {known['kvtui']}, report schema {known['schema']}"),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
 
 
 def _figure(document: Mapping[str, Any]) -> Markup:

@@ -1,4 +1,4 @@
-"""What a trace asks of a prefix cache: a document, and the text, JSON, CSV and Markdown of it."""
+"""What a trace asks of a prefix cache and of servers: a document, and all formats of it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from typing import Any, NamedTuple
 from kvtui import __version__
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.replay.reuse import Reuse
-from kvtui.engine.replay.run import ReplayOutcome, Served
+from kvtui.engine.replay.run import Instant, ReplayOutcome, Served
 from kvtui.engine.replay.traces import Trace
 from kvtui.output import markdown, table
 from kvtui.output.harmless import clean
 from kvtui.output.json import json_text
 from kvtui.output.lines import to_ascii
+from kvtui.output.markup import tag
 from kvtui.output.table import Column
+from kvtui.report.page import html_page
 
 SCHEMA = 1
 SIZES = 12
 QUANTILES = (50, 95, 99)
 ENOUGH = 0.9
 LATE = 1.1
+GRACE_SECONDS = 30.0
+MOST_INSTANTS = 128
 
 
 class Objectives(NamedTuple):
@@ -41,12 +45,17 @@ def document(
     found: Reuse | None,
     name: str,
     pool: Mapping[str, Any] | None,
-    outcomes: Mapping[str, ReplayOutcome],
-    objectives: Objectives,
+    outcomes: Mapping[str, Mapping[str, Any]],
+    compared: Sequence[Mapping[str, Any]] = (),
+    search: Mapping[str, Any] | None = None,
+    complete: bool = True,
 ) -> dict[str, Any]:
     """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
 
     ``pool`` is the planned one: ``tokens``, ``bytes_per_token``, ``of`` in words, and its ``scenario`` as a command.
+    ``outcomes`` are documents made by :func:`served`; those ``compared`` have a ``name`` and one for each end, or a
+    ``problem``. ``search`` is what was ``sought``, the ``answer`` and the ``rows`` that were tried. What was stopped is
+    not ``complete``.
     """
     requests = trace.requests
     prompts = [request.prompt for request in requests]
@@ -54,6 +63,7 @@ def document(
     return {
         "schema": SCHEMA,
         "kvtui": __version__,
+        "complete": complete,
         "trace": {
             "name": name,
             "form": trace.form,
@@ -67,32 +77,67 @@ def document(
         },
         "pool": None if pool is None else dict(pool),
         "reuse": None if found is None else _reuse(found, pool),
-        "served": {end: _served(outcome, objectives) for end, outcome in outcomes.items()} or None,
+        "served": dict(outcomes) or None,
+        "compared": [dict(row) for row in compared] or None,
+        "search": None if search is None else dict(search),
     }
 
 
-def _served(outcome: ReplayOutcome, objectives: Objectives) -> dict[str, Any]:
-    served = outcome.served
+def served(outcome: ReplayOutcome, objectives: Objectives) -> dict[str, Any]:
+    """What became of a trace at one end of the pace, as plain values."""
+    done = outcome.served
     first = outcome.first
     return {
-        "requests": len(served),
+        "requests": len(done),
         "refused": outcome.refused,
+        "failed": outcome.failed,
         "left": outcome.left,
         "stuck": outcome.stuck,
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 3),
         "tokens_computed": outcome.computed,
+        "tokens_computed_again": outcome.again.queries - outcome.again.hits,
+        "tokens_padding": outcome.padding,
+        "tokens_per_second": round(sum(one.answer for one in done) / outcome.seconds, 3) if outcome.seconds else 0.0,
         "prompt_tokens_looked_up": first.queries,
         "prompt_tokens_saved": first.hits,
         "evictions": outcome.evictions,
         "pool_blocks": outcome.usable,
         "pool_blocks_most": outcome.most_used,
         "pool_blocks_mean": round(outcome.mean_used, 1),
-        "waiting_seconds": _quantiles([one.waited for one in served]),
-        "ttft_seconds": _quantiles([one.first_token for one in served]),
-        "tpot_seconds": _quantiles([one.per_token for one in served if one.per_token is not None]),
-        "goodput": None if objectives == Objectives() else _share(sum(map(objectives.met, served)), len(served)),
+        "empty_slots": round(outcome.empty_slots, 6),
+        "short_seconds": {kind.value: round(seconds, 3) for kind, seconds in outcome.short.items()},
+        "waiting_seconds": _quantiles([one.waited for one in done]),
+        "ttft_seconds": _quantiles([one.first_token for one in done]),
+        "tpot_seconds": _quantiles([one.per_token for one in done if one.per_token is not None]),
+        "goodput": None if objectives == Objectives() else _share(sum(map(objectives.met, done)), len(done)),
+        "course": [_instant(one) for one in outcome.course[:: -(-len(outcome.course) // MOST_INSTANTS) or 1]],
     }
+
+
+def _instant(one: Instant) -> dict[str, Any]:
+    return {
+        "seconds": round(one.seconds, 3),
+        "running": one.running,
+        "waiting": one.waiting,
+        "pool_blocks_used": one.used,
+        "prompt_tokens_looked_up": one.looked_up,
+        "prompt_tokens_saved": one.saved,
+        "evictions": one.evictions,
+    }
+
+
+def holds(result: Mapping[str, Any], seconds: float, wanted: float) -> bool:
+    """Whether a server that was asked for ``seconds`` did well.
+
+    That is: nobody failed or is left, and the share ``wanted`` of the requests met the objectives; where there are
+    none, it was done not much later than the last request came.
+    """
+    if result.get("problem") or result["failed"] or result["left"] or not result["requests"]:
+        return False
+    if result["goodput"] is not None:
+        return bool(result["goodput"] >= wanted)
+    return bool(result["seconds"] <= LATE * seconds + GRACE_SECONDS)
 
 
 def _quantiles(seconds: list[float]) -> dict[str, float | None]:
@@ -153,21 +198,105 @@ def _share(part: int, whole: int) -> float:
 def render(
     found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
 ) -> str:
-    """A ``document`` as text, CSV, Markdown or JSON, ending in a newline."""
+    """A ``document`` as text, CSV, Markdown, HTML or JSON, ending in a newline.
+
+    CSV has one table: of what was sought or compared, else of the cache's sizes.
+    """
     known = clean(found)
     if format == "json":
         return json_text(known)
-    rows = known["reuse"]["sizes"] if known["reuse"] else []
-    shown = table.render(_columns(known), rows, format, width, color, ascii_only) if rows else ""
-    facts = _facts(known)
+    facts, tables = _facts(known), _tables(known)
     match format:
         case "csv":
-            return shown
+            return table.render(tables[0].columns, tables[0].rows, "csv") if tables else ""
+        case "html":
+            return _page(known, facts, tables)
         case "markdown":
-            return "".join(f"- {head}: {markdown.escape(text)}\n" for head, text in facts) + f"\n{shown}"
+            listed = "".join(f"- {head}: {markdown.escape(text)}\n" for head, text in facts)
+            return listed + "".join(
+                f"\n## {markdown.escape(one.title)}\n\n{table.render(one.columns, one.rows, format)}" for one in tables
+            )
     wide = max(len(head) for head, _ in facts)
     lines = "".join(f"{head:<{wide}}  {text}\n" for head, text in facts)
-    return f"{to_ascii(lines) if ascii_only else lines}\n{shown}" if shown else lines
+    parts = [to_ascii(lines) if ascii_only else lines]
+    parts += [
+        f"{to_ascii(one.title) if ascii_only else one.title}\n"
+        + table.render(one.columns, one.rows, format, width, color, ascii_only)
+        for one in tables
+    ]
+    return "\n".join(parts)
+
+
+class _Titled(NamedTuple):
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def _tables(known: Mapping[str, Any]) -> list[_Titled]:
+    tables = []
+    if known["search"]:
+        search = known["search"]
+        first = Column("value", search["sought"], "right", 0, lambda value: f"{value:,.4g}")
+        holds = Column("holds", "holds", "left", 0, lambda held: "yes" if held else "no")
+        rows = [{"value": row["value"], "holds": row["holds"], **_row(row)} for row in search["rows"]]
+        tables.append(_Titled(f"{search['sought']}: {search['in_words']}", (first, holds, *_SERVED), rows))
+    if known["compared"]:
+        rows = [{"name": row["name"], **_row(row)} for row in known["compared"]]
+        tables.append(_Titled("side by side, at the slow end", (Column("name", "server"), *_SERVED, _PROBLEM), rows))
+    if known["reuse"] and not tables:
+        tables.append(_Titled("what a cache of each size saves", _columns(known), known["reuse"]["sizes"]))
+    return tables
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table says of one replay, at the slow end where there are two."""
+    one = row["slow"] or {}
+    looked_up = one.get("prompt_tokens_looked_up")
+    return {
+        "problem": row["problem"],
+        "requests": one.get("requests"),
+        "seconds": one.get("seconds"),
+        "waiting_p95": one["waiting_seconds"]["p95"] if one else None,
+        "ttft_p95": one["ttft_seconds"]["p95"] if one else None,
+        "tpot_p95": one["tpot_seconds"]["p95"] if one else None,
+        "goodput": one.get("goodput"),
+        "hits": _share(one["prompt_tokens_saved"], looked_up) if looked_up else None,
+        "evictions": one.get("evictions"),
+        "failed": one.get("failed"),
+        "most_used": one["pool_blocks_most"] / one["pool_blocks"] if one else None,
+        "empty_slots": one.get("empty_slots"),
+        "tokens_padding": one.get("tokens_padding"),
+        "tokens_computed": one.get("tokens_computed"),
+    }
+
+
+def _page(known: Mapping[str, Any], facts: Sequence[tuple[str, str]], tables: Sequence[_Titled]) -> str:
+    """One self-contained page."""
+    listed = tag("table", [tag("tr", tag("th", head, scope="row"), tag("td", text)) for head, text in facts])
+    cards = [tag("section", tag("h2", "the trace and its server"), listed, class_="card")]
+    cards += [
+        tag(
+            "section",
+            tag("h2", one.title),
+            tag(
+                "table",
+                tag("tr", [tag("th", column.title, scope="col") for column in one.columns]),
+                [tag("tr", [tag("td", column.show(row[column.key])) for column in one.columns]) for row in one.rows],
+            ),
+            class_="card",
+        )
+        for one in tables
+    ]
+    return html_page(
+        f"{known['trace']['name']} · replay · kvtui",
+        tag("header", tag("h1", known["trace"]["name"]), tag("p", facts[0][1], class_="under")),
+        cards,
+        tag("footer", f"kvtui {known['kvtui']}, replay schema {known['schema']}"),
+    )
+
+
+_SHORT = {"tokens": "room in a step", "sequences": "a place among the sequences", "blocks": "blocks"}
 
 
 def _columns(known: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -201,6 +330,8 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("prompts", _shown_lengths(prompts)),
         ("answers", _shown_lengths(answers)),
     ]
+    if not known["complete"]:
+        facts.append(("stopped", "what follows was worked out until then"))
     if trace["unanswered"]:
         facts.append(("left out", f"{trace['unanswered']:,} rows without an answer"))
     if pool:
@@ -218,8 +349,8 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _served_facts(served: Mapping[str, Any], trace: Mapping[str, Any]) -> list[tuple[str, str]]:
-    fast, slow = served["fast"], served["slow"]
+def _served_facts(ends: Mapping[str, Any], trace: Mapping[str, Any]) -> list[tuple[str, str]]:
+    fast, slow = ends["fast"], ends["slow"]
     looked_up = slow["prompt_tokens_looked_up"]
     mean, most = (_percent(slow[f"pool_blocks_{name}"] / slow["pool_blocks"]) for name in ("mean", "most"))
     facts = [
@@ -230,15 +361,38 @@ def _served_facts(served: Mapping[str, Any], trace: Mapping[str, Any]) -> list[t
         ("use", f"{mean} of the pool on average, {most} at most; {slow['evictions']:,} requests put out"),
         ("hits", f"{_percent(_share(slow['prompt_tokens_saved'], looked_up))} of the prompt tokens"),
     ]
+    facts += _waste_facts(slow)
     if slow["goodput"] is not None:
         facts.append(("goodput", f"{_percent(slow['goodput'])} to {_percent(fast['goodput'])} of the requests"))
     if slow["refused"]:
         facts.append(("refused", f"{slow['refused']:,} prompts are longer than the context"))
+    if slow["failed"]:
+        facts.append(("failed", f"{slow['failed']:,} got an error when the pool was full"))
     if slow["stuck"]:
         facts.append(("stuck", f"one needs more than the pool, and {slow['left'] - 1:,} wait behind it"))
     elif fast["seconds"] > LATE * trace["seconds"]:
         facts.append(("", "the server cannot keep up with this trace"))
     return facts
+
+
+def _waste_facts(slow: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What binds when, and what is computed or kept for nothing."""
+    short = {kind: seconds for kind, seconds in slow["short_seconds"].items() if seconds > 0}
+    facts = []
+    if short:
+        parts = ", ".join(
+            f"{_SHORT[kind]} {_percent(min(1.0, seconds / slow['seconds']))}"
+            for kind, seconds in sorted(short.items(), key=lambda item: -item[1])
+        )
+        facts.append(("binds", f"of the time requests waited for {parts}"))
+    waste = [f"{_percent(slow['empty_slots'])} of the slots in tables are empty"]
+    if slow["tokens_computed_again"]:
+        again = _percent(_share(slow["tokens_computed_again"], slow["tokens_computed"]))
+        waste.append(f"{again} of the tokens are computed again")
+    if slow["tokens_padding"]:
+        padded = _share(slow["tokens_padding"], slow["tokens_padding"] + slow["tokens_computed"])
+        waste.append(f"{_percent(padded)} are padding")
+    return [*facts, ("waste", ", ".join(waste))]
 
 
 def _between(fast: Mapping[str, Any], slow: Mapping[str, Any], key: str) -> str:
@@ -272,3 +426,21 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+
+
+_SERVED = (
+    Column("requests", "served", "right", 0, lambda count: f"{count:,}"),
+    Column("seconds", "done in", "right", 1, _duration),
+    Column("waiting_p95", "wait p95", "right", 2, _seconds),
+    Column("ttft_p95", "TTFT p95", "right", 0, _seconds),
+    Column("tpot_p95", "TPOT p95", "right", 0, _seconds),
+    Column("goodput", "goodput", "right", 0, _percent),
+    Column("hits", "hits", "right", 1, _percent),
+    Column("evictions", "put out", "right", 2, lambda count: f"{count:,}"),
+    Column("failed", "failed", "right", 4, lambda count: f"{count:,}"),
+    Column("most_used", "pool", "right", 3, _percent),
+    Column("empty_slots", "empty", "right", 4, _percent),
+    Column("tokens_padding", "padding", "right", 4, _count),
+    Column("tokens_computed", "computed", "right", 5, _count),
+)
+_PROBLEM = Column("problem", "", "left", 1, lambda problem: problem or "")

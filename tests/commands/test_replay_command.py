@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvtui.cli import main
+from kvtui.engine.replay.run import Replay
 from tests.paths import DATA
 
 TRACE = str(DATA / "replay/synth_trace_160.jsonl")
@@ -102,6 +103,11 @@ def test_a_request_that_never_fits_ends_the_replay(capsys: pytest.CaptureFixture
         ([TRACE, "--requests", "none"], "--requests"),
         ([TRACE, "--model", "Mamba-2.8B"], "cannot be replayed"),
         ([TRACE, "--model", "Llama-3.1-70B", "--gpu", "L40S"], "the server would not start"),
+        ([TRACE, *SCENARIO, "--find", "luck"], "unknown thing to find 'luck'"),
+        ([TRACE, "--find", "rate"], "need a scenario"),
+        ([TRACE, *SCENARIO, "--compare", "pagged"], "unknown server 'pagged'; did you mean paged"),
+        ([TRACE, *SCENARIO, "--goodput", "none"], "--goodput: 'none' is not a share such as 95%"),
+        ([TRACE, *SCENARIO, "--dask", "tcp://127.0.0.1:1"], "--dask: goes with --find or --compare"),
         ([TRACE, "--format", "xml"], "unknown format 'xml'"),
         ([TRACE, "--engine", "none", "--model", "Llama-3.1-8B"], "--engine: a replay needs the pool of an engine"),
     ],
@@ -113,3 +119,81 @@ def test_what_is_wrong_is_one_line(words: list[str], said: str, capsys: pytest.C
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_servers_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(replay(capsys, TRACE, *SCENARIO, "--requests", "40", "--compare", "--format", "json"))["compared"]
+    found = {row["name"]: row["slow"] for row in rows}
+    assert list(found) == [
+        "static batching",
+        "continuous batching",
+        "vllm, paged",
+        "vllm, prefixes shared",
+        "sglang",
+        "llama.cpp",
+    ]
+    assert {one["requests"] for one in found.values()} == {40}
+    assert found["static batching"]["tokens_padding"] > 0
+    assert found["continuous batching"]["empty_slots"] > 0.9 > found["vllm, paged"]["empty_slots"]
+    assert found["vllm, prefixes shared"]["tokens_computed"] < found["vllm, paged"]["tokens_computed"]
+    assert found["sglang"]["prompt_tokens_saved"] >= found["vllm, prefixes shared"]["prompt_tokens_saved"] > 0
+    words = [TRACE, *SCENARIO, "--requests", "40", "--compare", "paged,prefix"]
+    assert "vllm, paged" in replay(capsys, *words)
+    assert len(list(csv.DictReader(StringIO(replay(capsys, *words, "--format", "csv"))))) == 2
+    page = replay(capsys, *words, "--format", "html")
+    assert page.startswith("<!doctype html>")
+    assert "<script" not in page
+    assert "vllm, prefixes shared" in page
+
+
+@pytest.mark.parametrize(("what", "count"), [("rate", 15), ("devices", 16), ("pool", 13), ("max-seqs", 12)])
+def test_the_largest_load_and_the_smallest_machine(what: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [TRACE, *SCENARIO, "--requests", "24", "--max-seqs", "64", "--slo", "ttft=100ms", "--find", what]
+    found = json.loads(replay(capsys, *words, "--format", "json"))["search"]
+    assert len(found["rows"]) == count
+    holding = [row["value"] for row in found["rows"] if row["holds"]]
+    assert found["answer"] == (max if what in ("rate", "max-seqs") else min)(holding)
+    assert all(row["slow"]["goodput"] >= 0.95 for row in found["rows"] if row["holds"])
+
+
+def test_results_are_kept_and_gone_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "kept.jsonl"
+    words = [TRACE, *SCENARIO, "--requests", "20", "--compare", "paged,prefix", "--keep", str(kept), "--format", "json"]
+    first = replay(capsys, *words)
+    lines = kept.read_text().splitlines()
+    assert len(lines) == 4
+    kept.write_text("\n".join([*lines[:2], lines[2][:50]]))
+    assert replay(capsys, *words) == first
+    assert len(kept.read_text().splitlines()) == 4
+    kept.write_text("{}\n")
+    with pytest.raises(SystemExit):
+        main(["replay", *words])
+    assert "row 1 is no result of a replay" in capsys.readouterr().err
+
+
+def test_a_cluster_gives_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    distributed = pytest.importorskip("distributed")
+    words = [TRACE, *SCENARIO, "--requests", "20", "--compare", "paged,prefix", "--format", "json"]
+    here = replay(capsys, *words)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="inproc://"
+    ) as cluster:
+        assert replay(capsys, *words, "--dask", cluster.scheduler_address) == here
+
+
+def test_what_was_worked_out_is_kept_when_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = iter([True, True])
+
+    def until_stopped(one: Replay, steps: int) -> bool:
+        if next(turns, None) is None:
+            raise KeyboardInterrupt
+        return go_on(one, 20)
+
+    go_on = Replay.go_on
+    monkeypatch.setattr(Replay, "go_on", until_stopped)
+    assert main(["replay", TRACE, *SCENARIO, "--format", "json"]) == 130
+    found = json.loads(capsys.readouterr().out)
+    assert found["complete"] is False
+    assert [found["served"][end]["steps"] for end in ("fast", "slow")] == [20, 20]

@@ -39,6 +39,11 @@ class Reserving:
         return self.limits.longest
 
     @property
+    def most_sequences(self) -> int:
+        """How many requests may run at once."""
+        return self.limits.sequences
+
+    @property
     def block_sizes(self) -> tuple[int, ...]:
         """Tokens in a block, for each group."""
         return tuple(group.block for group in self.limits.groups)
@@ -99,8 +104,6 @@ class Reserving:
             live.tables = self._tables(self._places.pop())
             step.hits[live], step.chunks[live] = 0, live.tokens
             budget -= live.tokens
-            self.first.requests += 1
-            self.first.queries += live.tokens
             self.running.append(live)
         if self._waiting and step.shortage is None:
             full = len(self.running) >= self.limits.sequences

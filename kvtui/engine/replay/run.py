@@ -212,6 +212,15 @@ class Replay:
         self._most = max(self._most, used)
         self._area += used * took
 
+    def go_on(self, steps: int) -> bool:
+        """Make so many steps; False: it ended before."""
+        for _ in range(steps):
+            timed = self.schedule()
+            if timed is None:
+                return False
+            self.finish(timed)
+        return True
+
     def outcome(self) -> ReplayOutcome:
         """What became of the requests so far."""
         return ReplayOutcome(

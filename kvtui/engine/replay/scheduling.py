@@ -100,6 +100,11 @@ class RequestScheduler(Protocol):
         ...
 
     @property
+    def most_sequences(self) -> int:
+        """How many requests may run at once."""
+        ...
+
+    @property
     def block_sizes(self) -> tuple[int, ...]:
         """Tokens in a block, for each group of layers."""
         ...

@@ -79,6 +79,11 @@ class RadixScheduler:
         return min(self.limits.longest, self.limits.pages * self.limits.page - 1)
 
     @property
+    def most_sequences(self) -> int:
+        """How many requests may run at once."""
+        return self.limits.sequences
+
+    @property
     def block_sizes(self) -> tuple[int, ...]:
         """Tokens in a page."""
         return (self.limits.page,)

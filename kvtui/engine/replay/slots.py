@@ -83,6 +83,11 @@ class SlotServer:
         return self.limits.share
 
     @property
+    def most_sequences(self) -> int:
+        """How many requests may run at once."""
+        return self.limits.slots
+
+    @property
     def block_sizes(self) -> tuple[int, ...]:
         """Each cell is one token."""
         return (1,)

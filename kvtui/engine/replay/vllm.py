@@ -135,6 +135,11 @@ class Scheduler:
         return self.limits.longest
 
     @property
+    def most_sequences(self) -> int:
+        """How many requests may run at once."""
+        return self.limits.sequences
+
+    @property
     def block_sizes(self) -> tuple[int, ...]:
         """Tokens in a block, for each group."""
         return tuple(group.block for group in self.limits.groups)

@@ -1,0 +1,24 @@
+"""A self-contained page: no scripts, nothing loaded, light and dark, fit to print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvtui.output.markup import Content, Markup, tag
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def html_page(title: str, *main: Content) -> str:
+    """An HTML page with ``main`` in its body, ending in a newline."""
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *main)), lang='en')}\n"
