@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Protocol
 
 from kvtui.attach.attachment import Attachment, Watched
 from kvtui.attach.recorder import Recorder
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.live.snapshot import Snapshot
 
-MOST_AT_ONCE = 5000
+MOST_AT_ONCE = 400
 
 
 class TrafficSource(Protocol):
@@ -71,18 +72,35 @@ class LiveServers:
 
 
 class PlayedRecording:
-    """A recording, read whole when it is first asked for; time is the screen's business."""
+    """A recording, read from its beginning by a thread of its own; time is the screen's business."""
 
     live = False
 
     def __init__(self, name: str, read: Callable[[], Iterable[Snapshot]]) -> None:
         self.name = name
-        self._read: Callable[[], Iterable[Snapshot]] | None = read
+        self._read, self._queue = read, SimpleQueue[Snapshot | Exception]()
+        self._over = Event()
+        Thread(target=self._run, name=f"read {name}", daemon=True).start()
 
     def taken(self) -> list[Snapshot]:
-        """All of it, once. Raises InputError for what is no recording."""
-        read, self._read = self._read, None
-        return [] if read is None else list(read())
+        """What was read since. Raises InputError for what is no recording, and OSError where it cannot be read."""
+        found: list[Snapshot] = []
+        while len(found) < MOST_AT_ONCE and not self._queue.empty():
+            one = self._queue.get_nowait()
+            if isinstance(one, Exception):
+                raise one
+            found.append(one)
+        return found
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Read no further."""
+        self._over.set()
+
+    def _run(self) -> None:
+        try:
+            for snapshot in self._read():
+                if self._over.is_set():
+                    return
+                self._queue.put(snapshot)
+        except (InputError, OSError) as error:
+            self._queue.put(error)

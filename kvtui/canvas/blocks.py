@@ -112,7 +112,8 @@ def grid(blocks: int, width: int, height: int) -> BlockGrid | None:
 def banks(picture: BlockPicture, each: int) -> list[BlockRun]:
     """The owner of each bank of ``each`` blocks; a bank that several share goes to where most of its run lies.
 
-    The ends of runs are rounded, so that a run has as many banks as its blocks fill, to within one.
+    The ends of runs are rounded, so that a run has as many banks as its blocks fill, to within one; the very last
+    bank may not be full.
     Example: runs of 3, 3 and 4 blocks in banks of 2 are 2, 1 and 2 banks.
     """
     ends, total = [0], 0

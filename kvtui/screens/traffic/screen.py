@@ -333,10 +333,20 @@ class TrafficScreen(ScenarioActions):
 
     def action_watch(self, what: str) -> None:
         """Watch ``what``: an address, a recording, the demo, or whatever listens on this machine."""
+        self.run_worker(partial(self._open, what), thread=True, exclusive=True, group="open")
+
+    def _open(self, what: str) -> None:
+        """Look for it in a thread: ports may take their time to answer."""
+        worker = get_current_worker()
         try:
-            self.watch_source(self.opens(what))
+            source = self.opens(what)
         except (InputError, OSError) as error:
-            self.host.tell_error(error)
+            self.app.call_from_thread(self.host.tell_error, error)
+            return
+        if worker.is_cancelled:
+            source.close()
+        else:
+            self.app.call_from_thread(self.watch_source, source)
 
     def action_watch_typed(self) -> None:
         """Watch what a person types."""
