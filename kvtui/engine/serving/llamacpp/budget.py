@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import partial
-from itertools import accumulate
 from math import ceil
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.engines.budget import Budget, Term, exact, settled
+from kvtui.engine.engines.placement import RAM
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.parts import overhead_bytes
 from kvtui.engine.planning.stages import Stage
@@ -16,7 +16,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.buffers import Split
 from kvtui.engine.serving.llamacpp.cells import divided
 from kvtui.engine.serving.llamacpp.compute import ServerSetup, device_compute, device_host_compute, host_compute
-from kvtui.engine.serving.llamacpp.memory import DRAFT_FORMAT, memory_parts
+from kvtui.engine.serving.llamacpp.memory import DRAFT_FORMAT, MemoryPart, memory_parts
 from kvtui.engine.serving.llamacpp.placement import device_layers, placement
 from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import Reserved
@@ -32,23 +32,22 @@ def budget(scenario: Scenario, stage: Stage) -> Budget:
     Raises InputError when the weights are unknown and not skipped.
     """
     held = device_layers(scenario)
-    devices = [number for number, layers in enumerate(held) if layers == stage.layers]
-    parts = memory_parts(scenario, placement(scenario))
-    weights = max((part.weight_bytes for part in parts if part.number in devices), default=0)
-    return device_budget(scenario, weights, max(part.copied for part in parts))
+    parts = [part for part in memory_parts(scenario, placement(scenario)) if part.number != RAM]
+    found = [part for part in parts if held[part.number] == stage.layers] or parts
+    return device_budget(scenario, max(found, key=lambda part: part.weight_bytes), own_cells(scenario))
 
 
-def device_budget(scenario: Scenario, weights: int, copied: int = 0, cells: Split | None = None) -> Budget:
-    """How a device with so many bytes of ``weights`` divides its memory; a profile's figures replace estimates.
+def device_budget(scenario: Scenario, part: MemoryPart, cells: Split) -> Budget:
+    """How the device of ``part``, with caches of ``cells``, divides its memory; a profile's figures replace estimates.
 
-    ``cells`` are those of its caches, where they are not the scenario's own. Weights in RAM are copied to it in pieces
-    of up to ``copied`` bytes. The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
+    The margin is what ``--fit`` leaves free (``--fit-target``, 1,024 MiB).
     """
+    weights = part.weight_bytes
     terms = settled(
         scenario.measured,
         {
             "weights": partial(exact, "weights", weights, "tensors of the device's layers", "the model's shapes"),
-            "activation": partial(_compute, scenario, copied, cells or own_cells(scenario)),
+            "activation": partial(_compute, scenario, part, cells),
             "non_torch": partial(_context),
             "graphs": partial(exact, "graphs", 0, "none", "llama.cpp captures into its own buffers"),
         },
@@ -73,22 +72,26 @@ def own_cells(scenario: Scenario) -> Split:
     return divided(scenario, scenario.context, scenario.serving.parallel)
 
 
-def computes(scenario: Scenario, cells: Split, copied: int = 0) -> tuple[Reserved, ...]:
+def computes(scenario: Scenario, cells: Split) -> tuple[Reserved, ...]:
     """The compute buffers of the scenario's devices over ``cells``, in order, each with what lies in it by cause."""
-    model, start = scenario.model, start_of(scenario, cells)
+    parts = memory_parts(scenario, placement(scenario))
+    return tuple(_reserved(scenario, part, cells) for part in parts if part.number != RAM)
+
+
+def _reserved(scenario: Scenario, part: MemoryPart, cells: Split) -> Reserved:
+    """The compute buffer of the device of ``part``."""
+    start = start_of(scenario, cells)._replace(copies=part.copies)
     if scenario.device.platform == "cpu":
-        return (host_compute(model, start),)
-    layers = len(model.layers)
-    counts = scenario.serving.partition or _dealt(layers, scenario.layout.tp * scenario.layout.pp)
-    ends = list(accumulate(counts))
-    parts = [range(end - count, end) for count, end in zip(counts, ends, strict=True) if count]
-    return tuple(device_compute(model, start, part, part.stop == layers, copied) for part in parts)
+        return host_compute(scenario.model, start)
+    if not part.span:
+        return Reserved(0, (), 0)
+    return device_compute(scenario.model, start, part.span, part.output, part.copied)
 
 
-def host_compute_bytes(scenario: Scenario, computing: bool, cells: Split) -> int:
+def host_compute_bytes(scenario: Scenario, computing: bool, cells: Split, copies: int = 1) -> int:
     """The compute buffer in RAM: all of a batch's graph where layers are ``computing`` there, else its inputs."""
     reserve = host_compute if computing else device_host_compute
-    return reserve(scenario.model, start_of(scenario, cells)).size
+    return reserve(scenario.model, start_of(scenario, cells)._replace(copies=copies)).size
 
 
 def start_of(scenario: Scenario, cells: Split) -> ServerSetup:
@@ -96,15 +99,9 @@ def start_of(scenario: Scenario, cells: Split) -> ServerSetup:
     return ServerSetup(cells, scenario.kv, scenario.kv.v, scenario.flash_attention, build_of(scenario.serving.version))
 
 
-def _dealt(layers: int, devices: int) -> tuple[int, ...]:
-    """How many of the layers each of so many devices has, the output layer dealt out behind them."""
-    owners = [number * devices // (layers + 1) for number in range(layers)]
-    return tuple(owners.count(device) for device in range(devices))
-
-
-def _compute(scenario: Scenario, copied: int, cells: Split) -> Term:
+def _compute(scenario: Scenario, part: MemoryPart, cells: Split) -> Term:
     """The compute buffer as a term; what kernels add to it differs between back ends."""
-    found = max(computes(scenario, cells, copied), key=lambda reserved: reserved.size)
+    found = _reserved(scenario, part, cells)
     size, causes = found.size, found.causes
     if scenario.serving.draft_model is not None:
         drafting = _draft_compute(scenario, scenario.serving.draft_model, cells)

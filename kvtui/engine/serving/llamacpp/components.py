@@ -23,6 +23,8 @@ from kvtui.engine.serving.comparison import (
 )
 from kvtui.engine.serving.llamacpp.budget import compute_bytes, host_compute_bytes, own_cells
 from kvtui.engine.serving.llamacpp.log import on_host
+from kvtui.engine.serving.llamacpp.memory import memory_parts
+from kvtui.engine.serving.llamacpp.placement import placement
 
 SPLIT_APART = "layers that are dealt out by another rule, such as the memory that was free"
 OWN_ENGINE = "Ollama's own engine keeps windowed layers' caches by rules of its own"
@@ -57,11 +59,12 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
         rows += beside_prior("caches", "caches in all", planned, caches, OWN_ENGINE)
     if compute or scenario.device.platform == "cpu":
         rows += beside_prior("compute", "compute buffer of a device", compute_bytes(scenario), busiest)
+    copies = memory_parts(scenario, placement(scenario))[-1].copies
     host = max((size for device, size in log.sizes.get("compute", {}).items() if on_host(device)), default=None)
     rows += beside_prior(
         "host_compute",
         "compute buffer in host memory",
-        host_compute_bytes(scenario, not compute, own_cells(scenario)),
+        host_compute_bytes(scenario, not compute, own_cells(scenario), copies),
         host,
     )
     notes = []

@@ -9,13 +9,14 @@ room for what comes later.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 from kvtui.engine.model.caches import Attention, Shared
 from kvtui.engine.model.formats import Format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.serving.llamacpp.buffers import Split, widest_value
-from kvtui.engine.serving.llamacpp.graph import F16, F32, I32, I64, Graph, Node, fresh, given, onto, view
+from kvtui.engine.serving.llamacpp.graph import F16, F32, I32, I64, Graph, Node, fresh, given, onto, stored, view
 from kvtui.engine.serving.llamacpp.layers import (
     ACTIVATIONS,
     Batch,
@@ -52,7 +53,8 @@ LAYER_INPUTS = "inputs of layers"
 class ServerSetup(NamedTuple):
     """What decides over the buffers besides the model: the ``cells`` of its caches, formats, FlashAttention, build.
 
-    ``tokens`` are those of a physical batch, a multiple of the slots.
+    ``tokens`` are those of a physical batch, a multiple of the slots. Devices that work on several batches at once have
+    as many ``copies`` of what comes from elsewhere (GGML_SCHED_MAX_COPIES).
     """
 
     cells: Split
@@ -60,6 +62,7 @@ class ServerSetup(NamedTuple):
     v: Format
     flash: bool
     build: Build
+    copies: int = 1
 
     @property
     def tokens(self) -> int:
@@ -91,6 +94,7 @@ def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_out
     graph = Graph()
     x = graph.expand(given(ACTIVATIONS, (model.hidden or 0, start.tokens)))
     _layers(model, start, graph, x, _inputs(model, start), layers, with_output, copied)
+    _keep_copies(graph, start.copies)
     return reserved(graph, DEVICE_ALIGNMENT)
 
 
@@ -101,7 +105,18 @@ def device_host_compute(model: ModelSpec, start: ServerSetup) -> Reserved:
     for node in inputs.all():
         graph.expand(node)
     graph.expand(fresh("copies", (1,), *inputs.all(), x))
+    _keep_copies(graph, start.copies)
     return reserved(graph, HOST_ALIGNMENT)
+
+
+def _keep_copies(graph: Graph, copies: int) -> None:
+    """So many ``copies`` of all inputs, none of whose places is ever free for something else."""
+    if copies == 1:
+        return
+    for node in tuple(graph.inputs):
+        for _ in range(copies - 1):
+            graph.expand(given(node.cause, node.shape or (), node.size // max(1, prod(node.shape or ()))))
+    graph.expand(stored(*graph.inputs))
 
 
 class _Inputs(NamedTuple):

@@ -24,6 +24,7 @@ from kvtui.engine.serving.llamacpp.buffers import EntryStorage, Split, buffers, 
 from kvtui.engine.serving.llamacpp.releases import build_of
 
 DRAFT_FORMAT = FORMATS["fp16"]
+PIPELINED, PIPELINED_BATCHES = ("cuda", "rocm"), 4
 FEED_FORWARD_MATRICES = 3
 
 Sizes = tuple[tuple[str, int], ...]
@@ -40,13 +41,17 @@ class Stretch(NamedTuple):
 class MemoryPart(NamedTuple):
     """What the memory ``number`` has: ``weights`` by cause, ``layers`` of them, and the caches of its ``stretches``.
 
-    Weights in RAM are ``copied`` to a device in pieces of at most so many bytes.
+    A device computes the ``span`` of the model's layers, and the ``output`` layer or not, on several batches at once if
+    it has ``copies`` of what it reads. Weights in RAM are ``copied`` to it in pieces of at most so many bytes.
     """
 
     number: int
     layers: int
     weights: Sizes
     stretches: tuple[Stretch, ...]
+    span: range = range(0)
+    output: bool = False
+    copies: int = 1
     copied: int = 0
 
     @property
@@ -72,17 +77,43 @@ def memory_parts(scenario: Scenario, placed: Placement) -> tuple[MemoryPart, ...
     """
     on_cpu, weigh = scenario.device.platform == "cpu", _weighed(scenario)
     weigh = weigh._replace(tied=0) if on_cpu else weigh
+    spans, copies = _spans(placed, len(scenario.model.layers)), _copies(scenario, placed)
     found = [
         MemoryPart(
             number=owner,
             layers=len(placed.layers(owner)),
             weights=(*_weights(weigh, placed, owner), *_beside(scenario, placed, owner)),
             stretches=_stretches(scenario, placed, owner),
+            span=range(0) if owner == RAM else spans[owner],
+            output=owner != RAM and spans[owner].stop == len(scenario.model.layers),
+            copies=copies,
             copied=0 if owner == RAM or on_cpu else _copied(weigh, placed),
         )
         for owner in (*range(placed.devices), RAM)
     ]
     return (_joined(found[0], found[-1]), *found[1:-1]) if on_cpu else tuple(found)
+
+
+def _spans(placed: Placement, layers: int) -> tuple[range, ...]:
+    """The model's layers that each device computes: its own; of layers in RAM, in large batches, equal parts."""
+    if placed.gpu_layers == len(placed.owners) + 1:
+        held = [placed.layers(device) for device in range(placed.devices)]
+        ends = [layers if placed.output == number else min(one.stop, layers) for number, one in enumerate(held)]
+        return tuple(range(min(one.start, end), end) if one else range(0) for one, end in zip(held, ends, strict=True))
+    owners = [number * placed.devices // (layers + 1) for number in range(layers)]
+    return tuple(
+        range(owners.index(device), layers - owners[::-1].index(device)) if device in owners else range(0)
+        for device in range(placed.devices)
+    )
+
+
+def _copies(scenario: Scenario, placed: Placement) -> int:
+    """How many batches devices work on at once: several where all of a model is split over them by layers.
+
+    Metal, Vulkan, SYCL and CPUs have only one (``pipeline_parallel`` in llama-context.cpp).
+    """
+    several = placed.devices > 1 and placed.whole and scenario.serving.main_gpu is None
+    return PIPELINED_BATCHES if several and scenario.device.platform in PIPELINED else 1
 
 
 def _copied(weigh: WeightsByLayer, placed: Placement) -> int:

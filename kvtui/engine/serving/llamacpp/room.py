@@ -20,7 +20,7 @@ def pool_of(scenario: Scenario, part: MemoryPart, cells: Split) -> int:
     """
     if scenario.kv_pool is not None:
         return scenario.kv_pool
-    return device_budget(scenario, part.weight_bytes, part.copied, cells).pool
+    return device_budget(scenario, part, cells).pool
 
 
 def spare_bytes(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split) -> int:
@@ -50,7 +50,7 @@ def memory_uses(scenario: Scenario, parts: tuple[MemoryPart, ...], cells: Split)
         if part.number == RAM:
             found.append(MemoryUse(RAM, _ram(scenario), part.layers, (*held, *_working(scenario, part, cells))))
         else:
-            divides = device_budget(scenario, part.weight_bytes, part.copied, cells)
+            divides = device_budget(scenario, part, cells)
             working = tuple((cause, divides.bytes_of(term)) for cause, term in WORKING)
             found.append(MemoryUse(part.number, divides.requested, part.layers, (*held, *working)))
     return tuple(found)
@@ -61,7 +61,7 @@ def holds(scenario: Scenario, placed: Placement, cells: Split) -> bool:
     for part in memory_parts(scenario, placed):
         if part.number == RAM:
             continue
-        room = device_budget(scenario, part.weight_bytes, part.copied, cells).pool
+        room = device_budget(scenario, part, cells).pool
         if scenario.kv_pool is not None:
             room = min(scenario.kv_pool, room) if room >= scenario.kv_pool else -1
         if part.needed(cells) > room:
@@ -82,7 +82,7 @@ def _working(scenario: Scenario, part: MemoryPart, cells: Split) -> tuple[tuple[
     """What the CPU needs beside weights and caches: a compute buffer, and room for finished prompts."""
     computes = part.layers or any(cause == "experts" for cause, _ in part.weights)
     found = (
-        ("compute buffer", host_compute_bytes(scenario, bool(computes), cells)),
+        ("compute buffer", host_compute_bytes(scenario, bool(computes), cells, part.copies)),
         ("finished prompts", scenario.serving.cache_ram or 0),
     )
     return tuple((cause, size) for cause, size in found if size)

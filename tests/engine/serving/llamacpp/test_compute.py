@@ -215,6 +215,29 @@ def test_devices_have_the_buffers_of_their_layers() -> None:
     assert compute_bytes(given_two) == second.size
 
 
+def test_several_devices_have_four_copies_of_what_they_read() -> None:
+    """c4ai-command-r-v01 on an RTX 4070 Ti and a 3090 Ti, 12 and 28 layers: a log of 2024 says 672.01 MiB of one.
+
+    With a layer in RAM, or on one of them alone, batches are not worked on side by side.
+    """
+    both = Scenario(
+        find_model("c4ai-command-r-v01"),
+        find_device("RTX 3090 Ti"),
+        4096,
+        kv_dtype="fp16",
+        engine="llama.cpp",
+        flash_attention=False,
+        layout=Layout(pp=2),
+        skip_weights=True,
+        serving=ServingOptions(version="b2500", parallel=1, partition=(12, 28)),
+    )
+    first, second = computes(both, own_cells(both))
+    assert first.size / MIB == pytest.approx(672.01, abs=PRINTED)
+    assert second.size >= first.size
+    partly = replace(both, serving=both.serving._replace(partition=None, gpu_layers=40))
+    assert max(one.size for one in computes(partly, own_cells(partly))) / MIB == pytest.approx(584, abs=1)
+
+
 def test_experts_in_ram_are_copied_one_matrix_at_a_time() -> None:
     """The experts of a layer of Qwen3-30B-A3B in Q4_K_M are three matrices of 108 to 157 MiB."""
     whole = Scenario(
