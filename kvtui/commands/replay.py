@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.steps:
         raise InputError("--steps: only a recorded scenario has steps, not a trace")
-    from kvtui.commands.replay_sweep import Sweep, compared
+    from kvtui.commands.replay_sweep import TraceSweep, compared
     from kvtui.commands.replay_sweep import search as find
     from kvtui.engine.replay.reuse import reuse
     from kvtui.engine.scenario.values import scenario_from
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     search, stopped = None, False
     if scenario is not None and values is not None:
-        sweep = Sweep(trace, name, values, objectives, args.keep, args.dask)
+        sweep = TraceSweep(trace, name, values, objectives, args.keep, args.dask)
         if args.find is not None:
             search, stopped = find(sweep, scenario, args.find, wanted)
         elif args.compare is not None:

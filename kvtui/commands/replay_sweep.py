@@ -25,7 +25,7 @@ _NAMES = {
 }
 
 
-class Sweep(NamedTuple):
+class TraceSweep(NamedTuple):
     """Replays of ``trace``, which is called ``name``, by the words ``values`` of a scenario.
 
     ``keep`` and ``dask`` are those of :func:`kvtui.commands.replay_jobs.results`.
@@ -60,7 +60,7 @@ class Sweep(NamedTuple):
         return found, False
 
 
-def compared(sweep: Sweep, words: str) -> tuple[list[dict[str, Any]], bool]:
+def compared(sweep: TraceSweep, words: str) -> tuple[list[dict[str, Any]], bool]:
     """The servers that ``words`` name (all for none), side by side; and whether that was stopped."""
     names = [word.strip() for word in words.split(",") if word.strip()] or list(SERVERS)
     wrong = next((name for name in names if name not in SERVERS), None)
@@ -84,7 +84,7 @@ def compared(sweep: Sweep, words: str) -> tuple[list[dict[str, Any]], bool]:
     return rows, stopped
 
 
-def search(sweep: Sweep, scenario: Scenario, word: str, wanted: float) -> tuple[dict[str, Any], bool]:
+def search(sweep: TraceSweep, scenario: Scenario, word: str, wanted: float) -> tuple[dict[str, Any], bool]:
     """What ``word`` asks for under the objectives, which the share ``wanted`` of the requests must meet."""
     try:
         sought = Sought(word)

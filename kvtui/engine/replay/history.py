@@ -1,19 +1,19 @@
 """What happened in a replay, step by step, for those who draw it: who holds each block, and what became of whom.
 
-A :class:`History` follows the steps of a :class:`Replay` as they are made, and keeps what changed. It answers for any
-step of the past: the blocks (:meth:`History.board`), the requests (:meth:`History.states`), the page table of one
-request (:meth:`History.page_table`), the life of a request or of a block, and where the next preemption or eviction is.
-It knows no engine and no screen. Example::
+A :class:`ReplayHistory` follows the steps of a :class:`Replay` as they are made, and keeps what changed. It answers for
+any step of the past: the blocks (:meth:`ReplayHistory.board`), the requests (:meth:`ReplayHistory.states`), the page
+table of one request (:meth:`ReplayHistory.page_table`), the life of a request or of a block, and where the next
+preemption or eviction is. It knows no engine and no screen. Example::
 
     scheduler = Scheduler(limits)
-    history = History(scheduler)
+    history = ReplayHistory(scheduler)
     for _ in history.follow(Replay(trace.requests, scheduler, seconds)):
         ...  # a step was made; stop whenever you like, what was made is kept
     board = history.board(history.steps // 2)
 
 What a step shows is the moment at which its blocks are given and its tokens not yet computed: those who end with it
 still hold their blocks. Two histories of one trace under two policies may be shown side by side; by time they agree
-through :meth:`History.at`.
+through :meth:`ReplayHistory.at`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class StepSummary(NamedTuple):
     evicted: tuple[int, ...]
 
 
-class History:
+class ReplayHistory:
     """The steps that ``scheduler`` makes; see the module for how it is fed.
 
     ``full`` says that it takes no more, since there were more than ``most_changes``: what it has is kept.

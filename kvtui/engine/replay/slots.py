@@ -48,7 +48,7 @@ class SlotLimits(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class ServerSlot:
     """One slot: the ``keys`` of the tokens in its ``cells``, the request in it, and when it was last ``used``."""
 
     number: int
@@ -64,7 +64,7 @@ class SlotServer:
     def __init__(self, limits: SlotLimits) -> None:
         self.limits = limits
         self.first, self.again = Lookups(), Lookups()
-        self.slots = [Slot(number) for number in range(limits.slots)]
+        self.slots = [ServerSlot(number) for number in range(limits.slots)]
         self._host: list[KeyArray] = []
         self._held = 0  # tokens in the host's cache
         self._free = array("i", range(limits.cells, 0, -1))
@@ -199,7 +199,7 @@ class SlotServer:
                 self._start(slot, live, step)
         self._arrivals.clear()
 
-    def _choose(self, live: LiveRequest) -> Slot | None:
+    def _choose(self, live: LiveRequest) -> ServerSlot | None:
         """The idle slot for ``live``, with the best that the host's cache has for it."""
         idle = [slot for slot in self.slots if slot.live is None]
         if not idle:
@@ -219,7 +219,7 @@ class SlotServer:
             self._load(best, keys, live.prompt)
         return best
 
-    def _start(self, slot: Slot, live: LiveRequest, step: SchedulerStep) -> None:
+    def _start(self, slot: ServerSlot, live: LiveRequest, step: SchedulerStep) -> None:
         if self.limits.unified:
             for other in self.slots:
                 if other is not slot and other.live is None and len(other.keys):
@@ -245,7 +245,7 @@ class SlotServer:
         while len(self._host) > 1 and self._held > self.limits.host:
             self._held -= len(self._host.pop(0))
 
-    def _load(self, slot: Slot, keys: KeyArray, prompt: int) -> None:
+    def _load(self, slot: ServerSlot, keys: KeyArray, prompt: int) -> None:
         """Give ``slot`` what the host's cache has, where more of it is kept and more of the prompt is in it."""
         same = common_prefix(slot.keys, keys)
         kept, alike, found = same / len(slot.keys), same / prompt, -1
@@ -273,7 +273,7 @@ class SlotServer:
                 self._cut(slot, 0)
         return len(self._free) >= cells
 
-    def _take(self, slot: Slot, count: int) -> array[int]:
+    def _take(self, slot: ServerSlot, count: int) -> array[int]:
         if self.limits.unified:
             taken = self._free[: -count - 1 : -1]
             del self._free[-count:]
@@ -284,7 +284,7 @@ class SlotServer:
             self._kept[cell] = 1
         return taken
 
-    def _cut(self, slot: Slot, tokens: int) -> None:
+    def _cut(self, slot: ServerSlot, tokens: int) -> None:
         """Keep the first ``tokens`` of a slot, in a table of its own."""
         gone = slot.cells[tokens:]
         for cell in gone:
@@ -294,7 +294,7 @@ class SlotServer:
         slot.cells = slot.cells[:tokens]
         slot.keys = slot.keys[:tokens]
 
-    def _release(self, slot: Slot) -> None:
+    def _release(self, slot: ServerSlot) -> None:
         assert slot.live is not None
         del self._keys[slot.live]
         slot.live = None

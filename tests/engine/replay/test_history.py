@@ -9,7 +9,7 @@ from hypothesis import given
 
 from kvtui.engine.replay.content import Told, Unknown
 from kvtui.engine.replay.groups import Full
-from kvtui.engine.replay.history import History, Phase
+from kvtui.engine.replay.history import Phase, ReplayHistory
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import Replay
 from kvtui.engine.replay.scheduling import SchedulerStep
@@ -21,9 +21,9 @@ def second(_: SchedulerStep) -> float:
     return 1.0
 
 
-def history_of(limits: Limits, asked: list[Request]) -> History:
+def history_of(limits: Limits, asked: list[Request]) -> ReplayHistory:
     scheduler = Scheduler(limits)
-    history = History(scheduler)
+    history = ReplayHistory(scheduler)
     for _ in history.follow(Replay(asked, scheduler, second)):
         pass
     return history
@@ -32,7 +32,7 @@ def history_of(limits: Limits, asked: list[Request]) -> History:
 @given(servers, requests)
 def test_every_step_is_as_the_scheduler_had_it(limits: Limits, asked: list[Request]) -> None:
     scheduler = Scheduler(limits)
-    history = History(scheduler)
+    history = ReplayHistory(scheduler)
     replay = Replay(sorted(asked, key=lambda one: one.arrival), scheduler, second)
     tables: list[dict[int, list[list[int]]]] = []
     preempted = 0
@@ -89,7 +89,7 @@ def test_the_life_of_two_requests_and_of_a_block() -> None:
 
 def test_a_full_history_keeps_what_it_has() -> None:
     scheduler = Scheduler(Limits(100, (Full(16),), 8, 64, 4096))
-    history = History(scheduler, most_changes=8)
+    history = ReplayHistory(scheduler, most_changes=8)
     replay = Replay([Request("a", 0, 400, 3, Unknown(400))], scheduler, second)
     made = list(history.follow(replay))
     assert history.full

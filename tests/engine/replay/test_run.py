@@ -14,7 +14,7 @@ from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve as planned_of
 from kvtui.engine.replay.content import Told, Unknown
 from kvtui.engine.replay.groups import Chunked, Full, Sliding
-from kvtui.engine.replay.history import History
+from kvtui.engine.replay.history import ReplayHistory
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reserving import Reserving
@@ -146,7 +146,7 @@ def test_what_cannot_be_replayed_says_so() -> None:
 def test_without_paging_everybody_is_served_in_reserved_room(asked: list[Request], static: bool) -> None:
     limits = Limits(65, (Full(16),), 4, 256, 256)
     scheduler = Reserving(limits, static=static)
-    history = History(scheduler)
+    history = ReplayHistory(scheduler)
     replay = Replay(asked, scheduler, second)
     for step in history.follow(replay):
         assert step.used % 16 == 0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.replay.content import KeyBook, Told, Unknown
-from kvtui.engine.replay.history import History
+from kvtui.engine.replay.history import ReplayHistory
 from kvtui.engine.replay.radix import RadixTree
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import Replay
@@ -62,7 +62,7 @@ def test_pages_are_conserved_and_every_request_ends(limits: RadixLimits, asked: 
         page=page, pages=limits.pages // page if page > 1 else limits.pages, chunk=max(limits.chunk, page)
     )
     scheduler = RadixScheduler(limits)
-    history = History(scheduler)
+    history = ReplayHistory(scheduler)
     replay = Replay(sorted(asked, key=lambda one: one.arrival), scheduler, lambda _: 1.0)
     for step in history.follow(replay):
         board = history.board(history.steps - 1)

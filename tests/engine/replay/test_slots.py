@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.replay.content import Told, Unknown
-from kvtui.engine.replay.history import History
+from kvtui.engine.replay.history import ReplayHistory
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import Replay
 from kvtui.engine.replay.slots import SlotLimits, SlotServer
@@ -91,7 +91,7 @@ servers = st.builds(
 @given(servers, requests)
 def test_cells_are_conserved_and_nobody_is_lost(limits: SlotLimits, asked: list[Request]) -> None:
     server = SlotServer(limits)
-    history = History(server)
+    history = ReplayHistory(server)
     replay = Replay(sorted(asked, key=lambda one: one.arrival), server, lambda _: 1.0)
     for step in history.follow(replay):
         cells = [cell for slot in server.slots for cell in slot.cells]
