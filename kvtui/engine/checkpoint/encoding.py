@@ -21,8 +21,8 @@ class Encoding(NamedTuple):
 
     ``bits`` per element; ``scale_bits`` (zeros and offsets included) for each group of ``group`` rows × columns, where
     ALL means the whole dimension; ``input_bits`` per in-feature and ``output_bits`` per out-feature; ``matrix_bytes``
-    once. Where scales are quantised themselves, ``nested`` of them share an fp32 one. Rows are padded to a multiple of
-    ``step`` elements. ``loaded`` is how an engine holds the matrix if not as it is stored.
+    once. Where scales are quantised themselves, ``nested`` of them share an fp32 one. ``loaded`` is how an engine holds
+    the matrix if not as it is stored.
     """
 
     bits: int | Fraction
@@ -32,12 +32,10 @@ class Encoding(NamedTuple):
     output_bits: int = 0
     matrix_bytes: int = 0
     nested: int = 0
-    step: int = 1
     loaded: Encoding | None = None
 
     def bytes(self, rows: int, columns: int) -> int:
         """Bytes of one matrix, each stored tensor in whole bytes."""
-        columns = ceil(columns / self.step) * self.step
         groups = _groups(rows, self.group[0]) * _groups(columns, self.group[1])
         nested = 4 * ceil(groups / self.nested) if self.nested else 0
         bits = rows * columns * self.bits, groups * self.scale_bits, columns * self.input_bits, rows * self.output_bits

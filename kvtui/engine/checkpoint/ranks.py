@@ -46,12 +46,14 @@ def rank_bytes(one: Stored, tp: int, ep: int = 1, rank: int = 0) -> int:
 
     Those ranks are several groups of ``tp``: rank 5 of 8 has the same share of all else as rank 1 of 4.
     """
-    tensor = one.tensor
+    return one.copies * tensor_bytes(rank_share(one.tensor, tp, ep, rank), one.encoding.held)
+
+
+def rank_share(tensor: Tensor, tp: int, ep: int = 1, rank: int = 0) -> Tensor:
+    """What rank ``rank`` holds of ``tensor``: of routed experts whole ones, with ``ep`` above 1."""
     if ep > 1 and tensor.role in EXPERTS:
-        tensor = tensor._replace(number=_share(tensor.number, 0, ep, rank))
-    else:
-        tensor = rank_tensor(tensor, tp, rank % tp)
-    return one.copies * tensor_bytes(tensor, one.encoding.held)
+        return tensor._replace(number=_share(tensor.number, 0, ep, rank))
+    return rank_tensor(tensor, tp, rank % tp)
 
 
 def held_bytes(

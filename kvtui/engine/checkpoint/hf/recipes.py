@@ -9,8 +9,6 @@ from fractions import Fraction
 
 from kvtui.engine.checkpoint.encoding import Encoding
 
-MXFP4_KERNEL_STEP = 256
-
 
 def plain(bits: int | Fraction = 16) -> Encoding:
     """One element after the other: bf16 and fp16 have 16 bits, fp32 has 32; of ggml's blocks, 8.5 bits of q8_0."""
@@ -67,12 +65,8 @@ def nvfp4(group: int = 16) -> Encoding:
 
 
 def mxfp4(group: int = 32) -> Encoding:
-    """MXFP4: a shared exponent of 8 bits per 32 elements.
-
-    Engines' kernels pad rows, taken here as to a multiple of 256 elements: gpt-oss's rows of 2,880 are held as 3,072.
-    That is inferred from a log (gpt-oss-120b, 64.38 GiB with Triton kernels, 64.55 so); Marlin's pad otherwise.
-    """
-    return Encoding(4, (1, group), 8, loaded=Encoding(4, (1, group), 8, step=MXFP4_KERNEL_STEP))
+    """MXFP4: a shared exponent of 8 bits per 32 elements. What engines' kernels pad is the engines' own matter."""
+    return Encoding(4, (1, group), 8)
 
 
 def nf4(*, double: bool = True) -> Encoding:

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.budget import Budget, Term, exact, settled
+from kvtui.engine.engines.budget import Budget, Term, settled
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
 from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.planning.stages import Stage
-from kvtui.engine.planning.weights import held_weight_bytes
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.vllm.loading import weights
 from kvtui.engine.serving.vllm.releases import MemoryRules, Rules, default_max_seqs, memory_rules, rules
 
 SORT_UNITS, SORT_UNITS_FEW, SORT_FEW = Fraction(19, 2), Fraction(25, 2), 128
@@ -58,7 +58,7 @@ def budget_under(found: Rules, scenario: Scenario, stage: Stage) -> Budget:
     terms = settled(
         scenario.measured,
         {
-            "weights": partial(_weights, scenario, stage),
+            "weights": partial(weights, scenario, stage),
             "activation": partial(_activation, scenario, memory),
             "non_torch": partial(_non_torch, scenario, memory),
             "graphs": partial(_graphs, scenario, memory),
@@ -78,30 +78,6 @@ def room(scenario: Scenario) -> int:
         return share
     (graphs,) = settled(measured, {"graphs": partial(_graphs, scenario, memory_rules(found.version))})
     return share + graphs.bytes
-
-
-def _weights(scenario: Scenario, stage: Stage) -> Term:
-    """What "Model loading took": the fullest rank's tensors and the table of rotary positions."""
-    held = held_weight_bytes(scenario, stage)
-    table = 0 if scenario.skip_weights else rotary_bytes(scenario.model)
-    values = (("tensors", held), ("rotary_table", table))
-    return exact("weights", held + table, "tensors + rotary_table", "the model's shapes", values)
-
-
-def rotary_bytes(model: ModelSpec) -> int:
-    """The table of cosines and sines that all layers share: positions × rotary elements, in 16 bits.
-
-    Example: 131,072 positions × 128 elements of Llama-3.1-8B are 32 MiB. Where a model rotates a part of each head,
-    scales positions linearly or has several tables, the catalogue says how many elements there are.
-    """
-    if model.rotary_elements is not None:
-        return 2 * model.rotary_elements
-    widths = (
-        cache.rope if isinstance(cache, Latent) else cache.k_dim
-        for cache, _ in model.caches
-        if isinstance(cache, Latent) or (isinstance(cache, Attention) and cache.kind != "cross_attention")
-    )
-    return 2 * (model.max_context or 0) * max(widths, default=0)
 
 
 def _activation(scenario: Scenario, memory: MemoryRules) -> Term:

@@ -460,6 +460,8 @@ class MemoryRules(NamedTuple):
     """Workspaces of fused all-reduce: none, three of 512 MiB (0.17), or of what they hold (0.33)."""
     step_of_16: bool
     """Above 256 sequences a CUDA graph is captured for every 16th size instead of every 8th (0.11.1)."""
+    scales_kept: bool
+    """Scales of MXFP4 experts stay in the file's order beside the kernel's own (to 0.24)."""
 
 
 def memory_rules(version: str) -> MemoryRules:
@@ -485,4 +487,5 @@ def memory_rules(version: str) -> MemoryRules:
         more_kernels=at >= (0, 17),
         fusion="none" if at < (0, 17) else "rounded" if at < (0, 33) else "exact",
         step_of_16=numbers >= (0, 11, 1) or at >= (0, 12),
+        scales_kept=at < (0, 25),
     )
