@@ -25,10 +25,8 @@ QWEN25_72B_PADDED = released(
 
 # "Model loading took" of vLLM's logs in GiB: model, format, tensor parallelism, logged, what else was loaded or not.
 # Whether the DeepSeek-V4 servers had loaded prediction layers is not stated; without them tp 4 is 2.4 % too light.
-# Not explained, and not here: Qwen2.5-7B-AWQ 5.29 (1.9 % more: remainders of the allocator), gemma-4-26B-A4B NVFP4
-# 15.67 (2.4 % more), gpt-oss-20b tp 2 5.66 (16 % less), Llama-3.1-70B fp8 tp 2 32.89 (2.8 % less), Qwen3.6-27B NVFP4
-# tp 4 6.89 (2 % more than with linear attention in 16 bits), Qwen3-235B-FP8 tp 4 with expert parallelism over 8 27.72
-# (3.3 % less; on 8 ranks of tensor parallelism it would be 27.66).
+# Not explained, and not here: Qwen2.5-7B-AWQ 5.29 (1.9 % more), gemma-4-26B-A4B NVFP4 15.67 (2.4 % more),
+# Qwen3-235B-FP8 tp 4 with expert parallelism over 8 27.72 (3.3 % less; on 8 ranks of tensor parallelism 27.66).
 LOADED: list[tuple[ModelSpec, str, int, float, dict[str, Any]]] = [
     (model("Llama-3.1-8B"), "bf16", 1, 14.99, {}),
     (model("Llama-3.1-8B"), "bf16", 2, 7.51, {}),
@@ -65,7 +63,6 @@ LOADED: list[tuple[ModelSpec, str, int, float, dict[str, Any]]] = [
     (model("Qwen3-Next-80B-A3B"), "w4a16-g32-experts", 2, 22.53, {}),
     (model("Nemotron-3-Nano-30B-A3B"), "nvfp4", 1, 18.03, {}),
     (model("GLM-4.7"), "nvfp4", 4, 47.11, {}),
-    (model("gpt-oss-120b"), "mxfp4", 1, 64.38, {}),
     (released("DeepSeek-V4-Flash"), "mxfp4", 2, 74.08, {"mtp": True}),
     (released("DeepSeek-V4-Flash"), "mxfp4", 4, 38.09, {"mtp": True}),
 ]
@@ -90,7 +87,7 @@ def test_a_rank_holds_what_the_log_says(
 
 # Logs that say more than the weights, and what that would be: rotary tables of cosines and sines (positions ×
 # dimensions in 16 bits) which count as loaded, and kernels that pad. The numbers agree; that these are the causes is
-# inferred, but for gpt-oss, whose padded sizes are known.
+# inferred.
 LOADED_WITH_MORE: list[tuple[ModelSpec, str, int, float, int, str]] = [
     (model("gemma-3-4b"), "bf16", 1, 8.58, 2 * 256 * (8 * 131_072 + 131_072), "tables of 8 × 131,072 and 131,072"),
     (model("gemma-3-12b"), "bf16", 1, 23.31, 2 * 256 * (8 * 131_072 + 131_072), "tables of 8 × 131,072 and 131,072"),
@@ -102,14 +99,6 @@ LOADED_WITH_MORE: list[tuple[ModelSpec, str, int, float, int, str]] = [
         18.54,
         23 * 128 * 2 * 2688 * (1920 - 1856) * 9 // 16,
         "experts of 1,856 held as 1,920 by the kernel of another device",
-    ),
-    (
-        model("gpt-oss-120b"),
-        "mxfp4",
-        1,
-        65.97,
-        36 * 128 * (3 * 2944 * 3072 - 3 * 2880 * 3072) * 17 // 32,
-        "Marlin pads hidden to 3,072 and the experts' width to 2,944",
     ),
 ]
 

@@ -455,11 +455,13 @@ class MemoryRules(NamedTuple):
     workspace_held: bool
     """The workspace of routed experts stays allocated, beside whatever is the peak (modular kernels, 0.16)."""
     more_kernels: bool
-    """The profile run loads Triton's and FlashInfer's modules too (0.17): 0.25 GiB on an H100 instead of 0.12."""
+    """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB on an H100 instead of 0.12."""
     fusion: Literal["none", "rounded", "exact"]
     """Workspaces of fused all-reduce: none, three of 512 MiB (0.17), or of what they hold (0.33)."""
     step_of_16: bool
     """Above 256 sequences a CUDA graph is captured for every 16th size instead of every 8th (0.11.1)."""
+    full_graphs: bool
+    """Batches that only decode get a full CUDA graph beside the one in pieces (0.11, FULL_AND_PIECEWISE)."""
     scales_kept: bool
     """Scales of MXFP4 experts stay in the file's order beside the kernel's own (to 0.24)."""
 
@@ -484,8 +486,9 @@ def memory_rules(version: str) -> MemoryRules:
         runner2_units=Fraction(3, 2) if at < (0, 26) else Fraction(1, 2) if at < (0, 33) else Fraction(7, 2),
         counts_kept=at >= (0, 27),
         workspace_held=at >= (0, 16),
-        more_kernels=at >= (0, 17),
+        more_kernels=at >= (0, 18),
         fusion="none" if at < (0, 17) else "rounded" if at < (0, 33) else "exact",
         step_of_16=numbers >= (0, 11, 1) or at >= (0, 12),
+        full_graphs=at >= (0, 11),
         scales_kept=at < (0, 25),
     )

@@ -45,10 +45,10 @@ def test_before_the_launch_the_pool_is_the_logged_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_activations_are_those_that_the_profile_run_printed(name: str) -> None:
-    """Within 2 %: they follow from copies of logits, hidden states, workspaces and images."""
+    """Within 2.5 %: they follow from copies of logits, hidden states, workspaces and images."""
     start = PRINTED[name]
     predicted = start.divided(start.logged["weights"]).bytes_of("activation") / GIB
-    assert predicted == pytest.approx(start.logged["activation"], rel=0.02)
+    assert predicted == pytest.approx(start.logged["activation"], rel=0.025)
 
 
 def test_half_of_all_pools_are_right_to_a_hundredth() -> None:
