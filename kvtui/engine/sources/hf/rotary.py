@@ -6,16 +6,18 @@ as much longer, rotating a part of each head narrower, and kinds of layers with 
 
 from __future__ import annotations
 
-from kvtui.engine.model.caches import Attention
+from kvtui.engine.model.caches import Attention, AttentionKind
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.sources.hf.fields import Config
+
+_KINDS: dict[str, AttentionKind] = {"sliding_attention": "sliding_window", "full_attention": "full"}
 
 
 def rotary_elements(text: Config, layers: tuple[Layer, ...], context: int | None) -> int | None:
     """Elements of all tables; None where there is one of ``context`` whole heads, or where that is not known.
 
     Example: Gemma 3 has heads of 256, and for 131,072 positions a table of windowed layers and one of full layers that
-    is 8 times as long: 131,072 × 9 × 256.
+    is 8 times as long: 131,072 × 9 × 256. Gemma 4 has heads of 256 in windowed layers and of 512 in full ones.
     """
     widths = {cache.kind: cache.k_dim for layer in layers for cache in layer.caches if isinstance(cache, Attention)}
     if not widths or context is None:
@@ -23,11 +25,12 @@ def rotary_elements(text: Config, layers: tuple[Layer, ...], context: int | None
     width = max(widths.values())
     said = text.raw("rope_parameters") or text.raw("rope_scaling")
     kinds = said if isinstance(said, dict) else {}
-    nested = [one for one in kinds.values() if isinstance(one, dict)]
-    tables = [_scaled(one) * _part(text, one) for one in nested or [kinds]]
+    nested = {kind: one for kind, one in kinds.items() if isinstance(one, dict)}
+    own = {kind: widths.get(_KINDS.get(kind, "full"), width) for kind in nested}
+    tables = [_scaled(one) * _part(text, one) * own.get(kind, width) for kind, one in (nested or {"": kinds}).items()]
     if not nested and text.raw("rope_local_base_freq") is not None:
-        tables.append(1.0)
-    return None if tables == [1.0] else int(sum(tables) * width) * context
+        tables.append(width)
+    return None if tables == [width] else int(sum(tables)) * context
 
 
 def _scaled(table: dict[str, object]) -> float:
@@ -37,7 +40,9 @@ def _scaled(table: dict[str, object]) -> float:
 
 
 def _part(text: Config, table: dict[str, object]) -> float:
-    """The part of each head that is rotated."""
+    """The part of each head that is rotated; proportional tables have the rest too, as angles of 0."""
+    if table.get("rope_type") == "proportional":
+        return 1.0
     for value in (table.get("partial_rotary_factor"), text.raw("partial_rotary_factor"), text.raw("rotary_pct")):
         if isinstance(value, int | float) and 0 < value <= 1:
             return float(value)
