@@ -14,9 +14,10 @@ from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
 
 HEAD_LINES = 3
-GAP, MOST_GAP = 3, 5
+GAP, MOST_GAP = 2, 4
 CURSOR, OWN = "▶", "●"
-SHORTEST_NAME, LONGEST_NAME = 12, 28
+THUMB, THUMB_ACROSS = "┃", "━"
+SHORTEST_NAME, LONGEST_NAME = 12, 24
 
 RowColumn = tuple[int, int]
 
@@ -25,19 +26,21 @@ RowColumn = tuple[int, int]
 class Grid:
     """What a table shows.
 
-    ``rows`` and ``columns`` are names, ``cell`` gives a cell's text and ink by its place among them, and ``width`` is
-    the room of a cell's text. ``own`` is the scenario's cell, ``marks`` have one character each, ``sorted_by`` is a
-    column and the sign before its name. ``corner`` stands over the names, ``title`` and ``foot`` in the frame's edges.
+    ``rows`` and ``columns`` are names, of columns with short ``heads``. ``cell`` gives a cell's text, ink and ground by
+    its place among them, and ``width`` is the room of its text. ``own`` is the scenario's cell, ``marks`` have one
+    character each, ``sorted_by`` has columns and the sign before their names. ``corner`` stands over the names,
+    ``title`` and ``foot`` in the frame's edges.
     """
 
     rows: Sequence[str]
     columns: Sequence[str]
+    heads: Sequence[str]
     cell: Callable[[int, int], Span]
     width: int
     cursor: RowColumn
     own: RowColumn | None = None
     marks: Mapping[RowColumn, str] | None = None
-    sorted_by: tuple[int, str] | None = None
+    sorted_by: Mapping[int, str] | None = None
     corner: str = ""
     title: str = ""
     foot: str = ""
@@ -46,7 +49,7 @@ class Grid:
 
 def no_grid(reason: str) -> Grid:
     """A table that is not there, with the ``reason`` in its place."""
-    return Grid(rows=(), columns=(), cell=lambda row, column: Span(""), width=1, cursor=(0, 0), empty=reason)
+    return Grid(rows=(), columns=(), heads=(), cell=lambda row, column: Span(""), width=1, cursor=(0, 0), empty=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def paint_grid(grid: Grid, width: int, height: int, seen: Sight) -> Cells:
         cells.put(3, 2, cut(grid.empty, width - 6), Ink.DIM)
         return cells
     inner = width - 2
-    cells.put(1, seen.heads, fit(grid.corner, seen.names - 1), Ink.FAINT)
+    cells.put(1, seen.heads, fit(grid.corner, seen.names - 1), Ink.DIM)
     cells.put(1, 1 + seen.heads, "─" * inner, Ink.FRAME)
     for column in seen.columns:
         x = 1 + seen.names + (column - seen.columns.start + 1) * seen.pitch - grid.width
@@ -106,8 +109,8 @@ def paint_grid(grid: Grid, width: int, height: int, seen: Sight) -> Cells:
         ink = _head_ink(column == grid.cursor[1], grid.own is not None and column == grid.own[1])
         for number, line in enumerate(lines, seen.heads + 1 - len(lines)):
             cells.put(x, number, line.rjust(grid.width), ink)
-        if grid.sorted_by is not None and grid.sorted_by[0] == column:
-            cells.put(x + grid.width - len(lines[-1]) - 1, seen.heads, grid.sorted_by[1], Ink.ACCENT)
+        if sign := (grid.sorted_by or {}).get(column):
+            cells.put(x + grid.width - len(lines[-1]) - 1, seen.heads, sign, Ink.ACCENT)
     for row in seen.rows:
         y = 2 + seen.heads + row - seen.rows.start
         ink = _head_ink(row == grid.cursor[0], grid.own is not None and row == grid.own[0])
@@ -115,7 +118,27 @@ def paint_grid(grid: Grid, width: int, height: int, seen: Sight) -> Cells:
         for column in seen.columns:
             x = 1 + seen.names + (column - seen.columns.start + 1) * seen.pitch - grid.width - GAP
             cells.put_row(x, y, _cell(grid, row, column))
+    _mark_position(cells, grid, seen)
     return cells
+
+
+def _mark_position(cells: Cells, grid: Grid, seen: Sight) -> None:
+    """Thumbs in the right edge and in the line below the heads: which part is in sight, where it is not all."""
+    first = 2 + seen.heads
+    for at in _thumb(seen.rows, len(grid.rows), cells.height - 1 - first):
+        cells.put(cells.width - 1, first + at, THUMB, Ink.DIM)
+    across = cells.width - 2 - seen.names
+    for at in _thumb(seen.columns, len(grid.columns), across):
+        cells.put(1 + seen.names + at, 1 + seen.heads, THUMB_ACROSS, Ink.DIM)
+
+
+def _thumb(shown: range, count: int, room: int) -> range:
+    """Where among ``room`` cells the part ``shown`` of ``count`` lies; nothing where it is all of it."""
+    if len(shown) >= count or room < 2:
+        return range(0)
+    size = max(1, room * len(shown) // count)
+    start = min(room - size, round((room - size) * shown.start / (count - len(shown))))
+    return range(start, start + size)
 
 
 def _window(start: int, size: int, cursor: int, count: int) -> range:
@@ -128,11 +151,11 @@ def _window(start: int, size: int, cursor: int, count: int) -> range:
 
 def _head(grid: Grid, column: int) -> list[str]:
     """A column's name in lines of the cells' width."""
-    return [cut(line, grid.width) for line in wrap(grid.columns[column], grid.width)][:HEAD_LINES]
+    return [cut(line, grid.width) for line in wrap(grid.heads[column], grid.width)][:HEAD_LINES]
 
 
 def _head_ink(under_cursor: bool, own: bool) -> Ink:
-    return Ink.BRIGHT if under_cursor else Ink.ACCENT if own else Ink.DIM
+    return Ink.BRIGHT if under_cursor else Ink.ACCENT if own else Ink.TEXT
 
 
 def _cell(grid: Grid, row: int, column: int) -> InkRow:
@@ -141,8 +164,8 @@ def _cell(grid: Grid, row: int, column: int) -> InkRow:
     text = cut(span.text, grid.width).rjust(grid.width)
     mark = (grid.marks or {}).get(place, OWN if place == grid.own else " ")
     if place != grid.cursor:
-        return Span(f"  {mark}", Ink.ACCENT), Span(text, span.ink)
-    return Span(" "), Span(f"{CURSOR}{mark}", Ink.ACCENT, Ink.SELECT), Span(text, _readable(span.ink), Ink.SELECT)
+        return Span(f" {mark}", Ink.ACCENT), Span(text, span.ink, span.under)
+    return Span(f"{CURSOR}{mark}", Ink.ACCENT, Ink.SELECT), Span(text, _readable(span.ink), Ink.SELECT)
 
 
 def _readable(ink: int) -> int:

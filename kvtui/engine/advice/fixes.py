@@ -278,6 +278,18 @@ class _Search:
         return changed is not None and _held(changed)
 
 
+def format_changes(scenario: Scenario) -> tuple[list[FixChange], list[FixChange]]:
+    """Formats of the weights, and of the cache, that take fewer bytes than those of ``scenario``; the farthest last.
+
+    Those that its engine and its device run; without an engine, what people use on such a device.
+    """
+    engine = engine_levers(scenario)
+    if scenario.engine == "none":
+        engine = engine._replace(kv=GGML_CACHE if scenario.device.family in AT_HOME else SERVER_CACHE)
+    changes = kv_changes(scenario, engine)
+    return _weights(scenario), [_format("cache", c, scenario) for c in changes if isinstance(c, Candidate)]
+
+
 def _kind(change: FixChange) -> str:
     """What only one change of a set can be of."""
     return "/".join(sorted(change.fields))
@@ -286,11 +298,10 @@ def _kind(change: FixChange) -> str:
 def _kinds(scenario: Scenario) -> dict[FixKind, list[FixChange]]:
     """The changes of each kind, the farthest last."""
     engine = engine_levers(scenario)
-    if scenario.engine == "none":
-        engine = engine._replace(kv=GGML_CACHE if scenario.device.family in AT_HOME else SERVER_CACHE)
+    weights, cache = format_changes(scenario)
     found: dict[FixKind, list[FixChange]] = {
-        "weights": _weights(scenario),
-        "cache": [_format("cache", c, scenario) for c in kv_changes(scenario, engine) if isinstance(c, Candidate)],
+        "weights": weights,
+        "cache": cache,
         "layout": _layouts(scenario),
         "device": _devices(scenario),
         "prefix": [_taken("prefix", c) for c in prefix_changes(scenario) if isinstance(c, Candidate)],

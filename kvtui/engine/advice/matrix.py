@@ -2,14 +2,19 @@
 
 Without an engine the devices of a line are evaluated together through ``grid``; with one, every cell is what the engine
 itself allocates. An answer is the same as that of ``plan``, ``capacity`` and ``estimate`` for the cell's scenario.
+
+What a line has in its own way is put into the scenario once, and each device into that, so that a whole line of 250
+devices takes about as long as a few single cells.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import groupby
+from math import log
 from typing import Any, Literal, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -17,18 +22,20 @@ from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.checkpoint.known import format_key
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.device.spec import DeviceSpec
-from kvtui.engine.engines.known import kv_formats, weight_formats
+from kvtui.engine.engines.known import Engine, kv_formats, weight_formats
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.capacity import room
 from kvtui.engine.planning.parts import Parts, budget, device_parts, holds, used
+from kvtui.engine.planning.plan import devices_needed
 from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.values import left_to_engine
 
 MatrixSubject = Literal["models", "kv", "weights"]
 VIEWS: dict[MatrixSubject, str] = {
@@ -36,8 +43,9 @@ VIEWS: dict[MatrixSubject, str] = {
     "kv": "devices × KV formats",
     "weights": "devices × weight formats",
 }
-SLOW_PIECE, MANY = 16, 6
+SLOW_PIECE, MANY = 8, 6
 WITHOUT_ENGINE = (*WEIGHT_FORMATS, "w8a8", "w4a16", "awq", "gptq", "nf4")
+MOST_NEEDED = 64
 LEFT_TO_ENGINE = {"block_size", "max_batched_tokens", "memory_utilization"}
 
 UNKNOWN = 2
@@ -45,12 +53,36 @@ UNKNOWN = 2
 MatrixPlace = tuple[int, int]
 
 
+_GGUF = re.compile(r"i?q[1-8]_|tq[12]_")
+"""Formats of GGUF files, which are written with capitals."""
+
+
+class BestFormat(NamedTuple):
+    """The least lossy formats in which a scenario fits, by name, and the most ``context`` (tokens) that they allow.
+
+    ``risk`` is a level of ``risk.LEVELS``. Where nothing fits the names are empty, and the context is 0.
+    """
+
+    weights: str
+    kv: str
+    context: int
+    risk: int = 0
+
+    @property
+    def words(self) -> str:
+        """The formats for people: ``Q4_K_M + q8_0 KV``."""
+        if not self.weights:
+            return "no format fits"
+        return f"{self.weights.upper() if _GGUF.match(self.weights) else self.weights} + {self.kv} KV"
+
+
 class MatrixAnswer(NamedTuple):
     """What the devices of one scenario hold, and at which rate; ``reason`` says why there is no answer.
 
     ``used`` is the share of its budget (or KV pool) that the fullest device needs, and with an engine the scenario's
     share of the sequences that it runs at once; None if it runs none. ``context`` and ``sequences`` are as in
-    ``Capacity``.
+    ``Capacity``. ``needed`` devices would hold it (0: more than MOST_NEEDED), and ``best`` are the formats that fit;
+    both are None until they are asked for.
     """
 
     fits: bool = False
@@ -59,42 +91,65 @@ class MatrixAnswer(NamedTuple):
     sequences: int | None = 0
     times: Estimate | None = None
     reason: str = ""
+    needed: int | None = None
+    best: BestFormat | None = None
 
 
 class Metric(NamedTuple):
     """A figure of an answer: its ``value`` (None: unknown), infinite where memory sets no bound.
 
     ``key`` names it with its unit for programs. ``lower_is_better`` says which end of a column is the good one.
+    ``scale`` are a poor and a good value: how good a figure is stands between them, by its order of magnitude.
     """
 
     key: str
     title: str
     value: Callable[[MatrixAnswer], float | Band | None]
+    scale: tuple[float, float]
     lower_is_better: bool = False
+
+    def goodness(self, answer: MatrixAnswer) -> float | None:
+        """Where the figure stands from 0 for poor to 1 for good; None where there is none."""
+        value = self.value(answer)
+        if value is None:
+            return None
+        middle = (value.low + value.high) / 2 if isinstance(value, Band) else float(value)
+        if middle <= 0:
+            return 0.0
+        poor, good = map(log, self.scale)
+        return min(1.0, max(0.0, (log(middle) - poor) / (good - poor)))
 
 
 def _unbounded(count: int | None) -> float:
     return float("inf") if count is None else count
 
 
+def _best_context(answer: MatrixAnswer) -> float | None:
+    return None if answer.best is None else float(answer.best.context)
+
+
 METRICS = (
-    Metric("used_share", "fits", lambda answer: answer.used, lower_is_better=True),
-    Metric("max_context_tokens", "max context", lambda answer: _unbounded(answer.context)),
-    Metric("max_sequences", "max sequences", lambda answer: _unbounded(answer.sequences)),
-    Metric("tokens_per_second", "tokens/s", lambda answer: answer.times and answer.times.tokens_per_second),
+    Metric("used_share", "fits", lambda answer: answer.used, (1.0, 0.05), lower_is_better=True),
+    Metric("max_context_tokens", "max context", lambda answer: _unbounded(answer.context), (2.0**12, 2.0**20)),
+    Metric("max_sequences", "max sequences", lambda answer: _unbounded(answer.sequences), (1, 256)),
+    Metric("best_context_tokens", "best format that fits", _best_context, (2.0**12, 2.0**18)),
+    Metric("tokens_per_second", "tokens/s", lambda answer: answer.times and answer.times.tokens_per_second, (5, 500)),
     Metric(
         "usd_per_million_tokens",
         "$/M tokens",
         lambda answer: answer.times and answer.times.usd_per_million_tokens,
+        (100, 0.5),
         lower_is_better=True,
     ),
     Metric(
         "joules_per_token",
         "J/token",
         lambda answer: answer.times and answer.times.joules_per_token,
+        (30, 0.3),
         lower_is_better=True,
     ),
 )
+SEQUENCES, BEST_FORMAT = METRICS[2:4]
 
 
 def sort_key(metric: Metric, answer: MatrixAnswer | None) -> tuple[int, float]:
@@ -123,6 +178,7 @@ class Matrix:
     models: tuple[ModelSpec, ...]
     devices: tuple[DeviceSpec, ...]
     formats: tuple[str, ...]
+    _lines: dict[int, Scenario | InputError] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def rows(self) -> tuple[str, ...]:
@@ -160,12 +216,18 @@ class Matrix:
         What the scenario chose for the layout, the formats and the weights stays; what follows from the model, such as
         weights that a file holds, gives way.
         """
-        return _changed(self.scenario, self.fields(row, column))
+        line, device = (row, column) if self.view == "models" else (column, row)
+        return self._on_device(line, self.devices[device])
+
+    @property
+    def together(self) -> bool:
+        """Whether all devices of a line are answered at about the price of one."""
+        return self.scenario.engine == "none" and self.scenario.flash_attention
 
     def same_cells(self, scenario: Scenario) -> bool:
         """Whether the table of ``scenario`` would have the cells of this one."""
         own = self._own_fields(scenario)
-        chosen = {field.name for field in fields(scenario)} - own.keys() - LEFT_TO_ENGINE
+        chosen = {one.name for one in fields(scenario)} - own.keys() - LEFT_TO_ENGINE
         if any(getattr(scenario, name) != getattr(self.scenario, name) for name in chosen):
             return False
         try:
@@ -196,6 +258,24 @@ class Matrix:
             case "weights":
                 return {"weight_dtype": self.formats[line]}
 
+    def _on_device(self, line: int, device: DeviceSpec) -> Scenario:
+        """As ``adapted`` has it, for which nothing hangs on the device but a measured bandwidth and an engine's own."""
+        chosen, scenario = self._line_fields(line), self.scenario
+        if line not in self._lines:
+            try:
+                self._lines[line] = _changed(scenario, chosen)
+            except InputError as error:
+                self._lines[line] = error
+        changed = self._lines[line]
+        if isinstance(changed, InputError):
+            raise changed
+        if device is scenario.device:
+            return changed
+        engine = Engine(scenario.engine, scenario.serving.version)
+        kv = chosen.get("kv_dtype", scenario.kv_dtype)
+        left: dict[str, Any] = left_to_engine(scenario, engine, changed.model, device, kv)
+        return replace(changed, device=device, bandwidth_gbs=None, **left)
+
     def _own_fields(self, scenario: Scenario) -> dict[str, Any]:
         names = {"models": ("model", "model_ref"), "kv": ("kv_dtype",), "weights": ("weight_dtype",)}[self.view]
         return {name: getattr(scenario, name) for name in ("device", *names)}
@@ -205,7 +285,7 @@ class Piece(NamedTuple):
     """Cells of one ``line`` (a model, or a format) for some ``devices``, to be worked out together."""
 
     line: int
-    devices: range
+    devices: tuple[int, ...]
 
 
 def table(scenario: Scenario, view: MatrixSubject) -> Matrix:
@@ -219,17 +299,6 @@ def table(scenario: Scenario, view: MatrixSubject) -> Matrix:
     if scenario.device not in devices:
         devices = (scenario.device, *devices)
     return Matrix(scenario, view, models, devices, _formats(scenario, view))
-
-
-def pieces(table: Matrix) -> tuple[Piece, ...]:
-    """All of the table in pieces that take some hundredths of a second each."""
-    count = len(table.devices)
-    together = table.scenario.engine == "none" and table.scenario.flash_attention
-    size = count if together else SLOW_PIECE
-    starts = range(0, count, size)
-    return tuple(
-        Piece(line, range(start, min(start + size, count))) for line in range(table.line_count) for start in starts
-    )
 
 
 def places(table: Matrix, piece: Piece) -> tuple[MatrixPlace, ...]:
@@ -266,6 +335,14 @@ def answers(scenarios: Sequence[Scenario]) -> list[MatrixAnswer]:
         group = [scenarios[i] for i in places]
         found |= zip(places, _planned(group) if len(group) >= MANY else map(answer, group), strict=True)
     return [found[i] for i in range(len(scenarios))]
+
+
+def needed(scenario: Scenario) -> int:
+    """The fewest devices that hold ``scenario``, as its plan says; 0 for more than MOST_NEEDED, or for none."""
+    try:
+        return devices_needed(scenario, MOST_NEEDED) or 0
+    except InputError:
+        return 0
 
 
 def answer(scenario: Scenario) -> MatrixAnswer:

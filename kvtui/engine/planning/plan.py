@@ -126,6 +126,17 @@ def plan(scenario: Scenario) -> Plan:
     )
 
 
+def devices_needed(scenario: Scenario, most: int = SEARCH_DEVICES) -> int | None:
+    """The fewest devices that hold ``scenario``, as its plan says; None when no split up to ``most`` devices was found.
+
+    Raises InputError when the model's weights are unknown and not skipped.
+    """
+    serving = serve(scenario)
+    share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
+    parts = device_holds(scenario, serving, fullest_stage(scenario, serving), share)
+    return _devices_needed(scenario, parts, serving, most)
+
+
 def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
     """Whether the scenario's engine runs it, or without one, whether the most loaded device holds its ``parts``."""
     if serving is None:
@@ -138,7 +149,9 @@ def _serves(scenario: Scenario, serving: Serving) -> bool:
     return serving.starts and at_once(scenario, serving) >= scenario.batch
 
 
-def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -> int | None:
+def _devices_needed(
+    scenario: Scenario, parts: Parts, serving: Serving | None, most: int = SEARCH_DEVICES
+) -> int | None:
     """The fewest devices on which some tp × pp × dp split fits; a pool too small for the cache stays too small."""
     if scenario.kv_pool is not None and not crowded(scenario, parts):
         return scenario.layout.devices if _runs(scenario, parts, serving) else None
@@ -151,7 +164,7 @@ def _devices_needed(scenario: Scenario, parts: Parts, serving: Serving | None) -
         return None
     least = max(1, -(-(whole.weights + (whole.cache if pool is None else 0)) // room))
     tried = 0
-    for devices in range(least, SEARCH_DEVICES + 1):
+    for devices in range(least, most + 1):
         for layout in _layouts(devices, tps, len(scenario.model.layers), scenario.batch):
             trial = _on(scenario, layout)
             needed = device_parts(trial, scenario.context, scenario.batch)

@@ -74,7 +74,11 @@ def _wide(
         *(Column(f"column {c}", table.columns[c], align="right") for c in columns),
     ]
     body = [
-        {"name": table.rows[row], **{f"column {c}": cell_text(metric, answers.get((row, c))).text for c in columns}}
+        {"name": table.rows[row], **{f"column {c}": _text(table, metric, answers.get((row, c))) for c in columns}}
         for row in rows
     ]
     return report_table.render(heads, body, "markdown")
+
+
+def _text(table: Matrix, metric: Metric, answer: MatrixAnswer | None) -> str:
+    return cell_text(metric, answer, table.scenario.context).text

@@ -42,6 +42,7 @@ TOPICS = {
     "used_share": "total",
     "max_context_tokens": "max_context",
     "max_sequences": "max_sequences",
+    "best_context_tokens": "max_context",
     "tokens_per_second": "decode",
     "usd_per_million_tokens": "cost",
     "joules_per_token": "energy",
@@ -49,7 +50,7 @@ TOPICS = {
 AROUND_ROWS = 4
 TABLE_ACTIONS = {
     *("move", "own", "switch", "metric", "view", "order", "filter", "unfilter"),
-    *("take", "mark", "compare", "explain", "lever"),
+    *("take", "mark", "compare", "explain", "lever", "order_also", "fitting"),
 }
 
 
@@ -80,7 +81,7 @@ class PlanScreen(ScenarioActions):
             yield MatrixView(id="matrix")
             yield PlanSide(id="side")
         yield TextLine(id="status")
-        yield Input(id="wanted", placeholder="rows / columns, such as: qwen3 moe, gemma / h100, b200")
+        yield Input(id="wanted", placeholder="qwen moe <40b, code apache / mac >=64gb")
 
     def on_mount(self) -> None:
         """Without a filter at first."""
@@ -129,6 +130,7 @@ class PlanScreen(ScenarioActions):
         elif self.table is not None:
             self.table.move(rows, columns)
             self._draw_table()
+            self.work()
 
     def action_own(self) -> None:
         """To the scenario's own cell, or to the first lever."""
@@ -161,6 +163,7 @@ class PlanScreen(ScenarioActions):
         if self.table is not None:
             self.table.next_metric(by)
             self.levers.rank(self.table.metric)
+            self.work()
             self._draw_table()
             self._draw_levers()
 
@@ -179,6 +182,21 @@ class PlanScreen(ScenarioActions):
         """Sort the rows by the column under the cursor, then from the other end, then not at all."""
         if self.table is not None:
             self.table.sort()
+            self.work()
+            self._draw_table()
+
+    def action_order_also(self) -> None:
+        """Sort what is alike so far by the column under the cursor too."""
+        if self.table is not None:
+            self.table.sort_also()
+            self.work()
+            self._draw_table()
+
+    def action_fitting(self) -> None:
+        """Show only what fits in the column under the cursor, or everything again."""
+        if self.table is not None:
+            self.table.only_fitting()
+            self.work()
             self._draw_table()
 
     def action_filter(self) -> None:
@@ -358,8 +376,9 @@ class PlanScreen(ScenarioActions):
             self.run_worker(run, thread=True, exclusive=True, group="plan")
 
     def _run(self, table: PlanTable, sheet: Sheet, scenario: Scenario) -> None:
-        """In a thread: the levers, then the table piece by piece; nothing while the cursor is being moved."""
+        """In a thread: the cells in sight, the levers, then what is near; nothing while the cursor is being moved."""
         worker = get_current_worker()
+        self._fill(table, sheet, worker, rest=False)
         if self.levers.of != scenario:
             found: list[Lever | Idle] = []
             for lever in levers(scenario):
@@ -368,9 +387,12 @@ class PlanScreen(ScenarioActions):
                 if worker.is_cancelled:
                     return
             self._from_thread(partial(self.take_levers, scenario, found))
+        self._fill(table, sheet, worker, rest=True)
+
+    def _fill(self, table: PlanTable, sheet: Sheet, worker: Worker[object], rest: bool) -> None:
         shown = time.monotonic()
-        while not worker.is_cancelled and (piece := table.next_piece(sheet)) is not None:
-            sheet.work_out(piece)
+        while not worker.is_cancelled and (work := table.next_work(sheet, rest)) is not None:
+            work()
             if time.monotonic() - shown >= SHOW_SECONDS:
                 self._from_thread(partial(self._answers_changed, sheet))
                 shown = time.monotonic()
@@ -428,12 +450,19 @@ class PlanScreen(ScenarioActions):
         if table is None or self.too_small:
             return
         view = self.query_one(MatrixView)
+        table.keep_in_table()
         view.show(table.grid())
+        before = table.in_sight
         table.saw(view.sight.rows, view.sight.columns)
-        detail = table.selected
+        if table.in_sight != before:
+            self.work()
+        status, detail = self.query_one("#status", TextLine), table.selected
+        if not all(table.shown()):
+            self._side.show_nothing()
+            status.show(())
+            return
         self._side.show_cell(detail, table.marks)
-        status = self.query_one("#status", TextLine)
-        words = status_words(detail, table.metric)
+        words = status_words(detail, table.metric, self.session.scenario.context)
         status.show((Span(fit(f" {words}", status.size.width), Ink.DIM),))
 
     def _draw_levers(self) -> None:

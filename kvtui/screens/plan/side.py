@@ -8,7 +8,7 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from kvtui.canvas.cells import Span
+from kvtui.canvas.cells import Cells, Span
 from kvtui.canvas.memory.panels.text import clean, cut
 from kvtui.canvas.palette import Ink
 from kvtui.engine.advice.levers import Lever
@@ -21,8 +21,8 @@ from kvtui.screens.plan.text import Detail, cell_rows, lever_rows, part_rows
 from kvtui.widgets.figure import FigureView
 from kvtui.widgets.panels import PanelColumn, Section
 
-CELL_ROWS, PLOT_ROWS, LEVER_ROWS = (11, 16), (11, 18), 9
-COLUMNS = ((160, 66), (120, 50), (100, 42))
+CELL_ROWS, PLOT_ROWS, LEVER_ROWS, MANY_LEVERS = (12, 20), (11, 18), 9, 15
+COLUMNS = ((160, 58), (120, 46), (100, 42))
 LEVERS = "levers: what one change does"
 
 
@@ -42,7 +42,8 @@ class PlanSide(Vertical):
         """
         self.styles.width = next((width for least, width in COLUMNS if columns >= least), columns)
         airy = height >= CELL_ROWS[1] + PLOT_ROWS[1] + 2 * LEVER_ROWS
-        cell, plot = CELL_ROWS[airy], PLOT_ROWS[airy]
+        plot = PLOT_ROWS[airy]
+        cell = max(CELL_ROWS[0], min(height - plot - MANY_LEVERS, CELL_ROWS[1]))
         parts = {name: self.query_one(f"#{name}") for name in ("cell", "frontier")}
         parts["cell"].styles.height, parts["frontier"].styles.height = cell, plot
         parts["cell"].display = not in_levers or height >= cell + 2 * LEVER_ROWS - 3
@@ -50,7 +51,9 @@ class PlanSide(Vertical):
 
     def show_frontier(self, scenario: Scenario) -> None:
         """Draw how many sequences of which context the devices of ``scenario`` hold."""
-        self.query_one(FigureView).work_out(partial(_frontier, scenario))
+        view = self.query_one(FigureView)
+        view.paint(_drawing(*view.size))
+        view.work_out(partial(_frontier, scenario))
 
     def show_cell(self, detail: Detail, marks: Sequence[Scenario]) -> None:
         """Show the cell, and the ``marks`` in the room that is left."""
@@ -66,6 +69,10 @@ class PlanSide(Vertical):
         title = f"cell · {len(marks)} of {MOST_MARKS} marked" if marks else "cell"
         panel.show((Section(title, rows[:height]),))
 
+    def show_nothing(self) -> None:
+        """Show no cell: nothing is in the table."""
+        self.query_one("#cell", PanelColumn).show((Section("cell", [(Span("none is shown", Ink.DIM),)]),))
+
     def show_levers(self, levers: Sequence[Lever | Idle], at: int | None, waiting: bool) -> None:
         """Show the levers with the cursor ``at`` one (None: it is elsewhere); ``waiting``: they are still to come."""
         panel = self.query_one("#levers", PanelColumn)
@@ -78,6 +85,14 @@ class PlanSide(Vertical):
             return
         rows, shown = lever_rows(levers, at, width, height)
         panel.show((Section(LEVERS, rows, 0, [None, *(f"lever({number})" for number in shown)]),))
+
+
+def _drawing(width: int, height: int) -> Cells:
+    """Words for the time in which the frontier is worked out."""
+    cells = Cells(width, height)
+    cells.put(0, 0, "context against sequences that run together", Ink.BRIGHT)
+    cells.put(0, 2, "drawing…", Ink.DIM)
+    return cells
 
 
 def _frontier(scenario: Scenario) -> Figure:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kvtui.canvas.memory.panels.text import clean
-from kvtui.engine.advice.matrix import METRICS, VIEWS, MatrixAnswer, MatrixPlace, MatrixSubject, Piece, answer, table
+from kvtui.engine.advice.matrix import (
+    BEST_FORMAT,
+    METRICS,
+    SEQUENCES,
+    VIEWS,
+    MatrixAnswer,
+    MatrixPlace,
+    MatrixSubject,
+    answer,
+    table,
+)
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.screens.plan.sheet import Sheet, Sorting
-from kvtui.screens.plan.text import Detail, cell_text, cell_width, metric_title
+from kvtui.screens.plan.sheet import Order, Sheet, SortKey, Wanted
+from kvtui.screens.plan.text import Detail, cell_text, cell_width, metric_title, short_name
 from kvtui.widgets.matrix import Grid
 
 MOST_MARKS = 4
-ORDERS = {"best first": "↓", "worst first": "↑"}
+ORDERS: dict[Order, str] = {"best first": "↓", "worst first": "↑"}
 
 
 class PlanTable:
     """What is seen of the tables around ``scenario``, and what the keys of the screen do to that.
 
-    ``subject`` says which table it is and ``metric`` which figure its cells show, ``sorting`` and ``wanted`` how its
-    rows are ordered and which rows and columns are shown. ``cursor`` and ``own`` (the scenario's cell) are places in
+    ``subject`` says which table it is and ``metric`` which figure its cells show. ``sorting`` has the keys of the rows'
+    order, the first one first; ``wanted`` says which rows and columns are shown, and ``fitting`` the column in which
+    every row that is shown fits, None for all rows. ``cursor`` and ``own`` (the scenario's cell) are places in
     the whole table, whatever is shown of it; ``in_sight`` are the rows and columns that are on screen. ``marks`` are
     scenarios to compare, in the order they were marked.
 
@@ -30,12 +41,14 @@ class PlanTable:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.subject: MatrixSubject = "models"
-        self.metric = METRICS[2]
-        self.sorting: Sorting | None = None
+        self.metric = SEQUENCES
+        self.sorting: tuple[SortKey, ...] = ()
         self.wanted = ""
+        self.fitting: int | None = None
         self.cursor: MatrixPlace = 0, 0
         self.own: MatrixPlace = 0, 0
         self.in_sight: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
+        self.near: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
         self.marks: list[Scenario] = []
         self._sheets: dict[MatrixSubject, Sheet] = {}
         self._known: dict[Scenario, MatrixAnswer] = {}
@@ -59,7 +72,7 @@ class PlanTable:
         """Show the next table, all of it. Raises InputError as ``follow`` does."""
         subjects = list(VIEWS)
         self._show(self.scenario, subjects[(subjects.index(self.subject) + 1) % len(subjects)], self._sheets)
-        self.sorting, self.wanted = None, ""
+        self.sorting, self.wanted, self.fitting = (), "", None
 
     def next_metric(self, by: int) -> None:
         """Show the next figure, or the one before."""
@@ -91,19 +104,38 @@ class PlanTable:
         return self.cursor == before
 
     def sort(self) -> None:
-        """Order the rows by the column under the cursor: best first, then worst first, then not at all."""
-        column, before = self.cursor[1], self.sorting
-        if before is None or before.column != column:
-            self.sorting = Sorting(column)
+        """Order the rows by the column under the cursor and the figure shown: best first, worst first, not at all."""
+        key = SortKey(self.cursor[1], self.metric)
+        if self.sorting == (key,):
+            self.sorting = (key._replace(order="worst first"),)
         else:
-            self.sorting = Sorting(column, "worst first") if before.order == "best first" else None
-        rows, _ = self.shown()
-        if rows and self.sorting is not None:
-            self.cursor = rows[0], column
+            self.sorting = () if self.sorting == (key._replace(order="worst first"),) else (key,)
+        self._to_first()
+
+    def sort_also(self) -> None:
+        """Order the rows that are alike so far by the column under the cursor too: best first, worst first, not."""
+        key = SortKey(self.cursor[1], self.metric)
+        worst = key._replace(order="worst first")
+        if key in self.sorting:
+            self.sorting = tuple(worst if one == key else one for one in self.sorting)
+        elif worst in self.sorting:
+            self.sorting = tuple(one for one in self.sorting if one != worst)
+        else:
+            self.sorting = (*self.sorting, key)
+        self._to_first()
+
+    def only_fitting(self) -> None:
+        """Show only the rows that fit in the column under the cursor, or all rows again."""
+        self.fitting = self.cursor[1] if self.fitting is None else None
+        self.filter(self.wanted)
 
     def filter(self, wanted: str) -> None:
         """Show what ``wanted`` names, rows before a slash and columns behind it; the cursor goes to what is shown."""
         self.wanted = wanted
+        self.keep_in_table()
+
+    def keep_in_table(self) -> None:
+        """Move the cursor to what is shown, where it is on something that is not."""
         rows, columns = self.shown()
         row, column = self.cursor
         if rows and columns:
@@ -111,12 +143,21 @@ class PlanTable:
 
     def shown(self) -> tuple[list[int], list[int]]:
         """The rows and columns of the table that are shown, in their order."""
-        return self.sheet.rows(self.wanted, self.metric, self.sorting), self.sheet.columns(self.wanted)
+        return self.sheet.rows(self.wanted, self.sorting, self.fitting), self.sheet.columns(self.wanted)
 
-    def next_piece(self, sheet: Sheet) -> Piece | None:
-        """What of ``sheet`` is to be worked out next: what is in sight first. Any thread may ask."""
+    def next_work(self, sheet: Sheet, rest: bool = True) -> Callable[[], None] | None:
+        """What of ``sheet`` is to be worked out next: what is in sight first, and with ``rest`` what is not.
+
+        Any thread may ask.
+        """
         rows, columns = self.in_sight
-        return sheet.take(rows, columns, None if self.sorting is None else self.sorting.column)
+        needed = {key.column for key in self.sorting} | ({self.fitting} if self.fitting is not None else set())
+        best = [self.cursor]
+        if self.metric == BEST_FORMAT:
+            best += [(row, column) for row in rows for column in columns]
+        by_best = [key.column for key in self.sorting if key.metric == BEST_FORMAT]
+        best += [(row, column) for column in by_best for row in range(len(sheet.table.rows))]
+        return sheet.take(Wanted(self.in_sight, sorted(needed), self.near, best, rest))
 
     def answer(self, scenario: Scenario) -> MatrixAnswer:
         """The answer of ``scenario``, worked out once."""
@@ -174,7 +215,10 @@ class PlanTable:
         return Grid(
             rows=[clean(found.rows[row]) for row in rows],
             columns=[clean(found.columns[column]) for column in columns],
-            cell=lambda row, column: cell_text(metric, sheet.answers.get((rows[row], columns[column]))),
+            cell=lambda row, column: cell_text(
+                metric, sheet.answers.get((rows[row], columns[column])), self.scenario.context
+            ),
+            heads=[short_name(clean(found.columns[column])) for column in columns],
             width=cell_width(metric),
             cursor=self._among(rows, columns),
             own=(rows.index(own[0]), columns.index(own[1])) if own[0] in rows and own[1] in columns else None,
@@ -186,9 +230,10 @@ class PlanTable:
         )
 
     def saw(self, rows: range, columns: range) -> None:
-        """Remember which of the rows and columns shown are in sight."""
+        """Remember which of the rows and columns shown are in sight, and which rows are a page away."""
         shown_rows, shown_columns = self.shown()
         self.in_sight = tuple(shown_rows[row] for row in rows), tuple(shown_columns[column] for column in columns)
+        self.near = tuple(_page(shown_rows, rows)), self.in_sight[1]
 
     def _show(self, scenario: Scenario, subject: MatrixSubject, sheets: dict[MatrixSubject, Sheet]) -> None:
         known = sheets.get(subject)
@@ -198,6 +243,11 @@ class PlanTable:
             self.cursor = own
         self.scenario, self.subject, self.own = scenario, subject, own
         self._sheets = {**sheets, subject: sheet}
+
+    def _to_first(self) -> None:
+        rows, _ = self.shown()
+        if rows and self.sorting:
+            self.cursor = rows[0], self.cursor[1]
 
     def _among(self, rows: Sequence[int], columns: Sequence[int]) -> MatrixPlace:
         """Where the cursor stands among what is shown."""
@@ -212,17 +262,27 @@ class PlanTable:
                 found[rows.index(place[0]), columns.index(place[1])] = str(number)
         return found
 
-    def _sorted_by(self, columns: Sequence[int]) -> tuple[int, str] | None:
-        if self.sorting is None or self.sorting.column not in columns:
-            return None
-        return columns.index(self.sorting.column), ORDERS[self.sorting.order]
+    def _sorted_by(self, columns: Sequence[int]) -> dict[int, str]:
+        """The sign of each column shown by which rows are ordered."""
+        return {columns.index(key.column): ORDERS[key.order] for key in self.sorting if key.column in columns}
 
     def _foot(self, rows: Sequence[int], columns: Sequence[int]) -> str:
-        """How much is shown and known, and what the filter is."""
+        """Where the cursor is, what orders and filters, and whether something in sight is still worked out."""
         sheet, found = self.sheet, self.sheet.table
-        words = [f"{len(rows)} of {len(found.rows)} rows", f"{len(columns)} of {len(found.columns)} columns"]
-        if len(sheet.answers) < sheet.cells:
-            words.append(f"{len(sheet.answers):,} of {sheet.cells:,} known")
+        row, column = self._among(rows, columns)
+        words = [f"{row + 1 if rows else 0}/{len(rows)} × {column + 1 if columns else 0}/{len(columns)}"]
+        if self.fitting is not None:
+            words.append(f"only what fits on {clean(found.columns[self.fitting])}")
+        for place, key in enumerate(self.sorting):
+            name = f"{key.metric.title} on {clean(found.columns[key.column])} {ORDERS[key.order]}"
+            words.append(f"{'then' if place else 'by'} {name}")
         if self.wanted.strip():
             words.append(f"only {clean(self.wanted)}")
+        if any((row, column) not in sheet.answers for row in self.in_sight[0] for column in self.in_sight[1]):
+            words.append("working it out")
         return " · ".join(words)
+
+
+def _page(shown: Sequence[int], sight: range) -> Sequence[int]:
+    """What is in ``sight`` of ``shown``, and as much again on both sides."""
+    return shown[max(0, sight.start - len(sight)) : sight.stop + len(sight)]

@@ -9,9 +9,10 @@ from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.info import dtypes
 from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
-from kvtui.canvas.palette import Ink
+from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
 from kvtui.engine.advice.levers import MEASURES, Gain, Lever, Measure, figure_after, gains, known
-from kvtui.engine.advice.matrix import MatrixAnswer, Metric
+from kvtui.engine.advice.matrix import BEST_FORMAT, MOST_NEEDED, BestFormat, MatrixAnswer, Metric
+from kvtui.engine.advice.risk import LEVELS
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import span
@@ -20,13 +21,29 @@ from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.notices import beside_pool, unserved
+from kvtui.engine.saying.verify import verifying
 from kvtui.engine.scenario.change import layout_words
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import Idle
 
-PENDING, IMPOSSIBLE, NO_BOUND = "·", "–", "no bound"
-WIDTHS = {"used_share": 8, "max_sequences": 8}
-USUAL_WIDTH = 11
+PENDING, IMPOSSIBLE, NO_BOUND = "·", "–", "no max"
+WIDTHS = {"tokens_per_second": 9, "usd_per_million_tokens": 9, "joules_per_token": 9, "best_context_tokens": 18}
+USUAL_WIDTH = 7
+SHORTER = (
+    ("Apple ", ""),
+    ("Instinct ", ""),
+    ("Radeon ", ""),
+    ("Cerebras ", ""),
+    ("Qualcomm ", ""),
+    ("Graphcore ", ""),
+    ("AWS Trainium", "Train"),
+    ("AWS Inferentia", "Infer"),
+    ("CPU ", ""),
+    ("dual-channel", "2ch"),
+    ("-channel", "ch"),
+    ("Blackwell", "BW"),
+    ("-", " "),
+)
 GAINS = ("seqs", "ctx", "tok/s", "$/M")
 GAIN_WIDTH = 7
 THOUSANDS = 10_000
@@ -46,19 +63,81 @@ def cell_width(metric: Metric) -> int:
     return WIDTHS.get(metric.key, USUAL_WIDTH)
 
 
-def cell_text(metric: Metric, answer: MatrixAnswer | None) -> Span:
-    """A cell: its figure, dimmed with a cross where the scenario does not fit."""
+def cell_text(metric: Metric, answer: MatrixAnswer | None, context: int) -> Span:
+    """A cell: its figure on a ground as warm as it is good, or how many devices it needs where it does not fit.
+
+    ``context`` is the scenario's: a best format that allows less says both.
+    """
     if answer is None:
-        return Span(PENDING, Ink.FAINT)
+        return Span(PENDING, Ink.DIM)
     if answer.reason:
-        return Span(IMPOSSIBLE, Ink.FAINT)
+        return Span(IMPOSSIBLE, Ink.DIM)
+    if metric == BEST_FORMAT:
+        return _best_cell(answer.best, context)
+    if not answer.fits:
+        return Span(needed_words(answer.needed), Ink.DIM)
     value = metric.value(answer)
+    if value is None:
+        return Span(IMPOSSIBLE, Ink.DIM)
+    good = metric.goodness(answer)
+    ground = Ink.NONE if good is None else heat(good)
     if metric.key == "used_share":
-        return Span(f"✓ {value:.0%}", Ink.GOOD) if answer.fits and value is not None else Span(_times(value), Ink.FAINT)
-    text = "" if value is None else NO_BOUND if value == float("inf") else _value(value)
-    if answer.fits:
-        return Span(text or IMPOSSIBLE, Ink.TEXT if text else Ink.FAINT)
-    return Span(f"✗ {text}".rstrip(), Ink.FAINT)
+        return Span(f"✓{value:.0%}", Ink.TEXT, ground)
+    return Span(NO_BOUND if value == float("inf") else _short(value, metric), Ink.TEXT, ground)
+
+
+def needed_words(needed: int | None) -> str:
+    """How many devices hold what does not fit, in seven characters: ``needs 4``; nothing where that is not known."""
+    if needed is None:
+        return ""
+    return f"> {MOST_NEEDED}" if not needed else f"need {needed}" if needed > 9 else f"needs {needed}"
+
+
+def heat(good: float) -> int:
+    """The ground of a cell whose value is ``good`` from 0 to 1."""
+    return WASHED + RAMP + round(good * (RAMP_STEPS - 1))
+
+
+def short_name(name: str) -> str:
+    """A device's or format's name for a narrow head: ``M4 Max 64GB``, ``PRO W7800 48GB``."""
+    for long, short in SHORTER:
+        name = name.replace(long, short)
+    words = name.split()
+    return " ".join(word.replace("_", " ") if len(word) > USUAL_WIDTH else word for word in words).strip()
+
+
+def _best_cell(best: BestFormat | None, context: int) -> Span:
+    if best is None:
+        return Span(PENDING, Ink.DIM)
+    if not best.context:
+        return Span("none", Ink.DIM)
+    names = best.words.removesuffix(" KV").replace(" ", "").removesuffix("+bf16")
+    less = best.context < context
+    text = f"{names} {'→ ' if less else ''}{_tokens(best.context)}"
+    return Span(text, Ink.WARN) if less else Span(text, Ink.TEXT, heat(1 - best.risk / 4))
+
+
+def allowed_words(allowed: int, context: int) -> str:
+    """A context that is allowed; where it is less than what was asked for, both: ``128K → 106K``."""
+    return f"{_tokens(context)} → {_tokens(allowed)}" if allowed < context else _tokens(allowed)
+
+
+def _tokens(count: int) -> str:
+    """Tokens in four characters or five, never more than there are: ``512``, ``109K``, ``1.2M``."""
+    for size, unit in ((2**20, "M"), (2**10, "K")):
+        if count >= size:
+            whole = count // size
+            tenth = count * 10 // size % 10
+            return f"{whole}.{tenth}{unit}" if whole < 10 and tenth else f"{whole:,}{unit}"
+    return str(count)
+
+
+def _short(value: float | Band, metric: Metric) -> str:
+    if isinstance(value, Band):
+        return _value(value)
+    if metric.key == "max_context_tokens":
+        return _tokens(int(value))
+    return f"{value:,.0f}" if value < THOUSANDS else f"{int(value / 1000):,}k"
 
 
 def metric_title(metric: Metric, scenario: Scenario) -> str:
@@ -69,6 +148,8 @@ def metric_title(metric: Metric, scenario: Scenario) -> str:
             return f"{metric.title}, tokens at {batch}"
         case "max_sequences":
             return f"{metric.title} at {context}"
+        case "best_context_tokens":
+            return f"{metric.title}, and the context it allows, for {context} × {batch}"
     return f"{metric.title} at {context} × {batch}"
 
 
@@ -137,7 +218,10 @@ def why(detail: Detail) -> str:
 
 
 def cell_rows(detail: Detail, width: int) -> list[InkRow]:
-    """The selected cell: what it is, whether it fits and why not, how far it goes, and at which rate."""
+    """The selected cell: whether it fits and why not, the formats that would, how far it goes, and at which rate.
+
+    Below the rate stands the command that measures it.
+    """
     scenario, answer = detail.scenario, detail.answer
     verdict, ink = verdict_words(answer)
     model, device = cut(detail.model, width - len(verdict) - 1), detail.device
@@ -150,6 +234,9 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
     if reason := why(detail):
         rows += wrapped(clean(reason, 300), width, Ink.WARN)[:3]
     if scenario is not None and not answer.reason:
+        if answer.needed:
+            rows.append(pair("devices needed", (f"{answer.needed:,}",), width))
+        rows.append(_best_row(answer.best, scenario.context, width))
         for name, count in (
             (f"max context at batch {scenario.batch:,}", answer.context),
             (f"max sequences, {fill_words(scenario, answer.sequences or 1)}", answer.sequences),
@@ -157,7 +244,18 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
             rows.append(pair(name, (NO_BOUND if count is None else f"{count:,}",), width))
         if answer.times is not None:
             rows += estimate_rows(answer.times, width) if answer.fits else [_hourly(answer, width)]
+        if answer.fits:
+            rows += wrapped(f"measure it: {clean(verifying(scenario), 400)}", width, Ink.DIM)[:3]
     return rows
+
+
+def _best_row(best: BestFormat | None, context: int, width: int) -> InkRow:
+    """The least lossy formats that fit, and the context that they allow."""
+    if best is None or not best.context:
+        return pair("best that fits", (PENDING if best is None else "none",), width)
+    allowed = allowed_words(best.context, context)
+    risk = f", risk {LEVELS[best.risk]}" if best.risk else ""
+    return pair("best that fits", (f"{best.words}, {allowed}{risk}", f"{best.words}, {allowed}", best.words), width)
 
 
 def part_rows(detail: Detail, width: int) -> list[InkRow]:
@@ -189,14 +287,17 @@ def part_rows(detail: Detail, width: int) -> list[InkRow]:
     return [pair(name, (text,), width) for name, text in found if text != format_bytes(0)]
 
 
-def status_words(detail: Detail, metric: Metric) -> str:
+def status_words(detail: Detail, metric: Metric, context: int) -> str:
     """The selected cell in one line, for where there is no panel."""
-    words = f"{detail.model} on {detail.device}: "
+    words, answer = f"{detail.model} on {detail.device}: ", detail.answer
+    if metric == BEST_FORMAT and answer.best is not None and not answer.reason:
+        return f"{words}{answer.best.words}, {allowed_words(answer.best.context, context)}"
     if reason := why(detail):
-        return words + clean(reason, 300)
-    value = metric.value(detail.answer)
+        more = f"; {needed_words(answer.needed)} devices" if answer.needed else ""
+        return words + clean(reason, 300) + more
+    value = metric.value(answer)
     text = IMPOSSIBLE if value is None else NO_BOUND if value == float("inf") else _value(value)
-    return f"{words}{metric.title} {cell_text(metric, detail.answer).text if metric.key == 'used_share' else text}"
+    return f"{words}{metric.title} {f'{value:.0%}' if metric.key == 'used_share' and value is not None else text}"
 
 
 def lever_rows(
@@ -212,7 +313,7 @@ def lever_rows(
     first = max(0, min(at - room // 2, len(levers) - room))
     shown = range(first, min(first + room, len(levers)))
     head = "".join(f"{name:>{GAIN_WIDTH}}" for name in GAINS)
-    rows: list[InkRow] = [(Span(fit("change", max(0, width - len(head))), Ink.FAINT), Span(head, Ink.FAINT))]
+    rows: list[InkRow] = [(Span(fit("change", max(0, width - len(head))), Ink.DIM), Span(head, Ink.DIM))]
     rows += [_lever_row(levers[i], i == at and cursor is not None, width) for i in shown]
     rows += [()] * (height - len(rows) - len(detail)) + detail
     return rows[:height], shown
@@ -224,7 +325,7 @@ def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
     sign = Span("▶ " if selected else "  ", Ink.ACCENT, under)
     if isinstance(lever, Idle):
         words = fit(f"{lever.name}: {lever.reason}", width - 2)
-        return sign, Span(words, Ink.TEXT if selected else Ink.FAINT, under)
+        return sign, Span(words, Ink.TEXT if selected else Ink.DIM, under)
     name = Span(fit(lever.name, room - 2), Ink.BRIGHT if selected else Ink.TEXT, under)
     if not lever.before.fits:
         return sign, name, *(_figure_span(lever, measure, under) for measure in MEASURES)
@@ -236,12 +337,12 @@ def _figure_span(lever: Lever, measure: Measure, under: Ink) -> Span:
     """What there is with the lever, of a scenario that does not fit without one: 12 is more telling than +1,100 %."""
     value = figure_after(lever, measure)
     text = "–" if value is None else "no max" if value == float("inf") else figure(value).replace(" ", "")
-    return Span(f"{text:>{GAIN_WIDTH}}", Ink.FAINT if not value else Ink.GOOD if lever.after.fits else Ink.TEXT, under)
+    return Span(f"{text:>{GAIN_WIDTH}}", Ink.DIM if not value else Ink.GOOD if lever.after.fits else Ink.TEXT, under)
 
 
 def _gain_span(gain: Gain | None, otherwise: str, under: Ink) -> Span:
     if gain is None:
-        return Span(f"{otherwise:>{GAIN_WIDTH}}", Ink.FAINT, under)
+        return Span(f"{otherwise:>{GAIN_WIDTH}}", Ink.DIM, under)
     if gain.ratio == float("inf"):
         text = "no max"
     elif gain.ratio >= 10:
@@ -271,10 +372,6 @@ def _hourly(answer: MatrixAnswer, width: int) -> InkRow:
     """The price of the devices, which is known even where nothing fits."""
     price = None if answer.times is None else answer.times.usd_per_hour
     return pair("price", ("–" if price is None else f"${figure(price.low)}–{figure(price.high)}/h",), width)
-
-
-def _times(value: float | Band | None) -> str:
-    return f"✗ {figure(float(value))}×" if isinstance(value, float) else "✗"
 
 
 def _value(value: float | Band) -> str:

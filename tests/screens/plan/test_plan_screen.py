@@ -18,10 +18,12 @@ from textual.widgets import Input
 
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.cells import Span
+from kvtui.engine.advice.best import best_format
 from kvtui.engine.advice.levers import Lever, levers
-from kvtui.engine.advice.matrix import METRICS, MatrixAnswer, answer, table
+from kvtui.engine.advice.matrix import METRICS, VIEWS, MatrixAnswer, MatrixSubject, Piece, answer, places, table
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.model.catalogue import model_names
+from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
@@ -30,8 +32,9 @@ from kvtui.engine.scenario.values import command_line, scenario_from
 from kvtui.engine.serving.candidates import Idle
 from kvtui.screens.plan.compare import CompareScreen
 from kvtui.screens.plan.export import forms
+from kvtui.screens.plan.filter import chosen, device_words, model_words, named
 from kvtui.screens.plan.screen import PlanScreen
-from kvtui.screens.plan.sheet import Sheet, Sorting, named
+from kvtui.screens.plan.sheet import Sheet, SortKey, Wanted
 from kvtui.screens.plan.table import MOST_MARKS, PlanTable
 from kvtui.screens.plan.text import cell_text
 from kvtui.screens.windows.engines import EnginePicker
@@ -186,11 +189,15 @@ def test_every_size_shows_the_table_around_the_scenario() -> None:
 
 def test_plain_pictures_carry_their_meaning_and_the_drawer_takes_the_place_of_the_table() -> None:
     async def body(seen: Seen) -> None:
-        await seen.column("H100 SXM")
+        column = await seen.column("H100 SXM")
+        answers = seen.table.sheet.answers
+        answers[2, column] = answers[2, column]._replace(needed=2)
+        seen.screen.redraw()
+        await seen.pilot.pause()
         text = seen.text()
         assert text.isascii()
         assert ">O" in text
-        assert "X 0" in text
+        assert "needs 2" in text
         await seen.levers()
         await seen.keys("tab")
         assert "levers: what one change does" in seen.text()
@@ -224,7 +231,7 @@ def test_the_cell_under_the_cursor_is_what_its_plan_says_in_every_figure_and_vie
             metric = METRICS[(2 + number) % len(METRICS)]
             assert metric.title in seen.text()
             row = next(line for line in seen.text().splitlines() if "▶●" in line)
-            assert cell_text(metric, found).text in row
+            assert cell_text(metric, found, seen.app.session.scenario.context).text in row
         for view in ("devices × KV formats", "devices × weight formats", "models × devices"):
             await seen.keys("r")
             assert view in seen.text()
@@ -245,10 +252,10 @@ def test_sorting_by_a_column_from_both_ends_and_not_at_all_by_key_and_click() ->
         counts = [present(a.sequences) for row in rows if (a := answers[row, column]).fits]
         assert counts == sorted(counts, reverse=True)
         assert all(not answers[row, column].fits for row in rows[len(counts) :])
-        assert "↓H100 SXM" in seen.text()
+        assert "by max sequences on H100 SXM ↓" in seen.text()
         assert seen.table.cursor[0] == rows[0]
         await seen.keys("o")
-        assert "↑H100 SXM" in seen.text()
+        assert "by max sequences on H100 SXM ↑" in seen.text()
         assert answers[seen.table.shown()[0][0], column].sequences == 0
         await seen.keys("o")
         assert seen.shown_rows == before
@@ -258,7 +265,7 @@ def test_sorting_by_a_column_from_both_ends_and_not_at_all_by_key_and_click() ->
         assert seen.table.cursor == (seen.table.in_sight[0][2], seen.table.in_sight[1][0])
         await seen.pilot.click(MatrixView, offset=(30, 1))
         await seen.pilot.pause()
-        assert seen.table.sorting == Sorting(seen.table.in_sight[1][0])
+        assert seen.table.sorting == (SortKey(seen.table.in_sight[1][0], seen.table.metric),)
 
     watch(body)
 
@@ -273,12 +280,13 @@ def test_the_filter_takes_rows_and_columns_and_the_export_what_is_shown(
         await seen.type("qwen3-30b, gemma-2- / h100 sxm,b200")
         assert seen.shown_rows == ["Qwen3-30B-A3B", "gemma-2-2b", "gemma-2-9b", "gemma-2-27b"]
         assert seen.shown_columns == ["H100 SXM", "B200", "GB200"]
-        assert f"4 of {len(model_names())} rows" in seen.text()
+        assert "1/4 × 1/3" in seen.text()
         await seen.keys("enter", "down")
         assert seen.table.selected.model == "gemma-2-2b"
         await seen.keys("/")
         await seen.type("zzz")
         assert "nothing of that name" in seen.text()
+        assert "gemma" not in seen.text()
         await seen.keys("escape")
         assert len(seen.shown_rows) == len(seen.table.sheet.table.rows)
 
@@ -457,6 +465,7 @@ def test_the_cursor_is_always_in_sight(width: int, height: int, rows: int, colum
     grid = Grid(
         rows=[f"row {i}" for i in range(rows)],
         columns=[f"a column {i}" for i in range(columns)],
+        heads=[f"a column {i}" for i in range(columns)],
         cell=lambda row, column: Span(f"{row}:{column}"),
         width=6,
         cursor=cursor,
@@ -484,20 +493,59 @@ def test_names_are_found_by_words_and_alternatives() -> None:
     assert named(names, " , ") == [0, 1, 2]
 
 
-def test_a_sheet_hands_out_what_is_in_sight_first_and_each_piece_once() -> None:
+def test_models_and_devices_are_found_by_maker_use_licence_and_size() -> None:
+    models, devices = all_models(), all_devices()
+    coders = [models[place] for place in chosen(models, "qwen code apache <40b", model_words)]
+    assert coders
+    assert all(present(model.parameters) < 40e9 for model in coders)
+    assert "Qwen3-Coder-Next" not in {model.name for model in coders}
+    assert {devices[place].vendor for place in chosen(devices, "mac >=64gb", device_words)} == {"Apple"}
+    assert min(devices[place].nominal_gb for place in chosen(devices, "apple >=64gb", device_words)) == 64
+    assert chosen(devices, ">=80gb nvidia datacentre", device_words)
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+@pytest.mark.parametrize("values", [{}, {"fa": False}])
+def test_a_sheet_hands_out_what_is_in_sight_first_and_each_cell_once(
+    view: MatrixSubject, values: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Piece] = []
+    monkeypatch.setattr(Sheet, "work_out", lambda _, piece: asked.append(piece))
+    sheet = Sheet(table(scenario_from(values), view))
+    rows, columns = (2, 3), (0, 1)
+    everything = range(len(sheet.table.rows)), range(len(sheet.table.columns))
+    wanted = Wanted((rows, columns), (2,), everything)
+    while (work := sheet.take(wanted)) is not None:
+        work()
+    cells = [place for piece in asked for place in places(sheet.table, piece)]
+    assert len(cells) == len(set(cells)) == sheet.cells
+    assert set(places(sheet.table, asked[0])) & {(row, column) for row in rows for column in columns}
+    if values and view == "models":
+        assert [piece.devices for piece in asked[:3]] == [(0, 1), (0, 1), (2,)]
+
+
+def test_with_an_engine_nothing_is_worked_out_that_is_not_wanted() -> None:
     sheet = Sheet(table(scenario_from({"engine": "vllm"}), "models"))
-    first = present(sheet.take((50, 51), (40, 41), 3))
-    assert first.line == 50
-    assert 40 in first.devices
-    seen = [first]
-    while (piece := sheet.take((50, 51), (40, 41), 3)) is not None:
-        seen.append(piece)
-    assert seen[1].line == 51
-    assert len(seen) == len(set(seen))
-    assert sum(len(piece.devices) for piece in seen) == sheet.cells
-    in_order = [piece for piece in seen if 3 in piece.devices]
-    assert seen[2] == in_order[0]
-    assert sheet.rows("", METRICS[2], Sorting(0)) == list(range(len(sheet.table.rows)))
+    wanted = Wanted(((1,), (40, 41)), best=[(1, 40)])
+    while (work := sheet.take(wanted)) is not None:
+        work()
+    assert sorted(sheet.answers) == [(1, 40), (1, 41)]
+    assert sheet.answers[1, 40].best == best_format(sheet.table.at(1, 40))
+
+
+def test_several_keys_order_the_rows_that_the_first_leaves_alike() -> None:
+    sheet = Sheet(table(scenario_from({}), "weights"))
+    sheet.answers |= {
+        (0, 0): MatrixAnswer(True, 0.5, 9, 4),
+        (1, 0): MatrixAnswer(True, 0.5, 9, 7),
+        (2, 0): MatrixAnswer(True, 0.5, 5, 9),
+        (3, 0): MatrixAnswer(False, 1.5, 0, 0),
+    }
+    context, sequences = SortKey(0, METRICS[1]), SortKey(0, METRICS[2])
+    assert sheet.rows("", (context, sequences))[:4] == [1, 0, 2, 3]
+    assert sheet.rows("", (context, sequences._replace(order="worst first")))[:3] == [0, 1, 2]
+    assert 3 not in sheet.rows("", (), fitting=0)
+    assert 4 in sheet.rows("", (), fitting=0)
 
 
 def test_a_sheet_keeps_what_has_no_figure_last_from_both_ends() -> None:
@@ -507,6 +555,6 @@ def test_a_sheet_keeps_what_has_no_figure_last_from_both_ends() -> None:
         (1, 0): MatrixAnswer(True, 0.5, 9, 4),
         (2, 0): MatrixAnswer(True, 0.5, 9, 7),
     }
-    best, worst = (sheet.rows("", METRICS[2], Sorting(0, order)) for order in ("best first", "worst first"))
+    best, worst = (sheet.rows("", (SortKey(0, METRICS[2], order),)) for order in ("best first", "worst first"))
     assert best[:3] == [2, 1, 0]
     assert worst[:3] == [1, 2, 0]

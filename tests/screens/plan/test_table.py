@@ -18,7 +18,6 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.candidates import Idle
 from kvtui.screens.plan import table as plan_table
 from kvtui.screens.plan.levers import LeverList
-from kvtui.screens.plan.sheet import Sorting
 from kvtui.screens.plan.table import MOST_MARKS, PlanTable
 from tests.present import present
 
@@ -55,7 +54,7 @@ def test_every_table_has_the_scenarios_own_cell_and_forgets_order_and_filter() -
         found.sort()
         found.filter("h100")
         found.next_subject()
-        assert (found.sorting, found.wanted) == (None, "")
+        assert (found.sorting, found.wanted) == ((), "")
         assert found.selected.scenario == SCENARIO
     assert found.subject == "models"
 
@@ -153,9 +152,10 @@ def test_what_is_in_sight_is_worked_out_first() -> None:
     found = PlanTable(SCENARIO)
     found.filter("qwen3")
     found.saw(range(2, 4), range(1))
-    piece = found.next_piece(found.sheet)
-    assert piece is not None
-    assert piece.line == found.shown()[0][2]
+    work = found.next_work(found.sheet)
+    assert work is not None
+    work()
+    assert {row for row, _ in found.sheet.answers} == {found.shown()[0][2]}
 
 
 operations = st.one_of(
@@ -163,7 +163,7 @@ operations = st.one_of(
     st.tuples(st.just("filter"), st.sampled_from(["", "qwen", "/ h100", "llama, gemma / apple", "zzz", "/ zzz"])),
     st.tuples(st.just("point"), st.none() | st.integers(0, 120), st.none() | st.integers(0, 90)),
     st.tuples(st.just("next_metric"), st.sampled_from([-1, 1])),
-    st.tuples(st.sampled_from(["sort", "to_own", "next_subject", "mark"])),
+    st.tuples(st.sampled_from(["sort", "sort_also", "only_fitting", "to_own", "next_subject", "mark"])),
     st.tuples(st.just("follow"), st.sampled_from([SCENARIO, changed(context=4096), changed(batch=7)])),
 )
 
@@ -182,12 +182,10 @@ def test_whatever_is_done_the_cursor_is_a_cell_and_the_grid_shows_it_where_it_is
         assert len(grid.rows) == len(rows)
         if found.cursor[0] in rows and found.cursor[1] in columns:
             assert (rows[grid.cursor[0]], columns[grid.cursor[1]]) == found.cursor
-        if found.sorting is not None and found.sorting.column in columns:
-            assert grid.sorted_by == (
-                columns.index(found.sorting.column),
-                "↓↑"[found.sorting != Sorting(found.sorting.column)],
-            )
-        assert sorted(rows) == found.sheet.rows(found.wanted, METRICS[2], None)
+        if found.sorting and found.sorting[0].column in columns:
+            signs = {columns.index(key.column): "↓↑"[key.order == "worst first"] for key in found.sorting}
+            assert grid.sorted_by == signs
+        assert sorted(rows) == found.sheet.rows(found.wanted, (), found.fitting)
 
 
 def test_levers_are_ranked_with_the_figure_and_idle_ones_come_last() -> None:

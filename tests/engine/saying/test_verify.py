@@ -1,0 +1,41 @@
+"""The commands that measure an estimate: each engine's own, with the scenario's formats, context and batch."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvtui.engine.saying.verify import OWN, verifying
+from kvtui.engine.scenario.values import scenario_from
+
+EIGHT = {"model": "Llama-3.1-8B", "context": "32K"}
+COMMANDS = (
+    ({"engine": "none"}, OWN),
+    ({"engine": "tensorrt-llm"}, OWN),
+    (
+        {"engine": "llama.cpp", "weight_dtype": "Q4_K_M", "kv_dtype": "q8_0"},
+        "llama-bench -m Llama-3.1-8B-Q4_K_M.gguf -ngl 99 -fa 1 -p 0 -n 128 -d 32640 -ctk q8_0 -ctv q8_0",
+    ),
+    (
+        {"engine": "llama.cpp", "weight_dtype": "Q4_K_M", "kv_dtype": "fp16", "batch": "4"},
+        "llama-batched-bench -m Llama-3.1-8B-Q4_K_M.gguf -ngl 99 -fa on -c 131072 -npp 32640 -ntg 128 -npl 4",
+    ),
+    (
+        {"engine": "vllm", "tp": "2", "dp": "2", "batch": "6", "kv_dtype": "fp8"},
+        (
+            "vllm bench latency --model meta-llama/Llama-3.1-8B --batch-size 3 --input-len 32640 --output-len 128"
+            " --tensor-parallel-size 2 --kv-cache-dtype fp8 --max-model-len 32768"
+        ),
+    ),
+    (
+        {"engine": "sglang"},
+        (
+            "python -m sglang.bench_one_batch --model-path meta-llama/Llama-3.1-8B --batch-size 1 --input-len 32640"
+            " --output-len 128 --kv-cache-dtype bfloat16 --context-length 32768"
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(("values", "command"), COMMANDS)
+def test_the_command_is_the_engines_own(values: dict[str, str], command: str) -> None:
+    assert verifying(scenario_from({**EIGHT, **values})) == command
