@@ -507,6 +507,16 @@ def test_the_palette_completes_the_name_of_any_option() -> None:
         await press(app, pilot, "down", "enter")
         await until(pilot, lambda: app.session.scenario.kv_pool == 5 * 2**30)
 
+        await press(app, pilot, "colon")
+        await until(
+            pilot, lambda: {f"{option.name} " for option in OPTIONS} <= {f"{line.split()[0]} " for line in lines()}
+        )
+        app.screen.query_one(Input).value = "engine vllm@0.2"
+        await until(pilot, lambda: any(line.startswith("engine vllm@0.29") for line in lines()))
+        app.screen.query_one(Input).value = "contxt 1M"
+        await until(pilot, lambda: lines() and lines()[0].startswith("context 1M"))
+        assert "did you mean this?" in lines()[0]
+
     drive(script)
 
 

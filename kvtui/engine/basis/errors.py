@@ -13,7 +13,7 @@ class UnknownName(InputError):
     """A name that no catalogue knows.
 
     ``what`` is the noun ("model"), ``name`` the name as given, ``known`` the names it could have been. The message
-    names the nearest of them, and all where they are to be ``listed``.
+    names the nearest of them, which are ``near``, and all where they are to be ``listed``.
     """
 
     def __init__(self, what: str, name: str, known: Iterable[str], listed: bool = False) -> None:
@@ -25,6 +25,7 @@ class UnknownName(InputError):
         wanted = name.casefold()
         contained = [key for key in by_key if len(wanted) > 2 and wanted in key]
         near = list(dict.fromkeys([*contained, *get_close_matches(wanted, by_key, n=3, cutoff=0.5)]))[:3]
-        hint = f"; did you mean {' or '.join(by_key[key] for key in near)}?" if near else ""
+        self.near = tuple(by_key[key] for key in near)
+        hint = f"; did you mean {' or '.join(self.near)}?" if near else ""
         every = f"; known are {', '.join(by_key.values())}" if listed else ""
         super().__init__(f"unknown {what} '{plain(name)}'{hint}{every}")

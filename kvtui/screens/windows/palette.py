@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
+from textwrap import wrap
 from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.cells import cell_len
@@ -22,18 +23,22 @@ from kvtui.engine.device.catalogue import device_names
 from kvtui.engine.model.catalogue import model_names
 from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
+from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option
+from kvtui.engine.scenario.values import to_values
 from kvtui.engine.sources.names import known_name
+from kvtui.screens.windows.option_values import values_of
 from kvtui.state import keys
 from kvtui.state.host import Host, host_of
 from kvtui.state.settings import MOTIONS
 from kvtui.widgets.key_name import key_name
 from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
-TITLE_CELLS = 34
+TITLE_CELLS, LEAST_WORD_CELLS, MOST_CELLS, AROUND_CELLS = 30, 20, 100, 6
+MOST_VALUES = 16
 REFUSING = "KV cache is needed"
 _REFERENCE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com)/\S+|[\w./-]+:[\w.-]+", re.IGNORECASE)
 """What stands for a model elsewhere: an address of the Hub, a tag of Ollama."""
@@ -59,7 +64,8 @@ class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
 
     def __init__(self, text: str = "") -> None:
         super().__init__(
-            placeholder="search, type an option (context 1M), or paste a server's command", id="--command-palette"
+            placeholder="search, type an option and its value (context 1M), or paste a server's command",
+            id="--command-palette",
         )
         self._text = text
 
@@ -92,21 +98,29 @@ class Commands(Provider):
     """Finds commands for the screen that the palette was opened on."""
 
     async def discover(self) -> Hits:
-        """What is worth knowing before anything is typed."""
-        for command in self._actions():
-            yield DiscoveryHit(_line(Content(command.title), command), command.run, text=command.title)
+        """Before anything is typed: every option with its value, then every key's action."""
+        for command in (*self._options(None), *self._actions()):
+            yield DiscoveryHit(self._line(Content(command.title), command), command.run, text=command.title)
 
     async def search(self, query: str) -> Hits:
-        """What was pasted, or an option with its value, first, then what matches."""
+        """What was pasted, or an option with its value, first; then its other values, then what matches.
+
+        Where nothing does, what may have been meant.
+        """
         typed = self._pasted(query) or self._typed(query)
-        if typed is not None:
-            yield Hit(1.0, _line(Content(typed.title), typed), typed.run, text=typed.title)
-        matcher = self.matcher(query)
+        first = [*([typed] if typed is not None else ()), *self._values(query, typed)]
+        for number, command in enumerate(first):
+            line = self._line(Content(command.title), command)
+            yield Hit(1.0 - number / 10_000, line, command.run, text=command.title)
+        matcher, found = self.matcher(query), bool(first)
         for command in (*self._actions(), *self._options(typed), *self._preferences(), *self._catalogues()):
             score = matcher.match(command.title)
             if score > 0:
-                line = _line(matcher.highlight(command.title), command)
+                found = True
+                line = self._line(matcher.highlight(command.title), command)
                 yield Hit(score * 0.99, line, command.run, text=command.title)
+        for command in () if found else self._guesses(query):
+            yield Hit(0.5, self._line(Content(command.title), command), command.run, text=command.title)
 
     @property
     def _host(self) -> Host:
@@ -124,13 +138,49 @@ class Commands(Provider):
                     yield Command(key.text, shown, partial(owner.run_action, key.action))
 
     def _options(self, typed: Command | None) -> Iterator[Command]:
-        """Every option with what it is for: a switch is turned over, any other begins a line for its value."""
+        """Every option with its value and what it is for: a switch is turned over, any other asks for a value."""
+        values = to_values(self._host.session.scenario)
         for option in OPTIONS:
+            now = f"{_shown(values, option.key)} now: " if option.key in values else ""
             if option.switch:
                 if typed is None or typed.title != option.name:
-                    yield Command(option.name, option.help, partial(self._set, option.key, ""))
+                    yield Command(option.name, f"{now}{option.help}", partial(self._set, option.key, ""))
             else:
-                yield Command(f"{option.name} {option.metavar}", option.help, partial(self._begin, option))
+                title = f"{option.name} {option.metavar}"
+                yield Command(title, f"{now}{option.help}", partial(self._begin, option.name))
+
+    def _values(self, query: str, typed: Command | None) -> Iterator[Command]:
+        """Values that an option may have and that contain what was typed after its name, each with what it changes."""
+        option, text = option_of(query.replace("=", " ", 1).split())
+        if option is None:
+            return
+        scenario, count = self._host.session.scenario, 0
+        for value in values_of(option, scenario):
+            title = f"{option.name} {value}"
+            if text.casefold() not in value.casefold() or (typed is not None and typed.title == title):
+                continue
+            command = self._typed(title)
+            if command is not None:
+                yield command
+                count += 1
+            if count == MOST_VALUES:
+                return
+
+    def _guesses(self, query: str) -> Iterator[Command]:
+        """What may have been meant by an option or a value that is not known."""
+        words = query.replace("=", " ", 1).split()
+        option, text = option_of(words)
+        try:
+            if option is not None:
+                self._host.session.preview(option.key, text)
+            elif words:
+                find_option(words[0])
+        except UnknownName as error:
+            for near in error.near:
+                line = f"{option.name} {near}" if option is not None else " ".join((near, *words[1:]))
+                yield Command(line, "did you mean this?", partial(self._begin, line))
+        except InputError:
+            return
 
     def _preferences(self) -> Iterator[Command]:
         for name in self.app.available_themes:
@@ -166,7 +216,10 @@ class Commands(Provider):
             return None
         except InputError as error:
             return Command(title, str(error), partial(self._host.tell_error, error))
-        return Command(title, difference(change.before, change.after), partial(self._set, option.key, text))
+        word = difference(change.before, change.after)
+        if change.after != change.before:
+            word = f"{word}; {'fits' if plan(change.after).fits else 'does not fit'}"
+        return Command(title, word, partial(self._set, option.key, text))
 
     def _pasted(self, query: str) -> Command | None:
         """What a server's command line, a tag of Ollama or an address of the Hub would make of the scenario."""
@@ -224,20 +277,23 @@ class Commands(Provider):
         except InputError as error:
             self._host.tell_error(error)
 
-    def _begin(self, option: Option) -> None:
-        """Open the palette again, for the option's value."""
-        self.app.push_screen(Palette(f"{option.name} "))
+    def _begin(self, line: str) -> None:
+        """Open the palette again with ``line``, for an option's value."""
+        self.app.push_screen(Palette(f"{line} "))
+
+    def _line(self, title: Content, command: Command) -> Content:
+        """The title, and the word beside it in a column of its own."""
+        width = max(LEAST_WORD_CELLS, min(self.app.size.width, MOST_CELLS) - TITLE_CELLS - AROUND_CELLS)
+        lines = wrap(command.word, width) or [""]
+        gap = " " * max(2, TITLE_CELLS - cell_len(title.plain))
+        word = f"\n{' ' * TITLE_CELLS}".join(lines)
+        return Content.assemble(title, (f"{gap}{word}" if command.word else "", "$foreground-muted not bold"))
 
     def _set(self, key: str, text: str) -> None:
         try:
             self._host.session.set_text(key, text)
         except InputError as error:
             self._host.tell_error(error)
-
-
-def _line(title: Content, command: Command) -> Content:
-    gap = " " * max(3, TITLE_CELLS - cell_len(title.plain))
-    return Content.assemble(title, (f"{gap}{command.word}" if command.word else "", "$foreground-muted not bold"))
 
 
 def option_of(words: list[str]) -> tuple[Option | None, str]:
@@ -254,8 +310,6 @@ def option_of(words: list[str]) -> tuple[Option | None, str]:
 
 def difference(before: Scenario, after: Scenario) -> str:
     """The options that differ, each with its value before and after."""
-    from kvtui.engine.scenario.values import to_values
-
     old, new = to_values(before), to_values(after)
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if not changed:
