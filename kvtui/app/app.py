@@ -337,7 +337,8 @@ class KvtuiApp(App[None]):
         Textual would come to both after a first layout, and then style and lay out everything again.
         """
         screen = make()
-        tables = (self.HORIZONTAL_BREAKPOINTS, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
+        across = screen.HORIZONTAL_BREAKPOINTS or self.HORIZONTAL_BREAKPOINTS
+        tables = (across, self.size.width), (self.VERTICAL_BREAKPOINTS, self.size.height)
         for table, cells in tables:
             screen.add_class([name for least, name in table if cells >= least][-1], update=False)
         knows_styles(screen, self)

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def opened(values: Values) -> tuple[Scenario, bool, str]:
     """The scenario of ``values``, whether it follows its device, and nothing to say about it. Raises InputError."""
-    from kvtui.engine.scenario.starting import FOLLOWING_THE_DEVICE
+    from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE
     from kvtui.engine.scenario.values import scenario_from
 
     follows = all(values[key] is None for key in FOLLOWING_THE_DEVICE)
@@ -98,10 +98,12 @@ def first(values: Values) -> tuple[Scenario, bool, str]:
 
 def of_the_device(values: Values) -> Values:
     """``values`` with the defaults of the device's class, for when nothing but a device was chosen."""
-    from kvtui.engine.scenario.starting import defaults_for
+    from kvtui.engine.planning.starting import defaults_for
+    from kvtui.engine.scenario.options import OPTIONS
     from kvtui.engine.scenario.values import device_of
 
-    return {**values, **defaults_for(device_of(values)).values}
+    given = {option.key: values[option.key] for option in OPTIONS if values.get(option.key) is not None}
+    return {**values, **defaults_for(device_of(values), given).values, **given}
 
 
 def numpy_beside() -> None:

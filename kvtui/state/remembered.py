@@ -13,7 +13,7 @@ from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.starting import FOLLOWING_THE_DEVICE
+from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE
 from kvtui.engine.scenario.values import to_values
 
 FILE = "scenario.toml"

@@ -18,13 +18,13 @@ from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Estimate, estimate, most_users
 from kvtui.engine.planning.serve import best_split
+from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE, defaults_for
 from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
 from kvtui.engine.scenario.scenario import AVERAGE, FULL, Scenario
 from kvtui.engine.scenario.setting import find_option, typed_fields
-from kvtui.engine.scenario.starting import defaults_for
-from kvtui.engine.scenario.values import fields_of, read_values
+from kvtui.engine.scenario.values import fields_of, read_values, to_values
 
 MOST_STEPS = 200
 """Changes that can be taken back."""
@@ -227,7 +227,8 @@ class Session:
         if not self._follows_device:
             self._put({"device": device})
             return
-        found = defaults_for(device)
+        said = to_values(self.scenario)
+        found = defaults_for(device, {key: said[key] for key in said if key not in (*FOLLOWING_THE_DEVICE, "memory")})
         model = find_model(found.model)
         fields = fields_of(read_values(found.values), model, self.scenario.engine)
         self._put(

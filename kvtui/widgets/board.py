@@ -6,17 +6,19 @@ from textual import events
 from textual.message import Message
 
 from kvtui.canvas.memory.board import bank_at, paint
-from kvtui.canvas.memory.cluster import ClusterScene, device_at, paint_cluster
+from kvtui.canvas.memory.cluster import LINK_ROWS, ClusterScene, Groups, device_at, paint_cluster, tiles_of
 from kvtui.canvas.memory.layout import Board, arrange
 from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.widget import Canvas
+
+RIGHT_BUTTON = 3
 
 
 class BoardView(Canvas):
     """Shows the memory of one device, or of many.
 
-    ``modules`` is a device's number of stacks or chips, and ``ram`` what is drawn of the machine's RAM, in capacities
-    of the device.
+    ``modules`` is a device's number of stacks or chips, ``ram`` what is drawn of the machine's RAM and ``over`` what is
+    needed at most beyond the device, both in capacities of the device.
     """
 
     class Hovered(Message):
@@ -27,24 +29,27 @@ class BoardView(Canvas):
             self.place = place
 
     class Selected(Message):
-        """``place`` was clicked, or what lies beside."""
+        """``place`` was clicked with the right button, or what lies beside."""
 
         def __init__(self, place: int | None) -> None:
             super().__init__()
             self.place = place
 
+    class Clicked(Message):
+        """The board was clicked."""
+
     class LinkClicked(Message):
         """The row of the link between devices was clicked."""
 
-    def __init__(self, modules: int, ram: float = 0.0, *, id: str) -> None:
+    def __init__(self, modules: int, ram: float = 0.0, over: float = 0.0, *, id: str) -> None:
         super().__init__(id=id)
-        self.modules, self.ram = modules, ram
-        self._cluster: tuple[int, int, int] | None = None
+        self.modules, self.ram, self.over = modules, ram, over
+        self._cluster: Groups | None = None
 
     @property
     def board(self) -> Board:
         """Where everything stands at the current size."""
-        return arrange(self.size.width, self.size.height, self.modules, self.ram)
+        return arrange(self.size.width, self.size.height, self.modules, self.ram, self.over)
 
     def show(self, scene: Scene) -> None:
         """Paint ``scene``; its codes must be for ``board.banks`` banks."""
@@ -56,7 +61,7 @@ class BoardView(Canvas):
     def show_cluster(self, scene: ClusterScene) -> None:
         """Paint many devices."""
         width, height = self.size
-        self._cluster = scene.upper or height, len(scene.tiles), scene.columns
+        self._cluster = tiles_of(width, height, scene.layout, scene.upper)
         if width and height:
             self.paint(paint_cluster(width, height, scene))
 
@@ -69,13 +74,13 @@ class BoardView(Canvas):
         self.post_message(self.Hovered(None))
 
     def on_click(self, event: events.Click) -> None:
-        """Select what is under the mouse, or nothing."""
-        if self._cluster is not None and event.y == self.size.height - 1:
+        """Say so; with the right button, select what is under the mouse, or nothing."""
+        if event.button == RIGHT_BUTTON:
+            self.post_message(self.Selected(self._place_at(event.x, event.y)))
+        elif self._cluster is not None and event.y >= self.size.height - LINK_ROWS:
             self.post_message(self.LinkClicked())
         else:
-            self.post_message(self.Selected(self._place_at(event.x, event.y)))
+            self.post_message(self.Clicked())
 
     def _place_at(self, x: int, y: int) -> int | None:
-        if self._cluster is None:
-            return bank_at(self.board, x, y)
-        return device_at(self.size.width, *self._cluster, x, y)
+        return bank_at(self.board, x, y) if self._cluster is None else device_at(self._cluster, x, y)

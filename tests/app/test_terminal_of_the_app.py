@@ -11,7 +11,7 @@ from kvtui.cli import main
 from kvtui.commands.app import of_the_device
 from kvtui.commands.known import CommandLine
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.scenario.starting import defaults_for
+from kvtui.engine.planning.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
 
 

@@ -123,7 +123,7 @@ def test_only_bare_kvtui_opens_it_again(state: Path) -> None:
     assert explicit.model.name != "Qwen3-8B"
 
 
-@pytest.mark.parametrize("text", ["model = 'no such model'\n", "[[\n", "tp = '3'\n", "gpu = 'H1000'\n"])
+@pytest.mark.parametrize("text", ["model = 'no such model'\n", "[[\n", "tp = '7'\n", "gpu = 'H1000'\n"])
 def test_what_cannot_be_opened_is_left_out_with_a_note(state: Path, text: str) -> None:
     state.mkdir(parents=True)
     (state / remembered.FILE).write_text(text)

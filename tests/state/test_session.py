@@ -14,7 +14,7 @@ from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.scenario.starting import defaults_for
+from kvtui.engine.planning.starting import defaults_for
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.state.session import ScenarioChange, Session
 

@@ -11,6 +11,7 @@ MIN_MODULE_WIDTH = 4
 MIN_DIE_WIDTH = 14
 MIN_DIE_ROWS = 5
 MIN_BOARD_ROWS = 8
+MIN_BEYOND_ROWS = 3
 NARROWER = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15)
 GAP = 5
 
@@ -46,13 +47,15 @@ class Board(NamedTuple):
     """The bank grids of the ``modules`` (all of one size, a label row above each) and the ``die`` (None if no room).
 
     ``sides`` says for each module whether it stands left or right of the die, or above it. ``ram`` is the grid of the
-    machine's own memory below the rest, with a label row above it; None where none is drawn.
+    machine's own memory below the rest, with a label row above it, and ``beyond`` that of what the device has no room
+    for; None where none is drawn.
     """
 
     modules: tuple[Rect, ...]
     die: Rect | None
     sides: tuple[str, ...]
     ram: Rect | None = None
+    beyond: Rect | None = None
 
     @property
     def banks_per_module(self) -> int:
@@ -66,22 +69,43 @@ class Board(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def arrange(width: int, height: int, modules: int, ram: float = 0.0) -> Board:
+def arrange(width: int, height: int, modules: int, ram: float = 0.0, over: float = 0.0) -> Board:
     """The board for ``modules`` stacks or chips in ``width`` × ``height`` cells.
 
     Modules stand in columns left and right of the die; where that leaves them too small, they take the upper part and
-    the die, if there is room, the lower. ``ram`` is what is to be drawn of the RAM, in capacities of the device: its
-    banks stand for as many bytes each, below a board that is as large as that leaves it. Without room for all of them
-    there are none.
+    the die, if there is room, the lower. ``over`` is what is needed beyond the device and ``ram`` what is to be drawn
+    of the RAM, both in capacities of the device: their banks stand for as many bytes each, below a board that is as
+    large as that leaves it. Without room for all of them there is as much as possible of ``over``, and no RAM.
     """
-    if not ram:
+    if not ram and not over:
         return _device(width, height, modules)
     for share in NARROWER:
-        for rows in range(1, height - MIN_BOARD_ROWS):
-            board = _device(max(MIN_DIE_WIDTH, int(width * share)), height - rows - 1, modules)
-            if ceil(board.banks * ram) <= rows * width:
-                return board._replace(ram=Rect(0, height - rows, width, rows))
-    return _device(width, height, modules)
+        for rows in range(2, height - MIN_BOARD_ROWS + 1):
+            board = _device(max(MIN_DIE_WIDTH, int(width * share)), height - rows, modules)
+            below = [ceil(board.banks * part / width) for part in (over, ram)]
+            if sum(below) + sum(map(bool, below)) <= rows:
+                return _with_below(board, width, height - rows, *below)
+    rows = height - MIN_BOARD_ROWS
+    if not over or rows < MIN_BEYOND_ROWS:
+        return _device(width, height, modules)
+    return _with_below(_device(width, MIN_BOARD_ROWS, modules), width, MIN_BOARD_ROWS, rows - 1, 0)
+
+
+def _with_below(board: Board, width: int, y: int, over: int, ram: int) -> Board:
+    """``board`` in the middle, and from row ``y`` on so many rows of what is beyond it and of RAM, under their labels.
+
+    A row of each is its label's.
+    """
+    shift = (width - max(rect.right for rect in (*board.modules, *((board.die,) if board.die else ())))) // 2
+    beyond = Rect(0, y + 1, width, over) if over else None
+    below = y + over + bool(over)
+    return Board(
+        tuple(rect._replace(x=rect.x + shift) for rect in board.modules),
+        None if board.die is None else board.die._replace(x=board.die.x + shift),
+        board.sides,
+        Rect(0, below + 1, width, ram) if ram else None,
+        beyond,
+    )
 
 
 def _device(width: int, height: int, modules: int) -> Board:

@@ -28,7 +28,7 @@ def waves(cells: Cells, now: float, fill: float, alarmed: bool) -> None:
         dots = _wave(cells.width, cells.height, number, phase)
         shown = dots > 0
         cells.glyph[shown] = dots[shown]
-        cells.ink[shown] = Ink.SAVED if alarmed else ink
+        cells.ink[shown] = Ink.OVERFLOW if alarmed else ink
 
 
 @lru_cache(maxsize=16)

@@ -15,9 +15,8 @@ comes when the sequence is handed the block with the middle of that bank. That o
 position, so that a bank stays in its place while the film plays. With banks as large as blocks, the example of
 ``allocator`` is drawn A B A.
 
-What a device needs beyond its capacity is drawn in red over the end of the picture, at most over half of it, and as
-much of what it needs is not drawn: that end is wanted twice. On 80 GiB, a need of 100 GiB is drawn as its first 60 GiB
-and 20 GiB of red.
+What a device needs beyond its capacity goes on behind its last bank, in further banks of the same size: on 80 GiB in 80
+banks, a need of 100 GiB is drawn as 80 banks of the device and 20 beyond it, of which each still says what it holds.
 """
 
 from __future__ import annotations
@@ -60,10 +59,11 @@ class Code(IntEnum):
 
 
 class BankCounts(NamedTuple):
-    """Banks by what they hold, all but ``kv``, ``used`` and ``total`` disjoint.
+    """Banks by what they hold, those beyond the device too; all but ``kv``, ``used``, ``total``, ``overflow`` disjoint.
 
     ``sequences`` are banks of their own KV, by owner; ``pool`` are those of an engine's pool that no sequence has.
-    ``saved`` are free banks that attention scores would take without FlashAttention; they are not in ``free``.
+    ``saved`` are free banks that attention scores would take without FlashAttention, where they are asked for; they are
+    not in ``free``. ``overflow`` of the banks are beyond the device.
     """
 
     weights: int
@@ -87,7 +87,7 @@ class BankCounts(NamedTuple):
     def used(self) -> int:
         """Banks that are not free."""
         cache = self.state + self.kv + self.reserved + self.padding + self.pool
-        return self.weights + cache + self.working + self.overflow
+        return self.weights + cache + self.working
 
     @property
     def total(self) -> int:
@@ -99,6 +99,7 @@ class BankCounts(NamedTuple):
 class BankMap:
     """What each bank holds: its ``Code``, or FIRST_SEQUENCE + i for sequence i (modulo 128, from 0).
 
+    The first ``banks`` are the device's, all others what is needed beyond it.
     ``owners`` are indices of ``Allocation.sequences``, for banks that hold a sequence's KV or are reserved for it, else
     -1. ``bytes_per_bank`` is exact. ``overflow_bytes`` are needed beyond the device's capacity. ``filling`` is the bank
     that the next token of the longest sequence, or the next block with paged attention, comes next to; None without KV.
@@ -107,14 +108,20 @@ class BankMap:
     codes: BankCodes
     owners: Tokens
     counts: BankCounts
+    banks: int
     bytes_per_bank: Fraction
     overflow_bytes: int
     filling: int | None
 
     @property
-    def banks(self) -> int:
-        """Banks of the picture."""
-        return len(self.codes)
+    def inside(self) -> BankCodes:
+        """The banks of the device."""
+        return self.codes[: self.banks]
+
+    @property
+    def beyond(self) -> BankCodes:
+        """The banks that are drawn beyond the device."""
+        return self.codes[self.banks :]
 
 
 def place(bank: int, modules: int) -> tuple[int, int]:
@@ -129,15 +136,17 @@ def place(bank: int, modules: int) -> tuple[int, int]:
     return (turn + cell) % modules, cell
 
 
-def bank_map(allocation: Allocation, banks: int) -> BankMap:
+def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool = False) -> BankMap:
     """The picture of ``allocation`` in ``banks`` equal banks of the device's usable memory.
 
+    What is needed beyond it has at most ``beyond`` further banks. ``avoided`` draws what FlashAttention avoids.
     Raises InputError for a number of banks out of range.
     """
     if not 1 <= banks <= MAX_BANKS:
         raise InputError(f"banks: {banks:,} is out of range (1 to {MAX_BANKS:,})")
-    capacity, drawn = allocation.capacity, _drawn(allocation)
-    counts, runs = _count(allocation, drawn, banks)
+    capacity, over = allocation.capacity, min(beyond, -(-allocation.overflow * banks // allocation.capacity))
+    drawn = _drawn(allocation, capacity * (banks + over) // banks)
+    counts, runs = _count(allocation, drawn, banks, over, avoided)
     cached = sum(counts.sequences) + counts.reserved + counts.padding
     first = counts.weights + counts.state + counts.prefix
     codes = np.repeat(
@@ -151,7 +160,6 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
                 Code.SAVED,
                 Code.FREE,
                 Code.WORKING,
-                Code.OVERFLOW,
             ],
             dtype=np.uint8,
         ),
@@ -164,13 +172,12 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
             counts.saved,
             counts.free,
             counts.working,
-            counts.overflow,
         ],
     )
-    owners = np.full(banks, -1, dtype=np.int64)
+    owners = np.full(banks + over, -1, dtype=np.int64)
     used = np.array(counts.sequences, dtype=np.int64)
     if allocation.allocator.policy == "paged":
-        order = _order(allocation.allocator, banks)
+        order = _order(allocation.allocator, banks, over)
         own = order.owner[order.number < used[order.owner]]
         owners[first : first + len(own)] = own
         codes[first : first + len(own)] = _sequence_codes(own)
@@ -186,6 +193,7 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
         codes=codes,
         owners=owners,
         counts=counts,
+        banks=banks,
         bytes_per_bank=bank_bytes(capacity, banks),
         overflow_bytes=allocation.overflow,
         filling=last if last >= first else None,
@@ -194,8 +202,8 @@ def bank_map(allocation: Allocation, banks: int) -> BankMap:
 
 def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
     """What ``bank`` of ``allocation``'s ``picture`` holds, in one line. Raises InputError for a bank it has not."""
-    if not 0 <= bank < picture.banks:
-        raise InputError(f"bank: {bank:,} is out of range (0 to {picture.banks - 1:,})")
+    if not 0 <= bank < len(picture.codes):
+        raise InputError(f"bank: {bank:,} is out of range (0 to {len(picture.codes) - 1:,})")
     allocator, parts = allocation.allocator, allocation.parts
     code, owner = int(picture.codes[bank]), int(picture.owners[bank])
     size = format_bytes(int(picture.bytes_per_bank), 1)
@@ -219,18 +227,18 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
             )
         case Code.PREFIX:
             text = f"prefix that {_many(allocator.sequences)} share · {size} of {format_bytes(allocation.prefix)}"
-        case Code.OVERFLOW:
-            text = f"wanted twice: {format_bytes(picture.overflow_bytes)} more is needed than the device has"
         case Code.SAVED:
             saved = format_bytes(allocation.saved)
             text = f"free · {size}; without FlashAttention the attention scores would take {saved}"
         case _:
             text = f"{_tokens(picture, allocation, bank, owner)} · {size}{_mixed(allocator)}"
-    return f"bank {bank:,}: {text}"
+    if bank < picture.banks:
+        return f"bank {bank:,}: {text}"
+    return f"bank {bank:,}, beyond the device's {picture.banks:,}: {text}"
 
 
 class _DrawnBytes(NamedTuple):
-    """The bytes that are drawn: an allocation's, or as many of its first ones as its overflow leaves room for.
+    """The bytes that are drawn: an allocation's, or as many of its first ones as there is room for.
 
     ``used`` and ``spare`` are by owner; ``spare`` is reserved room or padding.
     """
@@ -243,7 +251,6 @@ class _DrawnBytes(NamedTuple):
     spare: tuple[int, ...]
     pool: int
     working: int
-    overflow: int
 
     @property
     def kv(self) -> int:
@@ -254,10 +261,9 @@ class _DrawnBytes(NamedTuple):
         return self.prefix_spare + sum(self.spare)
 
 
-def _drawn(allocation: Allocation) -> _DrawnBytes:
+def _drawn(allocation: Allocation, left: int) -> _DrawnBytes:
+    """The first ``left`` bytes of ``allocation``."""
     parts = allocation.parts
-    overflow = min(allocation.overflow, allocation.capacity // 2)
-    left = allocation.capacity - overflow if overflow else parts.total
     cached, working = parts.kv + parts.reserved_unused, parts.activation + parts.overhead
     weights, state, cache, pool, working = _cut((parts.weights, parts.state, cached, parts.pool_free, working), left)
     used = tuple(sequence.used for sequence in allocation.sequences)
@@ -271,7 +277,7 @@ def _drawn(allocation: Allocation) -> _DrawnBytes:
         else:
             cut = _cut([size for pair in zip(used, spare, strict=True) for size in pair], rest)
             used, spare = tuple(cut[::2]), tuple(cut[1::2])
-    return _DrawnBytes(weights, state, prefix, prefix_spare, used, spare, pool, working, overflow)
+    return _DrawnBytes(weights, state, prefix, prefix_spare, used, spare, pool, working)
 
 
 def _cut(sizes: Iterable[int], left: int) -> list[int]:
@@ -292,24 +298,28 @@ def _given_first(allocator: Allocator, size: int) -> tuple[int, ...]:
     return tuple(rest + blocks for rest, blocks in zip(at_rest, handed, strict=True))
 
 
-def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[BankCounts, list[int]]:
-    """The banks of everything, and those of each owner with the reserved room behind what it holds."""
+def _count(
+    allocation: Allocation, drawn: _DrawnBytes, banks: int, over: int, avoided: bool
+) -> tuple[BankCounts, list[int]]:
+    """The banks of everything, and those of each owner with the reserved room behind what it holds.
+
+    What little is left of the last bank beyond the device goes to the part whose share was cut most.
+    """
     capacity = allocation.capacity
-    cells = bank_counts(
-        {
-            "weights": drawn.weights,
-            "state": drawn.state,
-            "cache": drawn.kv + drawn.room,
-            "pool": drawn.pool,
-            "working": drawn.working,
-            "overflow": drawn.overflow,
-        },
-        capacity,
-        banks,
-    )
+    sizes = {
+        "weights": drawn.weights * banks,
+        "state": drawn.state * banks,
+        "cache": (drawn.kv + drawn.room) * banks,
+        "pool": drawn.pool * banks,
+        "working": drawn.working * banks,
+    }
+    cells = bank_counts(sizes, capacity * (banks + over), banks + over)
+    if over and cells[REST]:
+        cells[max(sizes, key=lambda name: sizes[name] - cells[name] * capacity)] += cells[REST]
+        cells[REST] = 0
     kv, room = _share_out(cells["cache"], (drawn.kv, drawn.room), capacity, banks)
     prefix, *used = _share_out(kv, (drawn.prefix, *drawn.used), capacity, banks)
-    saved = min(cells[REST], (2 * allocation.saved * banks + capacity) // (2 * capacity))
+    saved = min(cells[REST], (2 * allocation.saved * banks + capacity) // (2 * capacity)) if avoided else 0
     paged = allocation.allocator.policy == "paged"
     counts = BankCounts(
         weights=cells["weights"],
@@ -322,7 +332,7 @@ def _count(allocation: Allocation, drawn: _DrawnBytes, banks: int) -> tuple[Bank
         saved=saved,
         free=cells[REST] - saved,
         working=cells["working"],
-        overflow=cells["overflow"],
+        overflow=over,
     )
     if paged or not room:
         return counts, used
@@ -369,17 +379,17 @@ class _BankOrder(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _order(allocator: Allocator, banks: int) -> _BankOrder:
-    """The order of all banks that the sequences may fill before the device is full, the same at every position.
+def _order(allocator: Allocator, banks: int, over: int) -> _BankOrder:
+    """The order of all banks that the sequences may fill before the picture is full, the same at every position.
 
     Bank n of an owner covers the bytes from n to n + 1 banks of what it holds. The token whose block brings the middle
     of that stretch to one of its sequences says at which position the bank comes; of banks that come at the same
-    position those of earlier owners are first. An owner has at most the banks that it would be handed of a device that
+    position those of earlier owners are first. An owner has at most the banks that it would be handed of a memory that
     held nothing else, and one or two for rounding.
     """
     at_rest = allocator.counts * allocator.bytes_at(0)
-    [handed] = allocator.handed_out([allocator.capacity])
-    most = np.minimum((at_rest + handed) // max(1, allocator.capacity // banks) + 2, banks)
+    [handed] = allocator.handed_out([allocator.capacity * (banks + over) // banks])
+    most = np.minimum((at_rest + handed) // max(1, allocator.capacity // banks) + 2, banks + over)
     owner = np.repeat(np.arange(len(most)), most)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(most) - most, most)
     halves = 2 * number + 1

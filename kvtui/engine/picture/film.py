@@ -3,16 +3,14 @@
 The film's position is the number of tokens that the longest possible sequence holds. It follows from the time since the
 film was last touched, so that a frame that is dropped or drawn twice changes nothing about where the film is.
 
-Its pace is that of the kvcache.io visualiser: at speed 1 a 60th of a second adds a hundred tokens, or a ten-thousandth
-of the film where that is more, and half of it with FlashAttention, whose picture has more to watch. A film of 4,096
-tokens lasts 0.7 s at speed 1, and one of a million tokens or more 167 s.
+A whole film lasts 18 seconds at speed 1, however long its context is, and stops at its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor
+from math import floor
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
@@ -29,8 +27,7 @@ CONTEXT_PRESETS = (
 )
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
-FRAMES_PER_SECOND = 60
-LEAST_FRAME_TOKENS, FILM_FRAMES = 100, 10_000
+FILM_SECONDS = 18.0
 FILM_STEPS = 500
 
 
@@ -39,9 +36,8 @@ class Playback:
     """Where a film of ``limit`` tokens is and how it moves; ``now`` is any clock in seconds that never goes back.
 
     The film was at ``anchor_tokens`` at ``anchor_time`` (the anchor). While ``playing`` it moves on from there at
-    ``rate``, begins again at its end, and otherwise it stays. ``slowed`` halves the pace. For example, a film of 6,000
-    tokens at speed 1 has 6,000 tokens per second: started at second 5 it is at 3,000 at 5.5, at its end at 6, and at
-    3,000 again at 6.5.
+    ``rate`` up to its end, and otherwise it stays. For example, a film of 18,000 tokens has 1,000 tokens per second at
+    speed 1: started at second 5 it is at 3,000 at 8, and at its end from 23 on.
 
     A playback is never altered: every change returns another one with its anchor at ``now``, whose position at ``now``
     is the same unless the change is to the position. Raises InputError for a limit, a speed or a position that no film
@@ -50,7 +46,6 @@ class Playback:
 
     limit: int
     speed: float = 1.0
-    slowed: bool = False
     playing: bool = False
     anchor_time: float = 0.0
     anchor_tokens: float = 0.0
@@ -66,8 +61,7 @@ class Playback:
     @property
     def rate(self) -> float:
         """Tokens per second while playing."""
-        frame = max(LEAST_FRAME_TOKENS, self.limit / FILM_FRAMES)
-        return FRAMES_PER_SECOND * frame * self.speed * (0.5 if self.slowed else 1.0)
+        return self.limit / FILM_SECONDS * self.speed
 
     @property
     def step(self) -> int:
@@ -75,17 +69,14 @@ class Playback:
         return max(1, round(self.limit / FILM_STEPS / BLOCK_TOKENS)) * BLOCK_TOKENS
 
     def position(self, now: float) -> float:
-        """The position in tokens, with its fraction; from 0 to ``limit``, both included.
-
-        The end is part of every round, so that a film is seen full before it begins again: rounds are counted with
-        ``ceil``, where a remainder would show 0 at the very moment that it is full.
-        """
+        """The position in tokens, with its fraction; from 0 to ``limit``, both included."""
         if not self.playing:
             return self.anchor_tokens
-        run = self.anchor_tokens + self.rate * max(0.0, now - self.anchor_time)
-        if run <= self.limit:
-            return run
-        return min(max(run - self.limit * (ceil(run / self.limit) - 1), 0.0), float(self.limit))
+        return min(self.anchor_tokens + self.rate * max(0.0, now - self.anchor_time), float(self.limit))
+
+    def ended(self, now: float) -> bool:
+        """Whether it has come to its end by playing."""
+        return self.playing and self.position(now) >= self.limit
 
     def tokens(self, now: float) -> int:
         """The position in whole tokens."""
@@ -96,7 +87,9 @@ class Playback:
         return self.position(now) / self.limit
 
     def toggled(self, now: float) -> Playback:
-        """Paused if it plays, playing if it is paused."""
+        """Paused if it plays, playing if it is paused: from the beginning where it has come to its end."""
+        if not self.playing and self.anchor_tokens >= self.limit:
+            return self.scrubbed(now, 0, playing=True)
         return replace(self._anchored(now), playing=not self.playing)
 
     def stepped(self, now: float, steps: int) -> Playback:
@@ -120,14 +113,11 @@ class Playback:
         """At another speed. Raises InputError for one out of range."""
         return replace(self._anchored(now), speed=speed)
 
-    def with_slowed(self, now: float, slowed: bool) -> Playback:
-        """At half the pace, or at the full one again."""
-        return replace(self._anchored(now), slowed=slowed)
-
     def with_limit(self, now: float, limit: int) -> Playback:
-        """A film of another length: at the same position if that is inside, else at the beginning."""
+        """A film of another length: at its end if it was there or beyond, else at the same position."""
         position = self.position(now)
-        return replace(self, limit=limit, anchor_time=now, anchor_tokens=position if position <= limit else 0.0)
+        there = float(limit) if position >= min(self.limit, limit) else position
+        return replace(self, limit=limit, anchor_time=now, anchor_tokens=there)
 
     def _anchored(self, now: float) -> Playback:
         return replace(self, anchor_time=now, anchor_tokens=self.position(now))

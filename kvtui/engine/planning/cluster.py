@@ -56,11 +56,28 @@ class Link(NamedTuple):
     fast: bool
 
 
+class Traffic(NamedTuple):
+    """Bytes that leave a device in one decode step.
+
+    ``reduced`` go to the other tensor-parallel ranks, ``exchanged`` to the ranks with other experts, and ``passed`` to
+    the next pipeline stage.
+    """
+
+    reduced: int
+    exchanged: int
+    passed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self)
+
+
 class DeviceGroup(NamedTuple):
     """Alike devices: all ranks of one ``stage`` in ``replicas`` replicas from ``first_replica`` on.
 
-    ``share`` are the sequences of one replica at full context. ``sent`` bytes leave each device over its link in one
-    decode step of all of these sequences; None when the model's hidden size is unknown.
+    ``share`` are the sequences of one replica at full context. ``sent`` leaves each device over its link in one decode
+    step of all of these sequences; None when the model's hidden size is unknown.
     """
 
     stage: int
@@ -69,14 +86,15 @@ class DeviceGroup(NamedTuple):
     members: tuple[int, ...]
     share: tuple[Slot, ...]
     parts: Parts
-    sent: int | None
+    sent: Traffic | None
 
 
 class Cluster(NamedTuple):
     """All devices of a scenario. ``columns`` × ``rows`` is their grid.
 
     ``gbs`` is what the busiest device sends per second and ``utilization`` its share of the link's rate, at the
-    estimated rate of decode steps; None where that is not known. ``bottleneck`` is a sentence, or None.
+    estimated rate of decode steps; None where that is not known. ``steps`` is that rate, per second. ``bottleneck`` is
+    a sentence, or None.
     """
 
     scenario: Scenario
@@ -88,6 +106,7 @@ class Cluster(NamedTuple):
     gbs: Band | None
     utilization: Band | None
     bottleneck: str | None
+    steps: Band | None
 
     def group_of(self, device: int) -> DeviceGroup:
         """The group of a device. Raises InputError for a number that no device has."""
@@ -138,9 +157,10 @@ def cluster(plan: Plan, fast_link: bool = True) -> Cluster:
     plan = linked(plan, fast_link)
     groups = tuple(_groups(plan))
     columns, rows = grid(scenario.layout.devices)
-    gbs = _gbs(plan, groups)
+    steps = _steps(plan)
+    gbs = _gbs(steps, groups)
     used = None if gbs is None or link is None else Band(min(1.0, gbs.low / link.gbs), min(1.0, gbs.high / link.gbs))
-    return Cluster(scenario, plan.serving, groups, columns, rows, link, gbs, used, _bottleneck(link, used))
+    return Cluster(scenario, plan.serving, groups, columns, rows, link, gbs, used, _bottleneck(link, used), steps)
 
 
 def parts_at(cluster: Cluster, position: int) -> tuple[Parts, ...]:
@@ -232,8 +252,8 @@ def _replica_shares(sequences: tuple[Slot, ...], replicas: int) -> Iterator[tupl
         yield first, end - first, replica_share(sequences, replicas, first)
 
 
-def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> int | None:
-    """Bytes that a device of ``stage`` sends in a decode step of ``sequences``; None if the hidden size is unknown.
+def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> Traffic | None:
+    """What a device of ``stage`` sends in a decode step of ``sequences``; None if the hidden size is unknown.
 
     With expert parallelism a token goes to each of its experts that is elsewhere, and their results come back, instead
     of the second all-reduce. Example: DeepSeek-V3 on 8 replicas sends 2 × 8 copies × 7/8 of 14,336 bytes per token in
@@ -249,17 +269,22 @@ def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> int |
     ranks = expert_ranks(scenario)
     copies = sum(min(experts.active, ranks) for experts in sparse)
     exchanged = EXCHANGES_PER_LAYER * copies * (ranks - 1) * activations // (ranks * tp)
-    return reduced + exchanged + (0 if last else activations)
+    return Traffic(reduced, exchanged, 0 if last else activations)
 
 
-def _gbs(plan: Plan, groups: tuple[DeviceGroup, ...]) -> Band | None:
-    """GB/s that the busiest device sends: bytes of a step × steps per second, slow and fast."""
-    rate = estimate(plan).tokens_per_second
-    sent = [group.sent for group in groups if group.sent is not None]
-    if rate is None or not sent:
+def _steps(plan: Plan) -> Band | None:
+    """Decode steps per second, slow and fast."""
+    rate, batch = estimate(plan).tokens_per_second, plan.scenario.batch
+    return None if rate is None else Band(rate.low / batch, rate.high / batch)
+
+
+def _gbs(steps: Band | None, groups: tuple[DeviceGroup, ...]) -> Band | None:
+    """GB/s that the busiest device sends."""
+    sent = [group.sent.total for group in groups if group.sent is not None]
+    if steps is None or not sent:
         return None
-    per_step = max(sent) / 1e9 / plan.scenario.batch
-    return Band(per_step * rate.low, per_step * rate.high)
+    per_step = max(sent) / 1e9
+    return Band(per_step * steps.low, per_step * steps.high)
 
 
 def _bottleneck(link: Link | None, used: Band | None) -> str | None:

@@ -46,7 +46,7 @@ def level(plan: Plan) -> Level:
 
 def popup(plan: Plan) -> Notice | None:
     """What the pop-up says about ``plan``; None at level NONE."""
-    needed, total = plan.devices_needed, format_bytes(plan.total.total)
+    needed, total = plan.devices_needed, f"{format_bytes(plan.total.total)} at {format_tokens(plan.scenario.context)}"
     if needed is None:
         devices = "a larger KV pool" if _needs_a_larger_pool(plan) else f"more than {SEARCH_DEVICES:,} devices"
     else:

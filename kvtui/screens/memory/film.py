@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
 
 from kvtui.engine.picture.film import Playback
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.state.session import ScenarioChange
 
-DEFAULT_SPEED, LUDICROUS_SPEED = 50.0, 100.0
-START_FRACTION = 0.01
-PHASES_PER_SECOND, MAPS_PER_SECOND, PANELS_PER_SECOND = 10, 5, 2
+DEFAULT_SPEED, LUDICROUS_SPEED = 1.0, 100.0
+PHASES_PER_SECOND, MOMENTS_PER_SECOND = 10, 4
 LONGEST_TICK_SECONDS = 0.25
 REDUCED_STEPS = 16
 
 
-class Due(NamedTuple):
-    """What is to be drawn besides what moves: the map of banks with the lines around it, and the panels."""
-
-    map: bool
-    panels: bool
-
-
 class Film:
-    """The film of ``scenario``, played by ``clock`` (seconds that never go back).
+    """The film of ``scenario``, played by ``clock`` (seconds that never go back). At first it stands at its end.
 
     ``motion`` is the setting of that name: with "none" the film is stepped by hand alone, and "reduced" shows few
-    steps of it. ``watched`` are the seconds in which it was seen to move.
+    steps of it. ``watched`` are the seconds in which it was seen to move. ``over`` is True from the end of a film that
+    was played until something is done with it.
     """
 
     def __init__(
         self, scenario: Scenario, clock: Callable[[], float], motion: str = "full", speed: float | None = None
     ) -> None:
         self._clock, self.motion = clock, motion
-        start = Playback(scenario.context, speed or DEFAULT_SPEED, slowed=scenario.flash_attention)
-        self.playback = start.scrubbed(clock(), int(scenario.context * START_FRACTION))
+        self.playback = Playback(scenario.context, speed or DEFAULT_SPEED, anchor_tokens=float(scenario.context))
         self.watched = 0.0
+        self.over = False
         self._ticked_at: float | None = None
-        self._map_at = self._panels_at = -inf
+        self._drawn_at = -inf
 
     @property
     def playing(self) -> bool:
@@ -73,16 +65,16 @@ class Film:
         """Play or pause; False where nothing may move."""
         if self.motion == "none" and not self.playing:
             return False
-        self.playback = self.playback.toggled(self._clock())
+        self._put(self.playback.toggled(self._clock()))
         return True
 
     def step(self, steps: int) -> None:
         """Pause, and go some steps on or back."""
-        self.playback = self.playback.stepped(self._clock(), steps)
+        self._put(self.playback.stepped(self._clock(), steps))
 
     def scrub(self, tokens: float) -> None:
         """Go to the position of ``tokens``."""
-        self.playback = self.playback.scrubbed(self._clock(), tokens)
+        self._put(self.playback.scrubbed(self._clock(), tokens))
 
     def scrub_to(self, fraction: float) -> None:
         """Go to a share of the film."""
@@ -90,11 +82,11 @@ class Film:
 
     def to_end(self) -> None:
         """Go to the full context, and stay there."""
-        self.playback = self.playback.scrubbed(self._clock(), self.playback.limit, playing=False)
+        self._put(self.playback.scrubbed(self._clock(), self.playback.limit, playing=False))
 
     def restart(self) -> None:
         """Play again from the start; where nothing may move, go there."""
-        self.playback = self.playback.restarted(self._clock())
+        self._put(self.playback.restarted(self._clock()))
         if not self.playing:
             self.toggle()
 
@@ -109,35 +101,39 @@ class Film:
             self.playback = self.playback.toggled(self._clock())
 
     def follow(self, change: ScenarioChange) -> None:
-        """Go on with another scenario: from the start for another model, else where it was if that is inside."""
+        """Go on with another scenario: where it was, or at its end if it stood there or that is shorter now.
+
+        A film that plays begins again for another model.
+        """
         scenario, now = change.after, self._clock()
-        playback = self.playback.with_slowed(now, scenario.flash_attention)
-        if scenario.context != playback.limit:
-            playback = playback.with_limit(now, scenario.context)
-        if scenario.model is not change.before.model:
-            playback = playback.scrubbed(now, 0)
-        self.playback = playback
+        playback = self.playback.with_limit(now, scenario.context)
+        if playback.playing and scenario.model is not change.before.model:
+            playback = playback.restarted(now)
+        self._put(playback)
 
     def tick(self) -> bool:
-        """Count the time since the last tick as watched; whether what moves has another phase now."""
+        """Count the time since the last tick as watched; whether there is something new to see. At its end it stops."""
         now, phase = self._clock(), int(self.watched * PHASES_PER_SECOND)
         if self._ticked_at is not None:
             self.watched += min(LONGEST_TICK_SECONDS, now - self._ticked_at)
         self._ticked_at = now
+        if self.playback.ended(now):
+            self.to_end()
+            self.over = True
+            return True
         return int(self.watched * PHASES_PER_SECOND) != phase
 
     def hold(self) -> None:
         """Watch nothing until the next tick."""
         self._ticked_at = None
 
-    def due(self, whole: bool) -> Due:
-        """What is to be drawn now: all that was drawn long enough ago, or everything of a ``whole`` picture."""
+    def due(self, whole: bool) -> bool:
+        """Whether another moment is to be drawn: the last one was long enough ago, or a ``whole`` picture is wanted."""
         now = self._clock()
-        found = Due(
-            whole or now - self._map_at >= 1 / MAPS_PER_SECOND, whole or now - self._panels_at >= 1 / PANELS_PER_SECOND
-        )
-        if found.map:
-            self._map_at = now
-        if found.panels:
-            self._panels_at = now
-        return found
+        if not whole and now - self._drawn_at < 1 / MOMENTS_PER_SECOND:
+            return False
+        self._drawn_at = now
+        return True
+
+    def _put(self, playback: Playback) -> None:
+        self.playback, self.over = playback, False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from kvtui.canvas.memory.cluster import ClusterScene, Tile, above_ram, inner, tile_codes, tile_rects
+from kvtui.canvas.memory.cluster import ClusterScene, LinkWords, Tile, above_ram, grid_of, tile_codes, tiles_of
+from kvtui.canvas.memory.layout import Board
 from kvtui.canvas.memory.panels.numbers import figure
 from kvtui.canvas.memory.scene import Scene
 from kvtui.canvas.memory.view import Count, MemoryView
@@ -16,10 +17,10 @@ from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankMap, Code, bank_ma
 from kvtui.engine.picture.banks import bank_bytes
 from kvtui.engine.picture.ram import ram_codes, ram_words
 from kvtui.engine.planning.allocation import grown
-from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, cluster, linked, parts_at, place_of
+from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, Traffic, cluster, linked, parts_at, place_of
 from kvtui.engine.planning.parts import score_matrix_bytes
 from kvtui.engine.planning.reserved import all_hold
-from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.roofline import Band, estimate
 from kvtui.engine.saying.papers import Paper, papers_for
 from kvtui.state.session import Session
 
@@ -47,16 +48,18 @@ class Picture:
         self.fast_link = fast_link
         self.estimate = session.estimate if fast_link else estimate(linked(self.plan, fast_link))
         self._allocator = allocator_of(self.plan)
-        self._key: tuple[int, int] | None = None
+        self._key: tuple[int, int, int, bool] | None = None
         self.allocation: Allocation = allocate(self._allocator, 0)
         self.banks: BankMap = bank_map(self.allocation, 1)
 
-    def move(self, tokens: int, banks: int) -> None:
-        """To ``tokens`` of the longest sequence, in a picture of ``banks`` banks."""
-        if self._key != (tokens, banks):
-            self._key = (tokens, banks)
+    def move(self, tokens: int, board: Board, avoided: bool = False) -> None:
+        """To ``tokens`` of the longest sequence, on ``board``; ``avoided`` draws what FlashAttention avoids."""
+        beyond = 0 if board.beyond is None else board.beyond.width * board.beyond.height
+        key = tokens, board.banks, beyond, avoided
+        if self._key != key:
+            self._key = key
             self.allocation = allocate(self._allocator, tokens)
-            self.banks = bank_map(self.allocation, banks)
+            self.banks = bank_map(self.allocation, board.banks, beyond, avoided)
 
     @property
     def tokens(self) -> int:
@@ -99,8 +102,14 @@ class Picture:
         tiles = f"{device.tile}×{device.tile} tiles" if self.scenario.flash_attention else ""
         amount = format_bytes(saved, 1)
         ram = self.ram
+        wafer = "one wafer" if device.family == "wafer" else ""
+        alarmed = self.scenario.context >= APOCALYPSE_TOKENS and self.allocation.overflow > 0
         return Scene(
-            codes=self.banks.codes,
+            codes=self.banks.inside,
+            beyond=self.banks.beyond,
+            beyond_words=self._beyond_words(),
+            alarm=self._alarm(alarmed),
+            alarmed=alarmed,
             die_name=device.name,
             memory_name=device.memory.kind,
             module_gib=device.memory.module_gib,
@@ -110,16 +119,42 @@ class Picture:
             now=look.now,
             flash_attention=self.scenario.flash_attention,
             saved_texts=(f"saved by FlashAttention {amount}", f"FA saves {amount}") if saved else (),
-            captions=(" · ".join(text for text in (chip, tiles) if text), chip),
+            captions=(
+                " · ".join(text for text in (wafer, chip, tiles) if text),
+                " · ".join(text for text in (wafer, chip) if text),
+                wafer or chip,
+            ),
             selected=selected,
             filling=self.banks.filling,
             moving=look.moving,
             plain=look.plain,
             ludicrous=look.ludicrous,
-            apocalypse=self.scenario.context >= APOCALYPSE_TOKENS,
             ram_codes=None if ram is None else ram_codes(ram, self.banks.bytes_per_bank),
             ram_words=() if ram is None else ram_words(ram),
         )
+
+    def _beyond_words(self) -> tuple[str, ...]:
+        """How much is needed beyond the device, and how much of that is drawn where there is no room for all of it."""
+        over, drawn = self.allocation.overflow, int(len(self.banks.beyond) * self.banks.bytes_per_bank)
+        said = f"beyond the device: {format_bytes(over, 1)} more than it has"
+        if drawn >= over:
+            return said, f"{format_bytes(over, 1)} too much"
+        here = f"{format_bytes(drawn, 1)} of it drawn"
+        return f"{said}, {here}", said, f"{format_bytes(over, 1)} too much"
+
+    def _alarm(self, alarmed: bool) -> tuple[str, ...]:
+        """What is written over a scenario of a hundred million tokens."""
+        if self.scenario.context < APOCALYPSE_TOKENS:
+            return ()
+        if not alarmed:
+            return "a hundred million tokens, and they fit",
+        cache = format_bytes(self.allocation.parts.kv + self.allocation.parts.state, 1)
+        return f"MEMORY APOCALYPSE · {self.tokens:,} tokens need {cache} of cache", "MEMORY APOCALYPSE"
+
+    @property
+    def over_share(self) -> float:
+        """What the fullest device needs at full context beyond what it has, in its own capacities."""
+        return max(0.0, self.plan.per_device.total / self.plan.usable_per_device - 1)
 
     @property
     def ram_share(self) -> float:
@@ -145,10 +180,9 @@ class Picture:
         self, look: Viewing, found: Cluster, width: int, height: int, selected: int | None = None
     ) -> ClusterScene:
         """All devices at the same moment, for a board of ``width`` × ``height`` cells."""
-        usable = self.plan.usable_per_device
-        upper = above_ram(width, height, self.plan.devices, found.columns, self.ram_share)
-        rects = tile_rects(width, upper, self.plan.devices, found.columns)
-        grid = inner(rects[0])
+        usable, layout, over = self.plan.usable_per_device, self.scenario.layout, self.over_share
+        upper = above_ram(width, height, layout, over, self.ram_share)
+        grid = grid_of(tiles_of(width, height, layout, upper).tiles[0], over)
         banks = grid.width * grid.height
         drawn = {}
         for group, parts in zip(found.groups, parts_at(found, self.tokens), strict=True):
@@ -156,12 +190,22 @@ class Picture:
             drawn[group] = parts, tile_codes(parts, sequences, usable, banks)
         tiles = []
         for device in range(self.plan.devices):
-            parts, codes = drawn[found.group_of(device)]
+            parts, (codes, beyond) = drawn[found.group_of(device)]
             amount = f"{parts.total / GIB:.1f} of {usable / GIB:.1f} GiB"
-            tiles.append(Tile(str(device), amount, parts.total / usable, codes))
-        high = None if found.utilization is None else found.utilization.high
-        words = self._link_words(found, width)
-        scene = ClusterScene(tiles, found.columns, words, high, look.now, look.moving, look.plain, selected)
+            tiles.append(Tile(str(device), amount, parts.total / usable, codes, beyond))
+        scene = ClusterScene(
+            tiles,
+            layout,
+            [self._group_titles(found, replica) for replica in range(layout.dp)],
+            self._link_words(found, width),
+            None if found.utilization is None else found.utilization.high,
+            look.now,
+            look.moving,
+            look.plain,
+            over,
+            any(group.sent is not None and group.sent.exchanged for group in found.groups) and layout.dp > 1,
+            selected,
+        )
         ram = self.ram
         if ram is None or upper == height:
             return scene
@@ -171,8 +215,9 @@ class Picture:
 
     def cluster_words(self, found: Cluster, width: int, height: int) -> str:
         """What a bank of the picture of all devices stands for."""
-        upper = above_ram(width, height, self.plan.devices, found.columns, self.ram_share)
-        grid = inner(tile_rects(width, upper, self.plan.devices, found.columns)[0])
+        layout = self.scenario.layout
+        upper = above_ram(width, height, layout, self.over_share, self.ram_share)
+        grid = grid_of(tiles_of(width, height, layout, upper).tiles[0], self.over_share)
         banks = grid.width * grid.height
         size = format_bytes(self.plan.usable_per_device // banks, 1)
         return f"one bank = {size} · {banks:,} banks on each of {self.plan.devices:,} devices"
@@ -192,7 +237,43 @@ class Picture:
         usable = self.plan.usable_per_device
         return f"device {device}, {stands}: {amounts} · {format_bytes(parts.total)} of {format_bytes(usable)}"
 
-    def _link_words(self, found: Cluster, width: int) -> str:
+    def _group_titles(self, found: Cluster, replica: int) -> tuple[str, ...]:
+        """The replica's number and how many sequences it serves; of a single one how it is split."""
+        layout = self.scenario.layout
+        ways = [
+            text
+            for text, size in ((f"{layout.pp} stages", layout.pp), (f"{layout.tp} ranks", layout.tp))
+            if size > 1
+        ]
+        if layout.dp == 1:
+            return f"one replica: {' of '.join(ways)}", "one replica"
+        share = found.group_of(replica * layout.tp * layout.pp).share
+        sequences = sum(slot.sequences for slot in share)
+        many = f"{sequences:,} sequence{'' if sequences == 1 else 's'}"
+        return f"replica {replica} · {many}", f"replica {replica}", str(replica)
+
+    def _link_words(self, found: Cluster, width: int) -> LinkWords:
+        """The link and how busy it is, what goes from stage to stage, and all that is sent by its kind."""
+        layout = self.scenario.layout
+        sent = [group.sent for group in found.groups if group.sent is not None]
+        if not sent or found.steps is None:
+            return LinkWords(self._link_line(found, width))
+        rates = {
+            name: Band(max(sizes) / 1e9 * found.steps.low, max(sizes) / 1e9 * found.steps.high)
+            for name, *sizes in zip(Traffic._fields, *sent, strict=True)
+        }
+        named = (
+            ("reduced", "═ between ranks", layout.tp),
+            ("passed", "from stage to stage", layout.pp),
+            ("exchanged", "experts", 1 + bool(rates["exchanged"].high)),
+        )
+        kinds = [f"{text} {_rate(rates[name])}" for name, text, size in named if size > 1]
+        if layout.dp > 1 and not rates["exchanged"].high:
+            kinds.append("replicas: nothing")
+        stages = _rate(rates["passed"]) if layout.pp > 1 else ""
+        return LinkWords(self._link_line(found, width), stages, kinds)
+
+    def _link_line(self, found: Cluster, width: int) -> str:
         """The link and how busy it is, in as many words as fit ``width`` cells."""
         if found.link is None:
             return "no link rate is known for this device"
@@ -209,7 +290,7 @@ class Picture:
 
     def words(self, bank: int | None) -> str:
         """What ``bank`` holds, or without one what a bank stands for."""
-        if bank is not None and bank < self.banks.banks:
+        if bank is not None and bank < len(self.banks.codes):
             return describe(self.banks, self.allocation, bank)
         modules = self.scenario.device.memory.modules
         if self.ram is not None:
@@ -238,7 +319,14 @@ class Picture:
             Count(Code.RESERVED, counts.reserved + counts.pool, parts.reserved_unused - padding + parts.pool_free),
             Count(Code.PADDING, counts.padding, padding),
             Count(Code.WORKING, counts.working, parts.activation + parts.overhead),
-            Count(Code.SAVED, counts.saved, allocation.saved),
+            Count(Code.SAVED, counts.saved, allocation.saved if counts.saved else 0),
             Count(Code.FREE, counts.free, allocation.free),
             Count(Code.OVERFLOW, counts.overflow, allocation.overflow),
         )
+
+
+def _rate(band: Band) -> str:
+    """Bytes a second, from slow to fast, of ``band`` in GB/s."""
+    unit, by = ("GB/s", 1) if band.high >= 1 else ("MB/s", 1000)
+    low, high = figure(band.low * by), figure(band.high * by)
+    return f"≈ {low} {unit}" if low == high else f"≈ {low}–{high} {unit}"

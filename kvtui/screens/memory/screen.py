@@ -14,18 +14,21 @@ from textual.timer import Timer
 
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory import panels
+from kvtui.canvas.memory.panels.text import first_fit
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.picture.film import faster, slower
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, link_of
 from kvtui.engine.saying.alerts import Alerts, Level, level, popup, remedy
+from kvtui.engine.saying.film import end_words
 from kvtui.engine.saying.notices import Notice
 from kvtui.screens import bindings
 from kvtui.screens.memory.film import LUDICROUS_SPEED, Film
-from kvtui.screens.memory.picture import APOCALYPSE_TOKENS, Picture, Viewing
+from kvtui.screens.memory.picture import Picture, Viewing
 from kvtui.screens.memory.sections import (
     control_sections,
+    debug_section,
     numbers_sections,
     panel_keys,
     reading_sections,
@@ -38,10 +41,12 @@ from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
 from kvtui.widgets.key_name import first_key
-from kvtui.widgets.panels import FilmBar, PanelColumn, TextLine
+from kvtui.widgets.panels import FilmBar, PanelColumn, Section, TextLine
 from kvtui.widgets.textual_private import is_behind
 
 if TYPE_CHECKING:
+    from kvtui.engine.advice.impact import Impact
+    from kvtui.engine.planning.plan import Plan
     from kvtui.widgets.alert import Alert
 
 SETTLE_SECONDS, ALERT_LOOKS_PER_SECOND = 0.2, 4
@@ -51,7 +56,6 @@ TOO_BIG = {
     Level.MULTI_NODE: "too big for one node",
     Level.DATACENTRE: "too big for one room",
 }
-APOCALYPSE_WORDS = "memory apocalypse: a hundred million tokens in one sequence"
 
 
 class MemoryScreen(ScenarioActions):
@@ -59,6 +63,7 @@ class MemoryScreen(ScenarioActions):
 
     MODE = "memory"
     BINDINGS: ClassVar[list[BindingType]] = bindings.MEMORY
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW_COLUMNS, "-normal"), (160, "-wide")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -80,8 +85,10 @@ class MemoryScreen(ScenarioActions):
         self._alert_timer: Timer | None = None
         self._selected: int | None = None
         self._hovered: int | None = None
-        self._drawer = self._debug = self._drawn = self._shown = self._settled = False
+        self._drawer = self._debug = self._drawn = self._shown = self._settled = self._avoided = False
         self._together = True
+        self._impact_of: Plan | None = None
+        self._found_impacts: tuple[Impact, ...] = ()
 
     def body(self) -> ComposeResult:
         """Title, columns and board, the film's bar, and one line of words."""
@@ -89,8 +96,9 @@ class MemoryScreen(ScenarioActions):
         with Horizontal(id="body"):
             yield PanelColumn(id="left")
             modules = self.session.scenario.device.memory.modules
-            yield BoardView(modules, self.picture.ram_share, id="board")
+            yield BoardView(modules, self.picture.ram_share, self.picture.over_share, id="board")
             yield PanelColumn(id="right")
+        yield TextLine(id="legend")
         yield FilmBar(id="film")
         yield TextLine(id="status")
 
@@ -193,7 +201,14 @@ class MemoryScreen(ScenarioActions):
     def action_toggle_debug(self) -> None:
         """Show or hide how the picture is drawn."""
         self._debug = not self._debug
-        self._draw_status()
+        self.redraw()
+
+    def action_toggle_avoided(self) -> None:
+        """Show or hide what FlashAttention avoids, as an outline in the free banks."""
+        self._avoided = not self._avoided
+        if self._avoided and not self.session.scenario.flash_attention:
+            self.host.tell("FlashAttention is off: nothing is avoided")
+        self.redraw()
 
     def action_toggle_cluster(self) -> None:
         """Show all devices, or the fullest one."""
@@ -227,7 +242,7 @@ class MemoryScreen(ScenarioActions):
     def action_select(self, by: int) -> None:
         """Select the bank ``by`` banks on, or the device where many are shown."""
         found = self._cluster
-        places = self.query_one(BoardView).board.banks if found is None else self.session.plan.devices
+        places = len(self.picture.banks.codes) if found is None else self.session.plan.devices
         start = -1 if by > 0 else 0
         self._selected = ((start if self._selected is None else self._selected) + by) % places
         self.redraw()
@@ -256,6 +271,10 @@ class MemoryScreen(ScenarioActions):
         """Keep saying what was clicked holds."""
         self._selected = message.place
         self.redraw()
+
+    def on_board_view_clicked(self) -> None:
+        """Play or pause."""
+        self.action_toggle_play()
 
     def on_board_view_link_clicked(self) -> None:
         """Change the link."""
@@ -296,7 +315,8 @@ class MemoryScreen(ScenarioActions):
     def _show(self, fast_link: bool) -> None:
         """The session's scenario, its devices joined by the fast link or by PCIe."""
         self.picture = Picture(self.session, fast_link)
-        self.query_one(BoardView).ram = self.picture.ram_share
+        board = self.query_one(BoardView)
+        board.ram, board.over = self.picture.ram_share, self.picture.over_share
         self._selected = self._hovered = None
         self._run()
 
@@ -343,7 +363,11 @@ class MemoryScreen(ScenarioActions):
 
     def tick(self) -> None:
         """Let the film move on to the clock's time; left out while the terminal is still behind."""
-        if not is_behind(self.app) and self.film.tick():
+        if is_behind(self.app) or not self.film.tick():
+            return
+        if self.film.over:
+            self._run()
+        else:
             self._draw()
 
     def _draw(self, whole: bool = False) -> None:
@@ -354,13 +378,11 @@ class MemoryScreen(ScenarioActions):
         if not board.size.width or not board.size.height:
             return
         self._drawn = True
-        due = self.film.due(whole)
-        if due.map:
-            self.picture.move(self.film.tokens, board.board.banks)
+        if self.film.due(whole):
+            self.picture.move(self.film.tokens, board.board, self._avoided)
             self._draw_lines()
-        if due.panels:
             self._draw_panels()
-            if self._settled:
+            if self._settled and self.film.playing:
                 self._mark()
         found, film = self._cluster, self.film
         look = Viewing(film.watched, film.motion == "full", self._plain, film.ludicrous)
@@ -388,6 +410,9 @@ class MemoryScreen(ScenarioActions):
         view = self._view()
         title, film = self.query_one("#title", TextLine), self.query_one("#film", FilmBar)
         title.show(panels.title_bar(view, title.size.width))
+        legend = self.query_one("#legend", TextLine)
+        if legend.size.width:
+            legend.show(panels.legend_line(view.counts, legend.size.width, self._plain))
         film.show(self.film.fraction)
         self._draw_status()
 
@@ -397,13 +422,13 @@ class MemoryScreen(ScenarioActions):
         status.show(self._status_row(width))
 
     def _status_row(self, width: int) -> InkRow:
-        if self._debug:
-            return (Span(fit(self._debug_words(), width), Ink.WARN),)
+        if self._debug and self.size.width < NARROW_COLUMNS:
+            return (Span(fit(" · ".join(self._debug_words()), width), Ink.WARN),)
         place = self._selected if self._hovered is None else self._hovered
+        if place is None and self.film.over:
+            return (Span(fit(first_fit(end_words(self.session.plan, self.session.capacity), width), width), Ink.ACCENT),)
         if place is None and self.size.width < NARROW_COLUMNS:
             return panels.one_line_info(self._view(), width)
-        if place is None and self.session.scenario.context >= APOCALYPSE_TOKENS:
-            return (Span(fit(APOCALYPSE_WORDS, width), Ink.BAD),)
         found = self._cluster
         if found is None:
             words = self.picture.words(place)
@@ -413,21 +438,38 @@ class MemoryScreen(ScenarioActions):
             words = self.picture.cluster_words(found, *self.query_one(BoardView).size)
         return (Span(fit(words, width), Ink.DIM if place is None else Ink.TEXT),)
 
-    def _debug_words(self) -> str:
+    @property
+    def _impacts(self) -> tuple[Impact, ...]:
+        """What each optimisation saves, worked out once for a plan."""
+        from kvtui.engine.advice.impact import impacts
+
+        plan = self.session.plan
+        if self._impact_of is not plan:
+            self._impact_of, self._found_impacts = plan, impacts(plan)
+        return self._found_impacts
+
+    def _debug_words(self) -> tuple[str, ...]:
         board = self.query_one(BoardView)
         rate = self.settings.fps if self.film.playing else 0
         return (
-            f"fps {rate} · {board.dirty_rows} of {board.size.height} rows drawn, {board.dirty_bytes:,} bytes · "
-            f"{board.board.banks:,} banks · {self.picture.allocation.parts.total:,} B used"
+            f"fps {rate}",
+            f"{board.dirty_rows} of {board.size.height} rows drawn, {board.dirty_bytes:,} bytes",
+            f"{board.board.banks:,} banks",
+            f"{self.picture.allocation.parts.total:,} B used",
         )
 
     def _draw_panels(self) -> None:
         view = self._view()
         left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
+        width = left.inner_width or right.inner_width
+        debug: tuple[Section, ...] = ()
+        if self._debug and width:
+            debug = (debug_section(self._debug_words(), self._impacts, self.session.scenario.context, width),)
         if left.inner_width and left.size.height:
             reading = reading_sections(self.picture, self.film.watched, left.inner_width) if self._settled else ()
             fix = first_key(self.host, "fixes")
-            left.show(numbers_sections(view, left.inner_width, left.size.height, fix) + reading)
+            free = left.size.height - sum(section.height for section in debug)
+            left.show((*debug, *numbers_sections(view, left.inner_width, free, fix, reading)))
         if right.inner_width and right.size.height:
             joined = self.picture.cluster
             link = "" if joined is None or joined.link is None else joined.link.name
@@ -435,7 +477,7 @@ class MemoryScreen(ScenarioActions):
             controls = control_sections(view, right.inner_width, self._plain, keys, link)
             room = room_sections(self.session, right.inner_width) if self._settled else ()
             split = split_sections(self.session.split, right.inner_width) if self._settled else ()
-            right.show(controls + room + split)
+            right.show((*(debug if not left.size.width else ()), *controls, *room, *split))
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.film.playing, self.film.speed)
@@ -452,6 +494,6 @@ class MemoryScreen(ScenarioActions):
 
     def _topic(self) -> str | None:
         """The explanation of what the selected bank holds."""
-        if self._selected is None or self._cluster is not None or self._selected >= self.picture.banks.banks:
+        if self._selected is None or self._cluster is not None or self._selected >= len(self.picture.banks.codes):
             return None
         return topic_of(int(self.picture.banks.codes[self._selected]))

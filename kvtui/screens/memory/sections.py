@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory import panels
-from kvtui.canvas.memory.panels.text import cut, wrapped
+from kvtui.canvas.memory.panels.text import cut, pair, wrapped
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
+from kvtui.engine.advice.impact import Impact
+from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.factoids import factoid_at
 from kvtui.engine.saying.fill import fill_words
+from kvtui.engine.saying.film import moment
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.screens.memory.picture import Picture
 from kvtui.state.host import Host
 from kvtui.state.session import Session
@@ -20,7 +24,7 @@ from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import Section
 
 MAX_PAPER_ROWS = 8
-LEAST_FORMULA_ROWS = 3
+LEAST_FORMULA_ROWS, LEAST_INFO_ROWS = 5, 12
 
 PANEL_KEYS = {
     "pick_model": ("model",),
@@ -72,25 +76,33 @@ def panel_keys(host: Host) -> dict[str, str]:
     return {action: " ".join(first_key(host, id) for id in ids) for action, ids in PANEL_KEYS.items()}
 
 
-def numbers_sections(view: MemoryView, width: int, height: int, fix: str) -> Sections:
+def numbers_sections(view: MemoryView, width: int, height: int, fix: str, reading: Sections = ()) -> Sections:
     """The numbers of the moment, the formula behind them in the room that is left, and what to take care of.
 
-    ``fix`` is the key that lists what would make it fit.
+    ``fix`` is the key that lists what would make it fit. What there is to read, ``reading``, gives way to the least of
+    the others only, the last of it first. Every title names the moment that its figures belong to.
     """
-    info = panels.info_rows(view, width, height - 2)
+    when, end = moment(view.scenario, view.tokens), moment(view.scenario, view.scenario.context)
     urgent = [notice for notice in view.notices if notice.severity != "info"]
     care = panels.warning_rows(urgent, width)
     actions: list[str | None] = [None] * len(care)
     if not view.plan.fits:
         care.append((Span(fix, Ink.WARN), Span(cut(" what would make it fit", width - len(fix)), Ink.ACCENT)))
         actions.append("fixes")
-    room = height - len(info) - 4 - (len(care) + 2 if care else 0)
+    note = Section("more than one", panels.datacentre_note_rows(view, width), 3)
+    kept = [section for section in (note, *reading) if section.rows]
+    room = height - (len(care) + 2 if care else 0)
+    while kept and room - sum(section.height for section in kept) < LEAST_INFO_ROWS + LEAST_FORMULA_ROWS + 4:
+        kept.pop()
+    room -= sum(section.height for section in kept)
+    info = panels.info_rows(view, width, max(room - 2 - LEAST_FORMULA_ROWS - 2, min(room - 2, LEAST_INFO_ROWS)))
+    room -= len(info) + 4
     formula = panels.formula_rows(view, width, room) if room >= LEAST_FORMULA_ROWS else []
     return (
-        Section("memory", info, 0, _explained(info)),
-        Section("formula", formula, 2),
-        Section("take care", care, 1, actions),
-        Section("more than one", panels.datacentre_note_rows(view, width), 5),
+        Section(f"memory {when}", info, 0, _explained(info)),
+        Section(f"formula {when}", formula, 2),
+        Section(f"take care {end}", care, 1, actions),
+        *kept,
     )
 
 
@@ -98,8 +110,8 @@ def reading_sections(picture: Picture, watched: float, width: int) -> Sections:
     """The papers behind what is active, and a fact that changes as the film is watched."""
     factoid = factoid_at(picture.plan, picture.estimate, watched)
     return (
-        Section("papers", panels.paper_rows(picture.papers, width)[:MAX_PAPER_ROWS], 3),
-        Section("did you know", panels.factoid_rows(factoid, width), 4),
+        Section("papers", panels.paper_rows(picture.papers, width)[:MAX_PAPER_ROWS], 4),
+        Section("did you know", panels.factoid_rows(factoid, width), 5),
     )
 
 
@@ -111,8 +123,12 @@ def control_sections(view: MemoryView, width: int, plain: bool, keys: Mapping[st
     rows = panels.scenario_rows(view.scenario, view.playing, view.speed, width, keys, link)
     return (
         Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
-        Section("legend", panels.legend_rows(view.counts, width, plain), 1),
-        Section(f"estimate, batch {view.scenario.batch:,}", panels.estimate_rows(view.estimate, width), 2),
+        Section(f"legend {moment(view.scenario, view.tokens)}", panels.legend_rows(view.counts, width, plain), 1),
+        Section(
+            f"estimate at {format_tokens(view.scenario.context)}",
+            [_for_whom(view.scenario, width), *panels.estimate_rows(view.estimate, width)],
+            2,
+        ),
     )
 
 
@@ -124,7 +140,7 @@ def room_sections(session: Session, width: int) -> Sections:
     room = Section("room for", rows, 3, actions)
     if found is None or found[0] == scenario.batch:
         return (room,)
-    title = f"estimate, {found[0]:,} users {fill_words(scenario, found[0])}"
+    title = f"{found[0]:,} users at {format_tokens(scenario.context)}, {fill_words(scenario, found[0])}"
     return room, Section(title, panels.most_users_rows(found[1], width), 4)
 
 
@@ -137,9 +153,24 @@ def split_sections(split: BestSplit | None, width: int) -> Sections:
     return (Section(title, wrapped(words, width, Ink.TEXT), 4),)
 
 
+def debug_section(words: Sequence[str], impacts: Sequence[Impact], context: int, width: int) -> Section:
+    """How the picture is drawn, and what each optimisation saves at full context."""
+    rows = [row for text in words for row in wrapped(text, width, Ink.DIM)]
+    rows.append((Span(cut(f"saved at {format_tokens(context)} tokens, each alone", width), Ink.TEXT),))
+    for name, on, saved in impacts:
+        amount = "fixed" if saved is None else format_bytes(saved, 1)
+        rows.append(pair(f"{name}, {'on' if on else 'off'}", (amount,), width, Ink.GOOD if on else Ink.DIM))
+    return Section("debug", rows, -1)
+
+
 def topic_of(code: int) -> str | None:
     """The id of the explanation of what a bank holds, by its code in the bank map."""
     return "kv" if code >= FIRST_SEQUENCE else TOPICS.get(code)
+
+
+def _for_whom(scenario: Scenario, width: int) -> InkRow:
+    """For which batch an estimate is, and how full its sequences are."""
+    return pair(f"batch {scenario.batch:,}", (fill_words(scenario, scenario.batch),), width, Ink.TEXT)
 
 
 def _explained(rows: Sequence[InkRow]) -> list[str | None]:

@@ -91,13 +91,13 @@ def test_bytes_sent_in_a_step() -> None:
     activations = 32 * 8192 * 2
     values = {"model": "Llama-3.1-70B", "batch": "32", "gpu": "H100 SXM"}
     tensor = cluster(plan(scenario_from({**values, "tp": "8"})))
-    assert [g.sent for g in tensor.groups] == [80 * 2 * 2 * 7 * activations // 8]
+    assert [sum(present(g.sent)) for g in tensor.groups] == [80 * 2 * 2 * 7 * activations // 8]
     pipeline = cluster(plan(scenario_from({**values, "pp": "4"})))
-    assert [g.sent for g in pipeline.groups] == [activations] * 3 + [0]
+    assert [present(g.sent).passed for g in pipeline.groups] == [activations] * 3 + [0]
     both = cluster(plan(scenario_from({**values, "tp": "4", "pp": "2"})))
-    assert [g.sent for g in both.groups] == [40 * 2 * 2 * 3 * activations // 4 + extra for extra in (activations, 0)]
+    assert [sum(present(g.sent)) for g in both.groups] == [40 * 2 * 2 * 3 * activations // 4 + extra for extra in (activations, 0)]
     replicas = cluster(plan(scenario_from({**values, "dp": "8"})))
-    assert [(g.sent, g.replicas) for g in replicas.groups] == [(0, 8)]
+    assert [(g.sent, g.replicas) for g in replicas.groups] == [((0, 0, 0), 8)]
     assert replicas.utilization is None or replicas.utilization.high == 0
 
 
@@ -117,7 +117,7 @@ def test_wide_expert_parallelism(replicas: int, engine: str) -> None:
     assert found.per_device.weights == pytest.approx(experts * (1 + 4 / 128**2) + 17.8 * GIB, rel=0.005)
     assert found.per_device.kv == 61 * 32_768 * 1152
     [group] = cluster(found).groups
-    assert group.sent == 2 * 58 * 8 * (replicas - 1) * 14_336 // replicas
+    assert present(group.sent).exchanged == 2 * 58 * 8 * (replicas - 1) * 14_336 // replicas
 
 
 def test_rates_follow_from_the_estimate() -> None:
@@ -128,7 +128,7 @@ def test_rates_follow_from_the_estimate() -> None:
     assert step is not None
     assert seen.gbs is not None
     assert seen.utilization is not None
-    sent = seen.groups[0].sent or 0
+    sent = present(seen.groups[0].sent).total
     assert seen.gbs.low == pytest.approx(sent / 1e9 / (step.high / 1e3))
     assert seen.gbs.high == pytest.approx(sent / 1e9 / (step.low / 1e3))
     assert seen.utilization.high == pytest.approx(seen.gbs.high / 450)

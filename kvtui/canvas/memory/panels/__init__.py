@@ -7,7 +7,13 @@ from kvtui.canvas.memory.panels.controls import ActionRow, scenario_rows
 from kvtui.canvas.memory.panels.formula import formula_rows
 from kvtui.canvas.memory.panels.info import info_rows
 from kvtui.canvas.memory.panels.notes import datacentre_note_rows, factoid_rows, paper_rows, warning_rows
-from kvtui.canvas.memory.panels.numbers import capacity_rows, estimate_rows, legend_rows, most_users_rows
+from kvtui.canvas.memory.panels.numbers import (
+    capacity_rows,
+    estimate_rows,
+    legend_line,
+    legend_rows,
+    most_users_rows,
+)
 
 __all__ = [
     "ActionRow",
@@ -17,6 +23,7 @@ __all__ = [
     "factoid_rows",
     "formula_rows",
     "info_rows",
+    "legend_line",
     "legend_rows",
     "most_users_rows",
     "one_line_info",

@@ -36,7 +36,7 @@ def title_bar(view: MemoryView, width: int) -> InkRow:
     ]
     right: list[BarField] = [
         (4, f"▶ {speed_text(view.speed)}" if view.playing else f"paused {speed_text(view.speed)}", Ink.ACCENT),
-        (1, *_verdict(view)),
+        (1, *_verdict(view, width)),
         (7, count, Ink.DIM),
     ]
     for rank in range(7, 1, -1):
@@ -68,10 +68,11 @@ def one_line_info(view: MemoryView, width: int) -> InkRow:
     return _cut_row(_joined(shown), width)
 
 
-def _verdict(view: MemoryView) -> tuple[str, Ink]:
+def _verdict(view: MemoryView, width: int) -> tuple[str, Ink]:
+    """Whether the scenario fits, which is a matter of its full context."""
     plan = view.plan
     if plan.fits:
-        return "✓ fits", Ink.GOOD
+        return f"✓ fits at {format_tokens(view.scenario.context)}", Ink.GOOD
     if plan.devices_needed is not None and plan.devices_needed > plan.devices:
         return f"✗ needs {plan.devices_needed:,} devices", Ink.BAD
     return "✗ does not fit", Ink.BAD

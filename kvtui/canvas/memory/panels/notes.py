@@ -65,7 +65,8 @@ def datacentre_note_rows(view: MemoryView, width: int) -> list[InkRow]:
     if devices <= 1 and not huge and plan.devices_needed is not None:
         return []
     count = f"{devices:,} devices" if plan.devices_needed is not None else "more devices than were tried"
-    texts = [f"{format_bytes(plan.total.total)} on {count}: every rank holds its share of layers and heads."]
+    total = f"{format_bytes(plan.total.total)} at full context"
+    texts = [f"{total} on {count}: every rank holds its share of layers and heads."]
     if devices > 1:
         texts.append("Each step they exchange activations; the slowest link sets the pace.")
     if devices > NODE_DEVICES:

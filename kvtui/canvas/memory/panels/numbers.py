@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from kvtui.canvas.cells import InkRow, Span
-from kvtui.canvas.memory.board import glyphs_of, inks_of, unders_of
+from kvtui.canvas.memory.board import glyphs_of, inks_of
 from kvtui.canvas.memory.panels.info import NONE
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.memory.view import Count
@@ -33,9 +33,19 @@ NAMES: dict[int, str] = {
     Code.OVERFLOW: "beyond capacity",
     Code.FREE: "free",
 }
+SHORT_NAMES = {
+    **NAMES,
+    FIRST_SEQUENCE: "seq",
+    Code.PREFIX: "prefix",
+    Code.PADDING: "padding",
+    Code.RESERVED: "reserved",
+    Code.WORKING: "work",
+    Code.SAVED: "FA saves",
+    Code.OVERFLOW: "over",
+}
 NO_BOUND = "no bound"
 SWATCH = 2
-MAX_SWATCHES = 8
+MAX_SWATCHES, LINE_SWATCHES = 8, 4
 
 
 def legend_rows(counts: Sequence[Count], width: int, plain: bool = False) -> list[InkRow]:
@@ -51,6 +61,24 @@ def legend_rows(counts: Sequence[Count], width: int, plain: bool = False) -> lis
     roomy = [all(len(_name(c)) + 1 + len(d[n]) <= room for c, d in zip(listed, details, strict=True)) for n in range(3)]
     detail = roomy.index(True) if True in roomy else -1
     return [_legend(count, texts[detail], width, plain) for count, texts in zip(listed, details, strict=True)]
+
+
+def legend_line(counts: Sequence[Count], width: int, plain: bool = False) -> InkRow:
+    """The legend in one row of ``width`` cells: sizes go first where not all has room, then the longer names."""
+    by_code = {count.code: count for count in counts if count.bytes}
+    listed = [by_code[code] for code in NAMES if code in by_code]
+    for names, sizes in ((NAMES, True), (SHORT_NAMES, True), (NAMES, False), (SHORT_NAMES, False)):
+        row: list[Span] = []
+        for count in listed:
+            codes: tuple[int, ...] = (count.code,)
+            if count.owners > 1:
+                codes = tuple(count.code + number for number in range(min(count.owners, LINE_SWATCHES)))
+            name = f"{count.owners:,} {names[count.code]}s" if count.owners > 1 else names[count.code]
+            size = f" {format_bytes(count.bytes, 1)}" if sizes else ""
+            row += [*([Span("  ")] if row else []), *_swatches(codes, plain), Span(f" {name}", Ink.DIM), Span(size)]
+        if sum(len(span.text) for span in row) <= width:
+            break
+    return row
 
 
 def _details(count: Count) -> tuple[str, str, str]:
@@ -77,8 +105,8 @@ def _legend(count: Count, detail: str, width: int, plain: bool) -> InkRow:
 def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
     """One cell of the picture for each of ``codes``."""
     banks = np.array(codes, dtype=np.uint8)
-    looks = zip(glyphs_of(banks, plain), inks_of(banks), unders_of(banks), strict=True)
-    return tuple(Span(chr(glyph), cast("Ink", int(ink)), Ink(under)) for glyph, ink, under in looks)
+    looks = zip(glyphs_of(banks, plain), inks_of(banks), strict=True)
+    return tuple(Span(chr(glyph), cast("Ink", int(ink))) for glyph, ink in looks)
 
 
 def capacity_rows(scenario: Scenario, found: Capacity, users: Users, width: int) -> list[InkRow]:
