@@ -11,9 +11,9 @@ from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import state_dir
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE
 from kvtui.engine.scenario.values import to_values
 
 FILE = "scenario.toml"

@@ -35,7 +35,7 @@ class BoardView(Canvas):
             super().__init__()
             self.place = place
 
-    class Clicked(Message):
+    class Pressed(Message):
         """The board was clicked."""
 
     class LinkClicked(Message):
@@ -80,7 +80,7 @@ class BoardView(Canvas):
         elif self._cluster is not None and event.y >= self.size.height - LINK_ROWS:
             self.post_message(self.LinkClicked())
         else:
-            self.post_message(self.Clicked())
+            self.post_message(self.Pressed())
 
     def _place_at(self, x: int, y: int) -> int | None:
         return bank_at(self.board, x, y) if self._cluster is None else device_at(self._cluster, x, y)

@@ -58,7 +58,7 @@ def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
         _paths(cells, board, scene)
         _die(cells, board.die, scene, apart="above" not in board.sides)
     if scene.alarm:
-        _alarm(cells, scene)
+        _alarm(cells, scene, 0 if board.beyond is None else board.beyond.y + 1)
     return cells
 
 
@@ -137,13 +137,13 @@ def _row_by_row(cells: Cells, rect: Rect, codes: BankCodes, inks: CellArray, pla
     cells.ink[area], cells.under[area] = inks, Ink.NONE
 
 
-def _alarm(cells: Cells, scene: Scene) -> None:
-    """A tint over everything where ``alarmed``, and the message in a box in the middle."""
+def _alarm(cells: Cells, scene: Scene, y: int) -> None:
+    """A tint over everything where ``alarmed``, and the message in a box at row ``y``."""
     if scene.alarmed and not scene.plain:
         cells.under[cells.under == Ink.NONE] = WASHED + Ink.OVERFLOW
     text = next((text for text in scene.alarm if len(text) + 4 <= cells.width), "")
     if text and cells.height >= BOX_ROWS:
-        box(cells, cells.width // 2, (cells.height - BOX_ROWS) // 2, text, Ink.BAD if scene.alarmed else Ink.ACCENT)
+        box(cells, cells.width // 2, y, text, Ink.BAD if scene.alarmed else Ink.ACCENT)
 
 
 def box(cells: Cells, middle: int, y: int, text: str, ink: Ink) -> None:

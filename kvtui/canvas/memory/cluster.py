@@ -31,6 +31,7 @@ METER_CELLS, LEAST_METER_CELLS = 20, 8
 LINK_ROWS = 2
 WIDE_TILE, WIDE_GAP, STAGE_GAP = 14, 3, 3
 RULED_ROWS = 5
+ABREAST, ABREAST_CELLS = 4 / 3, 6
 
 
 class Tile(NamedTuple):
@@ -60,8 +61,8 @@ class LinkWords(NamedTuple):
 class ClusterScene(NamedTuple):
     """All devices at one moment, in the order of their numbers.
 
-    ``groups`` are the titles of the replicas, from the longest to the shortest words. ``over`` is what a device needs at most beyond its capacity, as a share
-    of that. ``utilization`` is the busier end of the link's band; None when no rate is known. ``exchanged`` says that
+    ``groups`` are the titles of the replicas, from the longest to the shortest words. ``over`` is what a device needs
+    at most beyond its capacity, as a share of that. ``utilization`` is the busier end of the link's band; None when no rate is known. ``exchanged`` says that
     replicas send to each other. ``selected`` is a device. Below the first ``upper`` rows, unless it is 0, the machine's
     RAM is drawn, under the first of ``ram_words`` that fits.
     """
@@ -83,7 +84,7 @@ class ClusterScene(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Where everything stands: the ``frames`` of replicas, the ``stages`` of all replicas in order, and the ``tiles``."""
+    """Where everything stands: ``frames`` of replicas, ``stages`` of all of them in order, and ``tiles`` of devices."""
 
     frames: tuple[Rect, ...]
     stages: tuple[Rect, ...]
@@ -111,7 +112,9 @@ def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> tuple
         "working": parts.activation + parts.overhead,
     }
     beyond = -(-max(0, parts.total - capacity) * banks // capacity)
-    counts = bank_counts({name: size * banks for name, size in sizes.items()}, capacity * (banks + beyond), banks + beyond)
+    counts = bank_counts(
+        {name: size * banks for name, size in sizes.items()}, capacity * (banks + beyond), banks + beyond
+    )
     owners = np.arange(counts["kv"]) * max(1, sequences) // max(1, counts["kv"])
     kv = FIRST_SEQUENCE + owners % SEQUENCE_CODES
     runs = (
@@ -138,12 +141,15 @@ def groups_of(width: int, height: int, layout: Layout) -> Groups:
     return _placed(width, height, layout, max(shapes, key=lambda shape: _worth(width, height, layout, shape)))
 
 
-def _worth(width: int, height: int, layout: Layout, shape: _Shape) -> tuple[int, int]:
-    """Banks of a tile; of equal ones the wider is better. Tiles of one row have no banks below their name."""
+def _worth(width: int, height: int, layout: Layout, shape: _Shape) -> tuple[float, int]:
+    """Banks of a tile, and a third more where all ranks of a stage stand side by side and are no strips.
+
+    Tiles of one row have no banks below their name.
+    """
     frame, stage, tile, _ = _sizes(width, height, layout, shape)
     if min(*frame, *stage, *tile) < 1:
         return -1, 0
-    return tile[0] * (tile[1] - 1), tile[0]
+    return tile[0] * (tile[1] - 1) * (ABREAST if shape.ranks == layout.tp and tile[0] >= ABREAST_CELLS else 1), tile[0]
 
 
 def _sizes(
@@ -286,6 +292,8 @@ def _links(cells: Cells, found: Groups, scene: ClusterScene) -> None:
     for number, (left, right) in enumerate(pairwise(found.tiles)):
         if left.y == right.y and (number + 1) % tp:
             _link(cells, left.right, right.x, left.middle, "═", scene, busy)
+        elif (number + 1) % tp:
+            cells.put(right.right - 1, right.y, "║", _load_ink(scene.utilization))
     for number, (one, other) in enumerate(pairwise(found.stages)):
         if not (number + 1) % pp:
             continue

@@ -98,7 +98,9 @@ def _longest(choice: FirstChoice, device: DeviceSpec, given: Values) -> int:
     try:
         scenario = scenario_from({**given, "gpu": device.name, **choice.values, "context": str(_STEP)})
         scenario = replace(scenario, device=device)
-        alone = replace(scenario_from({**given, "engine": "none", **choice.values, "context": str(_STEP)}), device=device)
+        alone = replace(
+            scenario_from({**given, "engine": "none", **choice.values, "context": str(_STEP)}), device=device
+        )
     except InputError:
         return 0
     low, high = 0, min(choice.context, scenario.model.max_context or choice.context) // _STEP

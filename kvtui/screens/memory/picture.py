@@ -147,7 +147,7 @@ class Picture:
         if self.scenario.context < APOCALYPSE_TOKENS:
             return ()
         if not alarmed:
-            return "a hundred million tokens, and they fit",
+            return ("a hundred million tokens, and they fit",)
         cache = format_bytes(self.allocation.parts.kv + self.allocation.parts.state, 1)
         return f"MEMORY APOCALYPSE · {self.tokens:,} tokens need {cache} of cache", "MEMORY APOCALYPSE"
 
@@ -241,9 +241,7 @@ class Picture:
         """The replica's number and how many sequences it serves; of a single one how it is split."""
         layout = self.scenario.layout
         ways = [
-            text
-            for text, size in ((f"{layout.pp} stages", layout.pp), (f"{layout.tp} ranks", layout.tp))
-            if size > 1
+            text for text, size in ((f"{layout.pp} stages", layout.pp), (f"{layout.tp} ranks", layout.tp)) if size > 1
         ]
         if layout.dp == 1:
             return f"one replica: {' of '.join(ways)}", "one replica"

@@ -272,7 +272,7 @@ class MemoryScreen(ScenarioActions):
         self._selected = message.place
         self.redraw()
 
-    def on_board_view_clicked(self) -> None:
+    def on_board_view_pressed(self) -> None:
         """Play or pause."""
         self.action_toggle_play()
 
@@ -426,7 +426,9 @@ class MemoryScreen(ScenarioActions):
             return (Span(fit(" · ".join(self._debug_words()), width), Ink.WARN),)
         place = self._selected if self._hovered is None else self._hovered
         if place is None and self.film.over:
-            return (Span(fit(first_fit(end_words(self.session.plan, self.session.capacity), width), width), Ink.ACCENT),)
+            return (
+                Span(fit(first_fit(end_words(self.session.plan, self.session.capacity), width), width), Ink.ACCENT),
+            )
         if place is None and self.size.width < NARROW_COLUMNS:
             return panels.one_line_info(self._view(), width)
         found = self._cluster

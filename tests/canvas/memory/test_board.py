@@ -15,12 +15,25 @@ from hypothesis.strategies import DataObject
 from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit, single_width
 from kvtui.canvas.memory.board import bank_at, bank_place, paint
-from kvtui.canvas.memory.cluster import ClusterScene, Tile, above_ram, device_at, inner, paint_cluster, tile_rects
+from kvtui.canvas.memory.cluster import (
+    LINK_ROWS,
+    ClusterScene,
+    LinkWords,
+    Tile,
+    above_ram,
+    device_at,
+    grid_of,
+    paint_cluster,
+    tile_codes,
+    tiles_of,
+)
 from kvtui.canvas.memory.layout import arrange
 from kvtui.canvas.memory.scene import Scene
-from kvtui.canvas.palette import ASCII, Ink, hex_color, style
+from kvtui.canvas.palette import ASCII, WASHED, Ink, hex_color, style
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
+from kvtui.engine.planning.parts import Parts
+from kvtui.engine.scenario.scenario import Layout
 from tests.present import present
 
 sizes = st.tuples(st.integers(1, 220), st.integers(1, 70))
@@ -58,7 +71,9 @@ def test_modules_are_alike_disjoint_and_inside(size: tuple[int, int], modules: i
 @given(sizes, module_counts, st.booleans(), st.booleans(), st.floats(0, 1e6))
 def test_painting_never_fails(size: tuple[int, int], modules: int, flash: bool, plain: bool, now: float) -> None:
     board = arrange(*size, modules)
-    scene = scene_of(board.banks, flash_attention=flash, plain=plain, now=now, ludicrous=flash, apocalypse=plain)
+    scene = scene_of(
+        board.banks, flash_attention=flash, plain=plain, now=now, ludicrous=flash, alarmed=plain, alarm=("x",)
+    )
     assert paint(board, *size, scene).glyph.shape == (size[1], size[0])
 
 
@@ -85,13 +100,53 @@ def test_all_modules_fill_alike() -> None:
     assert max(purple) - min(purple) <= 1
 
 
-def test_the_ghost_appears_only_when_there_is_one() -> None:
+def test_what_is_avoided_is_an_outline() -> None:
     board = arrange(100, 30, 4)
     scene = scene_of(board.banks)
-    assert "╱" not in paint(board, 100, 30, scene).text()
+    assert "▯" not in paint(board, 100, 30, scene).text()
     codes = scene.codes.copy()
     codes[-20:] = Code.SAVED
-    assert paint(board, 100, 30, replace(scene, codes=codes)).text().count("╱") == 20
+    assert paint(board, 100, 30, replace(scene, codes=codes)).text().count("▯") == 20
+
+
+@given(sizes, module_counts, st.floats(0.01, 30), st.sampled_from([0.0, 0.5]))
+def test_what_is_beyond_the_device_has_banks_of_its_size_below_it(
+    size: tuple[int, int], modules: int, over: float, ram: float
+) -> None:
+    board = arrange(*size, modules, ram, over)
+    if board.beyond is None:
+        assert size[1] < 12
+        return
+    assert board.beyond.fits(*size)
+    if board.beyond.width * board.beyond.height < board.banks * over:
+        assert board.ram is None
+    for rect in (*board.modules, *((board.die,) if board.die else ())):
+        assert rect.y + rect.height < board.beyond.y
+    last = board.banks + board.beyond.width * board.beyond.height - 1
+    for bank in (board.banks, last):
+        assert bank_at(board, *bank_place(board, bank)) == bank
+
+
+def test_only_what_is_beyond_the_device_is_red() -> None:
+    board = arrange(100, 40, 6, 0.0, 1.0)
+    rect = present(board.beyond)
+    beyond = np.full(250, FIRST_SEQUENCE, dtype=np.uint8)
+    scene = scene_of(board.banks, beyond=beyond, beyond_words=("9 GiB more",), moving=False)
+    cells = paint(board, 100, 40, scene)
+    red = cells.ink == Ink.OVERFLOW
+    assert red[rect.y - 1].all()
+    assert np.count_nonzero(red[rect.y :]) == 250
+    assert np.count_nonzero(red[: rect.y - 1]) == 0
+    assert "── 9 GiB more ──" in cells.row_text(rect.y - 1)
+
+
+def test_a_hundred_million_tokens_are_tinted_and_said() -> None:
+    board = arrange(100, 30, 4)
+    scene = scene_of(board.banks, alarm=("x" * 200, "memory apocalypse"), alarmed=True)
+    cells = paint(board, 100, 30, scene)
+    assert "memory apocalypse" in cells.text()
+    assert np.count_nonzero(cells.under == WASHED + Ink.OVERFLOW) > 1000
+    assert np.count_nonzero(paint(board, 100, 30, replace(scene, alarmed=False)).under == WASHED + Ink.OVERFLOW) == 0
 
 
 def test_nothing_moves_when_frozen_and_rows_change_a_few_at_a_time() -> None:
@@ -139,45 +194,90 @@ def test_plain_pictures_tell_sequences_apart_by_digits() -> None:
     assert text.translate(ASCII).encode("ascii", "replace")
 
 
-@pytest.mark.parametrize("devices", [1, 2, 3, 8, 16, 32, 72, 128])
-def test_clusters_of_any_size(devices: int) -> None:
-    columns = {1: 1, 2: 2, 3: 2, 8: 4, 16: 4, 32: 8, 72: 9, 128: 16}[devices]
-    for width, height in ((80, 20), (110, 34), (180, 55)):
-        rects = tile_rects(width, height, devices, columns)
-        tiles = []
-        for number, rect in enumerate(rects):
-            grid = inner(rect)
-            codes = np.full(grid.width * grid.height, Code.WEIGHTS, dtype=np.uint8)
-            tiles.append(Tile(f"{number}", "70.1 of 79.6 GiB", number / devices, codes))
-        cells = paint_cluster(width, height, ClusterScene(tiles, columns, "NVLink", 0.4, 1.0))
-        assert np.count_nonzero(cells.ink == Ink.WEIGHTS) >= devices
-        for number, rect in enumerate(rects):
-            assert device_at(width, height, devices, columns, rect.x, rect.y) == number
-            assert device_at(width, height, devices, columns, rect.right, rect.middle) != number
-        assert device_at(width, height, devices, columns, 0, height - 1) is None
+LAYOUTS = [
+    Layout(2),
+    Layout(8),
+    Layout(4, 2),
+    Layout(1, 8),
+    Layout(4, 2, 2),
+    Layout(8, 1, 9),
+    Layout(8, 2, 8),
+    Layout(1, 1, 3),
+]
 
 
-def empty_tiles(width: int, height: int, devices: int, columns: int) -> list[Tile]:
-    grid = inner(tile_rects(width, height, devices, columns)[0])
+def shown(tiles: list[Tile], layout: Layout, **changes: Any) -> ClusterScene:
+    titles = [(f"replica {number}", str(number)) for number in range(layout.dp)]
+    return ClusterScene(tiles, layout, titles, LinkWords("NVLink", "9 MB/s"), 0.4, 1.0)._replace(**changes)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 20), (110, 34), (180, 55)])
+def test_devices_stand_in_their_groups(layout: Layout, width: int, height: int) -> None:
+    found = tiles_of(width, height, layout)
+    assert (len(found.frames), len(found.stages), len(found.tiles)) == (
+        layout.dp,
+        layout.dp * layout.pp,
+        layout.devices,
+    )
+    taken = np.zeros((height, width), dtype=int)
+    for number, rect in enumerate(found.tiles):
+        stage, frame = found.stages[number // layout.tp], found.frames[number // (layout.tp * layout.pp)]
+        assert stage.holds(rect.x, rect.y)
+        assert stage.holds(rect.right - 1, rect.y + rect.height - 1)
+        assert frame.holds(stage.x, stage.y)
+        assert frame.holds(stage.right - 1, stage.y + stage.height - 1)
+        assert device_at(found, rect.x, rect.y) == number
+        assert device_at(found, rect.right, rect.middle) != number
+        taken[rect.y : rect.y + rect.height, rect.x : rect.right] += 1
+    assert taken.max() == 1
+    grid = grid_of(found.tiles[0], 0)
+    codes = np.full(grid.width * grid.height, Code.WEIGHTS, dtype=np.uint8)
+    tiles = [Tile(f"{number}", "70.1 of 79.6 GiB", 0.5, codes) for number in range(layout.devices)]
+    cells = paint_cluster(width, height, shown(tiles, layout, moving=False))
+    assert np.count_nonzero(cells.ink == Ink.WEIGHTS) >= layout.devices
+    text = cells.text()
+    for replica in range(layout.dp):
+        assert f" {replica} " in text
+    assert (layout.tp > 1) == any(link in text for link in "═║")
+    assert (layout.pp > 1) == any(arrow in text for arrow in "▼▶")
+
+
+def empty_tiles(width: int, height: int, layout: Layout) -> list[Tile]:
+    grid = grid_of(tiles_of(width, height, layout).tiles[0], 0)
     codes = np.full(grid.width * grid.height, Code.FREE, dtype=np.uint8)
-    return [Tile(str(number), "", 0, codes) for number in range(devices)]
+    return [Tile(str(number), "", 0, codes) for number in range(layout.devices)]
 
 
 @pytest.mark.parametrize("utilization", [None, 0.0, 0.01, 0.5, 1.0])
 @pytest.mark.parametrize(("width", "room"), [(80, 20), (16, 8), (15, 0)])
 def test_the_meter_of_the_link(utilization: float | None, width: int, room: int) -> None:
-    scene = ClusterScene(empty_tiles(width, 20, 1, 1), 1, "NVLink", utilization, 1.0)
-    row = paint_cluster(width, 20, scene).row_text(19)
+    scene = shown(empty_tiles(width, 20, Layout(2)), Layout(2), utilization=utilization)
+    row = paint_cluster(width, 20, scene).row_text(20 - LINK_ROWS)
     assert row.startswith("NVLink")
     busy = 0 if utilization is None else math.ceil(utilization * room)
     assert (row.count("━"), row.count("─")) == (busy, 0 if utilization is None else room - busy)
 
 
 def test_a_selected_device_is_marked_without_colour_too() -> None:
-    scene = ClusterScene(empty_tiles(80, 20, 4, 2), 2, "", None, 1.0, plain=True, selected=2)
+    scene = shown(empty_tiles(80, 20, Layout(4)), Layout(4), plain=True, selected=2)
     text = paint_cluster(80, 20, scene).text()
     assert ">2" in text
     assert text.count(">") == 1
+
+
+def test_what_a_device_of_many_has_no_room_for_is_red_below_it() -> None:
+    parts = Parts(weights=150, kv=50, state=0, activation=0, overhead=0, reserved_unused=0)
+    codes, beyond = tile_codes(parts, 2, 100, 40)
+    assert (len(codes), beyond) == (40, 40)
+    assert set(codes.tolist()) == {Code.WEIGHTS}
+    layout = Layout(2)
+    grid = grid_of(tiles_of(80, 24, layout).tiles[0], 1.0)
+    banks = grid.width * grid.height
+    codes, beyond = tile_codes(parts, 2, 100, banks)
+    cells = paint_cluster(80, 24, shown([Tile("0", "2 of 1 GiB", 2.0, codes, beyond)] * 2, layout, over=1.0))
+    red = np.count_nonzero(cells.ink == Ink.OVERFLOW) - 2 * grid.width
+    assert red == 2 * beyond == 2 * banks
 
 
 @given(st.integers(1, 80), st.integers(1, 30), st.data())
@@ -233,19 +333,16 @@ def test_the_ram_is_painted_row_by_row_under_its_words() -> None:
     assert chr(cells.glyph[rect.y + 1, rect.x + 2]) == " "
 
 
-@given(sizes, st.integers(1, 12), st.integers(1, 4), st.floats(0, 20))
-def test_the_ram_below_many_devices_has_room_for_its_banks(
-    size: tuple[int, int], devices: int, columns: int, ram: float
-) -> None:
+@given(sizes, st.sampled_from(LAYOUTS), st.floats(0, 20))
+def test_the_ram_below_many_devices_has_room_for_its_banks(size: tuple[int, int], layout: Layout, ram: float) -> None:
     width, height = size
-    upper = above_ram(width, height, devices, columns, ram)
+    upper = above_ram(width, height, layout, 0.0, ram)
     if upper == height:
         return
-    grid = inner(tile_rects(width, upper, devices, columns)[0])
-    assert (height - 1 - upper) * width >= grid.width * grid.height * ram
+    grid = grid_of(tiles_of(width, height, layout, upper).tiles[0], 0.0)
+    assert (height - LINK_ROWS - upper) * width >= grid.width * grid.height * ram
     tile = Tile("0", "", 0.5, np.zeros(grid.width * grid.height, dtype=np.uint8))
     banks = bytes([Code.WEIGHTS]) * math.ceil(grid.width * grid.height * ram)
-    shown = ClusterScene([tile] * devices, columns, "link", None, 0.0, False, upper=upper, ram_codes=banks)
-    cells = paint_cluster(width, height, shown)
-    below = cells.ink[upper : height - 1].reshape(-1)
+    scene = shown([tile] * layout.devices, layout, moving=False, upper=upper, ram_codes=banks)
+    below = paint_cluster(width, height, scene).ink[upper : height - LINK_ROWS].reshape(-1)
     assert np.count_nonzero(below == Ink.WEIGHTS) == len(banks)

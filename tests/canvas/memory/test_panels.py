@@ -636,7 +636,7 @@ def test_title_bar() -> None:
     line = row_text(title_bar(shown, 120))
     assert len(line) == 120
     assert line.startswith("Llama-3.1-8B · H100 SXM · bf16 · batch 8, 30 % full on average · 81,920 / 128K tokens ")
-    assert line.endswith("▶ 10× · ✓ fits · 1 device")
+    assert line.endswith("▶ 10× · ✓ fits at 128K")
     narrow = row_text(title_bar(shown, 60))
     assert narrow.startswith("Llama-3.1-8B · ")
     assert "✓ fits" in narrow

@@ -261,7 +261,9 @@ def test_banks_of_a_paged_pool_stay_where_they_are() -> None:
 
 
 def test_weights_come_first_and_work_last() -> None:
-    picture = bank_map(filmed(model="Qwen3-Next-80B-A3B", batch="40", gpu="B300", pa=True, shared_prefix="4K"), 2000, 0, True)
+    picture = bank_map(
+        filmed(model="Qwen3-Next-80B-A3B", batch="40", gpu="B300", pa=True, shared_prefix="4K"), 2000, 0, True
+    )
     order = [min(FIRST_SEQUENCE, code) for code in picture.codes.tolist()]
     assert [code for code, _ in groupby(order)] == [
         Code.WEIGHTS,

@@ -95,7 +95,9 @@ def test_bytes_sent_in_a_step() -> None:
     pipeline = cluster(plan(scenario_from({**values, "pp": "4"})))
     assert [present(g.sent).passed for g in pipeline.groups] == [activations] * 3 + [0]
     both = cluster(plan(scenario_from({**values, "tp": "4", "pp": "2"})))
-    assert [sum(present(g.sent)) for g in both.groups] == [40 * 2 * 2 * 3 * activations // 4 + extra for extra in (activations, 0)]
+    assert [sum(present(g.sent)) for g in both.groups] == [
+        40 * 2 * 2 * 3 * activations // 4 + extra for extra in (activations, 0)
+    ]
     replicas = cluster(plan(scenario_from({**values, "dp": "8"})))
     assert [(g.sent, g.replicas) for g in replicas.groups] == [((0, 0, 0), 8)]
     assert replicas.utilization is None or replicas.utilization.high == 0

@@ -10,7 +10,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.screens.memory.film import REDUCED_STEPS, START_FRACTION, Due, Film
+from kvtui.screens.memory.film import REDUCED_STEPS, Film
 from kvtui.state.session import Session
 
 
@@ -28,15 +28,32 @@ def scenario(**values: str) -> Scenario:
     return scenario_from({"model": "Llama-3.1-8B", "context": "128K", **values})
 
 
-def test_it_begins_near_the_start_and_still() -> None:
+def test_it_begins_at_its_end_and_still() -> None:
     film = Film(scenario(), Clock())
-    assert film.tokens == int(131_072 * START_FRACTION)
+    assert film.tokens == 131_072
     assert not film.playing
+    assert not film.over
+
+
+def test_it_ends_and_says_so_until_something_is_done() -> None:
+    clock = Clock()
+    film = Film(scenario(), clock)
+    assert film.toggle()
+    assert film.tokens == 0
+    clock.now += 17
+    film.tick()
+    assert (film.playing, film.over) == (True, False)
+    clock.now += 2
+    assert film.tick()
+    assert (film.playing, film.over, film.tokens) == (False, True, 131_072)
+    film.step(-1)
+    assert not film.over
 
 
 def test_playing_is_time_times_rate_and_pausing_keeps_the_place() -> None:
     clock = Clock()
     film = Film(scenario(), clock, speed=1.0)
+    film.scrub(1000)
     start = film.tokens
     assert film.toggle()
     clock.now += 2
@@ -52,8 +69,8 @@ def test_without_motion_it_is_stepped_alone() -> None:
     before = film.tokens
     assert not film.toggle()
     assert not film.playing
-    film.step(2)
-    assert film.tokens == before + 2 * film.playback.step
+    film.step(-2)
+    assert film.tokens == before - 2 * film.playback.step
     film.restart()
     assert (film.tokens, film.playing) == (0, False)
 
@@ -72,7 +89,7 @@ def test_a_film_that_may_not_move_any_more_stops_where_it_is() -> None:
 
 def test_reduced_motion_shows_few_places_while_it_plays_and_every_place_by_hand() -> None:
     clock = Clock()
-    film = Film(scenario(), clock, motion="reduced", speed=50.0)
+    film = Film(scenario(), clock, motion="reduced", speed=5.0)
     film.scrub(0)
     film.toggle()
     seen = set()
@@ -96,23 +113,28 @@ def test_ends_and_restart() -> None:
     assert (film.tokens, film.playing) == (0, True)
 
 
-def test_another_scenario_keeps_the_place_another_model_does_not() -> None:
+def test_another_scenario_keeps_the_place_or_the_end() -> None:
     session = Session(scenario())
     film = Film(session.scenario, Clock())
     session.subscribe(film.follow)
+    session.change(context=65_536)
+    assert film.tokens == 65_536
     film.scrub(4096)
     session.change(batch=4)
     assert film.tokens == 4096
     session.change(context=8192)
     assert (film.tokens, film.playback.limit) == (4096, 8192)
     session.change(context=2048)
-    assert film.tokens == 0
+    assert film.tokens == 2048
     rate = film.playback.rate
     session.toggle("flash_attention")
-    assert film.playback.rate == 2 * rate
+    assert film.playback.rate == rate
     film.scrub(1000)
     session.set_text("model", "Qwen3-8B")
-    assert film.tokens == 0
+    assert film.tokens == 1000
+    film.toggle()
+    session.set_text("model", "Llama-3.1-8B")
+    assert (film.tokens, film.playing) == (0, True)
 
 
 def test_speeds_in_range_are_taken_others_are_refused() -> None:
@@ -144,13 +166,11 @@ def test_what_is_watched_is_the_time_between_ticks_but_never_a_gap(gaps: list[fl
     assert film.watched == before
 
 
-def test_panels_are_due_less_often_than_the_map_and_all_in_a_whole_picture() -> None:
+def test_a_moment_is_due_four_times_a_second_or_when_a_whole_picture_is_wanted() -> None:
     clock = Clock()
     film = Film(scenario(), clock)
-    assert film.due(whole=False) == Due(True, True)
-    assert film.due(whole=False) == Due(False, False)
-    clock.now += 0.25
-    assert film.due(whole=False) == Due(True, False)
-    assert film.due(whole=True) == Due(True, True)
-    clock.now += 0.6
-    assert film.due(whole=False) == Due(True, True)
+    assert film.due(whole=False)
+    assert not film.due(whole=False)
+    assert film.due(whole=True)
+    clock.now += 0.3
+    assert film.due(whole=False)

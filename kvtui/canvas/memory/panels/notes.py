@@ -66,7 +66,7 @@ def datacentre_note_rows(view: MemoryView, width: int) -> list[InkRow]:
         return []
     count = f"{devices:,} devices" if plan.devices_needed is not None else "more devices than were tried"
     total = f"{format_bytes(plan.total.total)} at full context"
-    texts = [f"{total} on {count}: every rank holds its share of layers and heads."]
+    texts = [f"{total} take {count}: every rank holds its share of layers and heads."]
     if devices > 1:
         texts.append("Each step they exchange activations; the slowest link sets the pace.")
     if devices > NODE_DEVICES:
