@@ -104,7 +104,7 @@ _MEMORY_OWN = (
     Key("bank-next", "down,j", "select(1)", "next bank", "the next bank or device", VIEW),
     Key("bank-previous", "up,k", "select(-1)", "bank before", "the bank or device before", VIEW),
     Key("bank-none", "escape", "select_none", "no bank", "select nothing", VIEW),
-    Key("avoided", "o", "toggle_avoided", "outline", "what FlashAttention avoids, or not", VIEW),
+    Key("avoided", "o", "toggle_avoided", "outline", "outline of what FA avoids", VIEW),
     Key("zoom", "z", "toggle_cluster", "zoom", "all devices, or the fullest", VIEW),
     Key("link", "L", "toggle_link", "link", "fast link or PCIe", VIEW),
     Key("drawer", "s", "toggle_drawer", "side", "show or hide the side", VIEW),

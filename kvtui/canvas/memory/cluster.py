@@ -62,9 +62,9 @@ class ClusterScene(NamedTuple):
     """All devices at one moment, in the order of their numbers.
 
     ``groups`` are the titles of the replicas, from the longest to the shortest words. ``over`` is what a device needs
-    at most beyond its capacity, as a share of that. ``utilization`` is the busier end of the link's band; None when no rate is known. ``exchanged`` says that
-    replicas send to each other. ``selected`` is a device. Below the first ``upper`` rows, unless it is 0, the machine's
-    RAM is drawn, under the first of ``ram_words`` that fits.
+    at most beyond its capacity, as a share of that. ``utilization`` is the busier end of the link's band; None when no
+    rate is known. ``exchanged`` says that replicas send to each other. ``selected`` is a device. Below the first
+    ``upper`` rows, unless it is 0, the machine's RAM is drawn, under the first of ``ram_words`` that fits.
     """
 
     tiles: Sequence[Tile]

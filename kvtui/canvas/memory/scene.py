@@ -12,8 +12,8 @@ from kvtui.engine.picture.bank_map import BankCodes
 class Scene:
     """All that the board shows at one moment.
 
-    ``codes`` has one entry per bank of the device (see ``kvtui.engine.picture.bank_map``), ``fill`` is the used share of
-    it, ``progress`` the share of the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now``
+    ``codes`` has one entry per bank of the device (see ``kvtui.engine.picture.bank_map``), ``fill`` is its used share,
+    ``progress`` the share of the film's context, ``traffic`` how busy the memory paths are (0 to 1), ``now``
     seconds. ``beyond`` has one entry per bank that the device has no room for, drawn under the first of
     ``beyond_words`` that fits. ``selected`` and ``filling`` are banks. Of ``captions`` the first that fits is written
     under the die, of ``saved_texts`` above it, and of ``alarm`` over all. ``ram_codes`` are the banks of the machine's
