@@ -18,7 +18,7 @@ from kvtui.engine.live.snapshot import Latencies, Snapshot
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 
-LITTLE_USED, SELDOM = 0.5, 0.5
+LITTLE_USED, SELDOM, ROOM = 0.5, 0.5, 0.8
 FEW_HITS, MANY_QUERIES = 0.01, 1000
 SKEW = 0.3
 SMALLER = 0.03
@@ -146,13 +146,13 @@ def _smaller(looked: _Looked) -> Iterator[ServerFinding]:
 def _queue(looked: _Looked) -> Iterator[ServerFinding]:
     """Requests that wait though there is room."""
     waited = [one for one in looked.history if one.summed("waiting")]
-    room = [one for one in waited if (share := one.pool.used_share) is not None and share < LITTLE_USED]
+    room = [one for one in waited if (share := one.pool.used_share) is not None and share < ROOM]
     if len(room) < max(3, len(looked.history) // 4):
         return
     share = len(room) / len(looked.history)
     most, running = looked.last.most_running, max(one.summed("running") or 0 for one in room)
     at_most = most is not None and running >= most
-    seen = f"{share:.0%} of the time requests waited while more than half of the pool was free"
+    seen = f"{share:.0%} of the time requests waited while a fifth of the pool or more was free"
     yield ServerFinding("queue", seen, looked.flag("sequences" if at_most else "steps"))
 
 

@@ -69,7 +69,12 @@ def plan_beside(snapshot: Snapshot, given: Values) -> PlanBeside:
         log = replace(log, sizes={**log.sizes, "pool": {"": Size(pool, 0)}})
     found = reconcile(log, {**told, "model": told.get("model") or model.name})
     return PlanBeside(
-        found.scenario, found.serving, _told_apart(found.rows), found.known_device, found.measured, found.notes
+        found.scenario,
+        found.serving,
+        _told_apart(found.rows),
+        found.known_device,
+        found.measured,
+        tuple(note.replace("the log", "the server") for note in found.notes),
     )
 
 

@@ -15,7 +15,22 @@ from kvtui.engine.live.snapshot import Latencies, ServerPool, ServerRank
 MOST_RANKS = 1024
 MOST_COUNT = 2**53
 MOST_REASONS = 16
-MOST_LABELS, LONGEST_VALUE = 64, 120
+LONGEST_VALUE = 120
+SETTINGS = (
+    "block_size",
+    "cache_dtype",
+    "enable_prefix_caching",
+    "gpu_memory_utilization",
+    "kv_cache_max_concurrency",
+    "kv_cache_memory_bytes",
+    "kv_cache_size_tokens",
+    "mamba_cache_mode",
+    "num_gpu_blocks",
+    "num_gpu_blocks_override",
+    "sliding_window",
+)
+"""Labels of the metric of settings that say something of the cache."""
+
 GAUGES = (
     "hit_rate",
     "tokens_per_second",
@@ -115,7 +130,7 @@ class _Told:
         return found[0].value if found else None
 
     def histogram(self, quantity: str) -> Latencies | None:
-        """The histogram of ``quantity``, over all labels; None where there is none that is one."""
+        """The histogram of ``quantity``, over all labels; None where nothing was observed."""
         buckets: dict[float, float] = defaultdict(float)
         for metric in self.found(quantity, "_bucket"):
             try:
@@ -124,7 +139,7 @@ class _Told:
                 continue
             if bound == bound:
                 buckets[bound] += metric.value
-        if not buckets or inf not in buckets:
+        if not buckets.get(inf):
             return None
         bounds = tuple(sorted(buckets))
         counts, most = [], 0.0
@@ -158,12 +173,8 @@ def _config(told: _Told) -> dict[str, str]:
     found = told.found("config")
     if not found:
         return {}
-    pairs = list(found[0].labels.items())[:MOST_LABELS]
-    return {
-        plain(key, 60): plain(value, LONGEST_VALUE)
-        for key, value in pairs
-        if value not in ("None", "") and key != "engine"
-    }
+    labels = found[0].labels
+    return {key: plain(labels[key], LONGEST_VALUE) for key in SETTINGS if labels.get(key, "None") not in ("None", "")}
 
 
 def _model(samples: Mapping[str, list[PromSample]]) -> str:
