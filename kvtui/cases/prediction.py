@@ -7,7 +7,6 @@ figures: the latent is counted absorbed when decoding and expanded in prefill, t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 from kvtui.cases.case import Case, TransformerShape
@@ -129,8 +128,8 @@ def _prefill_flops(case: Case, tokens: int) -> int:
     shape, model = case.shape, model_spec(case.shape)
     head = shape.dim * shape.vocab
     layer = model.layers[0]._replace(caches=(_expanded(shape),))
-    body = replace(model, layers=(layer,) * shape.blocks, active_parameters=(model.active_parameters or 0) - head)
-    scenario = replace(_scenario(case, tokens), model=body, kv_dtype="fp32")
+    body = model._replace(layers=(layer,) * shape.blocks, active_parameters=(model.active_parameters or 0) - head)
+    scenario = _scenario(case, tokens)._replace(model=body, kv_dtype="fp32")
     return case.batch * ((roofline.prefill_flops(scenario) or 0) + 2 * head)
 
 

@@ -5,8 +5,6 @@ Bytes are ``engine.grid``'s, the planner's formulas over arrays. Memory is that 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from kvtui.engine.basis.errors import InputError
@@ -248,7 +246,7 @@ def context_by_memory(scenarios: Scenarios, least_gb: float = 4.0, most_gb: floa
     first = scenarios[0]
     sizes = budgets(int(least_gb * GB), int(most_gb * GB), POINTS)
     found, notes = each(
-        scenarios, lambda one: grid.most_context(replace(one, kv_pool=None), np.array(one.batch), sizes)
+        scenarios, lambda one: grid.most_context(one._replace(kv_pool=None), np.array(one.batch), sizes)
     )
     lines = tuple(
         Line(name, floats(sizes), floats(np.where((most > 0) & (most < MAX_TOKENS), most, np.nan)))
@@ -298,7 +296,7 @@ def formats(scenario: Scenario) -> Figure:
     alike = _by_layout()
     for form in alike:
         try:
-            other = replace(scenario, kv_dtype=form, lengths=None, shared_prefix=0)
+            other = scenario._replace(kv_dtype=form, lengths=None, shared_prefix=0)
             held, longest = device_parts(other, other.context, other.batch).cache, _longest_context(other)
         except InputError as error:
             unusable.append(f"{form} ({error})")

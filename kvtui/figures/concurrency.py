@@ -29,7 +29,7 @@ def steps(scenario: Scenario) -> Figure:
     token where they happen; above, where steps lie closer, at the next of the figure's contexts. Raises InputError when
     the weights are unknown, or the engine cannot serve the scenario.
     """
-    alone = replace(scenario, lengths=None, shared_prefix=0)
+    alone = scenario._replace(lengths=None, shared_prefix=0)
     end = min(max(USUAL_CONTEXT, 4 * scenario.context), MAX_TOKENS)
     contexts = sorted({*spaced(min(LEAST_CONTEXT, scenario.context), end, POINTS).tolist(), scenario.context})
     plain = _plain(alone, contexts)
@@ -55,7 +55,7 @@ def _served(scenario: Scenario, contexts: list[int]) -> Steps:
     """The engine's steps: its sequences at each context, and the exact place of each drop to few of them."""
 
     def most(context: int) -> int:
-        served = serve(replace(scenario, context=context))
+        served = serve(scenario._replace(context=context))
         assert served is not None
         return served.max_sequences if served.fits else 0
 

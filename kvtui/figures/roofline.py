@@ -7,7 +7,6 @@ Work per byte against operations per second: left of the ridge memory bandwidth 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -103,8 +102,8 @@ def measured(rows: ResultRows) -> Figure:
 
 def _point(scenario: Scenario, batch: int) -> tuple[float, float, str] | None:
     """Work per byte and expected work per second of a step of one replica with ``batch`` sequences."""
-    alone = replace(
-        scenario, batch=batch, lengths=None, shared_prefix=0, layout=scenario.layout._replace(dp=1), kv_pool=None
+    alone = scenario._replace(
+        batch=batch, lengths=None, shared_prefix=0, layout=scenario.layout._replace(dp=1), kv_pool=None
     )
     step = decode_step(alone, slots(alone, alone.context, batch))
     band = timed(alone, step).decode_ms

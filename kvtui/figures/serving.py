@@ -7,7 +7,6 @@ memory is not twice the tokens. Speeds are expectations from published peaks and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +101,7 @@ def variants_by_memory(
     variants: list[Scenario] = []
     gave_way: dict[str, None] = {}
     for attention in ATTENTIONS:
-        model = replace(spec(member(family, dim, attention)), name=attention)
+        model = spec(member(family, dim, attention))._replace(name=attention)
         changed, notes = adapted(scenario, {**chosen, "model": model})
         variants.append(changed)
         gave_way |= dict.fromkeys(f"{note}." for note in notes)
@@ -284,14 +283,14 @@ class _Served(NamedTuple):
 
 def _sizes(scenarios: Scenarios, least_gb: float | None, most_gb: float | None, count: int) -> grid.Tokens:
     """Bytes of a device, in equal ratios; without ``least_gb`` from half of what the least one-token sequence needs."""
-    needed, _ = each(scenarios, lambda one: device_parts(replace(one, lengths=None, shared_prefix=0), 1, 1).total)
+    needed, _ = each(scenarios, lambda one: device_parts(one._replace(lengths=None, shared_prefix=0), 1, 1).total)
     first = int(least_gb * GB) if least_gb else max(LEAST_BUDGET, min(needed.values()) // 2)
     last = int(most_gb * GB) if most_gb else max(int(SIZES_GB[-1] * GB), scenarios[0].device.usable_bytes, 4 * first)
     return budgets(first, last, count)
 
 
 def _served(scenario: Scenario, sizes: grid.Tokens, contexts: grid.Tokens) -> _Served:
-    free = replace(scenario, kv_pool=None)
+    free = scenario._replace(kv_pool=None)
     sequences = grid.most_sequences(free, contexts, sizes)
     rates = grid.decode(free, contexts, np.maximum(sequences, scenario.layout.dp))
     some = sequences > 0
@@ -300,7 +299,7 @@ def _served(scenario: Scenario, sizes: grid.Tokens, contexts: grid.Tokens) -> _S
 
 def _rates(scenario: Scenario, contexts: grid.Tokens, batches: grid.Tokens) -> grid.Rates:
     """The roofline's bands. Raises InputError where bytes would not be exact."""
-    grid.device_bytes(replace(scenario, skip_weights=True), contexts.max(), batches.max())
+    grid.device_bytes(scenario._replace(skip_weights=True), contexts.max(), batches.max())
     return grid.decode(scenario, contexts, batches)
 
 
@@ -329,8 +328,8 @@ def _ratios(found: dict[str, _Served], sizes: grid.Tokens) -> Panel:
 
 
 def _prefill_band(scenario: Scenario, contexts: grid.Tokens) -> tuple[Floats, Floats]:
-    alone = replace(scenario, lengths=None, shared_prefix=0)
-    times = [timed(replace(alone, context=context), UNTIMED).prefill_ms for context in contexts.tolist()]
+    alone = scenario._replace(lengths=None, shared_prefix=0)
+    times = [timed(alone._replace(context=context), UNTIMED).prefill_ms for context in contexts.tolist()]
     lows, highs = ([band and band[end] for band in times] for end in (0, 1))
     return floats(lows), floats(highs)
 

@@ -193,8 +193,9 @@ class Session:
 
     def take(self, scenario: Scenario) -> None:
         """Take all of another scenario."""
-        values = {field.name: getattr(scenario, field.name) for field in fields(scenario)}
-        self.change(**{name: value for name, value in values.items() if value != getattr(self.scenario, name)})
+        self.change(
+            **{name: value for name, value in scenario._asdict().items() if value != getattr(self.scenario, name)}
+        )
 
     def set_text(self, key: str, text: str) -> None:
         """Set the option ``key`` as a person types it: ``set_text("context", "1M")``, ``set_text("cb", "off")``."""
@@ -270,7 +271,7 @@ class Session:
         """Change the scenario and tell the listeners; weights skipped for want of a count come back with one."""
         before = base = self.scenario
         if self._weights_gave_way and "model" in chosen and before.skip_weights:
-            base = replace(before, skip_weights=False)
+            base = before._replace(skip_weights=False)
         after, more = adapted(base, chosen)
         answers = _Answers(after)
         _ = answers.plan

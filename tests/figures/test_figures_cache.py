@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -42,7 +40,7 @@ def test_states_are_there_from_the_first_token() -> None:
     assert np.array_equal(line.y - state, 24_576 * line.x)
 
 
-@pytest.mark.parametrize("scenario", [LLAMA, HYBRID, replace(LLAMA, continuous_batching=True, fill="average")])
+@pytest.mark.parametrize("scenario", [LLAMA, HYBRID, LLAMA._replace(continuous_batching=True, fill="average")])
 def test_memory_by_context_is_the_plan_and_says_where_it_stops_fitting(scenario: Scenario) -> None:
     figure = cache.memory_by_context((scenario,))
     (line,) = of_kind(Line, figure.panels[0].marks[:1])
@@ -75,7 +73,7 @@ def test_the_map_is_a_share_of_what_may_be_used() -> None:
 
 
 def test_a_pool_is_what_the_map_shares_out() -> None:
-    pooled = replace(LLAMA, kv_pool=8 * 2**30)
+    pooled = LLAMA._replace(kv_pool=8 * 2**30)
     (tiles,) = of_kind(HeatMap, cache.memory_map(pooled).panels[0].marks[:1])
     assert tiles.z[0, 0] == pytest.approx(100 * 131_072 * 256 / (8 * 2**30))
     assert "KV pool" in said(cache.memory_by_context((pooled,)))
@@ -137,15 +135,15 @@ def test_more_memory_is_a_longer_context() -> None:
     assert (np.diff(line.y[known]) >= 0).all()
     middle = int(np.flatnonzero(known)[len(np.flatnonzero(known)) // 2])
     device: DeviceSpec = LLAMA.device._replace(usable_bytes=int(line.x[middle]))
-    assert line.y[middle] == capacity(plan(replace(LLAMA, device=device))).context
+    assert line.y[middle] == capacity(plan(LLAMA._replace(device=device))).context
 
 
 def test_the_frontier_is_the_capacity() -> None:
     figure = cache.frontier((LLAMA,))
     (line,) = of_kind(Line, figure.panels[0].marks[:1])
     for context, most in zip(line.x[::20].tolist(), line.y[::20].tolist(), strict=True):
-        assert most == capacity(plan(replace(LLAMA, context=int(context)))).sequences
-    none = cache.frontier((replace(LLAMA, model=find_model("DeepSeek-V3")),))
+        assert most == capacity(plan(LLAMA._replace(context=int(context)))).sequences
+    none = cache.frontier((LLAMA._replace(model=find_model("DeepSeek-V3")),))
     assert "not one sequence fits" in said(none)
 
 
@@ -161,7 +159,7 @@ def test_formats_are_the_plans_of_each() -> None:
     assert sizes["fp32"] == 2 * sizes["bf16"] == 4 * sizes["fp8"]
     assert sizes["q8_0"] == sizes["fp8"] * 34 // 32
     contexts = values_of(figure.panels[1])
-    assert contexts["fp8"] == capacity(plan(replace(LLAMA, kv_dtype="fp8"))).context
+    assert contexts["fp8"] == capacity(plan(LLAMA._replace(kv_dtype="fp8"))).context
     assert "fp8_ds_mla" not in sizes
     assert "fp16 as bf16" in said(figure)
     latent = cache.formats(scenario_from({"model": "DeepSeek-V3.2"}))
@@ -169,23 +167,23 @@ def test_formats_are_the_plans_of_each() -> None:
 
 
 def test_unknown_weights_are_one_line_or_one_note() -> None:
-    unknown = replace(LLAMA.model, parameters=None, name="odd")
+    unknown = LLAMA.model._replace(parameters=None, name="odd")
     with pytest.raises(InputError, match="--skip-weights"):
-        cache.memory_by_context((replace(LLAMA, model=unknown),))
-    beside = cache.memory_by_context((LLAMA, replace(LLAMA, model=unknown)))
+        cache.memory_by_context((LLAMA._replace(model=unknown),))
+    beside = cache.memory_by_context((LLAMA, LLAMA._replace(model=unknown)))
     assert len(beside.panels[0].marks) == 1
     assert "odd is left out" in said(beside)
 
 
 def test_models_are_laid_over_each_other_up_to_four() -> None:
     others = [find_model(name) for name in ("Llama-3.1-8B", "Qwen3-32B", "DeepSeek-V3", "Gemma-3-27B", "Qwen3-8B")]
-    scenarios, notes = overlay(replace(LLAMA, kv_dtype="int8_per_token_head"), others)
+    scenarios, notes = overlay(LLAMA._replace(kv_dtype="int8_per_token_head"), others)
     assert [one.model.name for one in scenarios] == ["Llama-3.1-8B", "Qwen3-32B", "DeepSeek-V3", others[3].name]
     assert any("Qwen3-8B is left out" in note for note in notes)
 
 
 def test_names_are_harmless_and_different() -> None:
-    hostile = replace(LLAMA, model=replace(LLAMA.model, name="a\x1b[31mb"))
+    hostile = LLAMA._replace(model=LLAMA.model._replace(name="a\x1b[31mb"))
     figure = cache.sequence_by_context((hostile, hostile))
     first, second = figure.panels[0].marks
     assert "\x1b" not in first.name + said(figure)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -25,7 +23,7 @@ LLAMA = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "8
 
 def on(scenario: Scenario, usable: float, batch: int | None = None) -> Scenario:
     device = scenario.device._replace(usable_bytes=int(usable))
-    return replace(scenario, device=device, batch=batch or scenario.batch)
+    return scenario._replace(device=device, batch=batch or scenario.batch)
 
 
 def band(line: Line, at: int) -> tuple[float, float]:
@@ -107,7 +105,7 @@ def test_speed_by_batch_trades_users_against_throughput() -> None:
 
 
 def test_unknown_speeds_are_noted() -> None:
-    unknown = replace(LLAMA, model=replace(LLAMA.model, active_parameters=None))
+    unknown = LLAMA._replace(model=LLAMA.model._replace(active_parameters=None))
     figure = serving.speed_by_batch((unknown,))
     line, *_ = of_kind(Line, figure.panels[0].marks)
     assert np.isnan(line.y).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,7 +87,7 @@ async def alert(app: KvtuiApp, pilot: Pilot[None]) -> None:
 
 def compared(app: KvtuiApp) -> CompareScreen:
     own = app.session.scenario
-    return CompareScreen((own, replace(own, batch=64), replace(own, batch=256)))
+    return CompareScreen((own, own._replace(batch=64), own._replace(batch=256)))
 
 
 def fixes(app: KvtuiApp) -> FixesScreen:

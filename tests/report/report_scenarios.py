@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -78,6 +77,6 @@ def made(name: str) -> dict[str, Any]:
 def hostile(name: str) -> dict[str, Any]:
     """A document whose model, source, notes and device are called ``name``; not to be changed."""
     scenario = scenario_from(SCENARIOS["hybrid"])
-    model = replace(scenario.model, name=name, source=name, notes=(name,))
+    model = scenario.model._replace(name=name, source=name, notes=(name,))
     device = scenario.device._replace(name=name, source=name)
-    return document(replace(scenario, model=model, device=device, model_ref=name))
+    return document(scenario._replace(model=model, device=device, model_ref=name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_s_entry_is_that_model_under_a_new_name(folder: Path, name: str) -> None:
     (folder / "models.toml").write_text(template("models", name), encoding="utf-8")
     mine, theirs = find_model(f"my-{name}"), find_model(name)
-    assert mine == replace(theirs, name=f"my-{name}", aliases=())
+    assert mine == theirs._replace(name=f"my-{name}", aliases=())
 
 
 def test_a_device_s_entry_is_that_device_under_a_new_name(folder: Path) -> None:

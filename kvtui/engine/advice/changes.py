@@ -7,7 +7,6 @@ Example: for Llama-3.1-70B in bf16 on an H100, "fp8 KV", "fp8 weights", "tp 2" a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 
 from kvtui.engine.advice.matrix import MatrixAnswer, answer
@@ -85,7 +84,7 @@ def weight_changes(scenario: Scenario, engine: EngineLevers) -> Iterator[Candida
         return
     published = scenario.model.published_weights
     others = () if published is None else (published,)
-    bits = {name: replace(scenario, weight_dtype=name).weight_bits for name in (*engine.weights, *others)}
+    bits = {name: scenario._replace(weight_dtype=name).weight_bits for name in (*engine.weights, *others)}
     smaller = sorted((name for name in engine.weights if bits[name] < scenario.weight_bits), key=lambda n: -bits[n])
     for _, group in groupby((name for name in smaller if name != published), key=lambda name: round(bits[name], 1)):
         names = list(group)

@@ -12,7 +12,7 @@ fp8 weights", "tp 2", and "on H200 SXM + fp8 KV" are among its fixes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import islice, product
 from math import inf, log2
@@ -342,7 +342,7 @@ def _weights(scenario: Scenario) -> list[FixChange]:
     changes = [_format("weights", candidate, scenario) for candidate in candidates]
     if device.peak("fp4") is None:
         changes = [change for change in changes if change.fields["weight_dtype"] not in ("nvfp4", "mxfp4")]
-    bits = {change.name: replace(scenario, **change.fields).weight_bits for change in changes}
+    bits = {change.name: scenario._replace(**change.fields).weight_bits for change in changes}
     smaller = (change for change in changes if bits[change.name] < scenario.weight_bits)
     return sorted(smaller, key=lambda change: -bits[change.name])
 
@@ -410,7 +410,7 @@ def _shorter(scenario: Scenario, served: Serving | None) -> FixChange | None:
     steps = (scenario.context - 1) // CONTEXT_STEP
 
     def at(count: int) -> Scenario:
-        return replace(scenario, context=count * CONTEXT_STEP, lengths=None, shared_prefix=0)
+        return scenario._replace(context=count * CONTEXT_STEP, lengths=None, shared_prefix=0)
 
     if served is not None and served.max_context is not None:
         steps = min(steps, served.max_context // CONTEXT_STEP)
@@ -436,7 +436,7 @@ def _fewer(scenario: Scenario, served: Serving | None) -> FixChange | None:
 
 def _fix(scenario: Scenario, changes: tuple[FixChange, ...], changed: Scenario, found: MatrixAnswer) -> Fix:
     if changed.shared_prefix:
-        found = found._replace(sequences=most_sequences(replace(changed, lengths=None)))
+        found = found._replace(sequences=most_sequences(changed._replace(lengths=None)))
     notes = adapted(scenario, {name: value for change in changes for name, value in change.fields.items()})[1]
     return Fix(
         changes=changes,

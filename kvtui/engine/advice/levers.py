@@ -12,7 +12,6 @@ fp4 math.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from math import inf, log
 from typing import Any, Literal, NamedTuple
 
@@ -163,7 +162,7 @@ def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
     if after.reason:
         return Idle(name, after.reason)
     if changed.shared_prefix:
-        after = after._replace(sequences=most_sequences(replace(changed, lengths=None)))
+        after = after._replace(sequences=most_sequences(changed._replace(lengths=None)))
     elif changed.context == scenario.context:
         there = answer(_at_context(changed, base.elsewhere_context))
         elsewhere = base.elsewhere, there.sequences
@@ -187,7 +186,7 @@ def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
 
 
 def _at_context(scenario: Scenario, context: int) -> Scenario:
-    return replace(scenario, context=context, lengths=None, shared_prefix=0)
+    return scenario._replace(context=context, lengths=None, shared_prefix=0)
 
 
 def _gain(

@@ -368,7 +368,7 @@ def _planned(scenarios: list[Scenario]) -> Iterator[MatrixAnswer]:
     from kvtui.engine.planning import grid
 
     first = scenarios[0]
-    alone = replace(first, lengths=None, shared_prefix=0)
+    alone = first._replace(lengths=None, shared_prefix=0)
     try:
         parts = device_parts(first, first.context, first.batch)
         budgets = np.array([budget(scenario) for scenario in scenarios])

@@ -7,7 +7,6 @@ types; both make values of this one type.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from kvtui.engine.checkpoint.encoding import Encoding
@@ -24,22 +23,12 @@ class Place(NamedTuple):
     layer: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InLayers:
-    """Whether a place is in one of the model's layers with these ``numbers``."""
-
-    numbers: frozenset[int]
-
-    def __call__(self, role: Role, place: Place) -> bool:
-        """Whatever the role."""
-        return place.part == "layer" and place.layer in self.numbers
-
-
 class EncodingRule(NamedTuple):
     """Tensors of ``roles`` (None: all) in ``parts`` are stored in this ``encoding``, if ``named`` says so where given.
 
     ``named`` is asked with role and place. A row that is no whole number of groups does not match a rule that says
-    ``whole``. A rule with a ``tensor`` means that one alone.
+    ``whole``. A rule with a ``tensor`` means that one alone, and one with ``layers`` what lies in the model's layers of
+    those numbers.
     """
 
     encoding: Encoding
@@ -48,10 +37,13 @@ class EncodingRule(NamedTuple):
     named: Callable[[Role, Place], bool] | None = None
     whole: bool = False
     tensor: Tensor | None = None
+    layers: frozenset[int] | None = None
 
     def applies(self, tensor: Tensor, place: Place) -> bool:
         """Whether ``tensor`` at ``place`` is one of those meant."""
         if (self.roles is not None and tensor.role not in self.roles) or place.part not in self.parts:
+            return False
+        if self.layers is not None and (place.part != "layer" or place.layer not in self.layers):
             return False
         if self.tensor is not None and self.tensor != tensor:
             return False
@@ -60,8 +52,7 @@ class EncodingRule(NamedTuple):
         return self.named is None or self.named(tensor.role, place)
 
 
-@dataclass(frozen=True)
-class CheckpointFormat:
+class CheckpointFormat(NamedTuple):
     """How weights are stored: the first of ``rules`` that applies to a tensor, or ``plain``.
 
     ``meaning`` is one sentence for people. ``by_layer`` says that a rule tells layers apart by their number.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from kvtui.engine.basis.catalogue import Catalogue
@@ -189,7 +188,7 @@ def _build(fields: Fields) -> ModelSpec:
         _layer(mixers[letter], blocks[last], (*rest.layer_norms(hidden, letter, last), *joined)) for letter in mtp
     )
     layers = tuple(built[pair] for pair in pairs)
-    return parameters.counted(replace(spec, layers=layers, mtp=tuple(predict), outside=outside))
+    return parameters.counted(spec._replace(layers=layers, mtp=tuple(predict), outside=outside))
 
 
 def _encoder(fields: Fields) -> Encoder | None:

@@ -6,7 +6,6 @@ and its parameter count their sum. The tests hold the totals against the exact c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from kvtui.engine.model.spec import Experts, ModelSpec
@@ -273,7 +272,7 @@ def counted(model: ModelSpec) -> ModelSpec:
         if layer.experts is not None:
             total += layer.experts.total * layer.experts.parameters
             active += layer.experts.active * layer.experts.parameters
-    return replace(model, parameters=total, active_parameters=active, parameters_from="shape")
+    return model._replace(parameters=total, active_parameters=active, parameters_from="shape")
 
 
 def _mlp(roles: tuple[Role, Role, Role, Role], hidden: int, width: int, gated: bool, bias: bool) -> Tensors:

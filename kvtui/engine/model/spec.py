@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
 from typing import NamedTuple
@@ -98,20 +97,8 @@ class Encoder(NamedTuple):
     width: int
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model: ordered ``layers``, extra multi-token-prediction layers ``mtp``, and its weights.
-
-    ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
-    ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
-    ``weight_bytes`` is set when a file states the exact size, or says how each weight is stored, and then ``stored`` is
-    that format, a value of ``engine.checkpoint``, which stands above this room. ``named_weights`` is the format that
-    the name says by which the model was asked for. ``rotary_elements`` are those of all
-    tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
-    ``confidence`` is H (read in a source), M (one source) or L (approximate).
-    ``family`` is the model_type of its config.json, empty where that is unknown. ``window`` is one that its files state
-    for all its layers, though these are counted in full: an engine may apply it.
-    """
+class ModelFields(NamedTuple):
+    """What a ``ModelSpec`` is made of; it explains the fields."""
 
     name: str
     source: str
@@ -135,6 +122,21 @@ class ModelSpec:
     named_weights: str | None = None
     family: str = ""
     window: int | None = None
+
+
+class ModelSpec(ModelFields):
+    """A model: ordered ``layers``, extra multi-token-prediction layers ``mtp``, and its weights.
+
+    ``parameters`` counts every resident weight and ``active_parameters`` those that one token uses; None means unknown.
+    ``parameters_from`` is "shape", "stated" or "file"; ``outside`` are the weights in no layer, as far as known.
+    ``weight_bytes`` is set when a file states the exact size, or says how each weight is stored, and then ``stored`` is
+    that format, a value of ``engine.checkpoint``, which stands above this room. ``named_weights`` is the format that
+    the name says by which the model was asked for. ``rotary_elements`` are those of all
+    tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
+    ``confidence`` is H (read in a source), M (one source) or L (approximate).
+    ``family`` is the model_type of its config.json, empty where that is unknown. ``window`` is one that its files state
+    for all its layers, though these are counted in full: an engine may apply it.
+    """
 
     def __hash__(self) -> int:
         return hash((self.name, self.source, len(self.layers)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
@@ -68,7 +67,7 @@ def room(scenario: Scenario, served: Serving | None) -> Capacity:
         return Capacity(
             served.max_context, at_once(scenario, served), served.max_context_limit, served.max_sequences_limit
         )
-    scenario = replace(scenario, lengths=None, shared_prefix=0)
+    scenario = scenario._replace(lengths=None, shared_prefix=0)
     context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
     sequences = most_sequences(scenario)
     by_context = _limit(scenario, context, lambda: device_parts(scenario, (context or 0) + 1, scenario.batch))
@@ -81,10 +80,10 @@ def users(plan: Plan, known: Capacity) -> Users:
 
     Example: Llama-3.1-8B with paged attention on an H100 holds 3 sequences of 128K, and 11 of an average fill.
     """
-    alone = replace(plan.scenario, lengths=None, shared_prefix=0)
-    each = (replace(alone, fill=fill) for fill in (FULL, AVERAGE))
+    alone = plan.scenario._replace(lengths=None, shared_prefix=0)
+    each = (alone._replace(fill=fill) for fill in (FULL, AVERAGE))
     full, average = (known.sequences if one == plan.scenario else _most(one, plan.serving) for one in each)
-    return Users(full, average, mean_fill_percent(replace(alone, fill=AVERAGE), average or MAX_BATCH))
+    return Users(full, average, mean_fill_percent(alone._replace(fill=AVERAGE), average or MAX_BATCH))
 
 
 def _most(scenario: Scenario, served: Serving | None) -> int | None:

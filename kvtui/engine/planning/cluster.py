@@ -9,7 +9,6 @@ next pipeline stage, and between replicas nothing but what expert parallelism ex
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import accumulate
 from math import ceil, isqrt
 from typing import NamedTuple
@@ -144,7 +143,7 @@ def linked(plan: Plan, fast_link: bool = True) -> Plan:
     if link is None or link.fast:
         return plan
     device = plan.scenario.device._replace(link=None, link_gbs=None)
-    return replace(plan, scenario=replace(plan.scenario, device=device))
+    return plan._replace(scenario=plan.scenario._replace(device=device))
 
 
 def cluster(plan: Plan, fast_link: bool = True) -> Cluster:

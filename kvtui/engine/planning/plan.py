@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.engines.known import places_layers
 from kvtui.engine.model.spec import CacheBytes
@@ -35,8 +34,7 @@ SEARCH_DEVICES = 1024
 SEARCH_LAYOUTS = 600
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
 
     With an engine both hold all that it allocates, also what no sequence needs.
@@ -181,7 +179,7 @@ def _on(scenario: Scenario, layout: Layout) -> Scenario:
     chosen = scenario.serving
     if layout.pp != scenario.layout.pp:
         chosen = chosen._replace(partition=None, tensor_split=None, main_gpu=None)
-    return replace(scenario, layout=layout, serving=chosen)
+    return scenario._replace(layout=layout, serving=chosen)
 
 
 def _layouts(devices: int, tps: tuple[int, ...], layers: int, batch: int) -> Iterator[Layout]:

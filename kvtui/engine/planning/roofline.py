@@ -13,7 +13,6 @@ for each physical batch.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import GIB
@@ -98,7 +97,7 @@ def most_users(plan: Plan, found: Capacity) -> tuple[int, Estimate] | None:
     """
     if not found.sequences:
         return None
-    scenario = replace(plan.scenario, batch=max(found.sequences, plan.scenario.layout.dp), lengths=None)
+    scenario = plan.scenario._replace(batch=max(found.sequences, plan.scenario.layout.dp), lengths=None)
     return scenario.batch, timed(scenario, decode_step(scenario, slots(scenario, scenario.context, scenario.batch)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,7 @@ def at_once(scenario: Scenario, served: Serving) -> int:
     found = served.max_sequences
     for _ in range(ROUNDS):
         share = mean_fill(scenario, max(scenario.batch, found))
-        shorter = serve(replace(scenario, context=max(1, ceil(scenario.context * share)), fill=FULL, lengths=None))
+        shorter = serve(scenario._replace(context=max(1, ceil(scenario.context * share)), fill=FULL, lengths=None))
         assert shorter is not None
         found = max(served.max_sequences, shorter.max_sequences)
     return found

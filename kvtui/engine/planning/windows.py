@@ -7,7 +7,6 @@ families it is for.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 from kvtui.engine.engines.known import KNOWN, applies_windows
@@ -32,7 +31,7 @@ def as_kept(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
         note = f"applies the window of {model.window:,} tokens that the model's files state"
     else:
         return scenario, ()
-    return replace(scenario, model=kept), (f"{title} {note}",)
+    return scenario._replace(model=kept), (f"{title} {note}",)
 
 
 @lru_cache(maxsize=64)
@@ -42,7 +41,7 @@ def _with_window(model: ModelSpec, window: int | None) -> ModelSpec:
     def layer(one: Layer) -> Layer:
         return one._replace(caches=tuple(_cache(cache, window) for cache in one.caches))
 
-    return replace(model, layers=tuple(map(layer, model.layers)), mtp=tuple(map(layer, model.mtp)))
+    return model._replace(layers=tuple(map(layer, model.layers)), mtp=tuple(map(layer, model.mtp)))
 
 
 def _cache(cache: Cache, window: int | None) -> Cache:

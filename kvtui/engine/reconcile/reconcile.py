@@ -9,7 +9,7 @@ measured by the log, and priors in the plan: they stand side by side, and ``meas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
@@ -87,7 +87,7 @@ def _remedies(log: BootLog, scenario: Scenario, measured: Overheads, known_devic
     if given or not known_device:
         return remedies(log, scenario, fixed_pool=True)
     kept = overheads_of(scenario, measured, "log")
-    start = replace(scenario, kv_pool=None, batch=scenario.layout.dp, serving=scenario.serving._replace(measured=kept))
+    start = scenario._replace(kv_pool=None, batch=scenario.layout.dp, serving=scenario.serving._replace(measured=kept))
     return remedies(log, start, fixed_pool=False)
 
 

@@ -8,7 +8,6 @@ by one, and two together where none is enough by itself. Example: 131,072 tokens
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -84,7 +83,7 @@ def remedies(log: BootLog, start: Scenario, *, fixed_pool: bool) -> tuple[Remedy
     logged = _logged_limits(log, start)
     if "error" not in log.words or not reader.flags or (_starts(start) and share is None and not logged):
         return ()
-    base = start if share is None else replace(start, memory_utilization=share)
+    base = start if share is None else start._replace(memory_utilization=share)
     attempt = _Attempt(reader, base, () if share is None else (_utilization(share),))
     pool = log.least("pool") if share is None else None
     as_it_is = attempt.remedy(logged, None if pool is None else pool.high) if share is not None or logged else None
@@ -129,7 +128,7 @@ class _Attempt(NamedTuple):
         A server that refuses more sequences than it has slots of state is told how many it has, too.
         """
         every = [*self.given, *changes]
-        base = self.base if pool is None else replace(self.base, kv_pool=pool)
+        base = self.base if pool is None else self.base._replace(kv_pool=pool)
         changed = _changed(base, changes)
         fewer = None if changed is None else _fewer_sequences(changed)
         if changed is not None and fewer is not None:
@@ -141,7 +140,7 @@ class _Attempt(NamedTuple):
         words = ", ".join(change.words for change in every)
         served = serve(changed)
         held = None if served is None else served.pool_bytes
-        planned = replace(changed, kv_pool=held, serving=changed.serving._replace(measured=None))
+        planned = changed._replace(kv_pool=held, serving=changed.serving._replace(measured=None))
         return Remedy(flags, words, planned, sum(change.burden for change in every))
 
     def first(self, tries: Iterable[Sequence[_Change]]) -> Remedy | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -65,7 +64,7 @@ def _left_on(log: BootLog, values: Mapping[str, str | bool | None], scenario: Sc
     found = _on({**values, "kv_pool": None}, scenario.model, FoundDevice(device))
     loaded = log.most("weights")
     known = None if loaded is None else Overheads("", weights=loaded.bytes)
-    budget = tightest_budget(replace(found, serving=found.serving._replace(measured=known)))
+    budget = tightest_budget(found._replace(serving=found.serving._replace(measured=known)))
     return 0 if budget is None else budget.pool
 
 
@@ -117,8 +116,8 @@ def _weighed(
     chosen: dict[str, str | bool] = {"skip_weights": True} if found.format is None else {"weight_dtype": found.format}
     values |= chosen
     if found.format is None:
-        return replace(scenario, skip_weights=True)
-    return replace(scenario, weight_dtype=found.format)
+        return scenario._replace(skip_weights=True)
+    return scenario._replace(weight_dtype=found.format)
 
 
 def _named_formats(log: BootLog) -> Iterator[str]:

@@ -8,7 +8,6 @@ weights come nearest is taken, if it comes near.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -68,7 +67,7 @@ def weights_of(scenario: Scenario) -> int | None:
 def _apart(scenario: Scenario, form: str, loaded: Size) -> float:
     """How far the weights in ``form`` are from those ``loaded``, as a share of these."""
     try:
-        size = weights_of(replace(scenario, weight_dtype=form, skip_weights=False))
+        size = weights_of(scenario._replace(weight_dtype=form, skip_weights=False))
     except InputError:
         return float("inf")
     return float("inf") if size is None or not loaded.bytes else abs(size / loaded.bytes - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
@@ -30,7 +29,7 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     What was left to the engine stays the engine's choice, for another model, device or release too.
     Raises InputError when the chosen fields are wrong in themselves or contradict each other.
     """
-    values = {field.name: getattr(scenario, field.name) for field in fields(scenario)} | dict(chosen)
+    values = scenario._asdict() | dict(chosen)
     engine = Engine(values["engine"], values["serving"].version)
     left = left_to_engine(scenario, engine, values["model"], values["device"], values["kv_dtype"])
     values |= {name: value for name, value in left.items() if name not in chosen}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_GBS, MAX_TOKENS
@@ -113,24 +112,8 @@ class ServingOptions(NamedTuple):
 NO_SERVING_OPTIONS = ServingOptions()
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A model on devices under a workload.
-
-    ``context`` is the most tokens one sequence may reach and ``batch`` the number of sequences. ``lengths`` are the
-    tokens each sequence holds now; None means that each is as full as ``fill`` says: "full" for all of the context,
-    "average" for the reference's mix of lengths, or a share such as "30%". ``shared_prefix`` tokens are common to
-    all sequences. ``kv_pool`` (bytes per device) replaces the memory left over for the cache;
-    ``memory_utilization`` is the share of usable memory that may be planned. ``engine`` allocates, told the
-    ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was measured to read, in 10**9
-    bytes per second; it replaces the published bandwidth and the share expected of it. ``weight_dtype`` "file"
-    means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts over the ranks of all
-    replicas together; attention stays each replica's own. ``model_ref`` is how the model was named on a command
-    line; empty for its own name. ``ram`` is the machine's own memory in bytes, None where nothing was said of it, and
-    ``ram_gbs`` what its CPU reads of it in 10**9 bytes per second.
-
-    Raises InputError on construction when the parts contradict each other.
-    """
+class ScenarioFields(NamedTuple):
+    """What a ``Scenario`` is made of; it explains the fields and checks them."""
 
     model: ModelSpec
     device: DeviceSpec
@@ -159,7 +142,36 @@ class Scenario:
     ram_gbs: float | None = None
     model_ref: str = ""
 
-    def __post_init__(self) -> None:
+
+class Scenario(ScenarioFields):
+    """A model on devices under a workload.
+
+    ``context`` is the most tokens one sequence may reach and ``batch`` the number of sequences. ``lengths`` are the
+    tokens each sequence holds now; None means that each is as full as ``fill`` says: "full" for all of the context,
+    "average" for the reference's mix of lengths, or a share such as "30%". ``shared_prefix`` tokens are common to
+    all sequences. ``kv_pool`` (bytes per device) replaces the memory left over for the cache;
+    ``memory_utilization`` is the share of usable memory that may be planned. ``engine`` allocates, told the
+    ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was measured to read, in 10**9
+    bytes per second; it replaces the published bandwidth and the share expected of it. ``weight_dtype`` "file"
+    means the bytes that the model's own file holds. ``expert_parallel`` divides whole experts over the ranks of all
+    replicas together; attention stays each replica's own. ``model_ref`` is how the model was named on a command
+    line; empty for its own name. ``ram`` is the machine's own memory in bytes, None where nothing was said of it, and
+    ``ram_gbs`` what its CPU reads of it in 10**9 bytes per second.
+
+    Raises InputError on construction when the parts contradict each other.
+    """
+
+    if not TYPE_CHECKING:  # whose signatures stay those of the fields
+
+        def __init__(self, *_values, **_named):
+            self._check()
+
+        @classmethod
+        def _make(cls, values):
+            return cls(*values)
+
+    def _check(self) -> None:
+        """Raises InputError when the parts contradict each other."""
         layout = self.layout
         for field, value, most in (
             ("context", self.context, MAX_TOKENS),

@@ -10,7 +10,6 @@ differ.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -100,7 +99,7 @@ def reach(scenario: Scenario, half: int) -> Reach:
     assert at is not None
     if scenario.kv_pool is None or not half:
         return Reach(at, at, at)
-    ends = (serve(replace(scenario, kv_pool=max(1, scenario.kv_pool + by))) for by in (-half, half))
+    ends = (serve(scenario._replace(kv_pool=max(1, scenario.kv_pool + by))) for by in (-half, half))
     low, high = (end for end in ends if end is not None)
     return Reach(low, at, high)
 

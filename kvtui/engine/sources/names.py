@@ -9,7 +9,6 @@ a word that is none of them may mean another shape, so that the name is refused.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -124,7 +123,7 @@ def known_name(text: str) -> ModelSpec | None:
     said = f"'{plain(text)}' is taken for {model.name}" + (f", its weights for {weights}" if weights else "")
     if named.assumed:
         said += f": {named.assumed}"
-    return replace(model, notes=(said, *model.notes), named_weights=weights)
+    return model._replace(notes=(said, *model.notes), named_weights=weights)
 
 
 def resolve(text: str, keys: Mapping[str, str] | None = None) -> Named | None:

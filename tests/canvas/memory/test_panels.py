@@ -344,7 +344,7 @@ def test_the_formula_gives_the_bytes_of_the_film(name: str) -> None:
 def test_the_scores_formula(tokens: int, batch: int, capped: bool) -> None:
     scenario = scenario_from({"model": "Llama-3.1-8B", "context": "128K", "batch": str(batch)})
     for name, flash in (("saved", True), ("scores", False)):
-        shown = make(replace(scenario, flash_attention=flash), tokens)
+        shown = make(scenario._replace(flash_attention=flash), tokens)
         [(value, size)] = [(value, size) for found, value, size in equations(shown) if found == name]
         assert size == score_matrix_bytes(scenario, tokens, batch)
         assert (value != size) is capped
@@ -668,8 +668,8 @@ HOSTILE = (
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_harmless(name: str) -> None:
     base = scenario_from(SCENARIOS["hybrid"])
-    scenario = replace(
-        base, model=replace(base.model, name=name, notes=(name,)), device=base.device._replace(name=name)
+    scenario = base._replace(
+        model=base.model._replace(name=name, notes=(name,)), device=base.device._replace(name=name)
     )
     shown = make(scenario)
     for width in (24, 37, 60):

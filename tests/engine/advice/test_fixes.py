@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
@@ -97,8 +96,8 @@ def test_what_fits_needs_no_fix() -> None:
 )
 def test_to_ask_for_less_never_makes_the_cheapest_fix_dearer(batch: int, less: int, context: int, shorter: int) -> None:
     """Everything that fixes the larger wish fixes the smaller, and giving up part of it gives up less."""
-    scenario = replace(scenario_from({"model": "Qwen3-32B", "gpu": "H100 SXM"}), context=context, batch=batch)
-    smaller = replace(scenario, context=context // shorter, batch=max(1, batch - less))
+    scenario = scenario_from({"model": "Qwen3-32B", "gpu": "H100 SXM"})._replace(context=context, batch=batch)
+    smaller = scenario._replace(context=context // shorter, batch=max(1, batch - less))
     larger_fixes, smaller_fixes = fixes(scenario), fixes(smaller)
     if larger_fixes and smaller_fixes:
         assert smaller_fixes[0].burden <= larger_fixes[0].burden + 1e-9

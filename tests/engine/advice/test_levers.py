@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count, pairwise
 from math import inf
 
@@ -114,7 +113,7 @@ def test_every_gain_is_what_two_plans_say(values: dict[str, str | bool]) -> None
             wanted = (planned.fits, capacity(planned).context, held(of), estimate(planned))
             assert (answer.fits, answer.context, answer.sequences, answer.times) == wanted
         one_context = lever.scenario.context != scenario.context or lever.scenario.shared_prefix
-        pair = tuple(held(replace(of, context=other, shared_prefix=0)) for of in (scenario, lever.scenario))
+        pair = tuple(held(of._replace(context=other, shared_prefix=0)) for of in (scenario, lever.scenario))
         assert lever.elsewhere == (None if one_context else pair)
 
 
@@ -162,7 +161,7 @@ def test_the_rank_follows_the_measure(values: dict[str, str | bool], measure: Me
 def test_the_words_of_a_format() -> None:
     found = list(levers(scenario_from({"context": "128K", "batch": "4", "engine": "vllm@0.20"})))
     lever = a_lever(found, "fp8 KV")
-    narrow = replace(lever.scenario, context=16 * 1024)
+    narrow = lever.scenario._replace(context=16 * 1024)
     assert f"{present(serve(narrow)).max_sequences:,} at 16K" in effect(lever), "of what does not fit, no percents"
     assert "sequences at 128K" in effect(lever)
     assert lever.caveat == "check the answers' quality"
@@ -175,9 +174,8 @@ def test_what_cannot_be_had_says_so() -> None:
     assert "always works so" in why_idle(vllm, "paged attention, continuous batching")
     assert "multi-token-prediction" in why_idle(vllm, "speculative tokens")
     assert why_idle(vllm, "FlashAttention") == "on already"
-    file = replace(
-        scenario_from({}),
-        model=replace(scenario_from({}).model, weight_bytes=2**34),
+    file = scenario_from({})._replace(
+        model=scenario_from({}).model._replace(weight_bytes=2**34),
         weight_dtype="file",
         model_ref="x",
     )
@@ -185,8 +183,8 @@ def test_what_cannot_be_had_says_so() -> None:
 
 
 def test_a_scenario_without_an_answer_has_no_levers() -> None:
-    unknown = replace(scenario_from({}).model, parameters=None)
-    assert list(levers(replace(scenario_from({}), model=unknown))) == []
+    unknown = scenario_from({}).model._replace(parameters=None)
+    assert list(levers(scenario_from({})._replace(model=unknown))) == []
 
 
 def test_latents_are_not_divided_by_ranks_but_by_replicas() -> None:

@@ -59,7 +59,7 @@ def check(scenario: Scenario, view: matrix.MatrixSubject, data: st.DataObject) -
 def test_a_cell_is_what_its_own_plan_says(
     scenario: Scenario, view: matrix.MatrixSubject, pool: int | None, data: DataObject
 ) -> None:
-    check(replace(scenario, kv_pool=pool), view, data)
+    check(scenario._replace(kv_pool=pool), view, data)
 
 
 @given(
@@ -85,12 +85,12 @@ def test_the_own_cell_is_the_scenario(view: matrix.MatrixSubject) -> None:
     place = present(found.place(scenario))
     assert found.at(*place) == scenario
     assert found.rows[place[0]] in ("Qwen3-8B", "L40S")
-    assert found.place(replace(scenario, context=4096)) is None
+    assert found.place(scenario._replace(context=4096)) is None
 
 
 def test_a_model_from_a_file_is_a_row_of_its_own() -> None:
-    stored = replace(find_model("Llama-3.1-8B"), name="mine", weight_bytes=5 * 2**30)
-    scenario = replace(scenario_from({}), model=stored, weight_dtype="file", model_ref="mine.gguf")
+    stored = find_model("Llama-3.1-8B")._replace(name="mine", weight_bytes=5 * 2**30)
+    scenario = scenario_from({})._replace(model=stored, weight_dtype="file", model_ref="mine.gguf")
     found = table(scenario, "models")
     assert found.rows[0] == "mine"
     assert found.at(*present(found.place(scenario))) == scenario
@@ -124,8 +124,8 @@ def test_another_cell_of_the_table_has_the_same_table() -> None:
     other = found.at(found.rows.index("DeepSeek-V3"), found.columns.index("B200"))
     assert found.same_cells(scenario)
     assert found.same_cells(other)
-    assert not found.same_cells(replace(other, context=4096))
-    assert not found.same_cells(replace(other, layout=Layout(tp=2)))
+    assert not found.same_cells(other._replace(context=4096))
+    assert not found.same_cells(other._replace(layout=Layout(tp=2)))
     assert not table(scenario, "kv").same_cells(other)
     drafting = scenario_from({"model": "DeepSeek-V3", "speculative_tokens": "1"})
     assert not table(drafting, "models").same_cells(scenario_from({}))
@@ -183,5 +183,5 @@ def test_devices_of_a_line_are_answered_as_each_alone() -> None:
     )
     for values in several_values:
         base = scenario_from({"model": "gemma-3-27b", "context": "40000", **values})
-        several = [replace(base, device=device) for device in devices]
+        several = [base._replace(device=device) for device in devices]
         assert matrix.answers(several) == [matrix.answer(scenario) for scenario in several]

@@ -6,7 +6,6 @@ they are not copies of the released files.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from kvtui.engine.model.catalogue import find_model
@@ -159,7 +158,7 @@ def model(name: str, towers: int | None = None) -> ModelSpec:
     if towers is None:
         return found
     outside = tuple(tensor for tensor in found.outside if tensor.role != "tower")
-    return counted(replace(found, outside=(*outside, *lump("tower", towers))))
+    return counted(found._replace(outside=(*outside, *lump("tower", towers))))
 
 
 def released(name: str, **changes: Any) -> ModelSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 
 import pytest
 
@@ -66,7 +65,7 @@ def test_a_row_with_a_log_reads_and_compares_it(known: Known) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_where_the_larger_stages_are(engine: str) -> None:
     """32 layers of Llama-3.1-8B on five stages: two have a layer more."""
-    scenario = replace(scenario_from({"engine": engine, "context": "8K"}), layout=Layout(pp=5))
+    scenario = scenario_from({"engine": engine, "context": "8K"})._replace(layout=Layout(pp=5))
     first = larger_stages(engine) == "first"
     assert partition(scenario) == ((7, 7, 6, 6, 6) if first else (6, 6, 7, 7, 6))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +46,7 @@ def test_what_it_cannot_be(text: str) -> None:
     with pytest.raises(UnknownName, match="full, average, 30%"):
         paged(fill=text)
     with pytest.raises(InputError):
-        replace(paged(), fill=text)
+        paged()._replace(fill=text)
 
 
 @given(percent=st.integers(1, 99), batch=st.integers(1, 6))
@@ -79,11 +77,11 @@ def test_emptier_sequences_are_never_fewer(percent: int) -> None:
 def test_an_engine_that_hands_out_blocks_runs_as_many_as_of_shorter_ones(engine: str) -> None:
     whole = paged(engine=engine)
     full = present(serve(whole)).max_sequences
-    share = replace(whole, fill="25%")
-    assert capacity(plan(share)).sequences == present(serve(replace(whole, context=32_768))).max_sequences > full
+    share = whole._replace(fill="25%")
+    assert capacity(plan(share)).sequences == present(serve(whole._replace(context=32_768))).max_sequences > full
     assert both(share).full == full
-    assert plan(replace(share, batch=full + 1)).fits
-    assert not plan(replace(whole, batch=full + 1)).fits
+    assert plan(share._replace(batch=full + 1)).fits
+    assert not plan(whole._replace(batch=full + 1)).fits
 
 
 def test_an_engine_that_divides_its_context_runs_no_more() -> None:
@@ -97,5 +95,5 @@ def test_speed_and_cost_at_the_most_users_are_those_of_that_batch() -> None:
     limits = capacity(planned)
     batch, times = present(most_users(planned, limits))
     assert batch == limits.sequences == 11
-    assert times == estimate(plan(replace(scenario, batch=11)))
+    assert times == estimate(plan(scenario._replace(batch=11)))
     assert present(times.tokens_per_second).low > present(estimate(planned).tokens_per_second).low

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import nan
 
 import numpy as np
@@ -25,7 +24,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import devices, scenarios
 
-plain = scenarios(lengths=False).map(lambda scenario: replace(scenario, shared_prefix=0))
+plain = scenarios(lengths=False).map(lambda scenario: scenario._replace(shared_prefix=0))
 pairs = st.lists(st.tuples(st.integers(1, 2**21), st.integers(3, 300)), min_size=1, max_size=5)
 
 
@@ -57,15 +56,15 @@ def test_capacities_equal_the_scalar_search(scenario: Scenario) -> None:
 
 @given(plain, st.lists(devices, min_size=1, max_size=4))
 def test_budgets_stand_for_devices(scenario: Scenario, several: list[DeviceSpec]) -> None:
-    scenario = replace(scenario, flash_attention=True)
+    scenario = scenario._replace(flash_attention=True)
     budgets = np.array([device.usable_bytes for device in several])
     contexts = grid.most_context(scenario, np.full(len(several), scenario.batch), budgets)
     for device, context in zip(several, contexts.tolist(), strict=True):
-        alone = capacity(plan(replace(scenario, device=device))).context
+        alone = capacity(plan(scenario._replace(device=device))).context
         assert context == (MAX_TOKENS if alone is None else alone)
 
 
-roomy = plain.map(lambda scenario: replace(scenario, device=scenario.device._replace(usable_bytes=2**62)))
+roomy = plain.map(lambda scenario: scenario._replace(device=scenario.device._replace(usable_bytes=2**62)))
 
 
 @given(roomy)
@@ -85,8 +84,8 @@ def test_bytes_that_arrays_cannot_count_are_refused() -> None:
 
 
 def test_unknown_weights_are_refused_as_by_the_scalar_plan() -> None:
-    unknown = replace(find_model("Llama-3.1-8B"), parameters=None)
-    scenario = replace(scenario_from({"model": "Llama-3.1-8B"}), model=unknown)
+    unknown = find_model("Llama-3.1-8B")._replace(parameters=None)
+    scenario = scenario_from({"model": "Llama-3.1-8B"})._replace(model=unknown)
     with pytest.raises(InputError, match="unknown"):
         grid.device_bytes(scenario, np.array([1]), np.array([1]))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -30,7 +28,7 @@ ENGINES = ("none", "vllm", "sglang", "llama.cpp", "tensorrt-llm")
 LARGE = {"model": "DeepSeek-V3.2", "weight_dtype": "fp8", "context": "4096", "kv_pool": "1GB"}
 
 pooled = st.tuples(scenarios(lengths=False), st.integers(1, 2**34) | st.integers(2**34, 2**39)).map(
-    lambda both: replace(both[0], kv_pool=both[1])
+    lambda both: both[0]._replace(kv_pool=both[1])
 )
 
 
@@ -106,7 +104,7 @@ def test_a_machine_that_was_measured_counts_as_it_was() -> None:
     assert plan(scenario).fits
     for activation, fits in ((2 * GIB, True), (4 * GIB, False)):
         measured = Overheads("rig", activation=activation, engine="vllm")
-        found = plan(replace(scenario, serving=scenario.serving._replace(measured=measured)))
+        found = plan(scenario._replace(serving=scenario.serving._replace(measured=measured)))
         assert (found.fits, found.crowded) == (fits, not fits)
 
 
@@ -136,21 +134,21 @@ def test_it_fits_if_every_stage_holds_its_pool_and_every_pool_its_cache(scenario
 
 @given(pooled)
 def test_one_more_than_the_capacity_does_not_fit(scenario: Scenario) -> None:
-    scenario = replace(scenario, shared_prefix=0)
+    scenario = scenario._replace(shared_prefix=0)
     context = capacity(plan(scenario)).context or 0
     assume(context)
-    assert plan(replace(scenario, context=context)).fits
-    assert not plan(replace(scenario, context=context + 1)).fits
+    assert plan(scenario._replace(context=context)).fits
+    assert not plan(scenario._replace(context=context + 1)).fits
 
 
 @given(pooled, st.lists(st.tuples(st.integers(1, 2**21), st.integers(3, 300)), min_size=1, max_size=4))
 def test_the_arrays_say_the_same(scenario: Scenario, points: list[tuple[int, int]]) -> None:
-    scenario = replace(scenario, shared_prefix=0)
+    scenario = scenario._replace(shared_prefix=0)
     contexts, batches = np.array(points).T
     needs = grid.device_bytes(scenario, contexts, batches)
     every = [every_stage(scenario, context, batch) for context, batch in points]
     assert needs.cache.tolist() == [max(parts.cache for parts in one) for one in every]
-    held = [plan(replace(scenario, context=c, batch=b)).fits for c, b in points]
+    held = [plan(scenario._replace(context=c, batch=b)).fits for c, b in points]
     assert grid.fits(scenario, needs, np.array(budget(scenario))).tolist() == held
     assert ((grid.used(scenario, needs) > 1) == ~np.array(held)).all()
     most = capacity(plan(scenario)).context
@@ -173,7 +171,7 @@ def test_no_split_over_fewer_devices_fits(model: str, device: str, pool: str, en
     assert found.devices_needed is not None
     tps, layers = valid_tps(found.scenario.model), len(found.scenario.model.layers)
     for devices in range(1, found.devices_needed + 1):
-        fits = [plan(replace(found.scenario, layout=layout)).fits for layout in _layouts(devices, tps, layers, 3)]
+        fits = [plan(found.scenario._replace(layout=layout)).fits for layout in _layouts(devices, tps, layers, 3)]
         assert any(fits) == (devices == found.devices_needed)
 
 

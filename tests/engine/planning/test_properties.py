@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -70,7 +68,7 @@ def scenarios(draw: st.DrawFn, lengths: bool = True) -> Scenario:
     if not paged:
         return scenario
     shortest = min(slot.used for slot in slots(scenario, context, batch))
-    return replace(scenario, shared_prefix=draw(st.integers(0, shortest)))
+    return scenario._replace(shared_prefix=draw(st.integers(0, shortest)))
 
 
 @given(scenarios())
@@ -111,8 +109,8 @@ def test_one_more_sequence_never_fills_less() -> None:
 def test_monotone_in_format(scenario: Scenario, data: DataObject) -> None:
     small, large = sorted(data.draw(st.lists(st.sampled_from(WIDENING), min_size=2, max_size=2)), key=WIDENING.index)
     lighter, heavier = sorted(data.draw(st.lists(elements, min_size=2, max_size=2)), key=ELEMENTS.index)
-    narrow = plan(replace(scenario, kv_dtype=small, weight_dtype=lighter)).total
-    wide = plan(replace(scenario, kv_dtype=large, weight_dtype=heavier)).total
+    narrow = plan(scenario._replace(kv_dtype=small, weight_dtype=lighter)).total
+    wide = plan(scenario._replace(kv_dtype=large, weight_dtype=heavier)).total
     assert narrow.kv <= wide.kv
     assert narrow.weights <= wide.weights
     assert narrow.state == wide.state
@@ -144,17 +142,17 @@ def test_allocated_is_never_less_than_useful(scenario: Scenario) -> None:
 @given(scenarios(lengths=False))
 def test_capacity_of_a_cost_is_at_least_its_size(scenario: Scenario) -> None:
     """A pool of exactly what n sequences or tokens cost holds at least n, on a device with room for it."""
-    scenario = replace(scenario, shared_prefix=0, device=scenario.device._replace(usable_bytes=2**62))
-    most = device_parts(replace(scenario, kv_pool=1), scenario.context, scenario.batch)
+    scenario = scenario._replace(shared_prefix=0, device=scenario.device._replace(usable_bytes=2**62))
+    most = device_parts(scenario._replace(kv_pool=1), scenario.context, scenario.batch)
     pool = max(1, most.cache)
-    found = capacity(plan(replace(scenario, kv_pool=pool)))
+    found = capacity(plan(scenario._replace(kv_pool=pool)))
     assert found.context is None or found.context >= scenario.context
     assert found.sequences is None or found.sequences >= scenario.batch
 
 
 @given(scenarios(lengths=False))
 def test_one_more_than_the_capacity_does_not_fit(scenario: Scenario) -> None:
-    scenario = replace(scenario, shared_prefix=0)
+    scenario = scenario._replace(shared_prefix=0)
     found = capacity(plan(scenario))
     context = found.context or 0
     assume(context)
@@ -194,7 +192,7 @@ def test_bands_are_ordered_and_positive(scenario: Scenario) -> None:
 
 @given(scenarios())
 def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
-    assert replace(scenario_from(to_values(scenario)), model_ref="") == scenario
+    assert scenario_from(to_values(scenario))._replace(model_ref="") == scenario
     assert "--model" in command_line(scenario)
 
 
@@ -224,7 +222,7 @@ def _plans(model: ModelSpec, device: DeviceSpec) -> None:
     if model.parameters is None:
         with pytest.raises(InputError, match="parameter count"):
             plan(scenario)
-        scenario = replace(scenario, skip_weights=True)
+        scenario = scenario._replace(skip_weights=True)
     found = plan(scenario)
     assert found.total.total > 0
     assert found.devices_needed is None or found.devices_needed >= 1

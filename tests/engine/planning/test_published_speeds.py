@@ -5,8 +5,6 @@ A figure may miss its band by a tenth: clocks, drivers and builds are not said w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.basis.units import GIB
@@ -51,7 +49,7 @@ def inside(found: tuple[float, float] | None, measured: float) -> bool:
 def test_on_a_device(gpu: str, model: str, form: str, measured: float) -> None:
     """Apple, NVIDIA and AMD, from the makers' and users' own tables."""
     given = {"gpu": gpu, "model": model, "weight_dtype": form, "kv_dtype": "fp16", "context": "2K"}
-    chosen = replace(scenario_from({"engine": "llama.cpp", **given}), lengths=(512,))
+    chosen = scenario_from({"engine": "llama.cpp", **given})._replace(lengths=(512,))
     found = estimate(plan(chosen))
     assert inside(found.tokens_per_second, measured)
     assert found.ram_bytes == 0
@@ -61,7 +59,7 @@ def test_on_a_device(gpu: str, model: str, form: str, measured: float) -> None:
 def test_with_experts_in_ram(given: dict[str, str], measured: float) -> None:
     """gpt-oss-120b: all experts beside a desktop's CPU, and those of three layers beside two RTX 5090."""
     words = {"engine": "llama.cpp", "model": "gpt-oss-120b", "weight_dtype": "MXFP4_MOE", "kv_dtype": "fp16"}
-    chosen = replace(scenario_from({**words, **given}), lengths=(2048,))
+    chosen = scenario_from({**words, **given})._replace(lengths=(2048,))
     found = timed(chosen, decode_step(chosen, plan(chosen).sequences))
     assert inside(found.tokens_per_second, measured)
     assert 0 < found.ram_bytes < present(found.step_bytes)
@@ -73,7 +71,7 @@ def test_on_a_cpu(model: str, form: str, gbs: float, measured: float) -> None:
     given = {"engine": "llama.cpp", "gpu": "CPU", "model": model, "weight_dtype": form, "context": "2K"}
     chosen = scenario_from({**given, "kv_dtype": "fp16"})
     device = chosen.device._replace(bandwidth_gbs=gbs, usable_bytes=800 * GIB, allocatable_bytes=800 * GIB)
-    found = estimate(plan(replace(chosen, device=device, lengths=(512,))))
+    found = estimate(plan(chosen._replace(device=device, lengths=(512,))))
     assert inside(found.tokens_per_second, measured)
 
 

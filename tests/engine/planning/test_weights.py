@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,8 +68,8 @@ def test_prediction_layers_count_where_they_draft() -> None:
 def test_devices_together_hold_at_least_every_tensor_once(scenario: Scenario) -> None:
     """Rows padded or dropped by kernels apart: of formats that are held as they are stored."""
     if scenario.weight_dtype in ("gptq", "mxfp4"):
-        scenario = replace(scenario, weight_dtype="awq")
-    scenario = replace(scenario, speculative_tokens=0)
+        scenario = scenario._replace(weight_dtype="awq")
+    scenario = scenario._replace(speculative_tokens=0)
     replicas = 1 if scenario.expert_parallel else scenario.layout.dp
     found = plan(scenario)
     assert found.total.weights >= replicas * weight_bytes(scenario)
@@ -88,7 +87,7 @@ EXPERTS = 58 * (EXPERTS_OF_A_LAYER + 4 * EXPERTS_OF_A_LAYER // 128**2)
 def test_ranks_of_deepseek_v3_have_their_experts_and_all_else(replicas: int) -> None:
     values = {"model": "DeepSeek-V3", "gpu": "H200", "tp": "1", "dp": str(replicas), "batch": "64", "context": "32K"}
     alone = scenario_from({**values, "weight_dtype": "fp8"})
-    scenario = replace(alone, expert_parallel=True)
+    scenario = alone._replace(expert_parallel=True)
     found, apart = plan(scenario), plan(alone)
     assert apart.per_device.weights - found.per_device.weights == EXPERTS - EXPERTS // replicas
     assert found.per_device.kv == apart.per_device.kv == 64 // replicas * found.cache.kv // 64
@@ -180,7 +179,7 @@ def test_a_config_that_says_how_weights_are_stored_makes_that_the_default(tmp_pa
     assert weight_bytes(own) == weight_bytes(named) == read_config(path).weight_bytes
     for tp in (1, 2, 8):
         layout = own.layout._replace(tp=tp)
-        ranks = [replace(scenario, layout=layout) for scenario in (own, named)]
+        ranks = [scenario._replace(layout=layout) for scenario in (own, named)]
         assert len({held_weight_bytes(scenario, stages(scenario)[0]) for scenario in ranks}) == 1
     assert next(one.text for one in notices(plan(own)) if one.id == "weight_format").startswith("weights: AWQ, 4 bits")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.engines.known import ENGINES, applies_windows
@@ -118,7 +116,7 @@ def test_sglang_has_windowed_pools_for_some_families_only() -> None:
 def test_llama_cpp_applies_the_windows_that_its_architectures_read(family: str) -> None:
     arch = CONVERTED[family]
     assert (arch in WINDOWS or arch == "exaone4") != (arch in PLAIN)
-    assert applies_windows("llama.cpp", replace(file("Mistral-7B-v0.3"), family=family)) == (arch not in PLAIN)
+    assert applies_windows("llama.cpp", file("Mistral-7B-v0.3")._replace(family=family)) == (arch not in PLAIN)
 
 
 def test_every_windowed_model_of_the_catalogue_says_its_family() -> None:

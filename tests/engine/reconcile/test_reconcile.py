@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -75,7 +74,7 @@ def test_a_running_servers_cache_is_not_called_into_question(name: str) -> None:
     assert not any("are more than" in note for note in found.notes)
     assert found.known_device
     pool = None if found.serving.pool_is_estimate else found.serving.pool_bytes
-    assert not plan(replace(found.scenario, kv_pool=pool)).crowded
+    assert not plan(found.scenario._replace(kv_pool=pool)).crowded
 
 
 def test_a_hybrid_with_mtp_is_predicted_to_the_token() -> None:
@@ -299,7 +298,7 @@ def test_any_pool_of_a_log_is_reproduced(name: str, device: str, pool: int, util
     text = re.sub(r"(cache memory: )[0-9.]+", rf"\g<1>{pool / 100}", "\n".join(LINES[name]))
     found = of_text(text, gpu=device, gpu_memory_utilization=utilization)
     kept = overheads_of(found.scenario, found.measured, "rig")
-    scenario = replace(found.scenario, kv_pool=None, serving=found.scenario.serving._replace(measured=kept))
+    scenario = found.scenario._replace(kv_pool=None, serving=found.scenario.serving._replace(measured=kept))
     planned, printed = budgeted(scenario), present(found.log.least("pool"))
     possible = budget(scenario) - present(kept.weights) - (kept.graphs or 0)
     assert printed.low <= planned <= printed.high or printed.bytes > possible

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.basis.units import GIB
@@ -148,6 +146,6 @@ def test_what_was_measured_leaves_the_logged_cache() -> None:
     weights = f"{P}Memory used after loading model weights (inside torch) in memory usage profiling: 8.49 GiB"
     found = of(*FP8, weights, model="Llama-3.1-8B", kv_dtype="fp8", weight_dtype="fp8", gpu="RTX 5090")
     kept = overheads_of(found.scenario, found.measured, "rig")
-    scenario = replace(found.scenario, kv_pool=None, serving=found.scenario.serving._replace(measured=kept))
+    scenario = found.scenario._replace(kv_pool=None, serving=found.scenario.serving._replace(measured=kept))
     printed = present(found.log.least("pool"))
     assert printed.low <= present(tightest_budget(scenario)).pool <= printed.high

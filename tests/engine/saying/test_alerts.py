@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -67,7 +66,7 @@ def test_the_remedy_is_what_still_fits(values: dict[str, str], said: str) -> Non
     assert all(value >= 1 for value in offered.values())
     for field, value in offered.items():
         same, more = (
-            replace(found.scenario, context=size) if field == "context" else replace(found.scenario, batch=size)
+            found.scenario._replace(context=size) if field == "context" else found.scenario._replace(batch=size)
             for size in (value, value + 1)
         )
         assert plan(same).fits

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +20,7 @@ MODELS = all_models()
 def test_nothing_gives_way_without_need() -> None:
     scenario = scenario_from({"batch": "4", "kv_dtype": "fp8"})
     after, notes = adapted(scenario, {"context": 65_536})
-    assert after == replace(scenario, context=65_536)
+    assert after == scenario._replace(context=65_536)
     assert notes == ()
 
 
@@ -63,7 +61,7 @@ def test_weights_of_unknown_size_are_skipped() -> None:
 
 
 def test_weights_of_a_file_stay_with_the_file() -> None:
-    stored = replace(find_model("Llama-3.1-8B"), weight_bytes=5 * 2**30)
+    stored = find_model("Llama-3.1-8B")._replace(weight_bytes=5 * 2**30)
     of_file, notes = adapted(scenario_from({}), {"model": stored})
     assert of_file.weight_dtype == FILE_WEIGHTS
     assert notes
@@ -84,7 +82,7 @@ def test_a_packed_format_only_where_there_are_latents() -> None:
 
 def test_lengths_prefix_and_speculation() -> None:
     scenario = scenario_from({"model": "DeepSeek-V3", "lengths": "4096,8192", "pa": True, "shared_prefix": "1024"})
-    scenario = replace(scenario, speculative_tokens=1)
+    scenario = scenario._replace(speculative_tokens=1)
     assert adapted(scenario, {"context": 8192})[0].lengths == (4096, 8192)
     assert adapted(scenario, {"context": 4096})[0].lengths is None
     assert adapted(scenario, {"batch": 3})[0].lengths is None
@@ -101,7 +99,7 @@ def test_lengths_prefix_and_speculation() -> None:
 def test_any_model_after_any_other(model: ModelSpec, other: ModelSpec, devices: int, batch: int) -> None:
     """The invariant: choosing a model alone never fails, whatever was there before."""
     before, _ = adapted(scenario_from({}), {"model": model, "batch": batch})
-    before = replace(before, layout=fit_layout(model, devices, batch))
+    before = before._replace(layout=fit_layout(model, devices, batch))
     after, _ = adapted(before, {"model": other})
     assert after.model is other
     assert after.batch == batch
@@ -142,6 +140,6 @@ def test_what_is_left_to_the_engine_follows_model_and_device() -> None:
     assert (small.max_batched_tokens, notes) == (2048, ())
     latent, _ = adapted(scenario, {"model": find_model("DeepSeek-V3.2")})
     assert latent.block_size == 64
-    chosen = replace(scenario, max_batched_tokens=4096)
+    chosen = scenario._replace(max_batched_tokens=4096)
     assert adapted(chosen, {"device": find_device("L4")})[0].max_batched_tokens == 4096
     assert adapted(scenario, {"engine": "none"})[0].memory_utilization == 1.0

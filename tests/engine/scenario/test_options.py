@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,7 @@ def parsed(words: str) -> Scenario:
 def same(one: Scenario, other: Scenario) -> bool:
     """Whether both are one scenario. A profile of another engine's is kept aside, and no command line has it."""
     aside = other.serving._replace(measured=one.serving.measured)
-    return one.measured == other.measured and one == replace(other, serving=aside)
+    return one.measured == other.measured and one == other._replace(serving=aside)
 
 
 def test_no_two_options_answer_to_one_name() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 from hypothesis import event, given, settings
@@ -55,7 +54,7 @@ def test_a_model_of_one_kind_of_cache(engine: str, cache: Attention | Indexer | 
     """llama.cpp keeps no cache for cross-attention; all else is served."""
     refused = engine == "llama.cpp" and cache.kind == "cross_attention"
     with pytest.raises(InputError, match="cross-attention") if refused else nullcontext():
-        assert isinstance(serve(replace(of(*[Layer((cache,))] * 3), engine=engine)), Serving)
+        assert isinstance(serve(of(*[Layer((cache,))] * 3)._replace(engine=engine)), Serving)
 
 
 @given(st.data())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ ENGINES = [known.name for known in KNOWN]
 
 def of(engine: str, **measured: Any) -> Scenario:
     plain = scenario_from({"model": "Llama-3.1-8B", "engine": engine, "gpu": "H100 SXM", "context": "8K"})
-    return replace(plain, serving=plain.serving._replace(measured=Overheads("mine", **measured)))
+    return plain._replace(serving=plain.serving._replace(measured=Overheads("mine", **measured)))
 
 
 def unused() -> Term:
@@ -54,8 +53,8 @@ def test_a_byte_more_that_is_kept_is_not_the_pools(engine: str, part: str) -> No
 @pytest.mark.parametrize("engine", ENGINES)
 def test_measured_weights_stand_for_parameters_that_nobody_knows(engine: str) -> None:
     known = of(engine, weights=15 * GIB)
-    unknown = replace(known, model=replace(known.model, parameters=None))
+    unknown = known._replace(model=known.model._replace(parameters=None))
     assert present(serve(unknown)).pool_bytes == present(serve(known)).pool_bytes
-    without = replace(unknown, serving=unknown.serving._replace(measured=Overheads("mine", activation=GIB)))
+    without = unknown._replace(serving=unknown.serving._replace(measured=Overheads("mine", activation=GIB)))
     with pytest.raises(InputError, match="--skip-weights"):
         serve(without)

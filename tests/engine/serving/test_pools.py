@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -32,13 +31,13 @@ def test_a_pool_never_grows_with_what_is_run_at_once(data: st.DataObject, few: i
         scenario = data.draw(scenarios())
     if scenario is None or scenario.engine == "none" or not scenario.model.parameters:
         return
-    scenario, fewer = replace(scenario, kv_pool=None), min(few, more)
+    scenario, fewer = scenario._replace(kv_pool=None), min(few, more)
     for less, much in (
         (scenario.serving._replace(max_seqs=fewer), scenario.serving._replace(max_seqs=max(few, more))),
         (scenario.serving._replace(ubatch=fewer), scenario.serving._replace(ubatch=max(few, more))),
     ):
-        assert pool(replace(scenario, serving=much)) <= pool(replace(scenario, serving=less))
-    steps = [replace(scenario, max_batched_tokens=tokens) for tokens in (max(few, more), fewer)]
+        assert pool(scenario._replace(serving=much)) <= pool(scenario._replace(serving=less))
+    steps = [scenario._replace(max_batched_tokens=tokens) for tokens in (max(few, more), fewer)]
     assert pool(steps[0]) <= pool(steps[1])
 
 

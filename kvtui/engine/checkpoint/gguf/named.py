@@ -8,13 +8,12 @@ planned.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, InLayers, Part
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, Part
 from kvtui.engine.checkpoint.gguf.contents import LARGER_EDGES, TypedPart, contents
 from kvtui.engine.checkpoint.gguf.recipes import BASES
 from kvtui.engine.checkpoint.gguf.types import UNQUANTISED, encoding
@@ -91,7 +90,7 @@ def named_format(name: str, model: ModelSpec) -> CheckpointFormat:
         band = BANDS[key]
         said = f"Unsloth's dynamic mixture, {band.low:+d} to {band.high:+d} % of {band.file_type}; the most is planned"
         form = _format(_key(band.file_type), band.file_type, model)
-        return _scaled(replace(form, name=key, meaning=said), Fraction(100 + band.high, 100))
+        return _scaled(form._replace(name=key, meaning=said), Fraction(100 + band.high, 100))
     return _format(key, _FILE_TYPES[key], model)
 
 
@@ -106,10 +105,10 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
     rules = [EncodingRule(_ABSENT, frozenset({"tower"}))]
     for (tensor, part, held), numbers in alike.items():
         some = part == "layer" and numbers != layers[tensor, part]
-        named = InLayers(frozenset(numbers)) if some else None
-        rules.append(EncodingRule(held, frozenset({tensor.role}), frozenset({part}), named, tensor=tensor))
+        where = frozenset(numbers) if some else None
+        rules.append(EncodingRule(held, frozenset({tensor.role}), frozenset({part}), tensor=tensor, layers=where))
     base = BASES[LARGER_EDGES.get(file_type, file_type)]
-    by_layer = any(rule.named for rule in rules)
+    by_layer = any(rule.layers is not None for rule in rules)
     return CheckpointFormat(key, _meaning(file_type, base), encoding(base), tuple(rules), by_layer)
 
 
@@ -134,4 +133,4 @@ def _scaled(form: CheckpointFormat, factor: Fraction) -> CheckpointFormat:
         return held._replace(bits=held.bits * factor)
 
     rules = tuple(rule._replace(encoding=larger(rule.encoding)) for rule in form.rules)
-    return replace(form, plain=larger(form.plain), rules=rules)
+    return form._replace(plain=larger(form.plain), rules=rules)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.encoding import Encoding
-from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, InLayers, Part
+from kvtui.engine.checkpoint.format import CheckpointFormat, EncodingRule, Part
 from kvtui.engine.checkpoint.hf import recipes
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Role
@@ -57,7 +56,7 @@ def partial(form: CheckpointFormat, name: str, ending: str) -> CheckpointFormat:
         for rule in form.rules
         if rule.roles is None or rule.roles & taken
     )
-    return replace(form, name=name, meaning=f"{form.meaning}; {meaning}", rules=rules)
+    return form._replace(name=name, meaning=f"{form.meaning}; {meaning}", rules=rules)
 
 
 class _Fp8Publisher(NamedTuple):
@@ -134,9 +133,7 @@ def nvfp4(model: ModelSpec, name: str) -> CheckpointFormat:
         return uniform(name, f"{meaning}; {KEPT}", recipes.nvfp4())
     attending = {at for at, layer in enumerate(model.layers) if any(cache.q_heads for cache in layer.caches)}
     rules = (
-        EncodingRule(
-            recipes.plain(), MATRICES, named=InLayers(frozenset(attending | {at - 1 for at in attending} & mamba))
-        ),
+        EncodingRule(recipes.plain(), MATRICES, layers=frozenset(attending | {at - 1 for at in attending} & mamba)),
         EncodingRule(recipes.nvfp4(), MATRICES - {"expert_latent"}),
     )
     kept = "attention, the Mamba layers before it, embeddings, head, norms, routers and prediction layers in 16 bits"

@@ -9,7 +9,6 @@ much as they hold, from the first on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from kvtui.engine.engines.placement import RAM, BestSplit, Placement
 from kvtui.engine.planning.search import most
@@ -47,8 +46,8 @@ def best_layers(scenario: Scenario, cpu_moe: int) -> Placement:
 
 def best_split(scenario: Scenario) -> BestSplit:
     """The ``best`` placement, whatever the scenario says of layers, with the command lines that start it."""
-    free = replace(
-        scenario, serving=scenario.serving._replace(gpu_layers=None, cpu_moe=0, tensor_split=None, main_gpu=None)
+    free = scenario._replace(
+        serving=scenario.serving._replace(gpu_layers=None, cpu_moe=0, tensor_split=None, main_gpu=None)
     )
     found = best(free)
     cells = divided(free, free.context, free.serving.parallel)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -38,10 +37,10 @@ def compare(log: BootLog, scenario: Scenario, known_device: bool) -> ComparedLog
     rest = _rest(log, scenario)
     half = 0
     if scenario.kv_pool is None and rest is not None:
-        scenario, half = replace(scenario, kv_pool=max(1, rest.bytes)), rest.half
+        scenario, half = scenario._replace(kv_pool=max(1, rest.bytes)), rest.half
     elif scenario.kv_pool is None and log.buffers:
         pools = [buffer.size.bytes for buffer in log.buffers if buffer.rank == log.buffers[0].rank]
-        scenario = replace(scenario, kv_pool=max(1, sum(pools)))
+        scenario = scenario._replace(kv_pool=max(1, sum(pools)))
     found = reach(scenario, half)
     page = scenario.block_size
     rows = [
@@ -78,7 +77,7 @@ def _pool_of(tokens: int, scenario: Scenario, guess: int) -> int | None:
     """The least memory for pools in which SGLang has ``tokens``; None if there is none."""
 
     def short(size: int) -> bool:
-        found = serve(replace(scenario, kv_pool=max(1, size)))
+        found = serve(scenario._replace(kv_pool=max(1, size)))
         return found.kv_cache_tokens < tokens
 
     least = most(short, MAX_BYTES, max(1, guess))

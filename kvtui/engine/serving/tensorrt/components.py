@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -62,7 +61,7 @@ def _known(scenario: Scenario, weights: Size | None) -> Scenario:
     """``scenario`` with the weights that were loaded."""
     if weights is None:
         return scenario
-    return replace(scenario, serving=scenario.serving._replace(measured=Overheads("", weights=weights.bytes)))
+    return scenario._replace(serving=scenario.serving._replace(measured=Overheads("", weights=weights.bytes)))
 
 
 def _outside(expected: Budget, measured: Overheads, scenario: Scenario, pool: Size) -> int | None:

@@ -7,7 +7,6 @@ What a profile keeps as outside of torch is always solved, so that a plan with t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -165,11 +164,11 @@ def _expected(scenario: Scenario, weights: Size | None) -> Budget:
     """The budget of a device that knows of the log nothing but its weights, of the stage with the least left."""
     if weights is not None:
         known = Overheads("", weights=weights.bytes)
-        scenario = replace(scenario, serving=scenario.serving._replace(measured=known))
+        scenario = scenario._replace(serving=scenario.serving._replace(measured=known))
     try:
         return min((budget_of(scenario, stage) for stage in stages(scenario)), key=lambda found: found.pool)
     except InputError:
-        return budget_of(replace(scenario, skip_weights=True), stages(scenario)[0])
+        return budget_of(scenario._replace(skip_weights=True), stages(scenario)[0])
 
 
 def _weights(scenario: Scenario) -> int | None:

@@ -87,7 +87,7 @@ def read_config(path: Path) -> ModelSpec:
     index = file.parent / INDEX
     if file.name == CONFIG and os.path.exists(index):
         size = _total_size(_read_object(index, _shown(index), MAX_INDEX_BYTES), index)
-        return spec if size is None else replace(spec, weight_bytes=size)
+        return spec if size is None else spec._replace(weight_bytes=size)
     return spec
 
 
@@ -111,8 +111,7 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
         shape = ", ".join(f"{field} {shown(text.of.defaults.get(field))}" for field in dict.fromkeys(text.defaulted))
         text.notes.append(f"not in the file, so class defaults of {plain(model_type, 60)} ({release()}): {shape}")
     stored, size = _stored(spec, parts, text.notes)
-    return replace(
-        spec,
+    return spec._replace(
         stored=stored,
         weight_bytes=size,
         name=_own_name(outer) or plain(name, 80) or "model",
@@ -312,7 +311,7 @@ def _assemble(text: Config, body: Body, tied: bool, towers: int) -> ModelSpec:
         text.notes.append(f"parameters include {biases:,} biases of routers, which transformers keeps as buffers")
     head = parameters.embeddings(vocab or 0, hidden or 0, tied=tied, bias=text.flag("lm_head_bias"))
     return parameters.counted(
-        replace(model, layers=layers, mtp=mtp, outside=(*head, *body.outside, *parameters.lump("tower", towers)))
+        model._replace(layers=layers, mtp=mtp, outside=(*head, *body.outside, *parameters.lump("tower", towers)))
     )
 
 

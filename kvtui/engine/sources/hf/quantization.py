@@ -7,7 +7,6 @@ method or scheme that is not known is an error that names it: no size may be giv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 
 from kvtui.engine.basis.json_object import shown
@@ -82,7 +81,7 @@ def _quantized(config: Config, experts: EncodingRule | None) -> CheckpointFormat
     found = reader(config)
     if experts is None:
         return found
-    return replace(found, meaning=f"MXFP4 experts, the rest {found.meaning}", rules=(experts, *found.rules))
+    return found._replace(meaning=f"MXFP4 experts, the rest {found.meaning}", rules=(experts, *found.rules))
 
 
 def _awq(config: Config) -> CheckpointFormat:
@@ -221,7 +220,7 @@ def _mlx(config: Config) -> CheckpointFormat:
             apart.setdefault(_mlx_encoding(other, *usual)[1], []).append(key)
     found = mlx(f"mlx-{name}", encoding)
     rules = tuple(EncodingRule(own, None, named=modules(config, "overrides", keys)) for own, keys in apart.items())
-    return replace(found, rules=(*rules, *found.rules), by_layer=tells_layers_apart(rules))
+    return found._replace(rules=(*rules, *found.rules), by_layer=tells_layers_apart(rules))
 
 
 def _mlx_encoding(config: Config, bits: int, group: int) -> tuple[str, Encoding]:

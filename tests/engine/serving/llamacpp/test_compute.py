@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -158,7 +157,7 @@ def test_a_buffer_is_all_that_lies_in_it_and_the_holes_between(
 def test_alike_layers_may_be_left_out(name: str) -> None:
     """A third of the layers of each kind needs what all of them do."""
     model = find_model(name)
-    third = replace(model, name=f"{name} with fewer layers", layers=model.layers[-len(model.layers) // 3 :])
+    third = model._replace(name=f"{name} with fewer layers", layers=model.layers[-len(model.layers) // 3 :])
     start = plain(8192, 512, True)
     whole, part = (host_compute(one, start).size for one in (model, third))
     assert part == pytest.approx(whole, rel=0.05)
@@ -248,8 +247,8 @@ def test_experts_in_ram_are_copied_one_matrix_at_a_time() -> None:
         weight_dtype="q4_k_m",
         engine="llama.cpp",
     )
-    offloaded = replace(whole, serving=whole.serving._replace(cpu_moe=48))
+    offloaded = whole._replace(serving=whole.serving._replace(cpu_moe=48))
     sizes = [budget(one, stages(one)[0]).bytes_of("activation") / MIB for one in (whole, offloaded)]
     assert 100 <= sizes[1] - sizes[0] <= 160
-    few = replace(offloaded, serving=offloaded.serving._replace(ubatch=16))
+    few = offloaded._replace(serving=offloaded.serving._replace(ubatch=16))
     assert budget(few, stages(few)[0]).bytes_of("activation") < 30 * MIB

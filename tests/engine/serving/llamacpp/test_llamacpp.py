@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -236,20 +235,20 @@ def test_heads_that_blocks_do_not_divide_are_refused() -> None:
     cache = model.layers[0].caches[0]
     assert isinstance(cache, Attention)
     layer = model.layers[0]._replace(caches=(cache._replace(k_dim=80, v_dim=80),))
-    odd = replace(model, layers=(layer,) * 32)
+    odd = model._replace(layers=(layer,) * 32)
     with pytest.raises(InputError, match="blocks of 32, which do not divide heads of 80"):
-        serve(replace(scenario("Llama-3.1-8B", 4096, kv_dtype="q8_0"), model=odd))
+        serve(scenario("Llama-3.1-8B", 4096, kv_dtype="q8_0")._replace(model=odd))
 
 
 def test_room_is_what_weights_compute_buffer_and_margin_leave() -> None:
-    given = replace(scenario("Llama-3.1-8B", 8192), skip_weights=False)
+    given = scenario("Llama-3.1-8B", 8192)._replace(skip_weights=False)
     prior = serve(given)
     assert prior.pool_is_estimate
     measured = Overheads("mine", weights=5 * 1024 * MIB, activation=300 * MIB, non_torch=100 * MIB)
-    known = serve(replace(given, serving=ServingOptions(measured=measured)))
+    known = serve(given._replace(serving=ServingOptions(measured=measured)))
     assert known.pool_bytes == H100.allocatable_bytes - (5 * 1024 + 300 + 100) * MIB - FIT_MARGIN_BYTES
     assert prior.pool_bytes < known.pool_bytes
-    small = serve(replace(given, kv_pool=100 * MIB))
+    small = serve(given._replace(kv_pool=100 * MIB))
     assert (small.pool_bytes, small.pool_is_estimate, small.fits, small.max_context) == (100 * MIB, False, False, 768)
     assert any("768 tokens" in note for note in small.notes)
 
@@ -295,19 +294,19 @@ def test_buffers_sum_to_what_each_device_needs(given: Scenario, pool: int) -> No
         devices[device] = devices.get(device, 0) + buffer.bytes
     assert all(isinstance(b.bytes, int) and b.bytes >= 0 and b.cells > 0 and b.layers > 0 for b in served.buffers)
     assert served.needed_bytes in devices.values()
-    assert serve(replace(given, kv_pool=pool)).needed_bytes == max(devices.values())
+    assert serve(given._replace(kv_pool=pool)).needed_bytes == max(devices.values())
 
 
 @given(scenarios(), st.integers(1, 2**18))
 def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
-    assert total(serve(given)) <= total(serve(replace(given, context=given.context + more)))
+    assert total(serve(given)) <= total(serve(given._replace(context=given.context + more)))
 
 
 @given(scenarios())
 def test_max_context_is_the_last_that_fits(given: Scenario) -> None:
     served = serve(given)
     expected = around(served.max_context)
-    assert {tokens: serve(replace(given, context=tokens)).fits for tokens in expected} == expected
+    assert {tokens: serve(given._replace(context=tokens)).fits for tokens in expected} == expected
     assert served.fits == (served.max_context is None or given.context <= served.max_context)
 
 
@@ -316,9 +315,9 @@ def test_max_sequences_have_a_slot_of_the_context_each(given: Scenario) -> None:
     served = serve(given)
 
     def with_slots(count: int) -> Serving:
-        cells = serve(replace(given, serving=given.serving._replace(parallel=1))).kv_cache_tokens
+        cells = serve(given._replace(serving=given.serving._replace(parallel=1))).kv_cache_tokens
         slots = given.serving._replace(parallel=count)
-        return serve(replace(given, context=cells * count, serving=slots))
+        return serve(given._replace(context=cells * count, serving=slots))
 
     expected = around(served.max_sequences, 256)
     assert {count: with_slots(count).fits for count in expected} == expected
@@ -328,12 +327,12 @@ def test_max_sequences_have_a_slot_of_the_context_each(given: Scenario) -> None:
 def test_quantised_caches_are_smaller(given: Scenario, quantised: str) -> None:
     assume(any(cache.growth != "state" for layer in given.model.layers for cache in layer.caches))
     assume(storable(given.model, quantised))
-    assert total(serve(replace(given, kv_dtype=quantised))) < total(serve(replace(given, kv_dtype="fp16")))
+    assert total(serve(given._replace(kv_dtype=quantised))) < total(serve(given._replace(kv_dtype="fp16")))
 
 
 @given(scenarios())
 def test_full_windows_never_cost_less(given: Scenario) -> None:
-    small, large = (replace(given, serving=given.serving._replace(swa_full=full)) for full in (False, True))
+    small, large = (given._replace(serving=given.serving._replace(swa_full=full)) for full in (False, True))
     assert total(serve(small)) <= total(serve(large))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,14 +100,14 @@ def test_slots_can_share_one_cache() -> None:
 def test_shares_are_those_of_load_tensors() -> None:
     """Four layers and the output in shares of 3 to 1: places 0 to 0.6 lie below three quarters, 0.8 above."""
     model = find_model("Llama-3.1-8B")
-    small = replace(model, name="four", layers=model.layers[:4])
-    chosen = replace(scenario("Llama-3.1-8B", 8192, layout=Layout(pp=2)), model=small)
-    chosen = replace(chosen, serving=ServingOptions(tensor_split=(3.0, 1.0)))
+    small = model._replace(name="four", layers=model.layers[:4])
+    chosen = scenario("Llama-3.1-8B", 8192, layout=Layout(pp=2))._replace(model=small)
+    chosen = chosen._replace(serving=ServingOptions(tensor_split=(3.0, 1.0)))
     found = placement(chosen)
     assert (found.owners, found.output) == ((0, 0, 0, 0), 1)
-    even = placement(replace(chosen, serving=ServingOptions()))
+    even = placement(chosen._replace(serving=ServingOptions()))
     assert (even.owners, even.output) == ((0, 0, 0, 1), 1)
-    alone = placement(replace(chosen, serving=ServingOptions(main_gpu=1)))
+    alone = placement(chosen._replace(serving=ServingOptions(main_gpu=1)))
     assert {*alone.owners, alone.output} == {1}
 
 
@@ -137,7 +136,7 @@ def splits(draw: st.DrawFn) -> Scenario:
 @given(splits())
 def test_every_split_holds_all_weights_and_caches_once(chosen: Scenario) -> None:
     """A tied embedding is held twice where the output layer is on a device."""
-    whole = replace(chosen, serving=chosen.serving.unplaced, layout=Layout())
+    whole = chosen._replace(serving=chosen.serving.unplaced, layout=Layout())
     form = checkpoint_format(chosen.weight_dtype, chosen.model)
     uses = present(serve(chosen)).memories
     weights = sum(size for use in uses for cause, size in use.held if cause in WEIGHTS)
@@ -157,10 +156,10 @@ WEIGHTS = ("embedding", "layers", "experts", "output layer", "encoder")
 @given(splits(), st.integers(4, 80))
 def test_the_best_split_fits_and_one_layer_more_does_not(chosen: Scenario, gib: int) -> None:
     device = chosen.device._replace(usable_bytes=gib * GIB, allocatable_bytes=gib * GIB)
-    free = replace(chosen, device=device, serving=chosen.serving.unplaced, ram=2048 * GIB, layout=Layout())
+    free = chosen._replace(device=device, serving=chosen.serving.unplaced, ram=2048 * GIB, layout=Layout())
     found = best_split(free)
     assert found is not None
-    told = replace(free, serving=free.serving._replace(gpu_layers=found.gpu_layers, cpu_moe=found.cpu_moe))
+    told = free._replace(serving=free.serving._replace(gpu_layers=found.gpu_layers, cpu_moe=found.cpu_moe))
     if not found.fits:
         assert found.gpu_layers == 0
         return
@@ -172,7 +171,7 @@ def test_the_best_split_fits_and_one_layer_more_does_not(chosen: Scenario, gib: 
         more = told.serving._replace(gpu_layers=found.gpu_layers + 1)
     else:
         return
-    assert not present(serve(replace(told, serving=more))).fits
+    assert not present(serve(told._replace(serving=more))).fits
 
 
 def test_what_ram_does_not_hold_does_not_fit() -> None:
@@ -180,7 +179,7 @@ def test_what_ram_does_not_hold_does_not_fit() -> None:
     found = plan(chosen)
     assert not found.fits
     assert found.binding_limit == "RAM"
-    assert plan(replace(chosen, ram=768 * GIB)).fits
+    assert plan(chosen._replace(ram=768 * GIB)).fits
 
 
 def test_a_draft_model_has_weights_and_a_cache_of_its_own() -> None:
@@ -223,7 +222,7 @@ def test_what_does_not_fit_can_be_left_to_ram() -> None:
     assert not plan(chosen).fits
     found = [change for change in LEVERS.switches(chosen) if isinstance(change, Candidate) and "RAM" in change.name]
     [change] = found
-    assert plan(replace(chosen, **change.fields)).fits
+    assert plan(chosen._replace(**change.fields)).fits
     assert not [one for one in LEVERS.switches(scenario("Qwen3-0.6B", 8192)) if "RAM" in one.name]
 
 
@@ -231,14 +230,13 @@ def test_what_does_not_fit_can_be_left_to_ram() -> None:
 def test_devices_of_different_use_are_filled_one_after_the_other(devices: int) -> None:
     """Layers with experts in RAM are all on the first device: it takes more of the others than an equal share."""
     chosen = scenario("gpt-oss-120b", 8192, "RTX 3060 12GB", layout=Layout(pp=devices), weight_dtype="mxfp4_moe")
-    free = replace(chosen, ram=128 * GIB)
+    free = chosen._replace(ram=128 * GIB)
     assert present(serve(free)).fits
     found = present(best_split(free))
     assert found.fits
     words = found.commands[0][1].split()
     shares = tuple(map(float, words[words.index("--tensor-split") + 1].split(",")))
-    told = replace(
-        free,
+    told = free._replace(
         serving=free.serving._replace(gpu_layers=found.gpu_layers, cpu_moe=found.cpu_moe, tensor_split=shares),
     )
     assert placement(told) == placement(free)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -120,7 +119,7 @@ def test_running_requests_hold_five_slots_each() -> None:
     served = serve(given)
     assert served.max_sequences == present(served.state_slots) // 5
     assert served.max_sequences_limit == "state slots"
-    assert serve(replace(given, serving=ServingOptions(max_seqs=7))).max_sequences == 7
+    assert serve(given._replace(serving=ServingOptions(max_seqs=7))).max_sequences == 7
 
 
 def test_windowed_layers_have_a_pool_of_their_own() -> None:
@@ -136,7 +135,7 @@ def test_windowed_layers_have_a_pool_of_their_own() -> None:
 
 def test_without_the_hybrid_pool_windows_cost_as_much_as_full_layers() -> None:
     given = scenario("gpt-oss-20b", 8 * GIB)
-    alone = serve(replace(given, serving=ServingOptions(hybrid_manager=False)))
+    alone = serve(given._replace(serving=ServingOptions(hybrid_manager=False)))
     assert alone.kv_cache_tokens == 8 * GIB // 49_152
     assert serve(given).kv_cache_tokens == 8 * GIB * 10 // (49_152 * 9)
 
@@ -173,10 +172,10 @@ def test_memory_left_for_the_pools() -> None:
     before = H100.allocatable_bytes - 460 * MIB
     assert served.pool_bytes == int(before * Fraction(835, 1000)) - present(given.model.parameters) * 2
     assert any("0.835" in note for note in served.notes)
-    chosen = serve(replace(given, memory_utilization=0.5))
+    chosen = serve(given._replace(memory_utilization=0.5))
     assert chosen.pool_bytes == before // 2 - present(given.model.parameters) * 2
     measured = ServingOptions(measured=Overheads("mine", weights=10 * GIB, non_torch=GIB))
-    known = serve(replace(given, memory_utilization=0.5, serving=measured))
+    known = serve(given._replace(memory_utilization=0.5, serving=measured))
     assert known.pool_bytes == (H100.allocatable_bytes - GIB) // 2 - 10 * GIB
 
 
@@ -254,7 +253,7 @@ def test_max_context_is_the_last_that_the_token_pool_holds(given: Scenario) -> N
     """Without a token pool, states alone set no bound."""
     served = serve(given)
     expected = around(served.max_context)
-    tried = {tokens: serve(replace(given, context=tokens)) for tokens in expected}
+    tried = {tokens: serve(given._replace(context=tokens)) for tokens in expected}
     assert {
         tokens: present(found.engine_needed_bytes) <= found.pool_bytes for tokens, found in tried.items()
     } == expected
@@ -264,13 +263,13 @@ def test_max_context_is_the_last_that_the_token_pool_holds(given: Scenario) -> N
 
 @given(scenarios(), st.integers(1, 2**18))
 def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
-    longer = replace(given, context=given.context + more)
+    longer = given._replace(context=given.context + more)
     assert serve(given).needed_bytes <= serve(longer).needed_bytes
 
 
 @given(scenarios())
 def test_a_wider_format_never_holds_more_tokens(given: Scenario) -> None:
-    narrow, wide = (serve(replace(given, kv_dtype=kv)) for kv in ("fp8", "bf16"))
+    narrow, wide = (serve(given._replace(kv_dtype=kv)) for kv in ("fp8", "bf16"))
     assert narrow.kv_cache_tokens >= wide.kv_cache_tokens
     assert narrow.needed_bytes <= wide.needed_bytes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def test_free_memory_fraction() -> None:
     assert given.block_size == 32
     free = H100.allocatable_bytes - 23 * GIB
     for share, percent in ((1.0, 90), (0.5, 50)):
-        served = serve(replace(given, memory_utilization=share, serving=ServingOptions(measured=measured)))
+        served = serve(given._replace(memory_utilization=share, serving=ServingOptions(measured=measured)))
         assert served.pool_bytes == free * percent // 100
     assert any("approximate" in note for note in served.notes)
 
@@ -127,14 +126,14 @@ def test_pools_fill_the_memory_rounded_up_to_blocks(given: Scenario) -> None:
 
 @given(scenarios())
 def test_max_context_is_the_last_that_fits(given: Scenario) -> None:
-    given = replace(given, kv_pool=given.kv_pool or 2**34)
+    given = given._replace(kv_pool=given.kv_pool or 2**34)
     expected = around(serve(given).max_context)
-    assert {tokens: serve(replace(given, context=tokens)).fits for tokens in expected} == expected
+    assert {tokens: serve(given._replace(context=tokens)).fits for tokens in expected} == expected
 
 
 @given(scenarios(), st.integers(1, 2**18))
 def test_more_context_never_costs_less(given: Scenario, more: int) -> None:
-    assert serve(given).needed_bytes <= serve(replace(given, context=given.context + more)).needed_bytes
+    assert serve(given).needed_bytes <= serve(given._replace(context=given.context + more)).needed_bytes
 
 
 def test_windows_keep_every_token_unless_they_are_asked_for() -> None:

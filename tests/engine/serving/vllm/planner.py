@@ -7,7 +7,6 @@ planning modules of older releases. ``kvtui_differs_in`` is history, not an expe
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from kvtui.engine.device.catalogue import find_device
@@ -63,7 +62,7 @@ def answered(case: Recorded) -> dict[str, Any]:
     sizes = [laid.grouping.block_bytes(stage) for stage in range(laid.stages)]
     pools = []
     for pool in case.expected["pools"]:
-        one = serve(replace(case.scenario, kv_pool=pool["pool"]))
+        one = serve(case.scenario._replace(kv_pool=pool["pool"]))
         pools.append(
             {
                 "pool": pool["pool"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -35,12 +34,12 @@ def test_the_blocks_are_all_that_the_pool_holds(scenario: Scenario) -> None:
 @given(vllm_scenarios())
 def test_the_longest_context_fits_and_one_token_more_does_not(scenario: Scenario) -> None:
     expected = around(serve(scenario).max_context)
-    assert {tokens: serve(replace(scenario, context=tokens)).fits for tokens in expected} == expected
+    assert {tokens: serve(scenario._replace(context=tokens)).fits for tokens in expected} == expected
 
 
 @given(vllm_scenarios(), st.integers(0, 2**18))
 def test_a_longer_request_never_needs_less(scenario: Scenario, more: int) -> None:
-    before, after = serve(scenario), serve(replace(scenario, context=scenario.context + more))
+    before, after = serve(scenario), serve(scenario._replace(context=scenario.context + more))
     assert before.blocks == after.blocks
     assert present(before.blocks_per_request) <= present(after.blocks_per_request)
     assert before.max_sequences >= after.max_sequences
@@ -48,8 +47,8 @@ def test_a_longer_request_never_needs_less(scenario: Scenario, more: int) -> Non
 
 @given(vllm_scenarios())
 def test_both_log_figures_follow_from_the_same_blocks(scenario: Scenario) -> None:
-    old = serve(replace(scenario, serving=scenario.serving._replace(version="0.20.0")))
-    new = serve(replace(scenario, serving=scenario.serving._replace(version="0.20.1")))
+    old = serve(scenario._replace(serving=scenario.serving._replace(version="0.20.0")))
+    new = serve(scenario._replace(serving=scenario.serving._replace(version="0.20.1")))
     assert (old.blocks, old.blocks_per_request, old.groups) == (new.blocks, new.blocks_per_request, new.groups)
     assert new.kv_cache_tokens == present(new.blocks) * scenario.context // present(new.blocks_per_request)
     states = any(isinstance(cache, Recurrent) for cache, _ in scenario.model.caches)
@@ -130,7 +129,7 @@ def test_without_the_hybrid_manager_windows_cost_like_full_layers() -> None:
     scenario = Scenario(
         gemma, find_device("H100 SXM"), 131_072, kv_pool=GIB, engine="vllm", serving=ServingOptions(version="0.20")
     )
-    off = serve(replace(scenario, serving=ServingOptions(version="0.20", hybrid_manager=False)))
+    off = serve(scenario._replace(serving=ServingOptions(version="0.20", hybrid_manager=False)))
     assert off.groups == 1
     assert off.needed_bytes == 62 * 131_072 * 2 * 16 * 128 * 2
     assert serve(scenario).needed_bytes < off.needed_bytes // 3
@@ -142,7 +141,7 @@ def test_packed_entries_and_indexer_keys_are_one_block() -> None:
     scenario = Scenario(sparse, find_device("H200 SXM"), 64, kv_dtype="fp8", block_size=64, kv_pool=GIB, engine="vllm")
     found = serve(scenario)
     assert (found.groups, found.bytes_per_block, found.bytes_per_token) == (1, 64 * 61 * 788, 61 * 788)
-    assert serve(replace(scenario, kv_dtype="fp8_ds_mla")).bytes_per_block == found.bytes_per_block
+    assert serve(scenario._replace(kv_dtype="fp8_ds_mla")).bytes_per_block == found.bytes_per_block
     assert FORMATS["fp8_ds_mla"].packed_latent
 
 
@@ -151,7 +150,7 @@ def test_state_slots_of_a_request_by_prefix_caching() -> None:
     scenario = Scenario(model, find_device("H100 SXM"), 8192, kv_pool=40 * GIB, engine="vllm")
 
     def blocks(version: str, caching: bool | None) -> tuple[int, int]:
-        found = serve(replace(scenario, serving=ServingOptions(version=version, prefix_caching=caching)))
+        found = serve(scenario._replace(serving=ServingOptions(version=version, prefix_caching=caching)))
         return next(share.blocks for share in found.shares if share.kind == "mamba2"), present(found.block_size)
 
     assert blocks("0.20", None)[0] == blocks("0.28", False)[0] == 1
@@ -167,7 +166,7 @@ def test_windows_beside_latents_that_keep_every_token_need_the_hybrid_manager() 
     llama = next(model for model in MODELS if model.name == "Llama-3.1-8B")
 
     def kinds(*layers: Layer) -> set[str]:
-        model = replace(llama, layers=layers)
+        model = llama._replace(layers=layers)
         off = ServingOptions(hybrid_manager=False)
         scenario = Scenario(model, find_device("H100 SXM"), 8192, kv_pool=GIB, engine="vllm", serving=off)
         return {group.kind for group in layered(scenario, rules("")).grouping.groups}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -42,9 +41,8 @@ _LLAMA = SCENARIOS[0].model
 _WINDOW = Layer((Attention("sliding_window", 64, 16, 128, 128, 512),))
 _WIDE_K = Layer((Attention("sliding_window", 64, 16, 192, 128, 512),))
 SCENARIOS += [
-    replace(
-        SCENARIOS[0],
-        model=replace(_LLAMA, layers=layers, mtp=mtp),
+    SCENARIOS[0]._replace(
+        model=_LLAMA._replace(layers=layers, mtp=mtp),
         speculative_tokens=2 * bool(mtp),
         context=4096,
         max_batched_tokens=513,

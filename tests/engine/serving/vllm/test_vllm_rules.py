@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -133,14 +132,14 @@ def test_the_block_of_a_model_with_state(line: str, tokens: int) -> None:
 
 def test_without_prefix_caching_no_checkpoint_needs_its_step() -> None:
     given = scenario(f"--engine vllm@0.33 --model Qwen3-Next-80B-A3B --gpu H100 --context 8192 {POOL}")
-    assert serve(replace(given, serving=given.serving._replace(prefix_caching=False))).block_size == 544
+    assert serve(given._replace(serving=given.serving._replace(prefix_caching=False))).block_size == 544
 
 
 def made(line: str, *layers: Cache, **changes: object) -> Serving:
     """What a model of ``layers`` gets."""
     given = scenario(f"{line} {POOL}")
-    model = replace(given.model, layers=tuple(Layer((cache,)) for cache in layers))
-    return serve(replace(given, model=model, **changes))  # type: ignore[arg-type]
+    model = given.model._replace(layers=tuple(Layer((cache,)) for cache in layers))
+    return serve(given._replace(model=model, **changes))
 
 
 FULL = Attention("full", 16, 4, 128, 128)
@@ -173,7 +172,7 @@ def test_a_sparse_model_has_the_second_runner_later() -> None:
 )
 def test_scheduling_overlaps_unless_it_is_told_not_to(chosen: bool | None, gpu: str, batches: int) -> None:
     given = scenario(f"--engine vllm --model gemma-3-27b --gpu {gpu} --context 131072 --block-size 32 {POOL}")
-    given = replace(given, max_batched_tokens=8192, serving=given.serving._replace(async_scheduling=chosen))
+    given = given._replace(max_batched_tokens=8192, serving=given.serving._replace(async_scheduling=chosen))
     assert serve(given).shares[0].blocks == (1023 + batches * 8192 + 31) // 32 + 1
 
 
@@ -200,7 +199,7 @@ def test_windows_that_latents_cannot_match() -> None:
     ("form", "size"), [("int8_per_token_head", 584), ("fp8_per_token_head", 584), ("fp8", 576), ("bf16", 1152)]
 )
 def test_a_latents_scales_are_kept_twice(form: str, size: int) -> None:
-    given = replace(scenario(f"--engine vllm --model DeepSeek-V3 --context 8192 {POOL}"), kv_dtype=form)
+    given = scenario(f"--engine vllm --model DeepSeek-V3 --context 8192 {POOL}")._replace(kv_dtype=form)
     assert entry_bytes(LATENT, given) == size
     assert FORMATS[form].row_bytes(1, 576) == size - (4 if "head" in form else 0)
 
@@ -290,11 +289,11 @@ def test_pages_that_do_not_divide_are_refused_and_later_padded() -> None:
 def test_windows_keep_what_several_draft_modules_may_read_again() -> None:
     given = scenario(f"{LLAMA} vllm@0.28 {POOL}")
     modules = (Layer((FULL,)), Layer((FULL,)))
-    model = replace(given.model, layers=(Layer((FULL,)), Layer((WINDOW,))), mtp=modules)
+    model = given.model._replace(layers=(Layer((FULL,)), Layer((WINDOW,))), mtp=modules)
 
     def blocks(release: str) -> int:
         options = given.serving._replace(version=release, async_scheduling=False)
-        found = serve(replace(given, model=model, serving=options, speculative_tokens=2, max_batched_tokens=513))
+        found = serve(given._replace(model=model, serving=options, speculative_tokens=2, max_batched_tokens=513))
         return next(share.blocks for share in found.shares if share.kind == "sliding_window")
 
     assert (blocks("0.27.1"), blocks("0.28")) == (65, 66)

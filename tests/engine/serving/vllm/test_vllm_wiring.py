@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,7 +72,7 @@ def test_the_command_line_gives_the_logged_figures(capsys: pytest.CaptureFixture
 
 @given(vllm_scenarios())
 def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
-    same = replace(scenario_from(to_values(scenario)), model_ref="") == scenario
+    same = scenario_from(to_values(scenario))._replace(model_ref="") == scenario
     assert same, command_line(scenario)
     assert "--engine vllm" in command_line(scenario)
 
@@ -82,7 +81,7 @@ def test_the_command_line_reproduces_the_scenario(scenario: Scenario) -> None:
 def test_plan_and_capacity_follow_the_engine(scenario: Scenario, several: bool) -> None:
     """On a device with room for the pool; what one without it says is told in the tests of pools."""
     roomy = scenario.device._replace(usable_bytes=2**50, allocatable_bytes=2**50)
-    scenario = replace(scenario, batch=3 if several else 1, device=roomy)
+    scenario = scenario._replace(batch=3 if several else 1, device=roomy)
     found = plan(scenario)
     served = present(found.serving)
     assert found.fits == (served.starts and served.max_sequences >= scenario.batch)
@@ -225,7 +224,7 @@ def test_a_partition_is_the_pipeline() -> None:
     assert found.per_device.weights == embedding + 20 * 2 * (model.layers[0].parameters or 0)
     engine = scenario_from({"engine": "vllm", "pp": "5", "model": "Llama-3.1-8B"})
     assert partition(engine) == (6, 6, 7, 7, 6)
-    assert partition(replace(engine, engine="none")) == (7, 7, 6, 6, 6)
+    assert partition(engine._replace(engine="none")) == (7, 7, 6, 6, 6)
     assert partition(scenario_from({"engine": "vllm", "pp": "4", "model": "Llama-3.1-8B"})) == (8, 8, 8, 8)
 
 
@@ -249,13 +248,13 @@ def test_typing_serving_options() -> None:
         ("ubatch", "1K", 1024),
         ("swa-full", "on", True),
     ):
-        scenario = replace(scenario, **typed_fields(scenario, name, text))
+        scenario = scenario._replace(**typed_fields(scenario, name, text))
         assert getattr(scenario.serving, name.replace("-", "_")) == value
-    scenario = replace(scenario, **typed_fields(scenario, "pp-partition", "12,20"))
+    scenario = scenario._replace(**typed_fields(scenario, "pp-partition", "12,20"))
     assert scenario.serving.partition == (12, 20)
-    scenario = replace(scenario, **typed_fields(scenario, "prefix-caching", "default"))
+    scenario = scenario._replace(**typed_fields(scenario, "prefix-caching", "default"))
     assert scenario.serving.prefix_caching is None
-    scenario = replace(scenario, **typed_fields(scenario, "speculative-tokens", "3"))
+    scenario = scenario._replace(**typed_fields(scenario, "speculative-tokens", "3"))
     assert scenario.speculative_tokens == 3
     with pytest.raises(UnknownName, match="value of prefix-caching"):
         typed_fields(scenario, "prefix-caching", "perhaps")
@@ -277,11 +276,11 @@ def test_a_machines_own_measurements_replace_the_priors() -> None:
 
     scenario = scenario_from({"engine": "vllm@0.22", "context": "8K"})
     measured = Overheads("rig", weights=16 * 10**9, activation=10**9, graphs=5 * 10**8, non_torch=3 * 10**8)
-    found = serve(replace(scenario, serving=scenario.serving._replace(measured=measured)))
+    found = serve(scenario._replace(serving=scenario.serving._replace(measured=measured)))
     requested = int(find_device("H100 SXM").allocatable_bytes * 0.92)
     assert found.pool_bytes == requested - 178 * 10**8
     older = scenario_from({"engine": "vllm@0.19", "gpu_memory_utilization": "0.92", "context": "8K"})
-    assert serve(replace(older, serving=older.serving._replace(measured=measured))).pool_bytes == (
+    assert serve(older._replace(serving=older.serving._replace(measured=measured))).pool_bytes == (
         requested - 173 * 10**8
     )
 

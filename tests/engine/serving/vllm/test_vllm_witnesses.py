@@ -5,8 +5,6 @@ Pools are GiB as logged, two digits: where tokens follow from the rounded pool a
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.basis.units import GIB
@@ -203,7 +201,7 @@ def test_the_block_of_a_model_outside_the_catalogue_l32() -> None:
     chosen = scenario("--engine vllm@0.11 --model Nemotron-H-8B --context 131072 --kv-pool 40GiB")
     state = mamba2(heads=128, head_dim=80, state=128, groups=8, conv=4, state_format="bf16")
     layers = (*(Layer((state,)),) * 27, *(Layer((Attention("full", 40, 8, 128, 128),)),) * 4)
-    chosen = replace(chosen, model=replace(chosen.model, layers=layers))
+    chosen = chosen._replace(model=chosen.model._replace(layers=layers))
     found = vllm.serve(chosen)
     assert found.block_size == 672
     assert found.state_bytes_per_slot == 27 * (128 * 80 * 128 * 2 + FORMATS["bf16"].bytes((10_240 + 2048) * 3))
