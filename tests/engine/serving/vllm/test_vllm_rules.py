@@ -139,7 +139,7 @@ def made(line: str, *layers: Cache, **changes: object) -> Serving:
     """What a model of ``layers`` gets."""
     given = scenario(f"{line} {POOL}")
     model = given.model._replace(layers=tuple(Layer((cache,)) for cache in layers))
-    return serve(given._replace(model=model, **changes))
+    return serve(given._replace(model=model, **changes))  # type: ignore[arg-type]
 
 
 FULL = Attention("full", 16, 4, 128, 128)
