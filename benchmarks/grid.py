@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,8 +53,8 @@ def _matrix() -> int:
     fit, base = 0, scenario_from({"skip_weights": True})
     for model in all_models():
         for form in FORMATS:
-            scenario = replace(
-                base, model=model, kv_dtype=form, weight_dtype=form, skip_weights=model.parameters is None
+            scenario = base._replace(
+                model=model, kv_dtype=form, weight_dtype=form, skip_weights=model.parameters is None
             )
             needs = grid.device_bytes(scenario, CONTEXTS, np.array(1))
             fit += int(grid.fits(scenario, grid.Needs(needs.total[:, None], needs.cache[:, None]), budgets).sum())

@@ -12,7 +12,6 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -49,7 +48,7 @@ class LoggedStart(NamedTuple):
         scenario = self.scenario
         if weights is not None:
             known = Overheads("log", weights=int(weights * GIB))
-            scenario = replace(scenario, serving=scenario.serving._replace(measured=known))
+            scenario = scenario._replace(serving=scenario.serving._replace(measured=known))
         found = tightest_budget(scenario)
         assert found is not None
         return found
@@ -70,7 +69,7 @@ def starts() -> Iterator[LoggedStart]:
             continue
         if "total" in row:
             device = scenario.device._replace(allocatable_bytes=int(row["total"] * GIB))
-            scenario = replace(scenario, device=device)
+            scenario = scenario._replace(device=device)
         yield LoggedStart(scenario, row, row.get("quantised", False), row.get("contradicts", ""))
 
 

@@ -130,11 +130,11 @@ def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
 
 
 def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
-    from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+    from kvtui.engine.scenario.scenario import FILE_WEIGHTS, PLAIN_DTYPE
 
     if model.weight_bytes is not None:
         return FILE_WEIGHTS
-    return model.named_weights or Scenario.weight_dtype
+    return model.named_weights or PLAIN_DTYPE
 
 
 _MODEL_AND_DEVICES = (

@@ -17,11 +17,14 @@ from kvtui.engine.model.formats import APART, Format, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.limits import MAX_BATCH, MAX_BLOCK_TOKENS, MAX_DEVICES
 
+PLAIN_DTYPE = "bf16"
+"""How weights and cache are stored unless something else is said."""
 BLOCK_TOKENS = 16
 BATCHED_TOKENS = 8192
 UBATCH_TOKENS = 512
 FILE_WEIGHTS = "file"
 FULL, AVERAGE = "full", "average"
+WHOLE_DEVICE = 1.0
 NODE_DEVICES = 8
 
 
@@ -121,8 +124,8 @@ class ScenarioFields(NamedTuple):
     batch: int = 1
     layout: Layout = ONE_DEVICE
     expert_parallel: bool = False
-    weight_dtype: str = "bf16"
-    kv_dtype: str = "bf16"
+    weight_dtype: str = PLAIN_DTYPE
+    kv_dtype: str = PLAIN_DTYPE
     continuous_batching: bool = False
     paged_attention: bool = False
     flash_attention: bool = True
@@ -134,7 +137,7 @@ class ScenarioFields(NamedTuple):
     max_batched_tokens: int = BATCHED_TOKENS
     speculative_tokens: int = 0
     kv_pool: int | None = None
-    memory_utilization: float = 1.0
+    memory_utilization: float = WHOLE_DEVICE
     engine: str = "none"
     serving: ServingOptions = NO_SERVING_OPTIONS
     bandwidth_gbs: float | None = None

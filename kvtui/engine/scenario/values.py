@@ -15,8 +15,12 @@ from kvtui.engine.model.formats import APART, kv_format, kv_pair
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.said import spelled_out
 from kvtui.engine.scenario.scenario import (
+    BATCHED_TOKENS,
+    BLOCK_TOKENS,
     NO_SERVING_OPTIONS,
     ONE_DEVICE,
+    PLAIN_DTYPE,
+    WHOLE_DEVICE,
     Layout,
     Scenario,
     ServingOptions,
@@ -47,7 +51,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     model = model or load_model(str(said["model"]))
     given = read_values(said)
     given["gpu"] = sized(given["gpu"], given.get("memory"))
-    engine = engine_defaults(given["engine"], model, given["gpu"], given.get("kv_dtype", Scenario.kv_dtype))
+    engine = engine_defaults(given["engine"], model, given["gpu"], given.get("kv_dtype", PLAIN_DTYPE))
     unsaid = {
         option.key: default_of(option, model, engine)
         for option in OPTIONS
@@ -94,7 +98,7 @@ def fields_of(
     engine: str,
     layout: Layout = ONE_DEVICE,
     serving: ServingOptions = NO_SERVING_OPTIONS,
-    kv_dtype: str = Scenario.kv_dtype,
+    kv_dtype: str = PLAIN_DTYPE,
     device: DeviceSpec | None = None,
 ) -> dict[str, Any]:
     """The fields of a Scenario that the values ``given`` (as read, by key) set, but for the model itself.
@@ -193,7 +197,7 @@ def sized(device: DeviceSpec, memory: int | None) -> DeviceSpec:
 def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """What a scenario has that says nothing of blocks, batched tokens and its share of memory."""
     if engine.name == "none":
-        return EngineDefaults(Scenario.block_size, Scenario.max_batched_tokens, Scenario.memory_utilization)
+        return EngineDefaults(BLOCK_TOKENS, BATCHED_TOKENS, WHOLE_DEVICE)
     return defaults(engine, model, device, kv)
 
 
