@@ -428,7 +428,7 @@ def _shorter(scenario: Scenario, served: Serving | None) -> FixChange | None:
 
 def _fewer(scenario: Scenario, served: Serving | None) -> FixChange | None:
     """The most sequences of the scenario's context that fit; None if it is not one."""
-    found = most_sequences(replace(scenario, lengths=None)) if served is None else served.max_sequences
+    found = most_sequences(scenario._replace(lengths=None)) if served is None else served.max_sequences
     if not found or found >= scenario.batch:
         return None
     return FixChange("batch", f"batch {found:,}", {"batch": found})

@@ -6,7 +6,6 @@ What a change brings is the planner's answer for the same server with that chang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
@@ -105,7 +104,7 @@ class _Looked(NamedTuple):
         if self.plan is None:
             return ""
         try:
-            before, after = self.plan.serving, serve(replace(self.plan.scenario, **fields))
+            before, after = self.plan.serving, serve(self.plan.scenario._replace(**fields))
         except InputError:
             return ""
         if after is None or after.kv_cache_tokens == before.kv_cache_tokens:
@@ -170,7 +169,7 @@ def _context(looked: _Looked) -> Iterator[ServerFinding]:
     seen = f"no request had more than {used:,.0f} of the {last.context:,} tokens that each may have"
     brings = ""
     if looked.plan is not None:
-        shorter = _sequences(replace(looked.plan.scenario, context=max(1, int(used))))
+        shorter = _sequences(looked.plan.scenario._replace(context=max(1, int(used))))
         now = _sequences(looked.plan.scenario)
         if shorter and now and shorter > now:
             brings = f"{now:,} → {shorter:,} full sequences by the plan"

@@ -144,7 +144,7 @@ def _pool_bytes(snapshot: Snapshot, scenario: Scenario) -> int | None:
     """The memory of the pool that the server has: its blocks, in the bytes of a block that the planner says."""
     pool = snapshot.ranks[0].pool if snapshot.ranks else snapshot.pool
     try:
-        planned = serve(replace(scenario, kv_pool=scenario.kv_pool or 2**40))
+        planned = serve(scenario._replace(kv_pool=scenario.kv_pool or 2**40))
     except InputError:
         return None
     if planned is None or pool.size is None:
@@ -165,7 +165,7 @@ def _slots_beside(snapshot: Snapshot, scenario: Scenario, known: bool, notes: tu
     slots = snapshot.ranks[0].slots if snapshot.ranks else ()
     whole = pool.size or max((slot.limit for slot in slots), default=0)
     if whole:
-        scenario = replace(scenario, context=whole, batch=len(slots))
+        scenario = scenario._replace(context=whole, batch=len(slots))
     planned = serve(scenario)
     assert planned is not None
     rows = []

@@ -233,7 +233,7 @@ def test_several_devices_have_four_copies_of_what_they_read() -> None:
     first, second = computes(both, own_cells(both))
     assert first.size / MIB == pytest.approx(672.01, abs=PRINTED)
     assert second.size >= first.size
-    partly = replace(both, serving=both.serving._replace(partition=None, gpu_layers=40))
+    partly = both._replace(serving=both.serving._replace(partition=None, gpu_layers=40))
     assert max(one.size for one in computes(partly, own_cells(partly))) / MIB == pytest.approx(584, abs=1)
 
 
