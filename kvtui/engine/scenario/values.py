@@ -85,7 +85,9 @@ def default_of(option: Option, model: ModelSpec, engine: EngineDefaults) -> Any:
     """The value of an ``option`` that is not given, when its ``engine`` has these defaults."""
     match option.default:
         case None:
-            return value_at(Scenario, option.field)
+            name, _, part = option.field.partition(".")
+            value = Scenario._field_defaults[name]
+            return value_at(value, part) if part else value
         case str(text):
             return option.notation.read(text, option.name)
         case rule:
