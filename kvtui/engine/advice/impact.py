@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -35,7 +34,7 @@ def impacts(found: Plan) -> tuple[Impact, ...]:
 def _saved(found: Plan, field: str) -> int | None:
     on = getattr(found.scenario, field)
     try:
-        other = plan(replace(found.scenario, **{field: not on}))  # type: ignore[arg-type]
+        other = plan(found.scenario._replace(**{field: not on}))  # type: ignore[arg-type]
     except InputError:
         return None
     return (other.total.total - found.total.total) * (1 if on else -1)

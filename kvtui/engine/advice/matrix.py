@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from math import log
@@ -227,7 +227,7 @@ class Matrix:
     def same_cells(self, scenario: Scenario) -> bool:
         """Whether the table of ``scenario`` would have the cells of this one."""
         own = self._own_fields(scenario)
-        chosen = {one.name for one in fields(scenario)} - own.keys() - LEFT_TO_ENGINE
+        chosen = set(scenario._fields) - own.keys() - LEFT_TO_ENGINE
         if any(getattr(scenario, name) != getattr(self.scenario, name) for name in chosen):
             return False
         try:
@@ -274,7 +274,7 @@ class Matrix:
         engine = Engine(scenario.engine, scenario.serving.version)
         kv = chosen.get("kv_dtype", scenario.kv_dtype)
         left: dict[str, Any] = left_to_engine(scenario, engine, changed.model, device, kv)
-        return replace(changed, device=device, bandwidth_gbs=None, **left)
+        return changed._replace(device=device, bandwidth_gbs=None, **left)
 
     def _own_fields(self, scenario: Scenario) -> dict[str, Any]:
         names = {"models": ("model", "model_ref"), "kv": ("kv_dtype",), "weights": ("weight_dtype",)}[self.view]

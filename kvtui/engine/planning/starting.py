@@ -8,7 +8,6 @@ longest one that fits.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -97,20 +96,20 @@ def _longest(choice: FirstChoice, device: DeviceSpec, given: Values) -> int:
     """
     try:
         scenario = scenario_from({**given, "gpu": device.name, **choice.values, "context": str(_STEP)})
-        scenario = replace(scenario, device=device)
-        alone = replace(
-            scenario_from({**given, "engine": "none", **choice.values, "context": str(_STEP)}), device=device
+        scenario = scenario._replace(device=device)
+        alone = scenario_from({**given, "engine": "none", **choice.values, "context": str(_STEP)})._replace(
+            device=device
         )
     except InputError:
         return 0
     low, high = 0, min(choice.context, scenario.model.max_context or choice.context) // _STEP
     while low < high:
         middle = (low + high + 1) // 2
-        if plan(replace(alone, context=middle * _STEP)).fits:
+        if plan(alone._replace(context=middle * _STEP)).fits:
             low = middle
         else:
             high = middle - 1
-    while scenario.engine != alone.engine and low and not plan(replace(scenario, context=low * _STEP)).fits:
+    while scenario.engine != alone.engine and low and not plan(scenario._replace(context=low * _STEP)).fits:
         low = low * 7 // 8
     return low * _STEP
 
