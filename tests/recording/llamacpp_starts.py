@@ -182,6 +182,55 @@ def write_model(path: Path, shape: dict[str, Any]) -> None:
     draft.write(shape["vocab"])
 
 
+def write_gemma4(path: Path, shape: dict[str, int]) -> None:
+    """A file of Gemma 4's E models: inputs of each layer's own, and the last layers ``shared`` read earlier caches."""
+    draft, hidden, layers = Draft(path, {"family": "gemma4"}), shape["hidden"], shape["layers"]
+    inputs, windowed = shape["inputs"], [number % 6 != 5 for number in range(layers)]
+    for name, value in {
+        "context_length": 131072,
+        "embedding_length": hidden,
+        "block_count": layers,
+        "feed_forward_length": shape["ff"],
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.head_count": shape["heads"],
+        "attention.head_count_kv": shape["kv_heads"],
+        "attention.key_length": 2 * shape["head"],
+        "attention.value_length": 2 * shape["head"],
+        "attention.key_length_swa": shape["head"],
+        "attention.value_length_swa": shape["head"],
+        "attention.sliding_window": shape["window"],
+        "attention.shared_kv_layers": shape["shared"],
+        "attention.sliding_window_pattern": windowed,
+        "embedding_length_per_layer_input": inputs,
+        "rope.dimension_count": 2 * shape["head"],
+        "rope.dimension_count_swa": shape["head"],
+    }.items():
+        draft.key(name, value)
+    draft.matrix("token_embd", shape["vocab"], hidden)
+    draft.matrix("per_layer_token_embd", shape["vocab"], inputs * layers)
+    draft.matrix("per_layer_model_proj", inputs * layers, hidden)
+    draft.vector("per_layer_proj_norm.weight", inputs)
+    draft.vector("output_norm.weight", hidden)
+    draft.vector("rope_freqs.weight", shape["head"])
+    for number, window in enumerate(windowed):
+        name, head = f"blk.{number}.", shape["head"] * (1 if window else 2)
+        for norm in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm", "post_norm"):
+            draft.vector(f"{name}{norm}.weight", hidden)
+        draft.vector(name + "layer_output_scale.weight", 1)
+        for part in ("q", "k"):
+            draft.vector(f"{name}attn_{part}_norm.weight", head)
+        draft.matrix(name + "attn_q", shape["heads"] * head, hidden)
+        draft.matrix(name + "attn_k", shape["kv_heads"] * head, hidden)
+        draft.matrix(name + "attn_v", shape["kv_heads"] * head, hidden)
+        draft.matrix(name + "attn_output", hidden, shape["heads"] * head)
+        draft.matrix(name + "ffn_gate", shape["ff"], hidden)
+        draft.matrix(name + "ffn_up", shape["ff"], hidden)
+        draft.matrix(name + "ffn_down", hidden, shape["ff"])
+        draft.matrix(name + "inp_gate", inputs, hidden)
+        draft.matrix(name + "proj", hidden, inputs)
+    draft.write(shape["vocab"])
+
+
 def _layer(draft: Draft, shape: dict[str, Any], index: int) -> None:
     family, hidden = shape["family"], shape["hidden"]
     kind = (shape.get("kinds") or "a" * shape["layers"])[index]

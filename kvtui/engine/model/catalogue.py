@@ -117,6 +117,7 @@ class _Rest(NamedTuple):
     norm_bias: bool
     extra: int
     mtp_embeddings: bool
+    inputs: int
 
     def layer_norms(self, hidden: int, mixer: str, block: str) -> Tensors:
         number = (mixer != "-") + (block != "-") if self.norms is None else self.norms
@@ -141,6 +142,7 @@ def _build(fields: Fields) -> ModelSpec:
         norm_bias=fields.flag("norm_bias"),
         extra=fields.maybe(fields.integer, "extra_parameters", most=MAX_PARAMETERS) or 0,
         mtp_embeddings=fields.flag("mtp_embeddings"),
+        inputs=_size(fields, "layer_inputs") or 0,
     )
     spec = ModelSpec(
         name=fields.text("name", limit=80),
@@ -172,13 +174,15 @@ def _build(fields: Fields) -> ModelSpec:
     if len(widths) != len(order):
         raise fields.error("feed_forward", f"has {len(widths)} layers, but layers has {len(order)}")
     pairs = list(zip(order, widths, strict=True))
+    each, inputs = parameters.layer_inputs(hidden, vocab, len(order), rest.inputs) if rest.inputs else ((), ())
     built = {
-        (mixer, block): _layer(mixers[mixer], blocks[block], rest.layer_norms(hidden, mixer, block))
+        (mixer, block): _layer(mixers[mixer], blocks[block], (*rest.layer_norms(hidden, mixer, block), *each))
         for mixer, block in set(pairs)
     }
     outside = (
         *parameters.embeddings(vocab, hidden, tied=rest.tied),
         *parameters.norms(hidden, bias=rest.norm_bias),
+        *inputs,
         *parameters.lump("tower", rest.extra),
     )
     last = next((letter for letter in reversed(widths) if letter != "-"), "-")
@@ -371,7 +375,12 @@ def _shared(part: Fields, mixers: Mapping[str, _MixerLetter], hidden: int | None
         return _MixerLetter((Shared(owner),), None)
     if isinstance(owner, Latent):
         raise part.error("reads", "weights of a layer that reads a latent are not counted: leave feed_forward out")
-    return _MixerLetter((Shared(owner),), parameters.reader(hidden, owner.q_heads, owner.k_dim, owner.v_dim, norm))
+    heads = owner.q_heads, owner.k_dim, owner.v_dim
+    if part.flag("unread_kv"):
+        weights = parameters.attention(hidden, heads[0], owner.kv_heads, *heads[1:], qk_norm=norm)
+    else:
+        weights = parameters.reader(hidden, *heads, norm)
+    return _MixerLetter((Shared(owner),), weights)
 
 
 def _feed_forwards(fields: Fields, hidden: int) -> dict[str, _BlockLetter]:

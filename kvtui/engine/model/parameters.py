@@ -102,6 +102,16 @@ def reader(hidden: int, q_heads: int, k_dim: int, v_dim: int, qk_norm: QkNorm | 
     )
 
 
+def layer_inputs(hidden: int, vocab: int, layers: int, size: int) -> tuple[Tensors, Tensors]:
+    """Inputs of ``size`` elements for each of ``layers`` (Gemma 3n, Gemma 4): weights in a layer, and outside of all.
+
+    Outside are a table of a row for each word, a projection of the embeddings, and its norm.
+    """
+    each = copied("per_layer", size, hidden), copied("per_layer", hidden, size), vector("norm", hidden)
+    table, joined = wide("embedding", vocab, layers * size), copied("per_layer", layers * size, hidden)
+    return each, (table, joined, vector("norm", size))
+
+
 def gated_deltanet(hidden: int, key_heads: int, value_heads: int, key_dim: int, value_dim: int, conv: int) -> Tensors:
     """Gated DeltaNet: q, k, v and gate, decay and beta projections, conv, A and dt per head, norm, output."""
     keys, values = key_heads * key_dim, value_heads * value_dim
@@ -264,8 +274,12 @@ def lump(role: Role, number: int) -> Tensors:
 
 
 def counted(model: ModelSpec) -> ModelSpec:
-    """``model`` with its totals: the weights of its layers and those outside them; no token uses those of a tower."""
-    idle = sum(tensor.parameters for tensor in model.outside if tensor.role == "tower")
+    """``model`` with its totals: the weights of its layers and those outside them.
+
+    No token uses those of a tower, and of tables of layers' inputs it takes a row.
+    """
+    tables = (t for t in model.outside if t.role == "embedding" and t.columns != model.hidden)
+    idle = sum(t.parameters for t in (*(t for t in model.outside if t.role == "tower"), *tables))
     active = weight_count(model.outside) - idle + sum(layer.parameters or 0 for layer in model.layers)
     total = active + idle
     for layer in model.layers:

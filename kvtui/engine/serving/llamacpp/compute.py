@@ -150,8 +150,8 @@ def _begun(model: ModelSpec, start: ServerSetup) -> tuple[Graph, Node, _Inputs]:
         graph.expand(Node(ACTIVATIONS, None, other.size, (tokens, places, other), view=other))
     per_layer = None
     if elements := layer_input_elements(model):
-        per_layer = fresh(LAYER_INPUTS, (elements, n), given("inputs", (n,), I32))
-        graph.expand(per_layer)
+        rows = fresh(LAYER_INPUTS, (elements, n), given("inputs", (n,), I32))
+        per_layer = graph.expand(onto(LAYER_INPUTS, (elements, n), view(rows)))
     return graph, x, _inputs(model, start)._replace(per_layer=per_layer)
 
 

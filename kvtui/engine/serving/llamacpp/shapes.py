@@ -62,7 +62,15 @@ def layer_shapes(model: ModelSpec) -> tuple[LayerShape, ...]:
 
 
 def layer_input_elements(model: ModelSpec) -> int:
-    """Elements of a token that layers get as inputs of their own (Gemma 3n, and the Gemma 4 that share caches)."""
+    """Elements of a token that layers get as inputs of their own: a row of a table beside the embedding.
+
+    Where no weights are known, Gemma 3n and the Gemma 4 that share caches have them.
+    """
+    for tensor in model.outside:
+        if tensor.role in ("embedding", "per_layer") and tensor.rows == model.vocab and tensor.columns != model.hidden:
+            return tensor.columns
+    if model.outside:
+        return 0
     return LAYER_INPUT * len(model.layers) if "shared" in model.layer_kinds and "gemma" in _named(model) else 0
 
 

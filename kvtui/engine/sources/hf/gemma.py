@@ -77,13 +77,7 @@ def _per_layer_inputs(config: Config, hidden: int, layers: int) -> tuple[Tensors
         return (), ()
     if vocab is None:
         config.uncounted.append(f"{config.prefix}vocab_size_per_layer_input is missing")
-    each = copied("per_layer", size, hidden), copied("per_layer", hidden, size), vector("norm", hidden)
-    outside = (
-        wide("embedding", vocab or 0, layers * size),
-        copied("per_layer", layers * size, hidden),
-        vector("norm", size),
-    )
-    return each, outside
+    return parameters.layer_inputs(hidden, vocab or 0, layers, size)
 
 
 def gemma4(config: Config) -> Body:

@@ -28,7 +28,7 @@ from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import reserved
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.serving.llamacpp.recorded import DEVICES, LoggedDevice, device_start, model_of, rows, start_of
-from tests.recording.llamacpp_starts import write_model
+from tests.recording.llamacpp_starts import write_gemma4, write_model
 
 ROWS = rows()
 PRINTED = 0.02
@@ -117,6 +117,27 @@ def test_inputs_stand_in_host_memory() -> None:
 def plain(context: int, ubatch: int, flash: bool, version: str = "") -> ServerSetup:
     build, half = build_of(version), FORMATS["fp16"]
     return ServerSetup(split(context, 1, False, build, ubatch, False), half, half, flash, build)
+
+
+@pytest.mark.parametrize(
+    ("context", "ubatch", "slots", "flash", "mib"),
+    [
+        (8192, 2048, 1, True, 430.12),
+        (8192, 512, 4, True, 107.53),
+        (32_768, 2048, 4, True, 532.12),
+        (8192, 512, 1, False, 199.02),
+    ],
+)
+def test_inputs_of_layers_are_kept_beside_them(
+    tmp_path: Path, context: int, ubatch: int, slots: int, flash: bool, mib: float
+) -> None:
+    """Twelve layers of gemma-4-E4B's sizes, as b11549 printed it."""
+    shape = {"layers": 12, "hidden": 2560, "ff": 10_240, "heads": 8, "kv_heads": 2, "head": 256}
+    write_gemma4(tmp_path / "model.gguf", shape | {"window": 512, "shared": 6, "inputs": 256, "vocab": 2000})
+    build, half = build_of("b11549"), FORMATS["fp16"]
+    start = ServerSetup(split(context, slots, slots > 1, build, ubatch, False), half, half, flash, build)
+    found = host_compute(read_gguf(tmp_path / "model.gguf"), start).size / MIB
+    assert found == pytest.approx(mib, abs=PRINTED if flash else 2.5)
 
 
 def test_logits_and_scores_are_not_added() -> None:
