@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvtui.engine.model import parameters
-from kvtui.engine.model.tensors import Tensors, copied, vector, wide
+from kvtui.engine.model.tensors import Tensors, copied, vector
 from kvtui.engine.sources.hf.attention import (
     Heads,
     assemble,
