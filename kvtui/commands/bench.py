@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import argparse
 
 FAILED, NO_BACKEND = 1, 3
-FIGURES, FIGURE_WIDTH = "figures", 120
+FIGURES = "figures"
 MOST_REPEATS = 1000
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
@@ -199,21 +199,16 @@ def _drawn(folder: Path, look: TableStyle) -> str:
 
 
 def _keep_figures(folder: Path) -> None:
-    """Put the run's figures beside its tables: as SVG with matplotlib, as text without it."""
+    """Put the run's figures beside its tables, as SVG."""
     from kvtui.bench.figures import read
     from kvtui.engine.basis.files import write_whole
-    from kvtui.plots import image
-    from kvtui.plots.draw import render_text
+    from kvtui.plots import vector
 
     target = folder / FIGURES
     target.mkdir(exist_ok=True)
     for figure in read(folder).values():
-        if not figure.panels:
-            continue
-        try:
-            write_whole(target / f"{figure.id}.svg", image.render(figure, "svg"))
-        except image.NotInstalled:
-            write_whole(target / f"{figure.id}.txt", render_text(figure, FIGURE_WIDTH))
+        if figure.panels:
+            write_whole(target / f"{figure.id}.svg", vector.render(figure))
     say(f"figures in {plain(str(target), limit=400)}")
 
 

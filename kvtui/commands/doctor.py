@@ -34,6 +34,11 @@ COLUMNS = (
     Column("value", "value", priority=0),
 )
 PACKAGES = ("textual", "rich", "plotext", "numpy", "pandas", "jax", "gguf", "huggingface_hub", "matplotlib")
+HOW = {
+    "config.toml": "the README has its keys",
+    "models.toml": "kvtui models --template prints an entry to begin with",
+    "devices.toml": "kvtui devices --template prints an entry to begin with",
+}
 PROBE_SECONDS = 20
 JAX_PROBE = "import jax; print(', '.join(f'{d.platform} {d.device_kind}' for d in jax.devices()))"
 
@@ -107,6 +112,8 @@ def _places() -> Iterator[tuple[str, str, str]]:
     folder = Path(config_dir())
     yield "files", "configuration", plain(str(folder), limit=400)
     yield "files", "last scenario", plain(state_dir(), limit=400)
-    for name in ("models.toml", "devices.toml"):
-        yield "files", f"own {name}", "present" if (folder / name).is_file() else "none"
+    for name in ("config.toml", "models.toml", "devices.toml"):
+        path = folder / name
+        said = "there" if path.is_file() else f"none; {HOW[name]}"
+        yield "files", name, f"{plain(str(path), limit=400)} ({said})"
     yield "files", "profiles", plain(", ".join(profile_names()) or "none", limit=400)

@@ -136,7 +136,7 @@ class CommandLine:
     def _check(self, first: str, words: Sequence[str]) -> None:
         """Raises InputError for a command that is not there, and for the first long option that nothing takes."""
         if first and not first.startswith("-") and first not in self.commands:
-            raise UnknownName("command", first, self.commands)
+            raise UnknownName("command", first, self.commands, listed=True)
         own = self.commands.get(first, self.parser)
         known = set(own.filled().options() if isinstance(own, CommandParser) else own.options())
         if own is self.parser:

@@ -20,7 +20,7 @@ from kvtui.figures import files
 from kvtui.figures.csv import to_csv
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import to_json
-from kvtui.plots import image
+from kvtui.plots import image, vector
 from kvtui.plots.draw import render_text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_BACKEND = 3
 MOST_SIZE = 1000
-_WRITERS: dict[str, Callable[[Figure], str]] = {"csv": to_csv, "json": to_json}
+_WRITERS: dict[str, Callable[[Figure], str]] = {"csv": to_csv, "json": to_json, "svg": vector.render}
 FORMATS = ("txt", *_WRITERS, *image.FORMATS)
 
 
@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", metavar="N", help="cells across (default: the terminal's)")
     parser.add_argument("--height", metavar="N", help="rows (default: as many as the figure needs)")
     add_scenario(parser)
-    add_output(parser, "write to FILE: .txt, .csv, .json, .png, .svg or .pdf")
+    add_output(parser, "write to FILE: .txt, .csv, .json, .svg; .png and .pdf with matplotlib")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""A figure as PNG, SVG or PDF, drawn by matplotlib where it is installed (the extra ``images``).
+"""A figure as PNG or PDF, drawn by matplotlib where it is installed (the extra ``images``).
 
 Places on the axes come from the same arithmetic as in the terminal: matplotlib sees positions from 0 to 1, and the
 ticks are ours.
@@ -42,7 +42,7 @@ from kvtui.plots.ticks import AxisSpan, short_text, span, ticks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
 
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "pdf")
 PANEL_INCHES = (7.0, 4.6)
 DOTS_PER_INCH = 150
 _MOST_POINTS = 4000
@@ -52,7 +52,7 @@ _LONG_NAME = 14
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 _BAND_ALPHA, _PLANE_ALPHA, _SHEET_ALPHA = 0.2, 0.25, 0.85
 _GROUP = 0.8
-_SETTINGS = {"svg.fonttype": "none", "pdf.fonttype": 42, "text.parse_math": False, "font.family": "DejaVu Sans"}
+_SETTINGS = {"pdf.fonttype": 42, "text.parse_math": False, "font.family": "DejaVu Sans"}
 
 
 class NotInstalled(RuntimeError):
@@ -60,7 +60,7 @@ class NotInstalled(RuntimeError):
 
 
 def render(figure: Figure, form: str, look: Look = "light") -> bytes:
-    """``figure`` as a picture in one of FORMATS, with all panels and notes; text stays text in SVG and PDF.
+    """``figure`` as a picture in one of FORMATS, with all panels and notes; text stays text in PDF.
 
     Raises UnknownName for another format, and NotInstalled without matplotlib.
     """
@@ -71,7 +71,7 @@ def render(figure: Figure, form: str, look: Look = "light") -> bytes:
     except ImportError:
         raise NotInstalled("plot: matplotlib is not installed; pip install 'kvtui[images]'") from None
     out = BytesIO()
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    metadata = {"pdf": {"CreationDate": None}}.get(form)
     settings: dict[Any, Any] = {**_SETTINGS, **_colors(look)}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")

@@ -52,8 +52,9 @@ class Label(NamedTuple):
 class Frame:
     """Where the parts of a panel are in the picture, and what its axes show.
 
-    ``columns`` and ``rows`` are the cells of the ticks on the lower and the left edge, ``labels`` all texts but the
-    legend, ``rules`` each rule with its column or row. Where bars are horizontal, the lower edge shows the panel's y
+    ``columns`` and ``rows`` are the cells of the ticks on the lower and the left edge, ``across`` and ``up`` their
+    exact places from 0 to 1. ``labels`` are all texts but the legend, those of the lower and then of the left ticks
+    first, and ``rules`` each rule with its column or row. Where bars are horizontal, the lower edge shows the panel's y
     axis. ``panel`` has only those categories that found room; ``notes`` say what could not be shown.
     """
 
@@ -68,6 +69,8 @@ class Frame:
     labels: tuple[Label, ...]
     rules: tuple[tuple[Rule, int], ...]
     notes: tuple[str, ...]
+    across: tuple[float, ...] = ()
+    up: tuple[float, ...] = ()
 
     def column(self, unit: float) -> int:
         """The column of the picture at ``unit`` of the plot area's width."""
@@ -115,18 +118,22 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
     if horizontal:
         left_labels = [clean(name) for name in panel.categories]
         left_rows = [top + row for row in _category_cells(panel, height)]
+        up = [1 - (row - top + 0.5) / height for row in left_rows]
     else:
+        if any(isinstance(mark, Bars) for mark in panel.marks):
+            y = _with_room_for_values(panel, PlotArea(x, y, 1, height)).y
         found = ticks(y, _most_rows(height))
         left_labels = [tick.label for tick in found]
-        left_rows = [_row(top, height, unit) for unit in y.unit(floats([tick.value for tick in found]))]
+        up = y.unit(floats([tick.value for tick in found])).tolist()
+        left_rows = [_row(top, height, unit) for unit in up]
     left = min(max(map(len, left_labels), default=0), int(rect.width * _MOST_GUTTER))
     width = max(1, rect.width - left - 2 - right)
     place = PlotArea(x, y, width, height, horizontal)
-    if any(isinstance(mark, Bars) for mark in panel.marks):
+    if horizontal:
         place = _with_room_for_values(panel, place)
     plot = Rect(rect.x + left + 2, top, width, height)
     frame = Frame(panel, rect, plot, place, z, (), (), (), (), (), ())
-    lower = _lower_ticks(frame)
+    lower, across = _lower_ticks(frame)
     labels = [label for _, label in lower]
     labels += [
         Label(rect.x + left - min(left, len(text)), row, fit(text, min(left, len(text))))
@@ -145,6 +152,8 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
         labels=(*labels, *rule_labels),
         rules=placed,
         notes=tuple(notes),
+        across=tuple(across),
+        up=tuple(up),
     )
 
 
@@ -302,16 +311,17 @@ def _most_rows(height: int) -> int:
     return max(2, height // 3 + 1)
 
 
-def _lower_ticks(frame: Frame) -> list[tuple[int, Label]]:
-    """Columns and labels of the lower edge's ticks: as many as stand apart, all whole."""
+def _lower_ticks(frame: Frame) -> tuple[list[tuple[int, Label]], list[float]]:
+    """Columns and labels of the lower edge's ticks, as many as stand apart, all whole; and their exact places."""
     panel, plot, place = frame.panel, frame.plot, frame.place
     y = plot.y + plot.height + 1
     if panel.categories and not place.horizontal:
         cells = _category_cells(panel, plot.width)
-        return _apart(
+        named = _apart(
             _centered(clean(name), plot.x + cell, y, frame.rect)
             for name, cell in zip(panel.categories, cells, strict=True)
         )
+        return named, [(column - plot.x + 0.5) / plot.width for column, _ in named]
     axis = place.y if place.horizontal else place.x
     for most in range(max(2, plot.width // 5), 0, -1):
         found = ticks(axis, most)
@@ -321,8 +331,8 @@ def _lower_ticks(frame: Frame) -> list[tuple[int, Label]]:
             for tick, unit in zip(found, units, strict=True)
         ]
         if len(_apart(labels)) == len(labels):
-            return labels
-    return []
+            return labels, units.tolist()
+    return [], []
 
 
 def _category_cells(panel: Panel, length: int) -> list[int]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MOST_LISTED = 12
+"""Names that are listed in an error without being asked for."""
+
 
 class InputError(ValueError):
     """A value the user gave is wrong. The message says what, where, and the nearest right thing."""
@@ -13,7 +16,7 @@ class UnknownName(InputError):
     """A name that no catalogue knows.
 
     ``what`` is the noun ("model"), ``name`` the name as given, ``known`` the names it could have been. The message
-    names the nearest of them, which are ``near``, and all where they are to be ``listed``.
+    names the nearest of them, which are ``near``, and all where they are few or are to be ``listed``.
     """
 
     def __init__(self, what: str, name: str, known: Iterable[str], listed: bool = False) -> None:
@@ -27,5 +30,6 @@ class UnknownName(InputError):
         near = list(dict.fromkeys([*contained, *get_close_matches(wanted, by_key, n=3, cutoff=0.5)]))[:3]
         self.near = tuple(by_key[key] for key in near)
         hint = f"; did you mean {' or '.join(self.near)}?" if near else ""
-        every = f"; known are {', '.join(by_key.values())}" if listed else ""
+        few = len(by_key) <= MOST_LISTED
+        every = f"; known are {', '.join(by_key.values())}" if by_key and (listed or few) else ""
         super().__init__(f"unknown {what} '{plain(name)}'{hint}{every}")

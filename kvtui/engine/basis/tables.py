@@ -54,6 +54,20 @@ class Fields:
         self._read.add(key)
         return read(key, *args, **limits) if key in self._table else None
 
+    def need(self, *keys: str) -> None:
+        """Raises InputError that names all of ``keys`` that are not there, where there are several.
+
+        A single one is named when it is read; of several of which one is written wrongly, that one is named first.
+        """
+        missing = [key for key in keys if key not in self._table]
+        if len(missing) < 2:
+            return
+        known = {*keys, *self._known()}
+        for other in self._table:
+            if other not in known and _nearest(other, missing):
+                raise self._unknown(other, missing)
+        raise InputError(f"{self.where}: {', '.join(self._path + key for key in missing)}: are missing")
+
     def text(self, key: str, limit: int = MAX_TEXT) -> str:
         """Text of 1 to ``limit`` characters, without control characters and blanks at its ends."""
         return self._checked_text(key, self._value(key), limit)

@@ -22,6 +22,7 @@ CONFIDENCES = ("H", "M", "L")
 LISTED = 8
 
 _USABLE_UNITS = {"usable_mib": MIB, "usable_gib": GIB, "usable_bytes": 1}
+_NEEDED = ("name", "vendor", "family", "nominal_gb", "memory", "bandwidth_gbs", "tile", "confidence", "source")
 _CAPABILITY = re.compile(r"([0-9]{1,2})\.([0-9])")
 _MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")
 
@@ -58,7 +59,10 @@ def find_device(name: str) -> DeviceSpec:
 
 
 def _build(fields: Fields) -> DeviceSpec:
+    usable_key = next((key for key in _USABLE_UNITS if key in fields), "usable_gib")
+    fields.need(*_NEEDED, usable_key)
     memory = fields.table("memory")
+    memory.need("kind", "modules", "module_gib")
     nominal_gb = fields.number("nominal_gb", most=1e6)
     vendor = fields.text("vendor", limit=80)
     usable = _usable_bytes(fields, nominal_gb)

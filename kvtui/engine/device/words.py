@@ -47,11 +47,12 @@ def search_words(device: DeviceSpec) -> str:
 
 
 def searched(device: DeviceSpec, text: str) -> bool:
-    """Whether ``device`` is found by all words of ``text``; by none if there are none.
+    """Whether ``device`` is found by all words of ``text``, units aside; by none if there are none.
 
     One or two letters begin a word: the v of "titan v" is not that of "nvidia".
     """
-    words, found = text.casefold().split(), f" {search_words(device)}"
+    words = [word for word in text.casefold().split() if word not in _UNSAID]
+    found = f" {search_words(device)}"
     return bool(words) and all((word if len(word) >= WHOLE_WORD else f" {word}") in found for word in words)
 
 

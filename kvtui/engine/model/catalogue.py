@@ -129,6 +129,7 @@ _NO_FEED_FORWARD = _BlockLetter((), None, 0)
 
 
 def _build(fields: Fields) -> ModelSpec:
+    fields.need("name", "source", "confidence", "layers", "mixer")
     counted = not {"feed_forward", "ffn"}.isdisjoint(fields.keys())
     hidden, vocab = _size(fields, "hidden", counted), _size(fields, "vocab", counted)
     mixers = _mixers(fields, hidden if counted else None)

@@ -99,7 +99,7 @@ def kv_format(name: str) -> Format:
     k, apart, v = key.partition(APART)
     for one in (k, v) if apart else (key,):
         if one not in KV_FORMATS:
-            raise UnknownName("kv-dtype", one, KV_FORMATS)
+            raise UnknownName("kv-dtype", one, KV_FORMATS, listed=True)
     return FORMATS[k]._replace(name=key, value=FORMATS[v])
 
 

@@ -137,7 +137,7 @@ def forms(figure: Figure) -> tuple[Form, ...]:
     """The kinds of file that ``figure`` can become."""
     from kvtui.figures.csv import to_csv
     from kvtui.figures.json import to_json
-    from kvtui.plots import draw, image
+    from kvtui.plots import draw, image, vector
 
     def picture(form: str) -> bytes:
         try:
@@ -146,6 +146,7 @@ def forms(figure: Figure) -> tuple[Form, ...]:
             raise ValueError(str(error)) from None
 
     return (
+        Form("svg", None, "the figure as a drawing, for a document or a slide", lambda: vector.render(figure)),
         Form("csv", None, "the figure's values", lambda: to_csv(figure)),
         Form("json", None, "the figure as data, which kvtui plot draws", lambda: to_json(figure)),
         Form("txt", None, "the figure as text", lambda: draw.render_text(figure, TEXT_WIDTH) + "\n"),
