@@ -73,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--steps: only a recorded scenario has steps, not a trace")
     from kvtui.commands.replay_sweep import TraceSweep, compared
     from kvtui.commands.replay_sweep import search as find
-    from kvtui.engine.replay.reuse import reuse
     from kvtui.engine.scenario.values import scenario_from
     from kvtui.report import replay as report
 
@@ -97,9 +96,7 @@ def run(args: argparse.Namespace) -> int:
             rows, stopped = compared(sweep, args.compare)
         else:
             served, stopped = _served(trace, scenario, objectives)
-    found = report.document(
-        trace, reuse(trace.requests), name, _pool(scenario) if scenario else None, served, rows, search, not stopped
-    )
+    found = report.document(trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped)
     answer.write(
         report.render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
     )

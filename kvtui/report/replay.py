@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
+from textwrap import fill, wrap
 from typing import Any, NamedTuple
 
 from kvtui import __version__
 from kvtui.engine.basis.units import format_bytes
-from kvtui.engine.replay.reuse import Reuse
+from kvtui.engine.replay.caches import BlockUses
+from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.reuse import Reuse, reuse
 from kvtui.engine.replay.run import Instant, ReplayOutcome, Served
 from kvtui.engine.replay.traces import Trace
 from kvtui.output import markdown, table
@@ -26,6 +29,7 @@ ENOUGH = 0.9
 LATE = 1.1
 GRACE_SECONDS = 30.0
 MOST_INSTANTS = 128
+LEAST_WRAP = 40
 
 
 class Objectives(NamedTuple):
@@ -42,7 +46,6 @@ class Objectives(NamedTuple):
 
 def document(
     trace: Trace,
-    found: Reuse | None,
     name: str,
     pool: Mapping[str, Any] | None,
     outcomes: Mapping[str, Mapping[str, Any]],
@@ -76,7 +79,7 @@ def document(
             "answer_tokens": _lengths(answers),
         },
         "pool": None if pool is None else dict(pool),
-        "reuse": None if found is None else _reuse(found, pool),
+        "reuse": reuse_of(trace.requests, pool),
         "served": dict(outcomes) or None,
         "compared": [dict(row) for row in compared] or None,
         "search": None if search is None else dict(search),
@@ -158,13 +161,27 @@ def _lengths(tokens: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _reuse(found: Reuse, pool: Mapping[str, Any] | None) -> dict[str, Any]:
+def reuse_of(requests: Sequence[Request], pool: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """What caches of all sizes save of ``requests``, by several orders; None where they tell no prefixes.
+
+    The planned ``pool`` is among the sizes.
+    """
+    found, served_alone = reuse(requests), reuse(requests, answers=True)
+    if found is None or served_alone is None:
+        return None
     half = len(found.lengths) // 2
     planned = None if pool is None else pool["tokens"] // found.block
     sizes = sorted({*_sizes(found), *([planned] if planned else [])})
     whole, warm = found.saved(sizes), found.saved(sizes, half)
     most = found.saved([found.blocks], half)[0]
     warm_tokens = found.tokens(half)
+    uses = BlockUses(requests)
+    engine = zip(served_alone.saved(sizes), served_alone.saved(sizes, half), strict=True)
+    others = {
+        "engine": list(engine),
+        "fifo": [uses.first_in_first_out(size, half) for size in sizes],
+        "best": [uses.best(size, half) for size in sizes],
+    }
     enough = next((size for size, saved in zip(sizes, whole, strict=True) if saved >= ENOUGH * found.ceiling), None)
     return {
         "block_tokens": found.block,
@@ -172,6 +189,8 @@ def _reuse(found: Reuse, pool: Mapping[str, Any] | None) -> dict[str, Any]:
         "ceiling_with_partial_blocks": _share(found.ceiling + found.tail, found.tokens()),
         "ceiling_second_half": _share(most, warm_tokens),
         "distinct_tokens": found.distinct * found.block,
+        "knee_tokens": None if found.knee is None else found.knee * found.block,
+        "missed": {why: _share(tokens, found.tokens()) for why, tokens in found.missed._asdict().items()},
         "enough_tokens": None if enough is None else enough * found.block,
         "sizes": [
             {
@@ -180,8 +199,13 @@ def _reuse(found: Reuse, pool: Mapping[str, Any] | None) -> dict[str, Any]:
                 "planned": size == planned,
                 "saved": _share(saved, found.tokens()),
                 "saved_second_half": _share(late, warm_tokens),
+                **{f"saved_{order}": _share(found_[at][0], found.tokens()) for order, found_ in others.items()},
+                **{
+                    f"saved_{order}_second_half": _share(found_[at][1], warm_tokens) for order, found_ in others.items()
+                },
+                "evicted": _share(found.ceiling - saved, found.tokens()),
             }
-            for size, saved, late in zip(sizes, whole, warm, strict=True)
+            for at, (size, saved, late) in enumerate(zip(sizes, whole, warm, strict=True))
         ],
     }
 
@@ -217,10 +241,14 @@ def render(
                 f"\n## {markdown.escape(one.title)}\n\n{table.render(one.columns, one.rows, format)}" for one in tables
             )
     wide = max(len(head) for head, _ in facts)
-    lines = "".join(f"{head:<{wide}}  {text}\n" for head, text in facts)
+    lines = "".join(
+        f"{head if not at else '':<{wide}}  {line}\n"
+        for head, text in facts
+        for at, line in enumerate(wrap(text, max(width - wide - 2, LEAST_WRAP)))
+    )
     parts = [to_ascii(lines) if ascii_only else lines]
     parts += [
-        f"{to_ascii(one.title) if ascii_only else one.title}\n"
+        f"{fill(to_ascii(one.title) if ascii_only else one.title, width)}\n"
         + table.render(one.columns, one.rows, format, width, color, ascii_only)
         for one in tables
     ]
@@ -306,6 +334,9 @@ def _columns(known: Mapping[str, Any]) -> tuple[Column, ...]:
         *sized,
         Column("saved", "saved", "right", 0, _percent),
         Column("saved_second_half", "second half", "right", 1, _percent),
+        Column("saved_engine", "with answers", "right", 3, _percent),
+        Column("saved_fifo", "oldest out", "right", 4, _percent),
+        Column("saved_best", "at best", "right", 2, _percent),
         Column("planned", "", "left", 0, lambda planned: "◀ the plan's pool" if planned else ""),
     )
 
@@ -322,7 +353,7 @@ def _percent(share: float) -> str:
 
 
 def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
-    trace, reuse, pool = known["trace"], known["reuse"], known["pool"]
+    trace, reused, pool = known["trace"], known["reuse"], known["pool"]
     prompts, answers = trace["prompt_tokens"], trace["answer_tokens"]
     facts = [
         ("trace", f"{trace['name']}: {trace['requests']:,} requests in {_duration(trace['seconds'])}"),
@@ -337,16 +368,34 @@ def _facts(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     if pool:
         facts.append(("pool", f"{pool['tokens']:,} tokens, {pool['of']}"))
     facts += _served_facts(known["served"], trace) if known["served"] else []
-    if not reuse:
+    if not reused:
         return [*facts, ("reuse", "unknown: the trace does not say which prompts begin alike")]
-    partial = _percent(reuse["ceiling_with_partial_blocks"])
+    partial = _percent(reused["ceiling_with_partial_blocks"])
     facts += [
-        ("reuse", f"at most {_percent(reuse['ceiling'])} of all prompt tokens, from a cache without bounds"),
-        ("", f"in whole blocks of {reuse['block_tokens']} tokens ({partial} with partial ones)"),
+        ("reuse", f"at most {_percent(reused['ceiling'])} of all prompt tokens, from a cache without bounds"),
+        ("", f"in whole blocks of {reused['block_tokens']} tokens ({partial} with partial ones)"),
     ]
-    if reuse["enough_tokens"]:
-        facts.append(("", f"{ENOUGH:.0%} of that from {_count(reuse['enough_tokens'])} tokens on"))
+    facts.append(("missed", _missed(reused["missed"])))
+    if reused["knee_tokens"]:
+        facts.append(("knee", f"at {_count(reused['knee_tokens'])} tokens: from there on more brings less"))
+    if reused["enough_tokens"]:
+        facts.append(("", f"{ENOUGH:.0%} of that from {_count(reused['enough_tokens'])} tokens on"))
     return facts
+
+
+def _missed(missed: Mapping[str, float]) -> str:
+    """Why tokens are never saved, the most frequent reason first."""
+    parts = [f"{_percent(share)} {_WHY[why]}" for why, share in sorted(missed.items(), key=lambda item: -item[1])]
+    return ", ".join(parts[:3])
+
+
+_WHY = {
+    "last": "in the block of a last token",
+    "straddling": "in blocks that are not full",
+    "short": "in prompts of less than a block",
+    "new": "in prompts that begin with something new",
+    "diverged": "after a prefix that was seen",
+}
 
 
 def _served_facts(ends: Mapping[str, Any], trace: Mapping[str, Any]) -> list[tuple[str, str]]:

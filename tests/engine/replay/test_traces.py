@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.replay.caches import BlockUses
 from kvtui.engine.replay.content import KeyBook, PrefixIds, Told, Unknown
+from kvtui.engine.replay.groups import Full
+from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reuse import reuse
+from kvtui.engine.replay.tables import BlockTables, Held
 from kvtui.engine.replay.traces import Trace, read_trace
 from tests.paths import ROOT
 
@@ -207,3 +211,63 @@ def test_ids_of_prefixes_key_blocks_of_any_size(ids: list[int], short: int, bloc
     again = PrefixIds([*ids, 9], 16, length + 16).keys(block, book).tolist()
     assert again[: len(keys)] == keys
     assert Unknown(length).keys(block, book).tolist() == []
+
+
+def simulated(requests: list[Request], size: int, order: str) -> int:
+    """Tokens saved by a cache that is held block by block: "fifo", or "best", which looks ahead."""
+    cache: list[int] = []
+    saved = 0
+    for number, request in enumerate(requests):
+        assert isinstance(request.content, PrefixIds)
+        ids = list(request.content.ids)
+        for id_ in ids[: (request.prompt - 1) // 8]:
+            if id_ not in cache:
+                break
+            saved += 8
+        cache += [id_ for id_ in ids if id_ not in cache]
+        later = [list(one.content.ids) for one in requests[number + 1 :] if isinstance(one.content, PrefixIds)]
+        if order == "best":
+            uses = {id_: next((at for at, found in enumerate(later) if id_ in found), 999) for id_ in cache}
+            depth = {id_: found.index(id_) for found in [*later[::-1], ids] for id_ in found}
+            cache.sort(key=lambda id_: (-uses[id_], -depth.get(id_, 0)))
+        del cache[: max(0, len(cache) - size)]
+    return saved
+
+
+@given(chains, st.integers(1, 20))
+def test_other_orders_and_their_bounds(paths: list[list[int]], size: int) -> None:
+    requests = asked(paths)
+    found, uses = reuse(requests), BlockUses(requests)
+    assert found is not None
+    assert uses.first_in_first_out(size)[0] == simulated(requests, size, "fifo")
+    best, late = uses.best(size, since=len(requests) // 2)
+    assert best == simulated(requests, size, "best")
+    assert max(found.saved([size])[0], uses.first_in_first_out(size)[0]) <= best <= found.ceiling
+    assert uses.best(1000)[0] == uses.first_in_first_out(1000)[0] == found.ceiling
+    assert late <= best
+    assert uses.best(1000, since=len(requests) // 2)[1] == found.saved([1000], len(requests) // 2)[0]
+    assert found.ceiling + sum(found.missed) == found.tokens()
+    assert uses.best(size, since=len(requests))[1] == 0
+    if found.ceiling:
+        assert found.knee is not None
+        assert 0 < found.saved([found.knee])[0] <= found.ceiling
+
+
+@given(chains, st.integers(1, 30))
+def test_answers_take_room_as_in_an_engine(paths: list[list[int]], blocks: int) -> None:
+    requests = [one._replace(answer=20) for one in asked(paths)]
+    found = reuse(requests, answers=True)
+    assert found is not None
+    pool = Pool(blocks + 12, caching=True)
+    tables = BlockTables(pool, (Full(8),), longest=4096, in_flight=4096, interval=None)
+    saved = 0
+    for number, one in enumerate(requests, start=1):
+        held = Held(number, one, one.prompt, one.prompt, one.prompt + one.answer)
+        held.keys = one.content.keys(8, KeyBook())
+        prefix = tables.look_up(held)
+        saved += prefix.tokens
+        held.tokens += one.answer - 1
+        assert tables.allocate(held, held.tokens - prefix.tokens, prefix)
+        tables.free(held)
+    # Blocks that are never full are blank and taken first; each request has at most one of them.
+    assert found.saved([blocks + 9])[0] <= saved <= found.saved([blocks + 11])[0]
