@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMATS = (*TABLE_FORMATS, "html")
 MOST_RECORDED_BYTES = 256 * 2**20
+UNITS = ("s", "ms")
 TURN = 256
 INTERRUPTED = 130
 
@@ -32,15 +33,20 @@ _MOMENT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)")
 def add(parser: argparse.ArgumentParser) -> None:
     """The trace, how it is read, what is asked, the table's options, and the scenario's, whose server is replayed."""
     parser.description = (
-        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT), for every size of it. With "
+        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT, vllm bench, kvtui's own, or "
+        "made up: synthetic:requests=500,rate=2,arrivals=gamma:2,prompt=lognormal:800:0.7,answer=200,shared=4x512,"
+        "turns=3,think=20,seed=7), for every size of it. With "
         "a scenario, also how its server (vLLM, SGLang, llama.cpp) serves the trace: what waits, how long, and what "
         "the pool holds. What was recorded from vLLM's scheduler (a JSON object with config and requests) is run by "
         "the same rules."
     )
-    parser.add_argument("trace", metavar="TRACE", help="a file, or - for standard input")
+    parser.add_argument("trace", metavar="TRACE", help="a file, - for standard input, or synthetic:rate=2,… (made up)")
     parser.add_argument("--tokens-per-id", metavar="N", help="tokens of one prefix id, where the trace allows several")
-    parser.add_argument("--requests", metavar="N", help="only the first N requests")
+    parser.add_argument("--time-unit", metavar="UNIT", help="s or ms, where the trace has not its form's usual one")
+    parser.add_argument("--requests", metavar="N", help="only the first N requests, or those of a part such as 100-200")
     parser.add_argument("--rate", metavar="X", help="requests come X times as fast (default 1)")
+    parser.add_argument("--longer", metavar="X", help="prompts and answers are X times as long (default 1)")
+    parser.add_argument("--save-trace", metavar="FILE", help="write the trace as it is replayed, in kvtui's own form")
     parser.add_argument("--slo", metavar="LIST", help="objectives of goodput, such as ttft=500ms,tpot=50ms")
     parser.add_argument("--find", metavar="WHAT", help="largest rate or max-seqs, fewest devices or smallest pool")
     parser.add_argument("--goodput", metavar="SHARE", help="requests that must meet them for --find (default 95%%)")
@@ -65,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     """
     answer = Answer(args, args.format)
     choose("format", args.format, FORMATS)
-    recorded = _recorded(args.trace)
-    if recorded is not None:
-        answer.write(_run_recorded(recorded, args))
+    document = _object(args.trace)
+    if document is not None and "config" in document:
+        answer.write(_run_recorded(document, args))
         return 0
     if args.steps:
         raise InputError("--steps: only a recorded scenario has steps, not a trace")
@@ -77,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.report import replay as report
 
     objectives, wanted = _objectives(args.slo), _share(args.goodput)
-    trace = _trace(args)
+    trace = _changed(_trace(args, document), args)
+    if args.save_trace is not None:
+        from kvtui.engine.basis.files import write_whole
+        from kvtui.engine.replay.traces import trace_lines
+
+        write_whole(args.save_trace, "".join(trace_lines(trace)))
     values = _said(vars(args))
     if values is None and (args.find is not None or args.compare is not None):
         raise InputError("--find and --compare: need a scenario, such as --model Llama-3.1-8B --gpu L40S")
@@ -103,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if stopped else 0
 
 
-def _recorded(name: str) -> Mapping[str, Any] | None:
-    """The JSON object in a file that ends with .json and is a recorded scenario."""
+def _object(name: str) -> Mapping[str, Any] | None:
+    """The JSON object in a file that ends with .json: a recorded scenario, or what ``vllm bench serve`` saved."""
     if not name.casefold().endswith(".json"):
         return None
     from kvtui.engine.basis.files import read_text, unreadable
@@ -141,13 +152,21 @@ def _run_recorded(document: Mapping[str, Any], args: argparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _trace(args: argparse.Namespace) -> Trace:
+def _trace(args: argparse.Namespace, document: Mapping[str, Any] | None) -> Trace:
+    """The trace in a file or in standard input, or one that is made up."""
     from io import TextIOWrapper
 
     from kvtui.engine.basis.files import open_to_read, unreadable
     from kvtui.engine.basis.units import parse_count
-    from kvtui.engine.replay.traces import MOST_REQUESTS, MOST_TOKENS, read_trace
+    from kvtui.engine.replay.synthetic import WORD, synthetic_trace
+    from kvtui.engine.replay.traces import MOST_TOKENS, read_bench, read_trace
 
+    if args.trace.partition(":")[0] == WORD:
+        return synthetic_trace(args.trace)
+    if document is not None:
+        return read_bench(document, plain(args.trace))
+    if args.time_unit is not None:
+        choose("time unit", args.time_unit, UNITS)
     span = None if args.tokens_per_id is None else parse_count(args.tokens_per_id, "--tokens-per-id", MOST_TOKENS)
     where = "standard input" if args.trace == "-" else plain(args.trace)
     try:
@@ -155,24 +174,47 @@ def _trace(args: argparse.Namespace) -> Trace:
     except OSError as error:
         raise unreadable(args.trace, error) from None
     with stream, TextIOWrapper(stream, encoding="utf-8-sig", errors="replace") as lines:
-        trace = read_trace(lines, where, span)
+        return read_trace(lines, where, span, args.time_unit)
+
+
+def _changed(trace: Trace, args: argparse.Namespace) -> Trace:
+    """The part of ``trace`` that was asked for, faster or longer."""
     requests = trace.requests
     if args.requests is not None:
-        requests = requests[: parse_count(args.requests, "--requests", MOST_REQUESTS)]
+        first, last = _part(args.requests)
+        requests = requests[first - 1 : last]
+        if not requests:
+            raise InputError(f"--requests: the trace has {len(trace.requests):,}")
+        requests = requests.from_start()
     if args.rate is not None:
-        times = _times(args.rate)
-        requests = tuple(one._replace(arrival=one.arrival / times) for one in requests)
-    return trace._replace(requests=requests)
+        requests = requests.faster(_times(args.rate, "--rate"))
+    if args.longer is not None:
+        requests = requests.resized(_times(args.longer, "--longer"))
+    return trace._replace(requests=requests, span=requests.span)
 
 
-def _times(word: str) -> float:
-    """How many times as fast requests come."""
+def _part(word: str) -> tuple[int, int]:
+    """``50``, the first 50, or ``100-200``."""
+    from kvtui.engine.basis.units import parse_count
+    from kvtui.engine.replay.traces import MOST_REQUESTS
+
+    first, dash, last = word.partition("-")
+    if not dash:
+        return 1, parse_count(word, "--requests", MOST_REQUESTS)
+    found = parse_count(first, "--requests", MOST_REQUESTS), parse_count(last, "--requests", MOST_REQUESTS)
+    if found[0] > found[1]:
+        raise InputError(f"--requests: '{plain(word, 40)}' ends before it begins")
+    return found
+
+
+def _times(word: str, option: str) -> float:
+    """How many times as fast, or as long."""
     try:
         times = float(word)
     except ValueError:
         times = 0.0
     if not 1e-6 <= times <= 1e6:
-        raise InputError(f"--rate: '{plain(word, 40)}' is not a number above 0, such as 2 or 0.5")
+        raise InputError(f"{option}: '{plain(word, 40)}' is not a number above 0, such as 2 or 0.5")
     return times
 
 

@@ -17,7 +17,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.replay.pace import Pace
-from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.run import dealt, run, together
 from kvtui.engine.replay.servers import server_of
 from kvtui.engine.scenario.values import scenario_from
@@ -47,11 +47,11 @@ class ReplayJob(NamedTuple):
         return json.dumps([trace, *self], sort_keys=True, default=str)
 
 
-def do(job: ReplayJob, requests: Sequence[Request]) -> Result:
+def do(job: ReplayJob, requests: TraceRequests) -> Result:
     """The replay of one job. Raises InputError for a scenario that is wrong, or whose server does not start."""
     scenario = scenario_from(dict(job.values))
     if job.rate != 1:
-        requests = [one._replace(arrival=one.arrival / job.rate) for one in requests]
+        requests = requests.faster(job.rate)
     seconds = Pace(scenario, fast=job.fast).seconds
     outcomes = [
         run(part, server_of(scenario, job.policy, share=job.share, sequences=job.sequences), seconds)
@@ -60,7 +60,7 @@ def do(job: ReplayJob, requests: Sequence[Request]) -> Result:
     return served(together(outcomes), job.objectives)
 
 
-def tried(job: ReplayJob, requests: Sequence[Request]) -> Result:
+def tried(job: ReplayJob, requests: TraceRequests) -> Result:
     """As :func:`do`, with what is wrong as the result's ``problem``."""
     try:
         return do(job, requests)
@@ -70,7 +70,7 @@ def tried(job: ReplayJob, requests: Sequence[Request]) -> Result:
 
 def results(
     jobs: Sequence[ReplayJob],
-    requests: Sequence[Request],
+    requests: TraceRequests,
     trace: str,
     *,
     keep: str | None = None,
@@ -98,7 +98,7 @@ def results(
 
 
 def _worked_out(
-    jobs: Sequence[ReplayJob], requests: Sequence[Request], dask: str | None
+    jobs: Sequence[ReplayJob], requests: TraceRequests, dask: str | None
 ) -> Iterable[tuple[ReplayJob, Result]]:
     if dask is not None:
         return _on_cluster(jobs, requests, dask)
@@ -108,21 +108,22 @@ def _worked_out(
     return _in_processes(jobs, requests, workers)
 
 
-_REQUESTS: Sequence[Request] = ()
+_REQUESTS: TraceRequests | None = None
 
 
-def _receive(requests: Sequence[Request]) -> None:
+def _receive(requests: TraceRequests) -> None:
     """A worker gets the trace once, at its start."""
     global _REQUESTS  # noqa: PLW0603  # the worker process is the one thing that its jobs have in common
     _REQUESTS = requests
 
 
 def _try_received(job: ReplayJob) -> Result:
+    assert _REQUESTS is not None
     return tried(job, _REQUESTS)
 
 
 def _in_processes(
-    jobs: Sequence[ReplayJob], requests: Sequence[Request], workers: int
+    jobs: Sequence[ReplayJob], requests: TraceRequests, workers: int
 ) -> Iterator[tuple[ReplayJob, Result]]:
     pool = ProcessPoolExecutor(workers, initializer=_receive, initargs=(requests,))
     try:
@@ -133,9 +134,7 @@ def _in_processes(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _on_cluster(
-    jobs: Sequence[ReplayJob], requests: Sequence[Request], address: str
-) -> Iterator[tuple[ReplayJob, Result]]:
+def _on_cluster(jobs: Sequence[ReplayJob], requests: TraceRequests, address: str) -> Iterator[tuple[ReplayJob, Result]]:
     try:
         import distributed
     except ImportError:
@@ -145,7 +144,7 @@ def _on_cluster(
     except (OSError, ValueError) as error:
         raise InputError(f"--dask: no scheduler at '{plain(address, 80)}': {plain(str(error), 120)}") from None
     with client:
-        there = client.scatter(list(requests), broadcast=True, hash=False)
+        there = client.scatter(requests, broadcast=True, hash=False)
         asked = {client.submit(tried, job, there, pure=False): job for job in jobs}
         for done in distributed.as_completed(asked, loop=client.loop):
             yield asked[done], done.result()

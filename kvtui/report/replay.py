@@ -61,8 +61,7 @@ def document(
     not ``complete``.
     """
     requests = trace.requests
-    prompts = [request.prompt for request in requests]
-    answers = [request.answer for request in requests]
+    prompts, answers = requests.columns.prompts.tolist(), requests.columns.answers.tolist()
     return {
         "schema": SCHEMA,
         "kvtui": __version__,

@@ -197,3 +197,14 @@ def test_what_was_worked_out_is_kept_when_it_is_stopped(
     found = json.loads(capsys.readouterr().out)
     assert found["complete"] is False
     assert [found["served"][end]["steps"] for end in ("fast", "slow")] == [20, 20]
+
+
+def test_made_up_traces_and_kvtuis_own_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "made.jsonl"
+    words = ["synthetic:requests=60,rate=4,seed=3", "--requests", "11-50", "--longer", "0.5", "--format", "json"]
+    made = json.loads(replay(capsys, *words, "--save-trace", str(saved)))
+    assert made["trace"]["requests"] == 40
+    back = json.loads(replay(capsys, str(saved), "--format", "json"))
+    assert back["reuse"] == made["reuse"]
+    assert back["trace"]["prompt_tokens"] == made["trace"]["prompt_tokens"]
+    assert "synthetic, times in seconds" in replay(capsys, words[0])

@@ -72,7 +72,7 @@ class PrefixIds(NamedTuple):
     keyed by all ids they touch, which tells the same.
     """
 
-    ids: Sequence[int]
+    ids: Sequence[int] | NDArray[np.int64]
     span: int
     length: int
 
@@ -87,7 +87,9 @@ class PrefixIds(NamedTuple):
 
     def _spans(self) -> list[TokenSpan]:
         """The ids as tokens that no other id has; the last span ends with the prompt."""
-        return [(id_ * self.span, min(self.span, self.length - at * self.span)) for at, id_ in enumerate(self.ids)]
+        return [
+            (id_ * self.span, min(self.span, self.length - at * self.span)) for at, id_ in enumerate(map(int, self.ids))
+        ]
 
 
 class Unknown(NamedTuple):

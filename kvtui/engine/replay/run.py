@@ -280,7 +280,7 @@ class Replay:
 
 def dealt(requests: Sequence[Request], replicas: int) -> list[Sequence[Request]]:
     """``requests`` dealt out to ``replicas`` in turn, as a router without any knowledge does."""
-    return [requests[first::replicas] for first in range(replicas)]
+    return [requests] if replicas == 1 else [requests[first::replicas] for first in range(replicas)]
 
 
 def together(outcomes: Sequence[ReplayOutcome]) -> ReplayOutcome:

@@ -5,6 +5,8 @@
 | mooncake | JSON lines: timestamp, input_length, output_length, hash_ids | ms | an id per 512 tokens |
 | bailian | JSON lines: chat_id, timestamp, input_length, output_length, hash_ids | s | an id per 16 tokens |
 | aiperf | JSON lines by any name of AIPerf and aisimulate; ``delay`` after the row before | ms | perhaps |
+| kvtui | JSON lines: {"kvtui_trace": 1, "tokens_per_id": N}, then arrival, prompt, answer, ids | s | perhaps |
+| vllm-bench | JSON of ``vllm bench serve --save-detailed``: start_times, input_lens, output_lens | s | none |
 | azure | CSV: TIMESTAMP, ContextTokens, GeneratedTokens | date | none |
 | burstgpt | CSV: Timestamp, Model, Request tokens, Response tokens, Total tokens, Log Type | s | none |
 
@@ -16,15 +18,13 @@ from __future__ import annotations
 
 import csv
 import json
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.replay.content import PrefixIds, PromptContent, Unknown
-from kvtui.engine.replay.request import Request
+from kvtui.engine.replay.rows import RowTable, TraceRequests, TraceRow
 
 MOST_TOKENS = 2**24
 MOST_IDS = 2**20
@@ -34,9 +34,12 @@ MOST_LINE = 2**20
 
 _MS_PER_S = 1000
 _SPANS = (512, 16)
-_ARRIVAL = ("timestamp", "created_time")
-_PROMPT = ("input_length", "input_tokens")
-_ANSWER = ("output_length", "output_tokens")
+_OWN = "kvtui_trace"
+_ARRIVAL = ("timestamp", "created_time", "arrival")
+_PROMPT = ("input_length", "input_tokens", "prompt")
+_ANSWER = ("output_length", "output_tokens", "answer")
+_IDS = ("hash_ids", "ids")
+_BENCH = ("start_times", "input_lens", "output_lens")
 _DELAY = ("delay", "delay_ms")
 _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURSTGPT = ("Timestamp", "Request tokens", "Response tokens")
@@ -52,20 +55,14 @@ class Trace(NamedTuple):
     form: str
     unit: str
     span: int
-    requests: tuple[Request, ...]
+    requests: TraceRequests
     unanswered: int = 0
 
 
-class _Row(NamedTuple):
-    number: int
-    time: float
-    prompt: int
-    answer: int
-    ids: array[int] | None
-
-
-def read_trace(lines: Iterable[str], where: str, span: int | None = None) -> Trace:
+def read_trace(lines: Iterable[str], where: str, span: int | None = None, unit: str | None = None) -> Trace:
     """The trace in ``lines``; ``span`` where the rows allow several numbers of tokens per id.
+
+    Times of JSON lines are in ``unit``, "s" or "ms"; without one they are taken for what the form usually has.
 
     Raises InputError, which names ``where`` and the row that is wrong.
     """
@@ -75,20 +72,49 @@ def read_trace(lines: Iterable[str], where: str, span: int | None = None) -> Tra
         raise InputError(f"{where}: is empty")
     rest = _with_first(first, numbered)
     if first[1].lstrip().startswith("{"):
-        form, unit, rows = _json_rows(rest, where)
+        form, found_unit, rows, told = _json_rows(rest, where, unit)
     else:
-        form, unit, rows = _csv_rows(rest, where)
-    found = _span(rows, where, span) if any(row.ids is not None for row in rows) else 0
-    start = min((row.time for row in rows), default=0.0)
-    requests = [
-        Request(str(row.number), (row.time - start), row.prompt, row.answer, _content(row, found))
-        for row in rows
-        if row.answer
-    ]
+        form, found_unit, rows = _csv_rows(rest, where)
+        told = None
+    found = _span(rows, where, span or told) if rows.have_ids else 0
+    requests = TraceRequests.of_rows(rows, found, 1 / _MS_PER_S if found_unit == "ms" else 1.0)
     if not requests:
         raise InputError(f"{where}: none of its {len(rows):,} rows has an answer")
-    requests.sort(key=lambda request: request.arrival)
-    return Trace(form, unit, found, tuple(requests), len(rows) - len(requests))
+    return Trace(form, found_unit, found, requests, len(rows) - len(requests))
+
+
+def read_bench(document: Mapping[str, Any], where: str) -> Trace:
+    """The requests that ``vllm bench serve`` sent, by the ``document`` that it saved with ``--save-detailed``."""
+    columns = [document.get(name) for name in _BENCH]
+    if not all(isinstance(column, list) for column in columns):
+        raise InputError(f"{where}: has no {', '.join(_BENCH)}, which vllm bench serve saves with --save-detailed")
+    if len({len(column) for column in columns if isinstance(column, list)}) > 1:
+        raise InputError(f"{where}: {', '.join(_BENCH)} have different lengths")
+    rows = RowTable()
+    for number, (time, prompt, answer) in enumerate(zip(*columns, strict=True), start=1):
+        at = f"{where}: row {number}"
+        rows.append(
+            TraceRow(
+                number,
+                _number(time, _BENCH[0], at),
+                _tokens(prompt, _BENCH[1], at),
+                _tokens(answer, _BENCH[2], at, least=0),
+            )
+        )
+        _count(rows, where)
+    requests = TraceRequests.of_rows(rows, 0, 1.0)
+    if not requests:
+        raise InputError(f"{where}: none of its {len(rows):,} requests has an answer")
+    return Trace("vllm-bench", "s", 0, requests, len(rows) - len(requests))
+
+
+def trace_lines(trace: Trace) -> Iterator[str]:
+    """``trace`` in kvtui's own form, line by line: what :func:`read_trace` reads back."""
+    yield json.dumps({_OWN: 1, **({"tokens_per_id": trace.requests.span} if trace.requests.span else {})}) + "\n"
+    for row in trace.requests.rows():
+        told = {"arrival": row.time, "prompt": row.prompt, "answer": row.answer}
+        ids = {} if row.ids is None else {"ids": row.ids}
+        yield json.dumps({**told, **ids, **({"priority": row.priority} if row.priority else {})}) + "\n"
 
 
 def _with_first(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -96,42 +122,47 @@ def _with_first(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iter
     yield from rest
 
 
-def _content(row: _Row, span: int) -> PromptContent:
-    return Unknown(row.prompt) if row.ids is None else PrefixIds(row.ids, span, row.prompt)
+def _json_rows(lines: Iterator[tuple[int, str]], where: str, unit: str | None) -> tuple[str, str, RowTable, int | None]:
+    """Rows of JSON lines, and how many tokens an id has, where that is said.
 
-
-def _json_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, list[_Row]]:
-    """Rows of JSON lines. Times are seconds where they have chat ids or fractions, else milliseconds."""
-    rows, chats, last = list[_Row](), False, 0.0
-    fractions, known = False, dict[Any, int]()
+    Times are in ``unit``; without it, seconds where they have chat ids or fractions, else milliseconds.
+    """
+    rows, chats, last = RowTable(), False, 0.0
+    fractions, own, told = False, False, None
     for number, line in lines:
         at = f"{where}: row {number}"
         values = _object(line, at)
+        if _OWN in values and not rows:
+            own = True
+            if values.get("tokens_per_id") is not None:
+                told = _tokens(values["tokens_per_id"], "tokens_per_id", at)
+            continue
         chats = chats or "chat_id" in values
         time = _maybe(values, _ARRIVAL)
         if time is None:
             time = last + _number(_needed(values, (*_DELAY, *_ARRIVAL), at), "delay", at)
         last = _number(time, "timestamp", at)
         fractions = fractions or not last.is_integer()
-        ids = values.get("hash_ids")
+        ids = _maybe(values, _IDS)
         rows.append(
-            _Row(
+            TraceRow(
                 number,
                 last,
                 _tokens(_needed(values, _PROMPT, at), _PROMPT[0], at),
                 _tokens(_needed(values, _ANSWER, at), _ANSWER[0], at, least=0),
-                None if ids is None else _ids(ids, known, at),
+                None if ids is None else _ids(ids, at),
+                _priority(values.get("priority", 0), at),
             )
         )
         _count(rows, where)
-    seconds = chats or fractions
-    form = "bailian" if chats else "mooncake" if rows[0].ids is not None else "aiperf"
-    if not seconds:
-        rows = [row._replace(time=row.time / _MS_PER_S) for row in rows]
-    return form, "s" if seconds else "ms", rows
+    if not rows:
+        raise InputError(f"{where}: is empty")
+    seconds = own or chats or fractions
+    form = "kvtui" if own else "bailian" if chats else "mooncake" if rows.have_ids else "aiperf"
+    return form, unit or ("s" if seconds else "ms"), rows, told
 
 
-def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, list[_Row]]:
+def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, RowTable]:
     numbers: list[int] = []
 
     def texts() -> Iterator[str]:
@@ -149,14 +180,14 @@ def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, l
     else:
         known = f"{', '.join(_AZURE)} (Azure) or {', '.join(_BURSTGPT)} (BurstGPT), or one JSON object per line"
         raise InputError(f"{where}: row 1: a trace has the columns {known}, not '{plain(', '.join(heads), 80)}'")
-    rows: list[_Row] = []
+    rows = RowTable()
     try:
         for values in reader:
             at = f"{where}: row {numbers[-1]}"
             time, prompt, answer = (values.get(name) or "" for name in names)
             moment = _date(time, at) if unit == "date" else _number(time, names[0], at)
             rows.append(
-                _Row(numbers[-1], moment, _tokens(prompt, names[1], at), _tokens(answer, names[2], at, least=0), None)
+                TraceRow(numbers[-1], moment, _tokens(prompt, names[1], at), _tokens(answer, names[2], at, least=0))
             )
             _count(rows, where)
     except csv.Error as error:
@@ -164,20 +195,19 @@ def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, l
     return form, unit, rows
 
 
-def _span(rows: Sequence[_Row], where: str, told: int | None) -> int:
+def _span(rows: RowTable, where: str, told: int | None) -> int:
     """How many tokens an id stands for: the number that all rows allow; of several, 512 or 16, else the lowest."""
     least, most = 1, MOST_TOKENS
-    for row in rows:
-        if row.ids is None:
-            raise InputError(f"{where}: row {row.number}: has no hash_ids, which other rows have")
-        count = len(row.ids)
-        low, high = -(-row.prompt // count), MOST_TOKENS if count == 1 else -(-row.prompt // (count - 1)) - 1
+    for number, prompt, count in rows.shapes():
+        if not count:
+            raise InputError(f"{where}: row {number}: has no hash_ids, which other rows have")
+        low, high = -(-prompt // count), MOST_TOKENS if count == 1 else -(-prompt // (count - 1)) - 1
         if told is not None and not low <= told <= high:
-            raise InputError(f"{where}: row {row.number}: {count:,} ids for {row.prompt:,} tokens are not {told} each")
+            raise InputError(f"{where}: row {number}: {count:,} ids for {prompt:,} tokens are not {told} each")
         if max(least, low) > min(most, high):
             before = f"{least:,}" if least == most else f"{least:,} to {most:,}"
             raise InputError(
-                f"{where}: row {row.number}: {count:,} ids for {row.prompt:,} tokens contradict the rows before, "
+                f"{where}: row {number}: {count:,} ids for {prompt:,} tokens contradict the rows before, "
                 f"which have {before} tokens for each id"
             )
         least, most = max(least, low), min(most, high)
@@ -227,15 +257,20 @@ def _tokens(value: Any, name: str, at: str, least: int = 1) -> int:
     return count
 
 
-def _ids(value: Any, known: dict[Any, int], at: str) -> array[int]:
-    """The ids of a row as small numbers: in the files they are hashes of any size."""
+def _priority(value: Any, at: str) -> int:
+    if type(value) is not int or abs(value) >= 2**31:
+        raise InputError(f"{at}: priority is '{plain(str(value), 40)}', not a whole number")
+    return value
+
+
+def _ids(value: Any, at: str) -> Sequence[int | str]:
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_IDS:
         raise InputError(f"{at}: hash_ids is not a list of 1 to {MOST_IDS:,} ids")
     if not all(type(one) is int or (isinstance(one, str) and len(one) <= MOST_ID) for one in value):
         raise InputError(f"{at}: hash_ids has an id that is neither a whole number nor a short text")
     if len(set(value)) < len(value):
         raise InputError(f"{at}: hash_ids has an id twice, and so they do not stand for whole prefixes")
-    return array("q", [known.setdefault(one, len(known)) for one in value])
+    return value
 
 
 def _date(text: str, at: str) -> float:
@@ -248,6 +283,6 @@ def _date(text: str, at: str) -> float:
         raise InputError(f"{at}: TIMESTAMP is '{plain(text, 40)}', not a date and a time") from None
 
 
-def _count(rows: Sequence[_Row], where: str) -> None:
+def _count(rows: RowTable, where: str) -> None:
     if len(rows) > MOST_REQUESTS:
         raise InputError(f"{where}: has more than {MOST_REQUESTS:,} requests")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import OrderedDict
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -15,8 +17,9 @@ from kvtui.engine.replay.groups import Full
 from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reuse import reuse
+from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.tables import BlockTables, Held
-from kvtui.engine.replay.traces import Trace, read_trace
+from kvtui.engine.replay.traces import Trace, read_bench, read_trace, trace_lines
 from tests.paths import ROOT
 
 MOONCAKE = ROOT.parent / "shared/facts/data/traces"
@@ -271,3 +274,72 @@ def test_answers_take_room_as_in_an_engine(paths: list[list[int]], blocks: int) 
         tables.free(held)
     # Blocks that are never full are blank and taken first; each request has at most one of them.
     assert found.saved([blocks + 9])[0] <= saved <= found.saved([blocks + 11])[0]
+
+
+def test_what_vllm_bench_saved() -> None:
+    saved = {
+        "start_times": [7.5, 7.0, 9.0],
+        "input_lens": [10, 20, 30],
+        "output_lens": [3, 4, 0],
+        "errors": ["", "", "x"],
+    }
+    trace = read_bench(saved, "b.json")
+    assert (trace.form, trace.unit, trace.unanswered) == ("vllm-bench", "s", 1)
+    assert shapes(trace) == [(0, 20, 4), (0.5, 10, 3)]
+    with pytest.raises(InputError, match=r"b\.json: has no start_times, input_lens, output_lens"):
+        read_bench({"input_lens": [1]}, "b.json")
+    with pytest.raises(InputError, match="have different lengths"):
+        read_bench({**saved, "input_lens": []}, "b.json")
+    with pytest.raises(InputError, match=r"b.json: row 2: input_lens is '-1'"):
+        read_bench({**saved, "input_lens": [1, -1, 1]}, "b.json")
+
+
+@given(chains, st.booleans())
+def test_kvtuis_own_form_reads_back_what_it_wrote(paths: list[list[int]], known: bool) -> None:
+    requests = [one if known else one._replace(content=Unknown(one.prompt)) for one in asked(paths)]
+    trace = Trace("mooncake", "ms", 8, TraceRequests.of_requests(requests, 8 if known else 0))
+    back = read("".join(trace_lines(trace)))
+    assert (back.form, back.unit, back.span) == ("kvtui", "s", 8 if known else 0)
+    assert shapes(back) == shapes(trace)
+    first, again = reuse(trace.requests), reuse(back.requests)
+    assert (first is None) == (again is None) == (not known)
+    if first is not None and again is not None:
+        assert first.distances.tolist() == again.distances.tolist()
+
+
+def test_parts_and_changes_of_a_trace() -> None:
+    trace = read(BAILIAN)
+    assert shapes(trace._replace(requests=trace.requests.faster(2))) == [(0, 40, 9), (0.75, 60, 5)]
+    later = trace.requests[1:].from_start()
+    assert [(one.arrival, one.prompt) for one in later] == [(0, 60)]
+    longer = trace.requests.resized(4)
+    assert [(one.prompt, one.answer) for one in longer] == [(160, 36), (240, 20)]
+    assert longer.span == 64
+    found, whole = reuse(longer), reuse(trace.requests)
+    assert found is not None
+    assert whole is not None
+    assert found.ceiling == 4 * whole.ceiling
+    shorter = trace.requests.resized(0.25)
+    assert [(one.prompt, one.answer) for one in shorter] == [(10, 3), (15, 2)]
+    assert [len(one.content.ids) for one in shorter if isinstance(one.content, PrefixIds)] == [3, 4]
+
+
+def test_the_unit_may_be_told() -> None:
+    rows = [
+        '{"timestamp": 0, "input_length": 5, "output_length": 2}',
+        '{"timestamp": 3, "input_length": 5, "output_length": 2}',
+    ]
+    assert [one.arrival for one in read_trace(rows, "t").requests] == [0, 0.003]
+    assert [one.arrival for one in read_trace(rows, "t", unit="s").requests] == [0, 3]
+
+
+def test_rows_take_little_room() -> None:
+    rows = (f"{at},ChatGPT,{at % 900 + 1},{at % 90 + 1},1,API log" for at in range(20_000))
+    heads = ["Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"]
+    tracemalloc.start()
+    trace = read_trace(chain(heads, rows), "t")
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(trace.requests) == 20_000
+    assert kept < 60 * 20_000
+    assert most < 200 * 20_000
