@@ -9,9 +9,12 @@ from kvtui.bench import store, trained
 from kvtui.bench.training import runs as training_runs
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures import decode, quality, sweep, training
+from kvtui.figures import decode, files, quality, sweep, training
 from kvtui.figures.catalogue import CatalogueFigure, RunTable
 from kvtui.figures.figure import Figure
+
+RESULTS = "results.json"
+"""What an ensemble benchmark leaves in its folder."""
 
 
 def figures_of(run: store.StoredRun) -> dict[str, Figure]:
@@ -31,6 +34,8 @@ def read(folder: Path) -> dict[str, Figure]:
     if training_runs.are_in(folder):
         curves = training.curves(_curves(folder, folder))
         return {curves.id: curves}
+    if (folder / RESULTS).is_file():
+        return files.read(folder / RESULTS)
     figures = _trained(folder)
     try:
         runs = [store.read(path) for path in store.newest_of_each_kind(folder)]

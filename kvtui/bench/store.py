@@ -76,7 +76,7 @@ class Writer:
     def begin(cls, out: Path, sweep: Sweep, about: Mapping[str, Any]) -> Self:
         """A new run in a new folder of ``out``; ``about`` says what was asked. Raises OSError."""
         values = {"schema": SCHEMA, **about, "started": now(), "finished": None, "host": None}
-        return cls(_new_folder(out), {**values, "sweep": sweep.to_json()})
+        return cls(new_folder(out), {**values, "sweep": sweep.to_json()})
 
     @classmethod
     def again(cls, folder: Path) -> Self:
@@ -220,7 +220,8 @@ def _age(run: Path) -> tuple[str, int]:
     return date, int(number) if number.isdecimal() else 0
 
 
-def _new_folder(out: Path) -> Path:
+def new_folder(out: Path) -> Path:
+    """A new folder in ``out``, named by day and number: 2026-01-31_run02 after 2026-01-31_run01. Raises OSError."""
     out.mkdir(parents=True, exist_ok=True)
     date = datetime.now().astimezone().date().isoformat()
     for number in count(1):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FAILED, NO_BACKEND = 1, 3
 FIGURES = "figures"
 MOST_REPEATS = 1000
+ENSEMBLE = ("heads", "gammas", "beta", "temperature", "checkpoint")
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
 
@@ -43,7 +44,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """What to measure, how often, and what to do with what was measured."""
     parser.description = "Measure attention variants on this machine, and store and print what was measured."
     parser.add_argument(
-        "what", nargs="?", default="sweep", help="sweep (default), or decode: variants side by side, by position"
+        "what",
+        nargs="?",
+        default="sweep",
+        help="sweep (default), decode: variants side by side, by position, or ensemble: speculation and averaging",
     )
     parser.add_argument("--groups", nargs="+", metavar="G", help="only these groups of the sweep")
     parser.add_argument("--list-groups", action="store_true", help="print the groups with their axes and rows")
@@ -56,6 +60,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", metavar="DIR", help="with --trained: where the models are (default: runs)")
     parser.add_argument("--batch-sizes", nargs="+", metavar="N", help="with --trained: its batches (default: 1 to 64)")
     parser.add_argument("--positions", metavar="N,N,...", help="bench decode: tokens in the cache to time a step at")
+    parser.add_argument("--heads", metavar="N", help="bench ensemble: heads over the shared trunk")
+    parser.add_argument("--gammas", nargs="+", metavar="N", help="bench ensemble: tokens drafted in a round")
+    parser.add_argument("--beta", metavar="X", help="bench ensemble: exponent of the product of experts")
+    parser.add_argument("--temperature", metavar="X", help="bench ensemble: 0 is greedy")
+    parser.add_argument("--checkpoint", metavar="RUN", help="bench ensemble: a trained model, instead of a random one")
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
     parser.add_argument("--out", metavar="DIR", help=f"where runs are kept (default: {store.OUT})")
     stages = parser.add_mutually_exclusive_group()
@@ -79,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
     choose("format", args.format, table.FORMATS)
     size = args.size or "default"
     choose("size", size, groups.SIZES)
-    choose("benchmark", args.what, ("sweep", "decode"))
+    choose("benchmark", args.what, ("sweep", "decode", "ensemble"))
+    for name in ENSEMBLE:
+        if getattr(args, name) is not None and args.what != "ensemble":
+            raise InputError(f"--{name}: belongs to kvtui bench ensemble")
     if args.list_groups:
         write(table.group_table(groups.find_groups(args.groups), size, args.format, look))
         return 0
@@ -90,6 +102,10 @@ def run(args: argparse.Namespace) -> int:
         stored = store.read(store.find_run(Path(args.out or store.OUT)))
         write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
         return 0
+    if args.what == "ensemble":
+        from kvtui.commands import ensemble
+
+        return ensemble.run(args, answer)
     if not args.trained:
         for name in ("inference_off", "runs_dir", "batch_sizes"):
             if getattr(args, name):

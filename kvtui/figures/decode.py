@@ -24,7 +24,9 @@ Results = Mapping[str, Any]
 POSITION = Axis("tokens in the cache", "tokens", ticks="tokens")
 LATENCY = Axis("decode step, median", "ms")
 SPEED = Axis("throughput", "tokens/s")
-NO_VARIANTS = {"metadata", "config"}
+NO_VARIANTS = {"metadata", "config", "kvtui"}
+OF_RESULTS = {"baseline", "hydra", "hydra_naive", "hydra_poe", "speculative"}
+"""Variants of which a file of results has at least one."""
 ABOUT = ("decode", "Decode by position", "How does a step slow down as the cache fills?")
 
 

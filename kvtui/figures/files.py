@@ -9,8 +9,9 @@ from typing import Any
 from kvtui.cases import table_csv
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text
+from kvtui.engine.basis.json_object import parse_object
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures import quality, sweep
+from kvtui.figures import decode, quality, sweep
 from kvtui.figures.csv import from_csv, is_figure
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import from_json
@@ -24,8 +25,9 @@ Tables = Mapping[str, Callable[[Sequence[Mapping[str, Any]]], Figure]]
 def read(path: Path) -> dict[str, Figure]:
     """The figures in the file ``path``, by id.
 
-    It is a figure's JSON or CSV, the table of a sweep or of a trained-checkpoint benchmark, or any CSV with numbers.
-    Raises InputError when it cannot be read, or there is nothing in it to draw.
+    It is a figure's JSON or CSV, the results.json of an ensemble benchmark, the table of a sweep or of a benchmark of
+    trained checkpoints, or any CSV with numbers. Raises InputError when it cannot be read, or there is nothing in it to
+    draw.
     """
     shown = plain(str(path))
     try:
@@ -33,6 +35,9 @@ def read(path: Path) -> dict[str, Figure]:
     except FileNotFoundError as error:
         raise InputError(f"{shown}: {error.strerror}") from None
     if path.suffix.casefold() == ".json" or text.lstrip()[:1] == "{":
+        results = _results(text, shown)
+        if results is not None:
+            return {"decode": decode.panels(results)}
         figure = from_json(text, shown)
         return {figure.id: figure}
     heads, rows = split(text, shown)
@@ -47,6 +52,14 @@ def read(path: Path) -> dict[str, Figure]:
         return {name: make(values) for name, make in makers.items()}
     figure = from_csv(heads, rows, path) if is_figure(heads) else from_table(heads, rows, path)
     return {figure.id: figure}
+
+
+def _results(text: str, shown: str) -> Mapping[str, Any] | None:
+    """The results of an ensemble benchmark, whole or partial; None where the JSON is anything else."""
+    if not any(f'"{name}"' in text for name in decode.OF_RESULTS):
+        return None
+    values = parse_object(text, shown)
+    return values if decode.OF_RESULTS & values.keys() else None
 
 
 def values_of(text: str, shown: str, needed: Sequence[str]) -> list[dict[str, Any]]:

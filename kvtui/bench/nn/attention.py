@@ -63,6 +63,29 @@ def attend(
     return mixed[..., :group, :] if "g" in rows else mixed[..., None, :]
 
 
+def attend_block(
+    query: Float[Array, "heads group tokens width"],
+    keys: Float[Array, "heads slots width"],
+    values: Float[Array, "heads slots value"],
+    position: Int[Array, ""],
+    how: Scoring,
+) -> Float[Array, "heads group tokens value"]:
+    """What several new tokens, the first at ``position``, draw from a contiguous cache that they are already part of.
+
+    Each sees the slots up to its own. Returned in fp32.
+    """
+    slots = jnp.arange(keys.shape[1])
+    distance = position + jnp.arange(query.shape[2])[:, None] - slots
+    scores = platform.contract("ngte,nse->ngts", query.astype(keys.dtype), keys) * how.scale
+    if how.slopes is not None:
+        scores -= _by_row(how.slopes, query.shape[:2])[..., None, None] * distance
+    seen = (distance >= 0) if how.window is None else (distance >= 0) & (distance < how.window)
+    scores = jnp.where(seen, scores, -jnp.inf)
+    weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
+    mixed = platform.contract("ngts,nse->ngte", weights.astype(values.dtype), values)
+    return mixed / jnp.sum(weights, axis=-1, keepdims=True)
+
+
 def causal(
     query: Float[Array, "heads group tokens width"],
     keys: Float[Array, "heads tokens width"],

@@ -134,6 +134,21 @@ def append(layer: LayerCache, rows: CachedRows, position: Int[Array, ""]) -> Lay
     return _updated(layer, rows, put)
 
 
+def append_block(layer: LayerCache, rows: CachedRows, position: Int[Array, ""]) -> LayerCache:
+    """``layer``, a contiguous one, with the rows [batch, heads, tokens, width] of new tokens from ``position`` on.
+
+    They must all lie within it.
+    """
+
+    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads tokens *width"]) -> Num[Array, "*any"]:
+        batch, heads, tokens, *width = new.shape
+        axis = len(lead(batch * heads))
+        whole = new.reshape(*lead(batch * heads), tokens, *width)
+        return lax.dynamic_update_slice_in_dim(array, whole, position, axis)
+
+    return _updated(layer, rows, put)
+
+
 def fill(layer: LayerCache, rows: CachedRows) -> LayerCache:
     """``layer`` with the rows [batch, heads, prompt, width] of whole prompts from position 0 on.
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
-from kvtui.bench.nn.attention import attend, causal, scoring
-from kvtui.bench.nn.cache import CachedRows, LayerCache, append, read
+from kvtui.bench.nn.attention import attend, attend_block, causal, scoring
+from kvtui.bench.nn.cache import CachedRows, LayerCache, append, append_block, read
 from kvtui.bench.nn.init import matrix
 from kvtui.bench.nn.positions import rotate
 from kvtui.cases.case import TransformerShape
@@ -40,6 +40,24 @@ def over_sequence(
     mixed = causal(grouped, keys, values, scoring(shape)).astype(x.dtype)
     by_token = jnp.swapaxes(mixed.reshape(batch, shape.heads, length, shape.head_dim), 1, 2)
     return platform.project(by_token.reshape(batch, length, -1), weights.out), rows
+
+
+def block_over_cache(
+    shape: TransformerShape,
+    weights: GroupedWeights,
+    x: Float[Array, "batch tokens dim"],
+    position: Int[Array, ""],
+    layer: LayerCache,
+) -> tuple[Float[Array, "batch tokens dim"], LayerCache]:
+    """Attention of several new tokens of each sequence, the first at ``position``, over a contiguous float cache."""
+    batch, length, _ = x.shape
+    query, key, value = _heads(shape, weights, x, position + jnp.arange(length)[:, None])
+    layer = append_block(layer, (jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)), position)
+    keys, values = (store.values.reshape(batch * shape.kv_heads, -1, shape.head_dim) for store in read(layer))
+    grouped = jnp.swapaxes(query, 1, 2).reshape(batch * shape.kv_heads, -1, length, shape.head_dim)
+    mixed = attend_block(grouped, keys, values, position, scoring(shape)).astype(x.dtype)
+    by_token = jnp.swapaxes(mixed.reshape(batch, shape.heads, length, shape.head_dim), 1, 2)
+    return platform.project(by_token.reshape(batch, length, -1), weights.out), layer
 
 
 def over_cache(

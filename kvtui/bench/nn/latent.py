@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
-from kvtui.bench.nn.attention import attend, causal, scoring
-from kvtui.bench.nn.cache import CachedRows, LayerCache, Store, append, dequantized, lead, read
+from kvtui.bench.nn.attention import attend, attend_block, causal, scoring
+from kvtui.bench.nn.cache import CachedRows, LayerCache, Store, append, append_block, dequantized, lead, read
 from kvtui.bench.nn.init import gain, matrix
 from kvtui.bench.nn.norm import rms_norm
 from kvtui.bench.nn.positions import rotate
@@ -68,6 +68,26 @@ def over_sequence(
         mixed = causal(single, keys, values, scoring(shape)).astype(x.dtype)
         heads = jnp.swapaxes(mixed.reshape(batch, shape.heads, length, -1), 1, 2)
     return platform.project(heads.reshape(batch, length, -1), weights.out), (latents[:, None],)
+
+
+def block_over_cache(
+    shape: TransformerShape,
+    weights: LatentWeights,
+    x: Float[Array, "batch tokens dim"],
+    position: Int[Array, ""],
+    layer: LayerCache,
+) -> tuple[Float[Array, "batch tokens dim"], LayerCache]:
+    """Absorbed attention of several new tokens, the first at ``position``, over a contiguous cache of float latents."""
+    batch, length, _ = x.shape
+    query, latents = _query_and_latent(shape, weights, x, position + jnp.arange(length))
+    layer = append_block(layer, (latents[:, None],), position)
+    cached = read(layer)[0].values.reshape(batch, -1, latents.shape[-1])
+    flat = _absorbed_query(shape, weights, query.reshape(batch * length, *query.shape[2:]))
+    grouped = jnp.swapaxes(flat.reshape(batch, length, *flat.shape[1:]), 1, 2)
+    mixed = attend_block(grouped, cached, cached, position, scoring(shape)).astype(x.dtype)
+    by_token = jnp.swapaxes(mixed, 1, 2).reshape(batch * length, shape.heads, -1)
+    heads = platform.per_head(by_token[..., : shape.latent], weights.value_up)
+    return platform.project(heads.reshape(batch, length, -1), weights.out), layer
 
 
 def over_cache(

@@ -91,7 +91,7 @@ def prefill(
     """Run whole prompts from position 0 on and write them into ``cache``; the logits are those of the last token."""
     x, rows, _ = _sequence(shape, weights, tokens, latent_mode)
     filled = tuple(fill(layer, new) for layer, new in zip(cache, rows, strict=True))
-    return _logits(weights, x[:, -1]), filled
+    return logits_of(weights, x[:, -1]), filled
 
 
 def decode(
@@ -106,26 +106,68 @@ def decode(
 
     The logits are those of the token after it. ``position`` must lie within the cache, or wrap around in a ring.
     """
-    x = _embed(shape, weights, tokens, position)
+    x = embed(shape, weights, tokens, position)
+    x, cache = step_through(shape, weights.blocks, x, position, cache, latent_mode)
+    return logits_of(weights, x), cache
+
+
+def step_through(
+    shape: TransformerShape,
+    blocks: tuple[TransformerLayer, ...],
+    x: Float[Array, "batch dim"],
+    position: Int[Array, ""],
+    cache: ModelCache,
+    latent_mode: LatentMode = "absorbed",
+) -> tuple[Float[Array, "batch dim"], ModelCache]:
+    """One token per sequence through some ``blocks`` and their caches."""
     layers = []
-    for block, held in zip(weights.blocks, cache, strict=True):
+    for block, held in zip(blocks, cache, strict=True):
         x, layer = _decode_block(shape, latent_mode, block, x, position, held)
         layers.append(layer)
-    return _logits(weights, x), tuple(layers)
+    return x, tuple(layers)
+
+
+def block_through(
+    shape: TransformerShape,
+    blocks: tuple[TransformerLayer, ...],
+    x: Float[Array, "batch tokens dim"],
+    position: Int[Array, ""],
+    cache: ModelCache,
+) -> tuple[Float[Array, "batch tokens dim"], ModelCache]:
+    """Several tokens per sequence, the first at ``position``, through some ``blocks`` and their contiguous caches."""
+    layers = []
+    for block, held in zip(blocks, cache, strict=True):
+        x, layer = _append_block(shape, block, x, position, held)
+        layers.append(layer)
+    return x, tuple(layers)
+
+
+def fill_through(
+    shape: TransformerShape,
+    blocks: tuple[TransformerLayer, ...],
+    x: Float[Array, "batch prompt dim"],
+    cache: ModelCache,
+) -> tuple[Float[Array, "batch prompt dim"], ModelCache]:
+    """Whole prompts from position 0 on through some ``blocks``, into their caches."""
+    layers = []
+    for block, held in zip(blocks, cache, strict=True):
+        x, rows, _ = _sequence_block(shape, "absorbed", block, x)
+        layers.append(fill(held, rows))
+    return x, tuple(layers)
 
 
 def logits_at(
     shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"], position: Int[Array, ""]
 ) -> Float[Array, "batch vocab"]:
     """The logits after the token at ``position``, without a cache; MLA expands its latents."""
-    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
+    return logits_of(weights, _sequence(shape, weights, tokens, "naive")[0][:, position])
 
 
 def all_logits(
     shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"]
 ) -> Float[Array, "batch n vocab"]:
     """The logits after every token, without a cache; what training compares with the tokens that came."""
-    return _logits(weights, _sequence(shape, weights, tokens, "naive")[0])
+    return logits_of(weights, _sequence(shape, weights, tokens, "naive")[0])
 
 
 def routing(shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"]) -> Int[Array, "blocks experts"]:
@@ -136,7 +178,7 @@ def routing(shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch
 def _sequence(
     shape: TransformerShape, weights: Weights, tokens: Int[Array, "batch n"], mode: LatentMode
 ) -> tuple[Float[Array, "batch n dim"], list[CachedRows], list[Int[Array, " experts"]]]:
-    x = _embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
+    x = embed(shape, weights, tokens, jnp.arange(tokens.shape[1]))
     left, chosen = [], []
     for block in weights.blocks:
         x, rows, counts = _sequence_block(shape, mode, block, x)
@@ -163,6 +205,23 @@ def _decode_block(
     return _feed_forward(shape, block, x + drawn)[0], layer
 
 
+@partial(jax.jit, static_argnums=0)
+def _append_block(
+    shape: TransformerShape,
+    block: TransformerLayer,
+    x: Float[Array, "batch n dim"],
+    position: Int[Array, ""],
+    layer: LayerCache,
+) -> tuple[Float[Array, "batch n dim"], LayerCache]:
+    normed = rms_norm(x, block.attention_norm)
+    match block.attention:
+        case grouped.GroupedWeights() as attention:
+            drawn, layer = grouped.block_over_cache(shape, attention, normed, position, layer)
+        case latent.LatentWeights() as attention:
+            drawn, layer = latent.block_over_cache(shape, attention, normed, position, layer)
+    return _feed_forward(shape, block, x + drawn)[0], layer
+
+
 @partial(jax.jit, static_argnums=(0, 1))
 def _sequence_block(
     shape: TransformerShape, mode: LatentMode, block: TransformerLayer, x: Float[Array, "batch n dim"]
@@ -177,9 +236,10 @@ def _sequence_block(
     return out, rows, counts
 
 
-def _embed(
+def embed(
     shape: TransformerShape, weights: Weights, tokens: Int[Array, "*n"], positions: Int[Array, "*places"]
 ) -> Float[Array, "*n dim"]:
+    """What the first block is given for ``tokens`` at ``positions``."""
     x = weights.embedding[tokens] * jnp.asarray(shape.dim**0.5, weights.embedding.dtype)
     if weights.positions is not None:
         return x + weights.positions[positions]
@@ -195,5 +255,6 @@ def _feed_forward(
     return x + out.reshape(x.shape), counts
 
 
-def _logits(weights: Weights, x: Float[Array, "*n dim"]) -> Float[Array, "*n vocab"]:
+def logits_of(weights: Weights, x: Float[Array, "*n dim"]) -> Float[Array, "*n vocab"]:
+    """The logits behind what the last block gave."""
     return platform.product(rms_norm(x, weights.norm), weights.embedding)
