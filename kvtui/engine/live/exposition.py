@@ -6,12 +6,15 @@ Prometheus' own parser reads the lines. One line that it refuses costs that line
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
 MOST_LINES = 20_000
 LONGEST_LINE = 16_384
+LONGEST_KEPT = 1000
 _NAME_ENDS = "{ \t"
+_NUMBER = frozenset("0123456789.+-eE")
 
 
 class PromSample(NamedTuple):
@@ -43,14 +46,10 @@ def read_exposition(text: str, wanted: Collection[str]) -> Exposition:
             refused += 1
             continue
         lines.append(line)
-    try:
-        return Exposition(tuple(_parsed(lines)), refused)
-    except ValueError:
-        pass
     metrics: list[PromSample] = []
     for line in lines:
         try:
-            metrics += _parsed((line,))
+            metrics += _sample(line)
         except ValueError:
             refused += 1
     return Exposition(tuple(metrics), refused)
@@ -70,12 +69,35 @@ def _name(line: str) -> str:
     return line[:end]
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[PromSample]:
-    """The samples of ``lines``. Raises ValueError for the first that is none."""
+def _sample(line: str) -> Iterable[PromSample]:
+    """The sample of one ``line``. Raises ValueError for what is none.
+
+    From one look at a server to the next only values change: what stands before them is parsed once.
+    """
+    end = line.rfind("}") + 1 or line.find(" ")
+    series, value = line[:end], line[end:].strip()
+    if end <= 0 or len(series) > LONGEST_KEPT or not value or not set(value) <= _NUMBER:
+        return tuple(_parsed(line))
+    name, labels = _series(series)
+    number = float(value)
+    return (PromSample(name, labels, number),) if isfinite(number) else ()
+
+
+@lru_cache(maxsize=4096)
+def _series(text: str) -> tuple[str, Mapping[str, str]]:
+    """Name and labels of what stands before a value. Raises ValueError for what is none."""
+    found = next(iter(_parsed(f"{text} 0")), None)
+    if found is None:
+        raise ValueError(text)
+    return found.name, found.labels
+
+
+def _parsed(line: str) -> Iterator[PromSample]:
+    """What Prometheus' parser makes of ``line``. Raises ValueError for what is none."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
-        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for family in text_string_to_metric_families(f"{line}\n"):
             for name, labels, value, *_ in family.samples:
                 number = float(value)
                 if isfinite(number):
