@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +11,13 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from kvtui.app.app import KvtuiApp
+from kvtui.attach.opening import recording_in, snapshots_of, source_of
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.memory.screen import MemoryScreen
+from kvtui.screens.traffic.screen import TrafficScreen
 from tests.looks.checked import check
 from tests.looks.walk import SIZES, Looks, Scene, Size, Step
+from tests.steady import until
 
 
 class StillApp(KvtuiApp):
@@ -24,6 +28,7 @@ class StillApp(KvtuiApp):
 
 
 MAKE = StillApp
+FROM, BEATS = "http://127.0.0.1:8000", len(list(snapshots_of(str(recording_in(["demo"])))))
 VALUES = {"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "32K", "batch": "16", "cb": True, "pa": True}
 
 
@@ -56,6 +61,18 @@ def memory_of(**texts: str) -> Step:
     return change
 
 
+async def demo(app: KvtuiApp, pilot: Pilot[None]) -> None:
+    app.action_mode("traffic")
+    await pilot.pause()
+    screen = cast("TrafficScreen", app.screen)
+    screen.watch_source(source_of(["demo"]))
+    await until(pilot, lambda: len(screen.history.until(FROM, None)) == BEATS)
+    screen._change(
+        replace(screen.state, at=screen.history.until(FROM, None)[BEATS * 2 // 3].snapshot.time, playing=False)
+    )
+    await until(pilot, lambda: screen._plans.get(FROM, (None, None, ""))[1] is not None)
+
+
 def settled(app: KvtuiApp) -> bool:
     return cast("MemoryScreen", app.screen)._settled
 
@@ -70,6 +87,8 @@ SCENES = (
     Scene("explore-surface", surface),
     Scene("plan", mode("plan"), worked_out),
     Scene("bench", mode("bench")),
+    Scene("traffic-empty", mode("traffic")),
+    Scene("traffic", demo, worked_out),
     Scene("papers", mode("papers")),
     Scene("memory-of-eight", memory_of(model="Llama-3.1-70B", gpus="8", engine="vllm@0.11"), settled),
     Scene("memory-too-small", memory_of(model="Llama-3.1-8B", gpus="1", batch="128"), settled),
