@@ -39,9 +39,8 @@ def looks() -> None:
             history.add(watched.looks())
         spent = (time.process_time() - begun) / LOOKS
         watched.close()
-        print(
-            f"a snapshot of {len(text.splitlines())} lines: {spent * 1000:.1f} ms, {(len(seen) - first) / LOOKS:.0f} request"
-        )
+        asked = (len(seen) - first) / LOOKS
+        print(f"a snapshot of {len(text.splitlines())} lines: {spent * 1000:.1f} ms, {asked:.0f} request")
 
 
 def drawn() -> None:
