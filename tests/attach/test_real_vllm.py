@@ -128,8 +128,11 @@ def test_vllm_is_watched_under_load(vllm: str, model: Path) -> None:
             time.sleep(0.1)
         for asked in going:
             asked.result()
-    time.sleep(1)
-    found += watched.looks()
+    until = time.monotonic() + 60
+    while found[-1].state != "up" or found[-1].total("finished") != 16:
+        assert time.monotonic() < until
+        time.sleep(0.5)
+        found += watched.looks()
     watched.close()
     # A busy machine lets a server miss a beat; what it says when it answers must add up.
     assert {one.state for one in found} <= {"up", "silent"}

@@ -62,7 +62,7 @@ def test_with_its_device_the_pool_is_predicted_and_a_smaller_one_is_a_finding() 
 def test_a_profile_of_a_server_plans_its_own_pool() -> None:
     snapshot = server(25_000)
     plan = plan_beside(snapshot, {"gpu": "H100 SXM"})
-    again = replace(plan.scenario, kv_pool=None, serving=plan.scenario.serving._replace(measured=plan.measured))
+    again = plan.scenario._replace(kv_pool=None, serving=plan.scenario.serving._replace(measured=plan.measured))
     planned = serve(again)
     assert planned is not None
     assert planned.blocks == 25_000
