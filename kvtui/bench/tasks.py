@@ -21,7 +21,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
 Task = Callable[[Mapping[str, Any], Callable[[ChildMessage], None]], None]
-TASKS = ("train", "find-lr", "evaluate", "ensemble")
+TASKS = ("train", "find-lr", "evaluate", "ensemble", "generate")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,6 +66,10 @@ def _task(name: str) -> Task:
             from kvtui.bench.training.loop import train_all
 
             return train_all
+        case "generate":
+            from kvtui.bench.training.speaking import generate_text
+
+            return generate_text
         case "ensemble":
             from kvtui.bench.ensemble import measure_ensembles
 

@@ -129,6 +129,12 @@ def result_row(run: TrainingRun, loss: Mapping[str, Any], record: Mapping[str, A
     }
 
 
+def row_of_same_shape(run: TrainingRun, loss: Mapping[str, Any], row: Row) -> Row:
+    """The line of ``run``, whose programs are those that ``row`` was measured of."""
+    names = ("val_loss", "val_loss_per_character", "validation_sha256")
+    return {**row, "run": run.name, "seed": run.plan.seed, **{name: loss[name] for name in names}}
+
+
 def representatives(runs: Iterable[TrainingRun]) -> list[TrainingRun]:
     """The runs of the batch sweep: of each dense attention and width the first, of MLA one with the widest latent."""
     found: dict[tuple[str, int, int], TrainingRun] = {}

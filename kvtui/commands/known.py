@@ -28,6 +28,7 @@ COMMANDS = {
     "estimate": ("estimate", "what a made-up shape caches, by attention variant"),
     "bench": ("bench", "measure attention variants on this machine"),
     "train": ("train", "train small models of several attentions"),
+    "generate": ("generate", "text from a trained model, and how its cache fills"),
     "plot": ("plot", "draw a run, a table of numbers, or a figure of a scenario"),
     "reconcile": ("reconcile", "a server's boot log beside its plan"),
     "replay": ("replay", "what a prefix cache saves of a trace; a recorded scenario step by step"),

@@ -112,9 +112,14 @@ class TrainedBench:
             return
         losses = self._losses(pending, control)
         members: dict[str, list[TrainingRun]] = {}
+        timed = {row.get("speed_of"): row for row in self.rows if row.get("status") == "ok"}
         for run in pending:
-            if run.name in losses:
-                members.setdefault(trained.speed_case(trained.shape_of(run)).key, []).append(run)
+            key = trained.speed_case(trained.shape_of(run)).key
+            if run.name in losses and key in timed:
+                self.rows.append(trained.row_of_same_shape(run, losses[run.name], timed[key]))
+                self._write_results()
+            elif run.name in losses:
+                members.setdefault(key, []).append(run)
         known = [run for some in members.values() for run in some]
         jobs = trained.speed_jobs(known, self.budget)
 
@@ -125,11 +130,14 @@ class TrainedBench:
                 case Outcome(job, record, _):
                     for run in members[job.id]:
                         self.rows.append(trained.result_row(run, losses[run.name], record, self.host))
-                    trained.write_rows(self.out / trained.RESULTS, (*trained.COLUMNS, *trained.OWN_COLUMNS), self.rows)
+                    self._write_results()
                     _tell(", ".join(run.name for run in members[job.id]), record)
 
         if jobs and not control.cancelled:
             runner.run(jobs.values(), listener, control=control, device=self.device)
+
+    def _write_results(self) -> None:
+        trained.write_rows(self.out / trained.RESULTS, (*trained.COLUMNS, *trained.OWN_COLUMNS), self.rows)
 
     def _losses(self, pending: Sequence[TrainingRun], control: Control) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}

@@ -93,7 +93,12 @@ def test_any_report(tmp_path_factory: pytest.TempPathFactory, words: list[str]) 
 @given(st.data())
 def test_any_command(tmp_path_factory: pytest.TempPathFactory, name: str, data: DataObject) -> None:
     words = data.draw(lines(name))
-    first = {"bench": [data.draw(st.sampled_from(MEASURES))], "reconcile": [LOG], "train": ["--resume"]}.get(name, [])
+    first = {
+        "bench": [data.draw(st.sampled_from(MEASURES))],
+        "reconcile": [LOG],
+        "train": ["--resume"],
+        "generate": ["--checkpoint", "no/such"],
+    }.get(name, [])
     check([name, *first, *words], tmp_path_factory.mktemp(name))
 
 
