@@ -42,6 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("source", metavar="DIR|FILE", nargs="?", help="a results folder, or a CSV or JSON file")
     parser.add_argument("--figure", nargs="+", metavar="ID", help="these figures; without DIR|FILE those of a scenario")
+    parser.add_argument("--card", action="store_true", help="a slide of a scenario: verdict, memory, frontier, fixes")
     parser.add_argument("--set", nargs="+", metavar="NAME=VALUE", help="parameters of a scenario's figure")
     parser.add_argument("--beside", nargs="+", metavar="MODEL", help="up to three more models in a scenario's figure")
     parser.add_argument("--list", action="store_true", help="print the figures with what they ask")
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     width = None if args.width is None else parse_count(args.width, "--width", MOST_SIZE)
     height = None if args.height is None else parse_count(args.height, "--height", MOST_SIZE)
     _form(answer.output)
+    if args.card:
+        return _card(args, answer)
     if args.source is None:
         figures = _planned(args)
     else:
@@ -71,6 +74,21 @@ def run(args: argparse.Namespace) -> int:
         answer.write("".join(f"{figure.id:<24}{figure.question or figure.title}\n" for figure in figures.values()))
         return 0
     return put(list(figures.values()), answer, width, height)
+
+
+def _card(args: argparse.Namespace, answer: Answer) -> int:
+    """Write the slide of the scenario that the options describe. Raises InputError beside files or figures."""
+    from kvtui.engine.scenario.options import OPTIONS
+    from kvtui.engine.scenario.values import scenario_from
+    from kvtui.plots.card import card
+
+    if args.source or args.figure or args.beside or args.set:
+        raise InputError("plot: --card is a slide of one scenario, without files and figures")
+    if answer.output is not None and _form(answer.output) != "svg":
+        raise InputError("plot: a slide is an .svg file")
+    values = vars(args)
+    answer.write(card(scenario_from({option.key: values[option.key] for option in OPTIONS})))
+    return 0
 
 
 def _planned(args: argparse.Namespace) -> dict[str, Figure]:

@@ -40,9 +40,8 @@ _RUN = re.compile(r"\S+(?: \S+)*")
 
 def render(figure: Figure, look: Look = "light", width: int = WIDTH, height: int | None = None) -> str:
     """``figure`` as an SVG file with all panels that have room, and its notes; sizes are in cells."""
-    drawn = draw(figure, width, height)
-    content = [_text_and_blocks(drawn.cells, drawn.frames, look), *(_frame(one, figure, look) for one in drawn.frames)]
-    across, down = drawn.cells.width * CELL_WIDTH + 2 * MARGIN, drawn.cells.height * CELL_HEIGHT + 2 * MARGIN
+    content, across, down = picture(figure, look, width, height)
+    across, down = across + 2 * MARGIN, down + 2 * MARGIN
     svg = tag(
         "svg",
         tag("title", figure.title),
@@ -53,9 +52,16 @@ def render(figure: Figure, look: Look = "light", width: int = WIDTH, height: int
         width=across,
         height=down,
         font_family=FONTS,
-        font_size=f"{FONT_SIZE:g}",
     )
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{svg}\n'
+
+
+def picture(figure: Figure, look: Look, width: int, height: int | None = None) -> tuple[Markup, int, int]:
+    """``figure`` as a group to put into a picture, and its size in units of that picture."""
+    drawn = draw(figure, width, height)
+    frames = (_frame(one, figure, look) for one in drawn.frames)
+    content = tag("g", _text_and_blocks(drawn.cells, drawn.frames, look), frames, font_size=f"{FONT_SIZE:g}")
+    return content, drawn.cells.width * CELL_WIDTH, drawn.cells.height * CELL_HEIGHT
 
 
 def _text_and_blocks(cells: Cells, frames: tuple[Frame, ...], look: Look) -> Iterator[Markup]:

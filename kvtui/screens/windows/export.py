@@ -37,8 +37,11 @@ class Form:
     make: Callable[[], str | bytes] | None = None
 
 
+CARD = "card"
+
 FORMS = (
     Form("svg", None, "picture of the screen, for any browser or document"),
+    Form("card.svg", CARD, "slide, 16:9: verdict, memory, frontier, fixes"),
     Form("html", "html", "report with the memory drawn, one page to pass on"),
     Form("txt", "text", "report as plain text"),
     Form("md", "markdown", "report as Markdown tables"),
@@ -84,14 +87,16 @@ class ExportScreen(Window):
 
     def action_move(self, rows: int) -> None:
         """Choose another kind of file."""
-        self._forms.highlighted = ((self._forms.highlighted or 0) + rows) % len(self._known)
+        self._forms.highlighted = min(max(0, (self._forms.highlighted or 0) + rows), len(self._known) - 1)
 
     @on(OptionList.OptionHighlighted)
     def rename(self) -> None:
         """Give the name the ending of its kind."""
-        stem, dot, ending = self._field.value.rpartition(".")
-        known = dot and ending in {form.ending for form in self._known}
-        self._field.value = f"{stem if known else self._field.value}.{self._form.ending}"
+        name = self._field.value
+        endings = sorted((form.ending for form in self._known), key=len, reverse=True)
+        known = next((ending for ending in endings if name.endswith(f".{ending}")), None)
+        stem = name if known is None else name.removesuffix(f".{known}")
+        self._field.value = f"{stem}.{self._form.ending}"
         self._field.cursor_position = len(self._field.value)
 
     @on(Input.Changed)
@@ -141,7 +146,11 @@ class ExportScreen(Window):
 
 
 def report(scenario: Scenario, form: str) -> str:
-    """The report of ``scenario`` in a format of ``kvtui.report``. Raises InputError."""
+    """The report of ``scenario`` in a format of ``kvtui.report``, or its slide. Raises InputError."""
+    if form == CARD:
+        from kvtui.plots.card import card
+
+        return card(scenario)
     return render(document(scenario), form)
 
 
@@ -153,4 +162,4 @@ def default_name(scenario: Scenario, ending: str) -> str:
 
 
 def _prompt(form: Form) -> Content:
-    return Content.assemble((f"{form.ending:6}", "$accent"), form.text)
+    return Content.assemble((f"{form.ending:9}", "$accent"), form.text)
