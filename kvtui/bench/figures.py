@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kvtui.bench import store, trained
 from kvtui.bench.training import runs as training_runs
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import read_text
+from kvtui.engine.basis.json_object import parse_object
+from kvtui.engine.basis.places import DATA
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures import decode, files, quality, sweep, training
 from kvtui.figures.catalogue import CatalogueFigure, RunTable
 from kvtui.figures.figure import Figure
+from kvtui.figures.replay import is_replay
+
+BUNDLED_REPLAY = Path(DATA, "replay.json")
 
 RESULTS = "results.json"
 """What an ensemble benchmark leaves in its folder."""
@@ -62,12 +69,14 @@ def measured(reads: RunTable, run: Path | None, out: Path) -> Any:
 
     That is the run's rows, for "decode" its results by variant, and nothing where there is no such run. Raises
     InputError for a run that cannot be read. Of trained models the rows are those that came with kvtui until there are
-    others.
+    others, and so it is of a replay's document.
     """
     if reads in ("trained", "batches"):
         return _trained_rows(reads, out if run is None else run)
     if reads == "curves":
         return _curves(run, training_runs.OUT)
+    if reads == "replay":
+        return _replayed(out if run is None else run)
     if run is None and reads in ("decode", "sweep"):
         kinds = ((path, about.get("what") or "sweep") for path, about in store.runs_in(out))
         run = next((path for path, kind in kinds if kind == reads), None)
@@ -78,6 +87,19 @@ def measured(reads: RunTable, run: Path | None, out: Path) -> Any:
     except OSError as error:
         raise InputError(f"run: {plain(str(run))}: {plain(error.strerror or str(error))}") from None
     return decode.results_of(found.rows, found.measured) if reads == "decode" else found.rows
+
+
+def _replayed(place: Path) -> Mapping[str, Any]:
+    """The newest document of a replay in the folder ``place`` (``replay*.json``), or the one that came with kvtui.
+
+    The latter has a true "bundled".
+    """
+    own = sorted(place.glob("replay*.json"), key=lambda path: path.stat().st_mtime) if place.is_dir() else []
+    for path in reversed(own):
+        found = parse_object(read_text(path, files.MOST_BYTES), plain(str(path)))
+        if is_replay(found):
+            return found
+    return {**parse_object(read_text(BUNDLED_REPLAY, files.MOST_BYTES), BUNDLED_REPLAY.name), "bundled": True}
 
 
 def _trained_rows(reads: RunTable, place: Path) -> list[dict[str, Any]]:

@@ -107,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
             rows, stopped = compared(sweep, args.compare)
         else:
             served, stopped = _served(trace, scenario, objectives)
-    found = report.document(trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped)
+    found = report.document(
+        trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives
+    )
     answer.write(
         report.render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
     )
@@ -239,6 +241,7 @@ def _pool(scenario: Scenario) -> dict[str, Any]:
     return {
         "tokens": serving.kv_cache_tokens * layout.dp,
         "bytes_per_token": serving.bytes_per_token * layout.devices // layout.dp,
+        "devices": layout.devices,
         "of": f"{scenario.model.name} on {layout.devices} × {scenario.device.name} under {scenario.engine}",
         "scenario": f"kvtui --report {command_line(scenario)}",
     }

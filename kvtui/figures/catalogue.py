@@ -17,14 +17,14 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.estimators import DTYPES, FFN_MATRICES, parse_ratio
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures import cache, decode, estimates, latent, quality, serving, sweep, training
+from kvtui.figures import cache, decode, estimates, latent, quality, replay, serving, sweep, training
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
 from kvtui.figures.scenarios import overlay
 
 FigureSource = Literal["scenario", "models", "shape", "run"]
-RunTable = Literal["", "sweep", "decode", "trained", "batches", "curves"]
-COMES_WITH_KVTUI = ("trained", "batches", "curves")
+RunTable = Literal["", "sweep", "decode", "trained", "batches", "curves", "replay"]
+COMES_WITH_KVTUI = ("trained", "batches", "curves", "replay")
 """The tables of which some come with kvtui, so that their figures are drawn before anything was measured."""
 ParameterKind = Literal["count", "counts", "tokens", "token counts", "gigabytes", "ratio", "choice"]
 ParameterValues = Mapping[str, Any]
@@ -487,7 +487,7 @@ def _measured(
     functions: Mapping[str, Callable[..., Figure]], group: str, reads: RunTable
 ) -> tuple[CatalogueFigure, ...]:
     """An entry for each function of measured rows; title and question are those it gives without rows."""
-    empty = {id: function({} if reads in ("decode", "curves") else []) for id, function in functions.items()}
+    empty = {id: function({} if reads in ("decode", "curves", "replay") else []) for id, function in functions.items()}
     return tuple(
         CatalogueFigure(id, empty[id].title, empty[id].question, group, "run", function, reads=reads)
         for id, function in functions.items()
@@ -502,4 +502,5 @@ ENTRIES: tuple[CatalogueFigure, ...] = (
     *_measured(quality.TRAINED, "trained", "trained"),
     *_measured(quality.BATCHES, "trained", "batches"),
     *_measured({"training": training.curves}, "trained", "curves"),
+    *_measured(replay.REPLAYED, "replay", "replay"),
 )

@@ -15,6 +15,7 @@ from kvtui.figures import decode, quality, sweep
 from kvtui.figures.csv import from_csv, is_figure
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import from_json
+from kvtui.figures.replay import REPLAYED, is_replay
 from kvtui.figures.tables import from_table, number, split
 
 MOST_BYTES = 2**28
@@ -38,6 +39,9 @@ def read(path: Path) -> dict[str, Figure]:
         results = _results(text, shown)
         if results is not None:
             return {"decode": decode.panels(results)}
+        document = parse_object(text, shown)
+        if is_replay(document):
+            return {id: make(document) for id, make in REPLAYED.items()}
         figure = from_json(text, shown)
         return {figure.id: figure}
     heads, rows = split(text, shown)

@@ -52,6 +52,7 @@ def document(
     compared: Sequence[Mapping[str, Any]] = (),
     search: Mapping[str, Any] | None = None,
     complete: bool = True,
+    objectives: Objectives | None = None,
 ) -> dict[str, Any]:
     """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
 
@@ -77,6 +78,9 @@ def document(
             "prompt_tokens": _lengths(prompts),
             "answer_tokens": _lengths(answers),
         },
+        "objectives": None
+        if objectives is None or objectives == Objectives()
+        else {"ttft_seconds": objectives.first_token, "tpot_seconds": objectives.per_token},
         "pool": None if pool is None else dict(pool),
         "reuse": reuse_of(trace.requests, pool),
         "served": dict(outcomes) or None,
