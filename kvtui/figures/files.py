@@ -93,5 +93,7 @@ def _value(text: str) -> Any:
     """A cell as a truth value, a number or text; None for an empty one."""
     if text.casefold() in {"true", "false"}:
         return text.casefold() == "true"
+    if text.isascii() and text.isdecimal() and len(text) < 16:
+        return int(text)
     found = number(text)
     return found if found is not None else plain(text) or None

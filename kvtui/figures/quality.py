@@ -32,7 +32,7 @@ from kvtui.figures.measured import (
     word,
 )
 from kvtui.figures.seeds import are_ours, bars, by_seed, loss_band, loss_note, marked, speed_note, undecided
-from kvtui.figures.trained import dial, fleet
+from kvtui.figures.trained import dial, fleet, sheet
 
 TABLE = "the trained models' table (benchmark_results.csv)"
 BATCH_TABLE = "the batch sweep's table (batch_sweep_results.csv)"
@@ -250,6 +250,7 @@ TRAINED: dict[str, Callable[[ResultRows], Figure]] = {
     "latent-quality": marked(latent_quality),
     "trained-dial": marked(dial),
     "trained-serving": marked(fleet),
+    "trained-surface": marked(sheet),
     "trained-overview": marked(overview),
     "trained-length": marked(by_length),
     "trained-prefill": marked(prefill),

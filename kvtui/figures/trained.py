@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
+from kvtui.figures.figure import Axis, Figure, Floats, Line, Panel, Rule, Surface, floats
 from kvtui.figures.measured import (
     MeasuredValue,
     ResultRow,
@@ -24,8 +26,9 @@ MILLION = 10**6
 LOSS = Axis("validation loss", "nats per token")
 CACHE = Axis("KV cache", scale="log2", ticks="bytes")
 SIZES_GB = (24, 40, 80)
-LONGEST = "tps_512"
-STEPS = 33
+LENGTHS = (64, 128, 256, 512)
+LONGEST = f"tps_{LENGTHS[-1]}"
+STEPS, SHEET = 33, 17
 BEYOND = 4
 """A latent that has another attention's cache is named up to so many times the largest that was trained."""
 
@@ -98,6 +101,69 @@ def fleet(rows: ResultRows) -> Figure:
         "Tokens/s are those of one sequence times the sequences: no batch costs less than that.",
     )
     return figure(*about, panels, notes)
+
+
+def sheet(rows: ResultRows) -> Figure:
+    """Tokens per second of whole sequences over memory and context, for each attention; 0 where not one fits.
+
+    Of the widest dense models, MLA with its widest latent. A step's time is a straight line through those measured at
+    64 to 512 tokens. Beside the sheets, their cuts at 24 and 80 GB.
+    """
+    about = ("trained-surface", "Serving surface", "How much does each attention serve, by memory and context?")
+    dense = [row for row in rows if not row.get("moe")]
+    columns = ("theoretical_cache_mb", "params_m", "max_context", "dim", *(f"tps_{n}" for n in LENGTHS))
+    why = missing_columns(dense, columns, "the trained models' table")
+    if why:
+        return nothing(*about, why)
+    widest = max(number(row, "dim") or 0 for row in dense)
+    chosen: dict[str, ResultRow] = {}
+    for row in by_seed(row for row in dense if number(row, "dim") == widest):
+        before = chosen.get(_kind(row))
+        if before is None or (number(row, "down_dim_kv") or 0) > (number(before, "down_dim_kv") or 0):
+            chosen[_kind(row)] = row
+    budgets, contexts = np.geomspace(1e9, 80e9, SHEET), np.geomspace(512, 131_072, SHEET)
+    sheets, cuts = [], []
+    for model in chosen.values():
+        served = _served(model, contexts)
+        if served is None:
+            continue
+        name = _name(model)
+        sheets.append(Surface(name, budgets, contexts, served(budgets), floor=True))
+        for size in (24, 80):
+            at = served(floats([size * 1e9]))[:, 0]
+            cuts.append(Line(f"{name}, {size} GB", contexts, at, dash="dashed" if size == 24 else "solid"))
+    memory = Axis("memory", scale="log2", ticks="bytes")
+    length = Axis("context", "tokens", "log2", "tokens")
+    height = Axis("throughput, at most", "tokens/s")
+    planes = tuple(Rule("x", size * 1e9, f"{size} GB") for size in (24, 80))
+    panels = (
+        Panel("over memory and context", memory, length, tuple(sheets), z=height, rules=planes),
+        Panel("at 24 and 80 GB", length, Axis("throughput, at most", "tokens/s", "log10"), tuple(cuts)),
+    )
+    notes = (
+        f"{widest:g} wide, dense, fp32; weights are taken off the memory, and only whole sequences count.",
+        "A step's time beyond 512 tokens is the straight line through those that were measured.",
+        "Tokens/s are those of one sequence times the sequences: no batch costs less than that.",
+    )
+    return figure(*about, panels, notes)
+
+
+def _served(row: ResultRow, contexts: Floats) -> Callable[[Floats], Floats] | None:
+    """Tokens per second by context and budget: whole sequences over the time of a step of one."""
+    held, length = _cache(row), number(row, "max_context")
+    rates = [number(row, f"tps_{n}") for n in LENGTHS]
+    if not held or not length or not all(rates):
+        return None
+    slope, start = np.polyfit(floats(LENGTHS), 1 / floats(rates), 1)
+    seconds = np.maximum(start + slope * contexts, 1 / max(rate or 0 for rate in rates))
+    weights = 4 * MILLION * (number(row, "params_m") or 0)
+    per_token = held / length
+
+    def served(budgets: Floats) -> Floats:
+        left = np.maximum(0, budgets - weights)[None, :]
+        return floats(np.floor(left / (per_token * contexts[:, None])) / seconds[:, None])
+
+    return served
 
 
 def _loss_rules(others: ResultRows) -> list[Rule]:

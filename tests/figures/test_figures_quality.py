@@ -217,6 +217,22 @@ def test_the_fleet_has_whole_sequences_beside_the_weights() -> None:
     assert counts.y.tolist() == [(budget - 4e5) // 64e3 for budget in counts.x.tolist()]
 
 
+def test_the_serving_surface_has_whole_sequences_over_the_time_of_a_step() -> None:
+    figure = TRAINED["trained-surface"]([row for row in rows() if not row["moe"]])
+    over, cuts = figure.panels
+    sheets = {mark.name: mark for mark in over.marks if isinstance(mark, Surface)}
+    assert sheets.keys() == {"MHA", "GQA", "MLA 128"}
+    mha = sheets["MHA"]
+    # 25.2 MB at 512 tokens, weights of 45 M in fp32; the rates of the rows are 1000 / n, so a step takes n / 1e3 s.
+    sequences = (mha.x[-1] - 180e6) // (25.2e6 / 512 * mha.y[0])
+    assert mha.z[0, -1] == pytest.approx(sequences / (mha.y[0] / 1e3), rel=1e-6)
+    assert {mark.name for mark in cuts.marks} == {f"{name}, {size} GB" for name in sheets for size in (24, 80)}
+    assert [rule.label for rule in over.rules] == ["24 GB", "80 GB"]
+    tiny = [{**row, "params_m": 1e6} for row in rows() if not row["moe"]]
+    (empty, *_) = (mark for mark in TRAINED["trained-surface"](tiny).panels[0].marks if isinstance(mark, Surface))
+    assert not empty.z.any()
+
+
 def test_both_cubes_keep_dense_and_moe_apart() -> None:
     for id in ("quality-cube", "efficiency-cube"):
         assert [panel.title.partition(":")[0] for panel in TRAINED[id](rows()).panels] == ["dense", "MoE"]

@@ -13,7 +13,7 @@ from kvtui.bench.figures import measured
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line
-from kvtui.figures.catalogue import ENTRIES, CatalogueFigure, build
+from kvtui.figures.catalogue import COMES_WITH_KVTUI, ENTRIES, CatalogueFigure, build
 from kvtui.figures.figure import Figure
 
 MOST_MODELS = 4
@@ -61,7 +61,7 @@ class ExploreState:
         """The command line that draws the figure."""
         entry = self.entry
         words = ["kvtui", "plot"]
-        if entry.source == "run":
+        if entry.source == "run" and (self.run or entry.reads not in COMES_WITH_KVTUI):
             words.append(shlex.quote(str(self.run or RESULTS)))
         words += ["--figure", entry.id]
         typed = self.changed.get(entry.id, {})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.figures.catalogue import COMES_WITH_KVTUI
 from kvtui.plots.readout import Reading
 from kvtui.screens.explore.state import ExploreState
 from kvtui.widgets.panels import Section
@@ -19,7 +19,7 @@ def title(state: ExploreState, scenario: Scenario, width: int) -> InkRow:
     """The figure's question, and at the right what it is drawn from, where there is room."""
     device = f"{scenario.layout.devices} × {scenario.device.name}"
     about = f"{plain(scenario.model.name, 40)} · {device} · {format_tokens(scenario.context)} tokens"
-    follows = {"run": _run(state.run), "shape": "a made-up shape: p types its size"}
+    follows = {"run": _run(state), "shape": "a made-up shape: p types its size"}
     right = follows.get(state.entry.source, about)
     question = f" {state.entry.question}"
     gap = width - len(question) - len(right) - 1
@@ -59,5 +59,7 @@ def readings(found: Sequence[Reading]) -> InkRow:
     )
 
 
-def _run(run: Path | None) -> str:
-    return "the newest run; u chooses another" if run is None else plain(run.name, 60)
+def _run(state: ExploreState) -> str:
+    if state.entry.reads in COMES_WITH_KVTUI:
+        return "your trained models, else the bundled"
+    return "the newest run; u chooses another" if state.run is None else plain(state.run.name, 60)
