@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.planning.allocation import mean_fill_percent
-from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits
+from kvtui.engine.planning.parts import Parts, crowded, crowded_limit, device_parts, fits, shortage
 from kvtui.engine.planning.plan import Plan
-from kvtui.engine.planning.search import context_limit, most
+from kvtui.engine.planning.search import context_limit, most_spared
 from kvtui.engine.planning.serve import at_once
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import AVERAGE, FULL, Scenario
@@ -68,7 +68,7 @@ def room(scenario: Scenario, served: Serving | None) -> Capacity:
             served.max_context, at_once(scenario, served), served.max_context_limit, served.max_sequences_limit
         )
     scenario = scenario._replace(lengths=None, shared_prefix=0)
-    context = most(lambda n: fits(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
+    context = most_spared(lambda n: _spare(scenario, n, scenario.batch), MAX_TOKENS, scenario.context)
     sequences = most_sequences(scenario)
     by_context = _limit(scenario, context, lambda: device_parts(scenario, (context or 0) + 1, scenario.batch))
     by_sequences = _limit(scenario, sequences, lambda: device_parts(scenario, scenario.context, (sequences or 0) + 1))
@@ -96,13 +96,18 @@ def _most(scenario: Scenario, served: Serving | None) -> int | None:
 def most_sequences(scenario: Scenario) -> int | None:
     """The most sequences of the scenario's context that its devices hold, a shared prefix stored once.
 
-    By bisection; fill ratios change with small batches, so there those are tried one by one first. None: no bound.
+    Fill ratios change with small batches, so those are tried one by one, the largest first. None: no bound.
     """
     if scenario.fill == AVERAGE:
-        small = max((n for n in range(1, LINEAR_BATCHES + 1) if fits(scenario, scenario.context, n)), default=0)
+        small = next((n for n in range(LINEAR_BATCHES, 0, -1) if fits(scenario, scenario.context, n)), 0)
         if small < LINEAR_BATCHES:
             return small
-    return most(lambda n: fits(scenario, scenario.context, n), MAX_BATCH, scenario.batch)
+    return most_spared(lambda n: _spare(scenario, scenario.context, n), MAX_BATCH, scenario.batch)
+
+
+def _spare(scenario: Scenario, context: int, batch: int) -> int:
+    """Bytes that the fullest device has left for ``batch`` sequences of ``context`` tokens; below 0 they do not fit."""
+    return -shortage(scenario, device_parts(scenario, context, batch))
 
 
 def _limit(scenario: Scenario, found: int | None, parts_of_one_more: Callable[[], Parts]) -> str:
