@@ -4,8 +4,6 @@ Every scheme is the same arithmetic with other numbers. Example: a 4096 × 4096 
 4-bit elements (8 MiB), and for each of 4096 × 32 groups a 16-bit scale and a packed 4-bit zero (320 KiB).
 """
 
-from __future__ import annotations
-
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,14 +23,14 @@ class Encoding(NamedTuple):
     the matrix if not as it is stored.
     """
 
-    bits: int | Fraction
+    bits: "int | Fraction"
     group: tuple[int, int] = (ALL, ALL)
     scale_bits: int = 0
     input_bits: int = 0
     output_bits: int = 0
     matrix_bytes: int = 0
     nested: int = 0
-    loaded: Encoding | None = None
+    loaded: "Encoding | None" = None
 
     def bytes(self, rows: int, columns: int) -> int:
         """Bytes of one matrix, each stored tensor in whole bytes."""
@@ -42,7 +40,7 @@ class Encoding(NamedTuple):
         return sum(ceil(part / 8) for part in bits) + nested + self.matrix_bytes
 
     @property
-    def held(self) -> Encoding:
+    def held(self) -> "Encoding":
         """How an engine holds the matrix."""
         return self.loaded or self
 

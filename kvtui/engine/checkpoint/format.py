@@ -4,8 +4,6 @@ The families of recipes are Hugging Face's quantisation methods (``checkpoint.hf
 types; both make values of this one type.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 

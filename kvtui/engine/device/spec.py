@@ -5,8 +5,6 @@ Bandwidths are decimal GB/s, compute is dense TFLOP/s (never with sparsity), a l
 of that for programs, which is what an engine divides. ``None`` means not published, or not applicable.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 Platform = Literal["cuda", "rocm", "xpu", "cpu", "other"]

@@ -5,8 +5,6 @@ is asked for: ``releases`` (below everything that knows a scenario), ``serve``, 
 ``flags``.
 """
 
-from __future__ import annotations
-
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -115,7 +113,7 @@ def larger_stages(engine: str) -> LargerStages:
     return found
 
 
-def applies_windows(engine: str, model: ModelSpec) -> bool:
+def applies_windows(engine: str, model: "ModelSpec") -> bool:
     """Whether ``engine`` keeps the windows that ``model`` states, and not all tokens; without an engine, yes."""
     return engine == "none" or bool(part(engine, "releases").applies_windows(model))
 
@@ -162,7 +160,7 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, match[1].split(".")))
 
 
-def defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
+def defaults(engine: Engine, model: "ModelSpec", device: "DeviceSpec", kv: str) -> EngineDefaults:
     """What ``engine`` chooses for ``model`` on ``device`` with a cache in the format ``kv``."""
     found: EngineDefaults = part(engine.name, "releases").defaults(engine.version, model, device, kv)
     return found
@@ -197,7 +195,7 @@ def loads_weights(engine: str, name: str) -> bool:
     return known is None or any(name == form or name.startswith(f"{form}-") for form in known)
 
 
-def check_format(engine: str, form: Format) -> None:
+def check_format(engine: str, form: "Format") -> None:
     """Raises InputError when ``engine`` cannot keep K and V in ``form``."""
     allowed = kv_formats(engine)
     if allowed is None:

@@ -1,7 +1,5 @@
 """What an engine was seen to keep beside the cache."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """Where the layers of a model lie: on devices, or in the machine's own memory, its RAM."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import NamedTuple
 

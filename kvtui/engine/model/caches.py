@@ -7,8 +7,6 @@ rank, recurrent state shapes). For example, full attention of 8 KV heads of 128 
 1,000 entries of 4,096 bytes in bf16, and on each of two ranks 1,000 entries of 2,048 bytes.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple, Protocol
 
 from kvtui.engine.basis.errors import InputError

@@ -5,8 +5,6 @@ shared exponent per 32), vLLM's per-token-head scales (one fp32 each for K and V
 entry of vLLM and SGLang whose size belongs to the model (656 bytes for DeepSeek-V3.2), as read in the engines' sources.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
@@ -27,10 +25,10 @@ class Format(NamedTuple):
     block_bytes: int
     vector_scale_bytes: int = 0
     packed_latent: bool = False
-    value: Format | None = None
+    value: "Format | None" = None
 
     @property
-    def v(self) -> Format:
+    def v(self) -> "Format":
         """The format of V."""
         return self.value or self
 

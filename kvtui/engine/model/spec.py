@@ -1,7 +1,5 @@
 """A model's architecture: its layers in order, what they cache, its experts and its weights."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property

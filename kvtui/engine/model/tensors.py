@@ -3,8 +3,6 @@
 A model's parameter count and its bytes in any checkpoint format are both sums over these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 

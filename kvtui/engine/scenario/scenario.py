@@ -1,7 +1,5 @@
 """Everything the user chose, frozen and checked: the input of a plan."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -107,7 +105,7 @@ class ServingOptions(NamedTuple):
         return "" if self.kv_offload else "no-kv-offload"
 
     @property
-    def unplaced(self) -> ServingOptions:
+    def unplaced(self) -> "ServingOptions":
         """The same without what says where layers lie."""
         return self._replace(gpu_layers=None, cpu_moe=0, tensor_split=None, main_gpu=None, kv_offload=True)
 
