@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
+from kvtui.engine.advice.kv_formats import KvFormat, compared_formats
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
@@ -18,6 +19,7 @@ from kvtui.engine.planning.roofline import Band, Estimate, estimate, most_users
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
+from kvtui.engine.saying.verify import verifying
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
@@ -44,7 +46,8 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "memory": _memory(planned),
         "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
-        "performance": _performance(times),
+        "kv_formats": [_kv_format(found) for found in compared_formats(scenario)],
+        "performance": {**_performance(times), "verify_command": verifying(scenario) if times.decode_ms else None},
         "cost": _cost(times),
         "at_most_users": _at_most_users(most_users(planned, limits)),
         "fixes": [] if planned.fits else _fixes(scenario),
@@ -203,6 +206,18 @@ _ALLOCATED: Mapping[str, Callable[[Serving], Any]] = {
     "notes": lambda served: list(served.notes),
 }
 """What the report says of an engine's allocation."""
+
+
+def _kv_format(found: KvFormat) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "kv_bytes": found.bytes,
+        "saved_share": round(found.saved, 4),
+        "fits": found.answer.fits,
+        "max_context_tokens": found.answer.context,
+        "max_sequences": found.answer.sequences,
+        "quality_risk": found.risk.word,
+    }
 
 
 def _performance(times: Estimate) -> dict[str, Any]:

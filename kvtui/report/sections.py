@@ -310,6 +310,7 @@ def panels(document: Document) -> tuple[FactPanel, ...]:
     found = (
         _cache(document),
         _capacity(document),
+        _kv_formats(document),
         _engine(document),
         *_memories(document),
         *_split(document),
@@ -378,6 +379,19 @@ def _limit(limit: str) -> str:
     if limit == "none":
         return ""
     return f"more than the {limit}" if limit.startswith("model's") else f"limit: {limit}"
+
+
+def _kv_formats(document: Document) -> FactPanel:
+    """What each format of the cache takes, the users it leaves room for, and what it saves against 16 bits."""
+    facts, own = [], document["scenario"]["kv_dtype"]
+    for found in document["kv_formats"]:
+        saved = f"{-100 * found['saved_share']:+.0f} %".replace("-", "−") if found["saved_share"] else "–"
+        users = _bound(found["max_sequences"])
+        mark = ", now" if found["name"] == own else ""
+        risk = "" if found["quality_risk"] in ("none", "low") else f"risk {found['quality_risk']}"
+        value = f"{with_unit(found['kv_bytes'])} · {users} user{'' if users == '1' else 's'} · {saved}"
+        facts.append(Fact(f"{found['name']}{mark}", value, risk))
+    return FactPanel("KV formats: GiB, users, saving", tuple(facts))
 
 
 def _engine(document: Document) -> FactPanel:
@@ -471,6 +485,8 @@ def _estimates(document: Document) -> FactPanel:
         notes.append(f"decode at {performance['measured_bandwidth_gbs']:g} GB/s per device, as measured")
     if cost["usd_per_hour_span"] is not None:
         notes.append(f"market prices of {cost['priced_on']}")
+    if performance["verify_command"] is not None:
+        notes.append(f"measure it: {performance['verify_command']}")
     return FactPanel("time and cost", tuple(facts), "; ".join(notes))
 
 

@@ -1,0 +1,62 @@
+"""What each format of the cache takes and buys: bytes, users and what is saved against 16 bits.
+
+Example: at 32K tokens the cache of Llama-3.1-8B takes 4 GiB in bf16, and 2 GiB in fp8, which saves 50 %.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvtui.engine.advice.matrix import MatrixAnswer, answer
+from kvtui.engine.advice.risk import Risk, cache_risk
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.engines.known import kv_formats
+from kvtui.engine.planning.allocation import slots
+from kvtui.engine.planning.parts import all_caches, sequences_cache
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
+
+UNQUANTISED = "bf16"
+WITHOUT_ENGINE = ("q8_0", "fp8", "q5_1", "nvfp4", "q4_0", "int4")
+NO_SMALLER = ("fp32", "fp16")
+
+
+class KvFormat(NamedTuple):
+    """One format: its ``name``, the ``bytes`` of all sequences' K and V, and ``saved``, the share of those in bf16.
+
+    ``answer`` is that of the scenario with this format, ``risk`` how far answers may suffer from it.
+    """
+
+    name: str
+    bytes: int
+    saved: float
+    answer: MatrixAnswer
+    risk: Risk
+
+
+def compared_formats(scenario: Scenario) -> tuple[KvFormat, ...]:
+    """The formats of the cache that the scenario's engine has and its model can use, the largest first.
+
+    Of those with 16 bits and more, bf16 and the scenario's own.
+    """
+    sizes: dict[str, int] = {}
+    answers: dict[str, MatrixAnswer] = {}
+    offered = (name for name in kv_formats(scenario.engine) or WITHOUT_ENGINE if name not in NO_SMALLER)
+    for name in dict.fromkeys((UNQUANTISED, scenario.kv_dtype, *offered)):
+        try:
+            changed = adapted(scenario, {"kv_dtype": name, "layout": scenario.layout})[0]
+        except InputError:
+            continue
+        sizes[name] = _cache_bytes(changed)
+        answers[name] = answer(changed)
+    sixteen = sizes.get(UNQUANTISED, 0)
+    return tuple(
+        KvFormat(name, sizes[name], 1 - sizes[name] / sixteen if sixteen else 0.0, answers[name], cache_risk(name))
+        for name in sorted(answers, key=lambda name: -sizes[name])
+        if not answers[name].reason
+    )
+
+
+def _cache_bytes(scenario: Scenario) -> int:
+    found = sequences_cache(all_caches(scenario), slots(scenario, scenario.context, scenario.batch), scenario, 1)
+    return found.kv
