@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import format_tokens
@@ -22,6 +22,7 @@ class ComparedField:
     """One row: dotted ``keys`` of the document (several for a band), its label, and its values as text.
 
     ``compared`` values get their difference to the first scenario in percent; ``style`` is that of good or bad news.
+    ``better`` says whether more of it is better than less; 0 where neither is.
     """
 
     label: str
@@ -29,11 +30,12 @@ class ComparedField:
     show: Callable[[Document], str]
     compared: bool = True
     style: Callable[[Document], str] = lambda _: ""
+    better: Literal[-1, 0, 1] = 0
 
 
 def _gib(key: str) -> Callable[[Document], str]:
     def show(document: Document) -> str:
-        size = document["memory"][key]
+        size = look_up(document, key)
         return sections.gib(size) if size else NONE
 
     return show
@@ -73,6 +75,11 @@ def _band_keys(key: str) -> tuple[str, str]:
 
 DECODE, SPEED = "performance.decode_ms_per_token", "performance.tokens_per_second"
 DOLLARS = "cost.usd_per_million_tokens"
+FULLEST, USABLE = "memory.fullest_device.total_bytes", "memory.usable_bytes_per_device"
+LONGEST, MOST = "capacity.max_context_tokens", "capacity.max_sequences"
+NEEDED, RESERVED, PER_TOKEN = "memory.devices_needed", "memory.reserved_unused_bytes", "model.kv_bytes_per_token"
+MORE: Literal[1] = 1
+LESS: Literal[-1] = -1
 
 FIELDS = (
     ComparedField("model", ("model.name",), lambda d: d["model"]["name"], compared=False),
@@ -88,29 +95,34 @@ FIELDS = (
         compared=False,
         style=lambda d: "ok" if d["memory"]["fits"] else "bad",
     ),
-    ComparedField("devices needed", ("memory.devices_needed",), _count("memory.devices_needed", "none found")),
-    ComparedField("weights, GiB", ("memory.weights_bytes",), _gib("weights_bytes")),
-    ComparedField("KV cache, GiB", ("memory.kv_bytes",), _gib("kv_bytes")),
-    ComparedField("state, GiB", ("memory.state_bytes",), _gib("state_bytes")),
-    ComparedField("reserved, GiB", ("memory.reserved_unused_bytes",), _gib("reserved_unused_bytes")),
-    ComparedField("pool rest, GiB", ("memory.pool_free_bytes",), _gib("pool_free_bytes")),
-    ComparedField("total, GiB ≈", ("memory.total_bytes",), _gib("total_bytes")),
-    ComparedField("usable, GiB", ("memory.usable_bytes_per_device",), _gib("usable_bytes_per_device")),
-    ComparedField("KV bytes/token", ("model.kv_bytes_per_token",), _count("model.kv_bytes_per_token", NONE)),
-    ComparedField("max context", ("capacity.max_context_tokens",), _count("capacity.max_context_tokens", "no bound")),
-    ComparedField("max sequences", ("capacity.max_sequences",), _count("capacity.max_sequences", "no bound")),
-    ComparedField("decode ≈", _band_keys(DECODE), _band(DECODE, "ms")),
-    ComparedField("tokens/s ≈", _band_keys(SPEED), _band(SPEED, "")),
-    ComparedField("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$")),
+    ComparedField("devices needed", (NEEDED,), _count(NEEDED, "none found"), better=LESS),
+    ComparedField("weights, GiB", ("memory.weights_bytes",), _gib("memory.weights_bytes"), better=LESS),
+    ComparedField("KV cache, GiB", ("memory.kv_bytes",), _gib("memory.kv_bytes"), better=LESS),
+    ComparedField("state, GiB", ("memory.state_bytes",), _gib("memory.state_bytes"), better=LESS),
+    ComparedField("reserved, GiB", (RESERVED,), _gib(RESERVED), better=LESS),
+    ComparedField("pool rest, GiB", ("memory.pool_free_bytes",), _gib("memory.pool_free_bytes"), better=MORE),
+    ComparedField("total, GiB ≈", ("memory.total_bytes",), _gib("memory.total_bytes"), better=LESS),
+    ComparedField("fullest, GiB ≈", (FULLEST,), _gib(FULLEST), better=LESS),
+    ComparedField("of usable, GiB", (USABLE,), _gib(USABLE), better=MORE),
+    ComparedField("KV bytes/token", (PER_TOKEN,), _count(PER_TOKEN, NONE), better=LESS),
+    ComparedField("max context", (LONGEST,), _count(LONGEST, "no bound"), better=MORE),
+    ComparedField("max sequences", (MOST,), _count(MOST, "no bound"), better=MORE),
+    ComparedField("decode ≈", _band_keys(DECODE), _band(DECODE, "ms"), better=LESS),
+    ComparedField("tokens/s ≈", _band_keys(SPEED), _band(SPEED, ""), better=MORE),
+    ComparedField("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$"), better=LESS),
 )
 ENGINE_FIELDS = (
     ComparedField("engine", ("engine.name", "engine.version"), _engine, compared=False),
-    ComparedField("logged tokens", ("engine.kv_cache_tokens",), _count("engine.kv_cache_tokens", NONE)),
-    ComparedField("concurrency", ("engine.max_concurrency",), _times),
+    ComparedField("logged tokens", ("engine.kv_cache_tokens",), _count("engine.kv_cache_tokens", NONE), better=MORE),
+    ComparedField("concurrency", ("engine.max_concurrency",), _times, better=MORE),
     ComparedField("blocks", ("engine.blocks",), _count("engine.blocks", NONE)),
     ComparedField("blocks/request", ("engine.blocks_per_request",), _count("engine.blocks_per_request", NONE)),
     ComparedField("block, tokens", ("engine.block_size_tokens",), _count("engine.block_size_tokens", NONE)),
 )
+
+
+TELLING = 5
+"""The first fields: model, device, formats, context and batch, by which scenarios are told from each other."""
 
 
 def render(
@@ -133,7 +145,7 @@ def render(
         case "text":
             from kvtui.report.compare_text import text
 
-            return text(rows(known), width, color, ascii_only)
+            return text(names(known), rows(known), width, color, ascii_only)
     raise UnknownName("format", format, FORMATS)
 
 
@@ -154,13 +166,28 @@ def look_up(document: Document, key: str) -> Any:
 def rows(documents: Sequence[Document]) -> list[tuple[str, list[ComparedValue]]]:
     """Label and cells of each field; those of an engine only where a scenario has one."""
     first = documents[0]
-    return [
-        (
-            f.label,
-            [ComparedValue(f.show(d), "" if d is first else _change(f, first, d), f.style(d)) for d in documents],
-        )
-        for f in fields(documents)
-    ]
+    return [(f.label, [_value(f, first, document) for document in documents]) for f in fields(documents)]
+
+
+def names(documents: Sequence[Document]) -> list[str]:
+    """A name for each of ``documents``: what tells it from the others, or its number."""
+    shown = [[f.show(document) for document in documents] for f in (*FIELDS[:TELLING], ENGINE_FIELDS[0])]
+    telling = [texts for texts in shown if len(set(texts)) > 1]
+    found = [" · ".join(texts[i] for texts in telling) or "scenario" for i in range(len(documents))]
+    return [f"{i} {name}" for i, name in enumerate(found, 1)]
+
+
+def _value(field: ComparedField, first: Document, document: Document) -> ComparedValue:
+    text = field.show(document)
+    if document is first:
+        return ComparedValue(text, style=field.style(document))
+    middles = [_middle([look_up(d, key) for key in field.keys]) for d in (first, document)] if field.better else []
+    verdict: Literal["better", "worse", ""] = ""
+    match middles:
+        case [float() | int() as before, float() | int() as after] if before != after:
+            verdict = "better" if (after > before) == (field.better > 0) else "worse"
+    differs = text != field.show(first)
+    return ComparedValue(text, _change(field, first, document), field.style(document), differs, verdict)
 
 
 def fields(documents: Sequence[Document]) -> tuple[ComparedField, ...]:
@@ -183,6 +210,8 @@ def _change(field: ComparedField, first: Document, other: Document) -> str:
     found = change(*middles)
     if found is None or found == 0:
         return ""
+    if found >= sections.HUGE:
+        return f">{sections.HUGE - 1:,}%"
     return f"{found:+,.0f}%".replace("-", "−") if abs(found) >= 9.95 else f"{found:+.1f}%".replace("-", "−")
 
 
@@ -211,8 +240,12 @@ def _csv(documents: Sequence[Document]) -> str:
 def _markdown(documents: Sequence[Document]) -> str:
     from kvtui.output import markdown
 
-    heads = ["", *(f"scenario {i}" for i in range(1, len(documents) + 1))]
+    heads = ["", *names(documents)]
     body = [
-        [label, *(f"{c.text} ({c.change})" if c.change else c.text for c in cells)] for label, cells in rows(documents)
+        [
+            f"**{label}**" if any(cell.differs for cell in cells) else label,
+            *(f"{c.text} ({c.marked_change})" if c.marked_change else c.text for c in cells),
+        ]
+        for label, cells in rows(documents)
     ]
     return markdown.table(heads, body) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from copy import deepcopy
 from io import StringIO
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 from kvtui.engine.basis.errors import UnknownName
-from kvtui.report.compare import FIELDS, change, look_up, render
+from kvtui.report.compare import FIELDS, change, look_up, names, render, rows
 from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
 
 THREE = ("paged", "overflow", "hybrid")
@@ -31,7 +32,7 @@ def test_text_keeps_its_width(width: int, count: int, ascii_only: bool) -> None:
         assert cell_len(line) <= width
         assert line == line.rstrip()
     for i in range(1, count + 1):
-        assert f"scenario {i} " in text
+        assert f"{i} " in text
     assert not ascii_only or text.isascii()
 
 
@@ -55,12 +56,25 @@ def test_columns_where_there_is_room_and_blocks_where_not() -> None:
 
 def test_changes_are_measured_against_the_first() -> None:
     text = render(documents(*THREE), "text", 80)
-    [row] = [line for line in text.splitlines() if line.startswith("context ")]
-    assert row.split() == ["context", "32K", "128K", "+300%", "128K", "+300%"]
-    [row] = [line for line in text.splitlines() if line.startswith("batch ")]
-    assert row.split() == ["batch", "8", "8", "4", "−50%"]
-    [row] = [line for line in text.splitlines() if line.startswith("fits ")]
-    assert row.split() == ["fits", "yes", "no", "yes"]
+    [row] = [line for line in text.splitlines() if line.startswith("* context ")]
+    assert row.split() == ["*", "context", "32K", "128K", "+300%", "128K", "+300%"]
+    [row] = [line for line in text.splitlines() if line.startswith("* batch ")]
+    assert row.split() == ["*", "batch", "8", "8", "4", "−50%"]
+    [row] = [line for line in text.splitlines() if line.startswith("* fits ")]
+    assert row.split() == ["*", "fits", "yes", "no", "yes"]
+
+
+def test_what_differs_and_what_is_better_is_marked_and_columns_are_named() -> None:
+    first, second = deepcopy(made("paged")), deepcopy(made("paged"))
+    second["scenario"]["batch"] = 2 * first["scenario"]["batch"]
+    second["memory"]["kv_bytes"] = 2 * first["memory"]["kv_bytes"]
+    second["capacity"]["max_sequences"] = 2 * first["capacity"]["max_sequences"]
+    assert names([first, second]) == [f"1 {first['scenario']['batch']}", f"2 {second['scenario']['batch']}"]
+    found = {label: cells[1] for label, cells in rows([first, second])}
+    assert (found["KV cache, GiB"].verdict, found["max sequences"].verdict) == ("worse", "better")
+    assert (found["batch"].differs, found["batch"].verdict, found["weights, GiB"].differs) == (True, "", False)
+    assert found["max sequences"].marked_change == "+100% ✓"
+    assert {label for label, cell in found.items() if "GiB" in label} >= {"fullest, GiB ≈", "of usable, GiB"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line
 from kvtui.output.lines import StyledLine
-from kvtui.report.compare import rows
+from kvtui.report.compare import names, rows
 from kvtui.report.compare_text import lines
 from kvtui.report.compared import ComparedValue
 from kvtui.report.document import document
@@ -50,6 +50,7 @@ class CompareScreen(Window):
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         super().__init__()
         self._scenarios = scenarios
+        self._names: Sequence[str] = ()
         self._rows: Rows = ()
         self._text = Static("working it out", markup=False)
 
@@ -88,16 +89,16 @@ class CompareScreen(Window):
             self.app.call_from_thread(self._text.update, Content(str(error)))
             return
         if not worker.is_cancelled:
-            self.app.call_from_thread(partial(self._take, rows(documents)))
+            self.app.call_from_thread(partial(self._take, names(documents), rows(documents)))
 
-    def _take(self, found: Rows) -> None:
-        self._rows = found
+    def _take(self, names: Sequence[str], found: Rows) -> None:
+        self._names, self._rows = names, found
         self._show()
 
     def _show(self) -> None:
         if self._rows:
             width = self.query_one(".box").size.width - MARGINS
-            self._text.update(Content("\n").join(map(_line, lines(self._rows, width))))
+            self._text.update(Content("\n").join(map(_line, lines(self._names, self._rows, width))))
 
 
 def _line(line: StyledLine) -> Content:
