@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from kvtui.bench.host import cpu_model, machine_name
 from kvtui.bench.store import StoredRun
 from kvtui.cases.table import ColumnValues
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.device.spec import DeviceSpec
 
 LEAST_BYTES = 2**25
 """A step that moves less is the cost of starting programs, not of moving bytes."""
@@ -49,6 +54,25 @@ def offered(run: StoredRun) -> Rate | None:
     """The rate that a plan for this machine should decode with."""
     step = reached(run.rows)
     return step if step is not None and step.bytes >= LEAST_BYTES else probed(run.host)
+
+
+def not_of(run: StoredRun, device: DeviceSpec) -> str:
+    """Why the rate of ``run`` says nothing of a plan for ``device``: another machine's, or another device's.
+
+    Empty where the run was made on this machine, on a device of that name; of a CPU's run any CPU of the catalogue is
+    that. Example: what an EPYC reads is not taken over into a plan for an H100.
+    """
+    host = run.host
+    ran_on = machine_name(host) or "a machine it does not name"
+    if host.get("cpu_model") not in (None, cpu_model()):
+        return f"measured on another machine: {ran_on}"
+    if host.get("platform") == "cpu":
+        return "" if device.platform == "cpu" else f"measured on {ran_on}, which is not the plan's {plain(device.name)}"
+    try:
+        same = find_device(str(host.get("device_kind") or "")).name == device.name
+    except InputError:
+        same = False
+    return "" if same else f"measured on {ran_on}, which is not the plan's {plain(device.name)}"
 
 
 def _positive(value: object) -> bool:

@@ -6,26 +6,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from kvtui.bench.bandwidth import Rate, offered, probed, reached
+from kvtui.bench.bandwidth import Rate, not_of, offered, probed, reached
+from kvtui.bench.findings import findings
 from kvtui.bench.host import machine_name
 from kvtui.bench.store import StoredRun
-from kvtui.canvas.cells import InkRow, Span
+from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.palette import Ink
 from kvtui.cases.table import is_number
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.figures.sweep import GROUPS
 from kvtui.screens.bench.choice import Choice, seconds_per_case
 from kvtui.screens.bench.run import RunNow
 from kvtui.screens.bench.state import BenchState, Compared
 from kvtui.widgets.panels import Section
 
-INTRO = (
-    "A case is a small transformer: prefill, first token and decode are timed.",
-    "Its cache is predicted by the planner and counted on the real arrays.",
-    "A step is held against the time this machine needs to read its bytes.",
-)
+MOST_FINDINGS = 5
+TWO_QUESTIONS = 80
 STATES = {
     "starting": ("starting", Ink.ACCENT),
     "running": ("running", Ink.ACCENT),
@@ -35,6 +34,47 @@ STATES = {
     "failed": ("failed", Ink.BAD),
 }
 LEAST_LOG_ROWS = 3
+
+
+def first_card(state: BenchState, key: Callable[[str], str], width: int) -> list[InkRow]:
+    """Before the first run: what a run does, how long it takes, and which questions it answers."""
+    choice = state.choice
+    seconds, seen = seconds_per_case(choice, (about for _, about in state.runs))
+    count = len(choice.sweep.jobs)
+    takes = f"≈ {duration(seconds * count)}{'' if seen else ', at a guess'}"
+    does = f"{key('bench-run')} runs it, {takes}: {count} small transformers on this machine, prefill to decode."
+    rows: list[InkRow] = wrapped(does, width, Ink.BRIGHT)
+    rows += wrapped(
+        "Each cache is predicted by the planner and counted on the real arrays; each step is held against the time "
+        "this machine needs to read its bytes.",
+        width,
+        Ink.TEXT,
+    )
+    by_group = {figure.__name__: figure(()).question for figure in GROUPS.values()}
+    asked = [by_group[name] for name in choice.groups if name in by_group]
+    questions = ["How does a step slow down as the cache fills?"] if choice.decode else list(dict.fromkeys(asked))
+    side_by_side = 2 if width >= TWO_QUESTIONS else 1
+    each = width // side_by_side
+    for start in range(0, len(questions), side_by_side):
+        rows.append(
+            tuple(
+                span
+                for question in questions[start : start + side_by_side]
+                for span in (Span("? ", Ink.ACCENT), Span(fit(question, each - 3) + " ", Ink.TEXT))
+            )
+        )
+    return rows
+
+
+def finding_rows(run: StoredRun, width: int) -> list[InkRow]:
+    """After a run: what it found, with its spread, a sentence for each group."""
+    found = findings(run.rows)
+    rows: list[InkRow] = []
+    for sentence in found[:MOST_FINDINGS]:
+        rows += wrapped(plain(sentence, 300), width, Ink.TEXT)
+    if len(found) > MOST_FINDINGS:
+        rows.append((Span(f"and {len(found) - MOST_FINDINGS} more groups in the table", Ink.DIM),))
+    return rows
 
 
 def title(state: BenchState, resume: str) -> str:
@@ -144,6 +184,11 @@ def machine_section(run: StoredRun, scenario: Scenario, width: int, key: str) ->
     for dtype, rate in _matmul(host):
         rows.append(pair(f"matmul {dtype}", (f"{rate:,.0f} GFLOP/s",), width))
     actions: list[str | None] = [None] * len(rows)
+    other = not_of(run, scenario.device)
+    if other and scenario.bandwidth_gbs is None:
+        rows += wrapped(other, width, Ink.DIM)
+        actions += [None] * (len(rows) - len(actions))
+        return Section("machine", rows, rank=2, actions=actions)
     found = offered(run)
     for row in _use(found, scenario, width, key):
         rows.append(row)

@@ -14,14 +14,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import DataTable, OptionList, Static
+from textual.widgets import DataTable, OptionList
 from textual.worker import get_current_worker
 
 from kvtui import __version__
 from kvtui.bench import store
-from kvtui.bench.bandwidth import offered
+from kvtui.bench.bandwidth import not_of, offered
 from kvtui.bench.runner import INSTALL
 from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.palette import Ink
@@ -34,11 +33,20 @@ from kvtui.screens.bench import state as states
 from kvtui.screens.bench.choice import Choice
 from kvtui.screens.bench.figures import worth_showing
 from kvtui.screens.bench.groups import GroupList
-from kvtui.screens.bench.panels import INTRO, ended, log_rows, log_section, rounded, sections, title
+from kvtui.screens.bench.panels import (
+    ended,
+    finding_rows,
+    first_card,
+    log_rows,
+    log_section,
+    rounded,
+    sections,
+    title,
+)
 from kvtui.screens.bench.results import ResultTable
 from kvtui.screens.bench.run import LiveRun
 from kvtui.screens.bench.runs import RunPicker
-from kvtui.screens.bench.state import VIEWS, BenchState, Compared, Live, View
+from kvtui.screens.bench.state import VIEWS, BenchState, Live, Opened, Predicted, View
 from kvtui.screens.bench.table import table_of
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import ScenarioChange, Session
@@ -49,6 +57,7 @@ from kvtui.widgets.panels import PanelColumn, Section, TextLine, choose
 LOOKS_PER_SECOND = 4
 FIGURE_SECONDS = 0.5
 SHORT_ROWS = 34
+CARD_FRAME = 4
 
 
 class BenchScreen(ScenarioActions):
@@ -81,7 +90,7 @@ class BenchScreen(ScenarioActions):
                 yield GroupList(id="groups")
                 yield PanelColumn(id="panels")
             with Vertical(id="right"):
-                yield Static(Content("\n").join(map(Content, INTRO)), id="intro", markup=False)
+                yield PanelColumn(id="intro")
                 yield ResultTable(id="results")
                 yield TextLine(id="detail")
                 yield TextLine(id="caption")
@@ -122,8 +131,8 @@ class BenchScreen(ScenarioActions):
             return
         for name in VIEWS:
             self.set_class(name == self.view, f"-view-{name}")
-        self.set_class(self.state.begun is None and not isinstance(self.state.shown, Compared), "-intro")
         self._draw_title()
+        self._draw_card()
         self._draw_table()
         self._draw_words()
         self._draw_figure()
@@ -252,8 +261,10 @@ class BenchScreen(ScenarioActions):
             if scenario.bandwidth_gbs is not None:
                 self.session.change(bandwidth_gbs=None)
                 self.host.tell(f"{scenario.device.name}: published bandwidth and priors again")
-            elif rate is None:
+            elif rate is None or run is None:
                 self.host.tell("nothing measured yet that a plan could use")
+            elif other := not_of(run, scenario.device):
+                self.host.tell(other)
             else:
                 self.session.change(bandwidth_gbs=rounded(rate))
                 key = self._key("bench-bandwidth")
@@ -366,6 +377,23 @@ class BenchScreen(ScenarioActions):
     def _draw_title(self) -> None:
         line = self.query_one("#title", TextLine)
         line.show((Span(fit(f" {title(self.state, self._key('bench-run'))}", line.size.width), Ink.BRIGHT),))
+
+    def _draw_card(self) -> None:
+        """What a run would do, or what the one that is shown found."""
+        card, shown = self.query_one("#intro", PanelColumn), self.state.shown
+        width, rows = max(20, self.query_one("#right").size.width - CARD_FRAME), []
+        name = "what was found"
+        match shown:
+            case Predicted() if self.state.begun is None:
+                name, rows = "before the first run", first_card(self.state, self._key, width)
+            case Opened(run):
+                rows = finding_rows(run, width)
+        self.set_class(bool(rows), "-intro")
+        self.set_class(isinstance(shown, Predicted), "-predicted")
+        most = max(3, self.size.height // 2 - CARD_FRAME)
+        card.styles.height = min(len(rows), most) + 2 if rows else 0
+        if rows:
+            self.call_after_refresh(card.show, [Section(name, rows[:most])])
 
     def _draw_table(self) -> None:
         table = self.query_one(ResultTable)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from kvtui.engine.advice.kv_formats import compared_formats
@@ -19,7 +17,7 @@ def test_a_format_is_what_its_plan_says(engine: str) -> None:
     )
     found = {one.name: one for one in compared_formats(scenario)}
     for name in ("bf16", "fp8"):
-        planned = plan(replace(scenario, kv_dtype=name))
+        planned = plan(scenario._replace(kv_dtype=name))
         room = capacity(planned)
         assert found[name].bytes == planned.cache.kv
         assert (found[name].answer.context, found[name].answer.sequences) == (room.context, room.sequences)

@@ -354,11 +354,18 @@ def test_older_runs_open_sort_and_compare(tmp_path: Path) -> None:
     bench(tmp_path, body)
 
 
-def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path: Path) -> None:
+def test_the_measured_bandwidth_of_this_machines_device_goes_into_plans_and_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored(tmp_path, (1, 2))
+    monkeypatch.setattr("kvtui.bench.bandwidth.cpu_model", lambda: HOST["cpu_model"])
 
     async def body(seen: Seen) -> None:
         session = seen.app.session
+        await seen.until(lambda: "measured on pretended" in seen.text())
+        await seen.keys("B")
+        assert session.scenario.bandwidth_gbs is None
+        session.set_text("gpu", CPU)
         before = session.estimate
         await seen.until(lambda: "plan with 31.4 GB/s" in seen.text())
         await seen.keys("B")
@@ -369,12 +376,15 @@ def test_the_measured_bandwidth_goes_into_plans_and_out_again(tmp_path: Path) ->
         await seen.until(lambda: "in use" in seen.text())
         words = command_line(scenario)
         assert "--bandwidth 31.4" in words
-        again = scenario_from({"gpu": "H100 SXM", "bandwidth": "31.4"})
+        again = scenario_from({"gpu": CPU, "bandwidth": "31.4"})
         assert estimate(plan(again)).decode_ms == session.estimate.decode_ms
         await seen.keys("B")
         assert session.estimate == before
 
     bench(tmp_path, body)
+
+
+CPU = "CPU DDR5-4800 8-channel"
 
 
 @pytest.mark.parametrize(("size", "look"), list(zip(SIZES, LOOKS, strict=True)))

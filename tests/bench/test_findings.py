@@ -1,0 +1,32 @@
+"""What a run found in sentences: the fastest against the slowest with their spread, or that they cannot be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvtui.bench.findings import findings
+
+
+def row(group: str, label: str, median: float, spread: float = 0.05, status: str = "ok") -> dict[str, Any]:
+    ends = {"p20": median * (1 - spread), "p50": median, "p80": median * (1 + spread)}
+    steps = {f"decode_step_ms_{name}": value for name, value in ends.items()}
+    return {"group": group, "label": label, "status": status, **steps}
+
+
+def test_the_fastest_is_set_against_the_slowest_with_both_spreads() -> None:
+    rows = [row("attention", "MHA", 2.0), row("attention", "MLA", 1.0), row("attention", "GQA", 1.5)]
+    assert findings(rows) == [
+        "attention: MLA decodes 2 × as fast as MHA: 1.000 ms (0.950–1.050) against 2.000 ms (1.900–2.100)."
+    ]
+
+
+def test_spreads_that_meet_tell_nothing_and_single_or_failed_cases_are_left_out() -> None:
+    rows = [
+        row("moe", "dense", 1.0, 0.2),
+        row("moe", "experts", 1.2, 0.2),
+        row("scale", "small", 1.0),
+        row("dtype", "fp32", 1.0),
+        row("dtype", "bf16", 9.0, status="oom"),
+    ]
+    (only,) = findings(rows)
+    assert only.startswith("moe: no difference beyond the spread")
