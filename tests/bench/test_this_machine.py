@@ -276,6 +276,20 @@ def test_every_command_and_the_palette_know_local(monkeypatch: pytest.MonkeyPatc
     assert session.preview("gpu", "local").after.device.name == "RTX 3090"
 
 
+@pytest.mark.parametrize(
+    ("said", "device", "number"),
+    [
+        ("7900xtx", "RX 7900 XTX", 1),
+        ("7900 XT", "RX 7900 XT", 1),
+        ("2x 7900 XTX", "RX 7900 XTX", 2),
+        ("4x3090", "RTX 3090", 4),
+    ],
+)
+def test_the_x_of_a_name_is_no_times(said: str, device: str, number: int) -> None:
+    found = scenario_from({"gpu": said, "model": "Llama-3.2-1B"})
+    assert (found.device.name, found.layout.devices) == (device, number)
+
+
 def test_the_app_first_opens_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KVTUI_STATE_DIR", str(tmp_path))
     values = vars(CommandLine().read([]))

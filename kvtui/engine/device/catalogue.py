@@ -40,18 +40,19 @@ def all_devices() -> tuple[DeviceSpec, ...]:
 def find_device(name: str) -> DeviceSpec:
     """The device of that name or alias; case, spaces, hyphens, underscores and dots do not matter.
 
-    Words in another order are understood where they say one device only: ``12 GB RTX 3060``, ``m4 max 64``.
+    Words in another order are understood where they say one device only: ``12 GB RTX 3060``, ``m4 max 64``. Of several
+    it is the one that all others add a word to: ``m2 16`` is no M2 Pro.
     Raises UnknownName, and InputError if several are meant or the user's file is wrong.
     """
     found = _DEVICES.get(name)
     if found is not None:
         return found
-    from kvtui.engine.device.words import said, searched
+    from kvtui.engine.device.words import plainest, said, searched
 
     labels = _DEVICES.labels()
     meant = [labels[at][0] for at in said(labels, name)] or [d.name for d in all_devices() if searched(d, name)]
-    if len(meant) == 1:
-        return _DEVICES.find(meant[0])
+    if (found_name := plainest(meant)) is not None:
+        return _DEVICES.find(found_name)
     if meant:
         more = f" and {len(meant) - LISTED} more" if len(meant) > LISTED else ""
         raise InputError(f"device: '{plain(name)}' may be {', '.join(meant[:LISTED])}{more}: give one")

@@ -34,6 +34,13 @@ def said(names: Sequence[Iterable[str]], text: str) -> tuple[int, ...]:
     return tuple(at for at, several in enumerate(names) if any(wanted <= _tokens(name) for name in several))
 
 
+def plainest(names: Sequence[str]) -> str | None:
+    """The only one of ``names``, or the one whose words all others have too; None if there is none."""
+    words = [_tokens(name) for name in names]
+    found = [name for name, own in zip(names, words, strict=True) if all(own <= other for other in words)]
+    return found[0] if len(found) == 1 else None
+
+
 def search_words(device: DeviceSpec) -> str:
     """All that ``device`` is found by when somebody searches, in lower case, its name first.
 

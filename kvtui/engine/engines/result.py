@@ -94,9 +94,15 @@ class Serving(NamedTuple):
         return self.fits and not self.refusals
 
     @property
+    def lacking(self) -> tuple[MemoryUse, ...]:
+        """The memories that do not hold what is to lie there; of devices only where their room is worked out."""
+        uses = (use for use in self.memories if use.number == RAM or self.pool_is_estimate)
+        return tuple(use for use in uses if use.missing)
+
+    @property
     def fits(self) -> bool:
         """Whether one request of the full context fits the pool, as the engine itself decides at start-up."""
         checked = self.needed_bytes if self.engine_needed_bytes is None else self.engine_needed_bytes
-        if any(use.missing for use in self.memories if use.number == RAM or self.pool_is_estimate):
+        if self.lacking:
             return False
         return (checked if self.check_decides else max(self.needed_bytes, checked)) <= self.pool_bytes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import loads_weights, places_layers
+from kvtui.engine.engines.placement import RAM
 from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.planning.serve import at_once
@@ -80,6 +81,11 @@ def beside_pool(scenario: Scenario, parts: Parts) -> str:
 
 def unserved(scenario: Scenario, served: Serving) -> str:
     """Why the engine does not run all sequences of ``scenario`` at once, in one sentence."""
+    crowded = served.needed_bytes <= served.pool_bytes
+    lacking = next((use for use in served.lacking if use.number == RAM or crowded), None)
+    if lacking is not None:
+        text = f"{served.engine} needs {format_bytes(lacking.total)} of {_place(lacking.name)}"
+        return f"{text} and has {format_bytes(lacking.capacity or 0)}"
     if not served.fits:
         needed = format_bytes(max(served.needed_bytes, served.engine_needed_bytes or 0))
         text = f"{served.engine} needs {needed} of cache for one request of {format_tokens(scenario.context)} tokens"
@@ -89,6 +95,10 @@ def unserved(scenario: Scenario, served: Serving) -> str:
         return served.refusals[0]
     running = f"{at_once(scenario, served):,} of {scenario.batch:,} sequences"
     return f"{served.engine} runs {running} at once (limit: {served.max_sequences_limit}), the others wait"
+
+
+def _place(name: str) -> str:
+    return name if name == "RAM" else f"the memory of {name}"
 
 
 def _engine(plan: Plan) -> Iterator[Notice]:

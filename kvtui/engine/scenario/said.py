@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
-_COUNTED = rf"(?is)\s*(?:([0-9]{{1,5}})\s*[x×*]\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)"
+_COUNTED = rf"(?is)\s*(?:([0-9]{{1,5}})\s*(?:[×*]|x(?!tx?\b))\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)"
+"""A number and times, which the x of "7900 XT" does not say."""
 
 
 def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | bool | None]:

@@ -34,6 +34,8 @@ _PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}$")
 _HOSTS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co|ollama\.com)/(?:library/)?", re.IGNORECASE)
 _PAGES = ("blob", "resolve", "tree", "raw")
 _DATE = re.compile(r"[0-9]{4}(?:[0-9]{2}){0,2}")
+_FIRST = re.compile(r"v1\.0(?![0-9])")
+_WORDS = re.compile(r"[a-z]+|[0-9]+")
 _BPW = re.compile(r"(exl[23]) ([0-9]{1,2}(?: [0-9]{1,2})?)bpw")
 _RELEASES = frozenset(("instruct", "it", "chat", "base", "hf", "thinking", "pt", "latest", "preview"))
 _ENDINGS = _RELEASES | frozenset(
@@ -105,6 +107,8 @@ def named_model(text: str) -> ModelSpec:
         return known
     name = _last(text)[1].removesuffix(_ANY_TAG)
     several = () if len(name) < _LEAST_BEGINNING else models_beginning(name)
+    if len(several) == 1 and _begins(name, find_model(several[0])):
+        return _taken(text, Named(several[0]))
     if len(several) > 1:
         more = f" and {len(several) - _LISTED} more" if len(several) > _LISTED else ""
         raise InputError(f"model: '{plain(text)}' may be {', '.join(several[:_LISTED])}{more}: give one")
@@ -114,8 +118,19 @@ def named_model(text: str) -> ModelSpec:
 def known_name(text: str) -> ModelSpec | None:
     """The model that the name ``text`` stands for; None if it stands for none."""
     named = resolve(text)
-    if named is None:
-        return None
+    return None if named is None else _taken(text, named)
+
+
+def _begins(name: str, model: ModelSpec) -> bool:
+    """Whether one of the names of ``model`` begins with the words of ``name``: gemma3n, but not gem."""
+    words = _WORDS.findall(name.lower())
+    return any(
+        _WORDS.findall(one.rpartition("/")[2].lower())[: len(words)] == words for one in (model.name, *model.aliases)
+    )
+
+
+def _taken(text: str, named: Named) -> ModelSpec:
+    """The model that ``text`` was understood as, which its notes say."""
     model = find_model(named.model)
     weights = named.weights
     if named.assumed and model.published_weights in _FOUR_BITS:
@@ -165,7 +180,14 @@ def _last(text: str) -> tuple[str, str]:
 
 
 def _read(spelling: str, maker: str, keys: Mapping[str, str]) -> Named | None:
-    words = spelling.lower().replace("-", " ").replace("_", " ").replace(".", " ").replace(":", " ").split()
+    words = (
+        _FIRST.sub("v1", spelling.lower())
+        .replace("-", " ")
+        .replace("_", " ")
+        .replace(".", " ")
+        .replace(":", " ")
+        .split()
+    )
     found = _beginning(words, keys)
     if found is None and not _RELEASES.isdisjoint(words):
         found = _beginning([word for word in words if word not in _RELEASES], keys)
@@ -221,8 +243,8 @@ def _format(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
 @cache
 def _formats() -> tuple[Mapping[str, str], int]:
     """Formats by their words with underscores between them, and the most words that one has."""
-    from kvtui.engine.checkpoint.gguf.named import file_type_names
+    from kvtui.engine.checkpoint.gguf.named import file_type_keys
 
-    types = {name.replace("-", "_"): name for name in file_type_names() if not name.startswith("gguf-")}
+    types = {name: key for name, key in file_type_keys().items() if not key.startswith("gguf-")}
     formats = {**types, **_STORED}
     return formats, max(name.count("_") + 1 for name in formats)

@@ -136,6 +136,7 @@ def test_a_mac_gives_its_gpu_what_metal_logs(ram: int, megabytes: int) -> None:
         ("AMD Radeon RX 6700 XT", "RX 6700 XT"),
         ("arc a750", "Arc A750"),
         ("titan v", "TITAN V"),
+        ("m2 16", "Apple M2 16GB"),
         ("rx 580", "RX 580 8GB"),
         ("NVIDIA RTX 5000 Ada Generation", "RTX 5000 Ada"),
         ("4090 D", "RTX 4090 D"),

@@ -42,6 +42,12 @@ mistral-small3.2:24b | Mistral-Small-3.2-24B | q4_k_m
 devstral:24b | Devstral-Small-2507 | q4_k_m
 phi4:14b | phi-4 | q4_k_m
 smollm2:1.7b | SmolLM2-1.7B | q4_k_m
+codestral:22b | Codestral-22B | q4_k_m
+exaone-deep:32b | EXAONE-3.5-32B | q4_k_m
+granite4:1b | granite-4.0-1B | q4_k_m
+hermes3:70b | Llama-3.1-70B | q4_k_m
+phi-4-Q4_K.gguf | phi-4 | q4_k_m
+tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf | TinyLlama-1.1B | q4_k_m
 hf.co/unsloth/Qwen3-8B-GGUF:Q8_0 | Qwen3-8B | q8_0
 ai/qwen3:8B-Q4_K_M | Qwen3-8B | q4_k_m
 unsloth/Qwen3-30B-A3B-GGUF | Qwen3-30B-A3B | q4_k_m
@@ -100,6 +106,18 @@ def test_a_name_is_a_model_and_a_format(row: list[str]) -> None:
 def test_a_name_of_the_catalogue_is_taken_for_nothing_else() -> None:
     for model in all_models():
         assert load_model(model.name) is model
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("qwq", "QwQ-32B"), ("devstral:latest", "Devstral-Small-2507"), ("mistral-small3.2", "Mistral-Small-3.2-24B")],
+)
+def test_the_beginning_of_one_model_alone_is_that_model(typed: str, name: str) -> None:
+    model = named_model(typed)
+    assert model.name == name
+    assert model.notes[0] == f"'{typed}' is taken for {name}"
+    with pytest.raises(UnknownName):
+        named_model(typed[:3] + "x")
 
 
 @pytest.mark.parametrize("typed", ["qwen3", "llama3.1", "mistral-small", "qwen3-vl", "Falcon", "qwen3:latest"])

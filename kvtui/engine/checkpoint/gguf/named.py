@@ -8,6 +8,7 @@ planned.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -64,6 +65,11 @@ _NAMED = re.compile(
 def file_type_names() -> tuple[str, ...]:
     """The names of all file types; the unquantised ones begin with ``gguf-``, to tell them from other families'."""
     return (*_FILE_TYPES, *BANDS)
+
+
+def file_type_keys() -> Mapping[str, str]:
+    """The names of all file types by each spelling, with underscores."""
+    return _KEYS
 
 
 def file_type_key(name: str) -> str | None:
