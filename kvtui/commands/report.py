@@ -18,6 +18,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     what = f"print the plan and exit: {', '.join(FORMATS)}"
     parser.add_argument("--report", nargs="?", const="text", metavar="FORMAT", help=what)
     parser.add_argument("--check", action="store_true", help="with --report: exit with 4 when it does not fit")
+    parser.add_argument(
+        "--observed",
+        metavar="URL|FILE",
+        help="with --report: the plan of a running server or a recording, with it beside",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +37,14 @@ def run(args: argparse.Namespace) -> int:
     form = args.report or "text"
     answer = Answer(args, form)
     choose("report format", form, FORMATS)
-    found = document(scenario_from(vars(args)))
+    if args.observed is None:
+        found = document(scenario_from(vars(args)))
+    else:
+        from kvtui.commands.watch import planned_as_observed
+        from kvtui.report.observed import section
+
+        scenario, seen = planned_as_observed(args.observed, vars(args))
+        found = document(scenario) | {"observed": section(seen)}
     if form == "text":
         shown = render(found, form, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
     else:

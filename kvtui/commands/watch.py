@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kvtui.engine.live.check import Condition
     from kvtui.engine.live.servers import ToldBesides
     from kvtui.engine.live.snapshot import Snapshot
+    from kvtui.engine.scenario.scenario import Scenario
     from kvtui.engine.scenario.values import Values
     from kvtui.report.observed import Observed
 
@@ -282,6 +283,31 @@ def _put_line(answer: Answer, form: str, found: Observed, *, first: bool, named:
         raise InputError("-o: goes with --once; --record keeps what is seen")
     answer.write(text)
     sys.stdout.flush()
+
+
+def planned_as_observed(name: str, values: Values) -> tuple[Scenario, Observed]:
+    """The scenario of the server ``name``, or of the end of a recording, and what was observed of it.
+
+    Option ``values`` say what it does not tell. Raises InputError where it does not answer, or has no plan.
+    """
+    from kvtui.attach.opening import recording_in, snapshots_of, watched_at
+    from kvtui.attach.token import read_token
+    from kvtui.engine.scenario.options import OPTIONS
+
+    given = {option.key: values[option.key] for option in OPTIONS}
+    path = recording_in([name])
+    if path is None:
+        (watched,) = watched_at([name], read_token(None, None), _told(given))
+        history = list(watched.looks())
+        watched.close()
+    else:
+        history = list(snapshots_of(path))
+    if not history or history[-1].state not in ("up", "asleep"):
+        raise InputError(f"--observed: {history[-1].state}: {history[-1].said}" if history else "--observed: is empty")
+    seen = _observed([one for one in history if one.address == history[-1].address], given, plan=True)
+    if seen.plan is None:
+        raise InputError(f"--observed: {seen.plan_error}")
+    return seen.plan.scenario, seen
 
 
 def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool) -> Observed:

@@ -316,8 +316,25 @@ def panels(document: Document) -> tuple[FactPanel, ...]:
         *_split(document),
         _estimates(document),
         _savings(document),
+        *_observed(document),
     )
     return tuple(panel for panel in found if panel.facts)
+
+
+def _observed(document: Document) -> tuple[FactPanel, ...]:
+    """The running server whose plan this is: what it holds, who waits, and where the plan differs from it."""
+    server = document.get("observed")
+    if server is None:
+        return ()
+    from kvtui.report import observed
+
+    facts = [Fact("server", " ".join(filter(None, observed.title(server)))), Fact("verdict", server["verdict"])]
+    for rows in observed.rows_of(server).values():
+        facts += [Fact(label, text) for label, text in rows]
+    for label, predicted, seen, verdict in observed.plan_rows(server):
+        facts.append(Fact(label, f"{predicted} planned, {seen} observed", f"{verdict}"))
+    facts += [Fact("worth changing", text) for text in observed.advice(server)]
+    return (FactPanel("observed", tuple(facts)),)
 
 
 def _cache(document: Document) -> FactPanel:

@@ -98,3 +98,19 @@ def test_a_profile_is_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert "saved" in capsys.readouterr().err
     scenario = ["--model", "SmolLM2-135M", "--gpu", "L4", "--engine", "vllm@0.32", "--profile", "demo-machine"]
     assert main(["--report", "json", *scenario]) == 0
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "csv"])
+def test_a_report_has_a_section_of_what_was_observed(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--report", form, "--observed", "demo"]) == 0
+    assert "tokens planned" in (text := " ".join(capsys.readouterr().out.split())) or "observed.kv_used" in text
+
+
+def test_a_report_of_a_server_is_the_plan_of_that_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--report", "json", "--observed", "demo"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["engine"]["blocks"] == 97
+    assert (found["observed"]["pool"]["size"], found["observed"]["engine"]) == (96, "vllm")
+    with pytest.raises(SystemExit, match="2"):
+        raise SystemExit(main(["--report", "--observed", "http://127.0.0.1:1"]))
+    assert "nothing listens there" in capsys.readouterr().err
