@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
+from moving import Shot, moving
 from rich.console import Console
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from kvtui.report.document import document
 from kvtui.screens.explore.list import FigureList
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from kvtui.widgets.alert import Alert
 
 HERE = Path(__file__).parent
 REPORT = {
@@ -39,6 +41,8 @@ ONE = {
     "cb": True,
     "pa": True,
 }
+QUESTION = {"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K"}
+FILM_SHOTS = 14
 MANY = {"model": "DeepSeek-V3.2", "gpu": "B200", "gpus": "8", "dtype": "fp8", "context": "128K", "batch": "8"}
 
 
@@ -85,7 +89,38 @@ async def plan(target: Path, size: tuple[int, int]) -> None:
         target.write_text(app.export_screenshot(title="kvtui"))
 
 
+async def first_minute(target: Path, size: tuple[int, int]) -> None:
+    """The question of the README as it is answered: it does not fit, what would, and the film of that."""
+    app = KvtuiApp(Session(scenario_from(QUESTION)), Settings(palette="rgb", remember=False))
+    shots: list[Shot] = []
+
+    def shoot(seconds: float, words: str) -> None:
+        app.clear_notifications()
+        shots.append(Shot(app.export_screenshot(title="kvtui"), seconds, words))
+
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(1)
+        for alert in app.screen.query(Alert):
+            await alert.remove()
+        await pilot.pause(0.3)
+        shoot(3.0, "Does Qwen3-32B with 32K tokens fit one RTX 4090?")
+        await pilot.press("f")
+        await pilot.pause(2)
+        shoot(3.5, "f   what would make it fit")
+        await pilot.press("enter")
+        await pilot.pause(1)
+        shoot(2.5, "enter   the cheapest change is made; u takes it back")
+        context = app.session.scenario.context
+        for step in range(1, FILM_SHOTS + 1):
+            app.screen.set_tokens(context * step // FILM_SHOTS)
+            await pilot.pause(0.2)
+            last = step == FILM_SHOTS
+            shoot(2.5 if last else 0.35, "space   the context grows, and the cache with it")
+    target.write_text(moving(shots))
+
+
 if __name__ == "__main__":
+    asyncio.run(first_minute(HERE / "moving.svg", (110, 32)))
     report(HERE / "report.svg")
     asyncio.run(memory(HERE / "memory.svg", (160, 46), "kvtui-dark", 0.62, ONE))
     asyncio.run(memory(HERE / "cluster.svg", (160, 46), "kvtui-light", 0.5, MANY))
