@@ -114,6 +114,18 @@ def test_routed_experts_learn_too(tmp_path: Path, text: list[Path]) -> None:
     assert (log[-1]["loss"] or 9) < (log[0]["loss"] or 0)
 
 
+def test_the_finder_raises_the_rate_until_the_loss_grows(text: list[Path]) -> None:
+    told: list[Mapping[str, Any]] = []
+    loop.find_learning_rate({"plan": PLAN.to_json(), "files": [str(path) for path in text]}, told.append)
+    *tried, found = told
+    rates = [event["learning_rate"] for event in tried]
+    assert rates == sorted(rates)
+    assert rates[0] == pytest.approx(1e-5)
+    losses = [event["loss"] for event in tried]
+    assert all(loss <= 4 * min(losses[: i + 1]) for i, loss in enumerate(losses))
+    assert 1e-5 < found["learning_rate"] < rates[losses.index(min(losses))]
+
+
 def test_text_shorter_than_the_context_is_refused(tmp_path: Path, text: list[Path]) -> None:
     with pytest.raises(InputError, match="shorten the context"):
         train(replace(PLAN, context=1000), tmp_path / "long", text)
