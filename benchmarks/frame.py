@@ -32,7 +32,7 @@ class Bare(App):
 Bare().run()
 """
 KVTUI = ["-m", "kvtui", "--model", "Llama-3.1-8B", "--gpu", "H100 SXM", "--context", "128K", "--batch", "8", "--cb"]
-PLAYING = [*KVTUI, "--play", "--speed", "2", "--fps", str(FPS)]
+PLAYING = [*KVTUI, "--play", "--speed", "1", "--fps", str(FPS)]
 
 
 class Terminal:

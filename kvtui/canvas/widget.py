@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
@@ -14,6 +15,9 @@ from textual.widget import Widget
 
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import ASCII, Depth, Look, style
+
+JUMP_CELLS = 6
+"""Cells that a jump of the cursor costs as many bytes as."""
 
 _How = tuple[Look, Depth, bool, Style]
 
@@ -66,8 +70,7 @@ class Canvas(Widget):
         for y in rows:
             self._strips[y] = _strip(cells, y, *shown_as)
         if rows:
-            first, last = changed.argmax(axis=1), cells.width - changed[:, ::-1].argmax(axis=1)
-            self.refresh(*(Region(int(first[y]), y, int(last[y] - first[y]), 1) for y in rows))
+            self.refresh(*(Region(first, y, last - first, 1) for y in rows for first, last in _spans(changed[y])))
 
     def render_line(self, y: int) -> Strip:
         """The strip of row ``y``; blank while the picture does not match the widget's size."""
@@ -90,6 +93,15 @@ class Canvas(Widget):
             getattr(app, "canvas_ascii", False),
             self.rich_style,
         )
+
+
+def _spans(changed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
+    """First and behind the last of the changed cells of a row; what is left alone between two spans is worth a jump."""
+    places = np.flatnonzero(changed)
+    jumps = np.flatnonzero(np.diff(places) > JUMP_CELLS)
+    begins = [int(places[0]), *places[jumps + 1].tolist()]
+    ends = [*places[jumps].tolist(), int(places[-1])]
+    return ((begin, end + 1) for begin, end in zip(begins, ends, strict=True))
 
 
 def _strip(cells: Cells, y: int, look: Look, depth: Depth, ascii_only: bool, base: Style) -> Strip:

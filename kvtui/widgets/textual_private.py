@@ -9,7 +9,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from rich.console import Console
+from rich.control import Control
 from textual import messages
+from textual._compositor import ChopsUpdate, Compositor
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
@@ -59,11 +62,39 @@ def is_behind(app: App[Any]) -> bool:
     return writer is not None and writer._queue.qsize() > 1
 
 
+class _ChangedCells(ChopsUpdate):
+    """An update that sends the cells which changed; Textual's begins each span at the left edge of its widget."""
+
+    def render_segments(self, console: Console) -> str:
+        """The escape sequences of all spans."""
+        found: list[str] = []
+        for y, first, last in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=True):
+                if strip is not None and x < last and end > first:
+                    begin = max(x, first)
+                    found.append(Control.move_to(begin, y).segment.text)
+                    found.append(strip.crop(begin - x, min(end, last) - x).render(console))
+        return "".join(found)
+
+
+class _TightCompositor(Compositor):
+    """A compositor of such updates."""
+
+    def render_partial_update(self) -> ChopsUpdate | None:
+        """What is to be sent of what changed."""
+        update = super().render_partial_update()
+        return None if update is None else _ChangedCells(update.chops, update.spans, update.chop_ends)
+
+
 class ShownScreen(Screen[None]):
-    """A screen that hears when something of it was drawn, and that renders nothing which would be dropped.
+    """A screen that hears when something of it was drawn, and that renders and sends nothing which would be dropped.
 
     While the app starts, Textual collects updates in a batch; it would render the whole screen and show none of it.
     """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._compositor = _TightCompositor()
 
     def _compositor_refresh(self) -> None:
         if self.app._batch_count:

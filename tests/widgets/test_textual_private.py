@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,7 @@ from textual.app import App, ComposeResult
 from textual.command import CommandList
 from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
@@ -254,5 +256,25 @@ def test_the_list_of_a_palette_stays_where_it_is_while_it_has_no_room(action: st
         assert not found.scrollable_content_region
         await palette.run_action(f"command_list('{action}')")
         assert found.highlighted == 1
+
+    drive(app, script)
+
+
+def test_only_the_cells_that_changed_are_sent() -> None:
+    class Shown(ShownScreen):
+        def compose(self) -> ComposeResult:
+            yield Static("abcdefghij" * 6, id="row")
+
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        await app.push_screen(Shown())
+        await pilot.pause()
+        compositor, row = app.screen._compositor, app.screen.query_one("#row")
+        compositor._dirty_regions = {Region(row.region.x + 3, row.region.y, 2, 1), Region(41, row.region.y, 3, 1)}
+        update = compositor.render_partial_update()
+        assert update is not None
+        sent = update.render_segments(app.console)
+        assert re.sub(r"\x1b\[[\d;]*m", "", sent) == f"\x1b[{row.region.y + 1};4Hde\x1b[{row.region.y + 1};42Hbcd"
 
     drive(app, script)

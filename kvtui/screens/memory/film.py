@@ -10,7 +10,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.state.session import ScenarioChange
 
 DEFAULT_SPEED, LUDICROUS_SPEED = 1.0, 100.0
-PHASES_PER_SECOND, MOMENTS_PER_SECOND = 10, 4
+PHASES_PER_SECOND, MOMENTS_PER_SECOND = 10, 3
 LONGEST_TICK_SECONDS = 0.25
 REDUCED_STEPS = 16
 

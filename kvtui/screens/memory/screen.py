@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -21,14 +21,18 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.picture.film import faster, slower
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, link_of
 from kvtui.engine.saying.alerts import Alerts, Level, level, popup, remedy
+from kvtui.engine.saying.factoids import Factoid, factoid_at
 from kvtui.engine.saying.film import end_words
 from kvtui.engine.saying.notices import Notice
 from kvtui.screens import bindings
 from kvtui.screens.memory.film import LUDICROUS_SPEED, Film
 from kvtui.screens.memory.picture import Picture, Viewing
 from kvtui.screens.memory.sections import (
+    Sections,
+    care_section,
     control_sections,
     debug_section,
+    legend_section,
     numbers_sections,
     panel_keys,
     reading_sections,
@@ -56,6 +60,15 @@ TOO_BIG = {
     Level.MULTI_NODE: "too big for one node",
     Level.DATACENTRE: "too big for one room",
 }
+
+
+class _StillPanels(NamedTuple):
+    """The panels that do not change with the film's position, and the fact to learn that is among them."""
+
+    factoid: Factoid | None
+    care: Section
+    reading: Sections
+    right: Sections
 
 
 class MemoryScreen(ScenarioActions):
@@ -87,6 +100,7 @@ class MemoryScreen(ScenarioActions):
         self._hovered: int | None = None
         self._drawer = self._debug = self._drawn = self._shown = self._settled = self._avoided = False
         self._together = True
+        self._still = _StillPanels(None, Section("", ()), (), ())
         self._impact_of: Plan | None = None
         self._found_impacts: tuple[Impact, ...] = ()
 
@@ -381,7 +395,7 @@ class MemoryScreen(ScenarioActions):
         if self.film.due(whole):
             self.picture.move(self.film.tokens, board.board, self._avoided)
             self._draw_lines()
-            self._draw_panels()
+            self._draw_panels(whole or not self.film.playing)
             if self._settled and self.film.playing:
                 self._mark()
         found, film = self._cluster, self.film
@@ -460,26 +474,47 @@ class MemoryScreen(ScenarioActions):
             f"{self.picture.allocation.parts.total:,} B used",
         )
 
-    def _draw_panels(self) -> None:
+    def _draw_panels(self, whole: bool) -> None:
+        """Draw the panels; those that are the same all the film long are made anew for a ``whole`` picture only."""
         view = self._view()
         left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
+        if whole or self._fact != self._still.factoid:
+            self._still = self._still_panels(view, left.inner_width, right.inner_width)
+        still = self._still
         width = left.inner_width or right.inner_width
         debug: tuple[Section, ...] = ()
         if self._debug and width:
             debug = (debug_section(self._debug_words(), self._impacts, self.session.scenario.context, width),)
         if left.inner_width and left.size.height:
-            reading = reading_sections(self.picture, self.film.watched, left.inner_width) if self._settled else ()
-            fix = first_key(self.host, "fixes")
             free = left.size.height - sum(section.height for section in debug)
-            left.show((*debug, *numbers_sections(view, left.inner_width, free, fix, reading)))
+            left.show((*debug, *numbers_sections(view, left.inner_width, free, still.care, still.reading)))
         if right.inner_width and right.size.height:
+            scenario, *others = still.right
+            legend = legend_section(view, right.inner_width, self._plain)
+            right.show((*(debug if not left.size.width else ()), scenario, legend, *others))
+
+    @property
+    def _fact(self) -> Factoid | None:
+        """The fact to learn; None before the first picture, which is not to wait for it."""
+        if not self._settled:
+            return None
+        return factoid_at(self.picture.plan, self.picture.estimate, self.film.watched)
+
+    def _still_panels(self, view: MemoryView, left: int, right: int) -> _StillPanels:
+        """The panels in columns of ``left`` and ``right`` cells that do not change with the film's position."""
+        factoid, care = self._fact, Section("", ())
+        reading: Sections = ()
+        beside: Sections = ()
+        if left:
+            care = care_section(view, left, first_key(self.host, "fixes"))
+            reading = () if factoid is None else reading_sections(view, self.picture, factoid, left)
+        if right:
             joined = self.picture.cluster
             link = "" if joined is None or joined.link is None else joined.link.name
-            keys = panel_keys(self.host)
-            controls = control_sections(view, right.inner_width, self._plain, keys, link)
-            room = room_sections(self.session, right.inner_width) if self._settled else ()
-            split = split_sections(self.session.split, right.inner_width) if self._settled else ()
-            right.show((*(debug if not left.size.width else ()), *controls, *room, *split))
+            beside = control_sections(view, right, panel_keys(self.host), link)
+            if self._settled:
+                beside += room_sections(self.session, right) + split_sections(self.session.split, right)
+        return _StillPanels(factoid, care, reading, beside)
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.film.playing, self.film.speed)

@@ -13,7 +13,7 @@ from kvtui.engine.advice.impact import Impact
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
-from kvtui.engine.saying.factoids import factoid_at
+from kvtui.engine.saying.factoids import Factoid
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.film import moment
 from kvtui.engine.scenario.scenario import Scenario
@@ -76,22 +76,15 @@ def panel_keys(host: Host) -> dict[str, str]:
     return {action: " ".join(first_key(host, id) for id in ids) for action, ids in PANEL_KEYS.items()}
 
 
-def numbers_sections(view: MemoryView, width: int, height: int, fix: str, reading: Sections = ()) -> Sections:
+def numbers_sections(view: MemoryView, width: int, height: int, care: Section, reading: Sections = ()) -> Sections:
     """The numbers of the moment, the formula behind them in the room that is left, and what to take care of.
 
-    ``fix`` is the key that lists what would make it fit. What there is to read, ``reading``, gives way to the least of
-    the others only, the last of it first. Every title names the moment that its figures belong to.
+    What there is to read, ``reading``, gives way to the least of the others only, the last of it first. Every title
+    names the moment that its figures belong to.
     """
-    when, end = moment(view.scenario, view.tokens), moment(view.scenario, view.scenario.context)
-    urgent = [notice for notice in view.notices if notice.severity != "info"]
-    care = panels.warning_rows(urgent, width)
-    actions: list[str | None] = [None] * len(care)
-    if not view.plan.fits:
-        care.append((Span(fix, Ink.WARN), Span(cut(" what would make it fit", width - len(fix)), Ink.ACCENT)))
-        actions.append("fixes")
-    note = Section("more than one", panels.datacentre_note_rows(view, width), 3)
-    kept = [section for section in (note, *reading) if section.rows]
-    room = height - (len(care) + 2 if care else 0)
+    when = moment(view.scenario, view.tokens)
+    kept = [section for section in reading if section.rows]
+    room = height - (care.height if care.rows else 0)
     while kept and room - sum(section.height for section in kept) < LEAST_INFO_ROWS + LEAST_FORMULA_ROWS + 4:
         kept.pop()
     room -= sum(section.height for section in kept)
@@ -101,29 +94,44 @@ def numbers_sections(view: MemoryView, width: int, height: int, fix: str, readin
     return (
         Section(f"memory {when}", info, 0, _explained(info)),
         Section(f"formula {when}", formula, 2),
-        Section(f"take care {end}", care, 1, actions),
+        care,
         *kept,
     )
 
 
-def reading_sections(picture: Picture, watched: float, width: int) -> Sections:
-    """The papers behind what is active, and a fact that changes as the film is watched."""
-    factoid = factoid_at(picture.plan, picture.estimate, watched)
+def care_section(view: MemoryView, width: int, fix: str) -> Section:
+    """What to take care of at full context; ``fix`` is the key that lists what would make it fit."""
+    urgent = [notice for notice in view.notices if notice.severity != "info"]
+    care = panels.warning_rows(urgent, width)
+    actions: list[str | None] = [None] * len(care)
+    if not view.plan.fits:
+        care.append((Span(fix, Ink.WARN), Span(cut(" what would make it fit", width - len(fix)), Ink.ACCENT)))
+        actions.append("fixes")
+    return Section(f"take care {moment(view.scenario, view.scenario.context)}", care, 1, actions)
+
+
+def reading_sections(view: MemoryView, picture: Picture, factoid: Factoid, width: int) -> Sections:
+    """What several devices mean, the papers behind what is active, and a fact to learn."""
     return (
+        Section("more than one", panels.datacentre_note_rows(view, width), 3),
         Section("papers", panels.paper_rows(picture.papers, width)[:MAX_PAPER_ROWS], 4),
         Section("did you know", panels.factoid_rows(factoid, width), 5),
     )
 
 
-def control_sections(view: MemoryView, width: int, plain: bool, keys: Mapping[str, str], link: str) -> Sections:
-    """What can be changed, the legend of the picture, and the estimates.
+def legend_section(view: MemoryView, width: int, plain: bool) -> Section:
+    """The legend of the picture, with what each of its colours stands for at the moment."""
+    return Section(f"legend {moment(view.scenario, view.tokens)}", panels.legend_rows(view.counts, width, plain), 1)
+
+
+def control_sections(view: MemoryView, width: int, keys: Mapping[str, str], link: str) -> Sections:
+    """What can be changed, and the estimates.
 
     ``keys`` are the labels of keys by action, ``link`` the name of what joins several devices.
     """
     rows = panels.scenario_rows(view.scenario, view.playing, view.speed, width, keys, link)
     return (
         Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
-        Section(f"legend {moment(view.scenario, view.tokens)}", panels.legend_rows(view.counts, width, plain), 1),
         Section(
             f"estimate at {format_tokens(view.scenario.context)}",
             [_for_whom(view.scenario, width), *panels.estimate_rows(view.estimate, width)],

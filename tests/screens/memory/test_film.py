@@ -166,11 +166,11 @@ def test_what_is_watched_is_the_time_between_ticks_but_never_a_gap(gaps: list[fl
     assert film.watched == before
 
 
-def test_a_moment_is_due_four_times_a_second_or_when_a_whole_picture_is_wanted() -> None:
+def test_a_moment_is_due_three_times_a_second_or_when_a_whole_picture_is_wanted() -> None:
     clock = Clock()
     film = Film(scenario(), clock)
     assert film.due(whole=False)
     assert not film.due(whole=False)
     assert film.due(whole=True)
-    clock.now += 0.3
+    clock.now += 0.4
     assert film.due(whole=False)
