@@ -19,6 +19,7 @@ from tests.looks.frames import Frame, frame
 from tests.steady import until
 
 SIZES = ((160, 46), (120, 36), (80, 24))
+MIDDLE = SIZES[1]
 DARK, LIGHT, PLAIN = "dark", "light", "no colour"
 THEMES = {DARK: "kvtui-dark", LIGHT: "kvtui-light"}
 
@@ -51,10 +52,14 @@ def settings(palette: str) -> Settings:
 
 
 async def walk(
-    make: Callable[[Session, Settings], KvtuiApp], values: Mapping[str, str | bool], scenes: Sequence[Scene]
+    make: Callable[[Session, Settings], KvtuiApp],
+    values: Mapping[str, str | bool],
+    scenes: Sequence[Scene],
+    every: bool,
 ) -> dict[tuple[str, Size], Looks]:
     """The looks of each of the ``scenes`` at each size, by its name and the size; ``values`` are the scenario's.
 
+    Unless ``every`` one is wanted, light and without colour are looked at in the middle size alone.
     One app shows all of them in colour, another without. It changes its theme and its size, which is faster than to
     start a new one; a scene is opened in each, and begins with the theme in which the one before it ended.
     """
@@ -62,24 +67,32 @@ async def walk(
     app = make(Session(scenario_from(values)), settings("rgb"))
     async with app.run_test(size=SIZES[0]) as pilot:
         for number, scene in enumerate(scenes):
-            await _shows(app, pilot, scene, (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK), found)
+            themes = (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK)
+            await _shows(
+                app, pilot, scene, {look: SIZES if every or look == DARK else (MIDDLE,) for look in themes}, found
+            )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_COLOR", "1")
         app = make(Session(scenario_from(values)), settings("mono"))
         async with app.run_test(size=SIZES[0]) as pilot:
             for scene in scenes:
-                await _shows(app, pilot, scene, (PLAIN,), found)
-    return {place: {look: looks[look] for look in (DARK, LIGHT, PLAIN)} for place, looks in found.items()}
+                await _shows(app, pilot, scene, {PLAIN: SIZES if every else (MIDDLE,)}, found)
+    order = (DARK, LIGHT, PLAIN)
+    return {place: {look: looks[look] for look in order if look in looks} for place, looks in found.items()}
 
 
 async def _shows(
-    app: KvtuiApp, pilot: Pilot[None], scene: Scene, looks: Sequence[str], found: dict[tuple[str, Size], Looks]
+    app: KvtuiApp,
+    pilot: Pilot[None],
+    scene: Scene,
+    looks: Mapping[str, Sequence[Size]],
+    found: dict[tuple[str, Size], Looks],
 ) -> None:
     with chdir(scene.folder):
-        for look in looks:
+        for look, sizes in looks.items():
             if look in THEMES:
                 app.theme = THEMES[look]
-            for size in SIZES:
+            for size in sizes:
                 await pilot.resize_terminal(*size)
                 await scene.open(app, pilot)
                 found[scene.name, size][look] = await _at_rest(app, pilot, scene)
