@@ -34,7 +34,7 @@ from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, ti
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.limits import MAX_BATCH
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario, usual_weights
 from kvtui.engine.scenario.values import left_to_engine
 
 MatrixSubject = Literal["models", "kv", "weights"]
@@ -228,6 +228,8 @@ class Matrix:
         """Whether the table of ``scenario`` would have the cells of this one."""
         own = self._own_fields(scenario)
         chosen = set(scenario._fields) - own.keys() - LEFT_TO_ENGINE
+        if all(one.weight_dtype == usual_weights(one.model) for one in (scenario, self.scenario)):
+            chosen.discard("weight_dtype")
         if any(getattr(scenario, name) != getattr(self.scenario, name) for name in chosen):
             return False
         try:

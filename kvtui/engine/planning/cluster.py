@@ -28,7 +28,7 @@ from kvtui.engine.planning.reserved import device_holds
 from kvtui.engine.planning.roofline import Band, estimate, pcie_gbs
 from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.planning.weights import expert_ranks
-from kvtui.engine.scenario.scenario import Layout, Scenario
+from kvtui.engine.scenario.scenario import Layout, Scenario, usual_weights
 
 MAX_SHOWN = 128
 BUSY = 0.8
@@ -218,9 +218,11 @@ def all_clusters() -> tuple[ClusterPreset, ...]:
 
 def preset_fields(preset: ClusterPreset, batch: int) -> dict[str, object]:
     """What choosing ``preset`` puts into a scenario of ``batch`` sequences, by field: at least one for each replica."""
+    model = find_model(preset.model)
     return {
-        "model": find_model(preset.model),
+        "model": model,
         "model_ref": preset.model,
+        "weight_dtype": usual_weights(model),
         "device": find_device(preset.device),
         "layout": preset.layout,
         "batch": max(batch, preset.layout.dp),

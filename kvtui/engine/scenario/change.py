@@ -16,6 +16,7 @@ from kvtui.engine.scenario.scenario import (
     Scenario,
     ServingOptions,
     has_experts,
+    usual_weights,
     valid_tps,
 )
 from kvtui.engine.scenario.values import left_to_engine
@@ -37,7 +38,7 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:
         values["bandwidth_gbs"] = None
         notes.append(f"bandwidth as published: {scenario.bandwidth_gbs:g} GB/s were measured for another device")
-    for name, value, note in _give_way(values, new_model=values["model"] is not scenario.model):
+    for name, value, note in _give_way(values, scenario.model):
         if name not in chosen:
             values[name] = value
             notes.append(note)
@@ -65,13 +66,20 @@ def fit_layout(model: ModelSpec, devices: int, batch: int, engine: str = "none")
     return Layout()
 
 
-def _give_way(values: Mapping[str, Any], new_model: bool) -> Iterator[tuple[str, Any, str]]:
-    """Field, new value and reason of everything that contradicts the rest, each judged after the one before."""
+def _give_way(values: Mapping[str, Any], before: ModelSpec) -> Iterator[tuple[str, Any, str]]:
+    """Field, new value and reason of everything that contradicts the rest, each judged after the one before.
+
+    Weights that were as usual for the model ``before`` are as usual for another one too.
+    """
     model: ModelSpec = values["model"]
-    if new_model and model.weight_bytes is not None and values["weight_dtype"] != FILE_WEIGHTS:
-        yield "weight_dtype", FILE_WEIGHTS, "weights as the model's file holds them"
-    elif new_model and model.named_weights not in (None, values["weight_dtype"]):
-        yield "weight_dtype", model.named_weights, f"weights in {model.named_weights}, as the model's name says"
+    if model is not before and usual_weights(model) != values["weight_dtype"]:
+        usual = usual_weights(model)
+        if usual == FILE_WEIGHTS:
+            yield "weight_dtype", FILE_WEIGHTS, "weights as the model's file holds them"
+        elif model.named_weights is not None:
+            yield "weight_dtype", usual, f"weights in {usual}, as the model's name says"
+        elif values["weight_dtype"] == usual_weights(before) != FILE_WEIGHTS:
+            yield "weight_dtype", usual, f"weights in {usual}, as {model.name} is published"
     if values["weight_dtype"] == FILE_WEIGHTS and model.weight_bytes is None:
         yield "weight_dtype", FALLBACK_DTYPE, f"weights in {FALLBACK_DTYPE}: {model.name} is not read from a file"
     if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:

@@ -130,11 +130,9 @@ def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
 
 
 def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
-    from kvtui.engine.scenario.scenario import FILE_WEIGHTS, PLAIN_DTYPE
+    from kvtui.engine.scenario.scenario import usual_weights
 
-    if model.weight_bytes is not None:
-        return FILE_WEIGHTS
-    return model.named_weights or PLAIN_DTYPE
+    return usual_weights(model)
 
 
 _MODEL_AND_DEVICES = (
@@ -197,7 +195,7 @@ _FORMATS = (
         "FORMAT",
         WEIGHTS,
         "weight_dtype",
-        "format of the weights alone: bf16, fp8, awq, gptq, w4a16, w8a8, nvfp4, mxfp4, nf4, q8_0, ...",
+        "format of the weights alone, by default as published: bf16, fp8, awq, gptq, w4a16, nvfp4, mxfp4, q8_0, ...",
         default=_stored_format,
         always=True,
         aliases=("weights",),

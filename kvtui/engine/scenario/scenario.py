@@ -26,6 +26,13 @@ WHOLE_DEVICE = 1.0
 NODE_DEVICES = 8
 
 
+def usual_weights(model: ModelSpec) -> str:
+    """The format of a model's weights where none is chosen: its file's, its name's, its publisher's, else bf16."""
+    if model.weight_bytes is not None:
+        return FILE_WEIGHTS
+    return model.named_weights or model.published_weights or PLAIN_DTYPE
+
+
 class Layout(NamedTuple):
     """How a model is spread: ``tp`` tensor-parallel ranks × ``pp`` pipeline stages × ``dp`` full replicas."""
 

@@ -109,14 +109,16 @@ def test_wide_expert_parallelism(replicas: int, engine: str) -> None:
     """DeepSeek-V3 in fp8 with a replica's attention on every device and 256 / N of each layer's experts.
 
     An expert is 3 × 7,168 × 2,048 bytes with its scales, in 58 layers; all else is 17.75 GiB on every device. In a step
-    of one token a device sends 8 copies of 14,336 bytes to the others, and 8 results back.
+    of one token a device sends 8 copies of 14,336 bytes to the others, and 8 results back. vLLM has the up-projections
+    of the latents once more in 16 bits.
     """
     values: dict[str, str | bool] = {"model": "DeepSeek-V3", "weight_dtype": "fp8", "gpu": "H200", "ep": True}
     values |= {"dp": str(replicas), "batch": str(replicas), "context": "32K", "engine": engine}
     found = plan(scenario_from(values))
     experts = 58 * 256 // replicas * 3 * 7168 * 2048
     assert found.fits
-    assert found.per_device.weights == pytest.approx(experts * (1 + 4 / 128**2) + 17.8 * GIB, rel=0.005)
+    more = 61 * 2 * 512 * 128 * 256 if engine == "vllm" else 0
+    assert found.per_device.weights == pytest.approx(experts * (1 + 4 / 128**2) + 17.8 * GIB + more, rel=0.005)
     assert found.per_device.kv == 61 * 32_768 * 1152
     [group] = cluster(found).groups
     assert present(group.sent).exchanged == 2 * 58 * 8 * (replicas - 1) * 14_336 // replicas

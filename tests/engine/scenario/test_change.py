@@ -75,9 +75,21 @@ def test_weights_of_a_file_stay_with_the_file() -> None:
 
 def test_a_packed_format_only_where_there_are_latents() -> None:
     scenario = scenario_from({"model": "DeepSeek-V3.2", "kv_dtype": "fp8_ds_mla"})
-    after, (note,) = adapted(scenario, {"model": find_model("Llama-3.1-8B")})
+    after, notes = adapted(scenario, {"model": find_model("Llama-3.1-8B")})
     assert after.kv_dtype == "fp8"
-    assert "fp8_ds_mla" in note
+    assert "fp8_ds_mla" in notes[-1]
+
+
+def test_weights_as_published_are_so_for_another_model_too() -> None:
+    """gpt-oss is published in mxfp4, Llama in bf16; what was chosen otherwise stays."""
+    usual = scenario_from({"model": "gpt-oss-120b"})
+    assert usual.weight_dtype == "mxfp4"
+    llama, notes = adapted(usual, {"model": find_model("Llama-3.1-8B")})
+    assert (llama.weight_dtype, notes) == ("bf16", ("weights in bf16, as Llama-3.1-8B is published",))
+    assert adapted(llama, {"model": find_model("DeepSeek-V3")})[0].weight_dtype == "fp8"
+    chosen = scenario_from({"model": "Llama-3.1-8B", "weight_dtype": "awq"})
+    assert adapted(chosen, {"model": find_model("gpt-oss-120b")})[0].weight_dtype == "awq"
+    assert scenario_from({"model": "gpt-oss-120b", "weight_dtype": "bf16"}).weight_dtype == "bf16"
 
 
 def test_lengths_prefix_and_speculation() -> None:

@@ -287,8 +287,9 @@ def _packed(cache: Latent, kv: Format) -> bool:
 
 
 def state_bytes(cache: Recurrent, scenario: Scenario) -> int:
-    """Bytes of one state on one rank, in 16 bits where neither the model nor an option says its format; on a CPU in 32.
+    """Bytes of one state on one rank, in 16 bits where neither the model nor an option says its format.
 
+    A CPU with bf16 instructions holds all in 32, but of a gated DeltaNet that was asked for in 16 (``cpu.py``).
     The conv state of a gated DeltaNet, of KDA and of Mamba-2 has one more row per drafted token. It is in 16 bits
     unless ``--mamba-cache-dtype`` says otherwise, which then holds for an undeclared recurrent state too.
 
@@ -298,7 +299,9 @@ def state_bytes(cache: Recurrent, scenario: Scenario) -> int:
     if cache.kind in ("gated_deltanet", "kda", "mamba2"):
         cache = cache._replace(conv_rows=cache.conv_rows + scenario.speculative_tokens)
     conv, state, tp = scenario.serving.conv_dtype, scenario.serving.state_dtype, scenario.layout.tp
-    if state is None and not cache.declared and (conv or scenario.device.platform != "cpu"):
+    if scenario.device.platform == "cpu":
+        state = state if state and cache.kind == "gated_deltanet" else "fp32"
+    elif state is None and not cache.declared:
         state = conv or CONV_FORMAT.name
     cache = cache._replace(state_format=state or cache.state_format)
     wide = FORMATS[conv].bytes(1) - CONV_FORMAT.bytes(1) if conv else 0
