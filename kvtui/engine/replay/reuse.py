@@ -122,7 +122,7 @@ def reuse(requests: Sequence[Request], *, answers: bool = False) -> Reuse | None
     return Reuse(
         block=block,
         blocks=int((lengths // block).sum()),
-        distinct=len(np.unique(used)),
+        distinct=int(np.count_nonzero(before < 0)),
         missed=Missed(
             last=int(rest[sent_before & whole].sum()),
             straddling=int(rest[sent_before & ~whole].sum()),
@@ -169,7 +169,7 @@ def _distances(
             between = answers[number] - answers[request[last] + 1]
             distances[low:high] = starts[number] - 1 - last - later + between
         piece = slice(starts[number], starts[number + 1])
-        recent = np.sort(np.concatenate([recent, before[piece][repeated[piece]]]))
+        recent = np.sort(np.concatenate([recent, before[piece][repeated[piece]]]), kind="stable")
         if len(recent) > _RECENT:
-            old, recent = np.sort(np.concatenate([old, recent])), recent[:0]
+            old, recent = np.sort(np.concatenate([old, recent]), kind="stable"), recent[:0]
     return distances

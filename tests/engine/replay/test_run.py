@@ -12,12 +12,13 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve as planned_of
-from kvtui.engine.replay.content import Told, Unknown
+from kvtui.engine.replay.content import PrefixIds, Told, Unknown
 from kvtui.engine.replay.groups import Chunked, Full, Sliding
 from kvtui.engine.replay.history import ReplayHistory
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reserving import Reserving
+from kvtui.engine.replay.reuse import reuse
 from kvtui.engine.replay.run import Replay, dealt, run, together
 from kvtui.engine.replay.scheduling import SchedulerStep, Shortage
 from kvtui.engine.replay.servers import POLICIES, limits_of, radix_limits_of, server_of, slot_limits_of
@@ -187,3 +188,43 @@ def test_the_course_of_a_long_replay_is_kept_in_equal_steps() -> None:
     assert 256 < len(times) <= 1024
     assert len({later - before for before, later in pairwise(times)}) == 1
     assert [one.used for one in outcome.course] == sorted(one.used for one in outcome.course)
+
+
+@pytest.mark.parametrize("model", ["Llama-3.1-8B", "gemma-3-27b", "DeepSeek-V2-Lite"])
+def test_one_request_of_the_full_context_takes_the_planned_blocks(model: str) -> None:
+    scenario = scenario_from({**LLAMA, "model": model, "context": "4K", "gpus": "2", "tp": "2"})
+    planned = serve(scenario)
+    scheduler = server_of(scenario)
+    outcome = run(
+        [
+            request(
+                "a",
+                0,
+                4000,
+                97,
+            )
+        ],
+        scheduler,
+        second,
+    )
+    assert planned.blocks_per_request is not None
+    groups = len(scheduler.block_sizes)
+    # Where there are windows the plan counts what a step of a long prompt needs beside them; this prompt is one step.
+    assert (
+        outcome.most_used == planned.blocks_per_request
+        if groups == 1
+        else outcome.most_used <= planned.blocks_per_request
+    )
+    assert len(outcome.served) == 1
+
+
+@given(requests, st.integers(30, 60), st.integers(0, 60))
+def test_what_can_be_saved_at_most_does_not_fall_with_the_pool(asked: list[Request], blocks: int, more: int) -> None:
+    alike = [one._replace(content=PrefixIds(range(-(-one.prompt // 16)), 16, one.prompt)) for one in asked]
+    found = reuse(alike, answers=True)
+    assert found is not None
+    assert found.saved([blocks])[0] <= found.saved([blocks + more])[0] <= found.ceiling
+    without = run(alike, Scheduler(Limits(blocks, (Full(16),), 4, 256, 4096, caching=False)), second)
+    assert without.first.hits == without.again.hits == 0
+    shared = run(alike, Scheduler(Limits(blocks + more, (Full(16),), 4, 256, 4096)), second)
+    assert shared.first.hits + shared.again.hits + shared.computed >= sum(one.prompt + one.answer - 1 for one in asked)

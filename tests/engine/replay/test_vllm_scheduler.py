@@ -19,8 +19,9 @@ from kvtui.engine.replay.recorded import read_recorded, run_recorded
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.traces import read_trace
 from kvtui.engine.replay.vllm import Limits, Scheduler, order_of
-from tests.paths import DATA
+from tests.paths import DATA, ROOT
 
+MOONCAKE = ROOT.parent / "shared/facts/data/traces"
 RECORDED = sorted((DATA / "replay").glob("vllm_[oh]*.json"))
 RANDOM: list[dict[str, Any]] = json.loads(gzip.decompress((DATA / "replay/vllm_random.json.gz").read_bytes()))["cases"]
 COUNTED = (
@@ -107,6 +108,27 @@ def test_a_trace_of_160_requests_over_pools_and_watermarks(row: dict[str, Any]) 
     if row["prefix_caching"]:
         assert scheduler.first.queries == row["prefix"]["queries"]
         assert scheduler.first.hits == row["prefix"]["hits"]
+
+
+@pytest.mark.parametrize("name", ["conversation", "synthetic"])
+def test_the_first_requests_of_mooncake_in_small(name: str) -> None:
+    path = MOONCAKE / f"mooncake_{name}_trace.jsonl"
+    if not path.is_file():
+        pytest.skip("the traces of Mooncake are not part of the repository")
+    with path.open() as lines:
+        trace = read_trace(islice(lines, 400), path.name)
+    small = trace.requests.resized(1 / 32)
+    asked = [one._replace(arrival=int(one.arrival * 10 + 1e-6)) for one in small]
+    for row in json.loads((DATA / f"replay/vllm_mooncake_{name}400_scaled.json").read_text())["runs"]:
+        limits = Limits(row["num_blocks"], (Full(16),), row["max_num_seqs"], row["max_num_batched_tokens"], 200_000)
+        scheduler, counts = run(limits, asked)
+        assert counts["steps"] == row["steps"]
+        assert counts["tokens"] == row["scheduled_tokens"]
+        assert counts["evicted"] == row["preemptions_total"]
+        assert counts["most"] == row["peak_used_blocks"]
+        assert (scheduler.first.queries, scheduler.first.hits) == (row["prefix"]["queries"], row["prefix"]["hits"])
+        assert scheduler.pool.stored == row["events"]["BlockStored_blocks"]
+        assert scheduler.pool.removed == row["events"].get("BlockRemoved_blocks", 0)
 
 
 groups = st.one_of(
