@@ -58,7 +58,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Cache bytes of a shape as MHA, GQA, MLA, with sliding windows or DeltaNet states, and the weights of experts."
     )
-    parser.add_argument("kind", metavar="KIND", help="mha, gqa, mla, swa, deltanet or moe")
+    parser.add_argument("kind", metavar="KIND", nargs="?", default="", help="mha, gqa, mla, swa, deltanet or moe")
     for name, metavar, what in (
         ("emb-dim", "N", "width"),
         ("n-heads", "N", "attention heads"),
@@ -111,6 +111,8 @@ def read_options(kind: str, given: Mapping[str, Any]) -> ShapeValues:
     Raises UnknownName for a kind, InputError for a word that is wrong, missing, or of another kind.
     """
     if kind not in OPTIONS:
+        if not kind:
+            raise InputError(f"estimate: of which kind? {', '.join(KINDS)}")
         raise UnknownName("estimate", kind, KINDS)
     if given.get("n_kv_groups") is not None:
         both = "--kv-heads N, how many there are, or --queries-per-kv-head N, how many queries share one"

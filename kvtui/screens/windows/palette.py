@@ -30,6 +30,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.setting import find_option
 from kvtui.engine.scenario.values import to_values
 from kvtui.engine.sources.names import known_name
+from kvtui.screens.windows.fixes import wished
 from kvtui.screens.windows.option_values import values_of
 from kvtui.state import keys
 from kvtui.state.host import Host, host_of
@@ -206,6 +207,8 @@ class Commands(Provider):
             return None
         if words[0] in ("tokens", "speed") and isinstance(self.screen, Playing) and len(words) == 2:
             return self._playback(self.screen, *words)
+        if "," in query and (several := self._several(query)) is not None:
+            return several
         option, text = option_of(words)
         if option is None or not (text or option.switch):
             return None
@@ -216,10 +219,22 @@ class Commands(Provider):
             return None
         except InputError as error:
             return Command(title, str(error), partial(self._host.tell_error, error))
-        word = difference(change.before, change.after)
-        if change.after != change.before:
-            word = f"{word}; {'fits' if plan(change.after).fits else 'does not fit'}"
-        return Command(title, word, partial(self._set, option.key, text))
+        return Command(title, self._changes(change.after), partial(self._set, option.key, text))
+
+    def _several(self, query: str) -> Command | None:
+        """What several options at once set, such as ``gpu 4090, context 32K``; None where one of them is none."""
+        session = self._host.session
+        try:
+            after = wished(session.scenario, query)
+        except InputError:
+            return None
+        return Command(plain(query, TITLE_CELLS), self._changes(after), partial(session.take, after))
+
+    def _changes(self, after: Scenario) -> str:
+        """What would be other than now, and whether that fits."""
+        before = self._host.session.scenario
+        word = difference(before, after)
+        return word if after == before else f"{word}; {'fits' if plan(after).fits else 'does not fit'}"
 
     def _pasted(self, query: str) -> Command | None:
         """What a server's command line, a tag of Ollama or an address of the Hub would make of the scenario."""
@@ -231,7 +246,7 @@ class Commands(Provider):
                     return None
                 ref = query.strip()
                 after = adapted(session.scenario, {"model": model, "model_ref": ref})[0]
-                return Command(ref, difference(session.scenario, after), lambda: session.set_model(model, ref))
+                return Command(ref, self._changes(after), lambda: session.set_model(model, ref))
             from kvtui.engine.reconcile.command import understood
 
             found = understood(query, {})
@@ -241,7 +256,7 @@ class Commands(Provider):
         except InputError as error:
             return Command(plain(query, TITLE_CELLS), str(error), partial(self._host.tell_error, error))
         title = f"{found.command.launch.engine}: {found.scenario.ref}"
-        return Command(plain(title, TITLE_CELLS), difference(session.scenario, after), partial(session.take, after))
+        return Command(plain(title, TITLE_CELLS), self._changes(after), partial(session.take, after))
 
     def _refused(self, query: str) -> Command | None:
         """What the sizes in a server's refusal lead to: its flags, which are copied when they are taken."""
