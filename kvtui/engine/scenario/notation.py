@@ -10,6 +10,7 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from re import Pattern
     from typing import Any
 
     from kvtui.engine.device.spec import DeviceSpec
@@ -144,13 +145,10 @@ def _file_size(text: str, name: str) -> int:
         return _size(text, name)
 
 
-def _experts(text: str, name: str) -> int:
-    from kvtui.engine.scenario.limits import MAX_LAYERS
+def _patterns(text: str, name: str) -> tuple[Pattern[str], ...]:
+    from kvtui.engine.scenario.overrides import patterns
 
-    pattern, _, place = text.rpartition("=")
-    if place.strip().upper() != "CPU" or "exps" not in pattern or "blk" in pattern:
-        raise InputError(f"{name}: exps=CPU is known, all experts in RAM; --cpu-moe N is those of the first N layers")
-    return MAX_LAYERS
+    return patterns(text, name)
 
 
 def _device(text: str, name: str) -> DeviceSpec:
@@ -218,7 +216,7 @@ RATE = Notation(_rate)
 RATIO = Notation(_multiple)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))
 FILE_SIZE = Notation(_file_size)
-EXPERTS = Notation(_experts)
+PATTERNS = Notation(_patterns)
 DEVICE = Notation(_device)
 FORMAT = Notation(_format)
 STATE_FORMAT = Notation(_state_format)

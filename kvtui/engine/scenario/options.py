@@ -18,11 +18,11 @@ from kvtui.engine.scenario.limits import (
 from kvtui.engine.scenario.notation import (
     DEVICE,
     ENGINE,
-    EXPERTS,
     FILE_SIZE,
     FILL,
     FORMAT,
     MEMORY,
+    PATTERNS,
     RATE,
     RATIO,
     RATIOS,
@@ -466,12 +466,11 @@ _ENGINE = (
     ),
     Option(
         "override-tensor",
-        "exps=CPU",
-        EXPERTS,
+        "PATTERN=CPU",
+        PATTERNS,
         "",
-        "all experts in RAM, as --cpu-moe",
+        "experts in RAM, as --cpu-moe, of the layers whose names have the pattern: exps=CPU for all",
         report={},
-        implies={"cpu_moe": _as_given},
         flags=("-ot",),
     ),
     Option(

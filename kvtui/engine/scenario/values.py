@@ -124,6 +124,10 @@ def fields_of(
                 fields["engine"], parts["serving"]["version"] = value
             case "profile":
                 parts["serving"]["measured"] = None if value is None else _measured(value, engine)
+            case "override_tensor":
+                from kvtui.engine.scenario.overrides import expert_layers
+
+                parts["serving"]["cpu_moe"] = expert_layers(value, model)
             case "draft_model":
                 parts["serving"] |= {"draft_ref": value, "draft_model": None if value is None else load_model(value)}
             case "k_dtype" | "v_dtype":

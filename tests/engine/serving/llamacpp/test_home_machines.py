@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
@@ -136,3 +137,35 @@ def test_ram_that_nobody_uses_is_said(engine: str) -> None:
     assert "ram_unused" in {one.id for one in notices(plan(scenario_from(given)))}
     used = {**given, "engine": "llama.cpp", "weight_dtype": "Q4_K_M"}
     assert "ram_unused" not in {one.id for one in notices(plan(scenario_from(used)))}
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern", "layers"),
+    [
+        ("Qwen3-30B-A3B", "exps=CPU", 48),
+        ("Qwen3-30B-A3B", r"\.ffn_.*_exps\.=CPU", 48),
+        ("Qwen3-30B-A3B", r"blk\.(2[0-9]|3[0-9]|4[0-7])\.ffn_.*_exps\.=CPU", 28),
+        ("Qwen3-30B-A3B", r"blk\.[0-9]\.ffn_(gate|up|down)_exps=CPU,blk\.1[0-4]\..*exps=CPU", 15),
+        ("DeepSeek-V3", "exps=CPU", 61),
+        ("DeepSeek-V3", r"blk\.[3-5]\..*_exps=CPU", 6),
+    ],
+)
+def test_patterns_of_tensors_are_experts_of_layers(model: str, pattern: str, layers: int) -> None:
+    found = scenario_from({"model": model, "engine": "llama.cpp", "gpu": "RTX 4090", "override_tensor": pattern})
+    assert found.serving.cpu_moe == layers
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        (r"\.ffn_(up|down)_exps\.=CPU", "only 2 of 3 matrices of experts"),
+        (r"ffn_(gate|up|down)=CPU", "that is not experts alone"),
+        (r"blk\.9[0-9].*exps=CPU", "no experts of Qwen3-30B-A3B have such names"),
+        ("exps=CUDA1", "no other place than CPU"),
+        ("(=CPU", "no pattern"),
+        ("(e+)+xps=CPU", "repeats a repetition"),
+    ],
+)
+def test_other_patterns_say_what_they_are(pattern: str, problem: str) -> None:
+    with pytest.raises(InputError, match=rf"^override-tensor: .*{problem}"):
+        scenario_from({"model": "Qwen3-30B-A3B", "engine": "llama.cpp", "override_tensor": pattern})
