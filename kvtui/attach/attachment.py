@@ -93,6 +93,9 @@ class WatchedServer:
         except NoReply as error:
             self._forget()
             found = Snapshot(self._clock(), self.address, "silent", str(error))
+            if self._last is not None:
+                last = self._last
+                found = replace(found, engine=last.engine, release=last.release, model=last.model)
         if found.state in ("up", "asleep"):
             if self._last is not None and has_restarted(self._last, found):
                 self._forget()

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.engine.scenario.values import scenario_from
     from kvtui.report import replay as report
 
-    objectives, wanted = _objectives(args.slo), _share(args.goodput)
+    objectives, wanted = read_objectives(args.slo), _share(args.goodput)
     trace = _changed(_trace(args, document), args)
     if args.save_trace is not None:
         from kvtui.engine.basis.files import write_whole
@@ -288,8 +288,8 @@ def _share(word: str | None) -> float:
     return share
 
 
-def _objectives(words: str | None) -> Objectives:
-    """``ttft=500ms,tpot=50ms`` in any order."""
+def read_objectives(words: str | None) -> Objectives:
+    """``ttft=500ms,tpot=50ms`` in any order. Raises InputError for what is none."""
     from kvtui.report.replay import Objectives
 
     found: dict[str, float] = {}

@@ -48,6 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demo", action="store_true", help="play a recording that comes with kvtui")
     parser.add_argument("--interval", metavar="SECONDS", help="between two snapshots (default 1)")
     parser.add_argument("--speed", metavar="X", help="play a recording X times as fast as it was recorded")
+    parser.add_argument("--slo", metavar="LIST", help="objectives, such as ttft=500ms,tpot=50ms: how many meet them")
     parser.add_argument("--token", metavar="TOKEN", help="bearer token; better KVTUI_TOKEN, or --token-file")
     parser.add_argument("--token-file", metavar="FILE", help="file with the bearer token")
     parser.add_argument("--save-profile", metavar="NAME", help="keep what the server keeps beside its cache")
@@ -157,12 +158,12 @@ def _play(
         if speed is not None and before is not None:
             _wait(max(0.0, snapshot.time - before) / speed)
         before = snapshot.time
-        _put_line(answer, args.format, _observed(seen, values, plan=False), first=moments == 1)
+        _put_line(answer, args.format, _observed(seen, values, plan=False, slo=args.slo), first=moments == 1)
     if not moments:
         raise InputError(f"{plain(path, 400)}: has no snapshots")
     if not once:
         return 0
-    servers = [_observed(seen, values, plan=True) for seen in history.values()]
+    servers = [_observed(seen, values, plan=True, slo=args.slo) for seen in history.values()]
     return _concluded(servers, args, answer, conditions)
 
 
@@ -182,7 +183,9 @@ def _once(
         with Recorder(args.record) as recorder:
             for snapshot in found:
                 recorder.add(snapshot)
-    return _concluded([_observed([snapshot], values, plan=True) for snapshot in found], args, answer, conditions)
+    return _concluded(
+        [_observed([snapshot], values, plan=True, slo=args.slo) for snapshot in found], args, answer, conditions
+    )
 
 
 def _concluded(
@@ -248,7 +251,13 @@ def _stream(watched: Sequence[Watched], args: argparse.Namespace, answer: Answer
             seen = history.setdefault(snapshot.address, [])
             seen.append(snapshot)
             del seen[:-MOST_KEPT]
-            _put_line(answer, args.format, _observed(seen, values, plan=False), first=first, named=len(watched) > 1)
+            _put_line(
+                answer,
+                args.format,
+                _observed(seen, values, plan=False, slo=args.slo),
+                first=first,
+                named=len(watched) > 1,
+            )
             first = False
     finally:
         for attachment in attachments:
@@ -310,12 +319,13 @@ def planned_as_observed(name: str, values: Values) -> tuple[Scenario, Observed]:
     return seen.plan.scenario, seen
 
 
-def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool) -> Observed:
+def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool, slo: str | None = None) -> Observed:
     """The last snapshot of ``history`` with what follows from all of it."""
+    from kvtui.commands.replay import read_objectives
     from kvtui.engine.live.advisor import findings
     from kvtui.engine.live.beside import plan_beside
     from kvtui.engine.live.binds import binds
-    from kvtui.engine.live.interval import Interval, between
+    from kvtui.engine.live.interval import Interval, between, met
     from kvtui.report.observed import Observed
 
     last = history[-1]
@@ -324,13 +334,15 @@ def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool) -> Obs
     before = next((one for one in earlier if one.time >= since), earlier[-1] if earlier else None)
     interval = between(before, last) if before is not None else Interval(0.0)
     binding = binds(last, interval)
+    limits = read_objectives(slo)
+    in_time = met(before, last, limits.first_token, limits.per_token)
     if not plan or last.state not in ("up", "asleep"):
-        return Observed(last, interval, binding)
+        return Observed(last, interval, binding, in_time=in_time)
     try:
         beside = plan_beside(last, values)
     except InputError as error:
-        return Observed(last, interval, binding, findings(history, None), plan_error=str(error))
-    return Observed(last, interval, binding, findings(history, beside), beside)
+        return Observed(last, interval, binding, findings(history, None), None, str(error), in_time)
+    return Observed(last, interval, binding, findings(history, beside), beside, in_time=in_time)
 
 
 def _positive(text: str, option: str, least: float, most: float) -> float:

@@ -33,7 +33,8 @@ TIMES = {"ttft": "time to the first token", "itl": "between tokens", "queue": "i
 class Observed:
     """A ``snapshot`` with what follows from it, and from those before it.
 
-    ``plan_error`` says why there is no plan beside it.
+    ``plan_error`` says why there is no plan beside it. ``in_time`` are the shares of requests, and of tokens after the
+    first, that met their objectives.
     """
 
     snapshot: Snapshot
@@ -42,6 +43,7 @@ class Observed:
     findings: tuple[ServerFinding, ...] = ()
     plan: PlanBeside | None = None
     plan_error: str = ""
+    in_time: tuple[float | None, float | None] = (None, None)
 
 
 def document(servers: Sequence[Observed]) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def section(found: Observed) -> dict[str, Any]:
         },
         "lifetime": _interval(lifetime(snapshot)),
         "interval": _interval(found.interval) if found.interval.seconds else None,
+        "in_time": {"first_token": _share(found.in_time[0]), "per_token": _share(found.in_time[1])},
         "ranks": [_rank(rank) for rank in snapshot.ranks],
         "slots": [slot._asdict() for rank in snapshot.ranks for slot in rank.slots],
         "loaded": [model._asdict() for model in snapshot.loaded],
@@ -336,6 +339,9 @@ def rows_of(one: Mapping[str, Any]) -> dict[str, LabelledRows]:
         (model["name"] or "model", f"a window of {model['context']:,} tokens" if model["context"] else "no window told")
         for model in one["loaded"]
     ]
+    for key, label in (("first_token", "first tokens in time"), ("per_token", "further tokens in time")):
+        if one["in_time"][key] is not None:
+            asked.append((label, f"{one['in_time'][key]:.1%}"))
     found = {"cache": cache, "slots": slots, "loaded": models, "requests": asked}
     for name, title in (("interval", "in the last {seconds:,.0f} s"), ("lifetime", "since the start")):
         if one[name] is not None:

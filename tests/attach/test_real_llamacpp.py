@@ -94,6 +94,7 @@ def test_an_overflow_of_a_unified_pool_is_seen(model: Path) -> None:
     silent = watched.look()
     assert silent.state == "silent"
     assert changes(last, silent) == ("silent",)
+    assert (silent.engine, silent.model) == ("llama.cpp", last.model)
     port = int(address.rpartition(":")[2])
     with llama_server(model, 256, 1, unified=False, port=port):
         again = watched.look()

@@ -33,6 +33,8 @@ def test_the_demo_is_planned_by_its_models_name(capsys: pytest.CaptureFixture[st
     assert one["plan"]["command_line"].startswith("kvtui --model SmolLM2-135M")
     assert {row["id"]: row["verdict"] for row in one["plan"]["rows"]}["blocks"] == "agrees"
     assert one["interval"]["seconds"] > 40
+    assert one["in_time"] == {"first_token": None, "per_token": None}
+    assert "first tokens in time" in watch(capsys, "--demo", "--once", "--slo", "ttft=2s,tpot=200ms")
 
 
 @pytest.mark.parametrize("path", [VLLM, LLAMA])
@@ -70,6 +72,7 @@ def test_conditions_are_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None
         (["--save-profile", "a/b", VLLM], "is not a name"),
         (["--save-profile", "here", VLLM], "--model says which it is"),
         (["--speed", "fast", VLLM], "--speed"),
+        (["--slo", "ttft=soon", VLLM], "is not an objective"),
         (["prometheus:", "--once"], "is not an address"),
     ],
 )

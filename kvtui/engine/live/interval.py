@@ -109,6 +109,40 @@ def percentiles(found: Latencies | None) -> Percentiles | None:
     return Percentiles(p50, p95, found.observed, beyond)
 
 
+def share_within(found: Latencies | None, seconds: float) -> float | None:
+    """The share of what was observed that took at most so many ``seconds``; None where nothing was.
+
+    Within a bucket observations are taken to be spread evenly. Example: 10 in the bucket up to 1 s and 10 in that up to
+    2 s are 75 % within 1.5 s.
+    """
+    if found is None or found.observed <= 0:
+        return None
+    low, below = 0.0, 0.0
+    for bound, count in zip(found.bounds, found.counts, strict=True):
+        if seconds < bound:
+            inside = 0.0 if bound == inf else (count - below) * (seconds - low) / (bound - low)
+            return (below + inside) / found.observed
+        low, below = bound, count
+    return 1.0
+
+
+def met(
+    before: Snapshot | None, after: Snapshot, first_token: float | None, per_token: float | None
+) -> tuple[float | None, float | None]:
+    """The share of requests whose first token came in time since ``before``, and that of tokens that did after it.
+
+    Of the server's whole life without ``before``; None for what has no objective, or was not observed.
+    """
+    restarted = before is not None and has_restarted(before, after)
+    earlier = None if restarted else before
+    shares = (
+        None if limit is None else share_within(_histogram(earlier, after.ranks, name), limit)
+        for name, limit in (("ttft", first_token), ("itl", per_token))
+    )
+    first, later = shares
+    return first, later
+
+
 def _quantile(found: Latencies, share: float) -> tuple[float, bool]:
     wanted = share * found.observed
     low, below = 0.0, 0.0

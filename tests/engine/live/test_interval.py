@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.live.interval import between, changes, has_restarted, lifetime, percentiles
+from kvtui.engine.live.interval import between, changes, has_restarted, lifetime, met, percentiles, share_within
 from kvtui.engine.live.snapshot import DeviceReading, Latencies, ServerPool, ServerRank, Snapshot
 
 BOUNDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, inf)
@@ -68,6 +68,15 @@ def test_ten_and_ten() -> None:
     beyond = percentiles(Latencies((1.0, inf), (0.0, 5.0), 50.0))
     assert beyond is not None
     assert (beyond.p95, beyond.beyond) == (1.0, True)
+
+
+def test_shares_within_objectives() -> None:
+    found = Latencies((1.0, 2.0, inf), (10.0, 20.0, 20.0), 25.0)
+    assert [share_within(found, seconds) for seconds in (0.0, 0.5, 1.0, 1.5, 9.0)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert share_within(Latencies((1.0, inf), (10.0, 20.0), 25.0), 5.0) == 0.5
+    before, after = at(0, times=(4.0,) * 50), at(10, times=(4.0,) * 50 + (0.15,) * 20)
+    assert met(before, after, 0.2, None) == (1.0, None)
+    assert met(None, after, 0.2, 0.1) == (pytest.approx(20 / 70), None)
 
 
 @given(st.lists(st.floats(0.001, 4.9), min_size=40, max_size=200))
