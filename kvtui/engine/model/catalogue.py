@@ -198,7 +198,10 @@ def _build(fields: Fields) -> ModelSpec:
 
 def _encoder(fields: Fields) -> Encoder | None:
     table = fields.maybe(fields.table, "encoder")
-    return None if table is None else Encoder(*(table.integer(name, most=2**24) for name in Encoder._fields))
+    if table is None:
+        return None
+    sizes = (table.integer(name, most=2**24) for name in Encoder._fields if name != "gated")
+    return Encoder._make((*sizes, table.flag("gated")))
 
 
 def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: Tensors) -> Layer:

@@ -86,13 +86,17 @@ def cache_bytes(caches: CacheCounts, context: int, kv: Format, tp: int = 1) -> C
 
 
 class Encoder(NamedTuple):
-    """A vision encoder by its largest item: ``patches`` of ``patch`` elements in, ``item_tokens`` tokens out."""
+    """A vision encoder by its largest item: ``patches`` of ``patch`` elements in, ``item_tokens`` tokens out.
+
+    ``hidden`` and ``width`` are elements of a row and within the MLP, which may be ``gated``.
+    """
 
     item_tokens: int
     patches: int
     patch: int
     hidden: int
     width: int
+    gated: bool = False
 
 
 class ModelFields(NamedTuple):

@@ -207,7 +207,8 @@ def encoded(scenario: Scenario) -> Encoded:
         return Encoded(0, 0)
     tokens = max(scenario.max_batched_tokens, encoder.item_tokens)
     items = tokens // encoder.item_tokens
-    rows = max(encoder.hidden + 8 * encoder.hidden // tp, 2 * encoder.hidden + 2 * encoder.width // tp)
+    inner = (3 if encoder.gated else 2) * encoder.width
+    rows = max(encoder.hidden + 8 * encoder.hidden // tp, 2 * encoder.hidden + inner // tp)
     together = 1 if model.family in ONE_BY_ONE else items
     kept = items * (encoder.patches * encoder.patch + encoder.item_tokens * (model.hidden or 0))
     return Encoded(2 * kept, 2 * together * encoder.patches * rows)

@@ -36,7 +36,7 @@ from kvtui.engine.sources.hf.fields import CONTEXT, DIM, LAYERS, VOCAB, Config
 from kvtui.engine.sources.hf.quantization import format_from_config
 from kvtui.engine.sources.hf.rotary import rotary_elements
 from kvtui.engine.sources.hf.shape import Body, ConfigFamily, uncounted
-from kvtui.engine.sources.hf.towers import tower_weights
+from kvtui.engine.sources.hf.towers import largest_image, tower_weights
 
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_INDEX_BYTES = 64 * 2**20
@@ -120,6 +120,7 @@ def model_from_config(config: Mapping[str, object], name: str, where: str) -> Mo
         published_weights=_published(parts),
         notes=tuple(dict.fromkeys(text.notes)),
         family=plain(family_name(model_type), 60),
+        encoder=largest_image(parts) if towers else None,
     )
 
 

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.model.spec import Encoder
 from kvtui.engine.sources.hf.fields import Config
 
 TOWERS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
 """The fields that describe another part than the language model."""
+
+QWEN_TOKENS = 16_384
+"""Of the largest image that Qwen's processors let through: 12,845,056 pixels at 28², 16,777,216 at 32²."""
 
 Counter = Callable[[Config, Config, int], int]
 """Weights of a tower's config, inside a whole file's, before a language model of so many hidden elements."""
@@ -41,6 +45,54 @@ def tower_weights(parts: list[Config], hidden: int | None, notes: list[str]) -> 
     elif total:
         notes.append(f"parameters include {total:,} of encoders and projectors")
     return total
+
+
+def largest_image(parts: list[Config]) -> Encoder | None:
+    """The encoder by the largest image that its processor lets through; None for families where that is not known.
+
+    Example: Qwen's processors let 16,384 tokens through, each of 2 × 2 patches, and Gemma 3 makes 256 of any image.
+    """
+    whole = parts[0]
+    if not isinstance(whole.raw("vision_config"), dict):
+        return None
+    tower = whole.part("vision_config")
+    shape = _IMAGES.get(tower.model_type)
+    count, within = _COUNTERS.get(tower.model_type, (None, ()))
+    if shape is None or count is None or whole.model_type not in within:
+        return None
+    try:
+        return shape(tower, whole)
+    except InputError:
+        return None
+
+
+def _gemma3_image(tower: Config, whole: Config) -> Encoder | None:
+    if whole.model_type != "gemma3":
+        return None
+    width, inner, _ = _widths_and_layers(tower)
+    patch, patches = _patches(tower)
+    return Encoder(whole.maybe("mm_tokens_per_image") or 256, patches, patch, width, inner)
+
+
+def _pixtral_image(tower: Config, whole: Config) -> Encoder | None:
+    """A row of tokens ends with a token of its own."""
+    if whole.model_type != "mistral3":
+        return None
+    width, inner, _ = _widths_and_layers(tower)
+    patch, patches = _patches(tower)
+    side = _square(tower, "image_size") // (_square(tower, "patch_size") * (whole.maybe("spatial_merge_size") or 2))
+    return Encoder(side * (side + 1), patches, patch, width, inner, gated=True)
+
+
+def _qwen_image(tower: Config, whole: Config) -> Encoder | None:
+    merged = (tower.maybe("spatial_merge_size") or 2) ** 2
+    if tower.raw("embed_dim") is not None:
+        width = tower.count("embed_dim")
+        inner, gated = width * (tower.maybe("mlp_ratio") or 4), False
+    else:
+        width, inner = tower.count("hidden_size"), tower.count("intermediate_size")
+        gated = tower.model_type.startswith("qwen2_5")
+    return Encoder(QWEN_TOKENS, QWEN_TOKENS * merged, _frames(tower), width, inner, gated)
 
 
 def _block(hidden: int, inner: int, *, gated: bool = False, bias: bool = True, layer_norm: bool = True) -> int:
@@ -191,3 +243,9 @@ _COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
     "voxtral_encoder": (_whisper, ("voxtral",)),
 }
 """By the type of a tower, how it is counted, and the types of the whole models in which it is known what joins it."""
+
+_IMAGES: Mapping[str, Callable[[Config, Config], Encoder | None]] = {
+    "siglip_vision_model": _gemma3_image,
+    "pixtral": _pixtral_image,
+    **{kind: _qwen_image for kind in _COUNTERS if kind.startswith("qwen") and "audio" not in kind},
+}

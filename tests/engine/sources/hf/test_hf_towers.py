@@ -113,3 +113,23 @@ def test_a_part_of_each_head_is_rotated() -> None:
     more = {"partial_rotary_factor": 0.5, "max_position_embeddings": 4096}
     config = {**TEXT, "model_type": "glm4", "hidden_size": 512, **more}
     assert model_from_config(config, "a", "config.json").rotary_elements == 4096 * 32
+
+
+SIGLIP_896 = {"model_type": "siglip_vision_model", "hidden_size": 1152, "image_size": 896, "intermediate_size": 4304}
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "text", "vision"),
+    [
+        ("gemma-3-4b", "gemma3", "gemma3_text", {**SIGLIP_896, "num_hidden_layers": 27, "patch_size": 14}),
+        ("Mistral-Small-3.2-24B", "mistral3", "mistral", {**PIXTRAL, "model_type": "pixtral"}),
+        ("Qwen2.5-VL-7B", "qwen2_5_vl", "qwen2_5_vl_text", {**QWEN, **MERGED, "model_type": "qwen2_5_vl"}),
+        ("Qwen3-VL-8B", "qwen3_vl", "qwen3_vl_text", {**QWEN3, **MERGED, "model_type": "qwen3_vl"}),
+    ],
+)
+def test_the_largest_image_is_as_the_catalogue_has_it(named: str, kind: str, text: str, vision: dict[str, Any]) -> None:
+    assert read(kind, text, 512, vision).encoder == find_model(named).encoder
+
+
+def test_a_tower_that_is_not_counted_has_no_image() -> None:
+    assert read("gemma3", "gemma3_text", 512, {"model_type": "somewhere_else", "hidden_size": 8}).encoder is None
