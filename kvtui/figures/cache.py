@@ -19,7 +19,7 @@ from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.search import most
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures.figure import Axis, Bars, Figure, Floats, HeatMap, Line, Panel, Rule, Scatter, floats
+from kvtui.figures.figure import Axis, Bars, Figure, Floats, HeatMap, Line, Panel, Rule, Scatter, floats, largest_first
 from kvtui.figures.scenarios import (
     BATCH,
     CONTEXT,
@@ -195,18 +195,27 @@ def layer_kinds(scenario: Scenario, contexts: tuple[int, ...] = (8_192, 32_768, 
 
 
 def parts(scenarios: Scenarios) -> Figure:
-    """What the memory of the most loaded device is for, model beside model."""
+    """What the memory of the most loaded device is for: its parts one after the other, against what it has."""
     first = scenarios[0]
     found, notes = each(scenarios, lambda one: device_parts(one, one.context, one.batch))
-    bars = tuple(Bars(name, floats([getattr(sizes, part) for part in PART_NAMES])) for name, sizes in found.items())
+    shown = {part: name for part, name in PART_NAMES.items() if any(getattr(s, part) for s in found.values())}
+    alone = next(iter(found.values())) if len(found) == 1 else None
+    bars = tuple(
+        Bars(
+            name if alone is None else f"{name} {format_bytes(getattr(alone, part))}",
+            floats([getattr(sizes, part) for sizes in found.values()]),
+        )
+        for part, name in shown.items()
+    )
     totals = tuple(f"{name}: {format_bytes(sizes.total)} in all." for name, sizes in found.items())
     panel = Panel(
         f"{format_tokens(first.context)} tokens, batch {first.batch:,}",
-        Axis("part"),
-        Axis("device memory", ticks="bytes"),
+        Axis("model"),
+        Axis("memory of the fullest device", ticks="bytes"),
         bars,
         rules=(memory_rule(first),),
-        categories=tuple(PART_NAMES.values()),
+        categories=tuple(found),
+        stacked=True,
     )
     return Figure(*PARTS, (panel,), (*totals, *notes))
 
@@ -329,7 +338,7 @@ def formats(scenario: Scenario) -> Figure:
         notes.append("No bar where memory sets no bound.")
     notes += [f"Left out: {', '.join(unusable)}."] if unusable else []
     said = (*notes, "State keeps its own format.", *caveats(scenario))
-    return Figure(*FORMAT_SIZES, panels, said)
+    return Figure(*FORMAT_SIZES, tuple(map(largest_first, panels)), said)
 
 
 def _longest_context(scenario: Scenario) -> int | None:

@@ -6,7 +6,7 @@ Values are float arrays in the axis's unit. NaN is a gap, and infinite values ar
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -142,7 +142,10 @@ MARK_NAMES = {kind: name for name, kind in MARKS.items()}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Marks over common axes; ``z`` makes it a heat map's colour or the third dimension of surfaces and clouds."""
+    """Marks over common axes; ``z`` makes it a heat map's colour or the third dimension of surfaces and clouds.
+
+    Bars of a ``stacked`` panel are parts of a whole: each begins where the one before ends.
+    """
 
     title: str
     x: Axis
@@ -151,11 +154,43 @@ class Panel:
     z: Axis | None = None
     rules: tuple[Rule, ...] = ()
     categories: tuple[str, ...] = ()
+    stacked: bool = False
+
+    @property
+    def bar_series(self) -> int:
+        """How many bars stand side by side for each category."""
+        count = sum(isinstance(mark, Bars) for mark in self.marks)
+        return min(1, count) if self.stacked else count
+
+    def ends(self, bars: Bars) -> tuple[Floats, Floats]:
+        """Where the ``bars`` of this panel begin and end, for each category."""
+        before = np.zeros(bars.values.shape)
+        if self.stacked:
+            for mark in self.marks:
+                if mark is bars:
+                    break
+                if isinstance(mark, Bars):
+                    before = before + np.nan_to_num(mark.values)
+        return before, before + bars.values
 
     @property
     def spatial(self) -> bool:
         """Whether the panel has three dimensions."""
         return any(isinstance(mark, Surface | Cloud) for mark in self.marks)
+
+
+def largest_first(panel: Panel) -> Panel:
+    """``panel`` with the categories of its single series of bars by value, the largest first and unknown ones last.
+
+    Panels with several series, whose orders may differ, stay as they are.
+    """
+    match panel.marks:
+        case (Bars() as bars,):
+            order = np.argsort(-np.nan_to_num(bars.values, nan=-np.inf), kind="stable")
+            low, high = (None if ends is None else ends[order] for ends in (bars.low, bars.high))
+            marks = (replace(bars, values=bars.values[order], low=low, high=high),)
+            return replace(panel, marks=marks, categories=tuple(panel.categories[i] for i in order))
+    return panel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

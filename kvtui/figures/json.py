@@ -112,6 +112,7 @@ def _panel(value: Any, where: str) -> Panel:
         z=None if z is None else _axis(z, f"{where}.z"),
         rules=tuple(_rule(r, f"{where}.rules[{i}]") for i, r in enumerate(_list(panel, "rules", where))),
         categories=_texts(panel, "categories", where),
+        stacked=panel.get("stacked") is True,
     )
 
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, floats
+from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, Scatter, floats, largest_first
 
 ResultRow = Mapping[str, Any]
 ResultRows = Sequence[ResultRow]
@@ -138,7 +138,7 @@ def bar_panel(
     series: Callable[[ResultRow], str],
     rules: tuple[Rule, ...] = (),
 ) -> Panel:
-    """Bars of the ``series`` side by side for each ``category``, in order of first appearance."""
+    """Bars of the ``series`` side by side for each ``category``, as they first appear; those of one series by value."""
     found: dict[str, dict[str, list[ValueBand]]] = {}
     for row in rows:
         spread = y.of(row)
@@ -157,7 +157,7 @@ def bar_panel(
                 floats([one and one.high for one in spreads]) if band else None,
             )
         )
-    return Panel(title, Axis("case"), y.axis, tuple(bars), rules=rules, categories=categories)
+    return largest_first(Panel(title, Axis("case"), y.axis, tuple(bars), rules=rules, categories=categories))
 
 
 def cloud_marks(

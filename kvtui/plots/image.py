@@ -112,7 +112,8 @@ def _plane(axes: Any, panel: Panel, looks: Mapping[str, Style], look: Look) -> l
     """Draw a two-dimensional panel; gives what could not be shown."""
     x, y, z, notes = spans(panel)
     bars = [mark.name for mark in panel.marks if isinstance(mark, Bars)]
-    lying = bool(bars) and len(bars) == len(panel.marks) and max(map(len, panel.categories), default=0) > _LONG_NAME
+    longest = max(map(len, panel.categories), default=0)
+    lying = bool(bars) and len(bars) == len(panel.marks) and (panel.stacked or longest > _LONG_NAME)
     for mark in panel.marks:
         _draw(axes, mark, panel, (x, y, z), looks[mark.name].color(look), looks[mark.name], bars, lying)
     for rule in panel.rules:
@@ -186,10 +187,12 @@ def _bars(
     axes: Any, mark: Bars, panel: Panel, y: AxisSpan, color: str, style: Style, bars: Sequence[str], lying: bool
 ) -> None:
     count = max(1, len(panel.categories))
-    each = _GROUP / len(bars) / count
-    middles = (np.arange(mark.values.size) + 0.5) / count + each * (bars.index(mark.name) - (len(bars) - 1) / 2)
-    zero = float(y.unit(np.zeros(1))[0]) if y.axis.scale == "linear" else 0.0
-    tops = y.unit(mark.values)
+    each = _GROUP / panel.bar_series / count
+    number = 0.0 if panel.stacked else bars.index(mark.name) - (len(bars) - 1) / 2
+    middles = (np.arange(mark.values.size) + 0.5) / count + each * number
+    begins, ends = panel.ends(mark)
+    zero = y.unit(begins) if y.axis.scale == "linear" else np.zeros(begins.shape)
+    tops = y.unit(ends)
     lengths = tops - zero
     edge = {"edgecolor": axes.get_facecolor(), "hatch": style.hatch, "lw": 0, "label": _clean(mark.name)}
     if lying:
@@ -198,7 +201,7 @@ def _bars(
         axes.bar(middles, lengths, each, bottom=zero, color=color, **edge)
     tips = tops if mark.high is None else np.fmax(tops, y.unit(mark.high))
     for middle, tip, value in zip(middles, tips, mark.values, strict=True):
-        if np.isfinite(tip):
+        if np.isfinite(tip) and not panel.stacked:
             at, side = ((tip, middle), {"va": "center"}) if lying else ((middle, tip), {"ha": "center"})
             offset = (3, 0) if lying else (0, 3)
             text = short_text(panel.y, float(value))

@@ -222,9 +222,11 @@ def _steps(edges: Floats, heights: Floats, width: int) -> tuple[Floats, Floats]:
 def _bars(panel: Panel, bars: Bars, place: PlotArea, style: Style) -> Iterator[PanelShape]:
     group = [mark.name for mark in panel.marks if isinstance(mark, Bars)]
     length = place.height if place.horizontal else place.width
-    at, thickness = bar_places(len(panel.categories), len(group), group.index(bars.name), length)
-    zero = place.y.unit(np.zeros(1))[0] if place.y.axis.scale == "linear" else 0.0
-    end = place.y.unit(bars.values)
+    number = 0 if panel.stacked else group.index(bars.name)
+    at, thickness = bar_places(len(panel.categories), panel.bar_series, number, length)
+    begins, ends_at = panel.ends(bars)
+    zero = place.y.unit(begins) if place.y.axis.scale == "linear" else np.zeros(begins.shape)
+    end = place.y.unit(ends_at)
     start = np.where(np.isfinite(end), np.clip(zero, 0.0, 1.0), np.nan)
     shown = np.flatnonzero(np.isfinite(end) & (thickness > 0))
     first, last = np.clip(start[shown], 0.0, 1.0), np.clip(end[shown], 0.0, 1.0)
@@ -235,7 +237,7 @@ def _bars(panel: Panel, bars: Bars, place: PlotArea, style: Style) -> Iterator[P
         low, high = place.y.unit(bars.low), place.y.unit(bars.high)
         ends = (low, middle, high, middle) if place.horizontal else (middle, low, middle, high)
         yield Stroke(clip(np.stack(ends, axis=-1)[shown]), Ink.BRIGHT)
-    if shown.size:
+    if shown.size and not panel.stacked:
         texts = tuple(short_text(panel.y, float(value)) for value in bars.values[shown])
         tip = np.clip(end if bars.high is None else np.fmax(end, place.y.unit(bars.high)), 0, 1)
         where = (tip, middle) if place.horizontal else (middle, tip)

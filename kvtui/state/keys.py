@@ -197,6 +197,7 @@ _EXPLORE_OWN = (
     Key("explore-overlay", "a", "overlay", "add model", "one more model, up to four", FIGURES, footer=True),
     Key("explore-alone", "A", "alone", "one model", "draw the scenario's model alone", FIGURES),
     Key("explore-panel", "]", "next_panel", "panel", "the next panel alone, then all", FIGURES, footer=True),
+    Key("explore-sheet", "s", "sheet", "sheet", "the next sheet in space alone, then all", FIGURES, footer=True),
     Key("explore-full", "z", "full", "full", "the figure alone, or the list too", FIGURES),
     Key("explore-run", "o", "open_run", "run", "draw another measured run", FIGURES),
 )

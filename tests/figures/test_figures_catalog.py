@@ -22,7 +22,7 @@ from kvtui.figures.json import to_json
 from tests.figures.sample_rows import of_kind, said, values
 
 SECONDS = 0.3
-DIMENSIONLESS = {"experts", "layers", "case", "part", "kind of layer", "KV format"}
+DIMENSIONLESS = {"experts", "layers", "case", "model", "kind of layer", "KV format"}
 MODELS = {"dense": "Llama-3.1-8B", "hybrid": "Qwen3-Next-80B-A3B", "latent": "DeepSeek-V3", "windows": "Gemma-3-27B"}
 OTHERS = [find_model(name) for name in ("Qwen3-32B", "DeepSeek-V3", "Gemma-3-27B")]
 DRAWN = [entry for entry in ENTRIES if entry.source != "run"]

@@ -80,14 +80,19 @@ def test_a_group_needs_no_other_group(id: str) -> None:
 
 def test_bars_are_the_rows_with_their_bands() -> None:
     figure = FIGURES["01"](FULL)
-    assert figure.panels[0].categories == tuple(row["label"] for row in of("attention_type"))
     prefill, decode, cache = of_kind(Bars, (panel.marks[0] for panel in figure.panels))
-    rows = of("attention_type")
+    by_label = {row["label"]: row for row in of("attention_type")}
+    assert set(figure.panels[0].categories) == set(by_label)
+    for panel, bars in zip(figure.panels, (prefill, decode, cache), strict=True):
+        assert bars.values.tolist() == sorted(bars.values.tolist(), reverse=True), panel.title
+    rows = [by_label[name] for name in figure.panels[0].categories]
     assert prefill.low is not None
     assert prefill.values.tolist() == [row["prefill_ms_p50"] for row in rows]
     assert prefill.low.tolist() == [row["prefill_ms_p20"] for row in rows]
+    rows = [by_label[name] for name in figure.panels[1].categories]
     assert decode.values.tolist() == [row["decode_tok_s"] for row in rows]
     assert decode.low == pytest.approx([1e3 / row["decode_step_ms_p80"] for row in rows])
+    rows = [by_label[name] for name in figure.panels[2].categories]
     assert cache.values == pytest.approx([row["kv_predicted_bytes"] for row in rows])
 
 

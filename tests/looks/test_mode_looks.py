@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from kvtui.app.app import KvtuiApp
 from kvtui.attach.opening import recording_in, snapshots_of, source_of
+from kvtui.figures.catalogue import find_entry
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.memory.screen import MemoryScreen
 from kvtui.screens.traffic.screen import TrafficScreen
@@ -46,7 +47,7 @@ async def two_thirds(app: KvtuiApp, pilot: Pilot[None]) -> None:
 
 async def surface(app: KvtuiApp, pilot: Pilot[None]) -> None:
     figures = app.screen.query_one(FigureList)
-    figures.highlighted = figures.get_option_index("cache-surface")
+    figures.fill("", find_entry("cache-surface"))
     figures.scroll_to_highlight()
 
 

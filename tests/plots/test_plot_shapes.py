@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.figures.figure import Dash, floats
+from kvtui.figures.figure import Axis, Bars, Dash, Panel, floats, largest_first
 from kvtui.figures.polyline import thin
 from kvtui.plots.density import histogram, kernel_density
 from kvtui.plots.shapes import bar_places, clip, dashed, joined, radii
+from kvtui.plots.surroundings import bar_rows, spans
 
 near = st.floats(-3, 3)
 
@@ -109,3 +112,26 @@ def test_samples_without_spread_have_no_smooth_density() -> None:
 def test_areas_are_in_proportion_to_sizes() -> None:
     found = radii(floats([1, 4, 16, 0, -3, None]))
     assert (found**2 / found[0] ** 2).tolist() == pytest.approx([1, 4, 16, 0, 0, 0])
+
+
+def test_stacked_bars_are_parts_of_one_bar_and_their_axis_reaches_the_whole() -> None:
+    parts = Bars("weights", floats([60.0])), Bars("KV cache", floats([20.0]))
+    panel = Panel("memory", Axis("model"), Axis("bytes"), parts, categories=("a model",), stacked=True)
+    assert [tuple(end.tolist() for end in panel.ends(bars)) for bars in parts] == [([0.0], [60.0]), ([60.0], [80.0])]
+    _, y, _, _ = spans(panel)
+    assert y.high >= 80
+    assert bar_rows(panel, 60) == 3
+
+
+def test_single_bars_stand_by_value_and_several_series_as_they_are() -> None:
+    alone = Panel("", Axis("case"), Axis("ms"), (Bars("a", floats([1.0, np.nan, 3.0])),), categories=("x", "y", "z"))
+    ordered = largest_first(alone)
+    assert ordered.categories == ("z", "x", "y")
+    several = replace(alone, marks=(*alone.marks, Bars("b", floats([3.0, 2.0, 1.0]))))
+    assert largest_first(several) is several
+
+
+def test_an_axis_follows_the_medians_not_the_far_ends_of_their_spans() -> None:
+    bars = Bars("a", floats([10.0, 12.0]), low=floats([9.0, 11.0]), high=floats([11.0, 900.0]))
+    _, y, _, _ = spans(Panel("", Axis("case"), Axis("ms"), (bars,), categories=("x", "y")))
+    assert y.high < 40

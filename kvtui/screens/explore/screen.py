@@ -18,6 +18,7 @@ from kvtui.canvas.cells import Span
 from kvtui.canvas.palette import Ink
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.figures.catalogue import ENTRIES, CatalogueFigure
+from kvtui.plots.camera import Camera
 from kvtui.screens import bindings
 from kvtui.screens.explore import words
 from kvtui.screens.explore.list import FigureList
@@ -25,11 +26,15 @@ from kvtui.screens.explore.state import RESULTS, ExploreState
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.figure import FigureView
+from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import PanelColumn, TextLine
 from kvtui.widgets.surface import SurfaceView
 
 if TYPE_CHECKING:
     from kvtui.screens.windows.export import Form
+
+
+FLAT_BELOW = 100
 
 
 class ExploreScreen(ScenarioActions):
@@ -47,6 +52,9 @@ class ExploreScreen(ScenarioActions):
         self.state = ExploreState()
         self._stale = True
         self._full = False
+        self._sheet = 0
+        self._sheets: tuple[str, ...] = ()
+        self._flat = "", False
 
     def body(self) -> ComposeResult:
         """Title, list and parameters, figure, and a line of readings."""
@@ -65,11 +73,20 @@ class ExploreScreen(ScenarioActions):
         """Begin with the list."""
         self.query_one("#wanted", Input).display = False
         self.space.display = False
-        self.query_one(FigureList).fill("")
+        self._list_figures()
         self.query_one(FigureList).focus()
+
+    def _list_figures(self) -> None:
+        """Fill the list, with the kinds of data that there are."""
+        figures = self.query_one(FigureList)
+        figures.missing = self.state.missing
+        figures.makes = f"{first_key(self.host, 'bench')} {first_key(self.host, 'bench-run')}"
+        figures.fill("", self.state.entry)
 
     def on_screen_resume(self) -> None:
         """Draw the scenario of now if it changed behind another screen."""
+        if self.query_one(FigureList).missing != self.state.missing:
+            self._list_figures()
         if self._stale:
             self.call_after_refresh(self.work_out)
 
@@ -94,8 +111,18 @@ class ExploreScreen(ScenarioActions):
         """The command line that draws the figure."""
         return self.state.command(self.session.scenario)
 
+    def action_sheet(self) -> None:
+        """The next sheet of a picture in space alone, and after the last all of them."""
+        if len(self._sheets) < 2:
+            self.host.tell("this picture has one sheet")
+            return
+        self._sheet = (self._sheet + 1) % (len(self._sheets) + 1)
+        self._show_panel()
+
     def show(self, state: ExploreState) -> None:
         """Draw another figure, or the same of something else."""
+        if state.entry != self.state.entry:
+            self._sheet = 0
         self.state = state
         self.work_out()
 
@@ -216,9 +243,10 @@ class ExploreScreen(ScenarioActions):
             self.choose(entry)
 
     @on(OptionList.OptionSelected, "#figures")
-    def selected(self) -> None:
-        """Enter goes to the figure."""
-        self.action_switch()
+    def selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter goes to the figure; on a heading it folds what is under it, or opens it."""
+        if not self.query_one(FigureList).fold(str(event.option_id)):
+            self.action_switch()
 
     def on_figure_view_built(self, message: FigureView.Built) -> None:
         """Show the figure where its kind is shown."""
@@ -252,7 +280,12 @@ class ExploreScreen(ScenarioActions):
         if spatial and panel is not None:
             from kvtui.plots.style import styles
 
-            self.space.show(panel, styles(figure))
+            shown, self._sheets = words.one_sheet(panel, self._sheet)
+            self.space.show(shown, styles(figure))
+            flat = figure.id, self.size.width < FLAT_BELOW
+            if flat != self._flat:
+                self._flat = flat
+                self.space.look_from(Camera().along("z") if flat[1] else Camera())
         if focused:
             self._focus_figure()
         self._draw_title()
@@ -273,6 +306,9 @@ class ExploreScreen(ScenarioActions):
         alone = self.view.panel
         if alone is None and (self.space.display or self.view.hidden_panels):
             alone = 0
+        if self.space.display and len(self._sheets) > 1:
+            shown = (*self._sheets, "all")[self._sheet]
+            moves += f"  ·  {first_key(self.host, 'explore-sheet')} next sheet (shown: {shown})"
         titles = [panel.title for panel in self.view.shown.panels] if self.view.shown else []
         line = self.query_one("#reading", TextLine)
         line.show(words.hint(moves, titles, alone, line.size.width))

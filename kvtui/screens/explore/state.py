@@ -39,6 +39,15 @@ class ExploreState:
         return {**self.entry.defaults, **self.changed.get(self.entry.id, {})}
 
     @property
+    def missing(self) -> frozenset[str]:
+        """The kinds of measured data that figures read and of which no run is stored."""
+        if self.run is not None:
+            return frozenset()
+        return frozenset(
+            {"sweep", "decode"} - {str(about.get("what") or "sweep") for _, about in store.runs_in(RESULTS)}
+        )
+
+    @property
     def no_more(self) -> str:
         """Why no other model can be drawn too; empty if one can."""
         if self.entry.source != "models":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.palette import Ink
@@ -10,6 +11,7 @@ from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.catalogue import COMES_WITH_KVTUI
+from kvtui.figures.figure import Panel, Surface
 from kvtui.plots.readout import Reading
 from kvtui.screens.explore.state import ExploreState
 from kvtui.widgets.panels import Section
@@ -50,6 +52,19 @@ def hint(moves: str, titles: Sequence[str], alone: int | None, width: int) -> In
         name = "all" if alone is None else f"{alone + 1} of {len(titles)}, {plain(titles[alone], 60)}"
         hints.append(f"] next panel (shown: {name})")
     return (Span(fit(" " + "  ·  ".join(hints), width), Ink.DIM),)
+
+
+def one_sheet(panel: Panel, number: int) -> tuple[Panel, tuple[str, ...]]:
+    """``panel`` with sheet ``number`` alone, whose name is in the title, and the names of all; whole behind the last.
+
+    What is no sheet stays.
+    """
+    sheets = tuple(mark.name for mark in panel.marks if isinstance(mark, Surface))
+    if len(sheets) < 2 or number >= len(sheets):
+        return panel, sheets
+    name = sheets[number]
+    marks = tuple(mark for mark in panel.marks if not isinstance(mark, Surface) or mark.name == name)
+    return replace(panel, title=f"{panel.title}: {name}", marks=marks), sheets
 
 
 def readings(found: Sequence[Reading]) -> InkRow:

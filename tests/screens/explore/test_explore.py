@@ -43,7 +43,7 @@ class Seen:
 
     async def show(self, id: str) -> None:
         figures = self.screen.query_one(FigureList)
-        figures.highlighted = figures.get_option_index(id)
+        figures.fill("", find_entry(id))
         await self.until(lambda: self.shows(id))
 
     def shows(self, id: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kvtui.cli import main
@@ -14,6 +15,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.catalogue import ENTRIES, find_entry
+from kvtui.figures.figure import Axis, Panel, Surface
 from kvtui.figures.json import from_json, to_json
 from kvtui.screens.explore import words
 from kvtui.screens.explore.state import MOST_MODELS, ExploreState, matching
@@ -90,3 +92,15 @@ def test_the_title_says_what_is_drawn_where_there_is_room() -> None:
     wide, narrow = (words.title(state_of("01", run=Path("2026-01-01_run01")), SCENARIO, width) for width in (120, 30))
     assert "2026-01-01_run01" in "".join(span.text for span in wide)
     assert [span.text for span in narrow] == [f" {find_entry('01').question}"]
+
+
+def test_of_several_sheets_one_is_shown_by_name_and_behind_the_last_all() -> None:
+    values = np.arange(4.0).reshape(2, 2)
+    ends = np.array([0.0, 1.0])
+    sheets = tuple(Surface(name, ends, ends, values) for name in ("MHA", "MLA"))
+    panel = Panel("cache", Axis("x"), Axis("y"), sheets, z=Axis("z"))
+    for number, name in enumerate(("MHA", "MLA")):
+        shown, names = words.one_sheet(panel, number)
+        assert ([mark.name for mark in shown.marks], shown.title) == ([name], f"cache: {name}")
+        assert names == ("MHA", "MLA")
+    assert words.one_sheet(panel, 2)[0] is panel
