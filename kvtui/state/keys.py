@@ -278,6 +278,21 @@ ALL = tuple(
         + WINDOW
     )
 )
+PANELS = {
+    "memory": "explain",
+    "formula": "explain",
+    "estimate": "explain",
+    "room for": "explain",
+    "cell": "explain",
+    "take care": "fixes",
+    "levers": "levers",
+    "parameters": "explore-parameters",
+    "models": "explore-overlay",
+    "size": "bench-size",
+    "machine": "bench-bandwidth",
+}
+"""The key that belongs to a panel, by how its title begins."""
+
 SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from textual import events
@@ -11,6 +11,9 @@ from textual.message import Message
 from kvtui.canvas.cells import Cells, InkRow, Span
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.widget import Canvas
+from kvtui.state import keys
+from kvtui.state.host import host_of
+from kvtui.widgets.key_name import first_key
 
 
 class Section(NamedTuple):
@@ -38,13 +41,38 @@ def choose(sections: Sequence[Section], height: int) -> list[Section]:
     return [section for section in sections if section in kept]
 
 
-def paint_sections(sections: Sequence[Section], width: int, height: int) -> tuple[Cells, dict[int, str]]:
-    """The chosen sections from the top, and the action of each row that has one."""
+class TitleKey(NamedTuple):
+    """A key in a panel's upper edge, with its word, and the action that a click there runs."""
+
+    name: str
+    word: str
+    action: str
+
+    @property
+    def row(self) -> tuple[Span, Span]:
+        """The key, and the word."""
+        return Span(f" {self.name} ", Ink.WARN), Span(f"{self.word} ", Ink.DIM)
+
+
+def paint_sections(
+    sections: Sequence[Section], width: int, height: int, key_of: Callable[[str], TitleKey | None] = lambda title: None
+) -> tuple[Cells, dict[int, str]]:
+    """The chosen sections from the top, and the action of each row that has one.
+
+    ``key_of`` gives the key of a title, which stands in the upper edge where there is room, with its word or alone.
+    """
     cells = Cells(width, height)
     actions: dict[int, str] = {}
     y = 0
     for section in choose(sections, height):
         cells.frame(0, y, width, section.height, Ink.FRAME, section.title)
+        key = key_of(section.title)
+        for hint in () if key is None else (key.row, key.row[:1]):
+            x = width - 2 - sum(len(span.text) for span in hint)
+            if key is not None and x > len(section.title) + 5:
+                cells.put_row(x, y, hint)
+                actions[y] = key.action
+                break
         for number, row in enumerate(section.rows):
             cells.put_row(2, y + 1 + number, row)
             action = section.actions[number] if number < len(section.actions) else None
@@ -77,8 +105,18 @@ class PanelColumn(Canvas):
         """Paint ``sections`` in the column's size."""
         width, height = self.size
         if width and height:
-            cells, self._actions = paint_sections(sections, width, height)
+            cells, self._actions = paint_sections(sections, width, height, self._key)
             self.paint(cells)
+
+    def _key(self, title: str) -> TitleKey | None:
+        """The key of the panel called ``title``, if the screen has it."""
+        host = host_of(self.app)
+        for begin, id in keys.PANELS.items():
+            if title.startswith(begin):
+                key = keys.key_of(id)
+                bound = hasattr(self.screen, f"action_{key.action.partition('(')[0]}")
+                return TitleKey(first_key(host, id), key.label, key.action) if bound else None
+        return None
 
     def on_click(self, event: events.Click) -> None:
         """Run the action of the row."""

@@ -11,7 +11,7 @@ from kvtui.engine.model.formats import APART, kv_format
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 from kvtui.engine.serving.candidates import has
 
-FP4_WEIGHTS = ("nvfp4", "mxfp4")
+FP4_WEIGHTS = ("nvfp4", "nvfp4-mlp", "nvfp4-linear16", "mxfp4")
 
 
 def kv_obstacle(scenario: Scenario, name: str) -> str:

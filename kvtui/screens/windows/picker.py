@@ -102,6 +102,7 @@ class Picker(Window):
     def on_mount(self) -> None:
         """Set up the columns, and fetch the rows."""
         self._set_columns(self.app.size.width)
+        self._say("working it out")
         self.run_worker(self._fetch, thread=True, exclusive=True)
 
     def on_resize(self, event: Resize) -> None:
@@ -218,7 +219,7 @@ class Picker(Window):
         elif self._source.typed is not None and self._input.value.strip():
             self._say(f"no such name; enter reads it as {self._source.reads}")
         else:
-            self._say("nothing of that name" if self._entries else "reading the catalogue")
+            self._say("nothing of that name" if self._entries else "working it out")
 
     def _say(self, message: str, wrong: bool = False) -> None:
         self._hint.update(Content(message).stylize("$text-error" if wrong else "$foreground-muted"))
