@@ -59,10 +59,11 @@ def snapshots_of(path: str) -> Iterator[Snapshot]:
 def watched_at(names: Sequence[str], token: str = "", told: ToldBesides = NOTHING_BESIDES) -> list[Watched]:
     """The servers that ``names`` are, or those that listen on this machine's loopback where there are none.
 
+    The ``token`` is for servers that were named: what just happens to listen gets none.
     Raises InputError for a name that is no address, and where nothing listens.
     """
     if not names:
-        names = listening()
+        names, token = listening(), ""
         if not names:
             ports = ", ".join(map(str, sorted(PORTS)))
             raise InputError(f"watch: no server listens on the usual ports of this machine: {ports}")

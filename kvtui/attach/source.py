@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.live.snapshot import Snapshot
 
 MOST_AT_ONCE = 400
+MOST_WAITING = 20_000
+"""Snapshots that wait for a screen that is not shown; the oldest go first."""
 
 
 class TrafficSource(Protocol):
@@ -35,18 +38,15 @@ class LiveServers:
 
     def __init__(self, watched: Sequence[Watched], seconds: float = 1.0, recorder: Recorder | None = None) -> None:
         self.name = ", ".join(one.address for one in watched)
-        self._queue: SimpleQueue[Snapshot] = SimpleQueue()
+        self._queue: deque[Snapshot] = deque(maxlen=MOST_WAITING)
         self._recorder, self._lock = recorder, Lock()
         self._attachments = [Attachment(one, self._take, seconds).start() for one in watched]
 
     def taken(self) -> list[Snapshot]:
         """What came since."""
         found: list[Snapshot] = []
-        while len(found) < MOST_AT_ONCE:
-            try:
-                found.append(self._queue.get_nowait())
-            except Empty:
-                break
+        while self._queue and len(found) < MOST_AT_ONCE:
+            found.append(self._queue.popleft())
         return found
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class LiveServers:
 
     def _take(self, snapshot: Snapshot) -> None:
         """Record and keep what a server's thread saw; a disk that is full ends the recording alone."""
-        self._queue.put(snapshot)
+        self._queue.append(snapshot)
         with self._lock:
             if self._recorder is None:
                 return

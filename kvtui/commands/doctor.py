@@ -33,7 +33,20 @@ COLUMNS = (
     Column("item", "item", priority=0),
     Column("value", "value", priority=0),
 )
-PACKAGES = ("textual", "rich", "plotext", "numpy", "pandas", "jax", "gguf", "huggingface_hub", "matplotlib")
+PACKAGES = (
+    "textual",
+    "rich",
+    "plotext",
+    "numpy",
+    "pandas",
+    "jax",
+    "gguf",
+    "huggingface_hub",
+    "matplotlib",
+    "prometheus_client",
+    "pyzmq",
+    "msgpack",
+)
 HOW = {
     "config.toml": "the README has its keys",
     "models.toml": "kvtui models --template prints an entry to begin with",

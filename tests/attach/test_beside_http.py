@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 import zmq
 from msgpack import packb
 
-from kvtui.attach import devices
+from kvtui.attach import devices, opening
 from kvtui.attach.devices import DeviceCounters
 from kvtui.attach.events import FollowedEvents, sources_of
 from kvtui.attach.fleet import PATH, Fleet
 from kvtui.attach.http import HttpServer
+from kvtui.attach.opening import snapshots_of, source_of, watched_at
 from kvtui.engine.live.snapshot import DeviceReading, ServerPool, ServerRank, Snapshot
 from tests.attach.serving import answering, pages
 from tests.engine.live.captures import reply
@@ -143,3 +145,29 @@ def test_a_prometheus_that_answers_something_else_is_silent() -> None:
         (found,) = fleet.looks()
         fleet.close()
     assert found.state == "silent"
+
+
+def test_a_token_goes_to_servers_that_were_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(pages({"/metrics": b"vllm:num_requests_running 1\n"})) as (address, seen):
+        monkeypatch.setattr(opening, "listening", lambda: (address,))
+        (found,) = watched_at([], "secret")
+        (named,) = watched_at([address], "secret")
+        assert found.looks()[0].state == "up"
+        asked = len(seen)
+        assert named.looks()[0].state == "up"
+        found.close()
+        named.close()
+    assert not any(b"secret" in request for request in seen[:asked])
+    assert all(b"Bearer secret" in request for request in seen[asked:])
+
+
+def test_every_snapshot_is_recorded_whether_a_screen_is_shown_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with answering(pages({"/metrics": b"vllm:num_requests_running 1\n"})) as (address, _):
+        source = source_of([address], seconds=0.02, record=str(path))
+        until = time.monotonic() + 10
+        while (not path.exists() or len(path.read_text().splitlines()) < 5) and time.monotonic() < until:
+            time.sleep(0.01)
+        source.close()
+    assert len(list(snapshots_of(str(path)))) >= 4
+    assert source.taken()[0].engine == "vllm"

@@ -89,6 +89,7 @@ def sections(
         Section("now", list(_now(beat, width)), rank=0),
         Section("times, the last seconds", list(_times(beat, width)), rank=3),
         Section("ranks", list(_ranks(snapshot, width)), rank=4),
+        Section("cached, by group", list(_groups(snapshot, width)), rank=4),
         Section("plan beside the server", list(_plan(plan, plan_error, width)), rank=1),
         Section("worth changing", _advice(findings, width), rank=2),
         Section("devices", list(_devices(snapshot, width)), rank=5),
@@ -154,6 +155,14 @@ def _ranks(snapshot: Snapshot, width: int) -> Iterator[InkRow]:
         yield pair(
             f"rank {rank.number}", (f"{held} held, {_count(rank.running)} run, {_count(rank.waiting)} wait",), width
         )
+
+
+def _groups(snapshot: Snapshot, width: int) -> Iterator[InkRow]:
+    """The blocks of each group of layers, where there are several: each layer kind of a hybrid has its own."""
+    groups = [group for rank in snapshot.ranks for group in rank.cached_groups]
+    for group in groups if len(groups) > 1 else ():
+        kind = group.kind.replace("_", " ") or "layers"
+        yield pair(cut(f"group {group.group} {kind}", width - 14), (f"{group.blocks:,} blocks",), width, Ink.STATE)
 
 
 def _plan(plan: PlanBeside | None, error: str, width: int) -> Iterator[InkRow]:

@@ -7,9 +7,10 @@ import math
 import pytest
 
 from kvtui.engine.live.history import History
-from kvtui.engine.live.snapshot import ServedSlot, ServerPool, ServerRank, Snapshot
+from kvtui.engine.live.snapshot import CachedBlocks, ServedSlot, ServerPool, ServerRank, Snapshot
 from kvtui.screens.traffic.picture import pool_picture, spread, strips
 from kvtui.screens.traffic.state import SPANS, SPEEDS, TrafficState
+from kvtui.screens.traffic.words import sections
 from tests.engine.live.captures import vllm_snapshots
 
 ENDS = (100.0, 400.0)
@@ -102,3 +103,18 @@ def test_a_silence_is_a_gap() -> None:
     assert len(history.until("x", 2.5)) == 3
     history.add([Snapshot(5.0, "x")])
     assert len(history.until("x", None)) == 5
+
+
+def test_groups_of_a_hybrid_and_ranks_are_apart() -> None:
+    groups = (CachedBlocks(0, "full_attention", 20), CachedBlocks(1, "sliding_window", 7))
+    pool = ServerPool(size=32, used=0, cached=27, empty=5)
+    ranks = tuple(ServerRank(number, pool, running=number, cached_groups=groups) for number in (0, 1))
+    history = History()
+    history.add([Snapshot(1.0, "x", engine="vllm", ranks=ranks)])
+    found = {section.title: section for section in sections(history.until("x", None)[-1], None, "", (), 40)}
+    told = ["".join(span.text for span in row) for row in found["cached, by group"].rows]
+    assert [" ".join(line.split()) for line in told[:2]] == [
+        "group 0 full attention 20 blocks",
+        "group 1 sliding window 7 blocks",
+    ]
+    assert len(found["ranks"].rows) == 2
