@@ -244,6 +244,20 @@ def test_koboldcpp() -> None:
     assert figures(found)["kv"] == (1632, 1632, "agrees")
 
 
+@pytest.mark.parametrize(("seqs", "slots", "cells"), [("1/1", "1", 1536), ("4/1", None, 4608)])
+def test_slots_are_those_of_the_caches_where_no_parameter_tells(seqs: str, slots: str | None, cells: int) -> None:
+    text = f"""Loading Text Model: C:\\models\\gemma-3-27b-it-Q4_K_M.gguf
+llama_context: n_ctx         = 8320
+llama_context: n_ubatch      = 512
+llama_kv_cache_iswa: creating     SWA KV cache, size = {cells} cells
+llama_kv_cache: size = 1.00 MiB ( {cells} cells,  52 layers,  {seqs} seqs), K (f16):  1.00 MiB, V (f16):  0.00 MiB
+llama_kv_cache:      CUDA0 KV buffer size =     1.00 MiB
+"""
+    found = beside(text)
+    assert found.scenario.serving.parallel == (None if slots is None else int(slots))
+    assert figures(found)["swa_kv_cells"] == (cells, cells, "agrees")
+
+
 def test_ollama_with_the_library() -> None:
     """The model is a blob by its hash; its name is in the file's metadata."""
     blob = "/root/.ollama/models/blobs/sha256-667b0c1932bc6ffc593ed1d03f895bf2dc8dc6df21db3042284a6f4416b06a29"

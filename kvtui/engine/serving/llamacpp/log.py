@@ -167,11 +167,13 @@ def _creating(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _kv(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    total, cells, layers, streams, k_format, v_format = match.groups()
+    total, cells, layers, slots, streams, k_format, v_format = match.groups()
     if layers == "0":
         return
     if gathered.contexts < 2:
         _formats(gathered, k_format, v_format)
+        if streams:
+            gathered.count("cache_slots", rank, slots)
     if streams:
         gathered.count("streams", rank, streams)
     gathered.buffer(LoggedBuffer(gathered.next_kind, _size(total), int(cells), int(layers), _context(gathered)))
@@ -247,8 +249,10 @@ def _context(gathered: Gathered) -> str:
 
 def settle(gathered: Gathered) -> None:
     """Options that follow from several lines: slots and whether they share, rollback states, devices and the split."""
-    slots = min(gathered.counts.get("n_seq_max", {}).values(), default=None)
-    unified = gathered.words.get("kv_unified", (0, ""))[1] == "true"
+    told = gathered.counts.get("n_seq_max") or gathered.counts.get("cache_slots", {})
+    slots = min(told.values(), default=None)
+    shared = min(gathered.counts.get("streams", {}).values(), default=0) == 1 < (slots or 0)
+    unified = gathered.words["kv_unified"][1] == "true" if "kv_unified" in gathered.words else shared
     if slots is not None and not (unified and slots == AUTOMATIC_SLOTS):
         gathered.option("parallel", str(slots), LINE)
         if unified and slots > 1:
@@ -291,7 +295,7 @@ _FORMATS = r"K \((\w{1,20})\): {1,9}[0-9.,]{1,20} MiB, V \((\w{1,20})\)"
 _DEVICE_NAME = r"[^()]{1,100}(?:\([^()]{1,40}\))?[^()]{0,40}"
 _SIZE_LINE = (
     rf"size = {{1,9}}{_NUMBER} MiB \( {{0,9}}([0-9]{{1,12}}) cells, {{1,9}}([0-9]{{1,6}}) layers, {{1,9}}"
-    rf"[0-9]{{1,6}}(?:/ {{0,9}}([0-9]{{1,6}}))? seqs\), {_FORMATS}"
+    rf"([0-9]{{1,6}})(?:/ {{0,9}}([0-9]{{1,6}}))? seqs\), {_FORMATS}"
 )
 _RECURRENT_LINE = (
     rf"size = {{1,9}}[0-9.]{{1,20}} MiB \( {{0,9}}([0-9]{{1,12}}) cells, {{1,9}}([0-9]{{1,6}}) layers, {{1,9}}"
@@ -319,6 +323,7 @@ LINES = (
     line("layers to GPU", r"offloaded ([0-9]{1,5})/([0-9]{1,5}) layers to GPU", _offloaded),
     line("load_model: loading model", r"loading model '([^']{1,400})'", word("model", LINE)),
     line("llama_model_loader: loaded", r" tensors from (.{1,400}?) \(version GGUF", word("model", CONFIG)),
+    line("Loading Text Model", r"Loading Text Model: (.{1,400})", word("model", CONFIG)),
     line("general.name", r"general\.name[^=]{0,100}= (.{1,200})", word("model_name")),
     line("print_info: ", r"print_info: file type {1,20}= (.{1,100})", word("file_type")),
     line("print_info: ", rf"print_info: file size {{1,20}}= {_NUMBER} (GiB|MiB)", _file),
