@@ -64,6 +64,13 @@ def newest(entry: CatalogueFigure) -> Figure:
     return entry.function(measured(entry.reads, None, Path(store.OUT)))
 
 
+def are_bundled(reads: RunTable, out: Path) -> bool:
+    """Whether a figure of trained models would be drawn from those that came with kvtui, for want of any in ``out``."""
+    if reads == "curves":
+        return not training_runs.are_in(training_runs.OUT)
+    return not (out / (trained.RESULTS if reads == "trained" else trained.BATCHES)).is_file()
+
+
 def measured(reads: RunTable, run: Path | None, out: Path) -> Any:
     """What a figure that ``reads`` such a table is drawn from: of ``run``, or of the newest run of its kind in ``out``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kvtui.bench.figures import are_bundled
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_tokens
@@ -13,7 +14,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.catalogue import COMES_WITH_KVTUI
 from kvtui.figures.figure import Panel, Surface
 from kvtui.plots.readout import Reading
-from kvtui.screens.explore.state import ExploreState
+from kvtui.screens.explore.state import RESULTS, ExploreState
 from kvtui.widgets.panels import Section
 
 
@@ -75,6 +76,9 @@ def readings(found: Sequence[Reading]) -> InkRow:
 
 
 def _run(state: ExploreState) -> str:
+    if state.entry.reads in ("trained", "batches", "curves"):
+        bundled = state.run is None and are_bundled(state.entry.reads, RESULTS)
+        return "bundled models; kvtui train makes yours" if bundled else "your trained models"
     if state.entry.reads in COMES_WITH_KVTUI:
-        return "your trained models, else the bundled"
+        return "the newest there is, else the bundled"
     return "the newest run; u chooses another" if state.run is None else plain(state.run.name, 60)
