@@ -101,7 +101,7 @@ def test_a_request_that_never_fits_ends_the_replay(capsys: pytest.CaptureFixture
         ([TRACE, "--slo", "ttft=soon"], "--slo: 'ttft=soon' is not an objective such as ttft=500ms"),
         ([TRACE, "--rate", "0"], "--rate: '0' is not a number above 0"),
         ([TRACE, "--requests", "none"], "--requests"),
-        ([TRACE, "--model", "Mamba-2.8B"], "cannot be replayed"),
+        ([TRACE, "--model", "Llama-3.2-11B-Vision"], "has cross-attention, whose blocks cannot be replayed"),
         ([TRACE, "--model", "Llama-3.1-70B", "--gpu", "L40S"], "the server would not start"),
         ([TRACE, *SCENARIO, "--find", "luck"], "unknown thing to find 'luck'"),
         ([TRACE, "--find", "rate"], "need a scenario"),

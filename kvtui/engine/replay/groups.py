@@ -25,6 +25,11 @@ class CacheGroup(Protocol):
         """Tokens in a block."""
         ...
 
+    @property
+    def sparse(self) -> bool:
+        """Whether only the last block that a step adds is really there; the null block stands for the others."""
+        ...
+
     def skipped(self, computed: int) -> int:
         """How many leading tokens nobody reads any more when ``computed`` tokens are there."""
         ...
@@ -68,6 +73,11 @@ class Full(NamedTuple):
 
     block: int
 
+    @property
+    def sparse(self) -> bool:
+        """All blocks are there."""
+        return False
+
     def skipped(self, computed: int) -> int:
         """Nothing is ever left behind."""
         return 0
@@ -95,6 +105,11 @@ class Sliding(NamedTuple):
 
     block: int
     window: int
+
+    @property
+    def sparse(self) -> bool:
+        """All blocks are there."""
+        return False
 
     def skipped(self, computed: int) -> int:
         """With a window of 4, the token after 7 computed ones reads tokens 4, 5, 6 and itself: 4 are left behind."""
@@ -162,6 +177,11 @@ class Chunked(NamedTuple):
     block: int
     chunk: int
 
+    @property
+    def sparse(self) -> bool:
+        """All blocks are there."""
+        return False
+
     def skipped(self, computed: int) -> int:
         """All whole chunks: with chunks of 8, 13 computed tokens leave 8 behind, and 8 leave 8."""
         return computed // self.chunk * self.chunk
@@ -187,4 +207,48 @@ class Chunked(NamedTuple):
         self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]
     ) -> list[bool] | None:
         """Every block."""
+        return None
+
+
+class States(NamedTuple):
+    """Recurrent layers, which read the state after the token before and nothing else.
+
+    A block has the state at its end. So a step needs one block for the state that it leaves, and the one before until
+    it has been read; of a long prompt only states at the ends of steps exist, which therefore end with blocks. A prefix
+    can be continued from the last state of it that is cached (mode "align", 0.28 to 0.33; read, not recorded).
+    """
+
+    block: int
+
+    @property
+    def sparse(self) -> bool:
+        """Only the state at the end of a step is there."""
+        return True
+
+    def skipped(self, computed: int) -> int:
+        """All but the last token, whose block has the state."""
+        return max(0, computed - 1)
+
+    def most_blocks(self, in_flight: int, longest: int) -> int | None:
+        """The state before a step and the one after it."""
+        return 2
+
+    def hit(self, pool: Pool, keys: Sequence[KeyArray], longest: int, aligned: int) -> Hit:
+        """The last cached state of the prefix."""
+        most = min(longest // self.block, len(keys[0]))
+        for at in range(most - 1, -1, -1):
+            if (at + 1) * self.block % aligned:
+                continue
+            blocks = _found(pool, keys, at)
+            if blocks is not None:
+                runs = [np.full(at + 1, NULL, dtype=np.int32) for _ in keys]
+                for run, block in zip(runs, blocks, strict=True):
+                    run[at] = block
+                return runs, (at + 1) * self.block
+        return [np.empty(0, dtype=np.int32) for _ in keys], 0
+
+    def worth_keeping(
+        self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]
+    ) -> list[bool] | None:
+        """Every state that there is."""
         return None

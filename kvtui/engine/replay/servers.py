@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.serve import serve
-from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding, States
 from kvtui.engine.replay.reserving import Reserving
 from kvtui.engine.replay.scheduling import RequestScheduler
 from kvtui.engine.replay.sglang import RadixLimits, RadixScheduler
@@ -77,8 +77,13 @@ def limits_of(scenario: Scenario) -> Limits:
                 groups.append(Sliding(group.block, cap))
             case "chunk":
                 groups.append(Chunked(group.block, cap))
+            case "state" if laid.work.mode == "align" and not laid.work.drafted:
+                groups.append(States(group.block))
+            case "state" if laid.work.mode == "none" and not laid.work.drafted:
+                groups.append(Full(-(-scenario.context // scenario.block_size) * scenario.block_size))
             case kind:
-                raise _unknown(scenario, "recurrent states" if kind == "state" else "cross-attention")
+                what = "cross-attention" if kind == "cross" else "recurrent states under drafts or of every block"
+                raise _unknown(scenario, what)
     assert planned.blocks is not None
     return Limits(
         blocks=planned.blocks + (0 if found.null_block else 1),
@@ -86,8 +91,10 @@ def limits_of(scenario: Scenario) -> Limits:
         sequences=scenario.serving.max_seqs or default_max_seqs(scenario.device, scenario.max_batched_tokens),
         budget=scenario.max_batched_tokens,
         longest=scenario.context,
-        caching=scenario.serving.prefix_caching is not False,
+        caching=scenario.serving.prefix_caching is not False
+        and not any(group.kind == "state" and laid.work.mode == "none" for group in laid.grouping.groups),
         ahead=scenario.speculative_tokens,
+        whole_blocks=max((group.block for group in groups if isinstance(group, States)), default=0),
         order=order_of(tuple(int(part) for part in found.version.split(".")[:2])),
     )
 

@@ -120,7 +120,11 @@ class BlockTables:
         if not held.tables:
             self._adopt(held, hit, computed)
         for group, table in zip(self.groups, held.tables, strict=True):
-            missing = -(-slots // group.block) - len(table)
+            room = slots if not group.sparse else min(computed + new, self.longest)
+            missing = -(-room // group.block) - len(table)
+            if missing > 1 and group.sparse:
+                table.extend([NULL] * (missing - 1))
+                missing = 1
             if missing == 1:
                 table.append(self.pool.take_one())
             elif missing > 1:
@@ -169,13 +173,15 @@ class BlockTables:
         for at, group in enumerate(self.groups):
             required = -(-tokens // group.block)
             cap = self._caps[at]
-            if capped and cap is not None:
+            if capped and cap is not None and not group.sparse:
                 required = min(required, cap)
             if held.tables:
-                needed += max(required - len(held.tables[at]), 0)
+                missing = max(required - len(held.tables[at]), 0)
+                needed += min(missing, 1) if group.sparse else missing
                 continue
             skipped = group.skipped(computed) // group.block
-            needed += max(required - max(skipped, len(hit.blocks[at])), 0)
+            missing = max(required - max(skipped, len(hit.blocks[at])), 0)
+            needed += min(missing, 1) if group.sparse else missing
             needed += self.pool.idle(hit.blocks[at][skipped:])
         return needed
 
@@ -197,6 +203,8 @@ class BlockTables:
             left = []
             for at in range(min(group.skipped(computed) // group.block, len(table)) - 1, -1, -1):
                 if table[at] == NULL:
+                    if group.sparse:
+                        continue
                     break
                 left.append(table[at])
                 table[at] = NULL

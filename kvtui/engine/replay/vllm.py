@@ -46,7 +46,8 @@ class Limits(NamedTuple):
 
     ``blocks`` counts the null block. ``threshold`` cuts long prompts while there are other requests (0: never);
     ``reserve`` admits a request only if all its tokens have room; ``watermark`` is the share of the pool that admission
-    leaves free; ``ahead`` the draft tokens that need a slot; ``interval`` see :class:`CacheGroup`.
+    leaves free; ``ahead`` the draft tokens that need a slot; ``interval`` see :class:`CacheGroup`. Steps of a prompt
+    end with blocks of ``whole_blocks`` tokens, so that a recurrent state is there to be found (0: anywhere).
     """
 
     blocks: int
@@ -62,6 +63,7 @@ class Limits(NamedTuple):
     chunked: bool = True
     ahead: int = 0
     interval: int | None = 0
+    whole_blocks: int = 0
     order: QueueOrder = QueueOrder()
 
 
@@ -83,6 +85,17 @@ class Ranked(Held):
 
 
 _seat = attrgetter("seat")
+
+
+def _to_block(live: Ranked, computed: int, new: int, block: int) -> int:
+    """``new`` tokens after ``computed``, cut so that the step ends with a block; what is less than one is left whole.
+
+    Example: with blocks of 100, of a prompt of 250 the steps are at most 100 or 200 tokens, then 50.
+    """
+    last = live.tokens // block * block
+    if computed + new < last:
+        return new // block * block
+    return last - computed if computed < last < computed + new else new
 
 
 class Scheduler:
@@ -299,6 +312,8 @@ class Scheduler:
                 budget -= 1
                 continue
             new = min(missing, most, budget, limits.longest - computed - 1)
+            if limits.whole_blocks and missing > 1:
+                new = _to_block(live, computed, new, limits.whole_blocks)
             if not new:
                 continue
             while not (room := next_token(live) if new == 1 else allocate(live, new)):
@@ -331,6 +346,10 @@ class Scheduler:
                 if not limits.chunked:
                     return Shortage.TOKENS
                 new = budget
+            if limits.whole_blocks:
+                new = _to_block(live, prefix.tokens, new, limits.whole_blocks)
+                if not new:
+                    return Shortage.TOKENS
             reserve = self._watermark if self._running else 0
             if not tables.allocate(live, new, prefix, whole=limits.reserve, reserve=reserve):
                 return Shortage.BLOCKS

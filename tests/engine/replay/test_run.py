@@ -13,7 +13,7 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve as planned_of
 from kvtui.engine.replay.content import PrefixIds, Told, Unknown
-from kvtui.engine.replay.groups import Chunked, Full, Sliding
+from kvtui.engine.replay.groups import Chunked, Full, Sliding, States
 from kvtui.engine.replay.history import ReplayHistory
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.request import Request
@@ -103,6 +103,9 @@ def test_the_server_of_a_scenario_has_the_planned_pool_and_groups() -> None:
     assert {group.window for group in windows if isinstance(group, Sliding)} == {1024}
     chunks = limits_of(scenario_from({**LLAMA, "model": "Llama-4-Scout", "gpus": "8", "tp": "8"})).groups
     assert Chunked in {type(group) for group in chunks}
+    hybrid = limits_of(scenario_from({**LLAMA, "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
+    assert [type(group) for group in hybrid.groups].count(States) == 3
+    assert hybrid.whole_blocks == hybrid.groups[0].block > 256
 
 
 def test_the_servers_of_other_engines_have_their_planned_pools() -> None:
@@ -139,8 +142,10 @@ def test_what_cannot_be_replayed_says_so() -> None:
         server_of(scenario_from({**LLAMA, "engine": "sglang"}), "static")
     with pytest.raises(UnknownName, match="unknown policy 'pagged'; did you mean paged"):
         server_of(scenario_from(LLAMA), "pagged")
+    with pytest.raises(InputError, match="cross-attention, whose blocks cannot be replayed"):
+        limits_of(scenario_from({**LLAMA, "model": "Llama-3.2-11B-Vision"}))
     with pytest.raises(InputError, match="recurrent states, whose blocks cannot be replayed"):
-        limits_of(scenario_from({**LLAMA, "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
+        server_of(scenario_from({**LLAMA, "engine": "sglang", "model": "Qwen3-Next-80B-A3B", "gpus": "4", "tp": "4"}))
 
 
 @given(requests, st.booleans())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.replay.content import PrefixIds, Told, Unknown
-from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding, States
 from kvtui.engine.replay.recorded import read_recorded, run_recorded
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.traces import read_trace
@@ -177,6 +177,7 @@ servers = st.builds(
     chunked=st.just(True),
     ahead=st.sampled_from([0, 3]),
     interval=st.sampled_from([None, 0]),
+    whole_blocks=st.just(0),
     order=st.sampled_from([order_of(()), order_of((0, 19)), order_of((0, 32))]),
 )
 
@@ -246,3 +247,33 @@ def test_one_request_takes_the_blocks_that_its_tokens_need(prompt: int, answer: 
     _, counts = run(limits, [Request("a", 0, prompt, answer, Unknown(prompt))])
     assert counts["most"] == -(-(prompt + answer - 1) // 16)
     assert counts["tokens"] == prompt + answer - 1
+
+
+@given(servers, requests)
+def test_recurrent_states_are_conserved_beside_attention(limits: Limits, asked: list[Request]) -> None:
+    limits = limits._replace(groups=(States(16), Full(16), States(16)), ahead=0, whole_blocks=16, threshold=0)
+    scheduler, _ = run(limits, asked)
+    assert scheduler.pool.used == 0
+    assert scheduler.pool.free == limits.blocks - 1
+
+
+def test_a_state_is_kept_at_the_ends_of_steps_and_found_again() -> None:
+    prompt = Told(((0, 100),))
+    limits = Limits(99, (States(16), Full(16)), 8, 48, 4096, whole_blocks=16)
+    scheduler = Scheduler(limits)
+    scheduler.add(Request("a", 0, 100, 3, prompt))
+    steps, tables = list[int](), list[list[bool]]()
+    while not scheduler.idle:
+        step = scheduler.schedule()
+        steps += step.tokens.values()
+        tables.append([bool(block) for live in scheduler.running for block in live.tables[0]])
+        scheduler.finish(step)
+    assert steps == [48, 48, 4, 1, 1]
+    assert tables[0] == [False, False, True]
+    assert tables[1] == [False, False, True, False, False, True]
+    assert tables[2] == [False] * 5 + [True, True]
+    assert tables[3] == [False] * 6 + [True]
+    # Of 99 tokens at most the state after 96 is there; of 90 only that after 48.
+    scheduler.add(Request("b", 9, 100, 1, prompt))
+    scheduler.add(Request("c", 9, 90, 1, Told(((0, 90),))))
+    assert list(scheduler.schedule().hits.values()) == [96, 48]
