@@ -129,14 +129,22 @@ def _color(ink: int, look: Look, depth: Depth) -> Color | None:
         return _color(ink - VEILED, look, depth)
     if ink >= SHADED:
         return _color(_base(ink), look, depth)
+    name = _name(ink)
+    if name is not None and look == "light":
+        name = _tables()["ansi_on_light"].get(name, name)
+    return None if name is None else Color.parse(name)
+
+
+def _name(ink: int) -> str | None:
+    """One of the terminal's own sixteen colours; None for its own foreground."""
     tables = _tables()
     if ink >= RAMP:
         names = tables["ramp"]["ansi"]
-        return Color.parse(names[min(ink - RAMP, RAMP_STEPS - 1) * len(names) // RAMP_STEPS])
+        return str(names[min(ink - RAMP, RAMP_STEPS - 1) * len(names) // RAMP_STEPS])
     if ink >= Ink.SEQUENCE:
-        return Color.parse(tables["sequences"]["ansi"][(ink - Ink.SEQUENCE) % SEQUENCES])
-    name = tables["ansi"].get(Ink(ink).name.lower())
-    return None if name is None else Color.parse(name)
+        return str(tables["sequences"]["ansi"][(ink - Ink.SEQUENCE) % SEQUENCES])
+    found: str | None = tables["ansi"].get(Ink(ink).name.lower())
+    return found
 
 
 def _base(shaded: int) -> int:
