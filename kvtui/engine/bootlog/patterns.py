@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from kvtui.engine.basis.units import GIB
@@ -144,8 +143,7 @@ class LogReader(NamedTuple):
     """How to read one engine's log: its ``lines``, what is ``expected`` of a whole log by name, and in words.
 
     ``looked_for`` are the words by which a person finds the lines that matter most. ``rank_of`` finds the process that
-    printed a line, and ``settle`` draws conclusions from several lines at the end. ``flags`` are the engine's own words
-    for options of a scenario by key, with a place for the value, or by key and value: ``prefix_caching=False``.
+    printed a line, and ``settle`` draws conclusions from several lines at the end.
     """
 
     engine: str
@@ -154,7 +152,6 @@ class LogReader(NamedTuple):
     looked_for: tuple[str, ...]
     rank_of: Callable[[str], str]
     settle: Callable[[Gathered], None]
-    flags: Mapping[str, str] = MappingProxyType({})
 
 
 def line(marker: str, pattern: str, take: Take) -> LogLine:

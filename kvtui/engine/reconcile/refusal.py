@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
-from kvtui.engine.bootlog.patterns import LogReader
 from kvtui.engine.engines.known import part
+from kvtui.engine.serving.launching import Launch
 
 RANKS = (2, 4, 8)
 STEP = 16
@@ -36,36 +36,43 @@ class Refusal(NamedTuple):
     answers: tuple[RefusalAnswer, ...]
 
 
+def answerable(launch: Launch) -> bool:
+    """Whether an engine has flags of its own for all that may answer a refusal."""
+    return None not in (launch.written(key, "1") for key in ("context", "kv_dtype", "tp", "gpu_memory_utilization"))
+
+
 def refusal_of(log: BootLog) -> Refusal | None:
     """The refusal in ``log``; None where it does not print both sizes, or its engine's flags are not known."""
     needed, pool = log.most("needed"), log.least("pool")
-    reader: LogReader = part(log.engine, "log").READER
-    if needed is None or pool is None or not reader.flags or needed.bytes <= pool.bytes:
+    launch: Launch = part(log.engine, "flags").LAUNCH
+    if needed is None or pool is None or not answerable(launch) or needed.bytes <= pool.bytes:
         return None
     told = log.options.get("context")
     context = int(told) if isinstance(told, str) and told.isdecimal() else None
     longest = log.counts.get("max_context")
-    answers = tuple(_answers(reader, needed.bytes, pool.bytes, longest))
+    answers = tuple(_answers(launch, needed.bytes, pool.bytes, longest))
     return Refusal(log.engine, needed.bytes, pool.bytes, context, longest, answers)
 
 
-def _answers(reader: LogReader, needed: int, available: int, longest: int | None) -> Iterator[RefusalAnswer]:
-    flags = reader.flags
+def _answers(launch: Launch, needed: int, available: int, longest: int | None) -> Iterator[RefusalAnswer]:
+    def said(key: str, value: object) -> str:
+        return " ".join(launch.written(key, str(value)) or ())
+
     if longest:
-        yield RefusalAnswer(flags["context"].format(longest), "the longest context, by the engine's own figure")
+        yield RefusalAnswer(said("context", longest), "the longest context, by the engine's own figure")
     half = needed // 2
-    fp8 = flags["kv_dtype"].format("fp8")
+    fp8 = said("kv_dtype", "fp8")
     if half <= available:
         yield RefusalAnswer(fp8, f"of a 16-bit cache half is needed, {format_bytes(half)}: check the answers' quality")
     elif longest:
-        both = f"{fp8} {flags['context'].format(2 * longest // STEP * STEP)}"
+        both = f"{fp8} {said('context', 2 * longest // STEP * STEP)}"
         yield RefusalAnswer(both, f"half is needed, {format_bytes(half)}, still too much for the whole context")
     ranks = next((count for count in RANKS if needed // count <= available), None)
     if ranks is not None:
         each = f"each device needs {format_bytes(needed // ranks)} of cache, and has more room beside less weights"
-        yield RefusalAnswer(flags["tp"].format(ranks), each)
+        yield RefusalAnswer(said("tp", ranks), each)
     missing = format_bytes(needed - available)
     yield RefusalAnswer(
-        flags["gpu_memory_utilization"].format("X"),
+        said("gpu_memory_utilization", "X"),
         f"if the device has {missing} that the server was not to use: X is larger by {missing} over its memory",
     )

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
-from kvtui.engine.bootlog.patterns import LogReader
 from kvtui.engine.engines.known import part
 from kvtui.engine.model.caches import Recurrent
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.reconcile.refusal import answerable
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario, valid_tps
 from kvtui.engine.serving.candidates import USUAL_WEIGHTS, has, windowed
+from kvtui.engine.serving.launching import Launch
 
 CONTEXT_STEP, LEAST_CONTEXT = 16, 512
 MOST_SHARE, SHARE_STEP = 0.97, 0.01
@@ -78,13 +79,13 @@ def remedies(log: BootLog, start: Scenario, *, fixed_pool: bool) -> tuple[Remedy
 
     ``start`` has the log's overheads. With a ``fixed_pool`` its memory is given and no change to it is tried.
     """
-    reader: LogReader = part(log.engine, "log").READER
+    launch: Launch = part(log.engine, "flags").LAUNCH
     share = None if fixed_pool else _free_share(log)
     logged = _logged_limits(log, start)
-    if "error" not in log.words or not reader.flags or (_starts(start) and share is None and not logged):
+    if "error" not in log.words or not answerable(launch) or (_starts(start) and share is None and not logged):
         return ()
     base = start if share is None else start._replace(memory_utilization=share)
-    attempt = _Attempt(reader, base, () if share is None else (_utilization(share),))
+    attempt = _Attempt(launch, base, () if share is None else (_utilization(share),))
     pool = log.least("pool") if share is None else None
     as_it_is = attempt.remedy(logged, None if pool is None else pool.high) if share is not None or logged else None
     found = [as_it_is]
@@ -118,7 +119,7 @@ def _logged_limits(log: BootLog, start: Scenario) -> list[_Change]:
 class _Attempt(NamedTuple):
     """Changes to ``base``, whose remedies also have the ``given`` ones in their flags."""
 
-    reader: LogReader
+    launch: Launch
     base: Scenario
     given: tuple[_Change, ...]
 
@@ -136,7 +137,7 @@ class _Attempt(NamedTuple):
             changed = _changed(changed, [fewer])
         if changed is None or not _starts(changed):
             return None
-        flags = " ".join(filter(None, (_flag(self.reader, change) for change in every)))
+        flags = " ".join(filter(None, (_flag(self.launch, change) for change in every)))
         words = ", ".join(change.words for change in every)
         served = serve(changed)
         held = None if served is None else served.pool_bytes
@@ -199,10 +200,9 @@ def _fewer_sequences(scenario: Scenario) -> _Change | None:
     return _sequences(found.state_slots, SLOTS_BURDEN)
 
 
-def _flag(reader: LogReader, change: _Change) -> str:
-    """The engine's own words for a change; a flag may have words of its own for one value."""
-    own = reader.flags.get(f"{change.key}={change.value}", reader.flags.get(change.key, ""))
-    return own.format(change.value)
+def _flag(launch: Launch, change: _Change) -> str:
+    """The engine's own words for a change; empty where it has none."""
+    return " ".join(launch.written(change.key, change.value) or ())
 
 
 def _free_share(log: BootLog) -> float | None:

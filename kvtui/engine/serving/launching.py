@@ -68,6 +68,14 @@ class Launch(NamedTuple):
         """The flag called ``name``, with dashes or underscores."""
         return next((flag for flag in self.flags if _spelt(name) in map(_spelt, flag.names)), None)
 
+    def written(self, key: str, value: str | bool) -> list[str] | None:
+        """The words of a command that give the option ``key`` its ``value``; None where the engine has no flag for it.
+
+        Example: a context of 8192 tokens is ``--max-model-len 8192`` for vLLM.
+        """
+        found = (flag.written(value) for flag in self.flags if flag.key == key)
+        return next((words for words in found if words is not None), None)
+
 
 class LaunchPiece(NamedTuple):
     """Words of a command that belong together, and the flag that they are; None for the program and all else."""
@@ -94,8 +102,7 @@ class LaunchCommand(NamedTuple):
         for key, value in changes.items():
             if value is None:
                 continue
-            found = [flag.written(value) for flag in self.launch.flags if flag.key == key]
-            said = next((one for one in found if one is not None), None)
+            said = self.launch.written(key, value)
             if said is None:
                 unsaid.append(key)
             else:

@@ -40,6 +40,7 @@ LAUNCH = Launch(
         LaunchFlag(("--mem-fraction-static",), "gpu_memory_utilization"),
         LaunchFlag(("--page-size",), "block_size"),
         LaunchFlag(("--disable-radix-cache",), "prefix_caching", "off"),
+        LaunchFlag(("--disable-cuda-graph",), "eager", "on"),
     ),
     switches=frozenset(
         (
@@ -47,7 +48,6 @@ LAUNCH = Launch(
             "--enable-dp-attention",
             "--enable-torch-compile",
             "--enable-metrics",
-            "--disable-cuda-graph",
             "--disable-overlap-schedule",
             "--skip-server-warmup",
         )

@@ -52,14 +52,7 @@ _WHOLE_OPTIONS = {
     "max_mamba_cache_size": "max_mamba_cache_size",
 }
 _RATIOS = ("mamba_full_memory_ratio", "swa_full_tokens_ratio")
-FLAGS = {key: f"--{name.replace('_', '-')} {{}}" for name, key in _WHOLE_OPTIONS.items()} | {
-    "gpu_memory_utilization": "--mem-fraction-static {}",
-    "kv_dtype": "--kv-cache-dtype {}",
-    "kv_dtype=fp8": "--kv-cache-dtype fp8_e4m3",
-    "eager": "--disable-cuda-graph",
-    "prefix_caching=False": "--disable-radix-cache",
-}
-"""SGLang's own words for options of a scenario."""
+
 
 _SAID = (
     "speculative_algorithm",
@@ -221,4 +214,4 @@ LINES = (
     line("Capture cuda graph failed", r"Capture cuda graph failed: .{1,100}", error),
     OUT_OF_MEMORY,
 )
-READER = LogReader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle, FLAGS)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("KV Cache is allocated",), rank_of, settle)

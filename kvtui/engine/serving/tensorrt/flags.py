@@ -17,6 +17,7 @@ LAUNCH = Launch(
         LaunchFlag(("--max_batch_size",), "max_seqs"),
         LaunchFlag(("--max_num_tokens",), "max_batched_tokens"),
         LaunchFlag(("--kv_cache_dtype",), "kv_dtype", words=_CACHE),
+        LaunchFlag(("--kv_cache_free_gpu_memory_fraction", "--free_gpu_memory_fraction"), "gpu_memory_utilization"),
     ),
     switches=frozenset(("--trust-remote-code",)),
     model_first=True,

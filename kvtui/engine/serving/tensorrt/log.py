@@ -50,15 +50,7 @@ _WHOLE_OPTIONS = {
     "pp_size": "pp",
     "pipeline_parallel_size": "pp",
 }
-FLAGS = {
-    "context": "--max_seq_len {}",
-    "max_batched_tokens": "--max_num_tokens {}",
-    "max_seqs": "--max_batch_size {}",
-    "tp": "--tp_size {}",
-    "gpu_memory_utilization": "--kv_cache_free_gpu_memory_fraction {}",
-    "kv_dtype": "--kv_cache_dtype {}",
-}
-"""``trtllm-serve``'s own words for options of a scenario."""
+
 
 _KEYWORDS = keyword_pattern((*_WHOLE_OPTIONS, "kv_cache_dtype", "free_gpu_memory_fraction"))
 _SHARE = re.compile(r"0\.[0-9]{1,20}|1(?:\.0{1,20})?")
@@ -186,5 +178,5 @@ LINES = (
     OUT_OF_MEMORY,
 )
 READER = LogReader(
-    ENGINE, LINES, EXPECTED, ("for max tokens in paged KV cache", "TensorRT-LLM version"), rank_of, settle, FLAGS
+    ENGINE, LINES, EXPECTED, ("for max tokens in paged KV cache", "TensorRT-LLM version"), rank_of, settle
 )

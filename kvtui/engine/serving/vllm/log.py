@@ -102,14 +102,7 @@ _WHOLE_OPTIONS = {
     "max_num_seqs": "max_seqs",
     "kv_cache_memory_bytes": "kv_pool",
 }
-FLAGS = {key: f"--{name.replace('_', '-')} {{}}" for name, key in _WHOLE_OPTIONS.items() if name != "max_seq_len"} | {
-    "gpu_memory_utilization": "--gpu-memory-utilization {}",
-    "kv_dtype": "--kv-cache-dtype {}",
-    "eager": "--enforce-eager",
-    "prefix_caching=False": "--no-enable-prefix-caching",
-    "hybrid_manager": "--no-disable-hybrid-kv-cache-manager",
-}
-"""vLLM's own words for options of a scenario."""
+
 
 _OTHERS = (
     "gpu_memory_utilization",
@@ -411,4 +404,4 @@ def settle(gathered: Gathered) -> None:
         gathered.options.pop("block_size", None)
 
 
-READER = LogReader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle, FLAGS)
+READER = LogReader(ENGINE, LINES, EXPECTED, ("Available KV cache memory", "GPU KV cache size"), rank_of, settle)
