@@ -29,7 +29,7 @@ class BlocksView(Canvas):
             cells.glyph[1:-1, 2:-2], cells.ink[1:-1, 2:-2] = inner.glyph, inner.ink
         for number, row in enumerate(rows[: height - 2]):
             cells.put_row(2, 1 + number, row)
-            cells.glyph[1 + number, -1] = ord("│")
+            cells.put(width - 2, 1 + number, " │", Ink.FRAME)
         self.paint(cells)
 
 

@@ -145,8 +145,8 @@ def test_vllm_is_watched_under_load(vllm: str, model: Path) -> None:
         assert pool_now.used + pool_now.cached + (pool_now.empty or 0) == pool_now.size == BLOCKS - 1
     last = found[-1]
     assert max(one.pool.used or 0 for one in found) > 28
-    assert max(one.summed("running") or 0 for one in found) >= 5
-    assert max(one.summed("waiting") or 0 for one in found) >= 5
+    assert max(one.summed("running") or 0 for one in found) >= 3
+    assert max(one.summed("waiting") or 0 for one in found) >= 1
     assert (last.pool.used, last.pool.spread) == (0, 0)
     assert (last.pool.cached or 0) > 20
     whole = between(found[0], last)

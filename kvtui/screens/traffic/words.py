@@ -23,6 +23,7 @@ from kvtui.widgets.panels import Section
 BINDING_INKS = {"pool": Ink.BAD, "sequences": Ink.WARN, "tokens": Ink.WARN, "nothing": Ink.GOOD, "unknown": Ink.DIM}
 STATE_INKS = {"up": Ink.GOOD, "asleep": Ink.WARN, "loading": Ink.WARN}
 MOST_ADVICE_ROWS = 14
+NARROW = 100
 
 
 def title_row(snapshot: Snapshot, now: str, width: int) -> InkRow:
@@ -58,21 +59,23 @@ def server_row(beat: Beat, chosen: bool, width: int) -> InkRow:
     """One server of several: how it is, how full, who waits, and what binds it."""
     snapshot = beat.snapshot
     used = figures(snapshot, beat.since)["kv_used"]
-    bar = "–".rjust(16) if used is None else f"{'▇' * round(used * 10):·<10} {used:>5.0%}"
+    narrow = width < NARROW
+    cells = 5 if narrow else 10
+    bar = "–".rjust(cells + 6) if used is None else f"{'▇' * round(used * cells):·<{cells}} {used:>5.0%}"
     running, waiting = (_count(snapshot.summed(name)) for name in ("running", "waiting"))
     rate = beat.since.tokens_per_second
-    speed = "–" if rate is None else written(rate, "rate")
+    speed = "" if narrow else f" {'–' if rate is None else written(rate, 'rate'):>8} tokens/s"
     found = binds(snapshot, beat.since)
-    name = f"{'▶' if chosen else ' '} {TITLES.get(snapshot.engine, 'a server'):<13}"
-    address = fit(clean(snapshot.address, 60), 30)
-    figures_now = f" {running:>5} run {waiting:>5} wait {speed:>8} tokens/s  "
+    name = f"{'▶' if chosen else ' '} {fit(TITLES.get(snapshot.engine, 'a server'), 10 if narrow else 13)}"
+    address = fit(clean(snapshot.address, 60), 22 if narrow else 30)
+    figures_now = f" {running:>4} run {waiting:>4} wait{speed}  "
     room = max(0, width - len(name) - len(address) - len(bar) - len(figures_now) - 1)
     return (
         Span(name, Ink.BRIGHT if chosen else Ink.TEXT),
         Span(f"{address} ", Ink.DIM),
         Span(bar, Ink.KV if snapshot.state == "up" else Ink.FAINT),
         Span(figures_now, Ink.TEXT),
-        Span(fit(found.words, room), BINDING_INKS[found.what]),
+        Span(fit(found.what if narrow and room < len(found.words) else found.words, room), BINDING_INKS[found.what]),
     )
 
 
