@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gguf.constants import MODEL_ARCH_NAMES
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.sources.gguf import layers
+from kvtui.engine.sources.gguf import architectures as known
 from kvtui.engine.sources.hf.classes import class_of, release
 from kvtui.engine.sources.hf.config import model_from_config
 from kvtui.engine.sources.hf.decoders import DECODERS
@@ -91,25 +91,25 @@ def refused() -> str:
 
 def architectures() -> str:
     """A row for each architecture name."""
-    names = sorted(set(MODEL_ARCH_NAMES.values()) | layers.ARCHITECTURES | set(layers.NOT_READ))
+    names = sorted(set(MODEL_ARCH_NAMES.values()) | known.ARCHITECTURES | set(known.NOT_READ))
     return "\n".join(f"| `{name}` | {_kind(name)} |" for name in names)
 
 
 def _kind(arch: str) -> str:
-    if arch in layers.WITHOUT_CACHE:
-        return f"refused: {layers.WITHOUT_CACHE[arch]}"
-    if arch in layers.NOT_READ:
-        return f"refused: {layers.NOT_READ[arch]}"
+    if arch in known.WITHOUT_CACHE:
+        return f"refused: {known.WITHOUT_CACHE[arch]}"
+    if arch in known.NOT_READ:
+        return f"refused: {known.NOT_READ[arch]}"
     parts = []
-    if arch in layers.RECURRENT:
-        parts.append(f"states ({layers.RECURRENT[arch].replace('_', ' ')})")
-    if arch in layers.LATENT:
+    if arch in known.RECURRENT:
+        parts.append(f"states ({known.RECURRENT[arch].replace('_', ' ')})")
+    if arch in known.LATENT:
         parts.append("latent")
-    if arch in layers.WINDOWS or arch == layers.EXAONE4:
+    if arch in known.WINDOWS or arch == known.EXAONE4:
         parts.append("windows and full attention")
-    if arch in layers.INDEXED:
+    if arch in known.INDEXED:
         parts.append("index keys")
-    if arch in layers.SHARING:
+    if arch in known.SHARING:
         parts.append("shared layers")
     return ", ".join(parts) or "full attention"
 

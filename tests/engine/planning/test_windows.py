@@ -12,7 +12,7 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.engine.sources.gguf.layers import PLAIN, WINDOWS
+from kvtui.engine.sources.gguf.architectures import PLAIN, WINDOWS
 from kvtui.engine.sources.hf.config import model_from_config
 from tests.engine.sources.hf.published import PUBLISHED
 from tests.present import present

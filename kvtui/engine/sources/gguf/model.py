@@ -20,7 +20,8 @@ from kvtui.engine.model.parameters import lump
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec
 from kvtui.engine.model.tensors import Tensor, Tensors, copied, narrow, weight_count, wide
 from kvtui.engine.sources.gguf.container import Header, Skipped, StoredTensor, read_header
-from kvtui.engine.sources.gguf.layers import MAX_COUNT, MAX_WINDOW, FileShape, Keys, layer_caches, read_shape
+from kvtui.engine.sources.gguf.keys import MAX_COUNT, MAX_WINDOW, Keys
+from kvtui.engine.sources.gguf.layers import FileShape, layer_caches, read_shape
 
 # blk.7.attn_q.weight → layer 7, attn_q.weight
 _BLOCK = re.compile(r"blk\.([0-9]{1,4})\.(.+)")

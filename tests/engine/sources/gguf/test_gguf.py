@@ -23,8 +23,8 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.model.caches import Recurrent, Shared
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import ModelSpec, cache_bytes
+from kvtui.engine.sources.gguf.architectures import ARCHITECTURES, NOT_READ, PLAIN, WITHOUT_CACHE
 from kvtui.engine.sources.gguf.container import MAX_STRINGS
-from kvtui.engine.sources.gguf.layers import ARCHITECTURES, NOT_READ, PLAIN, WITHOUT_CACHE
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, Shape, stored_bytes, write_gguf
 from tests.engine.sources.work import at_most
