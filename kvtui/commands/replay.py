@@ -254,14 +254,14 @@ def _served(trace: Trace, scenario: Scenario, objectives: Objectives) -> tuple[d
     """
     from kvtui.engine.replay.pace import Pace
     from kvtui.engine.replay.run import Replay, dealt, together
-    from kvtui.engine.replay.servers import REPLAYED, server_of
+    from kvtui.engine.replay.servers import REPLAYED, servers_of
     from kvtui.report.replay import served
 
     if scenario.engine not in REPLAYED:
         return {}, False
-    parts = dealt(trace.requests, scenario.layout.dp)
+    parts, server = dealt(trace.requests, scenario.layout.dp), servers_of(scenario)
     replays = {
-        end: [Replay(part, server_of(scenario), Pace(scenario, fast=end == "fast").seconds) for part in parts]
+        end: [Replay(part, server(), Pace(scenario, fast=end == "fast").seconds) for part in parts]
         for end in ("fast", "slow")
     }
     going, stopped = [replay for ends in replays.values() for replay in ends], False

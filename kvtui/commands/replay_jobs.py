@@ -19,7 +19,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.run import dealt, run, together
-from kvtui.engine.replay.servers import server_of
+from kvtui.engine.replay.servers import servers_of
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.report.replay import Objectives, served
 
@@ -53,10 +53,8 @@ def do(job: ReplayJob, requests: TraceRequests) -> Result:
     if job.rate != 1:
         requests = requests.faster(job.rate)
     seconds = Pace(scenario, fast=job.fast).seconds
-    outcomes = [
-        run(part, server_of(scenario, job.policy, share=job.share, sequences=job.sequences), seconds)
-        for part in dealt(requests, job.replicas or scenario.layout.dp)
-    ]
+    server = servers_of(scenario, job.policy, share=job.share, sequences=job.sequences)
+    outcomes = [run(part, server(), seconds) for part in dealt(requests, job.replicas or scenario.layout.dp)]
     return served(together(outcomes), job.objectives)
 
 

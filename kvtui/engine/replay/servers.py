@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.serve import serve
@@ -30,10 +33,18 @@ HOST_CACHE_BYTES = 8192 * 2**20
 def server_of(
     scenario: Scenario, policy: str = "prefix", *, share: float = 1.0, sequences: int | None = None
 ) -> RequestScheduler:
-    """A fresh server: one replica of ``scenario``, with ``share`` of its planned pool, for at most ``sequences``.
+    """A fresh server: one replica of ``scenario``; see :func:`servers_of`."""
+    return servers_of(scenario, policy, share=share, sequences=sequences)()
 
-    Raises InputError for an engine that is not replayed, for a model with recurrent states or cross-attention, and for
-    a server that does not start; UnknownName for a ``policy`` that is none of POLICIES.
+
+def servers_of(
+    scenario: Scenario, policy: str = "prefix", *, share: float = 1.0, sequences: int | None = None
+) -> Callable[[], RequestScheduler]:
+    """Makes fresh servers, each a replica of ``scenario``, which is planned once.
+
+    Each has ``share`` of its planned pool, and at most ``sequences`` at once. Raises InputError for an engine that is
+    not replayed, for layers whose blocks are not, and for a server that does not start; UnknownName for a ``policy``
+    that is none of POLICIES.
     """
     if policy not in POLICIES:
         raise UnknownName("policy", policy, POLICIES)
@@ -41,25 +52,23 @@ def server_of(
         raise InputError(f"--engine: only {', '.join(REPLAYED)} can be replayed, not {scenario.engine}")
     if policy != "prefix" and scenario.engine != "vllm":
         raise InputError(f"--engine: {policy} is a way to use vLLM's pool, not that of {scenario.engine}")
-    match scenario.engine:
-        case "sglang":
-            radix = radix_limits_of(scenario)
-            return RadixScheduler(
-                radix._replace(pages=max(1, int(radix.pages * share)), sequences=sequences or radix.sequences)
-            )
-        case "llama.cpp":
-            slots = slot_limits_of(scenario)
-            return SlotServer(slots._replace(cells=max(1, int(slots.cells * share)), slots=sequences or slots.slots))
+    if scenario.engine == "sglang":
+        radix = radix_limits_of(scenario)
+        pages = max(1, int(radix.pages * share))
+        return partial(RadixScheduler, radix._replace(pages=pages, sequences=sequences or radix.sequences))
+    if scenario.engine == "llama.cpp":
+        slots = slot_limits_of(scenario)
+        cells = max(1, int(slots.cells * share))
+        return partial(SlotServer, slots._replace(cells=cells, slots=sequences or slots.slots))
     limits = limits_of(scenario)
-    limits = limits._replace(
-        blocks=max(2, int((limits.blocks - 1) * share) + 1), sequences=sequences or limits.sequences
-    )
+    blocks = max(2, int((limits.blocks - 1) * share) + 1)
+    limits = limits._replace(blocks=blocks, sequences=sequences or limits.sequences)
     match policy:
         case "prefix":
-            return Scheduler(limits)
+            return partial(Scheduler, limits)
         case "paged":
-            return Scheduler(limits._replace(caching=False))
-    return Reserving(limits, static=policy == "static")
+            return partial(Scheduler, limits._replace(caching=False))
+    return partial(Reserving, limits, static=policy == "static")
 
 
 def limits_of(scenario: Scenario) -> Limits:
