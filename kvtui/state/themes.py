@@ -44,7 +44,7 @@ LIGHT = Theme(
     primary="#0b66b5",
     secondary="#6a45e0",
     accent="#a15c00",
-    success="#0f8a5f",
+    success="#0a7550",
     warning="#a15c00",
     error="#c02626",
     foreground="#22303f",
@@ -53,6 +53,8 @@ LIGHT = Theme(
     panel="#eaf0f7",
     dark=False,
     variables={
+        "text-muted": "#4f5c6c",
+        "foreground-muted": "#4f5c6c",
         "block-cursor-background": "#cfe3f7",
         "block-cursor-foreground": "#05101c",
         "block-cursor-text-style": "none",
