@@ -53,8 +53,8 @@ LIGHT = Theme(
     panel="#eaf0f7",
     dark=False,
     variables={
-        "text-muted": "#4f5c6c",
-        "foreground-muted": "#4f5c6c",
+        "text-muted": "#4a5766",
+        "foreground-muted": "#4a5766",
         "block-cursor-background": "#cfe3f7",
         "block-cursor-foreground": "#05101c",
         "block-cursor-text-style": "none",
