@@ -329,6 +329,10 @@ def _beside(at: tuple[int, int], text: str, side: Side) -> tuple[int, int]:
             return x - 1 - len(text), y
         case "above":
             return x - len(text) // 2, y - 1
+        case "above left" | "far above left":
+            return x - len(text) + 1, y - 1 - side.startswith("far")
+        case "below left" | "far below left":
+            return x - len(text) + 1, y + 1 + side.startswith("far")
     return x - len(text) // 2, y + 1
 
 

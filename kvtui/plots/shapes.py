@@ -30,7 +30,7 @@ from kvtui.plots.density import distribution
 from kvtui.plots.style import Style
 from kvtui.plots.ticks import AxisSpan, short_text
 
-Side = Literal["right", "left", "above", "below"]
+Side = Literal["right", "left", "above", "below", "above left", "below left", "far above left", "far below left"]
 
 DOTS_ACROSS, DOTS_DOWN = 2, 4
 _DASHES: dict[Dash, tuple[float, float]] = {"dashed": (7, 5), "dotted": (1.5, 3.5)}
@@ -89,6 +89,8 @@ class Words(NamedTuple):
 
 
 ALL_SIDES: tuple[Side, ...] = ("right", "left", "above", "below")
+LINE_END: tuple[Side, ...] = ("right", "above left", "below left", "far above left", "far below left")
+MOST_NAMED, LONGEST_NAME = 6, 24
 _ORDER = (Wash, Boxes, Stroke, Points)
 PanelShape = Stroke | Wash | Boxes | Points | Words
 
@@ -145,6 +147,11 @@ def _line(panel: Panel, line: Line, place: PlotArea, style: Style) -> Iterator[P
     series = [mark.name for mark in panel.marks if isinstance(mark, Line)]
     shown = _spread(u, v, series.index(line.name), len(series), line.points)
     yield Points(u[shown], v[shown], style.point, style.ink)
+    inside = np.flatnonzero((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1))
+    if 2 <= len(series) <= MOST_NAMED and inside.size:
+        end = inside[np.argmax(u[inside])]
+        name = (line.name[:LONGEST_NAME],)
+        yield Words(u[end : end + 1], v[end : end + 1], name, style.ink, LINE_END, False)
 
 
 def _spread(u: Floats, v: Floats, number: int, series: int, every: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -142,6 +142,7 @@ _PLAN_OWN = (
     Key("view", "r", "view", "rows", "models, KV or weight formats", PLAN_TABLE),
     Key("order", "o", "order", "sort", "sort by the column, worst first, or not", PLAN_TABLE),
     Key("order-also", "O", "order_also", "then by", "sort what is alike by this column too", PLAN_TABLE),
+    Key("hardware", "D", "hardware", "own device", "a device by its memory and bandwidth", PLAN_TABLE),
     Key("fitting", "a", "fitting", "what fits", "only what fits on the device, or all", PLAN_TABLE, footer=True),
     Key("cell-up", "up,k", "move(-1, 0)", "up", "one row up", PLAN_TABLE),
     Key("cell-down", "down,j", "move(1, 0)", "down", "one row down", PLAN_TABLE),

@@ -63,7 +63,7 @@ def test_legends_name_every_series_above_the_data(figure: Figure, size: tuple[in
         for mark in frame.panel.marks:
             single = len(frame.panel.marks) == 1
             assert single or mark.name in head
-            assert mark.name not in inside
+            assert isinstance(mark, Line) or mark.name not in inside
             assert single or styles(figure)[mark.name].point in head or styles(figure)[mark.name].fill in head
 
 
@@ -134,8 +134,8 @@ def test_any_panel_can_be_chosen() -> None:
 def test_a_common_legend_stands_once() -> None:
     panel = CURVES.panels[0]
     twice = Figure("two", "Two", "", (panel, panel))
-    assert render_text(twice, 160, 40).count("GQA 4×") == 1
-    assert render_text(MANY, 160, 45).count("MLA") == 3
+    assert render_text(twice, 160, 40).split("one sequence")[0].count("GQA 4×") == 1
+    assert render_text(MANY, 160, 45).count("MLA") >= 3
 
 
 def test_long_names_lay_bars_on_their_side_and_stay_whole() -> None:
@@ -233,3 +233,14 @@ def test_without_plotext_our_own_painter_draws(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "kvtui.plots.plotext", raising=False)
     monkeypatch.delattr(kvtui.plots, "plotext", raising=False)
     assert draw(CURVES, 80, 24, painter="plotext").cells.text() == expected
+
+
+def test_lines_are_named_at_their_ends_where_there_is_room() -> None:
+    x = floats([0.0, 1.0])
+    lines = Line("low", x, floats([0.0, 1.0])), Line("high", x, floats([10.0, 20.0]))
+    picture = draw(Figure("two", "", "", (Panel("", Axis("x"), Axis("y"), lines),)), 80, 24)
+    plot = picture.frames[0].plot
+    inside = [line[plot.x : plot.right] for line in picture.cells.text().split("\n")[plot.y :][: plot.height]]
+    found = {name: [row for row, line in enumerate(inside) if name in line] for name in ("low", "high")}
+    assert len(found["low"]) == len(found["high"]) == 1
+    assert found["high"] < found["low"]

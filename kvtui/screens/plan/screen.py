@@ -264,6 +264,17 @@ class PlanScreen(ScenarioActions):
         else:
             self.host.open(ExplainScreen(shown, about or TOPICS[self.table.metric.key]))
 
+    def action_hardware(self) -> None:
+        """Type the memory and bandwidth of a device that no catalogue has."""
+
+        def ask() -> None:
+            from kvtui.screens.plan.hardware import hardware_prompt, this_machine
+
+            beside = this_machine()
+            self._from_thread(lambda: self.host.open(hardware_prompt(self.session, beside)))
+
+        self.run_worker(ask, thread=True, exclusive=True, group="hardware")
+
     def action_lever(self, at: int) -> None:
         """Go to a lever; the one under the cursor is applied."""
         if self.levers.at == at and self.levers.selected is not None:

@@ -558,3 +558,23 @@ def test_a_sheet_keeps_what_has_no_figure_last_from_both_ends() -> None:
     best, worst = (sheet.rows("", (SortKey(0, METRICS[2], order),)) for order in ("best first", "worst first"))
     assert best[:3] == [2, 1, 0]
     assert worst[:3] == [1, 2, 0]
+
+
+def test_a_device_of_no_catalogue_is_its_memory_and_bandwidth() -> None:
+    async def body(seen: Seen) -> None:
+        await seen.keys("D")
+        await seen.until(lambda: isinstance(seen.app.focused, Input) and "this machine" in seen.text())
+        await seen.type("48GiB 960 1")
+        assert "type memory and bandwidth" in seen.text()
+        await seen.type("48GiB 960")
+        assert "at 960 GB/s" in seen.text()
+        await seen.keys("up")
+        assert isinstance(seen.app.focused, Input)
+        assert seen.app.focused.value == "16GiB 300"
+        await seen.type("48GiB 960")
+        await seen.keys("enter")
+        scenario = seen.app.session.scenario
+        assert (scenario.device.resized, scenario.bandwidth_gbs) == (48 * 2**30, 960)
+        assert scenario_from({**SCENARIO, "memory": "48GiB", "bandwidth": "960"}) == scenario
+
+    watch(body)

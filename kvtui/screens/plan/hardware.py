@@ -1,0 +1,70 @@
+"""A device that is in no catalogue, by its memory and bandwidth, with this machine's devices beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvtui.bench.this_machine import read_machine
+from kvtui.engine.advice.matrix import answer
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.scenario.change import adapted
+from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.setting import typed_fields
+from kvtui.screens.windows.prompt import PromptScreen
+from kvtui.state.session import Session
+
+PRESETS = ("16GiB 300", "24GiB 1000", "32GiB 1800", "48GiB 900", "64GiB 400", "96GiB 1800", "128GiB 270", "192GiB 8000")
+
+
+def this_machine() -> str:
+    """This machine's devices with their memory and bandwidth, in a line; asking for them may take a few seconds."""
+    said = []
+    for found in read_machine().devices:
+        try:
+            known = find_device(found.card or found.name)
+            said.append(
+                f"{known.name}, {format_bytes(found.memory or known.usable_bytes)}, {known.bandwidth_gbs:,.0f} GB/s"
+            )
+        except InputError:
+            said.append(plain(found.name, 60))
+    return f"this machine: {' and '.join(dict.fromkeys(said)) or 'no accelerator found'}"
+
+
+def hardware_prompt(session: Session, beside: str) -> PromptScreen:
+    """Asks for memory and bandwidth; ``beside`` stands below. All else is the scenario's device's own."""
+
+    def preview(text: str) -> str:
+        if not text.strip():
+            return ""
+        changed = adapted(session.scenario, _fields(session.scenario, text))[0]
+        found = answer(changed)
+        if found.reason:
+            return found.reason
+        users = "no max" if found.sequences is None else f"{found.sequences:,}"
+        rate = f"{changed.bandwidth_gbs:g} GB/s" if changed.bandwidth_gbs is not None else "its own bandwidth"
+        fits = "fits" if found.fits else "does not fit"
+        return f"{format_bytes(changed.device.usable_bytes)} at {rate}: {fits}, at most {users} sequences"
+
+    def step(text: str, by: int) -> str:
+        at = PRESETS.index(text) if text in PRESETS else -1
+        return PRESETS[max(0, min(at + by, len(PRESETS) - 1))]
+
+    return PromptScreen(
+        "a device in no catalogue: memory and GB/s",
+        "",
+        f"such as 48GiB 960; compute, link and price are the {plain(session.scenario.device.name, 40)}'s\n{beside}",
+        preview=preview,
+        take=lambda text: session.change(**_fields(session.scenario, text)),
+        step=step,
+    )
+
+
+def _fields(scenario: Scenario, text: str) -> dict[str, Any]:
+    """The fields of a scenario on a device with that memory, and that many GB/s where they are typed."""
+    memory, *rate = text.replace(",", " ").split()
+    if len(rate) > 1:
+        raise InputError("type memory and bandwidth, such as 48GiB 960")
+    return typed_fields(scenario, "memory", memory) | (typed_fields(scenario, "bandwidth", rate[0]) if rate else {})
