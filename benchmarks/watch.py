@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from kvtui.app.app import KvtuiApp, Traffic
+from kvtui.app.app import KvtuiApp, WatchStart
 from kvtui.attach.attachment import WatchedServer
 from kvtui.attach.http import HttpServer
 from kvtui.attach.source import PlayedRecording
@@ -50,7 +50,7 @@ def drawn() -> None:
         snapshots = [snapshot for _, snapshot in vllm_snapshots()]
         source = PlayedRecording("captured", lambda: snapshots)
         session = Session(scenario_from({"model": "Qwen3-8B", "gpu": "H100 SXM"}))
-        traffic = Traffic(source, {"model": "Llama-3.1-8B"}, lambda text: source)
+        traffic = WatchStart(source, {"model": "Llama-3.1-8B"}, lambda text: source)
         app = KvtuiApp(session, Settings(remember=False, motion="none"), traffic=traffic)
         async with app.run_test(size=(160, 46)) as pilot:
             screen = app.screen

@@ -61,7 +61,7 @@ def _watched(text: str) -> TrafficSource:
     return source_of([text] if text else [])
 
 
-class Traffic(NamedTuple):
+class WatchStart(NamedTuple):
     """What the app begins to watch: a ``source`` of snapshots, the options ``given`` of the plan beside it.
 
     ``opens`` makes a source of what a person names, nothing being this machine; ``speed`` is that of a recording.
@@ -98,7 +98,7 @@ class KvtuiApp(App[None]):
         play: bool = False,
         speed: float | None = None,
         note: str = "",
-        traffic: Traffic | None = None,
+        traffic: WatchStart | None = None,
     ) -> None:
         self.no_hues = bool(os.environ.get("NO_COLOR"))
         if traffic is not None:
@@ -110,7 +110,7 @@ class KvtuiApp(App[None]):
         self.benchmark: Benchmark | None = None
         self._play, self._speed, self._note = play, speed, note
         self._said: Said | None = None
-        self._traffic = traffic or Traffic(None, {}, _watched)
+        self._traffic = traffic or WatchStart(None, {}, _watched)
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
         for theme in themes.OWN:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from kvtui.canvas.cells import Cells, InkRow, Span
 from kvtui.canvas.palette import SEQUENCES, Ink
 
-Owner = Literal["null", "request", "held", "unsure", "cached", "empty"]
+BlockOwner = Literal["null", "request", "held", "unsure", "cached", "empty"]
 SIZES = ((18, 7), (15, 6), (12, 5), (10, 4), (8, 3), (6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 1))
 """Columns and rows of a bank; all but the least have a gap beside and below."""
 
@@ -44,7 +44,7 @@ FEW_WORDS = {
 class BlockRun(NamedTuple):
     """So many neighbouring ``blocks`` of one ``owner``; requests have a ``number``."""
 
-    owner: Owner
+    owner: BlockOwner
     blocks: int
     number: int = 0
 
@@ -62,7 +62,7 @@ class BlockPicture:
         return sum(run.blocks for run in self.runs)
 
     @property
-    def owners(self) -> tuple[Owner, ...]:
+    def owners(self) -> tuple[BlockOwner, ...]:
         """The kinds of owners there are, in the order of WORDS."""
         there = {run.owner for run in self.runs if run.blocks}
         return tuple(owner for owner in _owners() if owner in there)
@@ -82,7 +82,7 @@ class BlockGrid(NamedTuple):
     each: int
 
 
-def _owners() -> tuple[Owner, ...]:
+def _owners() -> tuple[BlockOwner, ...]:
     return "null", "request", "held", "unsure", "cached", "empty"
 
 

@@ -107,7 +107,7 @@ def _told(values: Values) -> ToldBesides:
 
 def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) -> int:
     """The app on the screen of what is watched; what it can plan with are the options of the scenario."""
-    from kvtui.app.app import KvtuiApp, Traffic
+    from kvtui.app.app import KvtuiApp, WatchStart
     from kvtui.app.terminal import own_screen
     from kvtui.attach.opening import source_of
     from kvtui.attach.token import read_token
@@ -122,7 +122,7 @@ def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) ->
     settings = load(nothing, theme_names())
     scenario, follows, note = reopened(nothing, settings.remember)
     speed = 1.0 if args.speed is None else _positive(args.speed, "--speed", 0.25, 64)
-    traffic = Traffic(
+    traffic = WatchStart(
         source_of(names, token, _told(values), seconds, args.record),
         {key: value for key, value in values.items() if value is not None},
         lambda text: source_of([text] if text else [], token, _told(values), seconds),

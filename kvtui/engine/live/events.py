@@ -74,15 +74,15 @@ def _event(found: Any) -> KvEvent:
     if isinstance(found, list) and found and isinstance(found[0], str):
         names = _FIELDS.get(found[0], ())
         found = {"type": found[0], **dict(zip(names, found[1:], strict=False))}
-    if not isinstance(found, dict) or found.get("type") not in _WHAT:
-        name = found.get("type") if isinstance(found, dict) else found
+    name = found.get("type") if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not isinstance(name, str) or name not in _WHAT:
         raise InputError(f"event: '{plain(str(name), 40)}' is not an event that is known")
     hashes = found.get("block_hashes", ())
     if not isinstance(hashes, list | tuple) or not all(isinstance(one, int | bytes | str) for one in hashes):
         raise InputError("event: its block hashes are no list of hashes")
     group, size, medium = found.get("group_idx"), found.get("block_size"), found.get("medium")
     return KvEvent(
-        _WHAT[found["type"]],
+        _WHAT[name],
         tuple(hashes),
         group if isinstance(group, int) and 0 <= group < 4096 else 0,
         plain(str(found.get("kv_cache_spec_kind") or ""), 40),

@@ -54,14 +54,14 @@ def _slots_picture(snapshot: Snapshot, pool: ServerPool) -> BlockPicture:
     return BlockPicture(tuple(run for run in runs if run.blocks), "token")
 
 
-Figure = Callable[[Beat], float | None]
+BeatFigure = Callable[[Beat], float | None]
 
 
 def _waiting(beat: Beat) -> float | None:
     return beat.snapshot.summed("waiting")
 
 
-def _percentile(part: Literal["p50", "p95"]) -> Figure:
+def _percentile(part: Literal["p50", "p95"]) -> BeatFigure:
     def figure(beat: Beat) -> float | None:
         found = beat.recent.ttft
         return None if found is None else found.p95 if part == "p95" else found.p50
@@ -73,7 +73,7 @@ def _per_second(interval: Interval, count: float | None) -> float | None:
     return None if count is None or not interval.seconds else count / interval.seconds
 
 
-STRIPS: tuple[tuple[str, Figure, int, bool, str], ...] = (
+STRIPS: tuple[tuple[str, BeatFigure, int, bool, str], ...] = (
     ("held", lambda beat: figures(beat.snapshot, beat.since)["kv_used"], Ink.KV, True, "share"),
     ("cached", lambda beat: beat.snapshot.pool.cached_share, Ink.STATE, True, "share"),
     ("running", lambda beat: beat.snapshot.summed("running"), Ink.GOOD, False, "count"),

@@ -119,6 +119,7 @@ def test_what_is_cached_is_said_with_what_it_leaves_open(used: int) -> None:
         (number(0), packb([1.0, [["NoSuchEvent"]]])),
         (number(0), packb([1.0, [{"type": "BlockStored", "block_hashes": [[1]]}]])),
         (number(0), packb([1.0, [7]])),
+        (number(0), packb([1.0, [{"type": ["BlockStored"], "block_hashes": [1]}]])),
     ],
 )
 def test_frames_that_are_none_are_refused_in_words(sequence: bytes, payload: bytes) -> None:

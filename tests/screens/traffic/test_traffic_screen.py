@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from textual.pilot import Pilot
 
-from kvtui.app.app import KvtuiApp, Traffic
+from kvtui.app.app import KvtuiApp, WatchStart
 from kvtui.attach.source import PlayedRecording, TrafficSource
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.live.snapshot import Snapshot
@@ -34,7 +34,7 @@ def drive(source: TrafficSource | None, script: Script, size: tuple[int, int] = 
     async def body() -> None:
         given = {"model": "Llama-3.1-8B"}
         session = Session(scenario_from({"model": "Qwen3-8B", "gpu": "H100 SXM"}))
-        app = KvtuiApp(session, Settings(remember=False, motion="none"), traffic=Traffic(source, given, opens))
+        app = KvtuiApp(session, Settings(remember=False, motion="none"), traffic=WatchStart(source, given, opens))
         async with app.run_test(size=size) as pilot:
             screen = app.screen
             assert isinstance(screen, TrafficScreen)
