@@ -51,7 +51,12 @@ def popup(plan: Plan) -> Notice | None:
         devices = "a larger KV pool" if _needs_a_larger_pool(plan) else f"more than {SEARCH_DEVICES:,} devices"
     else:
         devices = f"{needed:,} devices"
-    match level(plan):
+    found = level(plan)
+    if found != Level.NONE and needed is not None and needed <= plan.devices:
+        which = "they would" if needed == plan.devices else f"{needed:,} of them would"
+        text = f"{total} do not fit {_present(plan)} as they are split: {which} hold it, split another way"
+        return Notice("multi_device", "warning", text)
+    match found:
         case Level.NONE:
             return None
         case Level.MULTI_DEVICE:

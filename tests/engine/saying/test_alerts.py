@@ -171,3 +171,11 @@ def test_a_changed_scenario_keeps_the_popups_cool_down() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0).renewed()
     assert not alerts.observed(Level.MULTI_NODE, 5).shows_popup(6.5)
     assert alerts.level is Level.MULTI_DEVICE
+
+
+def test_devices_that_are_there_are_to_be_split_another_way() -> None:
+    """Every rank of tensor parallelism keeps all of a latent cache: eight lack the room that six stages have."""
+    scenario = {"model": "DeepSeek-V3", "gpu": "H200 SXM", "gpus": "8", "weight_dtype": "fp8"}
+    found = planned(**scenario, context="64K", batch="16")
+    assert found.devices_needed == 6
+    assert present(popup(found)).text.endswith("6 of them would hold it, split another way")
