@@ -12,6 +12,7 @@ from kvtui.engine.scenario.scenario import FILE_WEIGHTS, UBATCH_TOKENS, Scenario
 GGML = {"fp16": "f16", "bf16": "f16", "fp32": "f32"}
 """ggml's names of formats where they are others than here; 16 bits are llama.cpp's own f16, which takes as much."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,95}-GGUF)(?::[\w.-]{1,40})?", re.IGNORECASE)
 OLLAMA_KV = ("f16", "q8_0", "q4_0")
 
 
@@ -30,7 +31,7 @@ def commands(scenario: Scenario, placed: Placement, whole_layers: Placement) -> 
 def _llama_server(scenario: Scenario, placed: Placement) -> str:
     serving = scenario.serving
     k, v = cache_types(scenario)
-    words = ["llama-server", "-m", shell_word(model_file(scenario)), "-c", str(scenario.context)]
+    words = ["llama-server", *_where_from(scenario), "-c", str(scenario.context)]
     words += ["-ngl", str(placed.gpu_layers)]
     if placed.cpu_moe:
         words += ["--n-cpu-moe", str(placed.cpu_moe)]
@@ -79,11 +80,23 @@ def cache_types(scenario: Scenario) -> tuple[str, str]:
     return GGML.get(k, k), GGML.get(v, v)
 
 
+def _where_from(scenario: Scenario) -> tuple[str, str]:
+    """A repository of GGUF files is downloaded by name; else it is a file."""
+    form, repository = scenario.checkpoint, _REPOSITORY.fullmatch(scenario.ref)
+    if repository is None or form is None or scenario.weight_dtype == FILE_WEIGHTS:
+        return "-m", shell_word(model_file(scenario))
+    return "-hf", shell_word(f"{repository[1]}:{form.name.upper()}")
+
+
 def model_file(scenario: Scenario) -> str:
     """The model's file as it was named, or as one of its weight format is usually called."""
-    if scenario.weight_dtype == FILE_WEIGHTS:
+    a_file = scenario.ref.lower().endswith(".gguf")
+    if scenario.weight_dtype == FILE_WEIGHTS or (a_file and scenario.weight_dtype == scenario.model.named_weights):
         return scenario.ref
-    form, name = scenario.checkpoint, scenario.ref if _FILE_NAME.fullmatch(scenario.ref) else scenario.model.name
+    form, name = (
+        scenario.checkpoint,
+        scenario.ref if _FILE_NAME.fullmatch(scenario.ref) and not a_file else scenario.model.name,
+    )
     return f"{name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
 
 

@@ -169,3 +169,18 @@ def test_patterns_of_tensors_are_experts_of_layers(model: str, pattern: str, lay
 def test_other_patterns_say_what_they_are(pattern: str, problem: str) -> None:
     with pytest.raises(InputError, match=rf"^override-tensor: .*{problem}"):
         scenario_from({"model": "Qwen3-30B-A3B", "engine": "llama.cpp", "override_tensor": pattern})
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL", "-hf unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL"),
+        ("unsloth/Qwen3-8B-GGUF", "-hf unsloth/Qwen3-8B-GGUF:Q4_K_M"),
+        ("Qwen_Qwen3-8B-Q6_K.gguf", "-m Qwen_Qwen3-8B-Q6_K.gguf"),
+        ("qwen3:8b", "-m Qwen3-8B-Q4_K_M.gguf"),
+    ],
+)
+def test_a_repository_is_started_by_its_name(ref: str, words: str) -> None:
+    found = best_split(scenario_from({"model": ref, "engine": "llama.cpp", "gpu": "RTX 3060"}))
+    assert found is not None
+    assert dict(found.commands)["llama-server"].startswith(f"llama-server {words} -c ")
