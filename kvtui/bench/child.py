@@ -21,9 +21,11 @@ NO_BACKEND = 3
 PR_SET_PDEATHSIG = 1
 
 ChildMessage = Mapping[str, Any]
+Emit = Callable[[ChildMessage], None]
+"""How work tells of itself."""
 
 
-def sender(out: BinaryIO) -> Callable[[ChildMessage], None]:
+def sender(out: BinaryIO) -> Emit:
     """How an event is written to ``out``; the process ends when nobody reads it any more."""
 
     def send(event: ChildMessage) -> None:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kvtui.bench.child import Emit
 from kvtui.bench.nn import ensemble, speculate, transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.bench.nn.ensemble import EnsembleWeights
@@ -33,8 +34,6 @@ from kvtui.engine.basis.errors import InputError
 
 FLUSH_BYTES = 64 * 2**20
 ESTIMATING, LEAST_CALLS, MOST_CALLS = 5, 2, 2000
-
-Emit = Callable[[Mapping[str, Any]], None]
 
 
 class Bench(NamedTuple):

@@ -38,6 +38,7 @@ import jax
 
 from kvtui.bench import probe
 from kvtui.bench.agreement import agreement
+from kvtui.bench.child import Emit
 from kvtui.bench.compiled import Program, ProgramSource, build
 from kvtui.bench.host import memory_bytes
 from kvtui.bench.nn import transformer
@@ -78,7 +79,6 @@ KEYS = (
     "curve",
 )
 
-Emit = Callable[[Mapping[str, Any]], None]
 StageListener = Callable[[str], None]
 Record = dict[str, Any]
 Samples = dict[str, list[float]]

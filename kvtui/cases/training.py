@@ -15,7 +15,7 @@ from kvtui.cases.case import TransformerShape
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.untrusted import plain
 
-Tokens = Literal["char", "bpe"]
+Tokenisation = Literal["char", "bpe"]
 TOKENISATIONS = ("char", "bpe")
 MOST_SIZE, MOST_STEPS, MOST_SEED = 65_536, 10_000_000, 2**31 - 1
 
@@ -59,7 +59,7 @@ class TrainingPlan:
     learning_rate: float = 3e-3
     warmup: int = 50
     seed: int = 0
-    tokens: Tokens = "char"
+    tokens: Tokenisation = "char"
     vocab: int = 256
     text: str = ""
     checkpoint_every: int = 50

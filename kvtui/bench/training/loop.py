@@ -24,6 +24,7 @@ import optax
 from jax import Array
 
 from kvtui import __version__
+from kvtui.bench.child import Emit
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.transformer import Weights
 from kvtui.bench.training import corpus, runs, safetensors, tokens
@@ -40,8 +41,6 @@ EVALUATED_TOGETHER = 32
 CLIP, WEIGHT_DECAY, LEAST_SHARE = 1.0, 0.1, 0.1
 FIND_STEPS, FIND_LEAST, FIND_MOST = 80, 1e-5, 1.0
 SMOOTHING, BLOWN_UP = 0.9, 4.0
-
-Emit = Callable[[Mapping[str, Any]], None]
 
 
 class Texts(NamedTuple):
