@@ -88,7 +88,9 @@ def test_what_every_screen_says(theme: str) -> None:
                         continue
                     ratio = contrast(style.color.triplet, style.bgcolor.triplet)
                     if ratio < LEAST:
-                        found[f"{mode}: {text.strip()[:40]}"] = round(ratio, 2)
+                        found[f"{mode}: {text.strip()[:40]} {style.color.name} on {style.bgcolor.name}"] = round(
+                            ratio, 2
+                        )
         return found
 
     unreadable = asyncio.run(run())
