@@ -13,6 +13,7 @@ from typing import NamedTuple
 MOST_LINES = 20_000
 LONGEST_LINE = 16_384
 LONGEST_KEPT = 1000
+PREFIX = 5
 _NAME_ENDS = "{ \t"
 _NUMBER = frozenset("0123456789.+-eE")
 
@@ -39,8 +40,8 @@ def read_exposition(text: str, wanted: Collection[str]) -> Exposition:
     """
     lines: list[str] = []
     refused = 0
-    for line in text.split("\n"):
-        if line.startswith("#") or _name(line) not in wanted:
+    for line in _beginning_as(text, {name[:PREFIX] for name in wanted}):
+        if _name(line) not in wanted:
             continue
         if len(line) > LONGEST_LINE or len(lines) >= MOST_LINES:
             refused += 1
@@ -62,6 +63,17 @@ def names_in(text: str) -> Iterator[str]:
             yield line[7:].partition(" ")[0][:200]
         elif line and not line.startswith("#"):
             yield _name(line)[:200]
+
+
+def _beginning_as(text: str, starts: Collection[str]) -> Iterator[str]:
+    """The lines of ``text`` that begin with one of ``starts``, without a look at the others, which may be millions."""
+    text = f"\n{text}"
+    for start in starts:
+        place = text.find(f"\n{start}")
+        while place >= 0:
+            end = text.find("\n", place + 1)
+            yield text[place + 1 :] if end < 0 else text[place + 1 : end]
+            place = -1 if end < 0 else text.find(f"\n{start}", end)
 
 
 def _name(line: str) -> str:
