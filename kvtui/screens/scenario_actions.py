@@ -147,7 +147,7 @@ class ScenarioActions(ModeScreen):
             "batch: sequences at once",
             str(session.scenario.batch),
             f"{most}{' '.join(map(str, BATCHES))}",
-            lambda scenario: f"{scenario.batch:,} sequences",
+            lambda scenario: f"{scenario.batch:,} sequence{'s' if scenario.batch > 1 else ''}",
             lambda text, by: str((next_batch if by > 0 else previous_batch)(parse_count(text, "batch", MAX_BATCH))),
         )
 

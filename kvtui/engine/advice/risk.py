@@ -41,7 +41,7 @@ class Risk(NamedTuple):
 NO_RISK = Risk(0, "")
 
 _WEIGHTS = (
-    (r"bf16|fp16|fp32", NO_RISK),
+    (r"bf16|fp16|fp32|gguf-.*", NO_RISK),
     (r"fp8.*|w8a8|w8a16|int8|gptq-int8|.*8bit", Risk(1, _EIGHT_BITS)),
     (r"q8_0|q6_k.*|q5_k.*", Risk(1, _K_QUANTS)),
     (r"awq.*|gptq.*|w4a16.*|nvfp4.*|mxfp4.*", Risk(2, _FOUR_BITS)),

@@ -35,8 +35,8 @@ MODEL_COLUMNS = (
 )
 WEIGHT_COLUMNS = (
     PickerColumn("weights", 18, right=False),
-    PickerColumn("files", 11),
-    PickerColumn("at least", 11, always=False),
+    PickerColumn("files", 12),
+    PickerColumn("at least", 12, always=False),
     PickerColumn("bits", 5),
     PickerColumn("risk", 13, right=False),
     PickerColumn("fits?", 10),
