@@ -290,6 +290,13 @@ def test_the_x_of_a_name_is_no_times(said: str, device: str, number: int) -> Non
     assert (found.device.name, found.layout.devices) == (device, number)
 
 
+@pytest.mark.parametrize("said", ["3090 + 3060", "RTX 3090, RTX 3060", "a 3090 and a 4060"])
+def test_several_kinds_of_devices_are_not_planned(said: str) -> None:
+    with pytest.raises(InputError, match=r"^gpu: devices of one kind are planned together"):
+        scenario_from({"gpu": said})
+    assert scenario_from({"gpu": "Ryzen AI Max+ 395", "model": "Llama-3.2-1B"}).device.name == "Ryzen AI Max+ 395"
+
+
 def test_the_app_first_opens_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KVTUI_STATE_DIR", str(tmp_path))
     values = vars(CommandLine().read([]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from kvtui.engine.basis.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,14 +14,18 @@ if TYPE_CHECKING:
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "six": 6, "eight": 8}
 _COUNTED = rf"(?is)\s*(?:([0-9]{{1,5}})\s*(?:[×*]|x(?!tx?\b))\s*|({'|'.join(_NUMBERS)})\s+)(\S.*)"
 """A number and times, which the x of "7900 XT" does not say."""
+_SEVERAL = r"(?i)\w\s*(?:,|\s[+&]\s|\sand\s)\s*\w"
 
 
 def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | bool | None]:
     """Option ``values`` in which --gpu names one device alone.
 
-    What it says besides, a number of devices, is put into its option unless that has a value.
+    What it says besides, a number of devices, is put into its option unless that has a value. Raises InputError for
+    several kinds.
     """
     text = values.get("gpu")
+    if isinstance(text, str) and re.search(_SEVERAL, text):
+        raise InputError("gpu: devices of one kind are planned together, not several kinds: name one, --gpus how many")
     if not isinstance(text, str) or not (text.lstrip()[:1].isdigit() or text.split(" ")[0].lower() in _NUMBERS):
         return values
     counted = re.fullmatch(_COUNTED, text)

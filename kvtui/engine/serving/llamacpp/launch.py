@@ -32,7 +32,7 @@ def _llama_server(scenario: Scenario, placed: Placement) -> str:
     serving = scenario.serving
     k, v = cache_types(scenario)
     words = ["llama-server", *_where_from(scenario), "-c", str(scenario.context)]
-    words += ["-ngl", str(placed.gpu_layers)]
+    words += ["-ngl", str(placed.gpu_layers)] if scenario.device.platform != "cpu" else []
     if placed.cpu_moe:
         words += ["--n-cpu-moe", str(placed.cpu_moe)]
     if (split := shares(placed)) is not None:
@@ -54,7 +54,8 @@ def _llama_server(scenario: Scenario, placed: Placement) -> str:
 def _ollama(scenario: Scenario, placed: Placement) -> str:
     """Ollama divides by layers alone; its cache has one type."""
     k, v = cache_types(scenario)
-    words = [f"PARAMETER num_ctx {scenario.context}", f"PARAMETER num_gpu {placed.gpu_layers}"]
+    words = [f"PARAMETER num_ctx {scenario.context}"]
+    words += [f"PARAMETER num_gpu {placed.gpu_layers}"] if scenario.device.platform != "cpu" else []
     told = [f"OLLAMA_FLASH_ATTENTION={int(scenario.flash_attention)}"]
     if k == v and k in OLLAMA_KV:
         told.append(f"OLLAMA_KV_CACHE_TYPE={k}")
@@ -63,7 +64,9 @@ def _ollama(scenario: Scenario, placed: Placement) -> str:
 
 def _lm_studio(scenario: Scenario, placed: Placement) -> str:
     k, v = cache_types(scenario)
-    words = [f"Context Length {scenario.context}", f"GPU Offload {placed.gpu_layers} of {len(placed.owners) + 1}"]
+    words = [f"Context Length {scenario.context}"]
+    if scenario.device.platform != "cpu":
+        words.append(f"GPU Offload {placed.gpu_layers} of {len(placed.owners) + 1}")
     if placed.cpu_moe:
         words.append(f"Number of layers for which to force MoE weights onto CPU {placed.cpu_moe}")
     words.append(f"Flash Attention {'on' if scenario.flash_attention else 'off'}")
