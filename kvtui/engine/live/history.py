@@ -9,7 +9,9 @@ from typing import NamedTuple
 from kvtui.engine.live.interval import Interval, between
 from kvtui.engine.live.snapshot import Snapshot
 
-MOST_BEATS = 7200
+MOST_BEATS, LEAST_BEATS = 3600, 120
+"""Beats of one server, or shared out to three of them: of a fleet each keeps fewer, down to two minutes of seconds."""
+
 MOST_SERVERS = 500
 RECENT_SECONDS = 10.0
 """Hits and times are those of the last seconds: in a single one there may be no request at all."""
@@ -43,8 +45,9 @@ class History:
             if beats and snapshot.time < beats[-1].snapshot.time:
                 continue
             beats.append(Beat(snapshot, _since(beats, snapshot, 0.0), _since(beats, snapshot, RECENT_SECONDS)))
-            if len(beats) > MOST_BEATS + MOST_BEATS // 8:
-                del beats[:-MOST_BEATS]
+            most = max(LEAST_BEATS, min(MOST_BEATS, 3 * MOST_BEATS // len(self._beats)))
+            if len(beats) > most + most // 8:
+                del beats[:-most]
 
     def until(self, address: str, time: float | None) -> Sequence[Beat]:
         """The beats of a server up to ``time``, of all time for None, the oldest first."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.live.exposition import PromSample
 from kvtui.engine.live.names import LATENCIES, METRICS, RANK_LABELS, SHARDS, SIZES, STARTED, TOTALS, MetricName, Names
 from kvtui.engine.live.snapshot import Latencies, ServerPool, ServerRank
+
+T = TypeVar("T")
 
 MOST_RANKS = 1024
 MOST_COUNT = 2**53
@@ -147,7 +150,13 @@ class _Told:
             most = max(most, buckets[bound])
             counts.append(most)
         total = sum(metric.value for metric in self.found(quantity, "_sum"))
-        return Latencies(bounds, tuple(counts), total)
+        return Latencies(_one_of_all_equal(bounds), tuple(map(_one_of_all_equal, counts)), total)
+
+
+@lru_cache(maxsize=8192)
+def _one_of_all_equal(value: T) -> T:
+    """``value``, as the same object each time: thousands of histograms are kept, with the same bounds and counts."""
+    return value
 
 
 def _matches(metric: PromSample, name: MetricName) -> bool:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kvtui.engine.live.history import History
+from kvtui.engine.live.history import LEAST_BEATS, MOST_BEATS, History
 from kvtui.engine.live.snapshot import CachedBlocks, ServedSlot, ServerPool, ServerRank, Snapshot
 from kvtui.screens.traffic.picture import pool_picture, spread, strips
 from kvtui.screens.traffic.state import SPANS, SPEEDS, TrafficState
@@ -118,3 +118,12 @@ def test_groups_of_a_hybrid_and_ranks_are_apart() -> None:
         "group 1 sliding window 7 blocks",
     ]
     assert len(found["ranks"].rows) == 2
+
+
+def test_what_is_kept_is_bounded_for_one_server_and_for_a_fleet() -> None:
+    alone, fleet = History(), History()
+    alone.add(Snapshot(float(time), "x") for time in range(5000))
+    assert MOST_BEATS <= len(alone.until("x", None)) <= MOST_BEATS * 9 // 8
+    assert alone.until("x", None)[-1].snapshot.time == 4999.0
+    fleet.add(Snapshot(float(time), f"server {number}") for time in range(200) for number in range(100))
+    assert all(LEAST_BEATS <= len(fleet.until(one, None)) <= LEAST_BEATS * 9 // 8 for one in fleet.addresses)
