@@ -20,6 +20,7 @@ HEADINGS = {
     "latent": "latent attention",
     "sweep": "measured: the sweep",
     "trained": "measured: trained models",
+    "replay": "replayed traffic",
 }
 OPEN, FOLDED = "▾", "▸"
 GROUP = "group:"
