@@ -143,7 +143,8 @@ class ExploreScreen(ScenarioActions):
         self._draw_title()
         self._draw_form()
         self.view.draw()
-        if self.space.display:
+        if self.space.display and self.view.shown is not None:
+            self._face(self.view.shown.id)
             self.space.redraw()
 
     def action_switch(self) -> None:
@@ -282,14 +283,18 @@ class ExploreScreen(ScenarioActions):
 
             shown, self._sheets = words.one_sheet(panel, self._sheet)
             self.space.show(shown, styles(figure))
-            flat = figure.id, self.size.width < FLAT_BELOW
-            if flat != self._flat:
-                self._flat = flat
-                self.space.look_from(Camera().along("z") if flat[1] else Camera())
+            self._face(figure.id)
         if focused:
             self._focus_figure()
         self._draw_title()
         self._draw_hint()
+
+    def _face(self, id: str) -> None:
+        """Look at another figure as at first: from above, as on a map, where there is little room."""
+        flat = id, self.size.width < FLAT_BELOW
+        if flat != self._flat:
+            self._flat = flat
+            self.space.look_from(Camera().along("z") if flat[1] else Camera())
 
     def _draw_title(self) -> None:
         line = self.query_one("#title", TextLine)

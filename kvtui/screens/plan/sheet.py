@@ -118,25 +118,23 @@ class Sheet:
         return found is None or found.fits
 
     def _piece(self, wanted: Places) -> Piece | None:
-        """Cells of one line of ``wanted`` that nobody was asked for yet; all of the line where that is cheap."""
+        """Cells of one line of ``wanted`` that nobody was asked for yet: a few where each takes long, else all."""
         by_model = self.table.view == "models"
         lines, devices = wanted if by_model else wanted[::-1]
         for line in lines:
             left = [device for device in devices if self._place(line, device) not in self._asked]
-            if left and self.table.together:
-                return self._line(line)
             if left:
-                return self._ask(line, left[:SLOW_PIECE])
+                return self._ask(line, left if self.table.together else left[:SLOW_PIECE])
         return None
 
-    def _line(self, line: int | None = None) -> Piece | None:
-        """All of a line, or of the next one that is left; only where all devices take no longer than a few."""
-        if not self.table.together or not self._lines:
-            return None
-        if line is None:
-            line = self._lines[0]
-        self._lines.remove(line)
-        return self._ask(line, range(len(self.table.devices)))
+    def _line(self) -> Piece | None:
+        """What is left of the next line; only where all devices take no longer than a few."""
+        while self.table.together and self._lines:
+            line = self._lines.pop(0)
+            left = [d for d in range(len(self.table.devices)) if self._place(line, d) not in self._asked]
+            if left:
+                return self._ask(line, left)
+        return None
 
     def _ask(self, line: int, devices: Iterable[int]) -> Piece:
         piece = Piece(line, tuple(devices))
