@@ -46,7 +46,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "memory": _memory(planned),
         "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
-        "kv_formats": [_kv_format(found) for found in compared_formats(scenario)],
+        "kv_formats": [_kv_format(found) for found in compared_formats(planned, limits)],
         "performance": {**_performance(times), "verify_command": verifying(scenario) if times.decode_ms else None},
         "cost": _cost(times),
         "at_most_users": _at_most_users(most_users(planned, limits)),
@@ -213,9 +213,9 @@ def _kv_format(found: KvFormat) -> dict[str, Any]:
         "name": found.name,
         "kv_bytes": found.bytes,
         "saved_share": round(found.saved, 4),
-        "fits": found.answer.fits,
-        "max_context_tokens": found.answer.context,
-        "max_sequences": found.answer.sequences,
+        "fits": found.fits,
+        "max_context_tokens": found.capacity.context,
+        "max_sequences": found.capacity.sequences,
         "quality_risk": found.risk.word,
     }
 

@@ -210,9 +210,12 @@ def _held(scenario: Scenario, caches: CacheCounts, sequences: tuple[Slot, ...], 
     The room is what they would hold if all of it were in use. Example: 100 tokens of a byte each, in blocks of 16, are
     100 bytes of KV in room for 112, of which 12 are unused.
     """
-    full = tuple(slot._replace(used=slot.reserved) for slot in sequences)
-    useful, roomy = (sequences_cache(caches, held, scenario, scenario.layout.tp) for held in (sequences, full))
+    useful = sequences_cache(caches, sequences, scenario, scenario.layout.tp)
     kv = useful.kv - _prefix_saved(scenario, caches, sequences, replicas)
+    full = tuple(slot._replace(used=slot.reserved) for slot in sequences)
+    if full == sequences:
+        return kv, 0, useful.state
+    roomy = sequences_cache(caches, full, scenario, scenario.layout.tp)
     room = roomy.kv - _prefix_saved(scenario, caches, full, replicas)
     return kv, room - kv, useful.state
 
