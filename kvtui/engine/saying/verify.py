@@ -9,12 +9,15 @@ Example: for Llama-3.1-8B in Q4_K_M at 32K under llama.cpp it is
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import part
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import to_values
-from kvtui.engine.serving.launching import Launch
-from kvtui.engine.serving.llamacpp.launch import cache_types, model_file
+
+if TYPE_CHECKING:
+    from kvtui.engine.serving.launching import Launch
 
 GENERATED = 128
 ALL_LAYERS = 99
@@ -36,6 +39,9 @@ def verifying(scenario: Scenario) -> str:
 
 def _llama_cpp(scenario: Scenario) -> str:
     """One sequence behind a cache that is full, or several at once."""
+    # Late: a plan without an engine loads nothing of any.
+    from kvtui.engine.serving.llamacpp.launch import cache_types, model_file
+
     layers = scenario.serving.gpu_layers
     words = ["-m", shell_word(model_file(scenario)), "-ngl", str(ALL_LAYERS if layers is None else layers)]
     if scenario.batch == 1:
