@@ -40,6 +40,7 @@ from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_st
 
 if TYPE_CHECKING:
     from kvtui.attach.source import TrafficSource
+    from kvtui.engine.replay.filmed import ReplayFilm
     from kvtui.engine.scenario.values import Values
 
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
@@ -79,7 +80,7 @@ class KvtuiApp(App[None]):
     ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
     force; ``settings_changed`` publishes them when one changes. Screens take changes of the scenario from ``session``.
     ``note`` is said at the start. ``benchmark`` is the one that was begun last. With ``traffic`` it opens on what is
-    watched.
+    watched, with ``film`` on a replay.
     """
 
     TITLE = "kvtui"
@@ -99,9 +100,10 @@ class KvtuiApp(App[None]):
         speed: float | None = None,
         note: str = "",
         traffic: WatchStart | None = None,
+        film: ReplayFilm | None = None,
     ) -> None:
         self.no_hues = bool(os.environ.get("NO_COLOR"))
-        if traffic is not None:
+        if traffic is not None or film is not None:
             self.DEFAULT_MODE = "traffic"  # type: ignore[misc]
         super().__init__(ansi_color=self.no_hues or None)
         self.session = session
@@ -111,6 +113,7 @@ class KvtuiApp(App[None]):
         self._play, self._speed, self._note = play, speed, note
         self._said: Said | None = None
         self._traffic = traffic or WatchStart(None, {}, _watched)
+        self._film = film
         self._kept: Mapping[str, str | bool] = {}
         self._keeping: Timer | None = None
         for theme in themes.OWN:
@@ -319,6 +322,10 @@ class KvtuiApp(App[None]):
 
     def traffic_screen(self) -> Screen[None]:
         """The screen of mode 5."""
+        if self._film is not None:
+            from kvtui.screens.traffic.film import FilmScreen
+
+            return FilmScreen(self.session, self._film)
         from kvtui.screens.traffic.screen import TrafficScreen
 
         source, given, opens, speed = self._traffic

@@ -8,41 +8,68 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from kvtui.canvas.cells import Cells, InkRow, Span
-from kvtui.canvas.palette import SEQUENCES, Ink
+from kvtui.canvas.palette import SEQUENCES, SHADED, SHADES, Ink
 
-BlockOwner = Literal["null", "request", "held", "unsure", "cached", "empty"]
+BlockOwner = Literal["null", "request", "shared", "chosen", "held", "out", "lost", "unsure", "cached", "left", "empty"]
 SIZES = ((18, 7), (15, 6), (12, 5), (10, 4), (8, 3), (6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 1))
 """Columns and rows of a bank; all but the least have a gap beside and below."""
 
 _INKS = {
     "null": Ink.RESERVED,
+    "chosen": Ink.BRIGHT,
     "held": Ink.KV,
+    "out": Ink.BAD,
+    "lost": Ink.WARN,
     "unsure": Ink.PADDING,
     "cached": Ink.STATE,
     "empty": Ink.FREE,
 }
-_GLYPHS = {"null": "╱", "held": "▇", "request": "▇", "unsure": "▫", "cached": "▒", "empty": "·"}
+_GLYPHS = {
+    "null": "╱",
+    "request": "▇",
+    "shared": "◆",
+    "chosen": "█",
+    "held": "▇",
+    "out": "▼",
+    "lost": "×",
+    "unsure": "▫",
+    "cached": "▒",
+    "left": "▒",
+    "empty": "·",
+}
+_OF_REQUESTS = {"request", "shared", "left"}
+_FADED = 2
 _DIGITS = "0123456789abcdef"
 WORDS = {
     "null": "the engine's own",
     "request": "held, a colour for each request",
+    "shared": "shared by several",
+    "chosen": "of the chosen request",
     "held": "held by requests",
+    "out": "put out just now",
+    "lost": "evicted just now",
     "unsure": "cached or empty",
     "cached": "cached, can be evicted",
+    "left": "left by a request, cached",
     "empty": "empty",
 }
 FEW_WORDS = {
     "null": "own",
     "request": "held",
+    "shared": "shared",
+    "chosen": "chosen",
     "held": "held",
+    "out": "put out",
+    "lost": "evicted",
     "unsure": "either",
     "cached": "cached",
+    "left": "cached",
     "empty": "empty",
 }
 
 
 class BlockRun(NamedTuple):
-    """So many neighbouring ``blocks`` of one ``owner``; requests have a ``number``."""
+    """So many neighbouring ``blocks`` of one ``owner``; what is of a request has its ``number``."""
 
     owner: BlockOwner
     blocks: int
@@ -83,7 +110,7 @@ class BlockGrid(NamedTuple):
 
 
 def _owners() -> tuple[BlockOwner, ...]:
-    return "null", "request", "held", "unsure", "cached", "empty"
+    return tuple(WORDS)  # type: ignore[arg-type]  # its keys are the owners
 
 
 def grid(blocks: int, width: int, height: int) -> BlockGrid | None:
@@ -146,8 +173,11 @@ def paint_blocks(picture: BlockPicture, width: int, height: int, *, plain: bool)
 
 
 def ink_of(run: BlockRun) -> int:
-    """The ink of a bank."""
-    return Ink.SEQUENCE + run.number % SEQUENCES if run.owner == "request" else _INKS[run.owner]
+    """The ink of a bank; what a request left behind has a faded form of its colour."""
+    if run.owner not in _OF_REQUESTS:
+        return _INKS[run.owner]
+    number = run.number % SEQUENCES
+    return SHADED + number * SHADES + _FADED if run.owner == "left" else Ink.SEQUENCE + number
 
 
 def legend(picture: BlockPicture, each: int, width: int, *, plain: bool) -> Sequence[InkRow]:

@@ -57,6 +57,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         const="",
         help="side by side: static, continuous, paged, prefix (vLLM), sglang, llama.cpp (default all)",
     )
+    parser.add_argument(
+        "--play", action="store_true", help="open the app on the replay; --compare prefix,paged shows two side by side"
+    )
     parser.add_argument("--keep", metavar="FILE", help="keep results of --find and --compare there, and go on from it")
     parser.add_argument("--dask", metavar="ADDRESS", help="work them out on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--steps", action="store_true", help="every step of a recorded scenario, with --format json")
@@ -96,6 +99,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--dask: goes with --find or --compare")
     name = "standard input" if args.trace == "-" else Path(args.trace).name
     scenario = None if values is None else scenario_from(values)
+    if args.play:
+        from kvtui.commands.replay_film import play
+
+        return play(trace, name, values, args)
     served: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     search, stopped = None, False

@@ -17,7 +17,7 @@ from kvtui.report.replay import Objectives, holds
 TOLD = 10
 ENDS = {"fast": True, "slow": False}
 SERVERS = (*POLICIES, *(engine for engine in REPLAYED if engine != "vllm"))
-_NAMES = {
+TITLES = {
     "static": "static batching",
     "continuous": "continuous batching",
     "paged": "vllm, paged",
@@ -60,12 +60,18 @@ class TraceSweep(NamedTuple):
         return found, False
 
 
-def compared(sweep: TraceSweep, words: str) -> tuple[list[dict[str, Any]], bool]:
-    """The servers that ``words`` name (all for none), side by side; and whether that was stopped."""
-    names = [word.strip() for word in words.split(",") if word.strip()] or list(SERVERS)
+def servers_named(words: str) -> list[str]:
+    """The names in ``words``, separated by commas. Raises UnknownName for what is none of SERVERS."""
+    names = [word.strip() for word in words.split(",") if word.strip()]
     wrong = next((name for name in names if name not in SERVERS), None)
     if wrong is not None:
         raise UnknownName("server", wrong, SERVERS)
+    return names
+
+
+def compared(sweep: TraceSweep, words: str) -> tuple[list[dict[str, Any]], bool]:
+    """The servers that ``words`` name (all for none), side by side; and whether that was stopped."""
+    names = servers_named(words) or list(SERVERS)
     jobs = {
         (name, end): sweep.job(
             fast,
@@ -80,7 +86,7 @@ def compared(sweep: TraceSweep, words: str) -> tuple[list[dict[str, Any]], bool]
     for name in names:
         ends = {end: found.get(jobs[name, end]) for end in ENDS}
         if all(ends.values()):
-            rows.append({"name": _NAMES.get(name, name), **_row(ends)})
+            rows.append({"name": TITLES.get(name, name), **_row(ends)})
     return rows, stopped
 
 

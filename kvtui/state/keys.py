@@ -47,7 +47,7 @@ PLAYBACK, WORKLOAD, VIEW = "playback", "steps and switches", "what is shown"
 WINDOWS, BENCHMARK = "lists and windows", "benchmark"
 FIGURES, READING, SPACE = "figures", "reading a figure", "pictures in space"
 PLAN_TABLE = "table of the Plan screen"
-SERVERS = "running servers"
+SERVERS, REPLAYED = "running servers", "a replayed trace"
 
 GLOBAL = (
     Key("model", "m", "pick_model", "model", "choose or search a model", SCENARIO, footer=True),
@@ -226,6 +226,28 @@ TRAFFIC = (
     Key("traffic-demo", "d", "watch('demo')", "demo", "play a recording that comes with kvtui", SERVERS, footer=True),
 )
 
+FILM = (
+    Key("film-hold", "space", "hold", "play", "play, or stop at this step", REPLAYED, footer=True),
+    Key("film-back", "left", "step(-1)", "back", "one step back", REPLAYED, True, "film-step"),
+    Key("film-on", "right", "step(1)", "step", "one step on", REPLAYED, True, "film-step"),
+    Key("film-far-back", "shift+left", "step(-10)", "far back", "ten steps back", REPLAYED),
+    Key("film-far-on", "shift+right", "step(10)", "far on", "ten steps on", REPLAYED),
+    Key("film-first", "home", "first", "first", "the first step", REPLAYED),
+    Key("film-last", "end", "last", "last", "the last step", REPLAYED),
+    Key("film-preemption", "p", "event('preemption')", "put out", "the next preemption", REPLAYED, footer=True),
+    Key("film-eviction", "v", "event('eviction')", "evicted", "the next eviction", REPLAYED, footer=True),
+    Key("film-up", "up,k", "request(-1)", "up", "the request before", REPLAYED, True, "film-request"),
+    Key("film-down", "down,j", "request(1)", "request", "the next request", REPLAYED, True, "film-request"),
+    Key("film-block-back", "h", "block(-1)", "block before", "the block before", REPLAYED, True, "film-block"),
+    Key("film-block", "l", "block(1)", "block", "its next block", REPLAYED, True, "film-block"),
+    Key("film-side", "tab", "side", "other", "the other policy", REPLAYED, footer=True),
+    Key("film-slower", "[", "speed(-1)", "slower", "slower", REPLAYED),
+    Key("film-faster", "]", "speed(1)", "faster", "faster", REPLAYED),
+    Key("film-longer", "-", "zoom_time(1)", "longer", "a longer stretch of time", REPLAYED),
+    Key("film-shorter", "+,=", "zoom_time(-1)", "shorter", "a shorter stretch of time", REPLAYED),
+    Key("film-none", "escape", "choose_none", "no request", "choose no block, then no request", REPLAYED),
+)
+
 PAPERS = (
     Key("page-line-up", "up,k", "scroll_lines(-1)", "up", "one line up", READING, True, "scroll"),
     Key("page-line-down", "down,j", "scroll_lines(1)", "scroll", "one line down", READING, True, "scroll"),
@@ -260,7 +282,7 @@ WINDOW = (
 
 # The keys of a mode's screen itself, and of the widgets on it that have keys while they are used.
 TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH, "traffic": TRAFFIC, "papers": PAPERS}
-WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,)}
+WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,), "traffic": (FILM,)}
 # What the help and a [keymap] know: each key once.
 ALL = tuple(
     dict.fromkeys(
@@ -273,6 +295,7 @@ ALL = tuple(
         + PLAN
         + BENCH
         + TRAFFIC
+        + FILM
         + TABLE
         + PAPERS
         + SCROLLING
@@ -317,7 +340,7 @@ def clash(keymap: Mapping[str, str]) -> tuple[str, str, str] | None:
     """A key name that ``keymap`` gives to two actions of one place, and the ids of both; None if there is none."""
     from textual.keys import format_key
 
-    within = (SURFACE + APP, FIGURE + APP, TABLE + GLOBAL + APP, WINDOW + SCROLLING)
+    within = (FILM + GLOBAL + APP, SURFACE + APP, FIGURE + APP, TABLE + GLOBAL + APP, WINDOW + SCROLLING)
     for table in (*(own + GLOBAL + APP for own in TABLES.values()), *within):
         taken: dict[str, str] = {}
         for key in table:

@@ -1,0 +1,70 @@
+"""``kvtui replay --play``: the app on a replay, under one policy or two side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kvtui.commands.replay_sweep import TITLES, servers_named
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.replay.filmed import ReplayFilm, filmed
+from kvtui.engine.replay.servers import POLICIES
+from kvtui.engine.scenario.values import scenario_from
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from kvtui.engine.replay.traces import Trace
+
+MOST_SIDES = 2
+
+
+def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argparse.Namespace) -> int:
+    """Open the app on the replay of ``trace``, and return its exit code when it is left.
+
+    Raises InputError for what cannot be shown, and where there is no terminal.
+    """
+    from kvtui.app.terminal import is_terminal, own_screen
+    from kvtui.commands.app import numpy_beside
+    from kvtui.engine.scenario.options import OPTIONS
+
+    if values is None:
+        raise InputError("--play: needs a scenario, such as --model Llama-3.1-8B --gpu L40S")
+    if args.find is not None or args.format != "text" or args.output is not None:
+        raise InputError("--play: opens the app, and goes with no --find, --format or -o")
+    if args.trace == "-":
+        raise InputError("--play: the app has standard input for its keys; name a file")
+    film = film_of(trace, name, values, args.compare)
+    if not is_terminal():
+        raise InputError("--play: this is not a terminal")
+    numpy_beside()
+    from kvtui.app.app import KvtuiApp
+    from kvtui.state.session import Session
+    from kvtui.state.settings import load
+    from kvtui.state.themes import theme_names
+
+    nothing = {option.key: None for option in OPTIONS}
+    settings = load({**nothing, "theme": None, "motion": None, "fps": None, "ascii": args.ascii}, theme_names())
+    app = KvtuiApp(Session(scenario_from(dict(values))), settings, film=film)
+    with own_screen():
+        app.run()
+    return app.return_code or 0
+
+
+def film_of(trace: Trace, name: str, values: Mapping[str, Any], compare: str | None) -> ReplayFilm:
+    """The film of ``trace`` on the server of ``values``, or on the one or two that ``compare`` names.
+
+    Nothing in ``compare`` is vLLM with shared prefixes and without.
+    """
+    scenario = scenario_from(dict(values))
+    own = "prefix" if scenario.engine == "vllm" else scenario.engine
+    names = [own] if compare is None else servers_named(compare) or ["prefix", "paged"]
+    if len(names) > MOST_SIDES:
+        raise InputError(f"--compare: {MOST_SIDES} are shown side by side, not {len(names)}")
+    policies = []
+    for one in names:
+        engine, policy = ("vllm", one) if one in POLICIES else (one, "prefix")
+        under = scenario if engine == scenario.engine else scenario_from({**values, "engine": engine})
+        policies.append((TITLES.get(one, one), under, policy))
+    server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
+    return filmed(trace.requests, name, server, policies)
