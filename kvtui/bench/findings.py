@@ -18,7 +18,7 @@ from kvtui.cases.table import ColumnValues, is_number
 LEAST_RATIO = 1.02
 
 
-class Timed(NamedTuple):
+class TimedCase(NamedTuple):
     """A case's ``label``, the median of its decode step in milliseconds, and the p20–p80 span around it."""
 
     label: str
@@ -42,7 +42,7 @@ def findings(rows: Iterable[ColumnValues]) -> list[str]:
     return found
 
 
-def _compared(cases: Sequence[Timed]) -> str:
+def _compared(cases: Sequence[TimedCase]) -> str:
     fast, slow = min(cases, key=lambda case: case.median), max(cases, key=lambda case: case.median)
     ratio = slow.median / fast.median
     if fast.high >= slow.low or ratio < LEAST_RATIO:
@@ -50,10 +50,10 @@ def _compared(cases: Sequence[Timed]) -> str:
     return f"{fast.label} decodes {ratio:.2g} × as fast as {slow.label}: {fast.words} against {slow.words}."
 
 
-def _timed(row: ColumnValues) -> Timed | None:
+def _timed(row: ColumnValues) -> TimedCase | None:
     median, low, high = (row.get(f"decode_step_ms_{name}") for name in ("p50", "p20", "p80"))
     if row.get("status") != "ok" or not is_number(median):
         return None
     middle = float(str(median))
     ends = [float(str(end)) if is_number(end) else middle for end in (low, high)]
-    return Timed(str(row["label"]), middle, *ends) if middle > 0 else None
+    return TimedCase(str(row["label"]), middle, *ends) if middle > 0 else None

@@ -116,7 +116,7 @@ def _rank(axis: int, middle: Floats) -> tuple[float, float]:
     return (column, row) if axis == 2 else (-row, column)
 
 
-class Labels:
+class LabelWriter:
     """Writes labels into free cells of ``cells`` within ``area``; what is written there is no longer free."""
 
     def __init__(self, cells: Cells, area: Rect) -> None:
@@ -146,7 +146,7 @@ class Labels:
 
 
 def label_axis(
-    labels: Labels,
+    labels: LabelWriter,
     projection: Projection,
     edge: Edge,
     span: AxisSpan,
@@ -178,7 +178,7 @@ def label_axis(
 
 
 def label_plane(
-    labels: Labels, projection: Projection, corners: Floats, text: str, pixels: float, origin: Rect
+    labels: LabelWriter, projection: Projection, corners: Floats, text: str, pixels: float, origin: Rect
 ) -> bool:
     """Write the name of the plane with ``corners`` beside it; False if it found no room."""
     placed = _cells(projection, corners, pixels, origin)

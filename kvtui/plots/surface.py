@@ -19,7 +19,7 @@ from kvtui.plots.camera import Camera, inset
 from kvtui.plots.cells import paint
 from kvtui.plots.cursor import Cursor, mesh_at
 from kvtui.plots.legend import clean
-from kvtui.plots.panes import Labels, Pane
+from kvtui.plots.panes import LabelWriter, Pane
 from kvtui.plots.raster import NONE, Image, Mask, Places, crossings, lines, polygon
 from kvtui.plots.scene import (
     BAR_CELLS,
@@ -299,7 +299,7 @@ def _draw_around(cells: Cells, scene: SeenPanel, looks: Mapping[str, Style], pla
         cells.put_row(0, y, row)
     if cells.width > area.width:
         _draw_bar(cells, scene, shaded)
-    labels = Labels(cells, area)
+    labels = LabelWriter(cells, area)
     left_over = [f"{clean(rule.label)} lies outside the range shown" for rule in panel.rules if rule not in planes]
     left_over += [
         f"{clean(mark.name)} is not drawn in space" for mark in panel.marks if not isinstance(mark, Surface | Cloud)

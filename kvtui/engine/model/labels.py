@@ -30,11 +30,11 @@ def labels(name: str) -> Labels:
     return Labels(licence, tuple(word for pattern, word in uses if pattern.fullmatch(name)) or (CHAT,))
 
 
-Words = tuple[tuple[re.Pattern[str], str], ...]
+WordsByName = tuple[tuple[re.Pattern[str], str], ...]
 
 
 @cache
-def _tables() -> tuple[Words, Words]:
+def _tables() -> tuple[WordsByName, WordsByName]:
     known = tomllib.loads((Path(DATA) / "labels.toml").read_text(encoding="utf-8"))
     licences, uses = (
         tuple((re.compile(one["names"], re.IGNORECASE), one[key]) for one in known[key]) for key in ("licence", "use")

@@ -18,7 +18,7 @@ MARKS = {"ok": ("✓", "success"), "waiting": ("·", "text-muted"), "under way":
 FAILED = ("✗", "error")
 VERDICTS = {"faster": "success", "slower": "error", "same": "text-muted", "unjudged": "text-muted"}
 
-SortKey = tuple[int, float, str]
+CellOrder = tuple[int, float, str]
 
 
 class TableColumn(NamedTuple):
@@ -36,7 +36,7 @@ class TableCell(NamedTuple):
 
     text: str
     ink: str = ""
-    order: SortKey = (1, 0.0, "")
+    order: CellOrder = (1, 0.0, "")
 
 
 class TableLine(NamedTuple):
@@ -225,7 +225,7 @@ def _text(value: Any) -> TableCell:
     return TableCell(text, "" if text != ABSENT else "text-muted", _word(text))
 
 
-def _word(text: str) -> SortKey:
+def _word(text: str) -> CellOrder:
     return 0, 0.0, text.casefold()
 
 

@@ -36,7 +36,7 @@ _OTHER_NAMES = {
 }
 
 
-class Described(NamedTuple):
+class Findable(NamedTuple):
     """All ``words`` that something is found by, and its ``size``: billions of parameters, or GB; None if unknown."""
 
     words: str
@@ -44,25 +44,25 @@ class Described(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def model_words(model: ModelSpec) -> Described:
+def model_words(model: ModelSpec) -> Findable:
     """What a model is found by: names, who published it, use, licence, kinds of layers, and its parameters."""
     known = labels(model.name)
     kinds = [kind.replace("_", " ") for kind in model.layer_kinds]
     shapes = ["moe" if has_experts(model) else "dense", *(["mla"] if "latent" in model.layer_kinds else ())]
     shapes += ["hybrid"] if model.state_bytes() else []
     words = (model.name, *model.aliases, known.licence, *known.uses, *kinds, *shapes)
-    return Described(" ".join(words), None if model.parameters is None else model.parameters / 1e9)
+    return Findable(" ".join(words), None if model.parameters is None else model.parameters / 1e9)
 
 
 @lru_cache(maxsize=4096)
-def device_words(device: DeviceSpec) -> Described:
+def device_words(device: DeviceSpec) -> Findable:
     """What a device is found by: names, maker, kind, memory and software, and its size on the box."""
     words = (device.name, *device.aliases, device.vendor, device.family, device.memory.kind, device.platform)
     others = (_OTHER_NAMES.get(device.vendor, ""), _OTHER_NAMES.get(device.family, ""))
-    return Described(" ".join((*words, *others)), device.nominal_gb)
+    return Findable(" ".join((*words, *others)), device.nominal_gb)
 
 
-def chosen(things: Sequence[T], wanted: str, described: Callable[[T], Described]) -> list[int]:
+def chosen(things: Sequence[T], wanted: str, described: Callable[[T], Findable]) -> list[int]:
     """The places of the ``things`` that have all words and sizes of one of the alternatives; all for nothing."""
     choices = _choices(wanted)
     if not choices:
@@ -73,14 +73,14 @@ def chosen(things: Sequence[T], wanted: str, described: Callable[[T], Described]
 
 def named(names: Sequence[str], wanted: str) -> list[int]:
     """The places of the ``names`` that have all words of one of the alternatives between commas; all for nothing."""
-    return chosen(names, wanted, lambda name: Described(name, None))
+    return chosen(names, wanted, lambda name: Findable(name, None))
 
 
 def _choices(wanted: str) -> list[list[str]]:
     return [choice.split() for choice in wanted.casefold().split(",") if choice.strip()]
 
 
-def _has(one: Described, choice: list[str]) -> bool:
+def _has(one: Findable, choice: list[str]) -> bool:
     words = one.words.casefold()
     return all(_is_size(one.size, word) if _SIZE.fullmatch(word) else word in words for word in choice)
 

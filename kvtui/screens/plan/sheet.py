@@ -26,8 +26,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.screens.plan.filter import chosen, device_words, model_words, named
 
 Order = Literal["best first", "worst first"]
-Places = tuple[Collection[int], Collection[int]]
-NOWHERE: Places = (), ()
+RowsAndColumns = tuple[Collection[int], Collection[int]]
+NOWHERE: RowsAndColumns = (), ()
 
 
 class SortKey(NamedTuple):
@@ -41,12 +41,12 @@ class SortKey(NamedTuple):
 class Wanted(NamedTuple):
     """What is to be known first: ``in_sight``, then the ``columns`` that order and filter need, then what is ``near``.
 
-    Places are rows and columns. ``best`` are the places whose best formats are shown. ``rest``: in the end all.
+    ``best`` are the places whose best formats are shown. ``rest``: in the end all.
     """
 
-    in_sight: Places = NOWHERE
+    in_sight: RowsAndColumns = NOWHERE
     columns: Collection[int] = ()
-    near: Places = NOWHERE
+    near: RowsAndColumns = NOWHERE
     best: Collection[MatrixPlace] = ()
     rest: bool = True
 
@@ -117,7 +117,7 @@ class Sheet:
         found = self.answers.get((row, column))
         return found is None or found.fits
 
-    def _piece(self, wanted: Places) -> Piece | None:
+    def _piece(self, wanted: RowsAndColumns) -> Piece | None:
         """Cells of one line of ``wanted`` that nobody was asked for yet: a few where each takes long, else all."""
         by_model = self.table.view == "models"
         lines, devices = wanted if by_model else wanted[::-1]
@@ -144,7 +144,7 @@ class Sheet:
     def _place(self, line: int, device: int) -> MatrixPlace:
         return (line, device) if self.table.view == "models" else (device, line)
 
-    def _unknown_need(self, sight: Places) -> MatrixPlace | None:
+    def _unknown_need(self, sight: RowsAndColumns) -> MatrixPlace | None:
         """A place in ``sight`` whose scenario does not fit, and of which nobody asked how many devices hold it."""
         rows, columns = sight
         for place in ((row, column) for row in rows for column in columns):
