@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +124,8 @@ def _try_received(job: ReplayJob) -> Result:
 def _in_processes(
     jobs: Sequence[ReplayJob], requests: TraceRequests, workers: int
 ) -> Iterator[tuple[ReplayJob, Result]]:
-    pool = ProcessPoolExecutor(workers, initializer=_receive, initargs=(requests,))
+    """The results from ``workers`` fresh processes: a copy of this one could wait for locks that its threads held."""
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_receive, initargs=(requests,))
     try:
         asked = {pool.submit(_try_received, job): job for job in jobs}
         for done in as_completed(asked):

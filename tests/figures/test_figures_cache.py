@@ -107,10 +107,22 @@ def test_kinds_of_layers_add_up_to_the_sequence() -> None:
 
 
 def test_parts_are_the_plan() -> None:
-    (bars,) = of_kind(Bars, cache.parts((LLAMA,)).panels[0].marks)
+    (panel,) = cache.parts((LLAMA,)).panels
+    bars = of_kind(Bars, panel.marks)
     parts = plan(LLAMA).per_device
-    assert bars.values.sum() == parts.total
-    assert bars.values[:2].tolist() == [parts.weights, parts.kv]
+    assert panel.stacked
+    assert sum(bar.values.sum() for bar in bars) == parts.total
+    assert [bar.values.tolist() for bar in bars[:2]] == [[parts.weights], [parts.kv]]
+    assert [bar.name for bar in bars[:2]] == ["weights 14.96 GiB", "KV cache 32.00 GiB"]
+
+
+def test_parts_of_several_models_are_a_bar_for_each() -> None:
+    scenarios, _ = overlay(LLAMA, [find_model("Qwen3-8B")])
+    (panel,) = cache.parts(scenarios).panels
+    bars = of_kind(Bars, panel.marks)
+    assert len(panel.categories) == 2
+    assert np.sum([bar.values for bar in bars], axis=0).tolist() == [plan(one).per_device.total for one in scenarios]
+    assert [bar.name for bar in bars[:2]] == ["weights", "KV cache"]
 
 
 def test_the_catalogue_has_every_model_once() -> None:
