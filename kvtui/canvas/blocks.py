@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -78,10 +78,14 @@ class BlockRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BlockPicture:
-    """The blocks of a pool in order, as runs; ``unit`` is what a block is called (block, token, page)."""
+    """The blocks of a pool in order, as runs; ``unit`` is what a block is called (block, token, page).
+
+    Where runs are rounded to whole banks, ``counts`` are the blocks that each kind of owner has in truth.
+    """
 
     runs: tuple[BlockRun, ...]
     unit: str = "block"
+    counts: Mapping[BlockOwner, int] | None = None
 
     @property
     def blocks(self) -> int:
@@ -91,8 +95,13 @@ class BlockPicture:
     @property
     def owners(self) -> tuple[BlockOwner, ...]:
         """The kinds of owners there are, in the order of WORDS."""
-        there = {run.owner for run in self.runs if run.blocks}
-        return tuple(owner for owner in _owners() if owner in there)
+        return tuple(owner for owner in _owners() if self.count(owner))
+
+    def count(self, owner: BlockOwner) -> int:
+        """The blocks of this kind of owner."""
+        if self.counts is not None:
+            return self.counts.get(owner, 0)
+        return sum(run.blocks for run in self.runs if run.owner == owner)
 
 
 class BlockGrid(NamedTuple):
@@ -189,8 +198,7 @@ def legend(picture: BlockPicture, each: int, width: int, *, plain: bool) -> Sequ
         room = width - len(bank)
         for owner in picture.owners:
             glyph = _DIGITS[0] if plain and owner == "request" else _GLYPHS[owner]
-            count = sum(run.blocks for run in picture.runs if run.owner == owner)
-            text = f" {words[owner]} {count:,}"
+            text = f" {words[owner]} {picture.count(owner):,}"
             if len(text) + 4 > room:
                 rows.append([])
                 room = width

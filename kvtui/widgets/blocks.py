@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvtui.canvas.blocks import BlockPicture, paint_blocks
+from kvtui.canvas.blocks import BlockPicture, grid, paint_blocks
 from kvtui.canvas.cells import Cells, InkRow
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.strips import Strip, paint_strips
@@ -14,6 +14,12 @@ from kvtui.state.host import host_of
 
 class BlocksView(Canvas):
     """Shows a pool in a frame, or rows of text where there is none."""
+
+    def each(self, blocks: int) -> int:
+        """How many of so many ``blocks`` a bank stands for here."""
+        width, height = self.size
+        place = grid(blocks, width - 4, height - 4)
+        return 1 if place is None else place.each
 
     def show(self, title: str, picture: BlockPicture | None, rows: Sequence[InkRow] = ()) -> None:
         """Paint ``picture`` under ``title``; ``rows`` stand in its place."""

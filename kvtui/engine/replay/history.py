@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+import numpy as np
+
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.run import Replay, TimedStep
 from kvtui.engine.replay.scheduling import LiveRequest, RequestScheduler
@@ -154,9 +156,11 @@ class ReplayHistory:
         at = bisect_right(self._keyframes, number, key=lambda frame: frame[0]) - 1
         _, first, held = self._keyframes[at]
         owner, holders = held.owner[:], held.holders[:]
-        for change in range(first, self._bounds[number + 1]):
-            block = self._changed[change]
-            owner[block], holders[block] = self._owners[change], self._counts[change]
+        now = slice(first, self._bounds[number + 1])
+        changed = _numbers(self._changed[now])
+        # Of several changes of one block the last one stands: numpy assigns in order.
+        _numbers(owner)[changed] = _numbers(self._owners[now])
+        _numbers(holders)[changed] = _numbers(self._counts[now])
         return HeldBlocks(owner, holders)
 
     def states(self, number: int) -> list[RequestState]:
@@ -190,14 +194,12 @@ class ReplayHistory:
 
     def block_life(self, block: int) -> list[BlockChange]:
         """All that ever happened to ``block``."""
-        found, at = list[BlockChange](), -1
-        while True:
-            try:
-                at = self._changed.index(block, at + 1)
-            except ValueError:
-                return found
-            step = bisect_right(self._bounds, at) - 1
-            found.append(BlockChange(step, block, self._owners[at], self._counts[at]))
+        # The copy is searched: an array of which there is a view cannot grow, and steps are being made meanwhile.
+        places = np.flatnonzero(_numbers(self._changed[: self._bounds[self.steps]]) == block)
+        return [
+            BlockChange(bisect_right(self._bounds, at) - 1, block, self._owners[at], self._counts[at])
+            for at in places.tolist()
+        ]
 
     def next_preemption(self, after: int) -> int | None:
         """The first step behind ``after`` in which a request is put out; None: there is none."""
@@ -334,6 +336,11 @@ class _Table:
     def __init__(self, blocks: list[int], start: int) -> None:
         self.blocks = blocks
         self.start = start
+
+
+def _numbers(values: array[int]) -> np.ndarray[tuple[int], np.dtype[np.intc]]:
+    """A view of ``values``."""
+    return np.frombuffer(values, dtype=np.intc)
 
 
 def _empty(blocks: int) -> HeldBlocks:

@@ -127,7 +127,8 @@ class FilmScreen(ScenarioActions):
                 chosen = "▶ " if len(self.film.sides) > 1 and number == state.side else ""
                 self.query_one(f"#numbers-{number}", TextLine).show(picture.numbers_row(side.history, state))
                 board = self.query_one(f"#board-{number}", BlocksView)
-                board.show(f"{chosen}{side.name}", picture.board_picture(side.history, state))
+                each = board.each(side.history.blocks)
+                board.show(f"{chosen}{side.name}", picture.board_picture(side.history, state, each))
         lines, life = self.query_one("#timeline", BlocksView), self.query_one("#life", PanelColumn)
         rows = picture.timeline(self.side.history, state, max(1, lines.size.width - 4), max(1, lines.size.height - 2))
         lines.show(f"requests, {self.side.name}", None, rows)

@@ -44,8 +44,8 @@ def shown_steps(history: ReplayHistory, state: FilmState) -> range:
     return range(max(first, now + 1 - MOST_STEPS_AT_ONCE), now + 1)
 
 
-def board_picture(history: ReplayHistory, state: FilmState) -> BlockPicture:
-    """All blocks at the instant, with what was put out and evicted since the picture before."""
+def board_picture(history: ReplayHistory, state: FilmState, each: int) -> BlockPicture:
+    """All blocks at the instant, ``each`` in a bank, with what was put out and evicted since the picture before."""
     steps = shown_steps(history, state)
     evicted = [block for step in steps for block in history.step(step).evicted]
     put_out = [
@@ -61,28 +61,40 @@ def board_picture(history: ReplayHistory, state: FilmState) -> BlockPicture:
         chosen = [block for table in tables for block in table]
         if state.place is not None and state.place < len(tables[0]):
             chosen = [tables[0][state.place]]
-    return picture_of(history.board(steps[-1]), evicted, put_out, chosen)
+    return picture_of(history.board(steps[-1]), each, evicted, put_out, chosen)
 
 
 def picture_of(
-    held: HeldBlocks, evicted: Iterable[int] = (), put_out: Iterable[int] = (), chosen: Iterable[int] = ()
+    held: HeldBlocks,
+    each: int,
+    evicted: Iterable[int] = (),
+    put_out: Iterable[int] = (),
+    chosen: Iterable[int] = (),
 ) -> BlockPicture:
-    """The blocks in their order as runs; ``evicted``, ``put_out`` and ``chosen`` are numbers of blocks."""
+    """The blocks in their order as runs; ``evicted``, ``put_out`` and ``chosen`` are numbers of blocks.
+
+    A bank of ``each`` shows the block in its middle, or the one of these that is in it.
+    """
     owner, holders = (np.frombuffer(part, dtype=np.intc)[1:] for part in held)
     kinds = np.where(holders > 0, np.minimum(holders, 2) + 1, np.where(owner > 0, 1, 0))
+    shown = np.minimum(np.arange(0, len(kinds), each) + each // 2, len(kinds) - 1)
     for kind, blocks in ((4, evicted), (5, put_out), (6, chosen)):
         places = np.fromiter((block - 1 for block in blocks if block), dtype=np.intp)
         kinds[places] = kind
-    numbers = np.where((kinds > 0) & (kinds < 4), owner, 0)
-    starts = np.flatnonzero(np.diff(kinds, prepend=-1) | np.diff(numbers, prepend=-1))
-    lengths = np.diff(starts, append=len(kinds))
+        shown[places // each] = places
+    seen = kinds[shown]
+    numbers = np.where((seen > 0) & (seen < 4), owner[shown], 0)
+    starts = np.flatnonzero(np.diff(seen, prepend=-1) | np.diff(numbers, prepend=-1))
+    lengths = np.diff(np.append(starts * each, len(kinds)))
+    counts = np.bincount(kinds, minlength=len(_KINDS)).tolist()
     return BlockPicture(
         tuple(
             BlockRun(_KINDS[kind], length, number)
             for kind, length, number in zip(
-                kinds[starts].tolist(), lengths.tolist(), numbers[starts].tolist(), strict=True
+                seen[starts].tolist(), lengths.tolist(), numbers[starts].tolist(), strict=True
             )
-        )
+        ),
+        counts=dict(zip(_KINDS, counts, strict=True)),
     )
 
 

@@ -61,11 +61,11 @@ def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
             assert f"{shared.step(put_out).used} of 63 used" in text
             # The other policy is shown at the same instant, not at the same number of a step.
             assert f"{paged.step(paged.at(screen.state.at)).used} of 63 used" in text
-            red = [run for run in board_picture(shared, screen.state).runs if run.owner == "out"]
+            red = [run for run in board_picture(shared, screen.state, 1).runs if run.owner == "out"]
             lost = {block for one in shared.step(put_out).preempted for block in shared.page_table(one, put_out - 1)[0]}
             assert sum(run.blocks for run in red) == len(lost) > 0
             await pilot.press("right")
-            red = [run for run in board_picture(shared, screen.state).runs if run.owner == "out"]
+            red = [run for run in board_picture(shared, screen.state, 1).runs if run.owner == "out"]
             assert bool(red) == bool(shared.step(put_out + 1).preempted)
             await pilot.press("v")
             assert shared.step(shared.at(screen.state.at)).evicted
@@ -102,15 +102,25 @@ def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
 
 def test_a_board_has_every_block_once() -> None:
     held = HeldBlocks(array("i", [0, 1, 1, 2, 2, 0, 3]), array("i", [0, 1, 1, 3, 0, 0, 1]))
-    assert picture_of(held).runs == (
+    assert picture_of(held, 1).runs == (
         BlockRun("request", 2, 1),
         BlockRun("shared", 1, 2),
         BlockRun("left", 1, 2),
         BlockRun("empty", 1),
         BlockRun("request", 1, 3),
     )
-    marked = picture_of(held, evicted=[6], put_out=[3, 0], chosen=[1])
+    marked = picture_of(held, 1, evicted=[6], put_out=[3, 0], chosen=[1])
     assert [run.owner for run in marked.runs] == ["chosen", "request", "out", "left", "empty", "lost"]
+    banks = picture_of(held, 4, evicted=[2])
+    assert banks.runs == (BlockRun("lost", 4), BlockRun("request", 2, 3))
+    assert banks.counts == {
+        **dict.fromkeys(banks.counts or (), 0),
+        "request": 2,
+        "shared": 1,
+        "left": 1,
+        "empty": 1,
+        "lost": 1,
+    }
 
 
 def test_a_film_waits_for_its_replay_and_begins_again_at_its_end() -> None:
