@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 
 os.environ["KVTUI_CONFIG_DIR"] = tempfile.mkdtemp(prefix="kvtui-tests-")
@@ -28,6 +29,26 @@ settings.load_profile(os.environ.get("KVTUI_TEST_PROFILE", "suite"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``pytest tests/looks --update-looks`` records what screens look like, in place of comparing it."""
     parser.addoption("--update-looks", action="store_true", help="record how the screens look now")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the mark of ``tests.nightly.sampled``."""
+    config.addinivalue_line("markers", "sampled(every): of the cases of a test one of so many is run")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the cases that ``tests.nightly.sampled`` leaves to the night."""
+    seen: Counter[str] = Counter()
+    kept, left = [], []
+    for item in items:
+        mark = item.get_closest_marker("sampled")
+        test = item.nodeid.partition("[")[0]
+        (left if mark and seen[test] % mark.args[0] else kept).append(item)
+        seen[test] += 1
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,6 +17,9 @@ import pytest
 from kvtui.cli import main
 from kvtui.commands.known import CommandLine
 from kvtui.engine.picture.film import SPEEDS
+from tests.nightly import sampled
+
+pytestmark = sampled(2)
 
 COMMAND = [sys.executable, "-m", "kvtui"]
 WIDE = {**os.environ, "COLUMNS": "70"}

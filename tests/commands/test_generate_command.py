@@ -15,6 +15,7 @@ from kvtui.bench.training.speaking import generate_text
 from kvtui.bench.training.weights import arrays_of, metadata_of
 from kvtui.cases.training import TrainingPlan
 from kvtui.cli import main
+from tests.nightly import sampled
 
 PLAN = TrainingPlan("MLA-4", dim=8, heads=2, blocks=1, context=16)
 
@@ -38,6 +39,7 @@ def generated(model: Path, cache: bool, **sampler: float | None) -> tuple[Mappin
     return told[0], told[1:]
 
 
+@sampled(2)
 @pytest.mark.parametrize("sampler", [{}, {"temperature": 1.0, "top_k": 50, "top_p": 0.9}], ids=["greedy", "sampled"])
 def test_the_same_text_with_and_without_a_cache(model: Path, sampler: dict[str, float | None]) -> None:
     prompt, with_cache = generated(model, True, **sampler)

@@ -18,7 +18,10 @@ from hypothesis.strategies import DataObject
 
 from kvtui.cli import main
 from kvtui.commands.known import COMMANDS, CommandLine
+from tests.nightly import sampled
 from tests.paths import LOGS
+
+pytestmark = sampled(3)
 
 ANSWERED, REFUSED = {0, 4}, {1, 2, 3}
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

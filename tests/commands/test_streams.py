@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.nightly import sampled
 from tests.paths import LOGS
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams"), sampled(3)]
 
 LOG = str(LOGS / "vllm-0.9-qwen3-235b-fp8-tp4.log")
 SHAPE = ["--emb-dim", "64", "--n-heads", "4", "--n-layers", "2"]

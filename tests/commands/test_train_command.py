@@ -16,7 +16,7 @@ from kvtui.bench.training import runs
 from kvtui.cases.training import TrainingPlan
 from kvtui.cli import main
 from tests.bench.test_runner import eventually
-from tests.nightly import NIGHTLY
+from tests.nightly import NIGHTLY, nightly
 
 COMMAND = [sys.executable, "-m", "kvtui", "train", "--device", "cpu"]
 SMALL = ("--dim", "8", "--heads", "2", "--blocks", "1", "--context", "8", "--batch", "2")
@@ -69,6 +69,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     assert err.splitlines()[-1].startswith("kvtui: interrupted; kvtui train --resume --runs-dir runs")
 
 
+@nightly
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     app = start(*SMALL, "--steps", "100", cwd=tmp_path, most_bytes=3000)
     _, err = app.communicate(timeout=120)

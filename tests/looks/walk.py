@@ -19,8 +19,8 @@ from tests.looks.frames import Frame, frame
 from tests.steady import until
 
 SIZES = ((160, 46), (120, 36), (80, 24))
-MIDDLE = SIZES[1]
 DARK, LIGHT, PLAIN = "dark", "light", "no colour"
+OF_SUITE = {LIGHT: SIZES[0], DARK: SIZES[1], PLAIN: SIZES[2]}
 THEMES = {DARK: "kvtui-dark", LIGHT: "kvtui-light"}
 
 Size = tuple[int, int]
@@ -59,7 +59,7 @@ async def walk(
 ) -> dict[tuple[str, Size], Looks]:
     """The looks of each of the ``scenes`` at each size, by its name and the size; ``values`` are the scenario's.
 
-    Unless ``every`` one is wanted, light and without colour are looked at in the middle size alone.
+    Unless ``every`` one is wanted, each size has one of the looks.
     One app shows all of them in colour, another without. It changes its theme and its size, which is faster than to
     start a new one; a scene is opened in each, and begins with the theme in which the one before it ended.
     """
@@ -68,15 +68,13 @@ async def walk(
     async with app.run_test(size=SIZES[0]) as pilot:
         for number, scene in enumerate(scenes):
             themes = (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK)
-            await _shows(
-                app, pilot, scene, {look: SIZES if every or look == DARK else (MIDDLE,) for look in themes}, found
-            )
+            await _shows(app, pilot, scene, {look: SIZES if every else (OF_SUITE[look],) for look in themes}, found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_COLOR", "1")
         app = make(Session(scenario_from(values)), settings("mono"))
         async with app.run_test(size=SIZES[0]) as pilot:
             for scene in scenes:
-                await _shows(app, pilot, scene, {PLAIN: SIZES if every else (MIDDLE,)}, found)
+                await _shows(app, pilot, scene, {PLAIN: SIZES if every else (OF_SUITE[PLAIN],)}, found)
     order = (DARK, LIGHT, PLAIN)
     return {place: {look: looks[look] for look in order if look in looks} for place, looks in found.items()}
 

@@ -16,7 +16,10 @@ from kvtui.canvas.braille import BLANK
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Rule, floats
 from kvtui.plots.draw import PANEL_HEIGHT, PANEL_WIDTH, draw, render_text
 from kvtui.plots.style import styles
+from tests.nightly import sampled
 from tests.plots.gallery import BARS, CURVES, FLAT, GALLERY, HEADS, HOSTILE, LONG_BARS, MANY, kv_bytes, line_figure
+
+pytestmark = sampled(3)
 
 SIZES = [(80, 24), (120, 36), (160, 45)]
 TINY = [(1, 1), (5, 3), (23, 9), (24, 8), (24, 9), (30, 12), (300, 90)]

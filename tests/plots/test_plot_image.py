@@ -16,7 +16,10 @@ from kvtui.figures.figure import Figure
 from kvtui.figures.json import to_json
 from kvtui.plots import image, vector
 from kvtui.plots.style import styles
+from tests.nightly import sampled
 from tests.plots.gallery import BARS, CURVES, GALLERY, HOSTILE, MANY, SURFACE
+
+pytestmark = sampled(2)
 
 
 def texts(svg: str) -> str:

@@ -23,6 +23,9 @@ from kvtui.plots.raster import NONE
 from kvtui.plots.scene import in_cells, in_sight, scene_of
 from kvtui.plots.style import styles
 from kvtui.plots.surface import render
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 CONTEXT = Axis("context", "tokens", "log2", "tokens")
 BATCH = Axis("sequences", scale="log2")

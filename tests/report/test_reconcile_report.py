@@ -16,7 +16,10 @@ from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.reconcile.read_log import read_log
 from kvtui.engine.reconcile.reconcile import reconcile
 from kvtui.report.reconcile import FORMATS, document, render
+from tests.nightly import sampled
 from tests.paths import LOGS
+
+pytestmark = sampled(2)
 
 NAMES = tuple(sorted(path.name for path in LOGS.iterdir()))
 

@@ -19,8 +19,11 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.output.shell import shell_lines
 from kvtui.report.document import document
 from kvtui.report.text import ASCII_GLYPHS, GLYPHS, render
+from tests.nightly import sampled
 from tests.paths import ROOT
 from tests.report.report_scenarios import HOSTILE, SCENARIOS, hostile, made
+
+pytestmark = sampled(3)
 
 WIDTHS = (60, 76, 80, 119, 120, 140, 168, 200, 240)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")

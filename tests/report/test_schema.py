@@ -20,8 +20,11 @@ from kvtui.engine.sources.machines import save_profile
 from kvtui.report import render
 from kvtui.report.document import SCHEMA, document
 from tests.engine.sources.gguf.gguf_writing import Key, write_gguf
+from tests.nightly import sampled
 from tests.paths import ROOT
 from tests.report.report_scenarios import SCENARIOS, made
+
+pytestmark = sampled(4)
 
 PUBLISHED = json.loads((ROOT / "docs" / "schema" / f"report-{SCHEMA}.json").read_text(encoding="utf-8"))
 

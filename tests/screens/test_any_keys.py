@@ -16,7 +16,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
-from tests.nightly import NIGHTLY
+from tests.nightly import NIGHTLY, sampled
 from tests.screens.monkey import WAIT, Mouse, Sized, Step, play, steps
 
 EXAMPLES, STEPS = (150, 40) if NIGHTLY else (3, 12)
@@ -44,6 +44,7 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", [mode.number for mode in MODES])
+@sampled(2)
 def test_no_sequence_fails(mode: str) -> None:
     @settings(max_examples=EXAMPLES)
     @example([Sized(1, 1), "m", "c", "tab", Sized(80, 24), "ctrl+p", "f1", "escape", Mouse("down", 0.3, 0.5)])

@@ -27,7 +27,10 @@ from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.matrix import MatrixView
+from tests.nightly import sampled
 from tests.steady import until
+
+pytestmark = sampled(2)
 
 Script = Callable[[KvtuiApp, Pilot[None]], Awaitable[None]]
 

@@ -15,6 +15,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.state import themes
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
+from tests.nightly import sampled
 
 LEAST = 4.5
 TEXT_INKS = (
@@ -72,6 +73,7 @@ def texts(app: KvtuiApp) -> Iterator[tuple[str, Style]]:
 
 
 @pytest.mark.parametrize("theme", ["kvtui-dark", "kvtui-light"])
+@sampled(2)
 def test_what_every_screen_says(theme: str) -> None:
     async def run() -> dict[str, float]:
         found: dict[str, float] = {}

@@ -34,7 +34,7 @@ from kvtui.state import keys
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings, load
 from kvtui.state.themes import theme_names
-from tests.nightly import NIGHTLY
+from tests.nightly import NIGHTLY, nightly, sampled
 from tests.screens.seen import said_by, text_of
 from tests.screens.stand_in import ShellApp, StandIn
 from tests.steady import until
@@ -83,6 +83,7 @@ def test_every_screen_opens_and_closes() -> None:
 
 
 @pytest.mark.parametrize("opener", ["m", "x", "ctrl+p"])
+@sampled(3)
 def test_no_width_is_too_small(opener: str) -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, opener)
@@ -95,6 +96,7 @@ def test_no_width_is_too_small(opener: str) -> None:
     drive(script, (80, 24))
 
 
+@nightly
 def test_no_size_is_too_small() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         for key in ("m", "e", "x", "6"):
@@ -107,6 +109,7 @@ def test_no_size_is_too_small() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@sampled(2)
 def test_the_model_picker_searches_moves_and_takes(size: tuple[int, int]) -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "m")
@@ -567,6 +570,7 @@ def test_a_theme_given_by_a_flag_is_not_remembered(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
 
 
+@nightly
 def test_every_theme_shows_the_papers_and_a_picker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
 

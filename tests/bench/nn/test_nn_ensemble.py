@@ -18,6 +18,7 @@ from kvtui.bench.nn.speculate import Speculation, SpeculativeState
 from kvtui.bench.nn.transformer import Weights
 from kvtui.cases.case import Case, TransformerShape
 from kvtui.cases.prediction import kv_bytes
+from tests.nightly import nightly, sampled
 
 GROUPED = TransformerShape(dim=16, heads=4, head_dim=4, kv_heads=2, blocks=3, hidden=16, vocab=24, context=32)
 LATENT = replace(GROUPED, latent=6, query_latent=8, rope_dim=2)
@@ -49,6 +50,7 @@ def test_each_head_is_a_model_of_its_own_and_the_bytes_are_the_planners() -> Non
     assert not np.allclose(said[0], said[1], atol=1e-2)
 
 
+@sampled(2)
 @pytest.mark.parametrize("combine", [speculate.mean_logits, speculate.mixture])
 def test_a_naive_step_says_what_the_mean_says(combine: speculate.Combine) -> None:
     weights = made(GROUPED)
@@ -60,6 +62,7 @@ def test_a_naive_step_says_what_the_mean_says(combine: speculate.Combine) -> Non
     assert (int(token), int(position)) == (int(mean.argmax()), 6)
 
 
+@sampled(2)
 @pytest.mark.parametrize("shape", [GROUPED, LATENT], ids=["GQA", "MLA"])
 def test_several_tokens_over_a_cache_are_the_same_as_one_by_one(shape: TransformerShape) -> None:
     weights = transformer.init_weights(shape, 0)
@@ -101,6 +104,7 @@ def rounds(program: Any, weights: Any, carry: Any, first: int, count: int) -> tu
     return tokens[:count], accepted
 
 
+@nightly
 def test_greedy_plain_speculation_says_what_greedy_decoding_says() -> None:
     weights = ensemble.whole_of(made(LATENT))
     target = transformer.init_cache(LATENT, 1, LENGTH, "contiguous")

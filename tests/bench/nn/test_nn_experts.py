@@ -14,6 +14,9 @@ from kvtui.bench.nn import ffn, transformer
 from kvtui.bench.nn.ffn import RoutedExperts
 from tests.bench.nn import reference
 from tests.bench.nn.test_nn_transformer import MHA, QUICK, tokens_of, weights_of
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 SHAPE = replace(MHA, dim=16, hidden=12, experts=5, experts_per_token=2)
 

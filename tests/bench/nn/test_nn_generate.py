@@ -13,10 +13,12 @@ import pytest
 from kvtui.bench.nn import generate, transformer
 from kvtui.cases.case import Sampler, TransformerShape
 from tests.bench.nn.test_nn_transformer import GQA, MLA, QUICK, tokens_of, weights_of
+from tests.nightly import sampled
 
 NEW, PROMPT, BATCH = 10, 7, 2
 
 
+@sampled(2)
 @pytest.mark.parametrize(
     ("shape", "sampler"),
     [(GQA, Sampler()), (replace(MLA, window=6), Sampler(temperature=1.3, top_k=9, top_p=0.9))],

@@ -17,14 +17,14 @@ ALIKE = 1e-3
 """Below this p-value two distributions are not the same."""
 
 
-@pytest.mark.parametrize("name", TARGETS if NIGHTLY else ["one model, with the bonus", "product of experts"])
+@pytest.mark.parametrize("name", TARGETS if NIGHTLY else ["one model, with the bonus"])
 def test_what_comes_out_is_distributed_as_the_target(name: str) -> None:
     verifiers, combine, bonus = TARGETS[name]
     _, p = chi_square(tables(verifiers), combine, bonus, SAMPLES)
     assert p > ALIKE
 
 
-@pytest.mark.parametrize("mutant", MUTANTS if NIGHTLY else [*MUTANTS][::2])
+@pytest.mark.parametrize("mutant", MUTANTS if NIGHTLY else [*MUTANTS][-1:])
 def test_rules_that_are_nearly_right_are_found_out(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, wrong = MUTANTS[mutant]
     monkeypatch.setattr(speculate, name, wrong)

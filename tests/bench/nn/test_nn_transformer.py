@@ -23,6 +23,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.formats import FORMATS
 from tests.bench.nn import reference
+from tests.nightly import sampled
+
+pytestmark = sampled(4)
 
 MHA = TransformerShape(dim=32, heads=4, head_dim=8, kv_heads=4, blocks=1, hidden=40, vocab=19, context=40)
 GQA = replace(MHA, kv_heads=2)

@@ -18,7 +18,7 @@ from kvtui.bench.training import loop, runs, safetensors
 from kvtui.bench.training.weights import load_model
 from kvtui.cases.training import TrainingPlan
 from kvtui.engine.basis.errors import InputError
-from tests.nightly import NIGHTLY
+from tests.nightly import NIGHTLY, nightly
 
 PLAN = TrainingPlan("MLA-8", dim=16, heads=2, blocks=1, context=16, steps=40, batch=2, warmup=5, checkpoint_every=15)
 
@@ -114,6 +114,7 @@ def test_routed_experts_learn_too(tmp_path: Path, text: list[Path]) -> None:
     assert (log[-1]["loss"] or 9) < (log[0]["loss"] or 0)
 
 
+@nightly
 def test_the_finder_raises_the_rate_until_the_loss_grows(text: list[Path]) -> None:
     told: list[Mapping[str, Any]] = []
     loop.find_learning_rate({"plan": PLAN.to_json(), "files": [str(path) for path in text]}, told.append)

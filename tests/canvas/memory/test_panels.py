@@ -48,6 +48,9 @@ from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.papers import papers_for
 from kvtui.engine.scenario.scenario import Layout, Scenario, valid_tps
 from kvtui.engine.scenario.values import scenario_from
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 WIDTHS = range(24, 61)
 SCENARIOS: dict[str, dict[str, str | bool]] = {

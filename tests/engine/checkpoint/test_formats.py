@@ -15,7 +15,10 @@ from kvtui.engine.checkpoint.hf.named import format_names, named_format
 from kvtui.engine.checkpoint.weights import file_bytes, stored
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
+from tests.nightly import sampled
 from tests.present import present
+
+pytestmark = sampled(3)
 
 MODELS = [model for model in all_models() if model.parameters is not None]
 LLAMA = find_model("Llama-3.1-8B")

@@ -25,7 +25,9 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import scenarios
-from tests.nightly import NIGHTLY
+from tests.nightly import NIGHTLY, sampled
+
+pytestmark = sampled(4)
 
 DEVICES = (
     "RTX 3060 12GB",

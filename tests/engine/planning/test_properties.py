@@ -24,6 +24,9 @@ from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.scenario.scenario import Layout, Scenario, has_experts, valid_tps
 from kvtui.engine.scenario.values import command_line, scenario_from, to_values
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 MODELS = tuple(model for model in all_models() if model.parameters is not None)
 WIDENING = ("int4", "nvfp4", "fp8", "q8_0", "bf16", "fp32")

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.sources.gguf.choice import choose
 from tests.engine.sources.gguf.gguf_writing import HARMFUL, Key, write_gguf
+from tests.nightly import sampled
 
 KEYS: dict[str, Key] = {
     "general.name": "Small",
@@ -151,6 +152,7 @@ def test_a_header_is_read_by_ranges_and_never_the_whole_file(repository: Path, t
 
 
 @pytest.mark.parametrize("text", ["hf:org/Small-GGUF/Small-Q4_K_M.gguf", "hf:org/small:q4-k-m"])
+@sampled(2)
 def test_a_file_by_its_name_or_its_format(repository: Path, tmp_path: Path, text: str) -> None:
     with hub(repository) as (address, _):
         assert load(address, tmp_path, text) == f"Small {LARGE} 16"

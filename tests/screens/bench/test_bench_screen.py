@@ -39,6 +39,7 @@ from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.figure import FigureView
 from tests.bench.pretend_worker import GATE, let_through
+from tests.nightly import sampled
 from tests.paths import ROOT
 from tests.present import present
 from tests.screens.seen import text_of
@@ -388,6 +389,7 @@ CPU = "CPU DDR5-4800 8-channel"
 
 
 @pytest.mark.parametrize(("size", "look"), list(zip(SIZES, LOOKS, strict=True)))
+@sampled(2)
 def test_every_size_and_view_shows_results(tmp_path: Path, size: tuple[int, int], look: Settings) -> None:
     stored(tmp_path, (1, 2, 3), bad=2)
 

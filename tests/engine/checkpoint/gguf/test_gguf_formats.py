@@ -20,6 +20,9 @@ from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.parameters import counted
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import weight_count
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 MODELS = {model.name: model for model in all_models() if model.parameters is not None}
 names = st.sampled_from(sorted(MODELS))

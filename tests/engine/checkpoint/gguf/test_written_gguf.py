@@ -16,6 +16,9 @@ from kvtui.engine.checkpoint.gguf.named import file_type_key
 from kvtui.engine.checkpoint.gguf.recipes import BASES
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
+from tests.nightly import sampled
+
+pytestmark = sampled(3)
 
 logging.getLogger("gguf").setLevel(logging.ERROR)
 

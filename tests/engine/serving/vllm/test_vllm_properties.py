@@ -18,7 +18,10 @@ from kvtui.engine.serving.vllm.releases import rules
 from kvtui.engine.serving.vllm.serve import layered, serve
 from tests.engine.serving.bounds import around
 from tests.engine.serving.vllm.vllm_scenarios import MODELS, formats_of, vllm_scenarios
+from tests.nightly import sampled
 from tests.present import present
+
+pytestmark = sampled(3)
 
 
 @given(vllm_scenarios())

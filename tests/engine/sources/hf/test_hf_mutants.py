@@ -18,6 +18,9 @@ from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.classes import class_of
 from kvtui.engine.sources.hf.config import model_from_config
 from tests.engine.sources.hf.recorded import DATA, kept, router_biases
+from tests.nightly import nightly, sampled
+
+pytestmark = sampled(3)
 
 ASSUMED = "not in the file, so class defaults of "
 
@@ -75,6 +78,7 @@ def test_each_field_changed_gives_what_transformers_makes_of_it_or_a_refusal(nam
     assert both > 0
 
 
+@nightly
 def test_the_record_is_large_and_few_mutants_are_refused() -> None:
     counts = [differences(family)[1:] for family in families().values()]
     both, refused = (sum(column) for column in zip(*counts, strict=True))
