@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -127,11 +130,25 @@ def _in_processes(
     """The results from ``workers`` fresh processes: a copy of this one could wait for locks that its threads held."""
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_receive, initargs=(requests,))
     try:
-        asked = {pool.submit(_try_received, job): job for job in jobs}
+        with _interrupts_for_me_alone():
+            asked = {pool.submit(_try_received, job): job for job in jobs}
         for done in as_completed(asked):
             yield asked[done], done.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_for_me_alone() -> Iterator[None]:
+    """What is started meanwhile ignores the interrupts that a terminal sends to all of its processes."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _on_cluster(jobs: Sequence[ReplayJob], requests: TraceRequests, address: str) -> Iterator[tuple[ReplayJob, Result]]:
