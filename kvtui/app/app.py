@@ -257,6 +257,12 @@ class KvtuiApp(App[None]):
         self.settings = replace(self.settings, **fields)  # type: ignore[arg-type]
         self.settings_changed.publish(self.settings)
 
+    @property
+    def key_table(self) -> str:
+        """What ``TABLES`` of the keys calls the screen below all windows."""
+        below = next((one for one in reversed(self.screen_stack) if isinstance(one, ModeScreen)), None)
+        return self.current_mode if below is None else below.key_table
+
     def action_mode(self, mode: str) -> None:
         """Show another screen of the app, unless a window lies over this one."""
         if not isinstance(self.screen, ModalScreen):

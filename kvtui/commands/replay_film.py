@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from kvtui.commands.replay_sweep import TITLES, servers_named
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.replay.filmed import ReplayFilm, filmed
 from kvtui.engine.replay.servers import POLICIES
-from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.scenario.values import command_line, scenario_from
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +35,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
         raise InputError("--play: opens the app, and goes with no --find, --format or -o")
     if args.trace == "-":
         raise InputError("--play: the app has standard input for its keys; name a file")
-    film = film_of(trace, name, values, args.compare)
+    film = film_of(trace, name, values, args.compare, _changes(args))
     if not is_terminal():
         raise InputError("--play: this is not a terminal")
     numpy_beside()
@@ -51,10 +52,18 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     return app.return_code or 0
 
 
-def film_of(trace: Trace, name: str, values: Mapping[str, Any], compare: str | None) -> ReplayFilm:
+def _changes(args: argparse.Namespace) -> str:
+    """The trace and how it is read, as words of the command line."""
+    named = ("tokens_per_id", "time_unit", "requests", "rate", "longer")
+    given = [(name, getattr(args, name)) for name in named if getattr(args, name) is not None]
+    options = [f"--{name.replace('_', '-')} {shell_word(value)}" for name, value in given]
+    return " ".join([shell_word(args.trace), *options])
+
+
+def film_of(trace: Trace, name: str, values: Mapping[str, Any], compare: str | None, words: str) -> ReplayFilm:
     """The film of ``trace`` on the server of ``values``, or on the one or two that ``compare`` names.
 
-    Nothing in ``compare`` is vLLM with shared prefixes and without.
+    Nothing in ``compare`` is vLLM with shared prefixes and without. ``words`` give the trace on a command line.
     """
     scenario = scenario_from(dict(values))
     own = "prefix" if scenario.engine == "vllm" else scenario.engine
@@ -67,4 +76,5 @@ def film_of(trace: Trace, name: str, values: Mapping[str, Any], compare: str | N
         under = scenario if engine == scenario.engine else scenario_from({**values, "engine": engine})
         policies.append((TITLES.get(one, one), under, policy))
     server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
-    return filmed(trace.requests, name, server, policies)
+    command = f"kvtui replay {words} {command_line(scenario)} --compare {','.join(names)} --play"
+    return filmed(trace.requests, name, server, command, policies)

@@ -33,7 +33,7 @@ class ModeScreen(ShownScreen):
     MODE: ClassVar[str]
 
     def __init__(self, session: Session) -> None:
-        super().__init__(id=f"{self.MODE}-mode")
+        super().__init__(id=f"{self.key_table}-mode")
         self.session = session
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -62,6 +62,11 @@ class ModeScreen(ShownScreen):
     def export_forms(self) -> tuple[Form, ...]:
         """The kinds of file that what is on screen can become, besides its picture."""
         return ()
+
+    @property
+    def key_table(self) -> str:
+        """What ``TABLES`` of the keys calls it: as its mode, unless it stands in another's place."""
+        return self.MODE
 
     @property
     def host(self) -> Host:

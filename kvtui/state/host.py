@@ -92,6 +92,10 @@ class Host(Protocol):
     def canvas_ascii(self) -> bool:
         """Whether pictures keep to ASCII."""
 
+    @property
+    def key_table(self) -> str:
+        """What ``TABLES`` of the keys calls the screen below all windows."""
+
     def change_settings(self, **fields: object) -> None:
         """Put ``fields`` into the settings for this run."""
 

@@ -280,9 +280,17 @@ WINDOW = (
     Key("list-page-down", "pagedown", "move(10)", "page down", "ten lines down", WINDOWS),
 )
 
-# The keys of a mode's screen itself, and of the widgets on it that have keys while they are used.
-TABLES = {"memory": MEMORY, "explore": EXPLORE, "plan": PLAN, "bench": BENCH, "traffic": TRAFFIC, "papers": PAPERS}
-WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,), "traffic": (FILM,)}
+# The keys of a screen itself (the film stands in Traffic's place), and of its widgets that have keys while in use.
+TABLES = {
+    "memory": MEMORY,
+    "explore": EXPLORE,
+    "plan": PLAN,
+    "bench": BENCH,
+    "traffic": TRAFFIC,
+    "film": FILM,
+    "papers": PAPERS,
+}
+WITHIN = {"explore": (FIGURE, SURFACE, LIST), "bench": (TABLE,)}
 # What the help and a [keymap] know: each key once.
 ALL = tuple(
     dict.fromkeys(
@@ -320,10 +328,10 @@ PANELS = {
 SECTIONS = tuple(dict.fromkeys(key.section for key in ALL))
 
 
-def of_mode(mode: str) -> tuple[Key, ...]:
-    """Every key that does something on the screen of ``mode``, those of its windows too."""
-    within = tuple(key for table in WITHIN.get(mode, ()) for key in table)
-    return TABLES[mode] + within + GLOBAL + APP + WINDOW + SCROLLING
+def of_screen(name: str) -> tuple[Key, ...]:
+    """Every key that does something on the screen that TABLES calls ``name``, those of its windows too."""
+    within = tuple(key for table in WITHIN.get(name, ()) for key in table)
+    return TABLES[name] + within + GLOBAL + APP + WINDOW + SCROLLING
 
 
 def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:
@@ -340,7 +348,7 @@ def clash(keymap: Mapping[str, str]) -> tuple[str, str, str] | None:
     """A key name that ``keymap`` gives to two actions of one place, and the ids of both; None if there is none."""
     from textual.keys import format_key
 
-    within = (FILM + GLOBAL + APP, SURFACE + APP, FIGURE + APP, TABLE + GLOBAL + APP, WINDOW + SCROLLING)
+    within = (SURFACE + APP, FIGURE + APP, TABLE + GLOBAL + APP, WINDOW + SCROLLING)
     for table in (*(own + GLOBAL + APP for own in TABLES.values()), *within):
         taken: dict[str, str] = {}
         for key in table:

@@ -265,7 +265,7 @@ def test_no_line_of_the_help_is_broken(width: int) -> None:
         await press(app, pilot, "question_mark")
         await until(pilot, lambda: "play or pause" in text_of(app))
         lines = [line for line in text_of(app).splitlines() if "│" in line]
-        for key in keys.of_mode("memory"):
+        for key in keys.of_screen("memory"):
             assert any(f" {key.text} " in line for line in lines), key.text
 
     drive(script, (width, 52))
@@ -291,7 +291,7 @@ def test_the_help_lists_every_binding() -> None:
         await press(app, pilot, "f1")
         assert isinstance(app.screen, HelpScreen)
         text = text_of(app)
-        for key in keys.of_mode("memory"):
+        for key in keys.of_screen("memory"):
             assert key.text in text
             for name in keys.keys_of(key, {}):
                 assert format_key(name.rpartition("+")[2]) in text

@@ -26,15 +26,19 @@ class FilmedReplay(NamedTuple):
 
 
 class ReplayFilm(NamedTuple):
-    """The ``trace`` and the ``server`` in words, and the ``sides`` that are looked at beside each other."""
+    """The ``trace`` and the ``server`` in words, and the ``sides`` that are looked at beside each other.
+
+    ``command`` is the command line that shows it.
+    """
 
     trace: str
     server: str
+    command: str
     sides: tuple[FilmedReplay, ...]
 
 
 def filmed(
-    requests: TraceRequests, trace: str, server: str, policies: Sequence[tuple[str, Scenario, str]]
+    requests: TraceRequests, trace: str, server: str, command: str, policies: Sequence[tuple[str, Scenario, str]]
 ) -> ReplayFilm:
     """The film of ``requests`` under each of ``policies``: what it is called, its scenario, and how its pool is used.
 
@@ -48,4 +52,4 @@ def filmed(
         history = ReplayHistory(scheduler)
         steps = history.follow(Replay(part, scheduler, Pace(scenario, fast=True).seconds))
         sides.append(FilmedReplay(name, history, steps, len(part)))
-    return ReplayFilm(trace, server, tuple(sides))
+    return ReplayFilm(trace, server, command, tuple(sides))

@@ -47,6 +47,16 @@ class FilmScreen(ScenarioActions):
         self.whole = False
         self._ticked = 0.0
 
+    @property
+    def key_table(self) -> str:
+        """It stands in the place of the Traffic screen."""
+        return "film"
+
+    @property
+    def command(self) -> str:
+        """The command line that shows the same."""
+        return self.film.command
+
     def body(self) -> ComposeResult:
         """What is replayed and the instant, the boards, and below them the requests and what is chosen."""
         yield TextLine(id="instant")

@@ -31,7 +31,7 @@ class HelpScreen(Window):
 
     def compose(self) -> ComposeResult:
         """Two columns, or one where it is narrow."""
-        left, right = key_columns(self.host, keys.of_mode(self.app.current_mode))
+        left, right = key_columns(self.host, keys.of_screen(self.host.key_table))
         with Vertical(classes="box") as box:
             box.border_title = "keys"
             box.border_subtitle = self.legend(("scroll", "list-up", "list-down"), ("close", "window-close"))

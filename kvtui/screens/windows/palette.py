@@ -129,7 +129,7 @@ class Commands(Provider):
 
     def _actions(self) -> Iterator[Command]:
         """The actions of the keys that this screen and the app have."""
-        own = keys.TABLES.get(self.app.current_mode, ())
+        own = keys.TABLES[self._host.key_table]
         for table, owner in ((keys.GLOBAL + own, self.screen), (keys.APP, self.app)):
             for key in table:
                 name = key.action.partition("(")[0]

@@ -36,7 +36,7 @@ def crowded_trace() -> Trace:
 
 def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
     async def body() -> None:
-        film = film_of(crowded_trace(), "synth", VALUES, "")
+        film = film_of(crowded_trace(), "synth", VALUES, "", "synth --rate 30")
         session = Session(scenario_from(VALUES))
         app = KvtuiApp(session, Settings(remember=False, motion="none"), film=film)
         async with app.run_test(size=(120, 36)) as pilot:
@@ -84,6 +84,14 @@ def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
             assert f"block {table[1]}" in text
             await pilot.press("tab", "escape", "escape")
             assert (screen.state.side, screen.state.request) == (1, None)
+
+            await pilot.press("question_mark")
+            await pilot.pause()
+            assert "play, or stop at this step" in text_of(app)
+            assert "the next server" not in text_of(app)
+            await pilot.press("escape")
+            assert screen.command.startswith("kvtui replay synth --rate 30 --model Llama-3.1-8B")
+            assert screen.command.endswith(" --compare prefix,paged --play")
 
             await pilot.press("home", "right_square_bracket", "space")
             screen.clock = lambda: 0.25
@@ -134,4 +142,4 @@ def test_a_film_waits_for_its_replay_and_begins_again_at_its_end() -> None:
 
 def test_more_than_two_policies_are_not_shown() -> None:
     with pytest.raises(InputError, match="2 are shown side by side, not 3"):
-        film_of(crowded_trace(), "synth", VALUES, "static,paged,prefix")
+        film_of(crowded_trace(), "synth", VALUES, "static,paged,prefix", "synth")
