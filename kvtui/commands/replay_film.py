@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kvtui.commands.replay_sweep import TITLES, servers_named
+from kvtui.commands.replay_sweep import servers_named
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import shell_word
-from kvtui.engine.replay.filmed import ReplayFilm, filmed
-from kvtui.engine.replay.servers import POLICIES
-from kvtui.engine.scenario.values import command_line, scenario_from
+from kvtui.engine.replay.filmed import BESIDE, film_of
+from kvtui.engine.scenario.values import scenario_from
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
     from kvtui.engine.replay.traces import Trace
-
-MOST_SIDES = 2
 
 
 def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argparse.Namespace) -> int:
@@ -35,7 +32,11 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
         raise InputError("--play: opens the app, and goes with no --find, --format or -o")
     if args.trace == "-":
         raise InputError("--play: the app has standard input for its keys; name a file")
-    film = film_of(trace, name, values, args.compare, _changes(args))
+    scenario = scenario_from(dict(values))
+    names = None if args.compare is None else servers_named(args.compare) or BESIDE
+    if names is None:
+        names = ["prefix" if scenario.engine == "vllm" else scenario.engine]
+    film = film_of(trace.requests, name, scenario, names, _changes(args))
     if not is_terminal():
         raise InputError("--play: this is not a terminal")
     numpy_beside()
@@ -46,7 +47,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
 
     nothing = {option.key: None for option in OPTIONS}
     settings = load({**nothing, "theme": None, "motion": None, "fps": None, "ascii": args.ascii}, theme_names())
-    app = KvtuiApp(Session(scenario_from(dict(values))), settings, film=film)
+    app = KvtuiApp(Session(scenario), settings, film=film)
     with own_screen():
         app.run()
     return app.return_code or 0
@@ -58,23 +59,3 @@ def _changes(args: argparse.Namespace) -> str:
     given = [(name, getattr(args, name)) for name in named if getattr(args, name) is not None]
     options = [f"--{name.replace('_', '-')} {shell_word(value)}" for name, value in given]
     return " ".join([shell_word(args.trace), *options])
-
-
-def film_of(trace: Trace, name: str, values: Mapping[str, Any], compare: str | None, words: str) -> ReplayFilm:
-    """The film of ``trace`` on the server of ``values``, or on the one or two that ``compare`` names.
-
-    Nothing in ``compare`` is vLLM with shared prefixes and without. ``words`` give the trace on a command line.
-    """
-    scenario = scenario_from(dict(values))
-    own = "prefix" if scenario.engine == "vllm" else scenario.engine
-    names = [own] if compare is None else servers_named(compare) or ["prefix", "paged"]
-    if len(names) > MOST_SIDES:
-        raise InputError(f"--compare: {MOST_SIDES} are shown side by side, not {len(names)}")
-    policies = []
-    for one in names:
-        engine, policy = ("vllm", one) if one in POLICIES else (one, "prefix")
-        under = scenario if engine == scenario.engine else scenario_from({**values, "engine": engine})
-        policies.append((TITLES.get(one, one), under, policy))
-    server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
-    command = f"kvtui replay {words} {command_line(scenario)} --compare {','.join(names)} --play"
-    return filmed(trace.requests, name, server, command, policies)

@@ -9,20 +9,13 @@ from kvtui.commands.narration import say
 from kvtui.commands.replay_jobs import ReplayJob, Result, results
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.replay.search import Sought, best, row_of
-from kvtui.engine.replay.servers import POLICIES, REPLAYED, server_of
+from kvtui.engine.replay.servers import POLICIES, SERVERS, TITLES, server_of
 from kvtui.engine.replay.traces import Trace
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.report.replay import Objectives, holds
 
 TOLD = 10
 ENDS = {"fast": True, "slow": False}
-SERVERS = (*POLICIES, *(engine for engine in REPLAYED if engine != "vllm"))
-TITLES = {
-    "static": "static batching",
-    "continuous": "continuous batching",
-    "paged": "vllm, paged",
-    "prefix": "vllm, prefixes shared",
-}
 
 
 class TraceSweep(NamedTuple):

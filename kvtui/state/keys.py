@@ -223,6 +223,9 @@ TRAFFIC = (
     Key("traffic-plan", "p", "take_plan", "plan it", "plan with this server's numbers", SERVERS, footer=True),
     Key("traffic-find", "a", "watch('')", "find", "look on this machine's usual ports", SERVERS, footer=True),
     Key("traffic-watch", "o", "watch_typed", "watch", "watch an address, or play a recording", SERVERS, footer=True),
+    Key(
+        "traffic-replay", "r", "replay_typed", "replay", "replay a trace on the scenario's server", SERVERS, footer=True
+    ),
     Key("traffic-demo", "d", "watch('demo')", "demo", "play a recording that comes with kvtui", SERVERS, footer=True),
 )
 
@@ -245,7 +248,7 @@ FILM = (
     Key("film-faster", "]", "speed(1)", "faster", "faster", REPLAYED),
     Key("film-longer", "-", "zoom_time(1)", "longer", "a longer stretch of time", REPLAYED),
     Key("film-shorter", "+,=", "zoom_time(-1)", "shorter", "a shorter stretch of time", REPLAYED),
-    Key("film-none", "escape", "choose_none", "no request", "choose no block, then no request", REPLAYED),
+    Key("film-none", "escape", "choose_none", "no request", "choose no block, no request, then go back", REPLAYED),
 )
 
 PAPERS = (

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from pathlib import Path
 from typing import NamedTuple
 
+from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.files import open_to_read
+from kvtui.engine.basis.untrusted import plain, shell_word
 from kvtui.engine.replay.history import ReplayHistory, StepSummary
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.run import Replay, dealt
-from kvtui.engine.replay.servers import server_of
+from kvtui.engine.replay.servers import POLICIES, TITLES, server_of
+from kvtui.engine.replay.synthetic import WORD, synthetic_trace
+from kvtui.engine.replay.traces import read_trace
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.values import command_line, scenario_from, to_values
+
+MOST_SIDES = 2
+BESIDE = ("prefix", "paged")
+"""What is shown side by side where nothing is named: what shared prefixes bring."""
 
 
 class FilmedReplay(NamedTuple):
@@ -37,19 +49,40 @@ class ReplayFilm(NamedTuple):
     sides: tuple[FilmedReplay, ...]
 
 
-def filmed(
-    requests: TraceRequests, trace: str, server: str, command: str, policies: Sequence[tuple[str, Scenario, str]]
-) -> ReplayFilm:
-    """The film of ``requests`` under each of ``policies``: what it is called, its scenario, and how its pool is used.
+def film_of(requests: TraceRequests, trace: str, scenario: Scenario, names: Sequence[str], words: str) -> ReplayFilm:
+    """The film of ``requests`` on the servers that ``names`` are, of SERVERS: ``scenario`` with another engine.
 
-    No step is made yet. Of several replicas the first is shown, with its share of the requests; steps last as long as
-    at the fast end of the roofline's band. Raises what :func:`server_of` and :class:`Pace` do.
+    ``words`` give the trace on a command line. No step is made yet. Of several replicas the first is shown, with its
+    share of the requests; steps last as long as at the fast end of the roofline's band. Raises InputError for more
+    than two, and what :func:`server_of` and :class:`Pace` do.
     """
+    if len(names) > MOST_SIDES:
+        raise InputError(f"--compare: {MOST_SIDES} are shown side by side, not {len(names)}")
     sides = []
-    for name, scenario, policy in policies:
-        part = dealt(requests, scenario.layout.dp)[0]
-        scheduler = server_of(scenario, policy)
+    for name in names:
+        engine, policy = ("vllm", name) if name in POLICIES else (name, "prefix")
+        under = scenario if engine == scenario.engine else scenario_from({**to_values(scenario), "engine": engine})
+        part, scheduler = dealt(requests, under.layout.dp)[0], server_of(under, policy)
         history = ReplayHistory(scheduler)
-        steps = history.follow(Replay(part, scheduler, Pace(scenario, fast=True).seconds))
-        sides.append(FilmedReplay(name, history, steps, len(part)))
+        steps = history.follow(Replay(part, scheduler, Pace(under, fast=True).seconds))
+        sides.append(FilmedReplay(TITLES.get(name, name), history, steps, len(part)))
+    server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
+    command = f"kvtui replay {words} {command_line(scenario)} --compare {','.join(names)} --play"
     return ReplayFilm(trace, server, command, tuple(sides))
+
+
+def film_named(name: str, scenario: Scenario) -> ReplayFilm:
+    """The film of the trace in the file ``name``, or of one that is made up, on the server of ``scenario``.
+
+    Under vLLM, which stands for no engine too, prefixes are shared on one side and not on the other. Raises InputError
+    for what is no trace or cannot be replayed, and OSError for a file that cannot be read.
+    """
+    if scenario.engine == "none":
+        scenario = scenario_from({**to_values(scenario), "engine": "vllm"})
+    names = BESIDE if scenario.engine == "vllm" else (scenario.engine,)
+    if name.partition(":")[0] == WORD:
+        trace = synthetic_trace(name)
+    else:
+        with open_to_read(name) as stream, TextIOWrapper(stream, encoding="utf-8-sig", errors="replace") as lines:
+            trace = read_trace(lines, plain(name))
+    return film_of(trace.requests, Path(name).name, scenario, names, shell_word(name))

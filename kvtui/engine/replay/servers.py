@@ -26,6 +26,17 @@ REPLAYED = ("vllm", "sglang", "llama.cpp")
 POLICIES = ("static", "continuous", "paged", "prefix")
 """How vLLM's pool may be used: reserved for whole batches, reserved for each request, paged, paged and shared."""
 
+SERVERS = (*POLICIES, *(engine for engine in REPLAYED if engine != "vllm"))
+"""What can be laid side by side: the policies of vLLM, and the other engines."""
+
+TITLES = {
+    "static": "static batching",
+    "continuous": "continuous batching",
+    "paged": "vllm, paged",
+    "prefix": "vllm, prefixes shared",
+}
+"""What policies are called."""
+
 HOST_CACHE_BYTES = 8192 * 2**20
 """What llama.cpp's server keeps finished prompts in, in host memory, when it is not told otherwise."""
 

@@ -208,8 +208,11 @@ class FilmScreen(ScenarioActions):
         self._change(self.state.on_block(by, len(table)))
 
     def action_choose_none(self) -> None:
-        """No block, then no request."""
-        self._change(self.state.let_go())
+        """No block, then no request; then back to the screen that this one lies over."""
+        if self.state.request is None and len(self.app.screen_stack) > 1:
+            self.dismiss()
+        else:
+            self._change(self.state.let_go())
 
     def action_side(self) -> None:
         """The other policy."""

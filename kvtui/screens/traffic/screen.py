@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -34,6 +34,9 @@ from kvtui.screens.traffic.state import SPEEDS, TrafficState
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.blocks import BlocksView, StripsView
 from kvtui.widgets.panels import PanelColumn, TextLine
+
+if TYPE_CHECKING:
+    from kvtui.engine.replay.filmed import ReplayFilm
 
 TICKS_PER_SECOND = 5
 ADVICE_SECONDS = 10.0
@@ -365,6 +368,43 @@ class TrafficScreen(ScenarioActions):
                 step=lambda text, by: text,
             )
         )
+
+    def action_replay_typed(self) -> None:
+        """Replay the trace whose name a person types, on the server of the scenario."""
+        from kvtui.screens.windows.prompt import PromptScreen
+
+        self.host.open(
+            PromptScreen(
+                "replay",
+                "synthetic:requests=200,rate=4,shared=4x512,turns=3",
+                "the file of a trace, or synthetic:… for one that is made up",
+                preview=lambda text: text.strip(),
+                take=self._replay_named,
+                step=lambda text, by: text,
+            )
+        )
+
+    def _replay_named(self, name: str) -> None:
+        self.run_worker(partial(self._replay, name.strip()), thread=True, exclusive=True, group="open")
+
+    def _replay(self, name: str) -> None:
+        """Read the trace in a thread: it may be long."""
+        from kvtui.engine.replay.filmed import film_named
+
+        worker = get_current_worker()
+        try:
+            film = film_named(name, self.session.scenario)
+        except (InputError, OSError) as error:
+            self.app.call_from_thread(self.host.tell_error, error)
+            return
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._show_film, film)
+
+    def _show_film(self, film: ReplayFilm) -> None:
+        from kvtui.screens.traffic.film import FilmScreen
+
+        if self.app.screen is self:
+            self.app.push_screen(FilmScreen(self.session, film))
 
 
 def _clock(time: float) -> str:

@@ -232,6 +232,7 @@ EMPTY = (
     "",
     "a  looks for servers on the usual ports of this machine",
     "o  opens an address such as http://localhost:8000, or a recording",
+    "r  replays a trace of requests on the scenario's server",
     "d  plays a recording that comes with kvtui",
     "",
     "kvtui watch URL    begins with a server",

@@ -9,8 +9,8 @@ import pytest
 
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.blocks import BlockRun
-from kvtui.commands.replay_film import film_of
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.replay.filmed import BESIDE, film_of
 from kvtui.engine.replay.history import HeldBlocks, Phase
 from kvtui.engine.replay.traces import Trace, read_trace
 from kvtui.engine.scenario.values import scenario_from
@@ -36,7 +36,7 @@ def crowded_trace() -> Trace:
 
 def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
     async def body() -> None:
-        film = film_of(crowded_trace(), "synth", VALUES, "", "synth --rate 30")
+        film = film_of(crowded_trace().requests, "synth", scenario_from(VALUES), BESIDE, "synth --rate 30")
         session = Session(scenario_from(VALUES))
         app = KvtuiApp(session, Settings(remember=False, motion="none"), film=film)
         async with app.run_test(size=(120, 36)) as pilot:
@@ -142,4 +142,4 @@ def test_a_film_waits_for_its_replay_and_begins_again_at_its_end() -> None:
 
 def test_more_than_two_policies_are_not_shown() -> None:
     with pytest.raises(InputError, match="2 are shown side by side, not 3"):
-        film_of(crowded_trace(), "synth", VALUES, "static,paged,prefix", "synth")
+        film_of(crowded_trace().requests, "synth", scenario_from(VALUES), ("static", "paged", "prefix"), "synth")

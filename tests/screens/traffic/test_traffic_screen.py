@@ -13,11 +13,12 @@ from kvtui.attach.source import PlayedRecording, TrafficSource
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.live.snapshot import Snapshot
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.traffic.film import FilmScreen
 from kvtui.screens.traffic.screen import TrafficScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from tests.engine.live.captures import vllm_snapshots
-from tests.screens.seen import text_of
+from tests.screens.seen import said_by, text_of
 from tests.steady import until
 
 Script = Callable[[KvtuiApp, TrafficScreen, Pilot[None]], Awaitable[None]]
@@ -127,3 +128,18 @@ def test_nothing_to_watch_says_what_can_be_done() -> None:
         await until(pilot, lambda: screen.source is None)
 
     drive(None, script, size=(80, 24))
+
+
+def test_a_trace_is_replayed_on_the_scenarios_server_and_left_again() -> None:
+    async def script(app: KvtuiApp, screen: TrafficScreen, pilot: Pilot[None]) -> None:
+        screen._replay_named("synthetic:requests=5,rate=50,prompt=200,answer=4,seed=1")
+        await until(pilot, lambda: isinstance(app.screen, FilmScreen) and app.screen.whole)
+        film = app.screen
+        assert isinstance(film, FilmScreen)
+        assert [len(side.history.requests) for side in film.film.sides] == [5, 5]
+        await pilot.press("space", "escape")
+        assert app.screen is screen
+        screen._replay_named("no such file")
+        await until(pilot, lambda: "no such file" in said_by(app))
+
+    drive(None, script)
