@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     choose("format", args.format, FORMATS)
     document = _object(args.trace)
     if document is not None and "config" in document:
+        if args.play:
+            raise InputError("--play: shows a trace on a scenario's server, not a recorded scenario")
         answer.write(_run_recorded(document, args))
         return 0
     if args.steps:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from kvtui.engine.replay.traces import Trace
 
+ANSWERS = ("slo", "find", "keep", "dask", "output")
+"""Options of what is printed, which the film does not show."""
+
 
 def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argparse.Namespace) -> int:
     """Open the app on the replay of ``trace``, and return its exit code when it is left.
@@ -28,8 +31,8 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
 
     if values is None:
         raise InputError("--play: needs a scenario, such as --model Llama-3.1-8B --gpu L40S")
-    if args.find is not None or args.format != "text" or args.output is not None:
-        raise InputError("--play: opens the app, and goes with no --find, --format or -o")
+    if args.format != "text" or any(getattr(args, name) is not None for name in ANSWERS):
+        raise InputError("--play: opens the app, and goes with no --slo, --find, --keep, --dask, --format or -o")
     if args.trace == "-":
         raise InputError("--play: the app has standard input for its keys; name a file")
     scenario = scenario_from(dict(values))

@@ -9,6 +9,7 @@ import pytest
 
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.blocks import BlockRun
+from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.replay.filmed import BESIDE, film_of
 from kvtui.engine.replay.history import HeldBlocks, Phase
@@ -143,3 +144,19 @@ def test_a_film_waits_for_its_replay_and_begins_again_at_its_end() -> None:
 def test_more_than_two_policies_are_not_shown() -> None:
     with pytest.raises(InputError, match="2 are shown side by side, not 3"):
         film_of(crowded_trace().requests, "synth", scenario_from(VALUES), ("static", "paged", "prefix"), "synth")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (str(ROOT / "tests/data/replay/vllm_o1_share_preempt.json"), "not a recorded scenario"),
+        ("synthetic:requests=2,seed=1", "needs a scenario"),
+        ("synthetic:requests=2,seed=1 --model Llama-3.1-8B --gpu L40S --slo ttft=1s", "goes with no --slo"),
+        ("synthetic:requests=2,seed=1 --model Llama-3.1-8B --gpu L40S", "not a terminal"),
+    ],
+)
+def test_what_cannot_be_played_is_said(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", *words.split(), "--play"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
