@@ -248,7 +248,7 @@ FILM = (
     Key("film-faster", "]", "speed(1)", "faster", "faster", REPLAYED),
     Key("film-longer", "-", "zoom_time(1)", "longer", "a longer stretch of time", REPLAYED),
     Key("film-shorter", "+,=", "zoom_time(-1)", "shorter", "a shorter stretch of time", REPLAYED),
-    Key("film-none", "escape", "choose_none", "no request", "choose no block, no request, then go back", REPLAYED),
+    Key("film-none", "escape", "choose_none", "no request", "no block, no request, then go back", REPLAYED),
 )
 
 PAPERS = (
