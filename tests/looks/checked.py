@@ -22,21 +22,16 @@ def file_of(name: str, size: Size) -> Path:
 
 
 def check(name: str, size: Size, looks: Looks, folder: Path, update: bool) -> None:
-    """Fail where ``looks`` are not those recorded, and put a page that shows both into ``folder``; or record them.
-
-    What is recorded may hold more looks than were taken.
-    """
+    """Fail where ``looks`` are not those recorded, and put a page that shows both into ``folder``; or record them."""
     path, now = file_of(name, size), written(looks)
     if update:
         path.parent.mkdir(exist_ok=True)
         path.write_text(now, encoding="utf-8")
-    recorded = read(path.read_text(encoding="utf-8")) if path.exists() else {}
-    recorded = {look: shown for look, shown in recorded.items() if look in looks}
-    before = written(recorded) if recorded else ""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
     if now == before:
         return
     shown = folder / f"{path.stem}.html"
-    shown.write_text(page(path.stem, recorded, looks), encoding="utf-8")
+    shown.write_text(page(path.stem, read(before) if before else {}, looks), encoding="utf-8")
     lines = list(unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=1))
     rest = [f"… {len(lines) - MOST_LINES} more lines"] if len(lines) > MOST_LINES else []
     pytest.fail(

@@ -12,7 +12,6 @@ from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.model.catalogue import find_model
 from tests.looks.runs import stored_run
 from tests.looks.walk import Looks, Size, walk
-from tests.nightly import NIGHTLY
 
 MODELS = (
     "Llama-2-7B",
@@ -79,15 +78,10 @@ def walked(
             patch.setattr(f"{module}.all_models", lambda: tuple(map(find_model, MODELS)))
             patch.setattr(f"{module}.all_devices", lambda: tuple(map(find_device, DEVICES)))
         shown = request.module
-        yield asyncio.run(walk(shown.MAKE, shown.VALUES, shown.SCENES, NIGHTLY or updates(request)))
+        yield asyncio.run(walk(shown.MAKE, shown.VALUES, shown.SCENES))
 
 
 @pytest.fixture
 def update(request: pytest.FixtureRequest) -> bool:
     """Whether looks are recorded instead of compared."""
-    return updates(request)
-
-
-def updates(request: pytest.FixtureRequest) -> bool:
-    """As ``update``, for a fixture that lasts longer."""
     return bool(request.config.getoption("--update-looks"))

@@ -20,7 +20,6 @@ from tests.steady import until
 
 SIZES = ((160, 46), (120, 36), (80, 24))
 DARK, LIGHT, PLAIN = "dark", "light", "no colour"
-OF_SUITE = {LIGHT: SIZES[0], DARK: SIZES[1], PLAIN: SIZES[2]}
 THEMES = {DARK: "kvtui-dark", LIGHT: "kvtui-light"}
 
 Size = tuple[int, int]
@@ -52,14 +51,10 @@ def settings(palette: str) -> Settings:
 
 
 async def walk(
-    make: Callable[[Session, Settings], KvtuiApp],
-    values: Mapping[str, str | bool],
-    scenes: Sequence[Scene],
-    every: bool,
+    make: Callable[[Session, Settings], KvtuiApp], values: Mapping[str, str | bool], scenes: Sequence[Scene]
 ) -> dict[tuple[str, Size], Looks]:
     """The looks of each of the ``scenes`` at each size, by its name and the size; ``values`` are the scenario's.
 
-    Unless ``every`` one is wanted, each size has one of the looks.
     One app shows all of them in colour, another without. It changes its theme and its size, which is faster than to
     start a new one; a scene is opened in each, and begins with the theme in which the one before it ended.
     """
@@ -67,30 +62,24 @@ async def walk(
     app = make(Session(scenario_from(values)), settings("rgb"))
     async with app.run_test(size=SIZES[0]) as pilot:
         for number, scene in enumerate(scenes):
-            themes = (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK)
-            await _shows(app, pilot, scene, {look: SIZES if every else (OF_SUITE[look],) for look in themes}, found)
+            await _shows(app, pilot, scene, (DARK, LIGHT) if number % 2 == 0 else (LIGHT, DARK), found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_COLOR", "1")
         app = make(Session(scenario_from(values)), settings("mono"))
         async with app.run_test(size=SIZES[0]) as pilot:
             for scene in scenes:
-                await _shows(app, pilot, scene, {PLAIN: SIZES if every else (OF_SUITE[PLAIN],)}, found)
-    order = (DARK, LIGHT, PLAIN)
-    return {place: {look: looks[look] for look in order if look in looks} for place, looks in found.items()}
+                await _shows(app, pilot, scene, (PLAIN,), found)
+    return {place: {look: looks[look] for look in (DARK, LIGHT, PLAIN)} for place, looks in found.items()}
 
 
 async def _shows(
-    app: KvtuiApp,
-    pilot: Pilot[None],
-    scene: Scene,
-    looks: Mapping[str, Sequence[Size]],
-    found: dict[tuple[str, Size], Looks],
+    app: KvtuiApp, pilot: Pilot[None], scene: Scene, looks: Sequence[str], found: dict[tuple[str, Size], Looks]
 ) -> None:
     with chdir(scene.folder):
-        for look, sizes in looks.items():
+        for look in looks:
             if look in THEMES:
                 app.theme = THEMES[look]
-            for size in sizes:
+            for size in SIZES:
                 await pilot.resize_terminal(*size)
                 await scene.open(app, pilot)
                 found[scene.name, size][look] = await _at_rest(app, pilot, scene)
