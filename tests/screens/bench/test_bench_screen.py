@@ -181,8 +181,8 @@ def bench(
 
 def test_before_the_first_run_the_screen_explains_and_predicts(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
+        await seen.until(lambda: "predicted by the planner" in seen.text())
         text = seen.text()
-        assert "predicted by the planner" in text
         assert "sweep fast · predicted, not measured" in text
         assert "30 rows, 16 different cases" in text
         await seen.until(lambda: seen.table.row_count == 30)
