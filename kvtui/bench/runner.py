@@ -20,7 +20,7 @@ from contextlib import suppress
 from threading import Condition, Thread
 from typing import IO, Any, Literal, NamedTuple
 
-from kvtui.cases.protocol import STATUSES, Job
+from kvtui.cases.protocol import PASSING, STATUSES, Job
 from kvtui.engine.basis.untrusted import plain
 
 CASE_SECONDS = 300.0
@@ -29,7 +29,7 @@ EXIT_SECONDS = 2.0
 LAST_LINES = 20
 NO_BACKEND = 3
 INSTALL = "JAX is not installed; pip install jax"
-REPLACED_AFTER = {"error", "oom", "timeout"}
+REPLACED_AFTER = {"error", "oom", *PASSING}
 
 End = Literal["finished", "cancelled"]
 
@@ -190,7 +190,11 @@ class _Tally:
 
 
 class _Dead(Exception):
-    """The worker has ended; the message says how."""
+    """The worker has ended; the message says how, and ``killed`` whether somebody else ended it (SIGKILL)."""
+
+    def __init__(self, message: str, killed: bool = False) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 class _Worker:
@@ -225,7 +229,7 @@ class _Worker:
         except TimeoutError:
             return _failed(job, "timeout", f"took longer than {seconds:g} s")
         except _Dead as dead:
-            return _failed(job, "error", str(dead))
+            return _failed(job, "killed" if dead.killed else "error", str(dead))
         return _outcome(job, event)
 
     def kill(self) -> None:
@@ -266,7 +270,7 @@ class _Worker:
             stdin.write(line + "\n")
             stdin.flush()
         except OSError:
-            raise _Dead(self._last_words()) from None
+            raise self._dead() from None
 
     def _wait_for(self, name: str, job: str | None, seconds: float, stage: Callable[[str], None]) -> dict[str, Any]:
         """The next event called ``name`` of ``job``. Raises TimeoutError, and _Dead when no more events can come."""
@@ -277,13 +281,18 @@ class _Worker:
             except queue.Empty:
                 raise TimeoutError from None
             if event is None:
-                raise _Dead(self._last_words())
+                raise self._dead()
             if event.get("id") != job:
                 continue
             if event.get("event") == name:
                 return event
             if event.get("event") == "stage":
                 stage(plain(str(event.get("stage"))))
+
+    def _dead(self) -> _Dead:
+        """How the worker ended, when it has."""
+        words = self._last_words()
+        return _Dead(words, self._process.returncode == -signal.SIGKILL)
 
     def _last_words(self) -> str:
         with suppress(subprocess.TimeoutExpired):

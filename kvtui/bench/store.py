@@ -21,7 +21,7 @@ from kvtui.bench.host import host_differences
 from kvtui.bench.runner import Outcome
 from kvtui.cases import table_csv
 from kvtui.cases.case import Case
-from kvtui.cases.protocol import Job
+from kvtui.cases.protocol import PASSING, Job
 from kvtui.cases.sweep import Sweep, repeat_of
 from kvtui.cases.table import ColumnValues, Measured, sharing, table_row, table_rows
 from kvtui.engine.basis.errors import InputError
@@ -88,8 +88,8 @@ class Writer:
 
     @property
     def jobs_left(self) -> list[Job]:
-        """Jobs of the sweep that have no line yet, in order."""
-        done = {(one.case, one.repeat) for one in self.measured}
+        """Jobs of the sweep that have no line yet, or failed for a reason that can pass, in order."""
+        done = {(one.case, one.repeat) for one in self.measured if one.record["status"] not in PASSING}
         return [job for job in self.sweep.jobs if (job.case.key, repeat_of(job)) not in done]
 
     def host(self, host: Mapping[str, Any]) -> None:
@@ -106,23 +106,32 @@ class Writer:
         """Store what a job measured; gives the table lines that came of it."""
         one = Measured(outcome.job.case.key, repeat_of(outcome.job), outcome.record, outcome.samples)
         _append(self._samples, json.dumps(one._asdict(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        before = len(self.measured)
+        self.measured = [old for old in self.measured if old[:2] != one[:2]]
+        tried_before = len(self.measured) < before
         self.measured.append(one)
         rows = [
             table_row(row, one.repeat, one.record, self._shared[one.case])
             for row in self.sweep.rows
             if row.case.key == one.case
         ]
-        _append(self._table, table_csv.write(rows, heading=False))
+        if tried_before:
+            self._table.close()
+            self._write_table()
+            self._table = (self.folder / CSV).open("a", encoding="utf-8", newline="")
+        else:
+            _append(self._table, table_csv.write(rows, heading=False))
         return rows
 
     def close(self, finished: bool) -> None:
         """Put the table into the sweep's order, and say in run.json when the run was ``finished``.
 
-        A run in which nothing was measured leaves nothing behind.
+        It is not while some of its cases are left, to be tried again. A run in which nothing was measured leaves
+        nothing behind.
         """
         self._table.close()
         self._write_table()
-        if finished:
+        if finished and not self.jobs_left:
             self.about["finished"] = now()
             self._write_about()
         self._samples.close()

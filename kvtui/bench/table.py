@@ -10,6 +10,7 @@ from kvtui.bench.compare import Comparison, Difference, Spread
 from kvtui.bench.store import StoredRun
 from kvtui.cases import table_csv
 from kvtui.cases.groups import SweepGroup
+from kvtui.cases.protocol import PASSING
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.units import format_bytes, format_count, format_tokens
 from kvtui.output.harmless import clean
@@ -17,7 +18,7 @@ from kvtui.output.json import json_text
 from kvtui.output.table import Column, TableRows, render
 
 FORMATS = ("text", "md", "csv", "json", "jsonl")
-FAILED = {"error", "timeout"}
+FAILED = {"error", *PASSING}
 
 
 class TableStyle(NamedTuple):

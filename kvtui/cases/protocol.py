@@ -8,8 +8,10 @@ from typing import Any, Literal, Self
 
 from kvtui.cases.case import Case
 
-Status = Literal["ok", "oom", "unsupported", "timeout", "not_in_place", "error"]
-STATUSES = ("ok", "oom", "unsupported", "timeout", "not_in_place", "error")
+Status = Literal["ok", "oom", "unsupported", "timeout", "killed", "not_in_place", "error"]
+STATUSES = ("ok", "oom", "unsupported", "timeout", "killed", "not_in_place", "error")
+PASSING = ("timeout", "killed")
+"""Failures that say something of the moment and not of the case: the same case may well pass another time."""
 
 
 @dataclass(frozen=True, slots=True)

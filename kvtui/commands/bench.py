@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from kvtui.commands.measuring import budget_of, need_jax
 from kvtui.commands.narration import say
 from kvtui.commands.parser import add_output, choose
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.basis.units import parse_count, parse_tokens
+from kvtui.engine.basis.units import counted, parse_count, parse_tokens
 from kvtui.engine.basis.untrusted import plain, shell_word
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         return _compare(a, b, args.format, look, write)
     if args.plot_only:
         stored = store.read(store.find_run(Path(args.out or store.OUT)))
-        write(_drawn(stored.folder, look) if args.format == "text" else _shown(stored, args.format, look))
+        write(_drawn(stored, look) if args.format == "text" else _shown(stored, args.format, look))
         return 0
     if args.what == "ensemble":
         from kvtui.commands import ensemble
@@ -139,7 +140,8 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
     finished = False
     try:
         with cancelling(control) as interrupted:
-            say(f"{len(jobs)} cases, {len(writer.sweep.rows)} rows, results in {plain(str(writer.folder), limit=400)}")
+            counts = f"{counted(len(jobs), 'case')}, {counted(len(writer.sweep.rows), 'row')}"
+            say(f"{counts}, results in {plain(str(writer.folder), limit=400)}")
             with _narration(writer) as listener:
                 finished = runner.run(jobs, listener, control=control, device=device) == "finished"
     except BackendError as error:
@@ -151,10 +153,13 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
         write(_shown(store.read(writer.folder), args.format, look))
         if not args.sweep_only:
             _keep_figures(writer.folder)
+    again = f"kvtui bench --resume {shell_word(str(writer.folder))}"
     if interrupted:
-        again = f"kvtui bench --resume {shell_word(str(writer.folder))} measures the rest"
-        say(f"interrupted; {again if writer.measured else 'nothing was measured'}")
+        say(f"interrupted; {f'{again} measures the rest' if writer.measured else 'nothing was measured'}")
         return exit_code(interrupted)
+    left = len(writer.jobs_left)
+    if left:
+        say(f"{counted(left, 'case')} failed for a reason that can pass; {again} tries again")
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
 
 
@@ -202,29 +207,31 @@ def _shown(run: store.StoredRun, form: str, look: TableStyle) -> str:
     return table.sweep_table(run.rows, form, look)
 
 
-def _drawn(folder: Path, look: TableStyle) -> str:
+def _drawn(run: store.StoredRun, look: TableStyle) -> str:
     """The run's figures as text, one under the other."""
     from rich.color import ColorSystem
 
-    from kvtui.bench.figures import read
+    from kvtui.bench.figures import figures_of
     from kvtui.plots.draw import render_text
 
     system = ColorSystem.EIGHT_BIT if look.color else None
-    figures = [figure for figure in read(folder).values() if figure.panels]
+    figures = [figure for figure in figures_of(run).values() if figure.panels]
     return "\n".join(render_text(one, look.width, system=system, ascii_only=look.ascii_only) for one in figures)
 
 
 def _keep_figures(folder: Path) -> None:
-    """Put the run's figures beside its tables, as SVG."""
+    """Put the run's figures beside its tables, as SVG, and as PNG too where matplotlib is installed."""
     from kvtui.bench.figures import read
     from kvtui.engine.basis.files import write_whole
-    from kvtui.plots import vector
+    from kvtui.plots import image, vector
 
-    target = folder / FIGURES
+    target, pictures = folder / FIGURES, find_spec("matplotlib") is not None
     target.mkdir(exist_ok=True)
     for figure in read(folder).values():
         if figure.panels:
             write_whole(target / f"{figure.id}.svg", vector.render(figure))
+            if pictures:
+                write_whole(target / f"{figure.id}.png", image.render(figure, "png"))
     say(f"figures in {plain(str(target), limit=400)}")
 
 

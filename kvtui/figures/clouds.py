@@ -7,7 +7,10 @@ masks counted as parameters and the causal half not taken.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import pairwise
+from statistics import quantiles
 from typing import NamedTuple
 
 from kvtui.cases.case import Case
@@ -15,7 +18,7 @@ from kvtui.cases.prediction import prefill_flops
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.formats import canonical
 from kvtui.figures.family import MOST_BLOCKS
-from kvtui.figures.figure import Axis, Figure, Mark, Panel
+from kvtui.figures.figure import Axis, Figure, Panel
 from kvtui.figures.measured import (
     ResultRow,
     ResultRows,
@@ -37,10 +40,28 @@ FLOPS_NOTE = "FLOPs are those of the model's own prefill: active weights and cau
 
 
 class Quantity(NamedTuple):
-    """What is drawn along ``axis``, and how a row gives it."""
+    """What is drawn along ``axis``, how a row gives it, and its name in a panel's title: the axis's, where empty."""
 
     axis: Axis
     of: ValueOf
+    named: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a panel's title calls it."""
+        return self.named or self.axis.label
+
+
+class Pair(NamedTuple):
+    """A projection: ``y`` over ``x``, as points by attention.
+
+    ``size`` makes them larger; ``colour`` tells them apart by quarters of that quantity in place of the attention.
+    """
+
+    x: Quantity
+    y: Quantity
+    size: Quantity | None = None
+    colour: Quantity | None = None
 
 
 def case_of(row: ResultRow) -> Case | None:
@@ -111,8 +132,8 @@ PARAMS = Quantity(Axis("weights", "million parameters", "log10"), _column("param
 PROMPT = Quantity(Axis("prompt", "tokens", "log2", "tokens"), _column("prompt_len"))
 CONTEXT = Quantity(Axis("context", "tokens", "log2", "tokens"), _column("max_context"))
 BATCH = Quantity(Axis("batch", "sequences", "log2"), _column("batch_size"))
-WORK = Quantity(Axis("prefill", "FLOPs", "log10"), prefill_work)
-PREFILL = Quantity(Axis("prefill, median", "ms", "log10"), _column("prefill_ms_p50"))
+WORK = Quantity(Axis("prefill work", "FLOPs", "log10"), prefill_work)
+PREFILL = Quantity(Axis("prefill, median", "ms", "log10"), _column("prefill_ms_p50"), "prefill time")
 SPEED = Quantity(Axis("throughput", "tokens/s", "log10"), _column("decode_tok_s"))
 CACHE = Quantity(Axis("KV cache", scale="log2", ticks="bytes"), _column("kv_cache_mb", MILLION))
 
@@ -137,26 +158,36 @@ SPACES: Mapping[str, tuple[str, str, tuple[Quantities, ...]]] = {
         ((PARAMS, BATCH, SPEED, PARAMS), (PARAMS, BATCH, CACHE, PARAMS)),
     ),
 }
-PAIRS: Mapping[str, tuple[str, str, tuple[tuple[Quantity, Quantity], ...]]] = {
+PAIRS: Mapping[str, tuple[str, str, tuple[Pair, ...]]] = {
     "18": (
         "Prefill, pair by pair",
         "What makes prefill slow?",
-        ((PARAMS, PREFILL), (PROMPT, PREFILL), (WORK, PREFILL)),
+        (
+            Pair(PARAMS, PREFILL),
+            Pair(PROMPT, PREFILL),
+            Pair(WORK, PREFILL),
+            Pair(PARAMS, PROMPT, size=PREFILL),
+        ),
     ),
     "19": (
         "Batch and context, pair by pair",
         "What do batch and context cost and give?",
-        ((BATCH, CACHE), (CONTEXT, CACHE), (BATCH, SPEED), (CONTEXT, SPEED)),
+        (Pair(BATCH, CACHE), Pair(CONTEXT, CACHE), Pair(BATCH, SPEED), Pair(CONTEXT, SPEED)),
     ),
     "20": (
         "Work and speed, pair by pair",
         "Does more work mean less speed?",
-        ((WORK, PREFILL), (WORK, SPEED), (PREFILL, SPEED)),
+        (
+            Pair(WORK, PREFILL),
+            Pair(WORK, SPEED),
+            Pair(PREFILL, SPEED),
+            Pair(WORK, PREFILL, colour=SPEED),
+        ),
     ),
     "21": (
         "Size and batch, pair by pair",
         "What do size and batch cost and give?",
-        ((PARAMS, SPEED), (BATCH, SPEED), (PARAMS, CACHE), (BATCH, CACHE)),
+        (Pair(PARAMS, SPEED), Pair(BATCH, SPEED), Pair(PARAMS, CACHE), Pair(BATCH, CACHE)),
     ),
 }
 
@@ -166,23 +197,40 @@ def _in_space(id: str, rows: ResultRows) -> Figure:
     panels = []
     for x, y, z, size in spaces:
         marks = cloud_marks(rows, x.of, y.of, z.of, _variant, size.of)
-        panels.append(_panel(marks, x.axis, y.axis, z.axis))
+        name = f"{z.name} by {x.name} and {y.name}, size: {size.name}"
+        panels.append(Panel(name, x.axis, y.axis, marks, z=z.axis))
         if id == "16":
             even = [Axis(axis.label, axis.unit, ticks=axis.ticks) for axis in (x.axis, y.axis, z.axis)]
-            panels.append(_panel(marks, *even))
+            panels.append(Panel(f"{name}, linear", even[0], even[1], marks, z=even[2]))
     return _drawn(id, title, question, rows, panels)
 
 
 def _in_pairs(id: str, rows: ResultRows) -> Figure:
     title, question, pairs = PAIRS[id]
-    panels = [_panel(scatter_marks(rows, x.of, y.of, _variant), x.axis, y.axis) for x, y in pairs]
-    return _drawn(id, title, question, rows, panels)
+    return _drawn(id, title, question, rows, [_projection(rows, pair) for pair in pairs])
 
 
-def _panel(marks: tuple[Mark, ...], x: Axis, y: Axis, z: Axis | None = None) -> Panel:
-    upward, across = (z, f"{x.label} and {y.label}") if z else (y, x.label)
-    linear = ", linear" if upward.scale == "linear" else ""
-    return Panel(f"{upward.label} by {across}{linear}", x, y, marks, z=z)
+def _projection(rows: ResultRows, pair: Pair) -> Panel:
+    x, y, size, colour = pair
+    name = f"{y.name} by {x.name}"
+    if size is not None:
+        name += f", size: {size.name}"
+    if colour is not None:
+        name += f", colour: {colour.name}"
+        rows = sorted((row for row in rows if colour.of(row) is not None), key=lambda row: colour.of(row) or 0.0)
+    series = _variant if colour is None else _quarters(rows, colour)
+    return Panel(name, x.axis, y.axis, scatter_marks(rows, x.of, y.of, series, size and size.of))
+
+
+def _quarters(rows: ResultRows, quantity: Quantity) -> Callable[[ResultRow], str]:
+    """The quarter of the ``rows`` that a row is in by ``quantity``, named by the values between which it lies."""
+    found = [one for row in rows if (one := quantity.of(row)) is not None]
+    if len(found) < 2:
+        return lambda row: quantity.name
+    bounds = quantiles(found, n=4, method="inclusive")
+    ends = [f"{float(f'{end:.3g}'):,.10g}" for end in (min(found), *bounds, max(found))]
+    names = [f"{low} to {high} {quantity.axis.unit}" for low, high in pairwise(ends)]
+    return lambda row: names[bisect_left(bounds, quantity.of(row) or 0.0)]
 
 
 def _drawn(id: str, title: str, question: str, rows: ResultRows, panels: list[Panel]) -> Figure:

@@ -23,7 +23,10 @@ Dash = Literal["solid", "dashed", "dotted"]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What is measured along an axis. ``ticks`` says how its values are written: 128K tokens, 40 GiB, or 1.5."""
+    """What is measured along an axis. ``ticks`` says how its values are written: 128K tokens, 40 GiB, or 1.5.
+
+    With ``names`` the axis has a row or column for each of them, at 0, 1, 2 and so on.
+    """
 
     label: str
     unit: str = ""
@@ -31,6 +34,7 @@ class Axis:
     ticks: Ticks = "number"
     low: float | None = None
     high: float | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -120,7 +120,8 @@ def _axis(value: Any, where: str) -> Axis:
     axis = _object(value, where)
     low, high = (None if axis.get(end) is None else _number(axis[end], f"{where}.{end}") for end in ("low", "high"))
     scale, ticks = _choice(axis, "scale", where), _choice(axis, "ticks", where)
-    return Axis(_text(axis, "label", where), _text(axis, "unit", where), scale, ticks, low, high)
+    names = _texts(axis, "names", where) if "names" in axis else ()
+    return Axis(_text(axis, "label", where), _text(axis, "unit", where), scale, ticks, low, high, names)
 
 
 def _rule(value: Any, where: str) -> Rule:

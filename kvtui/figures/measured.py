@@ -52,8 +52,10 @@ def number(row: ResultRow, column: str) -> float | None:
 
 
 def word(row: ResultRow, column: str) -> str:
-    """The text in ``column``, harmless; empty if there is none."""
+    """The text in ``column``, harmless; empty if there is none. A count that was written as 256.0 is 256."""
     value = row.get(column)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return "" if value is None else plain(str(value), limit=60)
 
 
@@ -226,7 +228,8 @@ def failures(rows: ResultRows) -> tuple[str, ...]:
     if not reasons:
         return ()
     said = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    return (f"{reasons.total()} of {len(rows)} rows were not measured: {said}.",)
+    rows_were = "row was" if len(rows) == 1 else "rows were"
+    return (f"{reasons.total()} of {len(rows)} {rows_were} not measured: {said}.",)
 
 
 def _reason(row: ResultRow) -> str:

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.model.formats import canonical
 from kvtui.figures import clouds
 from kvtui.figures import roofline as roofline_plot
@@ -376,22 +377,26 @@ def _ratios(group: ResultRows, drawn: MeasuredValue) -> tuple[Line, ...]:
 
 
 def _speed_map(group: ResultRows) -> tuple[Panel, ...]:
-    """Throughput over batch and cache size of a sequence, where every attention was measured at every batch."""
-    cells: dict[tuple[float, float], list[ValueBand]] = {}
+    """Throughput over batch, a row for each attention, the smallest cache first; none where some were not measured."""
+    cells: dict[tuple[str, float], list[ValueBand]] = {}
+    sizes: dict[str, float] = {}
     for row in group:
         batch, held, spread = number(row, "batch_size"), number(row, "kv_cache_mb"), _speed(row)
         if batch and held and spread is not None:
-            cells.setdefault((round(held * MILLION / batch), batch), []).append(spread)
-    held_sizes, batches = (sorted({key[i] for key in cells}) for i in range(2))
-    if min(len(held_sizes), len(batches)) < 2 or len(cells) < len(held_sizes) * len(batches):
+            name = word(row, "attn_type")
+            cells.setdefault((name, batch), []).append(spread)
+            sizes[name] = min(sizes.get(name, held * MILLION / batch), held * MILLION / batch)
+    names, batches = sorted(sizes, key=lambda name: sizes[name]), sorted({batch for _, batch in cells})
+    if min(len(names), len(batches)) < 2 or len(cells) < len(names) * len(batches):
         return ()
-    grid = np.array([[joined(cells[held, batch]).middle for batch in batches] for held in held_sizes])
+    grid = np.array([[joined(cells[name, batch]).middle for batch in batches] for name in names])
+    shown = tuple(f"{name}, {format_bytes(round(sizes[name]), 1)}" for name in names)
     return (
         Panel(
-            "throughput by cache of a sequence",
+            "throughput by attention",
             BATCH_X,
-            Axis("cache of one sequence", scale="log2", ticks="bytes"),
-            (HeatMap("throughput", floats(batches), floats(held_sizes), floats(grid)),),
+            Axis("attention, cache of one sequence", names=shown),
+            (HeatMap("throughput", floats(batches), floats(range(len(names))), floats(grid)),),
             z=Axis("throughput", "tokens/s", "log10"),
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from math import ceil, sqrt
+from math import ceil, isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,9 @@ _LONG_NAME = 14
 _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 _BAND_ALPHA, _PLANE_ALPHA, _SHEET_ALPHA = 0.2, 0.25, 0.85
 _GROUP = 0.8
+_LETTER, _LETTERS_HIGH = 0.0115, 0.04
+"""How wide a letter of a point's label is, and how high its line, of the axes."""
+_LEGEND_AREA = 30.0
 _SETTINGS = {"pdf.fonttype": 42, "text.parse_math": False, "font.family": "DejaVu Sans"}
 
 
@@ -116,6 +119,7 @@ def _plane(axes: Any, panel: Panel, looks: Mapping[str, Style], look: Look) -> l
     lying = bool(bars) and len(bars) == len(panel.marks) and (panel.stacked or longest > _LONG_NAME)
     for mark in panel.marks:
         _draw(axes, mark, panel, (x, y, z), looks[mark.name].color(look), looks[mark.name], bars, lying)
+    _point_labels(axes, panel, x, y)
     for rule in panel.rules:
         axis = {"x": x, "y": y}.get(rule.axis)
         unit = float(axis.unit(np.array([rule.value]))[0]) if axis is not None else np.nan
@@ -168,9 +172,6 @@ def _draw(
             u, v = x.unit(mark.x), y.unit(mark.y)
             paint = {"facecolors": "none", "edgecolors": color} if style.hollow else {"color": color}
             axes.scatter(u, v, s=areas, marker=style.marker, alpha=0.8, label=label, **paint)
-            for at, over, word in zip(u, v, mark.labels, strict=False):
-                if np.isfinite(at + over):
-                    axes.annotate(_clean(word), (at, over), (5, 3), textcoords="offset points", fontsize=7)
         case Bars():
             _bars(axes, mark, panel, y, color, style, bars, lying)
         case Histogram():
@@ -181,6 +182,27 @@ def _draw(
             axes.plot(x.unit(at), y.unit(smooth), color=color, marker=style.marker, markevery=40, ms=4, label=label)
         case HeatMap() if z is not None:
             _heat(axes, mark, panel, (x, y, z))
+
+
+def _point_labels(axes: Any, panel: Panel, x: AxisSpan, y: AxisSpan) -> None:
+    """Write the labels of scattered points beside them, each only where no other one stands yet."""
+    taken: list[tuple[float, float, float]] = []
+    for mark in panel.marks:
+        if not isinstance(mark, Scatter):
+            continue
+        for at, over, label in zip(x.unit(mark.x).tolist(), y.unit(mark.y).tolist(), mark.labels, strict=False):
+            word = _clean(label)
+            wide, left = _LETTER * len(word), at > 1 - _LETTER * len(word)
+            middle = at - wide / 2 if left else at + wide / 2
+            near = any(
+                abs(over - other) < _LETTERS_HIGH and abs(middle - place) < (wide + length) / 2
+                for other, place, length in taken
+            )
+            if not word or near or not isfinite(at + over):
+                continue
+            taken.append((over, middle, wide))
+            side: dict[str, Any] = {"xytext": (-5, 3), "ha": "right"} if left else {"xytext": (5, 3)}
+            axes.annotate(word, (at, over), textcoords="offset points", fontsize=7, **side)
 
 
 def _bars(
@@ -305,7 +327,10 @@ def _units(axis: AxisSpan, values: Sequence[float]) -> Floats:
 def _legend(axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=8)
+        shown = axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=8)
+        for handle in shown.legend_handles:
+            if hasattr(handle, "set_sizes"):
+                handle.set_sizes([_LEGEND_AREA])
 
 
 def _ramp() -> Any:

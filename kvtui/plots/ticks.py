@@ -96,8 +96,13 @@ def span(
 
 
 def ticks(span: AxisSpan, most: int) -> tuple[Tick, ...]:
-    """At most ``most`` ticks on round values within ``span``, least first; fewer where they would be alike."""
+    """At most ``most`` ticks on round values within ``span``, least first; fewer where they would be alike.
+
+    An axis that has names shows them all.
+    """
     most = max(1, most)
+    if span.axis.names:
+        return tuple(Tick(float(at), name) for at, name in enumerate(span.axis.names) if span.low <= at <= span.high)
     values = _linear(span, most) if span.axis.scale == "linear" else _logarithmic(span, most)
     values = [value for value in values if span.low <= value <= span.high][:most]
     labels = _labels(span.axis, values)
@@ -114,6 +119,8 @@ def value_text(axis: Axis, value: float) -> str:
     """One value of ``axis`` with its unit, for read-outs."""
     if not isfinite(value):
         return "–"
+    if axis.names:
+        return axis.names[min(max(round(value), 0), len(axis.names) - 1)]
     match axis.ticks:
         case "bytes":
             return format_bytes(round(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kvtui.engine.basis.units import counted
 from kvtui.engine.picture.banks import FREE, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.markup import Content, Markup, markup, tag
@@ -63,7 +64,7 @@ def _figure(document: Mapping[str, Any]) -> Markup:
         sections.bank_label(span, plan.banks),
         f"{plan.banks:,} banks = {with_unit(span)}",
         f"{with_unit(drawn.capacity)} {drawn.room}, {device['nominal_gb']:g} GB nominal",
-        f"{sections.counted(device['modules'], 'module')} of {device['memory_type']}, interleaved",
+        f"{counted(device['modules'], 'module')} of {device['memory_type']}, interleaved",
     )
     return tag(
         "figure",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import Any
 
-from kvtui.engine.basis.units import GIB, format_bytes, format_tokens
+from kvtui.engine.basis.units import GIB, counted, format_bytes, format_tokens
 from kvtui.engine.planning.plan import SEARCH_DEVICES
 
 Document = Mapping[str, Any]
@@ -628,11 +628,6 @@ def duration(band: Sequence[float]) -> str:
         if band[1] >= least:
             return f"{span(band, size)} {unit}"
     return f"{span(band)} ms"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 device``, ``2 devices``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def bank_label(span_size: int, banks: int) -> str:

@@ -93,7 +93,7 @@ def test_jobs_run_in_order_in_one_worker_that_ends_with_them() -> None:
 @pytest.mark.parametrize(
     ("batch", "status", "said"),
     [
-        (13, "error", "the worker was killed (SIGKILL; the kernel does so when memory runs out)"),
+        (13, "killed", "the worker was killed (SIGKILL; the kernel does so when memory runs out)"),
         (14, "timeout", "took longer than 0.5 s"),
         (15, "error", "ValueError: no"),
         (17, "error", "the worker ended with exit code 9: the device caught \N{REPLACEMENT CHARACTER}[31mfire"),
@@ -194,7 +194,7 @@ def test_the_real_worker_measures_and_a_killed_case_is_reported() -> None:
     )
     jobs = [job(1, TINY), job(2, TINY), replace(job(1, TINY), id="1-2")]
     assert run(jobs, heard, device="cpu") == "finished"
-    assert [outcome.record["status"] for outcome in heard.outcomes] == ["ok", "error", "ok"]
+    assert [outcome.record["status"] for outcome in heard.outcomes] == ["ok", "killed", "ok"]
     assert "was killed" in heard.outcomes[1].record["message"]
     record = heard.outcomes[2].record
     assert record["kv_measured_bytes"] == record["kv_predicted_bytes"] == 32 * 2 * 16 * 4

@@ -129,6 +129,30 @@ def test_a_run_under_way_can_be_read_but_not_written_twice(tmp_path: Path) -> No
     Writer.again(writer.folder).close(False)
 
 
+def test_what_failed_for_a_passing_reason_is_tried_again_and_counts_once(tmp_path: Path) -> None:
+    writer = Writer.begin(tmp_path, small(), {"what": "sweep"})
+    first, second, third, *rest = writer.sweep.jobs
+    for job, status in ((first, "killed"), (second, "error"), (third, "timeout")):
+        writer.add(Outcome(job, {"status": status, "message": "why"}, {}))
+    for job in rest:
+        writer.add(outcome(job))
+    assert writer.jobs_left == [first, third]
+    writer.close(True)
+    assert read(writer.folder).about["finished"] is None
+    again = Writer.again(find_run(tmp_path, unfinished=True))
+    assert again.jobs_left == [first, third]
+    for job in again.jobs_left:
+        again.add(outcome(job))
+        assert sorted(read(again.folder / CSV).rows, key=str) == sorted(read(again.folder).rows, key=str)
+    again.close(True)
+    found = read(again.folder)
+    assert found.about["finished"] is not None
+    assert len(found.measured) == len(writer.sweep.jobs)
+    assert {one.record["status"] for one in found.measured if one.case == first.case.key} == {"ok"}
+    assert {one.record["status"] for one in found.measured if one.case == second.case.key} == {"error"}
+    assert found.rows == read(again.folder / CSV).rows
+
+
 @pytest.fixture(scope="module")
 def whole_and_part(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same short run, finished and begun."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from signal import Signals
@@ -22,8 +23,10 @@ from kvtui.bench.store import read
 from kvtui.cases.groups import NAMES
 from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.cli import main
+from kvtui.figures import sweep
 from tests.bench.pretend_worker import GATE, let_through
 from tests.bench.test_runner import PRETEND, gone
+from tests.figures.sample_rows import foreign_rows
 from tests.nightly import NIGHTLY
 
 COMMAND = [sys.executable, "-m", "kvtui", "bench"]
@@ -80,6 +83,7 @@ def test_a_run_prints_and_keeps_every_row(finished: tuple[Path, subprocess.Compl
     assert about["started"] <= about["finished"]
     assert done.stderr.count("\n") == 4
     assert (run / "figures" / "08.svg").read_text().startswith("<?xml")
+    assert (run / "figures" / "08.png").read_bytes().startswith(b"\x89PNG") == (find_spec("matplotlib") is not None)
     assert "ms per step" in done.stderr
 
 
@@ -163,11 +167,29 @@ def test_a_killed_worker_is_in_the_row_and_in_the_exit_code(tmp_path: Path) -> N
     os.kill(worker_of(app), signal.SIGKILL)
     first_line_with("was killed", app)
     let_through(gate, 1)
-    out, _ = app.communicate(timeout=60)
+    out, said = app.communicate(timeout=60)
     assert app.returncode == 1
     rows = [json.loads(line) for line in out.splitlines()]
-    assert sorted(row["status"] for row in rows) == ["error", "ok", "ok"]
-    assert all("was killed" in row["message"] for row in rows if row["status"] == "error")
+    assert sorted(row["status"] for row in rows) == ["killed", "ok", "ok"]
+    assert all("was killed" in row["message"] for row in rows if row["status"] == "killed")
+    assert "1 case failed for a reason that can pass; kvtui bench --resume" in said
+    again = pretend("--resume", "--format", "jsonl", cwd=tmp_path)
+    out, said = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert said.startswith("kvtui: 1 case, 3 rows")
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["ok", "ok", "ok"]
+
+
+def test_a_table_from_elsewhere_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "published.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, REFERENCE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(foreign_rows())
+    assert main(["bench", "--plot-only", "--out", str(path)]) == 0
+    shown = capsys.readouterr().out
+    drawn = {id for id, make in sweep.FIGURES.items() if f"{make(foreign_rows()).title}\n" in shown}
+    assert set(sweep.FIGURES) - drawn == {"bytes", "roofline"}, "only these need columns of ours"
 
 
 def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:

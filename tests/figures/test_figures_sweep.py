@@ -14,11 +14,13 @@ from hypothesis.strategies import DataObject
 from kvtui.cases.groups import GROUPS, SweepGroup
 from kvtui.cases.prediction import prefill_flops
 from kvtui.cases.table import COLUMNS, table_row
+from kvtui.engine.basis.units import format_bytes
 from kvtui.figures.clouds import case_of
 from kvtui.figures.figure import Bars, Cloud, HeatMap, Line, Scatter
 from kvtui.figures.json import to_json
-from kvtui.figures.measured import distinct, number
+from kvtui.figures.measured import distinct, number, once
 from kvtui.figures.sweep import FIGURES
+from kvtui.plots.ticks import AxisSpan, ticks
 from tests.figures.sample_rows import foreign_rows, marks, of_kind, record, said, sweep_rows
 
 FULL = sweep_rows("full")
@@ -152,8 +154,38 @@ def test_attention_by_batch_as_a_map() -> None:
     (tiles,) = of_kind(HeatMap, panel.marks)
     assert tiles.z.shape == (tiles.y.size, 7)
     row = next(row for row in of("batch_attn") if row["attn_type"] == "MHA" and row["batch_size"] == 8)
-    i = int(np.flatnonzero(tiles.y == round(row["kv_predicted_bytes"] / 8))[0])
+    held = format_bytes(round(row["kv_predicted_bytes"] / 8), 1)
+    i = panel.y.names.index(f"MHA, {held}")
+    assert i == len(panel.y.names) - 1, "the smallest cache is first"
     assert tiles.z[i, list(tiles.x).index(8)] == pytest.approx(row["decode_tok_s"])
+    assert [tick.label for tick in ticks(AxisSpan(panel.y, -0.5, i + 0.5), 2)] == list(panel.y.names)
+
+
+def test_projections_say_what_size_and_colour_stand_for() -> None:
+    sized, colored = FIGURES["18"](FULL).panels[3], FIGURES["20"](FULL).panels[3]
+    assert sized.title == "prompt by weights, size: prefill time"
+    (mha,) = (mark for mark in of_kind(Scatter, sized.marks) if mark.name == "MHA")
+    rows = [row for row in once(FULL) if row["attn_variant"] == "MHA"]
+    assert mha.sizes is not None
+    assert sorted(mha.sizes) == sorted(row["prefill_ms_p50"] for row in rows)
+    assert colored.title == "prefill time by prefill work, colour: throughput"
+    quarters = of_kind(Scatter, colored.marks)
+    counts = [mark.x.size for mark in quarters]
+    assert len(quarters) == 4
+    assert sum(counts) == len(once(FULL))
+    speeds = sorted(row["decode_tok_s"] for row in once(FULL))
+    ends = [
+        float(end.replace(",", "")) for mark in quarters for end in mark.name.removesuffix(" tokens/s").split(" to ")
+    ]
+    assert ends == sorted(ends)
+    assert ends[0] == pytest.approx(speeds[0], rel=0.01)
+    assert ends[-1] == pytest.approx(speeds[-1], rel=0.01)
+    assert all(sum(counts[:k]) >= k * len(speeds) / 4 - 1 for k in (1, 2, 3))
+
+
+def test_counts_that_pandas_wrote_are_whole() -> None:
+    rows = [{**row, "dim": float(row["dim"]), "num_blocks": float(row["num_blocks"])} for row in of("kv_cache")]
+    assert FIGURES["06"](rows).panels[0].title == FIGURES["06"](of("kv_cache")).panels[0].title
 
 
 def test_sampling_is_timed_with_the_first_token() -> None:

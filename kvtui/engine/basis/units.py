@@ -129,3 +129,8 @@ def format_count(count: float) -> str:
             scaled = count / size
             return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.3g} {unit}"
     return f"{count:g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 device``, ``2 devices``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -13,8 +13,9 @@ from kvtui.bench.store import StoredRun
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.palette import Ink
+from kvtui.cases.protocol import STATUSES
 from kvtui.cases.table import is_number
-from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.basis.units import counted, format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.sweep import GROUPS
@@ -94,8 +95,8 @@ def title(state: BenchState, resume: str) -> str:
     parts = [plain(run.folder.name, limit=60)]
     if about:
         parts.append(plain(f"{about.get('what')} {about.get('size')}", limit=40))
-    cases = len(run.measured) or len({row["case"] for row in run.rows})
-    parts.append(f"{cases} case{'' if cases == 1 else 's'}")
+    cases = len(run.measured) or len({row["case"] for row in run.rows} - {None})
+    parts.append(counted(cases, "case") if cases else counted(len(run.rows), "row"))
     machine = machine_name(host)
     parts += [machine] if machine else []
     parts += [plain(f"JAX {host['jax']}", 20)] if host.get("jax") else []
@@ -109,7 +110,8 @@ def ended(now: RunNow) -> str:
     if now.state == "cancelled":
         return f"cancelled; {now.done} of {now.total} cases are kept"
     failed = sum(1 for row in now.rows if row["status"] not in (None, "ok"))
-    return f"benchmark done: {now.total} cases{f', {failed} rows failed' if failed else ''}"
+    bad = f", {counted(failed, 'row')} failed" if failed else ""
+    return f"benchmark done: {counted(now.total, 'case')}{bad}"
 
 
 def sections(
@@ -213,9 +215,7 @@ def log_rows(lines: Sequence[str], width: int, height: int) -> list[InkRow]:
     """The newest ``lines``, wrapped to ``width``, at most ``height`` rows; failures stand out."""
     rows: list[InkRow] = []
     for line in lines[-height:]:
-        bad = any(
-            f": {word}: " in line for word in ("error", "oom", "timeout", "unsupported", "not_in_place", "failed")
-        )
+        bad = any(f": {word}: " in line for word in (*STATUSES[1:], "failed"))
         rows += wrapped(line, width, Ink.BAD if bad else Ink.DIM)
     return rows[-height:]
 
