@@ -200,8 +200,9 @@ def _encoder(fields: Fields) -> Encoder | None:
     table = fields.maybe(fields.table, "encoder")
     if table is None:
         return None
-    sizes = (table.integer(name, most=2**24) for name in Encoder._fields if name != "gated")
-    return Encoder._make((*sizes, table.flag("gated")))
+    flags = ("gated", "positions")
+    sizes = (table.integer(name, most=2**24) for name in Encoder._fields if name not in flags)
+    return Encoder._make((*sizes, *(table.flag(name) for name in flags)))
 
 
 def _layer(mixer: _MixerLetter, block: _BlockLetter, norms: Tensors) -> Layer:

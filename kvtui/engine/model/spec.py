@@ -88,7 +88,8 @@ def cache_bytes(caches: CacheCounts, context: int, kv: Format, tp: int = 1) -> C
 class Encoder(NamedTuple):
     """A vision encoder by its largest item: ``patches`` of ``patch`` elements in, ``item_tokens`` tokens out.
 
-    ``hidden`` and ``width`` are elements of a row and within the MLP, which may be ``gated``.
+    ``hidden`` and ``width`` are elements of a row and within the MLP, which may be ``gated``. Where ``positions`` are
+    learned, each patch has an embedding of its own beside its row.
     """
 
     item_tokens: int
@@ -97,6 +98,7 @@ class Encoder(NamedTuple):
     hidden: int
     width: int
     gated: bool = False
+    positions: bool = False
 
 
 class ModelFields(NamedTuple):

@@ -5,7 +5,6 @@ The run reaches the larger of the two; workspaces of experts, images and librari
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,10 +12,12 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.budget import Term
 from kvtui.engine.model.caches import Attention, Latent, Recurrent
-from kvtui.engine.model.spec import Layer, ModelSpec
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.stages import Stage
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.serving.vllm.releases import MemoryRules, default_max_seqs
+from kvtui.engine.serving.vllm.experts import expert_buffers
+from kvtui.engine.serving.vllm.releases import MemoryRules, Rules, default_max_seqs
+from kvtui.engine.serving.vllm.runner import profiles_images, second_runner
 
 SORT_UNITS, SORT_UNITS_FEW, SORT_FEW = Fraction(19, 2), Fraction(25, 2), 128
 FUSED_UNITS = Fraction(7, 2)
@@ -29,12 +30,8 @@ EIGHT_BIT_ACTIVATIONS = ("w8a8", "fp8")
 ONE_BY_ONE = frozenset({"gemma4", "gemma4_text"})
 SOURCE = "vLLM's sources, 0.11 to 0.33"
 
-_QWEN3 = re.compile(r"Qwen3-[0-9.]+B")
-_FEW = re.compile(r"Qwen3-[0-9.]+B|Llama-[23].*|Mistral-.*")
-_SOME = re.compile(r"Qwen3-|Llama-[23]|Mistral|DeepSeek-V2|Qwen[12.5]*-MoE|Granite")
 
-
-def activation(scenario: Scenario, memory: MemoryRules, stage: Stage) -> Term:
+def activation(scenario: Scenario, found: Rules, memory: MemoryRules, stage: Stage) -> Term:
     """The peak of the profile run: hidden states with the larger of the sampler and one step's forward pass.
 
     Example: Llama-3.1-8B on an H100 with 0.19, 1,024 sequences of 128,256 logits in fp32 are 501 MiB, of which the
@@ -45,7 +42,7 @@ def activation(scenario: Scenario, memory: MemoryRules, stage: Stage) -> Term:
     seqs = sequences(scenario) if last else 0
     hidden, width = model.hidden or 0, element_bytes(scenario)
     logits = 4 * seqs * (model.vocab or 0)
-    second = _second_runner(model, memory)
+    second = second_runner(found, scenario)
     units = memory.runner2_units if second else _units(memory, seqs)
     copied = int(logits * (units + Fraction(width - 2, 4)))
     if units == SORT_UNITS and last:
@@ -56,15 +53,15 @@ def activation(scenario: Scenario, memory: MemoryRules, stage: Stage) -> Term:
         rows = 4 * (model.vocab or 0) * min(scenario.device.multiprocessors or seqs, seqs)
     states = width * (tokens + 2 * seqs) * hidden
     sampler = copied + rows + states
-    layer, experts = forward_bytes(scenario), workspace_bytes(scenario)
-    held = experts if memory.workspace_held else 0
-    images = encoded(scenario)
+    experts = expert_buffers(scenario, memory)
+    images = encoded(scenario) if profiles_images(found, scenario) else Encoded(0, 0)
     residual = RESIDUAL_ROWS * width * tokens * hidden
-    forward = max(layer, residual + experts - held, images.peak)
+    forward = max(forward_bytes(scenario), residual + experts.step)
     kept = int(logits * COUNTS_UNITS) if second and memory.counts_kept else 0
     library = blas_bytes(scenario.device)
     handed = HANDED_ON_ROWS * width * tokens * hidden if scenario.layout.pp > 1 else 0
-    size = max(sampler, forward) + held + kept + images.kept + library + handed
+    step = max(sampler, forward) + experts.held + images.kept
+    size = max(step, images.peak) + kept + library + handed
     values = (
         ("max_num_seqs", seqs),
         ("max_num_batched_tokens", tokens),
@@ -73,22 +70,24 @@ def activation(scenario: Scenario, memory: MemoryRules, stage: Stage) -> Term:
         ("copies", float(units)),
         ("sampler", sampler),
         ("forward", forward),
-        ("experts_workspace", held),
-        ("token_counts", kept),
+        ("experts_workspace", experts.held),
         ("images", images.kept),
+        ("encoder", images.peak),
+        ("token_counts", kept),
         ("libraries", library),
         ("handed_on", handed),
     )
-    spread = size // 20 if sampler >= forward else size // 3
+    sampled = sampler >= forward and step >= images.peak
+    spread = size // 20 if sampled else size // 3
     return Term(
         "activation",
         size,
         size - spread,
         size + spread,
-        "max(sampler, forward) + experts_workspace + token_counts + images + libraries + handed_on",
+        "max(max(sampler, forward) + experts_workspace + images, encoder) + token_counts + libraries + handed_on",
         values,
         SOURCE,
-        "M" if sampler >= forward else "L",
+        "M" if sampled else "L",
     )
 
 
@@ -101,23 +100,6 @@ def _units(memory: MemoryRules, seqs: int) -> Fraction:
     if memory.sampler != "sort":
         return FUSED_UNITS
     return SORT_UNITS if seqs >= SORT_FEW else SORT_UNITS_FEW
-
-
-def _second_runner(model: ModelSpec, memory: MemoryRules) -> bool:
-    """Whether the second model runner serves ``model`` by default."""
-    sparse = any(layer.experts for layer, _ in model.counted)
-    match memory.runner2:
-        case "none":
-            return False
-        case "qwen3":
-            return bool(_QWEN3.fullmatch(model.name))
-        case "few":
-            return bool(_FEW.fullmatch(model.name))
-        case "some":
-            return bool(_SOME.match(model.name)) and not (sparse and model.name.startswith("Qwen3-"))
-        case "dense":
-            return not sparse
-    return True
 
 
 def sequences(scenario: Scenario) -> int:
@@ -169,23 +151,6 @@ def _routed_width(layer: Layer, hidden: int) -> int:
     return min(layer.width, layer.experts.active * layer.experts.parameters // (3 * hidden))
 
 
-def workspace_bytes(scenario: Scenario) -> int:
-    """The two buffers of fused experts: 2·T·k·(max(F, H) + max(2F, H)), F the experts' width on one rank.
-
-    Example: Mixtral-8x7B on two ranks, 2 experts of 7,168 per token: 2 · 8,192 · 2 · (7,168 + 14,336) = 0.66 GiB.
-    MXFP4 experts run in a kernel of their own that has none.
-    """
-    if scenario.weight_dtype == "mxfp4":
-        return 0
-    hidden, most = scenario.model.hidden or 0, 0
-    for layer, _ in scenario.model.counted:
-        if layer.experts is not None and hidden:
-            slices = 1 if scenario.expert_parallel else scenario.layout.tp
-            width = layer.experts.parameters // (3 * hidden) // slices
-            most = max(most, layer.experts.active * (max(width, hidden) + max(2 * width, hidden)))
-    return 2 * scenario.max_batched_tokens * most
-
-
 class Encoded(NamedTuple):
     """What a step of images takes: ``kept`` until the step ends, and the ``peak`` within the encoder."""
 
@@ -199,7 +164,9 @@ def encoded(scenario: Scenario) -> Encoded:
     Example: gemma-3-4b in steps of 8,192 tokens has 32 images of 256, whose pixels are 32 · 4,096 · 588 · 2 B = 147 MiB
     and whose embeddings 2 · 8,192 · 2,560 B = 40 MiB. A layer of the encoder holds its input with the joined q, k and
     v, both of q and k twice more as they are rotated, and the result; or input and norm with both sides of the
-    feed-forward's activation. Gemma 4's encoder takes one image after the other.
+    feed-forward's activation. Where positions are learned, their embeddings stay throughout: Qwen3.5-9B's largest
+    image has 65,536 patches of 11 · 1,152 elements at the widest, 1.55 GiB, and 0.19 GiB of pixels. Gemma 4's encoder
+    takes one image after the other.
     """
     model, tp = scenario.model, scenario.layout.tp
     encoder = model.encoder
@@ -208,10 +175,13 @@ def encoded(scenario: Scenario) -> Encoded:
     tokens = max(scenario.max_batched_tokens, encoder.item_tokens)
     items = tokens // encoder.item_tokens
     inner = (3 if encoder.gated else 2) * encoder.width
-    rows = max(encoder.hidden + 8 * encoder.hidden // tp, 2 * encoder.hidden + inner // tp)
+    held = 2 if encoder.positions else 0
+    attention = (1 + held) * encoder.hidden + 8 * encoder.hidden // tp
+    rows = max(attention, (2 + held // 2) * encoder.hidden + inner // tp)
     together = 1 if model.family in ONE_BY_ONE else items
-    kept = items * (encoder.patches * encoder.patch + encoder.item_tokens * (model.hidden or 0))
-    return Encoded(2 * kept, 2 * together * encoder.patches * rows)
+    pixels = items * encoder.patches * encoder.patch
+    kept = pixels + items * encoder.item_tokens * (model.hidden or 0)
+    return Encoded(2 * kept, 2 * (together * encoder.patches * rows + pixels))
 
 
 def blas_bytes(device: DeviceSpec) -> int:

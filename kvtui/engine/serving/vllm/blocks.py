@@ -23,10 +23,10 @@ from kvtui.engine.serving.vllm.releases import (
     StateMode,
     hybrid_step,
     kernel_tokens,
-    overlaps_stages,
     state_mode,
     writes_checkpoints,
 )
+from kvtui.engine.serving.vllm.runner import second_runner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,7 @@ def batches_in_flight(scenario: Scenario, found: Rules) -> int:
     stages = scenario.layout.pp
     chosen = scenario.serving.async_scheduling
     overlaps = scenario.device.platform != "cpu" if chosen is None else chosen
-    if overlaps and (stages == 1 or overlaps_stages(found, scenario.model)):
+    if overlaps and (stages == 1 or second_runner(found, scenario)):
         return stages + 1
     return stages
 

@@ -34,6 +34,7 @@ from kvtui.engine.serving.comparison import (
 )
 from kvtui.engine.serving.vllm.budget import budget as budget_of
 from kvtui.engine.serving.vllm.releases import rules
+from kvtui.engine.serving.vllm.runner import counts_graphs
 from kvtui.engine.serving.vllm.serve import layered
 
 TOKENS_APART = "another cache format, layers of a drafter, or a rank with less memory than the one that printed its own"
@@ -90,7 +91,7 @@ def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
     weights, activation, non_torch = log.most("weights"), _activation(log), _non_torch(log)
     expected = _expected(scenario, weights)
     prior = {term.id: term for term in (*expected.terms, *expected.beside)}
-    graphs, counted = _graphs(log, scenario), rules(scenario.serving.version).graphs_counted
+    graphs, counted = _graphs(log, scenario), counts_graphs(rules(scenario.serving.version), scenario)
     left = _left(log)
     whole = known_device and scenario.device.platform != "cpu"
     notes: list[str] = []

@@ -13,6 +13,7 @@ from kvtui.engine.model.caches import Attention, Latent
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.vllm.activations import forward_bytes, sequences
+from kvtui.engine.serving.vllm.experts import expert_buffers
 from kvtui.engine.serving.vllm.releases import BLACKWELL, HOPPER, MemoryRules
 
 PIECEWISE_LAYER, FULL_LAYER = 195 * 2**10, 155 * 2**10
@@ -44,7 +45,9 @@ def graphs(scenario: Scenario, memory: MemoryRules) -> Term:
         int(dense + sparse * (experts - dense))
         for dense, experts in ((PIECEWISE_LAYER, PIECEWISE_EXPERTS), (FULL_LAYER, FULL_EXPERTS))
     ]
-    first = _first_capture(scenario, max(piecewise), max(full, default=0)) if piecewise else 0
+    first = 0
+    if piecewise:
+        first = _first_capture(scenario, max(piecewise), max(full, default=0)) + expert_buffers(scenario, memory).first
     more = [max(0, len(sizes) - 1) * layers * size for sizes, size in zip((piecewise, full), each, strict=True)]
     size = first + sum(more)
     values = (

@@ -71,6 +71,7 @@ StateMode = Literal["none", "align", "all"]
 
 Check = Literal["layers", "whole model", "first group", "blocks"]
 LatentKernels = Literal["cutlass", "flashinfer", "preferred"]
+Runner2 = Literal["none", "qwen3", "few", "some", "dense", "kimi", "deepseek", "all"]
 
 
 class Rules(NamedTuple):
@@ -115,10 +116,22 @@ class Rules(NamedTuple):
     batches ⌈(1,023 + 16,384) / 16⌉ + 1 = 1,089.
     """
 
-    second_runner: bool = False
-    """The second model runner serves every model, from 0.29 on; in 0.28.0 dense models without recurrent state.
+    runner2: Runner2 = "none"
+    """Which models the second model runner serves by default: none, then more with 0.22 to 0.25, 0.27, 0.28 and 0.29.
 
     It overlaps steps with pipeline stages too, so that one batch more than there are stages is in flight.
+    """
+
+    graphs_on: tuple[str, ...] = ("cuda",)
+    """The platforms whose CUDA graphs are estimated: CUDA, from 0.26 on ROCm too (not in 0.25.1), from 0.31 on XPU."""
+
+    second_profiles_images: bool = False
+    """The second runner has the encoder read images while it profiles, from 0.27 on (not in 0.26.0)."""
+
+    second_counts_graphs: bool = False
+    """The second runner estimates its CUDA graphs, so that they are subtracted from the pool, from 0.29 on (not 0.28).
+
+    On an H100 Llama-3.1-8B keeps 0.8 GiB more for its cache in 0.23 to 0.28, and captures its graphs beside it.
     """
 
     near_equal: float = 1.0
@@ -266,22 +279,32 @@ CHANGES = (
     Change("0.20.0", "given_block", True, "the block of a model with state follows --block-size"),
     Change("0.20.0", "own_values", ("full", "window", "chunk", "cross"), "a narrower V takes less in every layer"),
     Change("0.20.1", "tokens_from_concurrency", True, "the logged tokens are concurrency × context"),
+    Change("0.22.0", "runner2", "qwen3", "a second model runner serves Qwen3 in 16 bits; it estimates no CUDA graphs"),
     Change("0.22.0", "drafted_states", True, "states kept per block are kept per drafted token too"),
+    Change("0.23.0", "runner2", "few", "the second model runner serves Llama and Mistral in 16 bits too"),
+    Change("0.24.0", "runner2", "some", "the second model runner serves quantised checkpoints and DeepSeek-V2 too"),
     Change("0.24.0", "padded_pages", True, "pages that do not divide the largest are padded"),
     Change("0.24.0", "shared_indexers", True, "layers that share an index keep its keys once"),
+    Change("0.25.0", "runner2", "dense", "the second model runner serves every model without experts or states"),
     Change("0.25.0", "least_window_block", True, "windowed layers have blocks of 16 tokens"),
     Change("0.26.0", "batches", 2, "two batches are in flight behind a window"),
+    Change("0.26.0", "graphs_on", ("cuda", "rocm"), "graphs are estimated on AMD's devices too"),
+    Change("0.27.0", "runner2", "kimi", "the second model runner serves Kimi-K3 too"),
+    Change("0.27.0", "second_profiles_images", True, "the second model runner profiles encoders of images"),
     Change("0.27.0", "latent_step", 128, "blocks of latents beside states are multiples of 128 tokens"),
     Change("0.27.0", "overlaid", True, "groups of compressed latents share blocks as wide as the widest"),
     Change("0.27.0", "promoted_windows", True, "windows that latents cannot match are cached in full"),
+    Change("0.28.0", "runner2", "deepseek", "the second model runner serves DeepSeek-V4 too"),
     Change("0.28.0", "hybrid_caching", True, "prefix caching is on by default for models with state"),
     Change("0.28.0", "large_tier", True, "devices of 160 GiB batch 16,384 tokens"),
     Change("0.28.0", "retained", True, "windows keep what several draft modules may read again"),
     Change("0.29.0", "null_block", True, "the check reserves the block that is never handed out"),
-    Change("0.29.0", "second_runner", True, "pipeline stages keep a batch more in flight for every model"),
+    Change("0.29.0", "runner2", "all", "the second model runner serves every model, with a batch more in flight"),
+    Change("0.29.0", "second_counts_graphs", True, "the second model runner's graphs are subtracted from the pool"),
     Change("0.29.0", "apart_states", True, "states of different size are grouped apart"),
     Change("0.29.0", "checkpoints", ("flash_kda",), "FlashKDA keeps a checkpoint block"),
     Change("0.30.0", "least_window_block", False, "windowed layers have the blocks that were asked for"),
+    Change("0.31.0", "graphs_on", ("cuda", "rocm", "xpu"), "graphs are estimated on Intel's devices too"),
     Change("0.32.0", "checkpoints", ("flash_kda", "mamba2"), "Mamba-2 keeps a checkpoint block"),
     Change(
         "0.33.0",
@@ -393,13 +416,6 @@ def writes_checkpoints(found: Rules, model: ModelSpec, device: DeviceSpec, state
     return state.kind in found.checkpoints
 
 
-def overlaps_stages(found: Rules, model: ModelSpec) -> bool:
-    """Whether the second model runner serves ``model``: before 0.29 dense models without recurrent state."""
-    sparse = any(layer.experts for layer in model.layers)
-    states = any(isinstance(cache, Recurrent) for cache, _ in model.caches)
-    return found.second_runner or not (sparse or states)
-
-
 def _block_size(found: Rules, model: ModelSpec, device: DeviceSpec, kv: str) -> int:
     """Compressed latents have blocks of 256, other latents their kernel's, and attention that of the platform."""
     caches = [cache for cache, _ in model.caches]
@@ -446,16 +462,18 @@ class MemoryRules(NamedTuple):
 
     sampler: Literal["sort", "rows", "fused"]
     """How top-k and top-p are profiled: a full sort (to 0.16), a kernel with a row buffer, FlashInfer's (0.21)."""
-    runner2: Literal["none", "qwen3", "few", "some", "dense", "all"]
-    """Which models the second model runner serves by default: none, then more with 0.22, 0.23, 0.24, 0.25 and 0.29."""
     runner2_units: Fraction
     """What its sampler takes in the profile run, in logits of all sequences in fp32: 3/2, 1/2 (0.26), 7/2 (0.33)."""
     counts_kept: bool
     """Its token counts of all sequences are subtracted from the pool (0.27)."""
+    gelu_fused: bool
+    """FlashInfer's kernels run NVFP4 experts with a GELU too (0.24, not in 0.23); vLLM's own CUTLASS ones before."""
+    available_ram: bool
+    """On memory that processor and GPU share, what is free is what the operating system can give (0.12, not 0.11)."""
     workspace_held: bool
     """The workspace of routed experts stays allocated, beside whatever is the peak (modular kernels, 0.16)."""
     more_kernels: bool
-    """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB on an H100 instead of 0.12."""
+    """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB instead of 0.12 on an H100."""
     fusion: Literal["none", "rounded", "exact"]
     """Workspaces of fused all-reduce: none, three of 512 MiB (0.17), or of what they hold (0.33)."""
     step_of_16: bool
@@ -472,19 +490,10 @@ def memory_rules(version: str) -> MemoryRules:
     at = numbers[:2]
     return MemoryRules(
         sampler="sort" if at < (0, 17) else "rows" if at < (0, 21) else "fused",
-        runner2="none"
-        if at < (0, 22)
-        else "qwen3"
-        if at < (0, 23)
-        else "few"
-        if at < (0, 24)
-        else "some"
-        if at < (0, 25)
-        else "dense"
-        if at < (0, 29)
-        else "all",
         runner2_units=Fraction(3, 2) if at < (0, 26) else Fraction(1, 2) if at < (0, 33) else Fraction(7, 2),
         counts_kept=at >= (0, 27),
+        gelu_fused=at >= (0, 24),
+        available_ram=at >= (0, 12),
         workspace_held=at >= (0, 16),
         more_kernels=at >= (0, 18),
         fusion="none" if at < (0, 17) else "rounded" if at < (0, 33) else "exact",

@@ -30,6 +30,7 @@ from kvtui.engine.serving.vllm.blocks import (
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
 from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
+from kvtui.engine.serving.vllm.runner import counts_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -289,7 +290,7 @@ def _notes(
     tp = scenario.layout.tp
     if scenario.kv_pool is None:
         yield "the pool is an estimate: activations, graphs and memory outside of torch are not measured here"
-        if not found.graphs_counted and not scenario.serving.eager:
+        if not counts_graphs(found, scenario) and _captures(scenario):
             share = scenario.memory_utilization
             yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
     if scenario.expert_parallel and scenario.layout.dp > 1:

@@ -2,6 +2,7 @@
 
 A table has a row for every position and a cosine and a sine for each of its angles. Scaling positions linearly makes it
 as much longer, rotating a part of each head narrower, and kinds of layers with parameters of their own have one each.
+Where positions have sections for time, height and width, vLLM's table is four times as long (``mrope.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from kvtui.engine.model.caches import Attention, AttentionKind
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.sources.hf.fields import Config
 
+SECTIONS = 4.0
 _KINDS: dict[str, AttentionKind] = {"sliding_attention": "sliding_window", "full_attention": "full"}
 
 
@@ -17,7 +19,8 @@ def rotary_elements(text: Config, layers: tuple[Layer, ...], context: int | None
     """Elements of all tables; None where there is one of ``context`` whole heads, or where that is not known.
 
     Example: Gemma 3 has heads of 256, and for 131,072 positions a table of windowed layers and one of full layers that
-    is 8 times as long: 131,072 × 9 × 256. Gemma 4 has heads of 256 in windowed layers and of 512 in full ones.
+    is 8 times as long: 131,072 × 9 × 256. Gemma 4 has heads of 256 in windowed layers and of 512 in full ones. Qwen3.5
+    rotates 64 elements of each head: 4 × 262,144 × 64.
     """
     widths = {cache.kind: cache.k_dim for layer in layers for cache in layer.caches if isinstance(cache, Attention)}
     if not widths or context is None:
@@ -34,7 +37,9 @@ def rotary_elements(text: Config, layers: tuple[Layer, ...], context: int | None
 
 
 def _scaled(table: dict[str, object]) -> float:
-    """How much longer a table is: by the factor of linear scaling."""
+    """How much longer a table is: by the factor of linear scaling, and four times with sections of positions."""
+    if table.get("mrope_section"):
+        return SECTIONS
     factor, kind = table.get("factor"), table.get("rope_type", table.get("type"))
     return float(factor) if kind == "linear" and isinstance(factor, int | float) and factor > 0 else 1.0
 

@@ -92,7 +92,8 @@ def _qwen_image(tower: Config, whole: Config) -> Encoder | None:
     else:
         width, inner = tower.count("hidden_size"), tower.count("intermediate_size")
         gated = tower.model_type.startswith("qwen2_5")
-    return Encoder(QWEN_TOKENS, QWEN_TOKENS * merged, _frames(tower), width, inner, gated)
+    learned = tower.maybe("num_position_embeddings") is not None
+    return Encoder(QWEN_TOKENS, QWEN_TOKENS * merged, _frames(tower), width, inner, gated, learned)
 
 
 def _block(hidden: int, inner: int, *, gated: bool = False, bias: bool = True, layer_norm: bool = True) -> int:

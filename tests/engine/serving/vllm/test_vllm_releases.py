@@ -21,6 +21,8 @@ RELEASES = sorted(
 VALUES: tuple[dict[str, str | bool], ...] = (
     {"model": "Llama-3.1-8B", "context": "1000"},
     {"model": "Llama-3.1-8B", "context": "1000", "gpu": "B200"},
+    {"model": "Llama-3.1-8B", "context": "1000", "gpu": "Instinct MI300X"},
+    {"model": "Qwen3-VL-8B", "context": "1000"},
     {"model": "gemma-3-27b", "context": "32K"},
     {"model": "gpt-oss-20b", "context": "32K", "draft_layers": "1"},
     {"model": "Llama-4-Scout", "context": "64K", "gpus": "8"},
@@ -100,6 +102,9 @@ def test_a_release_is_told_of_exactly_where_it_plans_in_another_way(older: str, 
     [
         ("utilization", "0.20.0", 0.92),
         ("graphs_counted", "0.20.0", True),
+        ("graphs_on", "0.26.0", ("cuda", "rocm")),
+        ("second_counts_graphs", "0.29.0", True),
+        ("second_profiles_images", "0.27.0", True),
         ("slots_checked", "0.20.0", True),
         ("given_block", "0.20.0", True),
         ("tokens_from_concurrency", "0.20.1", True),
@@ -140,7 +145,7 @@ READ = [
 def test_a_release_without_a_patch_is_its_first() -> None:
     assert rules("0.20")._replace(version="") == rules("0.20.0")._replace(version="")
     assert changes("0.20.1", "0.20") == ["the logged tokens are concurrency × context"]
-    assert changes("0.31", "0.30") == []
+    assert changes("0.32.1", "0.32") == []
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,10 @@ def test_a_release_without_a_patch_is_its_first() -> None:
         ("0.24", "DeepSeek-V2-Lite", True),
         ("0.25", "gemma-3-27b", True),
         ("0.25", "gpt-oss-20b", False),
+        ("0.26", "Qwen3.5-27B", False),
+        ("0.27", "Kimi-K3", True),
         ("0.29", "gpt-oss-20b", True),
+        ("0.29", "Qwen3.5-27B", True),
     ],
 )
 def test_which_models_the_second_runner_serves(version: str, model: str, second: bool) -> None:
@@ -164,3 +172,31 @@ def test_which_models_the_second_runner_serves(version: str, model: str, second:
     assert found is not None
     (copies,) = (value for term in found.terms for name, value in term.values if name == "copies")
     assert (copies != 3.5) == second
+
+
+def test_quantised_checkpoints_get_the_second_runner_later() -> None:
+    """Their graphs are estimated in 0.23, and captured beside the pool in 0.24 to 0.28."""
+
+    def counted(version: str) -> set[str]:
+        values = {"engine": f"vllm@{version}", "model": "Llama-3.1-8B", "weight_dtype": "fp8", "gpu": "H100 SXM"}
+        found = tightest_budget(scenario_from(values))
+        assert found is not None
+        return {term.id for term in found.terms}
+
+    assert ["graphs" in counted(version) for version in ("0.22", "0.23", "0.24", "0.28", "0.29")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_the_second_runner_profiles_no_images_at_first() -> None:
+    def images(version: str) -> int:
+        found = tightest_budget(scenario_from({"engine": f"vllm@{version}", "model": "Qwen3-VL-8B", "gpu": "H100 SXM"}))
+        assert found is not None
+        (peak,) = (value for term in found.terms for name, value in term.values if name == "encoder")
+        return int(peak)
+
+    assert [bool(images(version)) for version in ("0.24", "0.25", "0.26", "0.27")] == [True, False, False, True]
