@@ -46,6 +46,7 @@ PUBLISHED_SIZES: list[tuple[str, ModelSpec, str | dict[str, Any], float, float]]
     ("Qwen3.6-27B-FP8", model("Qwen3.6-27B"), "fp8", 28.75 * GIB, ROUNDED),
     ("Qwen3.6-27B-FP8, by a config", model("Qwen3.6-27B"), CONFIGS["Qwen3.6-27B FP8"], 28.75 * GIB, ROUNDED),
     ("gemma-4-26B-A4B NVFP4", model("gemma-4-26B-A4B"), CONFIGS["gemma-4-26B NVFP4"], 15.30 * GIB, ROUNDED),
+    ("gemma-4-26B-A4B NVFP4, experts only", model("gemma-4-26B-A4B"), "nvfp4-experts", 17.50 * GIB, ROUNDED),
     ("gemma-4-26B-A4B FP8", model("gemma-4-26B-A4B"), CONFIGS["gemma-4-26B FP8"], 25.33 * GIB, ROUNDED),
     ("gemma-4-31B NVFP4, MLP only", model("gemma-4-31B"), CONFIGS["gemma-4-31B NVFP4 (MLP)"], 32.7 * GB, ROUNDED),
     ("gemma-4-31B", model("gemma-4-31B"), "bf16", 58.25 * GIB, ROUNDED),
