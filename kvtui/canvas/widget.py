@@ -10,6 +10,7 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -27,6 +28,13 @@ class Canvas(Widget):
 
     The app's ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how inks and glyphs are shown.
     """
+
+    class Outgrown(Message):
+        """The ``canvas`` has another size than its picture, and is blank until it is painted anew."""
+
+        def __init__(self, canvas: Canvas) -> None:
+            super().__init__()
+            self.canvas = canvas
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "Canvas { width: 1fr; height: 1fr; }"
@@ -72,10 +80,21 @@ class Canvas(Widget):
         if rows:
             self.refresh(*(Region(first, y, last - first, 1) for y in rows for first, last in _spans(changed[y])))
 
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether the picture was painted for another size than the widget has where it is shown."""
+        width, height = self.size
+        return self._cells is not None and bool(width and height) and self._cells.glyph.shape != (height, width)
+
+    def on_resize(self) -> None:
+        """Ask for another picture, unless the one for this size came before the news of it."""
+        if self.is_outgrown:
+            self.post_message(self.Outgrown(self))
+
     def render_line(self, y: int) -> Strip:
         """The strip of row ``y``; blank while the picture does not match the widget's size."""
         width, height = self.size
-        if self._cells is None or self._cells.glyph.shape != (height, width) or y >= height:
+        if self._cells is None or self.is_outgrown or y >= height:
             return Strip.blank(width, self.rich_style)
         return self._strips[y]
 

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.events import Resize
 
 from kvtui.canvas.cells import Span
+from kvtui.canvas.widget import Canvas
 from kvtui.state.host import Host, host_of
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.key_line import KeyLine
@@ -101,6 +102,14 @@ class ModeScreen(ShownScreen):
             words = f"kvtui needs {LEAST_COLUMNS}x{LEAST_ROWS}, this is {width}x{height}"
             self.call_after_refresh(self.query_one("#too-small", TextLine).show, (Span(words),))
         self.resized()
+
+    def on_canvas_outgrown(self, message: Canvas.Outgrown) -> None:
+        """Draw again where a part got another size after the screen had been drawn in its own.
+
+        A class that the new width sets shows or hides a row, say, and the board above it is then one row lower.
+        """
+        if message.canvas.is_outgrown:
+            self.call_after_refresh(self.redraw)
 
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
         """Do what the clicked row says."""

@@ -46,7 +46,7 @@ class KeyLine(MessageLine):
     Those that have no room are left out, and the key of the help never is. A click on a key presses it.
     """
 
-    DEFAULT_CSS: ClassVar[str] = "KeyLine { min-height: 1; }"
+    DEFAULT_CSS: ClassVar[str] = "KeyLine { min-height: 1; } KeyLine.-keys { height: 1; }"
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,8 @@ class KeyLine(MessageLine):
                 self.app.simulate_key(key)
 
     def draw(self) -> None:
-        """Show what was said, or the keys."""
+        """Show what was said, or the keys, which stay in one row while the width changes."""
+        self.set_class(self.said is None, "-keys")
         width = max(0, self.size.width - 2)
         hints = list(self._hints())
         last = next((hint for hint in hints if hint.label == LAST), None)

@@ -88,6 +88,7 @@ SCENES = (
     Scene("explore-surface", surface),
     Scene("plan", mode("plan"), worked_out),
     Scene("bench", mode("bench")),
+    Scene("traffic-empty", mode("traffic")),
     Scene("traffic", demo, worked_out),
     Scene("papers", mode("papers")),
     Scene("memory-of-eight", memory_of(model="Llama-3.1-70B", gpus="8", engine="vllm@0.11"), settled),

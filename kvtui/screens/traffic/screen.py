@@ -64,6 +64,7 @@ class TrafficScreen(ScenarioActions):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(session)
+        self.add_class("-list")
         self.source, self.given, self.opens, self.clock = source, given, opens, clock
         self.history = History()
         self.state = TrafficState(speed=min(SPEEDS, key=lambda one: abs(one - speed)))
@@ -73,12 +74,14 @@ class TrafficScreen(ScenarioActions):
         self._timer: Timer | None = None
 
     def body(self) -> ComposeResult:
-        """Two lines about the server, its pool and panels, and the strips."""
+        """Two lines about the server, its pool and the panels beside it once a server is shown, and the strips."""
         yield TextLine(id="server")
         yield TextLine(id="verdict")
         with Horizontal(id="body"):
             yield BlocksView(id="pool")
-            yield PanelColumn(id="beside")
+            beside = PanelColumn(id="beside")
+            beside.display = False
+            yield beside
         yield StripsView(id="strips")
 
     def on_mount(self) -> None:
@@ -207,7 +210,9 @@ class TrafficScreen(ScenarioActions):
         line.show(words.title_row(snapshot, self._moment(), max(1, line.size.width)))
         self.query_one("#verdict", TextLine).show(words.verdict_row(beat))
         beside = self.query_one("#beside", PanelColumn)
-        beside.display = True
+        if not beside.display:
+            beside.display = True
+            self.call_after_refresh(self.redraw)
         picture = pool_picture(snapshot)
         rows = (
             [] if picture is not None else [(Span(text, Ink.DIM),) for text in (snapshot.said, *snapshot.notes) if text]

@@ -49,8 +49,10 @@ def named(label: str, name: str, width: int, ink: Ink = Ink.BRIGHT, label_ink: I
 def wrap(text: str, width: int, indent: int = 0) -> list[str]:
     """``text`` in lines of at most ``width`` cells, broken at blanks and after ``·``, or within longer pieces.
 
-    All lines but the first begin with ``indent`` blanks.
+    All lines but the first begin with ``indent`` blanks. A column without any room, as one is that is only just being
+    shown, is taken for one of a single cell.
     """
+    width = max(1, width)
     lines, line, margin = [], "", ""
     for found in _PIECE.findall(text):
         piece = found
