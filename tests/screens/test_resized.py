@@ -31,4 +31,3 @@ def test_every_part_is_painted_in_its_new_size(mode: str) -> None:
                 assert not blank, (before, after, blank)
 
     asyncio.run(run())
-
