@@ -11,20 +11,23 @@ from array import array
 from collections import deque
 
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep, Shortage
+from kvtui.engine.replay.scheduling import LinedUp, LiveRequest, SchedulerStep, Shortage
 from kvtui.engine.replay.vllm import Limits
 
 
-class Reserving:
+class Reserving(LinedUp[LiveRequest]):
     """A :class:`RequestScheduler` that reserves ``limits.longest`` tokens for each request; ``static``: in batches."""
 
     def __init__(self, limits: Limits, *, static: bool) -> None:
+        super().__init__(
+            longest=limits.longest,
+            most_sequences=limits.sequences,
+            block_sizes=tuple(group.block for group in limits.groups),
+            usable=limits.blocks - 1,
+        )
         self.limits = limits
-        self.first, self.again = Lookups(), Lookups()
-        self.running: list[LiveRequest] = []
         self._static = static
         self._waiting: deque[LiveRequest] = deque()
-        self._arrived = 0
         self._shapes = [
             (-(-limits.longest // group.block), group.most_blocks(limits.budget, limits.longest))
             for group in limits.groups
@@ -34,39 +37,9 @@ class Reserving:
         self._ended: list[LiveRequest] = []  # of a static batch: they hold their places until all have ended
 
     @property
-    def longest(self) -> int:
-        """The most tokens of a request."""
-        return self.limits.longest
-
-    @property
-    def most_sequences(self) -> int:
-        """How many requests may run at once."""
-        return self.limits.sequences
-
-    @property
-    def block_sizes(self) -> tuple[int, ...]:
-        """Tokens in a block, for each group."""
-        return tuple(group.block for group in self.limits.groups)
-
-    @property
-    def usable(self) -> int:
-        """Blocks without the null block."""
-        return self.limits.blocks - 1
-
-    @property
     def used(self) -> int:
         """Blocks that are reserved."""
-        return (len(self.running) + len(self._ended)) * self._each
-
-    @property
-    def queued(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody runs or waits."""
-        return not self.running and not self._waiting
+        return (len(self._running) + len(self._ended)) * self._each
 
     def found(self, block: int) -> bool:
         """Nothing serves another request."""
@@ -87,10 +60,10 @@ class Reserving:
 
     def schedule(self) -> SchedulerStep:
         """The whole prompts of those admitted, and a token of each of the others."""
-        step = SchedulerStep(self.running)
-        for live in self.running:
+        step = SchedulerStep(self._running)
+        for live in self._running:
             step.chunks[live] = 1
-        if self._static and self.running:
+        if self._static and self._running:
             step.padding = len(self._ended)
             step.shortage = Shortage.SEQUENCES if self._waiting else None
             return step
@@ -104,9 +77,9 @@ class Reserving:
             live.tables = self._tables(self._places.pop())
             step.hits[live], step.chunks[live] = 0, live.tokens
             budget -= live.tokens
-            self.running.append(live)
+            self._running.append(live)
         if self._waiting and step.shortage is None:
-            full = len(self.running) >= self.limits.sequences
+            full = len(self._running) >= self.limits.sequences
             step.shortage = Shortage.SEQUENCES if full else Shortage.BLOCKS
         if self._static and step.hits:
             widest = max(step.chunks.values())
@@ -125,9 +98,9 @@ class Reserving:
         if not step.finished:
             return
         gone = set(step.finished)
-        self.running = [live for live in self.running if live not in gone]
+        self._running = [live for live in self._running if live not in gone]
         self._ended += step.finished
-        if not self._static or not self.running:
+        if not self._static or not self._running:
             for live in self._ended:
                 self._places.append((live.tables[0][0] - 1) // self._each + 1)
                 live.tables = []

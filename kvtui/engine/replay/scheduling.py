@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from kvtui.engine.replay.request import Request
 
@@ -149,3 +149,34 @@ class RequestScheduler(Protocol):
     def finish(self, step: SchedulerStep) -> None:
         """The tokens of ``step`` are there; those that have all of theirs give their blocks back."""
         ...
+
+
+Live = TypeVar("Live", bound=LiveRequest)
+
+
+class LinedUp(Generic[Live]):
+    """What schedulers hold and answer alike: those that run and wait, counts, and the limits of the server."""
+
+    _waiting: Sized
+
+    def __init__(self, *, longest: int, most_sequences: int, block_sizes: tuple[int, ...], usable: int) -> None:
+        self.longest, self.most_sequences = longest, most_sequences
+        self.block_sizes, self.usable = block_sizes, usable
+        self.first, self.again = Lookups(), Lookups()
+        self._running: list[Live] = []
+        self._arrived = 0
+
+    @property
+    def running(self) -> list[Live]:
+        """Those that hold blocks, in the order in which they are served."""
+        return self._running
+
+    @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody runs or waits."""
+        return not self._running and not self._waiting

@@ -20,7 +20,7 @@ from kvtui.engine.replay.content import KeyBook, own_keys
 from kvtui.engine.replay.pool import BlockArray, KeyArray
 from kvtui.engine.replay.radix import NO_KEYS, RadixNode, RadixTree
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep, Shortage
+from kvtui.engine.replay.scheduling import LinedUp, LiveRequest, SchedulerStep, Shortage
 
 MOST_ANSWER = 4096
 FIRST_RATIO = 0.7
@@ -55,58 +55,31 @@ class RadixRequest(LiveRequest):
     shared: int = 0
 
 
-class RadixScheduler:
+class RadixScheduler(LinedUp[RadixRequest]):
     """A :class:`RequestScheduler` by the rules of SGLang."""
 
     def __init__(self, limits: RadixLimits) -> None:
+        super().__init__(
+            longest=min(limits.longest, limits.pages * limits.page - 1),  # no more than all pages hold
+            most_sequences=limits.sequences,
+            block_sizes=(limits.page,),
+            usable=limits.pages,
+        )
         self.limits = limits
-        self.first, self.again = Lookups(), Lookups()
-        self.running: list[RadixRequest] = []
         self._tree = RadixTree()
         self._free = array("i", range(limits.pages, 0, -1))
         self._kept = bytearray(limits.pages + 1)
         self._waiting: deque[RadixRequest] = deque()
         self._part: RadixRequest | None = None  # a long prompt of which a chunk is computed
         self._book = KeyBook()
-        self._arrived = 0
         self._least = LEAST_RATIO * min(FIRST_RATIO * limits.conservativeness, 1.0)
         self._highest = min(FIRST_RATIO * limits.conservativeness, 1.0)
         self._ratio = self._highest
 
     @property
-    def longest(self) -> int:
-        """The most tokens of a request: no more than all pages hold."""
-        return min(self.limits.longest, self.limits.pages * self.limits.page - 1)
-
-    @property
-    def most_sequences(self) -> int:
-        """How many requests may run at once."""
-        return self.limits.sequences
-
-    @property
-    def block_sizes(self) -> tuple[int, ...]:
-        """Tokens in a page."""
-        return (self.limits.page,)
-
-    @property
-    def usable(self) -> int:
-        """All pages."""
-        return self.limits.pages
-
-    @property
     def used(self) -> int:
         """Pages that somebody runs on."""
         return self.limits.pages - len(self._free) - self._tree.evictable
-
-    @property
-    def queued(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody runs or waits."""
-        return not self.running and not self._waiting
 
     def found(self, block: int) -> bool:
         """Whether page ``block`` is in the tree."""
@@ -127,15 +100,15 @@ class RadixScheduler:
 
     def schedule(self) -> SchedulerStep:
         """Prompts, if some can be admitted; else a token of each answer."""
-        step = SchedulerStep(self.running)
+        step = SchedulerStep(self._running)
         self._admit(step)
-        if not step.chunks and self.running:
+        if not step.chunks and self._running:
             self._decode(step)
         return step
 
     def finish(self, step: SchedulerStep) -> None:
         """The tokens are there; prompts and answers that are done go into the tree."""
-        for live in self.running:
+        for live in self._running:
             new = step.chunks.get(live)
             if new is None:
                 continue
@@ -151,16 +124,16 @@ class RadixScheduler:
                 self._keep(live)
         if step.finished:
             gone = set(step.finished)
-            for live in self.running:
+            for live in self._running:
                 if live in gone:
                     self._keep(live)
                     self._let_go(live)
-            self.running = [live for live in self.running if live not in gone]
+            self._running = [live for live in self._running if live not in gone]
 
     def _admit(self, step: SchedulerStep) -> None:
         """Take prompts from the front of the line while there is room for them and for what runs."""
         limits, page = self.limits, self.limits.page
-        answers = sum(min(live.last - live.tokens, MOST_ANSWER) for live in self.running)
+        answers = sum(min(live.last - live.tokens, MOST_ANSWER) for live in self._running)
         room = (len(self._free) + self._tree.evictable) * page - answers * self._ratio
         prefill, chunk = limits.prefill, limits.chunk
         if self._part is not None:
@@ -174,7 +147,7 @@ class RadixScheduler:
                 self._part = live
             room, prefill, chunk = room - new, prefill - new, chunk - new
         while self._waiting:
-            if len(self.running) >= limits.sequences:
+            if len(self._running) >= limits.sequences:
                 step.shortage = Shortage.SEQUENCES
                 return
             if chunk <= 0 or prefill <= 0 or self._part is not None:
@@ -205,7 +178,7 @@ class RadixScheduler:
             self._waiting.popleft()
             self._count(live, saved)
             step.hits[live], step.chunks[live] = saved, new
-            self.running.append(live)
+            self._running.append(live)
             if saved + new < live.tokens:
                 self._part = live
             room, prefill, chunk = room - new - answer, prefill - new, chunk - new
@@ -213,17 +186,17 @@ class RadixScheduler:
     def _decode(self, step: SchedulerStep) -> None:
         """A token of each answer, after those were put out for whom there is no room."""
         page = self.limits.page
-        if not self._room(sum(live.computed % page == 0 for live in self.running if live is not self._part)):
+        if not self._room(sum(live.computed % page == 0 for live in self._running if live is not self._part)):
             self._retract(step)
         else:
             self._ratio = max(self._least, self._ratio - (self._highest - self._least) / DECAY_STEPS)
-        for live in self.running:
+        for live in self._running:
             if live is not self._part and self._extend(live, 1):
                 step.chunks[live] = 1
 
     def _retract(self, step: SchedulerStep) -> None:
         """Put out the shortest answers, of equals the longest prompt, until the others can go on for some steps."""
-        order = sorted(self.running, key=lambda live: (live.tokens - live.prompt, -live.prompt), reverse=True)
+        order = sorted(self._running, key=lambda live: (live.tokens - live.prompt, -live.prompt), reverse=True)
         while len(order) > 1 and (not step.evicted or not self._room(-(-len(order) * STEPS_AHEAD // self.limits.page))):
             live = order.pop()
             self._let_go(live)
@@ -233,11 +206,11 @@ class RadixScheduler:
             self._waiting.append(live)
         step.shortage = Shortage.BLOCKS
         gone = set(step.evicted)
-        self.running = [live for live in self.running if live not in gone]
-        step.order = self.running
-        decoded = sum(live.tokens - live.prompt for live in self.running)
-        total = sum(live.last - live.prompt for live in self.running)
-        self._ratio = min(1.0, (decoded + STEPS_AHEAD * len(self.running)) / (total + 1))
+        self._running = [live for live in self._running if live not in gone]
+        step.order = self._running
+        decoded = sum(live.tokens - live.prompt for live in self._running)
+        total = sum(live.last - live.prompt for live in self._running)
+        self._ratio = min(1.0, (decoded + STEPS_AHEAD * len(self._running)) / (total + 1))
 
     def _look_up(self, live: RadixRequest) -> tuple[list[BlockArray], RadixNode]:
         """The longest prefix in the tree without the last token."""

@@ -20,7 +20,7 @@ from kvtui.engine.replay.content import KeyBook, own_keys
 from kvtui.engine.replay.pool import KeyArray
 from kvtui.engine.replay.radix import NO_KEYS, common_prefix
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep, Shortage
+from kvtui.engine.replay.scheduling import LinedUp, LiveRequest, SchedulerStep, Shortage
 
 BATCH = 2048
 SIMILARITY = 0.1
@@ -58,44 +58,23 @@ class ServerSlot:
     used: int = -1
 
 
-class SlotServer:
+class SlotServer(LinedUp[LiveRequest]):
     """A :class:`RequestScheduler` by the rules of llama.cpp's server, without context shift."""
 
     def __init__(self, limits: SlotLimits) -> None:
+        super().__init__(longest=limits.share, most_sequences=limits.slots, block_sizes=(1,), usable=limits.cells)
         self.limits = limits
-        self.first, self.again = Lookups(), Lookups()
         self.slots = [ServerSlot(number) for number in range(limits.slots)]
         self._host: list[KeyArray] = []
         self._held = 0  # tokens in the host's cache
         self._free = array("i", range(limits.cells, 0, -1))
         self._kept = bytearray(limits.cells + 1)
-        self._arrivals: deque[LiveRequest] = deque()
+        self._waiting: deque[LiveRequest] = deque()
         self._deferred: deque[LiveRequest] = deque()
         self._released = 0
         self._clock = 0
         self._keys: dict[LiveRequest, KeyArray] = {}
         self._book = KeyBook()
-        self._arrived = 0
-
-    @property
-    def longest(self) -> int:
-        """The most tokens of a slot."""
-        return self.limits.share
-
-    @property
-    def most_sequences(self) -> int:
-        """How many requests may run at once."""
-        return self.limits.slots
-
-    @property
-    def block_sizes(self) -> tuple[int, ...]:
-        """Each cell is one token."""
-        return (1,)
-
-    @property
-    def usable(self) -> int:
-        """All cells."""
-        return self.limits.cells
 
     @property
     def running(self) -> list[LiveRequest]:
@@ -110,12 +89,12 @@ class SlotServer:
     @property
     def queued(self) -> int:
         """How many wait."""
-        return len(self._arrivals) + len(self._deferred)
+        return len(self._waiting) + len(self._deferred)
 
     @property
     def idle(self) -> bool:
         """Whether nobody runs or waits."""
-        return not self.queued and all(slot.live is None for slot in self.slots)
+        return not self.queued and not self.running
 
     def found(self, block: int) -> bool:
         """Whether an idle or running slot has a token in cell ``block``."""
@@ -126,7 +105,7 @@ class SlotServer:
         self._arrived += 1
         last = min(request.prompt + request.answer, self.limits.share)
         live = LiveRequest(self._arrived, request, request.prompt, request.prompt, last)
-        self._arrivals.append(live)
+        self._waiting.append(live)
         return live
 
     def schedule(self) -> SchedulerStep:
@@ -189,7 +168,7 @@ class SlotServer:
         """Deferred requests, one for each slot that was released, the last of them first; then those that are new."""
         ready = [self._deferred.popleft() for _ in range(min(self._released, len(self._deferred)))][::-1]
         self._released = 0
-        for live in [*ready, *self._arrivals]:
+        for live in [*ready, *self._waiting]:
             if live not in self._keys:
                 self._keys[live] = live.request.content.keys(1, self._book)
             slot = self._choose(live)
@@ -197,7 +176,7 @@ class SlotServer:
                 self._deferred.append(live)
             else:
                 self._start(slot, live, step)
-        self._arrivals.clear()
+        self._waiting.clear()
 
     def _choose(self, live: LiveRequest) -> ServerSlot | None:
         """The idle slot for ``live``, with the best that the host's cache has for it."""

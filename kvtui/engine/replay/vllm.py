@@ -18,7 +18,7 @@ from kvtui.engine.replay.content import KeyBook
 from kvtui.engine.replay.groups import CacheGroup
 from kvtui.engine.replay.pool import Pool
 from kvtui.engine.replay.request import Request
-from kvtui.engine.replay.scheduling import Lookups, SchedulerStep, Shortage
+from kvtui.engine.replay.scheduling import LinedUp, SchedulerStep, Shortage
 from kvtui.engine.replay.tables import BlockTables, Held, Prefix
 
 
@@ -98,7 +98,7 @@ def _to_block(live: Ranked, computed: int, new: int, block: int) -> int:
     return last - computed if computed < last < computed + new else new
 
 
-class Scheduler:
+class Scheduler(LinedUp[Ranked]):
     """A :class:`RequestScheduler` by the rules of vLLM, within ``limits``.
 
     Most requests of most steps get one token and have a slot for it. Those are left alone: a calendar has the step at
@@ -107,6 +107,12 @@ class Scheduler:
     """
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__(
+            longest=limits.longest,
+            most_sequences=limits.sequences,
+            block_sizes=tuple(group.block for group in limits.groups),
+            usable=limits.blocks - 1,
+        )
         self.limits = limits
         self.pool = Pool(limits.blocks, caching=limits.caching, blank_first=limits.order.blank_first)
         self.tables = BlockTables(
@@ -117,12 +123,10 @@ class Scheduler:
             interval=limits.interval,
             ahead=limits.ahead,
         )
-        self.first, self.again = Lookups(), Lookups()
-        self._running: list[Ranked] = []
         self._waiting: deque[Ranked] | list[Ranked] = [] if limits.priority else deque()
         self._watermark = int(limits.watermark * limits.blocks)
         self._book = KeyBook()
-        self._arrived = self._seats = self._step = 0
+        self._seats = self._step = 0
         self._awake: list[Ranked] = []  # those to look at in the next step, whatever its number
         self._looked_at: list[Ranked] = []
         self._calendar: dict[int, list[Ranked]] = {}
@@ -143,26 +147,6 @@ class Scheduler:
         return sorted(self._waiting) if self.limits.priority else list(self._waiting)
 
     @property
-    def longest(self) -> int:
-        """The most tokens of a request."""
-        return self.limits.longest
-
-    @property
-    def most_sequences(self) -> int:
-        """How many requests may run at once."""
-        return self.limits.sequences
-
-    @property
-    def block_sizes(self) -> tuple[int, ...]:
-        """Tokens in a block, for each group."""
-        return tuple(group.block for group in self.limits.groups)
-
-    @property
-    def usable(self) -> int:
-        """Blocks without the null block."""
-        return self.pool.blocks - 1
-
-    @property
     def used(self) -> int:
         """Blocks that are held."""
         return self.pool.used
@@ -170,16 +154,6 @@ class Scheduler:
     def found(self, block: int) -> bool:
         """Whether a lookup can give ``block``."""
         return self.pool.filled(block)
-
-    @property
-    def queued(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody runs or waits."""
-        return not self._running and not self._waiting
 
     def add(self, request: Request) -> Ranked:
         """Let ``request`` wait."""
