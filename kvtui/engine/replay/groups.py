@@ -215,7 +215,7 @@ class States(NamedTuple):
 
     A block has the state at its end. So a step needs one block for the state that it leaves, and the one before until
     it has been read; of a long prompt only states at the ends of steps exist, which therefore end with blocks. A prefix
-    can be continued from the last state of it that is cached (mode "align", 0.28 to 0.33; read, not recorded).
+    can be continued from the last state of it that is cached (mode "align", 0.28 to 0.33).
     """
 
     block: int
@@ -250,5 +250,17 @@ class States(NamedTuple):
     def worth_keeping(
         self, first: int, last: int, aligned: int, interval: int | None, resumes: Sequence[int]
     ) -> list[bool] | None:
-        """Every state that there is."""
-        return None
+        """The state at each place where a hit may end; of those, the ones that there are."""
+        if interval is None:
+            return None
+        kept = [False] * (last - first)
+        if interval:
+            in_segment = interval // self.block
+            if in_segment <= 1:
+                return None
+            kept = [(at + 1) % in_segment == 0 for at in range(first, last)]
+        for tokens in resumes:
+            at = tokens // aligned * aligned // self.block - 1
+            if first <= at < last:
+                kept[at - first] = True
+        return kept

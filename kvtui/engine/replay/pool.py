@@ -73,6 +73,10 @@ class Pool:
         """Whether ``block`` was entered under a key, and still has it."""
         return self._key_of[block] != 0
 
+    def key(self, block: int) -> int:
+        """The key under which ``block`` was entered first; 0: it cannot be found."""
+        return self._key_of[block]
+
     def find(self, key: int) -> int | None:
         """The block that has had ``key`` for longest, held or not."""
         if key < 0:

@@ -18,7 +18,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.replay.content import PromptContent, Told, Unknown
-from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding
+from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding, States
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep
 from kvtui.engine.replay.vllm import Limits, Scheduler, order_of
@@ -28,7 +28,7 @@ MOST_TOKENS = 2**24
 MOST_STEPS = 2**20
 POLICIES = ("fcfs", "priority")
 
-_GROUP = re.compile(r"(full|sliding|chunked)\(block([0-9]{1,7})(?:,(?:window|chunk)([0-9]{1,7}))?\)")
+_GROUP = re.compile(r"(full|mamba|sliding|chunked)\(block([0-9]{1,7})(?:,(?:window|chunk)([0-9]{1,7}))?\)")
 _RELEASE = re.compile(r"vllm ([0-9]{1,4})\.([0-9]{1,4})")
 _INTERVAL = "prefix_cache_retention_interval"
 
@@ -163,6 +163,7 @@ def _limits(config: Fields, document: Mapping[str, Any]) -> Limits:
     groups = tuple(_group(name, config) for name in config.texts("groups"))
     policy = config.maybe(config.choice, "policy", allowed=POLICIES)
     dense = document["config"].get(_INTERVAL, 0) is None
+    states = [group.block for group in groups if isinstance(group, States)]
     return Limits(
         blocks=config.integer("num_blocks", 2, MOST_BLOCKS),
         groups=groups or (Full(config.integer("block_size", most=MOST_TOKENS)),),
@@ -177,6 +178,7 @@ def _limits(config: Fields, document: Mapping[str, Any]) -> Limits:
         chunked=_flag(config, "enable_chunked_prefill"),
         ahead=config.maybe(config.integer, "num_lookahead_tokens", least=0, most=MOST_TOKENS) or 0,
         interval=None if dense else config.maybe(config.integer, _INTERVAL, least=0, most=MOST_TOKENS) or 0,
+        whole_blocks=max(states, default=0),
         order=order_of(tuple(map(int, release.groups())) if release else ()),
     )
 
@@ -188,8 +190,8 @@ def _flag(config: Fields, key: str) -> bool:
 
 def _group(name: str, config: Fields) -> CacheGroup:
     match = _GROUP.fullmatch(name)
-    if match is None or (match[1] == "full") != (match[3] is None):
-        known = "full(block16), sliding(block16,window64) or chunked(block16,chunk8192)"
+    if match is None or (match[1] in ("full", "mamba")) != (match[3] is None):
+        known = "full(block16), sliding(block16,window64), chunked(block16,chunk8192) or mamba(block16)"
         raise config.error("groups", f"'{plain(name, 60)}' is not a group of layers such as {known}")
     block, reach = int(match[2]), int(match[3] or 1)
     if not block or not reach:
@@ -197,6 +199,8 @@ def _group(name: str, config: Fields) -> CacheGroup:
     match match[1]:
         case "full":
             return Full(block)
+        case "mamba":
+            return States(block)
         case "sliding":
             return Sliding(block, reach)
         case _:

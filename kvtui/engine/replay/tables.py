@@ -68,7 +68,12 @@ class BlockTables:
         self._nothing = Prefix((NO_BLOCKS,) * len(groups))
         self._kinds = _kinds(self.groups)
         self._block = groups[0].block
+        self._fresh: set[int] = set()  # keys of the states that come to be in this step
         self._plain = len(groups) == 1 and isinstance(groups[0], Full) and not ahead
+
+    def begin_step(self) -> None:
+        """What was entered before is computed, and can be continued from."""
+        self._fresh.clear()
 
     def look_up(self, held: Held) -> Prefix:
         """The longest cached prefix of a request, without its last token, which is always computed.
@@ -179,10 +184,12 @@ class BlockTables:
                 missing = max(required - len(held.tables[at]), 0)
                 needed += min(missing, 1) if group.sparse else missing
                 continue
-            skipped = group.skipped(computed) // group.block
-            missing = max(required - max(skipped, len(hit.blocks[at])), 0)
+            blocks, skipped = hit.blocks[at], group.skipped(computed) // group.block
+            if group.sparse and len(blocks) and self.pool.key(int(blocks[-1])) in self._fresh:
+                return self.pool.blocks  # a state can be continued from only when it is there: in the next step
+            missing = max(required - max(skipped, len(blocks)), 0)
             needed += min(missing, 1) if group.sparse else missing
-            needed += self.pool.idle(hit.blocks[at][skipped:])
+            needed += self.pool.idle(blocks[skipped:])
         return needed
 
     def _adopt(self, held: Held, hit: Prefix, computed: int) -> None:
@@ -220,6 +227,8 @@ class BlockTables:
             first, table = held.entered[at], held.tables[at]
             keys = self._keys(held, at, first, tokens // group.block)
             last = first + len(keys)
+            if group.sparse:
+                self._renew(held, at, tokens)
             if not len(keys):
                 continue
             blocks = _blocks(table[first:last])
@@ -230,8 +239,17 @@ class BlockTables:
                     chosen &= kept
                 keys, blocks = keys[chosen], blocks[chosen]
             self.pool.enter(keys, blocks)
+            if group.sparse:
+                self._fresh.update(keys.tolist())
             held.entered[at] = last
             self._enter_tail(held, at, tokens)
+
+    def _renew(self, held: Held, at: int, tokens: int) -> None:
+        """The state at the end of a prompt counts as new for as long as the step ends before the block after it."""
+        size = self.groups[at].block
+        last = tokens // size - 1
+        if tokens and tokens == (held.prompt - 1) // size * size and held.tables[at][last] != NULL:
+            self._fresh.update(self._keys(held, at, last, last + 1).tolist())
 
     def _enter_tail(self, held: Held, at: int, tokens: int) -> None:
         """Where a full-attention block is coarser than the keys, the last fine key of the prompt is entered as well."""
@@ -289,7 +307,12 @@ def _blocks(table: array[int]) -> BlockArray:
 
 def _kinds(groups: Sequence[CacheGroup]) -> list[tuple[CacheGroup, list[int]]]:
     """Equal groups are looked up together, full attention first."""
-    members: dict[CacheGroup, list[int]] = {}
+    kinds: list[tuple[CacheGroup, list[int]]] = []
     for at, group in enumerate(groups):
-        members.setdefault(group, []).append(at)
-    return sorted(members.items(), key=lambda kind: not isinstance(kind[0], Full))
+        equal = (members for one, members in kinds if type(one) is type(group) and one == group)
+        found = next(equal, None)
+        if found is None:
+            kinds.append((group, [at]))
+        else:
+            found.append(at)
+    return sorted(kinds, key=lambda kind: not isinstance(kind[0], Full))

@@ -87,15 +87,26 @@ class Ranked(Held):
 _seat = attrgetter("seat")
 
 
-def _to_block(live: Ranked, computed: int, new: int, block: int) -> int:
-    """``new`` tokens after ``computed``, cut so that the step ends with a block; what is less than one is left whole.
+def _to_block(live: Ranked, computed: int, new: int, limits: Limits, shared: int) -> int:
+    """``new`` tokens after ``computed``, cut so that the step ends where a recurrent state is worth keeping.
 
-    Example: with blocks of 100, of a prompt of 250 the steps are at most 100 or 200 tokens, then 50.
+    That is: with a block, before what is less than one; and where a prefix ends that others have, up to ``shared``
+    tokens. A block that no step has room for is computed in several. Example: with blocks of 100, of a prompt of 250
+    the steps are at most 100 or 200 tokens, then 50 (``_mamba_block_aligned_split``).
     """
-    last = live.tokens // block * block
-    if computed + new < last:
-        return new // block * block
-    return last - computed if computed < last < computed + new else new
+    block, end, whole = limits.whole_blocks, computed + new, max(live.prompt, live.tokens - 1)
+    if computed >= whole:
+        return new
+    if end < whole:
+        most = min(limits.budget, limits.threshold or limits.budget)
+        if end // block * block > computed or block <= most:
+            end = end // block * block
+    stops = [(live.tokens - 1) // block * block]
+    if computed % block:
+        stops.append((computed // block + 1) * block)
+    if computed < shared < end:
+        stops.append(computed + (shared - computed) // block * block)
+    return max(0, min((stop for stop in stops if computed < stop < end), default=end) - computed)
 
 
 class Scheduler(LinedUp[Ranked]):
@@ -178,6 +189,7 @@ class Scheduler(LinedUp[Ranked]):
         """Decide what the next step computes, and give it its blocks."""
         limits, running = self.limits, self._running
         step = SchedulerStep(running)
+        self.tables.begin_step()
         alone = len(running) + len(self._waiting) <= 1
         most = limits.threshold if limits.threshold and not alone else limits.longest
         budget = self._run(step, most)
@@ -287,7 +299,7 @@ class Scheduler(LinedUp[Ranked]):
                 continue
             new = min(missing, most, budget, limits.longest - computed - 1)
             if limits.whole_blocks and missing > 1:
-                new = _to_block(live, computed, new, limits.whole_blocks)
+                new = _to_block(live, computed, new, limits, live.shared_until)
             if not new:
                 continue
             while not (room := next_token(live) if new == 1 else allocate(live, new)):
@@ -321,7 +333,7 @@ class Scheduler(LinedUp[Ranked]):
                     return Shortage.TOKENS
                 new = budget
             if limits.whole_blocks:
-                new = _to_block(live, prefix.tokens, new, limits.whole_blocks)
+                new = _to_block(live, prefix.tokens, new, limits, prefix.shared_until)
                 if not new:
                     return Shortage.TOKENS
             reserve = self._watermark if self._running else 0
