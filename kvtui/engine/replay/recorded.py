@@ -21,6 +21,7 @@ from kvtui.engine.replay.content import PromptContent, Told, Unknown
 from kvtui.engine.replay.groups import CacheGroup, Chunked, Full, Sliding, States
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.scheduling import LiveRequest, Lookups, SchedulerStep
+from kvtui.engine.replay.standstill import Standstill
 from kvtui.engine.replay.vllm import Limits, Scheduler, order_of
 
 MOST_BLOCKS = 2**24
@@ -66,7 +67,7 @@ def run_recorded(recorded: Recorded) -> dict[str, Any]:
     seen = len(recorded.document.get("steps") or ())
     coming = deque(recorded.requests)
     steps: list[dict[str, Any]] = []
-    stuck = False
+    standstill, stuck = Standstill(), False
     while (coming or not scheduler.idle) and not (stuck and len(steps) >= seen):
         if len(steps) == MOST_STEPS:
             raise InputError(f"the replay has not ended after {MOST_STEPS:,} steps")
@@ -77,7 +78,8 @@ def run_recorded(recorded: Recorded) -> dict[str, Any]:
         scheduler.finish(step)
         teller.ended(row, scheduler, step)
         steps.append(row)
-        stuck = not (step.tokens or step.evicted or coming or scheduler.idle)
+        standstill.look(step, empty=bool(step.evicted) and not scheduler.running)
+        stuck = not coming and (standstill.reached or not (step.tokens or step.evicted or scheduler.idle))
     kept = {key: recorded.document[key] for key in ("name", "note", "config", "requests") if key in recorded.document}
     return {
         **kept,

@@ -9,6 +9,7 @@ from typing import NamedTuple, overload
 
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.scheduling import LiveRequest, Lookups, RequestScheduler, SchedulerStep, Shortage
+from kvtui.engine.replay.standstill import Standstill
 
 MOST_INSTANTS = 1024
 
@@ -157,6 +158,7 @@ class Replay:
         self._short = dict.fromkeys(Shortage, 0.0)
         self._course: list[Instant] = []
         self._stride = 1
+        self._standstill = Standstill()
         self._upcoming = self._next()
 
     def schedule(self) -> TimedStep | None:
@@ -167,7 +169,10 @@ class Replay:
         scheduler = self.scheduler
         arrived: list[LiveRequest] = []
         while self._upcoming is not None or not scheduler.idle:
-            if self._upcoming is not None and scheduler.idle:
+            if self._standstill.reached and self._upcoming is None:
+                self.stuck = True
+                return None
+            if self._upcoming is not None and (scheduler.idle or self._standstill.reached):
                 self._now = max(self._now, self._upcoming.arrival)
             while self._upcoming is not None and self._upcoming.arrival <= self._now:
                 arrived.append(scheduler.add(self._upcoming))
@@ -209,6 +214,7 @@ class Replay:
         if step.shortage is not None:
             self._short[step.shortage] += took
         self._evictions += len(step.evicted)
+        self._standstill.look(step, empty=bool(step.evicted) and not scheduler.running)
         self._most = max(self._most, used)
         self._area += used * took
 

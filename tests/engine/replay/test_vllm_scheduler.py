@@ -23,7 +23,11 @@ from tests.paths import DATA, ROOT
 
 MOONCAKE = ROOT.parent / "shared/facts/data/traces"
 RECORDED = sorted((DATA / "replay").glob("vllm_[oh]*.json"))
-RANDOM: list[dict[str, Any]] = json.loads(gzip.decompress((DATA / "replay/vllm_random.json.gz").read_bytes()))["cases"]
+RANDOM: list[dict[str, Any]] = [
+    case
+    for name in ("vllm_random", "vllm_random_kinds")
+    for case in json.loads(gzip.decompress((DATA / f"replay/{name}.json.gz").read_bytes()))["cases"]
+]
 COUNTED = (
     "steps",
     "scheduled_tokens",
@@ -53,7 +57,6 @@ def test_recorded_scenarios_step_by_step(path: Any) -> None:
 
 @pytest.mark.parametrize("at", range(0, len(RANDOM), 10))
 def test_recorded_at_random_step_by_step(at: int) -> None:
-    assert len(RANDOM) == 110
     for document in islice(RANDOM, at, at + 10):
         check(document)
 
@@ -65,6 +68,16 @@ def test_without_recorded_steps_it_ends_when_nothing_can_run_again() -> None:
     assert told["stuck"] is True
     assert told["steps"] == seen[: len(told["steps"])]
     assert all(not step["sched"] for step in seen[len(told["steps"]) :])
+
+
+def test_a_request_that_goes_round_in_a_circle_ends_the_replay() -> None:
+    document = json.loads((DATA / "replay/vllm_circle.json").read_text())
+    assert run_recorded(read_recorded(document, "circle"))["steps"] == document["steps"]
+    seen = document.pop("steps")
+    told = run_recorded(read_recorded(document, "circle"))
+    assert told["stuck"] is True
+    assert 4 < len(told["steps"]) < len(seen)
+    assert told["steps"][-1]["preempted"] == ["q01"]
 
 
 def run(limits: Limits, requests: list[Request], at: dict[str, int] | None = None) -> tuple[Scheduler, Counter[str]]:
@@ -257,9 +270,10 @@ def test_recurrent_states_are_conserved_beside_attention(limits: Limits, asked: 
     assert scheduler.pool.free == limits.blocks - 1
 
 
-def test_a_state_is_kept_at_the_ends_of_steps_and_found_again() -> None:
+@pytest.mark.parametrize(("interval", "hits"), [(None, [96, 48]), (0, [96, 0])])
+def test_a_state_is_kept_at_the_ends_of_steps_and_found_again(interval: int | None, hits: list[int]) -> None:
     prompt = Told(((0, 100),))
-    limits = Limits(99, (States(16), Full(16)), 8, 48, 4096, whole_blocks=16)
+    limits = Limits(99, (States(16), Full(16)), 8, 48, 4096, interval=interval, whole_blocks=16)
     scheduler = Scheduler(limits)
     scheduler.add(Request("a", 0, 100, 3, prompt))
     steps, tables = list[int](), list[list[bool]]()
@@ -273,7 +287,7 @@ def test_a_state_is_kept_at_the_ends_of_steps_and_found_again() -> None:
     assert tables[1] == [False, False, True, False, False, True]
     assert tables[2] == [False] * 5 + [True, True]
     assert tables[3] == [False] * 6 + [True]
-    # Of 99 tokens at most the state after 96 is there; of 90 only that after 48.
+    # Of 99 tokens at most the state after 96 is there; of 90 only that after 48, if it is kept where no prompt ends.
     scheduler.add(Request("b", 9, 100, 1, prompt))
     scheduler.add(Request("c", 9, 90, 1, Told(((0, 90),))))
-    assert list(scheduler.schedule().hits.values()) == [96, 48]
+    assert list(scheduler.schedule().hits.values()) == hits
