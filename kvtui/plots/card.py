@@ -18,7 +18,8 @@ from kvtui.output.lines import wrap
 from kvtui.output.markup import Markup, tag
 from kvtui.plots.vector import FONTS, GROUNDS, MARGIN, picture
 from kvtui.report.document import document
-from kvtui.report.sections import panels, parts, title, verdict
+from kvtui.report.facts import panels
+from kvtui.report.sections import parts, title, verdict
 
 WIDTH, HEIGHT, EDGE = 1600, 900, 60
 BAR_TOP, BAR_HEIGHT, LEGEND_TOP = 236, 74, 348

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import format_tokens
 from kvtui.output.harmless import clean
-from kvtui.report import sections
+from kvtui.report import amounts, sections
 from kvtui.report.compared import NONE, ComparedValue
 from kvtui.report.document import SCHEMA
 from kvtui.report.sections import Document
@@ -36,7 +36,7 @@ class ComparedField:
 def _gib(key: str) -> Callable[[Document], str]:
     def show(document: Document) -> str:
         size = look_up(document, key)
-        return sections.gib(size) if size else NONE
+        return amounts.gib(size) if size else NONE
 
     return show
 
@@ -54,7 +54,7 @@ def _band(key: str, unit: str) -> Callable[[Document], str]:
         band = look_up(document, key)
         if band is None:
             return NONE
-        return sections.duration(band) if unit == "ms" else sections.band_text(band, unit)
+        return amounts.duration(band) if unit == "ms" else amounts.band_text(band, unit)
 
     return show
 
@@ -210,8 +210,8 @@ def _change(field: ComparedField, first: Document, other: Document) -> str:
     found = change(*middles)
     if found is None or found == 0:
         return ""
-    if found >= sections.HUGE:
-        return f">{sections.HUGE - 1:,}%"
+    if found >= amounts.HUGE:
+        return f">{amounts.HUGE - 1:,}%"
     return f"{found:+,.0f}%".replace("-", "−") if abs(found) >= 9.95 else f"{found:+.1f}%".replace("-", "−")
 
 

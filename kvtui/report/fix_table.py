@@ -7,7 +7,7 @@ from typing import Any
 
 from kvtui.engine.basis.units import GIB, format_tokens
 from kvtui.output.table import Column, TableRows
-from kvtui.report.sections import dollars, span, three_digits
+from kvtui.report.amounts import dollars, span, three_digits
 
 
 def columns() -> tuple[Column, ...]:

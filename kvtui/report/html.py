@@ -9,9 +9,11 @@ from kvtui.engine.basis.units import counted
 from kvtui.engine.picture.banks import FREE, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.markup import Content, Markup, markup, tag
-from kvtui.report import bank_svg, fix_table, sections
+from kvtui.report import bank_svg, facts, fix_table, sections
+from kvtui.report.amounts import bank_label, gib, percent, with_unit
+from kvtui.report.derivations import Derivation, derivations
+from kvtui.report.facts import FactPanel
 from kvtui.report.page import html_page
-from kvtui.report.sections import gib, percent, with_unit
 
 SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Note"}
 
@@ -31,13 +33,13 @@ def render(document: Mapping[str, Any]) -> str:
         ),
         _figure(known),
         _fixes(known),
-        tag("div", _memory(known), map(_panel, sections.panels(known)), class_="columns"),
+        tag("div", _memory(known), map(_panel, facts.panels(known)), class_="columns"),
         _remarks(known),
         _starts(known),
         tag(
             "section",
             tag("h2", "Where the numbers come from"),
-            map(_derivation, sections.derivations(known)),
+            map(_derivation, derivations(known)),
             class_="card explain",
         ),
         tag("section", tag("h2", "Reproduce"), tag("pre", known["scenario"]["command_line"]), class_="card"),
@@ -61,7 +63,7 @@ def _figure(document: Mapping[str, Any]) -> Markup:
     else:
         shown.append((FREE, "free", drawn.capacity - used))
     words = (
-        sections.bank_label(span, plan.banks),
+        bank_label(span, plan.banks),
         f"{plan.banks:,} banks = {with_unit(span)}",
         f"{with_unit(drawn.capacity)} {drawn.room}, {device['nominal_gb']:g} GB nominal",
         f"{counted(device['modules'], 'module')} of {device['memory_type']}, interleaved",
@@ -141,7 +143,7 @@ def _memory(document: Mapping[str, Any]) -> Markup:
     )
 
 
-def _panel(panel: sections.FactPanel) -> Markup:
+def _panel(panel: FactPanel) -> Markup:
     facts: list[Markup] = []
     for fact in panel.facts:
         note = tag("small", fact.note) if fact.note else ""
@@ -166,7 +168,7 @@ def _starts(document: Mapping[str, Any]) -> Content:
     return tag("section", tag("h2", "Start the best split"), lines, class_="card")
 
 
-def _derivation(derivation: sections.Derivation) -> Markup:
+def _derivation(derivation: Derivation) -> Markup:
     result = "" if derivation.result is None else f"{derivation.result:,} B"
     return tag(
         "details",
@@ -175,7 +177,7 @@ def _derivation(derivation: sections.Derivation) -> Markup:
     )
 
 
-def _how(derivation: sections.Derivation) -> Iterator[Markup]:
+def _how(derivation: Derivation) -> Iterator[Markup]:
     yield tag("p", tag("code", derivation.formula))
     if derivation.filled != derivation.formula:
         yield tag("p", tag("code", f"= {derivation.filled}"))

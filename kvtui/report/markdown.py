@@ -7,8 +7,10 @@ from typing import Any
 
 from kvtui.output.harmless import clean
 from kvtui.output.markdown import escape, fence, table
-from kvtui.report import fix_table, sections
-from kvtui.report.sections import gib, percent
+from kvtui.report import facts, fix_table, sections
+from kvtui.report.amounts import gib, percent
+from kvtui.report.derivations import Derivation, derivations
+from kvtui.report.facts import FactPanel
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -21,11 +23,11 @@ def render(document: Mapping[str, Any]) -> str:
         *_fixes(known),
         "## Memory",
         _memory(known),
-        *(block for panel in sections.panels(known) for block in _panel(panel)),
+        *(block for panel in facts.panels(known) for block in _panel(panel)),
         *_remarks(known),
         *_starts(known),
         "## Where the numbers come from",
-        *(_derivation(derivation) for derivation in sections.derivations(known)),
+        *(_derivation(derivation) for derivation in derivations(known)),
         "## Reproduce",
         fence(known["scenario"]["command_line"]),
     ]
@@ -60,7 +62,7 @@ def _row(label: str, total: int | None, fullest: int, estimate: bool, usable: in
     return [name, *shown, percent(fullest, usable)]
 
 
-def _panel(panel: sections.FactPanel) -> Iterator[str]:
+def _panel(panel: FactPanel) -> Iterator[str]:
     yield f"## {escape(panel.title[0].upper() + panel.title[1:])}"
     noted = 3 if any(fact.note for fact in panel.facts) else 2
     facts = [(fact.label, fact.value, fact.note)[:noted] for fact in panel.facts]
@@ -85,7 +87,7 @@ def _starts(document: Mapping[str, Any]) -> Iterator[str]:
         yield fence(words)
 
 
-def _derivation(derivation: sections.Derivation) -> str:
+def _derivation(derivation: Derivation) -> str:
     lines = [f"### {escape(derivation.id)}", escape(derivation.formula)]
     if derivation.filled != derivation.formula:
         lines.append(f"= {escape(derivation.filled)}")

@@ -12,7 +12,7 @@ from kvtui.output.harmless import clean
 from kvtui.output.json import json_text
 from kvtui.output.lines import StyledLine, rule, wrap, write
 from kvtui.output.table import Column
-from kvtui.report.sections import with_unit
+from kvtui.report.amounts import with_unit
 
 SCHEMA = 1
 ASK = "by the refusal's own sizes; --model and --gpu have every answer planned"

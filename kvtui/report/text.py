@@ -13,8 +13,11 @@ from kvtui.engine.picture.banks import bank_counts, span_bytes
 from kvtui.output.harmless import clean
 from kvtui.output.lines import StyledLine, StyledText, beside, rule, stack, to_ascii, width_of, wrap, write
 from kvtui.output.shell import shell_lines
-from kvtui.report import fixes, sections
-from kvtui.report.sections import Fact, FactPanel, MemoryRow, Remark, Sum, gib, with_unit
+from kvtui.report import facts, fixes, sections
+from kvtui.report.amounts import bank_label, gib, percent, with_unit
+from kvtui.report.derivations import derivations, source_numbers
+from kvtui.report.facts import Fact, FactPanel
+from kvtui.report.sections import MemoryRow, Remark, Sum
 
 NARROWEST, PAIRED_FACTS, TWO_COLUMNS, THREE_COLUMNS, WIDEST = 60, 76, 120, 168, 200
 FACTS, TABLE = 44, 62
@@ -97,7 +100,7 @@ class _Page:
         return to_ascii(text) if self.ascii_only else text
 
     def lines(self, explain: bool) -> list[StyledLine]:
-        panels = sections.panels(self.document)
+        panels = facts.panels(self.document)
         heads = [self.header(), self.picture(), self.fixes()]
         tails = [self.remarks(self.width), self.starts(), self.command()]
         derived = self.derivations if explain else _nothing
@@ -169,7 +172,7 @@ class _Page:
     def caption(self, drawn: sections.BankPicture, span: int, banks: int) -> list[StyledLine]:
         kind, count = self.document["device"]["memory_type"], self.document["memory"]["devices"]
         words = (
-            sections.bank_label(span, banks),
+            bank_label(span, banks),
             f"{banks:,} banks = {with_unit(span)}{'' if drawn.excess or drawn.whole else f' {drawn.room}'}",
             f"{kind}, fullest of {count:,} devices" if count > 1 else kind,
         )
@@ -235,10 +238,10 @@ class _Page:
 
     def derivations(self, cells: int) -> list[StyledLine]:
         """The memory parts' formulas with their values, and numbered sources below."""
-        found = tuple(d for d in sections.derivations(self.document) if d.result and d.id in self.shown())
+        found = tuple(d for d in derivations(self.document) if d.result and d.id in self.shown())
         if not found:
             return []
-        numbers = sections.source_numbers(found)
+        numbers = source_numbers(found)
         lines: list[StyledLine] = [rule("where the numbers come from", cells)]
         for derivation in found:
             refs = "".join(f"[{numbers[source]}]" for source in derivation.sources)
@@ -301,7 +304,7 @@ def _figures(line: MemoryRow | Sum, several: bool, usable: int) -> dict[str, str
     """The cells of a table row by heading: GiB of all devices if there are several, of the fullest, and its share."""
     sizes = {"all, GiB": line.total, "fullest, GiB": line.fullest} if several else {"GiB": line.fullest}
     shown = {head: "" if size is None else _figure(size, line.estimate) for head, size in sizes.items()}
-    return {**shown, SHARE: sections.percent(line.fullest, usable) if line.fullest else NONE}
+    return {**shown, SHARE: percent(line.fullest, usable) if line.fullest else NONE}
 
 
 def _figure(size: int, estimate: bool) -> str:
