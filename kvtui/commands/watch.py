@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvtui.commands.answer import Answer
 from kvtui.commands.narration import say
-from kvtui.commands.parser import add_output, add_scenario, choose
+from kvtui.commands.parser import TABLE_FORMATS, add_output, add_scenario, choose
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from kvtui.engine.scenario.values import Values
     from kvtui.report.observed import Observed
 
-FORMATS = ("text", "json", "csv", "markdown")
 LEAST_SECONDS, MOST_SECONDS = 0.1, 3600.0
 DOES_NOT_HOLD = 4
 NO_SERVER = 3
@@ -40,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("server", metavar="URL|FILE", nargs="*", help="servers, prometheus:URL, or one recording")
     parser.add_argument("--once", action="store_true", help="one snapshot, and the end")
-    parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(FORMATS))
+    parser.add_argument("--format", metavar="FORMAT", default="text", help=", ".join(TABLE_FORMATS))
     parser.add_argument(
         "--check", metavar="CONDITION", action="append", help="such as 'kv_used < 90 %%'; exit 4 if not"
     )
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.engine.sources.machines import check_name
 
     answer = Answer(args, args.format)
-    choose("format", args.format, FORMATS)
+    choose("format", args.format, TABLE_FORMATS)
     conditions = [read_condition(text) for text in args.check or ()]
     if args.save_profile is not None:
         check_name(args.save_profile)

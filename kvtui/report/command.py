@@ -9,12 +9,11 @@ from kvtui.engine.advice.fixes import Fix, fixes
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.reconcile.command import ReadCommand
 from kvtui.output import markdown, table
-from kvtui.output.harmless import clean
-from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, rule, wrap, write
+from kvtui.output.lines import StyledLine, rule, wrap
 from kvtui.output.shell import shell_lines
 from kvtui.output.table import Column
 from kvtui.report import document as reports
+from kvtui.report.forms import renderer
 from kvtui.report.sections import title, verdict
 
 COLUMNS = (
@@ -69,21 +68,6 @@ def document(found: ReadCommand) -> dict[str, Any]:
     }
 
 
-def render(
-    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
-) -> str:
-    """A ``document`` in one of the formats of a table, ending in a newline."""
-    known = clean(found)
-    match format:
-        case "json":
-            return json_text(known)
-        case "text":
-            return write(_lines(known, width), color, ascii_only)
-        case "markdown":
-            return _markdown(known)
-    return table.render(COLUMNS, known["commands"], format)
-
-
 def users(found: Mapping[str, Any]) -> str:
     """How many run together: ``room for 7 users, all at 128K; 23 at 30 % average``."""
     capacity, context = found["report"]["capacity"], found["report"]["scenario"]["context_tokens"]
@@ -132,3 +116,10 @@ def _markdown(found: Mapping[str, Any]) -> str:
         blocks += [f"## {markdown.escape(one['name'] + besides)}", markdown.fence(one["command"])]
     blocks += ["## The same plan", markdown.fence(found["report"]["scenario"]["command_line"])]
     return "\n\n".join(blocks) + "\n"
+
+
+def _csv(found: Mapping[str, Any]) -> str:
+    return table.render(COLUMNS, found["commands"], "csv")
+
+
+render = renderer(_lines, _csv, _markdown)

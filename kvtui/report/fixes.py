@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kvtui.output import table
-from kvtui.output.harmless import clean
-from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, width_of, wrap, write
+from kvtui.output.lines import StyledLine, width_of, wrap
 from kvtui.output.shell import shell_lines
 from kvtui.output.table import Column
 from kvtui.report.fix_table import columns, remarks, table_rows
+from kvtui.report.forms import renderer
 from kvtui.report.sections import title, verdict
 
 TITLE = "make it fit"
@@ -46,20 +46,6 @@ def _two_lines(row: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
     yield from ((("    " + line, ""),) for line in wrap(" · ".join(words), width - 4))
 
 
-def render(
-    document: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
-) -> str:
-    """The fixes of a report's ``document`` alone, in one of the formats of a table."""
-    known = clean(document)
-    match format:
-        case "json":
-            kept = ("schema", "kvtui", "scenario", "fixes")
-            return json_text({**{key: known[key] for key in kept}, "fits": known["memory"]["fits"]})
-        case "text":
-            return write(_lines(known, width), color, ascii_only)
-    return table.render(columns(), table_rows(known["fixes"]), format)
-
-
 def _lines(document: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
     """What is planned and whether it fits, the table, its remarks, and a command line for each fix."""
     found = document["fixes"]
@@ -77,3 +63,15 @@ def _lines(document: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
         first, *rest = shell_lines(entry["command_line"], width - 4)
         yield ((f"{number:>2}  {first}", ""),)
         yield from (((f"    {line}", ""),) for line in rest)
+
+
+def _alone(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    kept = ("schema", "kvtui", "scenario", "fixes")
+    return {**{key: document[key] for key in kept}, "fits": document["memory"]["fits"]}
+
+
+def _table(format: str, document: Mapping[str, Any]) -> str:
+    return table.render(columns(), table_rows(document["fixes"]), format)
+
+
+render = renderer(_lines, partial(_table, "csv"), partial(_table, "markdown"), _alone)

@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 from kvtui import __version__
-from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.live.advisor import ServerFinding
 from kvtui.engine.live.beside import PlanBeside
 from kvtui.engine.live.binds import Binding
@@ -21,10 +20,10 @@ from kvtui.engine.live.interval import Interval, Percentiles, lifetime
 from kvtui.engine.live.names import SEEN_LIVE, TITLES
 from kvtui.engine.live.snapshot import ServerPool, ServerRank, Snapshot
 from kvtui.engine.scenario.values import command_line
-from kvtui.output.harmless import clean
+from kvtui.output.lines import StyledLine, rule, wrap
 from kvtui.report.document import SCHEMA
+from kvtui.report.forms import renderer
 
-FORMATS = ("text", "json", "csv", "markdown")
 NONE = "–"
 TIMES = {"ttft": "time to the first token", "itl": "between tokens", "queue": "in the queue", "e2e": "whole request"}
 
@@ -182,28 +181,6 @@ def _plain(value: float | Fraction | None) -> int | float | None:
 
 def _share(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
-
-
-def render(
-    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
-) -> str:
-    """A ``document`` in one of FORMATS, ending in a newline. Raises UnknownName for another format."""
-    known = clean(found)
-    match format:
-        case "json":
-            from kvtui.output.json import json_text
-
-            return json_text(known)
-        case "csv":
-            from kvtui.output.csv import csv_text
-
-            rows = [_flat(one) for one in known["servers"]]
-            return csv_text([list(rows[0]) if rows else ["address"], *(list(row.values()) for row in rows)])
-        case "markdown":
-            return _markdown(known)
-        case "text":
-            return _text(known, width, color, ascii_only)
-    raise UnknownName("format", format, FORMATS)
 
 
 FLAT = (
@@ -408,10 +385,7 @@ def title(one: Mapping[str, Any]) -> list[str]:
     return [f"{name} {one['version']}" if one["version"] else name, one["model"] or "", one["address"]]
 
 
-def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -> str:
-    from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
-
-    say = to_ascii if ascii_only else str
+def _lines(found: Mapping[str, Any], width: int) -> list[StyledLine]:
     lines: list[StyledLine] = []
     for one in found["servers"]:
         if lines:
@@ -440,7 +414,14 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
         if remarks:
             lines += [(), rule("remarks", width)]
             lines += [((part, "dim"),) for text in remarks for part in wrap(f"- {text}", width, indent=2)]
-    return write([tuple((say(text), style) for text, style in line) for line in lines], color)
+    return lines
+
+
+def _csv(found: Mapping[str, Any]) -> str:
+    from kvtui.output.csv import csv_text
+
+    rows = [_flat(one) for one in found["servers"]]
+    return csv_text([list(rows[0]) if rows else ["address"], *(list(row.values()) for row in rows)])
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
@@ -459,3 +440,6 @@ def _markdown(found: Mapping[str, Any]) -> str:
         if said:
             blocks += ["## Remarks", "\n".join(f"- {markdown.escape(text)}" for text in said)]
     return "\n\n".join(blocks) + "\n"
+
+
+render = renderer(_lines, _csv, _markdown)

@@ -7,16 +7,15 @@ from fractions import Fraction
 from typing import Any
 
 from kvtui import __version__
-from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.units import GIB, MIB, format_tokens
 from kvtui.engine.engines.known import KNOWN
 from kvtui.engine.reconcile.reconcile import Reconciliation
 from kvtui.engine.scenario.values import command_line
-from kvtui.output.harmless import clean
+from kvtui.output.lines import StyledLine, rule, wrap
 from kvtui.output.table import Column, TableRows
 from kvtui.report.document import SCHEMA
+from kvtui.report.forms import renderer
 
-FORMATS = ("text", "json", "csv", "markdown")
 NONE = "–"
 MEASURED = {
     "weights_bytes": "weights",
@@ -76,28 +75,6 @@ def document(found: Reconciliation) -> dict[str, Any]:
         ],
         "notes": list(found.notes),
     }
-
-
-def render(
-    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
-) -> str:
-    """A ``document`` in one of FORMATS, ending in a newline. Raises UnknownName for another format."""
-    known = clean(found)
-    match format:
-        case "json":
-            from kvtui.output.json import json_text
-
-            return json_text(known)
-        case "csv":
-            from kvtui.output.csv import csv_text
-
-            heads = list(known["rows"][0]) if known["rows"] else ["id"]
-            return csv_text([heads, *(list(row.values()) for row in known["rows"])])
-        case "markdown":
-            return _markdown(known)
-        case "text":
-            return _text(known, width, color, ascii_only)
-    raise UnknownName("format", format, FORMATS)
 
 
 def _plain(value: int | Fraction | None) -> int | float | None:
@@ -205,11 +182,9 @@ def _signed(value: float | None, unit: str, size: int) -> str:
     return f"{'+' if value > 0 else '−'}{text}"
 
 
-def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -> str:
+def _lines(found: Mapping[str, Any], width: int) -> list[StyledLine]:
     from kvtui.output import table
-    from kvtui.output.lines import StyledLine, rule, to_ascii, wrap, write
 
-    say = to_ascii if ascii_only else str
     style = {True: "ok", False: "bad", None: ""}[found["agrees"]]
     says = [((part, style),) for part in wrap(verdict(found), width)]
     head: list[StyledLine] = [(("  ".join(title(found)), "heading"),), *says, ()]
@@ -231,12 +206,15 @@ def _text(found: Mapping[str, Any], width: int, color: bool, ascii_only: bool) -
         tail += [(), rule("remarks", width)]
         tail += [((part, ""),) for text in said for part in wrap(f"- {text}", width, indent=2)]
     columns, rows = _columns(found)
-    body = table.render(columns, rows, "text", width, color, ascii_only) if rows else ""
+    body = table.lines(columns, rows, width) if rows else []
+    return [*head, *body, *tail]
 
-    def shown(lines: list[StyledLine]) -> str:
-        return write([tuple((say(text), style) for text, style in line) for line in lines], color)
 
-    return shown(head) + body + shown(tail)
+def _csv(found: Mapping[str, Any]) -> str:
+    from kvtui.output.csv import csv_text
+
+    heads = list(found["rows"][0]) if found["rows"] else ["id"]
+    return csv_text([heads, *(list(row.values()) for row in found["rows"])])
 
 
 def _markdown(found: Mapping[str, Any]) -> str:
@@ -260,3 +238,6 @@ def _markdown(found: Mapping[str, Any]) -> str:
         blocks += ["## Remarks", "\n".join(f"- {markdown.escape(text)}" for text in said)]
     blocks += ["## Reproduce", markdown.fence(found["scenario"]["command_line"])]
     return "\n\n".join(blocks) + "\n"
+
+
+render = renderer(_lines, _csv, _markdown)

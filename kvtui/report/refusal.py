@@ -8,11 +8,10 @@ from typing import Any
 from kvtui import __version__
 from kvtui.engine.reconcile.refusal import Refusal
 from kvtui.output import markdown, table
-from kvtui.output.harmless import clean
-from kvtui.output.json import json_text
-from kvtui.output.lines import StyledLine, rule, wrap, write
+from kvtui.output.lines import StyledLine, rule, wrap
 from kvtui.output.table import Column
 from kvtui.report.amounts import with_unit
+from kvtui.report.forms import renderer
 
 SCHEMA = 1
 ASK = "by the refusal's own sizes; --model and --gpu have every answer planned"
@@ -34,22 +33,6 @@ def document(found: Refusal) -> dict[str, Any]:
     }
 
 
-def render(
-    found: Mapping[str, Any], format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
-) -> str:
-    """A ``document`` in one of the formats of a table, ending in a newline."""
-    known = clean(found)
-    match format:
-        case "json":
-            return json_text(known)
-        case "text":
-            return write(_lines(known, width), color, ascii_only)
-        case "markdown":
-            rows = [(answer["flags"], answer["words"]) for answer in known["answers"]]
-            return f"**✗ {markdown.escape(_sentence(known))}**\n\n{markdown.table(['flags', 'why'], rows)}\n\n{ASK}\n"
-    return table.render(COLUMNS, known["answers"], format)
-
-
 def _sentence(found: Mapping[str, Any]) -> str:
     tokens = "" if found["context_tokens"] is None else f" for {found['context_tokens']:,} tokens"
     sizes = f"{with_unit(found['needed_bytes'])} of KV cache{tokens}, and has {with_unit(found['available_bytes'])}"
@@ -66,3 +49,15 @@ def _lines(found: Mapping[str, Any], width: int) -> list[StyledLine]:
         lines.append(((answer["flags"], "strong"),))
         lines += [((f"    {line}", ""),) for line in wrap(answer["words"], width - 4)]
     return [*lines, (), *(((line, "dim"),) for line in wrap(ASK, width))]
+
+
+def _csv(found: Mapping[str, Any]) -> str:
+    return table.render(COLUMNS, found["answers"], "csv")
+
+
+def _markdown(found: Mapping[str, Any]) -> str:
+    rows = [(answer["flags"], answer["words"]) for answer in found["answers"]]
+    return f"**✗ {markdown.escape(_sentence(found))}**\n\n{markdown.table(['flags', 'why'], rows)}\n\n{ASK}\n"
+
+
+render = renderer(_lines, _csv, _markdown)

@@ -1,0 +1,54 @@
+"""One way for a document to become text: its lines, its table or its Markdown, chosen by the name of the format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from kvtui.engine.basis.errors import UnknownName
+from kvtui.output.harmless import clean
+from kvtui.output.lines import StyledLine, write
+from kvtui.output.table import FORMATS
+
+Found = Mapping[str, Any]
+
+
+class Render(Protocol):
+    """Writes a document in one of FORMATS, ending in a newline. Width, colour and ASCII matter to text alone.
+
+    Raises UnknownName for another format.
+    """
+
+    def __call__(
+        self, found: Found, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
+    ) -> str:
+        """The text."""
+
+
+def renderer(
+    lines: Callable[[Found, int], Iterable[StyledLine]],
+    csv: Callable[[Found], str],
+    markdown: Callable[[Found], str],
+    json: Callable[[Found], Found] = lambda found: found,
+) -> Render:
+    """The writer of a kind of document: ``lines`` in so many cells, and the whole of the other formats.
+
+    ``json`` gives what of a document is printed as JSON. All of them get a document whose text is harmless.
+    """
+
+    def render(found: Found, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
+        known = clean(found)
+        match format:
+            case "text":
+                return write(lines(known, width), color, ascii_only)
+            case "json":
+                from kvtui.output.json import json_text
+
+                return json_text(json(known))
+            case "csv":
+                return csv(known)
+            case "markdown":
+                return markdown(known)
+        raise UnknownName("format", format, FORMATS)
+
+    return render
