@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.reconcile.read_log import read_log
 from kvtui.engine.reconcile.reconcile import reconcile
-from kvtui.report.forms import FORMATS
+from kvtui.output.table import FORMATS
 from kvtui.report.reconcile import document, render
 from tests.nightly import sampled
 from tests.paths import LOGS
