@@ -44,6 +44,10 @@ def most_spared(spare: Callable[[int], int], bound: int, guess: int = 1) -> int 
         ahead = 2 * high if doubled else high + lacking * (high - low) // fallen + 1
         low, high, left = high, min(ahead, bound), lacking
         lacking = spare(high)
+    if left is None and high > 1:
+        low, left = 1, spare(1)
+        if left < 0:
+            return 0
     halve = left is None
     while high - low > 1:
         at = (low + high) // 2
@@ -54,7 +58,7 @@ def most_spared(spare: Callable[[int], int], bound: int, guess: int = 1) -> int 
             low, left = at, found
         else:
             high, lacking = at, found
-        halve = left is None or (not halve and 2 * (high - low) > width)
+        halve = not halve and 2 * (high - low) > width
     return low
 
 

@@ -46,7 +46,7 @@ from kvtui.engine.serving.llamacpp.shapes import (
 HOST_ALIGNMENT, DEVICE_ALIGNMENT = 32, 128
 LEAST_TURN = 64
 OFFLOADED_TOKENS = 32
-LAYERS_ALIKE, LAYERS_MIXED = 4, 12
+LAYERS_ALIKE, LAYERS_IN_TURN, LAYERS_MIXED = 3, 6, 12
 LAYER_INPUTS = "inputs of layers"
 
 
@@ -80,20 +80,27 @@ class ServerSetup(NamedTuple):
 def host_compute(model: ModelSpec, start: ServerSetup) -> Reserved:
     """The compute buffer of a start without any device."""
     graph, x, inputs = _begun(model, start)
-    _layers(model, start, graph, x, inputs, range(len(model.layers)), True)
+    _layers(model, start, graph, x, inputs, _kept(model, range(len(model.layers))), True)
     return reserved(graph, HOST_ALIGNMENT)
 
 
-@lru_cache(maxsize=4096)
 def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_output: bool, copied: int = 0) -> Reserved:
     """The compute buffer of a device with ``layers`` of the model, and with its last projection or without.
 
     Every input is copied to the device when its part of the graph begins. What lies in RAM of the weights is computed
     with on the device too, for batches of 32 tokens and more: the largest of them has ``copied`` bytes.
     """
+    return _device_compute(model, start, _kept(model, layers), with_output, copied)
+
+
+@lru_cache(maxsize=4096)
+def _device_compute(
+    model: ModelSpec, start: ServerSetup, shapes: tuple[LayerShape, ...], with_output: bool, copied: int
+) -> Reserved:
+    """As ``device_compute``, and the same for all devices whose layers have such ``shapes``."""
     graph = Graph()
     x = graph.expand(given(ACTIVATIONS, (model.hidden or 0, start.tokens)))
-    _layers(model, start, graph, x, _inputs(model, start), layers, with_output, copied)
+    _layers(model, start, graph, x, _inputs(model, start), shapes, with_output, copied)
     _keep_copies(graph, start.copies)
     return reserved(graph, DEVICE_ALIGNMENT)
 
@@ -232,11 +239,11 @@ def _layers(
     graph: Graph,
     x: Node,
     inputs: _Inputs,
-    numbers: range,
+    shapes: tuple[LayerShape, ...],
     with_output: bool,
     copied: int = 0,
 ) -> None:
-    """The nodes of the layers with these ``numbers``, and of the last projection.
+    """The nodes of layers of these ``shapes``, and of the last projection.
 
     Before the last projection the tokens that get logits are chosen: in the last layer, or with DeltaNet behind it.
     """
@@ -253,14 +260,12 @@ def _layers(
         0 if start.flash else widest_value(model),
         copied if start.tokens >= OFFLOADED_TOKENS else 0,
     )
-    shapes = [layer_shapes(model)[number] for number in numbers]
-    kept = _kept(shapes)
     beside = None if inputs.per_layer is None else _joined(graph, x, inputs.per_layer)
     every = [mixer for shape in layer_shapes(model) for mixer in shape.mixers]
     residual_first = any(isinstance(mixer, ShortConv) for mixer in every)
     late = any(isinstance(mixer, DeltaNet) for mixer in every)
-    for index, shape in enumerate(kept):
-        last = with_output and index == len(kept) - 1 and not late
+    for index, shape in enumerate(shapes):
+        last = with_output and index == len(shapes) - 1 and not late
         x = _layer(batch, shape, x, inputs.outputs if last else None, residual_first)
         x = x if beside is None else _with_input(batch, x, beside)
     if with_output:
@@ -291,15 +296,27 @@ def _with_input(batch: Batch, x: Node, every: Node) -> Node:
     return onto(ACTIVATIONS, x.shape or (), x, fresh(ACTIVATIONS, x.shape or (), mixed))
 
 
-def _kept(shapes: list[LayerShape]) -> list[LayerShape]:
-    """Enough layers for what all need: the first ones in their order, any of a kind that they lack, and the last.
+@lru_cache(maxsize=256)
+def _kept(model: ModelSpec, layers: range) -> tuple[LayerShape, ...]:
+    """The shapes of enough of the ``layers`` for what all need.
 
-    Where all are alike few do; where kinds alternate, what one leaves behind decides where the next one finds room.
+    These are the first ones in their order, any of a kind that they lack, and the last. Where all are alike few do;
+    where kinds alternate, what one leaves behind decides where the next one finds room, so that it takes two rounds of
+    them, or several short ones.
     """
-    first = LAYERS_ALIKE if len(set(shapes)) == 1 else LAYERS_MIXED
+    shapes = layer_shapes(model)[layers.start : layers.stop]
+    first = _enough(shapes)
     kept = shapes[:first]
-    kept += [shape for shape in dict.fromkeys(shapes[first:-1]) if shape not in kept]
+    kept += tuple(shape for shape in dict.fromkeys(shapes[first:-1]) if shape not in kept)
     return kept + shapes[max(first, len(shapes) - 1) :]
+
+
+def _enough(shapes: tuple[LayerShape, ...]) -> int:
+    """How many of the first layers are enough."""
+    if len(set(shapes)) == 1:
+        return LAYERS_ALIKE
+    rounds = (size for size in range(2, LAYERS_MIXED // 2) if shapes[size:] == shapes[:-size])
+    return max(LAYERS_IN_TURN, 2 * next(rounds, LAYERS_MIXED // 2))
 
 
 def _layer(batch: Batch, shape: LayerShape, x: Node, chosen: Node | None, residual_first: bool) -> Node:

@@ -7,6 +7,7 @@ devices by itself; a vision projector is on the first device.
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -78,16 +79,17 @@ def memory_parts(scenario: Scenario, placed: Placement) -> tuple[MemoryPart, ...
     on_cpu, weigh = scenario.device.platform == "cpu", _weighed(scenario)
     weigh = weigh._replace(tied=0) if on_cpu else weigh
     spans, copies = _spans(placed, len(scenario.model.layers)), _copies(scenario, placed)
+    held, copied = _weights(weigh, placed), 0 if on_cpu else _copied(weigh, placed)
     found = [
         MemoryPart(
             number=owner,
             layers=len(placed.layers(owner)),
-            weights=(*_weights(weigh, placed, owner), *_beside(scenario, placed, owner)),
+            weights=(*held[owner], *_beside(scenario, placed, owner)),
             stretches=_stretches(scenario, placed, owner),
             span=range(0) if owner == RAM else spans[owner],
             output=owner != RAM and spans[owner].stop == len(scenario.model.layers),
             copies=copies,
-            copied=0 if owner == RAM or on_cpu else _copied(weigh, placed),
+            copied=0 if owner == RAM else copied,
         )
         for owner in (*range(placed.devices), RAM)
     ]
@@ -163,23 +165,27 @@ def _scaled(found: WeightsByLayer, by: Fraction) -> WeightsByLayer:
     return WeightsByLayer(layers(found.layers), layers(found.mtp), **loose)
 
 
-def _weights(weigh: WeightsByLayer, placed: Placement, owner: int) -> Sizes:
-    """The weights of the memory ``owner``, by cause."""
-    layers = experts = 0
+def _weights(weigh: WeightsByLayer, placed: Placement) -> dict[int, Sizes]:
+    """The weights in each memory, by cause."""
+    layers: Counter[int] = Counter()
+    experts: Counter[int] = Counter()
     for number, at in enumerate(placed.owners):
         held = weigh.layer(number)
-        layers += held.rest if at == owner else 0
-        experts += held.experts if owner == (RAM if number < placed.cpu_moe else at) else 0
-    output = weigh.output + (weigh.tied if owner != RAM else 0) if placed.output == owner else 0
+        layers[at] += held.rest
+        experts[RAM if number < placed.cpu_moe else at] += held.experts
     first = min((at for at in (*placed.owners, placed.output) if at != RAM), default=RAM)
-    causes = (
-        ("embedding", weigh.embedding if owner == RAM else 0),
-        ("layers", layers),
-        ("experts", experts),
-        ("output layer", output),
-        ("encoder", weigh.towers if owner == first else 0),
-    )
-    return tuple((cause, size) for cause, size in causes if size)
+    output = weigh.output + (0 if placed.output == RAM else weigh.tied)
+    found = {}
+    for owner in (*range(placed.devices), RAM):
+        causes = (
+            ("embedding", weigh.embedding if owner == RAM else 0),
+            ("layers", layers[owner]),
+            ("experts", experts[owner]),
+            ("output layer", output if owner == placed.output else 0),
+            ("encoder", weigh.towers if owner == first else 0),
+        )
+        found[owner] = tuple((cause, size) for cause, size in causes if size)
+    return found
 
 
 def _beside(scenario: Scenario, placed: Placement, owner: int) -> Sizes:
@@ -189,7 +195,7 @@ def _beside(scenario: Scenario, placed: Placement, owner: int) -> Sizes:
         own = draft.weight_bytes is not None or scenario.weight_dtype == FILE_WEIGHTS
         form = checkpoint_format(UNTOLD if own else scenario.weight_dtype, draft)
         drafting = _draft_placement(draft.layers, placed)
-        size = sum(size for _, size in _weights(weights_by_layer(draft, form), drafting, owner))
+        size = sum(size for _, size in _weights(weights_by_layer(draft, form), drafting)[owner])
         if draft.weight_bytes is not None:
             size = size * draft.weight_bytes // used_bytes(draft, form)
         found.append(("draft model", size))

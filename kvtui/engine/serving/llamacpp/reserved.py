@@ -35,33 +35,44 @@ class _Places:
     def __init__(self, graph: Graph, alignment: int) -> None:
         self.graph = graph
         self.mask = alignment - 1
-        self.holes: list[list[int]] = []
+        self.holes: list[tuple[int, int]] = []
         self.end = 0
         self.highest = 0
         self.at: dict[Node, int] = {}
         self.living: dict[Node, int] = {}
-        self.peak: dict[str, int] = {}
+        self.peak: dict[Node, int] = {}
         self.readers: dict[Node, int] = {}
         self.views: dict[Node, int] = {}
 
     def run(self) -> Reserved:
+        nodes, readers, views, living = self.graph.nodes, self.readers, self.views, self.living
         for node in self.graph.inputs:
             self.place(node)
-        readers, views = self.readers, self.views
-        for node in self.graph.nodes:
+        for node in nodes:
             if node.view is not None:
                 views[node.view] = views.get(node.view, 0) + 1
             for read in node.reads:
                 readers[read] = readers.get(read, 0) + 1
-        for node in self.graph.nodes:
+        for node in nodes:
             if node.view is None and not node.outside:
                 self.place(node)
             for read in node.reads:
-                readers[read] -= 1
-                if not readers[read] and not views.get(read):
-                    self.unread(read)
-        causes = tuple(sorted(self.peak.items(), key=lambda item: -item[1]))
-        return Reserved(self.highest, causes, self.highest - sum(self.peak.values()))
+                left = readers[read] = readers[read] - 1
+                if left or views.get(read):
+                    continue
+                owner = read
+                if read.view is not None:
+                    owner = read.view
+                    views[owner] -= 1
+                    if views[owner] or readers.get(owner):
+                        continue
+                if owner in living:
+                    self.free(self.at[owner], living.pop(owner))
+        causes: dict[str, int] = {}
+        for node, room in self.peak.items():
+            causes[node.cause] = causes.get(node.cause, 0) + room
+        ordered = tuple(sorted(causes.items(), key=lambda item: -item[1]))
+        return Reserved(self.highest, ordered, self.highest - sum(causes.values()))
 
     def place(self, node: Node) -> None:
         size = node.size + self.mask & ~self.mask
@@ -94,36 +105,19 @@ class _Places:
             if least == size:
                 del self.holes[best]
             else:
-                self.holes[best] = [offset + size, least - size]
+                self.holes[best] = (offset + size, least - size)
             return offset
         offset = self.end
         self.end += size
         if self.end > self.highest:
             self.highest = self.end
-            self.peak = {}
-            for node, room in self.living.items():
-                self.peak[node.cause] = self.peak.get(node.cause, 0) + room
+            self.peak = self.living.copy()
         return offset
-
-    def unread(self, read: Node) -> None:
-        """The last reader of ``read`` is done: its place is free, or that of which it was the last view."""
-        if read.view is not None:
-            owner = read.view
-            self.views[owner] -= 1
-            if not self.views[owner] and not self.readers.get(owner):
-                self.leave(owner)
-        else:
-            self.leave(read)
-
-    def leave(self, node: Node) -> None:
-        size = self.living.pop(node, 0)
-        if size:
-            self.free(self.at[node], size)
 
     def free(self, offset: int, size: int) -> None:
         """Makes a hole, and one of it with the holes and the room at the end that it touches."""
         holes = self.holes
-        index = bisect_left(holes, [offset])
+        index = bisect_left(holes, (offset,))
         if index < len(holes) and offset + size == holes[index][0]:
             size += holes.pop(index)[1]
         if index and sum(holes[index - 1]) == offset:
@@ -133,4 +127,4 @@ class _Places:
         if offset + size == self.end:
             self.end = offset
         else:
-            holes.insert(index, [offset, size])
+            holes.insert(index, (offset, size))

@@ -26,7 +26,7 @@ from kvtui.engine.serving.llamacpp.memory import MemoryPart, memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
 from kvtui.engine.serving.llamacpp.room import memory_uses, pool_of, spare_bytes
 
-MAX_SLOTS = 256
+MAX_SLOTS, FIRST_TOKENS = 256, 32768
 
 
 def serve(scenario: Scenario) -> Serving:
@@ -47,7 +47,7 @@ def serve(scenario: Scenario) -> Serving:
     def spare(context: int, slots: int | None) -> int:
         return spare_bytes(scenario, every, divided(scenario, context, slots))
 
-    context = _longest(lambda tokens: spare(tokens, parallel), scenario.context, now.padding, scenario.serving.ubatch)
+    context = _longest(lambda tokens: spare(tokens, parallel), now.padding, scenario.serving.ubatch)
     whole = divided(scenario, scenario.context, 1).cells
     sequences = most_spared(lambda slots: spare(slots * whole, slots), MAX_SLOTS)
     recurrent = any(cache.growth == "state" for cache, _ in scenario.model.caches)
@@ -77,12 +77,13 @@ def serve(scenario: Scenario) -> Serving:
     )
 
 
-def _longest(spare: Callable[[int], int], guess: int, step: int, ubatch: int) -> int | None:
+def _longest(spare: Callable[[int], int], step: int, ubatch: int) -> int | None:
     """The longest context at which ``spare`` bytes are left; None if no length is too long.
 
-    From a physical batch of ``ubatch`` tokens on, only whole paddings of ``step`` tokens differ.
+    From a physical batch of ``ubatch`` tokens on, only whole paddings of ``step`` tokens differ. The search begins at
+    the same length for all scenarios, so that those alike in their graphs ask for the same ones.
     """
-    found = most_spared(lambda count: spare(count * step) if count else 0, MAX_TOKENS // step, -(-guess // step))
+    found = most_spared(lambda count: spare(count * step), MAX_TOKENS // step, FIRST_TOKENS // step)
     if found is None:
         return None
     if found * step >= ubatch:
