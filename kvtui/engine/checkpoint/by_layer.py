@@ -12,10 +12,11 @@ from kvtui.engine.model.spec import Layer, ModelSpec
 
 
 class LayerWeights(NamedTuple):
-    """Bytes of one layer: its routed ``experts``, and the ``rest``."""
+    """Bytes of one layer: its routed ``experts`` and the ``rest``, and of its ``largest`` matrix, of experts if any."""
 
     experts: int
     rest: int
+    largest: int = 0
 
 
 class WeightsByLayer(NamedTuple):
@@ -75,11 +76,10 @@ def weights_by_layer(model: ModelSpec, form: CheckpointFormat) -> WeightsByLayer
 
 
 def _layer(layer: Layer, form: CheckpointFormat, place: Place) -> LayerWeights:
-    experts = rest = 0
+    experts: list[int] = []
+    rest: list[int] = []
     for tensor in layer_tensors(layer):
         size = tensor_bytes(tensor, form.encoding(tensor, place))
-        if layer.experts is not None and tensor.role in EXPERTS:
-            experts += size
-        else:
-            rest += size
-    return LayerWeights(experts, rest)
+        of_experts = layer.experts is not None and tensor.role in EXPERTS
+        (experts if of_experts else rest).append(size)
+    return LayerWeights(sum(experts), sum(rest), max(experts or rest, default=0))

@@ -68,11 +68,15 @@ class ReleaseSpan(NamedTuple):
 
 
 class EngineDefaults(NamedTuple):
-    """An engine's own choices: tokens of a block, tokens of one step, and share of usable memory."""
+    """An engine's own choices: tokens of a block, tokens of one step, and share of usable memory.
+
+    ``weight_dtype`` is the format of weights that it takes where it is not the published one.
+    """
 
     block_size: int
     max_batched_tokens: int
     memory_utilization: float
+    weight_dtype: str | None = None
 
 
 class Milestone(NamedTuple):
@@ -191,7 +195,7 @@ def loads_weights(engine: str, name: str) -> bool:
     if known is not None and part(engine, "releases").LOADS_GGUF:
         from kvtui.engine.checkpoint.gguf.named import file_type_key
 
-        return name in known or file_type_key(name) is not None
+        return name in (*known, *part(engine, "releases").REPACKED) or file_type_key(name) is not None
     return known is None or any(name == form or name.startswith(f"{form}-") for form in known)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import part
-from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.scenario import UBATCH_TOKENS, Scenario
 from kvtui.engine.scenario.values import to_values
 
 if TYPE_CHECKING:
@@ -38,13 +38,21 @@ def verifying(scenario: Scenario) -> str:
 
 
 def _llama_cpp(scenario: Scenario) -> str:
-    """One sequence behind a cache that is full, or several at once."""
+    """One sequence behind a cache that is full, or several at once, with layers and caches where the plan has them."""
     # Late: a plan without an engine loads nothing of any.
-    from kvtui.engine.serving.llamacpp.launch import cache_types, model_file
+    from kvtui.engine.serving.llamacpp.launch import cache_types, model_file, shares
+    from kvtui.engine.serving.llamacpp.placement import placement
 
-    layers = scenario.serving.gpu_layers
-    words = ["-m", shell_word(model_file(scenario)), "-ngl", str(ALL_LAYERS if layers is None else layers)]
-    if scenario.batch == 1:
+    placed, alone = placement(scenario), scenario.batch == 1
+    layers = ALL_LAYERS if placed.gpu_layers > len(placed.owners) else placed.gpu_layers
+    words = ["-m", shell_word(model_file(scenario)), "-ngl", str(layers)]
+    words += ["-ncmoe", str(placed.cpu_moe)] if placed.cpu_moe else []
+    if (split := shares(placed)) is not None:
+        words += ["-ts", ("/" if alone else ",").join(f"{share:g}" for share in split)]
+    if not placed.kv_offload:
+        words += ["-nkvo", "1"] if alone else ["-nkvo"]
+    words += ["-ub", str(scenario.serving.ubatch)] if scenario.serving.ubatch != UBATCH_TOKENS else []
+    if alone:
         words = ["llama-bench", *words, "-fa", str(int(scenario.flash_attention))]
         words += ["-p", "0", "-n", str(GENERATED), "-d", str(_prompt(scenario))]
     else:

@@ -16,10 +16,9 @@ from kvtui.engine.scenario.scenario import (
     Scenario,
     ServingOptions,
     has_experts,
-    usual_weights,
     valid_tps,
 )
-from kvtui.engine.scenario.values import left_to_engine
+from kvtui.engine.scenario.values import engine_defaults, engine_defaults_of, left_to_engine
 
 FALLBACK_DTYPE, PACKED_FALLBACK_DTYPE = "bf16", "fp8"
 
@@ -38,7 +37,9 @@ def adapted(scenario: Scenario, chosen: Mapping[str, Any]) -> tuple[Scenario, tu
     if values["device"] is not scenario.device and scenario.bandwidth_gbs is not None and "bandwidth_gbs" not in chosen:
         values["bandwidth_gbs"] = None
         notes.append(f"bandwidth as published: {scenario.bandwidth_gbs:g} GB/s were measured for another device")
-    for name, value, note in _give_way(values, scenario.model):
+    usual = engine_defaults(engine, values["model"], values["device"], values["kv_dtype"]).weight_dtype
+    assert usual is not None
+    for name, value, note in _give_way(values, scenario, usual):
         if name not in chosen:
             values[name] = value
             notes.append(note)
@@ -66,19 +67,18 @@ def fit_layout(model: ModelSpec, devices: int, batch: int, engine: str = "none")
     return Layout()
 
 
-def _give_way(values: Mapping[str, Any], before: ModelSpec) -> Iterator[tuple[str, Any, str]]:
+def _give_way(values: Mapping[str, Any], before: Scenario, usual: str) -> Iterator[tuple[str, Any, str]]:
     """Field, new value and reason of everything that contradicts the rest, each judged after the one before.
 
-    Weights that were as usual for the model ``before`` are as usual for another one too.
+    Weights that were as usual for the model of the scenario ``before`` are as ``usual`` for another one too.
     """
     model: ModelSpec = values["model"]
-    if model is not before and usual_weights(model) != values["weight_dtype"]:
-        usual = usual_weights(model)
+    if model is not before.model and usual != values["weight_dtype"]:
         if usual == FILE_WEIGHTS:
             yield "weight_dtype", FILE_WEIGHTS, "weights as the model's file holds them"
         elif model.named_weights is not None:
             yield "weight_dtype", usual, f"weights in {usual}, as the model's name says"
-        elif values["weight_dtype"] == usual_weights(before) != FILE_WEIGHTS:
+        elif values["weight_dtype"] == engine_defaults_of(before).weight_dtype != FILE_WEIGHTS:
             yield "weight_dtype", usual, f"weights in {usual}, as {model.name} is published"
     if values["weight_dtype"] == FILE_WEIGHTS and model.weight_bytes is None:
         yield "weight_dtype", FALLBACK_DTYPE, f"weights in {FALLBACK_DTYPE}: {model.name} is not read from a file"

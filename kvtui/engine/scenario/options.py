@@ -129,10 +129,8 @@ def _first_context(model: ModelSpec, engine: EngineDefaults) -> int:
     return min(DEFAULT_CONTEXT, model.max_context or DEFAULT_CONTEXT)
 
 
-def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str:
-    from kvtui.engine.scenario.scenario import usual_weights
-
-    return usual_weights(model)
+def _stored_format(model: ModelSpec, engine: EngineDefaults) -> str | None:
+    return engine.weight_dtype
 
 
 _MODEL_AND_DEVICES = (

@@ -25,6 +25,7 @@ from kvtui.engine.scenario.scenario import (
     Scenario,
     ServingOptions,
     resolve_layout,
+    usual_weights,
 )
 from kvtui.engine.sources.load import load_model
 
@@ -201,17 +202,22 @@ def sized(device: DeviceSpec, memory: int | None) -> DeviceSpec:
 
 
 def engine_defaults(engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
-    """What a scenario has that says nothing of blocks, batched tokens and its share of memory."""
-    if engine.name == "none":
-        return EngineDefaults(BLOCK_TOKENS, BATCHED_TOKENS, WHOLE_DEVICE)
-    return defaults(engine, model, device, kv)
+    """What a scenario has that says nothing of blocks, batched tokens, its share of memory and formats of weights."""
+    own = EngineDefaults(BLOCK_TOKENS, BATCHED_TOKENS, WHOLE_DEVICE)
+    found = own if engine.name == "none" else defaults(engine, model, device, kv)
+    named = model.weight_bytes is not None or model.named_weights
+    weights = None if named else found.weight_dtype
+    return found._replace(weight_dtype=weights or usual_weights(model))
 
 
-def left_to_engine(
-    scenario: Scenario, engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str
-) -> dict[str, int | float]:
-    """The fields that ``scenario`` leaves to its engine, as ``engine`` chooses them for ``model`` on ``device``."""
+def left_to_engine(scenario: Scenario, engine: Engine, model: ModelSpec, device: DeviceSpec, kv: str) -> dict[str, Any]:
+    """The fields that ``scenario`` leaves to its engine, as ``engine`` chooses them for ``model`` on ``device``.
+
+    Another model has weights of its own.
+    """
     before, after = engine_defaults_of(scenario)._asdict(), engine_defaults(engine, model, device, kv)._asdict()
+    if model is not scenario.model:
+        del after["weight_dtype"]
     return {field: after[field] for field in after if getattr(scenario, field) == before[field]}
 
 

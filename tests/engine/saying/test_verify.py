@@ -20,6 +20,14 @@ COMMANDS = (
         "llama-batched-bench -m Llama-3.1-8B-Q4_K_M.gguf -ngl 99 -fa on -c 131072 -npp 32640 -ntg 128 -npl 4",
     ),
     (
+        {"engine": "llama.cpp", "model": "Qwen3-30B-A3B", "weight_dtype": "Q4_K_M", "gpu": "RTX 3060", "cpu_moe": "31"},
+        "llama-bench -m Qwen3-30B-A3B-Q4_K_M.gguf -ngl 99 -ncmoe 31 -fa 1 -p 0 -n 128 -d 32640",
+    ),
+    (
+        {"engine": "llama.cpp", "model": "Qwen3-8B-Q8_0", "pp": "2", "gpu_layers": "30", "tensor_split": "3,1"},
+        "llama-bench -m Qwen3-8B-Q8_0.gguf -ngl 30 -ts 23/7 -fa 1 -p 0 -n 128 -d 32640",
+    ),
+    (
         {"engine": "vllm", "tp": "2", "dp": "2", "batch": "6", "kv_dtype": "fp8"},
         (
             "vllm bench latency --model meta-llama/Llama-3.1-8B --batch-size 3 --input-len 32640 --output-len 128"

@@ -82,6 +82,7 @@ def test_a_packed_format_only_where_there_are_latents() -> None:
 
 def test_weights_as_published_are_so_for_another_model_too() -> None:
     """gpt-oss is published in mxfp4, Llama in bf16; what was chosen otherwise stays."""
+    assert scenario_from({"model": "gpt-oss-120b", "engine": "llama.cpp"}).weight_dtype == "mxfp4_moe"
     usual = scenario_from({"model": "gpt-oss-120b"})
     assert usual.weight_dtype == "mxfp4"
     llama, notes = adapted(usual, {"model": find_model("Llama-3.1-8B")})

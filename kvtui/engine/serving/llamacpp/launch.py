@@ -96,10 +96,8 @@ def model_file(scenario: Scenario) -> str:
     a_file = scenario.ref.lower().endswith(".gguf")
     if scenario.weight_dtype == FILE_WEIGHTS or (a_file and scenario.weight_dtype == scenario.model.named_weights):
         return scenario.ref
-    form, name = (
-        scenario.checkpoint,
-        scenario.ref if _FILE_NAME.fullmatch(scenario.ref) and not a_file else scenario.model.name,
-    )
+    plainly = _FILE_NAME.fullmatch(scenario.ref) and not a_file and scenario.model.named_weights is None
+    form, name = scenario.checkpoint, scenario.ref if plainly else scenario.model.name
     return f"{name}-{form.name.upper() if form else scenario.weight_dtype}.gguf"
 
 

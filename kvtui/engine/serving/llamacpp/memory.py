@@ -121,16 +121,15 @@ def _copies(scenario: Scenario, placed: Placement) -> int:
 def _copied(weigh: WeightsByLayer, placed: Placement) -> int:
     """Bytes of the largest weight in RAM that devices compute with: an expert matrix of a layer, or a dense one.
 
-    Of three matrices in each; 0 where nothing but the embedding is in RAM.
+    One at a time is there (``ggml_backend_sched_split_graph`` begins a new part of the graph for each of them); where
+    no matrix is known, one is a third of its layer. 0 where nothing but the embedding is in RAM.
     """
-    largest = 0
-    for number, owner in enumerate(placed.owners):
-        held = weigh.layer(number)
-        if owner == RAM or number < placed.cpu_moe:
-            largest = max(largest, held.experts // FEED_FORWARD_MATRICES)
-        if owner == RAM and not held.experts:
-            largest = max(largest, held.rest // FEED_FORWARD_MATRICES)
-    return largest
+    held = (
+        weigh.layer(number)
+        for number, owner in enumerate(placed.owners)
+        if owner == RAM or (number < placed.cpu_moe and weigh.layer(number).experts)
+    )
+    return max((one.largest or one.rest // FEED_FORWARD_MATRICES for one in held), default=0)
 
 
 def _joined(device: MemoryPart, ram: MemoryPart) -> MemoryPart:
@@ -159,7 +158,7 @@ def _weighed(scenario: Scenario) -> WeightsByLayer:
 
 def _scaled(found: WeightsByLayer, by: Fraction) -> WeightsByLayer:
     def layers(those: tuple[LayerWeights, ...]) -> tuple[LayerWeights, ...]:
-        return tuple(LayerWeights(int(one.experts * by), int(one.rest * by)) for one in those)
+        return tuple(LayerWeights(int(one.experts * by), int(one.rest * by), int(one.largest * by)) for one in those)
 
     loose = {name: int(getattr(found, name) * by) for name in ("embedding", "output", "towers", "tied")}
     return WeightsByLayer(layers(found.layers), layers(found.mtp), **loose)

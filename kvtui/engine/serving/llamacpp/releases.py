@@ -28,6 +28,8 @@ WEIGHT_FORMATS = (
     "q2_k",
     "iq1_s",
 )
+REPACKED = {"mxfp4": "mxfp4_moe"}
+"""Published formats that GGUF files keep, and those of the files that are published: the rest of gpt-oss in Q8_0."""
 KV_FORMATS = ("fp32", "fp16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 KV_APART = True
 MILESTONES: tuple[Milestone, ...] = ()
@@ -52,7 +54,8 @@ def applies_windows(model: ModelSpec) -> bool:
 
 def defaults(version: str, model: ModelSpec, device: DeviceSpec, kv: str) -> EngineDefaults:
     """A cache grows in steps of 256 cells; a logical batch (``-b``) is 2,048 tokens; all free memory is used."""
-    return EngineDefaults(block_size=256, max_batched_tokens=2048, memory_utilization=1.0)
+    repacked = REPACKED.get(model.published_weights or "")
+    return EngineDefaults(256, 2048, memory_utilization=1.0, weight_dtype=repacked)
 
 
 LatentStorage = Literal["heads", "both", "keys"]

@@ -22,6 +22,7 @@ from kvtui.engine.scenario.scenario import ONE_DEVICE, Layout, Scenario, Serving
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.candidates import Candidate
 from kvtui.engine.serving.llamacpp.levers import LEVERS
+from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
 from tests.present import present
 
@@ -47,6 +48,12 @@ def test_the_caches_of_layers_that_are_left_to_the_cpu() -> None:
     assert (found["KV buffer, RAM"], found["KV buffer, device 0"]) == (4608.0, 3584.0)
     states = [found[f"RS buffer (R), {at}"] + found[f"RS buffer (S), {at}"] for at in ("RAM", "device 0")]
     assert states == pytest.approx([93.52, 56.11], abs=0.02)
+
+
+def test_room_for_the_largest_matrix_that_lies_in_ram() -> None:
+    """Half of the layers of Q4_K_M have their experts' down projections in Q6_K: 128 matrices of 2048 × 768."""
+    chosen = scenario("Qwen3-30B-A3B", 8192, cpu_moe=48)
+    assert memory_parts(chosen, placement(chosen))[0].copied == 128 * 2048 * 768 * 210 // 256
 
 
 def test_older_builds_offload_the_output_layer_last() -> None:
