@@ -42,7 +42,8 @@ _ENDINGS = _RELEASES | frozenset(
     (
         *("gguf", "mlx", "ud", "i1", "imat", "imatrix", "static", "dynamic", "quantized", "quant", "quants", "marlin"),
         *("qat", "dwq", "unsloth", "compressed", "tensors", "abliterated", "uncensored", "heretic", "mtp", "text"),
-        *("g32", "g64", "g128", "128g", "32g", "sym", "asym", "autoround", "128k", "256k", "1m", "v1", "v2"),
+        *("g32", "g64", "g128", "128g", "32g", "sym", "asym", "autoround", "v1", "v2"),
+        *("16k", "32k", "64k", "128k", "256k", "1m", "inst", "think", "reasoning", "terminus"),
     )
 )
 _STORED = {
@@ -78,9 +79,16 @@ _STORED = {
     "hqq": "hqq",
     "mxfp8": "mlx-mxfp8",
     **{f"{bits}bit": f"mlx-{bits}bit" for bits in (3, 4, 5, 6, 8)},
+    **{f"q{bits}_k_xl": f"ud-q{bits}_k_xl" for bits in (2, 4, 5, 6, 8)},
 }
 _FOUR_BITS = ("mxfp4",)
 """Formats of published weights that nobody quantises once more."""
+
+_SIXTEEN_BITS = ("fp16", "bf16")
+"""Formats of GGUF files that keep such weights as they are, and the rest in 16 bits."""
+
+_BEFORE = frozenset(("huihui", "josiefied", "openai"))
+"""What some put before a model's name."""
 
 _ONE_SCALE = ("nvidia", "redhatai", "neuralmagic", "nm-testing")
 """Publishers whose plain FP8 files have one scale per matrix."""
@@ -133,7 +141,8 @@ def _taken(text: str, named: Named) -> ModelSpec:
     """The model that ``text`` was understood as, which its notes say."""
     model = find_model(named.model)
     weights = named.weights
-    if named.assumed and model.published_weights in _FOUR_BITS:
+    of_a_file = text.strip().lower().endswith(_FILE) and weights in _SIXTEEN_BITS
+    if (named.assumed or of_a_file) and model.published_weights in _FOUR_BITS:
         weights = model.published_weights
     said = f"'{plain(text)}' is taken for {model.name}" + (f", its weights for {weights}" if weights else "")
     if named.assumed:
@@ -188,6 +197,7 @@ def _read(spelling: str, maker: str, keys: Mapping[str, str]) -> Named | None:
         .replace(":", " ")
         .split()
     )
+    words = words[1:] if words and words[0] in _BEFORE else words
     found = _beginning(words, keys)
     if found is None and not _RELEASES.isdisjoint(words):
         found = _beginning([word for word in words if word not in _RELEASES], keys)

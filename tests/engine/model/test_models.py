@@ -140,7 +140,9 @@ openai/whisper-large-v3 | 32 | 20 | 163,840 | 0 | 245,760,000 | 0 | 448 | 1,280 
 
 ROWS = [[cell.strip() for cell in line.split("|")] for line in ORACLE.strip().splitlines()]
 IDS = [row[0] for row in ROWS]
-ADDED = ("Phi-3.5-mini", "Qwen3-Omni-30B-A3B")
+ROUNDED = {"GLM-4-32B-0414": 32.6, "Ling-flash-2.0": 103, "gemma-7B": 8.54, "deepseek-coder-33B": 33.3}
+"""Billions of weights as published, of models whose exact number is not."""
+ADDED = ("Phi-3.5-mini", "Qwen3-Omni-30B-A3B", *ROUNDED)
 
 # Weights as the published checkpoints hold them.
 EXACT = {
@@ -804,3 +806,10 @@ def test_no_user_file_raises_anything_but_input_errors(changes: list[tuple[tuple
     if mine is not None:
         assert mine.bytes_per_token(FP8) >= 0
         assert mine.parameters is None or mine.parameters > 0
+
+
+@pytest.mark.parametrize(("name", "billions"), ROUNDED.items())
+def test_weights_of_a_shape_are_the_rounded_ones_that_are_published(name: str, billions: float) -> None:
+    model = find_model(name)
+    assert model.parameters_from == "shape"
+    assert (model.parameters or 0) / 1e9 == pytest.approx(billions, rel=0.002)

@@ -89,6 +89,20 @@ https://huggingface.co/Qwen/Qwen3-8B/tree/main | Qwen3-8B | -
 https://huggingface.co/unsloth/gemma-3-27b-it-GGUF/blob/main/gemma-3-27b-it-Q5_K_M.gguf | gemma-3-27b | q5_k_m
 https://huggingface.co/unsloth/Qwen3-8B-GGUF?show_file_info=Qwen3-8B-Q6_K.gguf | Qwen3-8B | q4_k_m
 https://ollama.com/library/deepseek-r1:32b | DeepSeek-R1-Distill-Qwen-32B | q4_k_m
+deepseek-r1:70b-llama-distill-q8_0 | DeepSeek-R1-Distill-Llama-70B | q8_0
+deepseek-v3.1:671b-terminus-q4_K_M | DeepSeek-V3 | q4_k_m
+llama4:17b-scout-16e-instruct-q4_K_M | Llama-4-Scout-17B-16E | q4_k_m
+command-a:111b-03-2025-q4_K_M | c4ai-command-a-03-2025 | q4_k_m
+medgemma:27b | gemma-3-27b | q4_k_m
+dolphin-mixtral:8x7b | Mixtral-8x7B-v0.1 | q4_k_m
+hf.co/unsloth/Qwen3-14B-GGUF:Q4_K_XL | Qwen3-14B | ud-q4_k_xl
+Qwen3.6-27B-UD-Q8_K_XL.gguf | Qwen3.5-27B | ud-q8_k_xl
+unsloth/Ministral-3-14B-Reasoning-2512-GGUF | Ministral-3-14B | q4_k_m
+Olmo-3-32B-Think-Q4_K_M.gguf | Olmo-3-32B | q4_k_m
+Goekdeniz-Guelmez/Josiefied-Qwen3-8B-abliterated-v1-gguf | Qwen3-8B | q4_k_m
+Yi-1.5-34B-Chat-16K-Q4_K_M.gguf | Yi-1.5-34B | q4_k_m
+dots.llm1.inst-Q4_K_M.gguf | dots.llm1 | q4_k_m
+gpt-oss-20b-F16.gguf | gpt-oss-20b | mxfp4
 """
 ROWS = [[cell.strip() for cell in line.split("|")] for line in NAMES.strip().splitlines()]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kvtui.cli import main
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.device.catalogue import find_device
-from kvtui.engine.engines.known import Engine, parse_engine
+from kvtui.engine.engines.known import Engine, EngineDefaults, parse_engine
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import plan
@@ -339,5 +339,6 @@ def test_without_an_engine_nothing_of_it_is_loaded() -> None:
 
 def test_defaults_of_no_engine_are_the_plain_ones() -> None:
     scenario = scenario_from({})
-    assert engine_defaults(Engine("none"), scenario.model, scenario.device, "bf16") == (16, 8192, 1.0)
+    found = engine_defaults(Engine("none"), scenario.model, scenario.device, "bf16")
+    assert found == EngineDefaults(16, 8192, 1.0, "bf16")
     assert plan(scenario).serving is None
