@@ -1,5 +1,7 @@
 """``kvtui estimate``: what a made-up shape caches as MHA, GQA, MLA, with windows or states, and what experts weigh.
 
+What training a model keeps is ``estimate_training``'s.
+
 The options are those of the memory estimators in Raschka's *Build a Large Language Model (From Scratch)*, chapter 4.
 Their ``n_kv_groups``, which is the number of KV heads in one script and of queries per KV head in others, is
 ``--kv-heads`` or ``--queries-per-kv-head`` here.
@@ -13,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
+from kvtui.commands import estimate_training as training
 from kvtui.commands.answer import Answer
+from kvtui.commands.described import FORMATS, described
 from kvtui.commands.parser import add_table, choose
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.units import GB, GIB, format_bytes, parse_count, parse_tokens
 from kvtui.engine.model import estimators as est
 from kvtui.engine.model.estimators import Dims, Estimated, Item
-from kvtui.output import markdown, table
 from kvtui.output.json import json_text
-from kvtui.output.lines import to_ascii
 from kvtui.output.table import Column, TableRows
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "swa": (*SHAPE, *WORKLOAD, *SHARING, "sliding_window_size", "ratio"),
     "deltanet": (*SHAPE, *WORKLOAD, "ratio"),
     "moe": ("emb_dim", "dtype", "hidden_dim", "ffn_type", "num_experts", "top_k", "match_dense"),
+    "training": (
+        *("model", "optimizer", "precision", "checkpointing", "zero", "devices", "context_length", "batch_size"),
+        *("fsdp", "accumulate", "no_fa"),
+    ),
 }
 """The options that each kind of estimate has."""
 
@@ -49,6 +55,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 KINDS = tuple(OPTIONS)
 NAMES = {"ratio": "--swa-ratio", "n_kv_groups": "--n-kv-groups"}
+WORDS = ("dtype", "ffn_type", "model", "optimizer", "precision", "checkpointing")
 
 ShapeValues = dict[str, Any]
 
@@ -56,9 +63,11 @@ ShapeValues = dict[str, Any]
 def add(parser: argparse.ArgumentParser) -> None:
     """The kind of estimate, and the shape."""
     parser.description = (
-        "Cache bytes of a shape as MHA, GQA, MLA, with sliding windows or DeltaNet states, and the weights of experts."
+        "Cache bytes of a shape as MHA, GQA, MLA, with sliding windows or DeltaNet states, the weights of experts, and "
+        "what training a model keeps on each device."
     )
-    parser.add_argument("kind", metavar="KIND", nargs="?", default="", help="mha, gqa, mla, swa, deltanet or moe")
+    kinds = "mha, gqa, mla, swa, deltanet, moe or training"
+    parser.add_argument("kind", metavar="KIND", nargs="?", default="", help=kinds)
     for name, metavar, what in (
         ("emb-dim", "N", "width"),
         ("n-heads", "N", "attention heads"),
@@ -74,6 +83,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         ("ffn-type", "KIND", "moe: swiglu (default) or gelu"),
         ("num-experts", "N", "moe: experts (default 8)"),
         ("top-k", "N", "moe: experts that run for a token (default 2)"),
+        *training.options(),
     ):
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
     parser.add_argument(
@@ -84,9 +94,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="swa: windowed to full layers (default 1:0); deltanet: DeltaNet to full ones (default 3:1)",
     )
     parser.add_argument("--match-dense", action="store_true", help="moe: experts that weigh what the dense layer does")
+    parser.add_argument("--fsdp", action="store_true", help="training: shard all over --devices, as --zero 3")
+    parser.add_argument("--accumulate", action="store_true", help="training: gradients of several passes are added")
+    parser.add_argument("--no-fa", action="store_true", help="training: attention keeps its scores")
     parser.add_argument("--n-kv-groups", help=argparse.SUPPRESS)
     parser.add_argument("--plot", action="store_true", help="draw it over context too, or into -o FILE")
-    add_table(parser)
+    add_table(parser, FORMATS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,12 +109,16 @@ def run(args: argparse.Namespace) -> int:
     cannot be written.
     """
     answer = Answer(args, args.format)
-    choose("format", args.format, table.FORMATS)
+    choose("format", args.format, FORMATS)
     values = read_options(args.kind, vars(args))
-    found = estimated(args.kind, values)
+    look = answer.width, answer.color, answer.ascii_only
+    if args.kind == "training":
+        shown = training.render(values, args.format, *look)
+    else:
+        shown = render(estimated(args.kind, values), args.format, *look)
     if args.plot:
-        return _plot(found, figure(args.kind, values), args.format, answer)
-    answer.write(render(found, args.format, answer.width, answer.color, answer.ascii_only))
+        return _plot(shown, figure(args.kind, values), args.format, answer)
+    answer.write(shown)
     return 0
 
 
@@ -156,9 +173,11 @@ def estimated(kind: str, values: ShapeValues) -> Estimated:
 
 
 def figure(kind: str, values: ShapeValues) -> Figure:
-    """The estimate's curve: over context, for experts over their number."""
+    """The estimate's curve: over context, for experts over their number, for training over devices."""
     from kvtui.figures import estimates
 
+    if kind == "training":
+        return training.figure(values)
     if kind == "moe":
         return estimates.experts_by_count(
             values["emb_dim"],
@@ -185,31 +204,22 @@ def figure(kind: str, values: ShapeValues) -> Figure:
 
 
 def render(found: Estimated, format: str, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
-    """``found`` as text, CSV, Markdown or JSON, ending in a newline."""
+    """``found`` as text, CSV, Markdown, JSON or HTML, ending in a newline."""
     columns, rows = _columns(found), [_row(item, found) for item in found.items]
     if format == "json":
         return json_text(_document(found, columns, rows))
-    shown = table.render(columns, rows, format, width, color, ascii_only)
-    match format:
-        case "text":
-            wide = max((len(name) for name, _ in found.facts), default=0)
-            facts = "".join(f"{name:<{wide}}  {value}\n" for name, value in found.facts)
-            return f"{to_ascii(facts) if ascii_only else facts}\n{shown}"
-        case "markdown":
-            return "".join(f"- {name}: {markdown.escape(value)}\n" for name, value in found.facts) + f"\n{shown}"
-    return shown
+    return described(found.kind, found.facts, columns, rows, format, width, color, ascii_only)
 
 
-def _plot(found: Estimated, drawn: Figure, form: str, answer: Answer) -> int:
-    from kvtui.commands.plot import FORMATS, draw, put
+def _plot(shown: str, drawn: Figure, form: str, answer: Answer) -> int:
+    from kvtui.commands import plot
 
     ending = "" if answer.output is None else Path(answer.output).suffix.lstrip(".").casefold()
-    if ending in FORMATS and ending != "txt":
-        return put([drawn], answer)
+    if ending in plot.FORMATS and ending != "txt":
+        return plot.put([drawn], answer)
     if form != "text":
         raise InputError(f"--plot: goes with text, or with -o FILE.svg and the like, not with {form}")
-    look = answer.width, answer.color, answer.ascii_only
-    answer.write(f"{render(found, 'text', *look)}\n{draw([drawn], *look)}")
+    answer.write(f"{shown}\n{plot.draw([drawn], answer.width, answer.color, answer.ascii_only)}")
     return 0
 
 
@@ -254,7 +264,7 @@ def _read(name: str, word: Any, default: Any) -> Any:
     if not isinstance(word, str):
         return default if word is None else word
     match name:
-        case "dtype" | "ffn_type":
+        case _ if name in WORDS:
             return word
         case "ratio":
             return est.parse_ratio(word, _flag(name))

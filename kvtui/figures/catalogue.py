@@ -17,7 +17,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.estimators import DTYPES, FFN_MATRICES, parse_ratio
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures import cache, decode, estimates, latent, quality, replay, serving, sweep, training
+from kvtui.figures import cache, decode, estimates, latent, quality, replay, serving, sweep, training, training_memory
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
 from kvtui.figures.scenarios import overlay
@@ -395,6 +395,18 @@ _SHAPES = (
             Parameter("active", "experts of a token", "count", 8),
             Parameter("ffn", "kind of feed-forward layer", "choice", "swiglu", tuple(FFN_MATRICES)),
             DTYPE,
+        ),
+    ),
+    CatalogueFigure(
+        *training_memory.TRAINING_MEMORY,
+        "estimates",
+        "scenario",
+        training_memory.of_scenario,
+        (
+            Parameter("context", "tokens of a sequence", "tokens", 2048),
+            Parameter("batch", "sequences of a device", "count", 1),
+            *(Parameter(name, name, "choice", words[0], words) for name, words in training_memory.CHOICES.items()),
+            Parameter("devices", "devices that share", "count", training_memory.USUAL),
         ),
     ),
     CatalogueFigure(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from kvtui.output.markup import Content, Markup, tag
+from kvtui.output.table import Column, TableRows
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -22,3 +24,12 @@ def html_page(title: str, *main: Content) -> str:
         tag("style", Markup(style)),
     )
     return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *main)), lang='en')}\n"
+
+
+def table_page(title: str, facts: Iterable[tuple[str, str]], columns: Iterable[Column], rows: TableRows) -> str:
+    """A page of ``rows`` under what is to be known of them."""
+    columns = tuple(columns)
+    known = tag("table", *(tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in facts))
+    head = tag("tr", *(tag("th", column.title, scope="col") for column in columns))
+    body = (tag("tr", *(tag("td", column.show(row[column.key])) for column in columns)) for row in rows)
+    return html_page(title, tag("h1", title), known, tag("table", tag("thead", head), tag("tbody", *body)))

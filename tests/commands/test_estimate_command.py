@@ -133,7 +133,7 @@ def test_every_kind_is_drawn_and_the_curve_passes_through_the_table(
         (["moe", "--emb-dim", "64", "--hidden-dim", "64", "--ffn-type", "relu"], "unknown ffn-type 'relu'"),
         (["mha", *SHAPE, "--dtype", "fp9"], "did you mean"),
         (["mha", *SHAPE, "--batch-size", "0"], "--batch-size: 0 is out of range"),
-        (["mha", *SHAPE, "--format", "html"], "unknown format 'html'"),
+        (["mha", *SHAPE, "--format", "xml"], "unknown format 'xml'"),
         (["mha", *SHAPE, "--plot", "--format", "csv"], "--plot: goes with text"),
         (["mha", *SHAPE, "--emb-dmi", "4"], "did you mean --emb-dim"),
     ],
@@ -154,3 +154,56 @@ def test_an_estimate_loads_nothing_heavy() -> None:
     check = "print(sorted({'numpy', 'textual', 'jax', 'plotext'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", f"{code}; {check}"], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+TRAINING = ["training", "--model", "Llama-3.1-8B", "--context-length", "4K"]
+
+
+def test_training_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+    found = items(capsys, *TRAINING, "--zero", "2", "--devices", "8")
+    weights = 8_030_261_248
+    assert found["weights"]["bytes"] == 2 * weights
+    assert found["gradients"]["bytes"] == 2 * weights // 8
+    assert found["optimizer states"]["bytes"] == 8 * weights // 8
+    assert found["fp32 master weights"]["devices"] == 8
+    assert found["peak of a step"]["percent_of_peak"] == 100
+    peak = f"{found['peak of a step']['bytes']:,}"
+    for form in ("text", "markdown", "html"):
+        assert peak in estimate(capsys, *TRAINING, "--zero", "2", "--devices", "8", "--format", form)
+    rows = list(csv.DictReader(StringIO(estimate(capsys, *TRAINING, "--format", "csv"))))
+    assert rows[-1]["name"] == "peak of a step"
+    assert estimate(capsys, *TRAINING, "--ascii").isascii()
+
+
+def test_fsdp_is_zero_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert items(capsys, *TRAINING, "--fsdp", "--devices", "8") == items(
+        capsys, *TRAINING, "--zero", "3", "--devices", "8"
+    )
+
+
+def test_training_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "ZeRO-3, FSDP" in estimate(capsys, *TRAINING, "--plot")
+    assert main(["estimate", *TRAINING, "--devices", "8", "--plot", "-o", str(tmp_path / "x.json")]) == 0
+    figure = json.loads((tmp_path / "x.json").read_text())
+    line = next(mark for mark in figure["panels"][1]["marks"] if mark["name"] == "ZeRO-2")
+    peak = items(capsys, *TRAINING, "--zero", "2", "--devices", "8")["peak of a step"]["bytes"]
+    assert line["y"][line["x"].index(8)] == peak
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["training"], "--model: training needs it"),
+        ([*TRAINING, "--zero", "2"], "--devices: sharding needs two at least"),
+        ([*TRAINING, "--zero", "4", "--devices", "2"], "training: 4 is no stage of ZeRO"),
+        ([*TRAINING, "--zero", "1", "--fsdp", "--devices", "2"], "--fsdp: shards all"),
+        ([*TRAINING, "--optimizer", "adm"], "did you mean adam"),
+        ([*TRAINING, "--emb-dim", "3"], "--emb-dim: does not belong to training"),
+        (["training", "--model", "Qwen3-Next-80B"], "activations are not known (recurrent_in)"),
+    ],
+)
+def test_wrong_words_about_training(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["estimate", *words])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
