@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -12,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.content import Content
+from textual.driver import Driver
 from textual.errors import NoWidget
 from textual.events import AppBlur, AppFocus, Event, InputEvent, MouseEvent, Paste
 from textual.notifications import SeverityLevel
@@ -36,15 +36,13 @@ from kvtui.state.keys import keys_of
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.message_line import MessageLine
-from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles
+from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles, loop_of
 
 if TYPE_CHECKING:
     from kvtui.attach.source import TrafficSource
     from kvtui.engine.replay.filmed import ReplayFilm
     from kvtui.engine.scenario.values import Values
 
-INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129
-SIGNALS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 START_MODE = "memory"
 KEEP_SECONDS = 2.0
 FROM_TERMINAL = (InputEvent, Paste, AppFocus, AppBlur)
@@ -115,6 +113,8 @@ class KvtuiApp(App[None]):
         self._traffic = traffic or WatchStart(None, {}, _watched)
         self._film = film
         self._kept: Mapping[str, str | bool] = {}
+        self._asked_to_end: int | None = None
+        self._is_ready = False
         self._keeping: Timer | None = None
         for theme in themes.OWN:
             self.register_theme(theme)
@@ -134,6 +134,15 @@ class KvtuiApp(App[None]):
         }
         for mode, make in screens.items():
             self.add_mode(mode, partial(self._begun, make))
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver for this terminal, made steady where it is that of POSIX."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from kvtui.widgets.textual_driver import SteadyDriver
+
+        return SteadyDriver
 
     @property
     def canvas_look(self) -> Look:
@@ -159,7 +168,8 @@ class KvtuiApp(App[None]):
 
     async def on_event(self, event: Event) -> None:
         """Hear nothing from the terminal while there is no screen: keys typed after the one that quits, for example."""
-        if not isinstance(event, FROM_TERMINAL) or (self.screen_stack and not self._is_late(event)):
+        hears = self.screen_stack and self._asked_to_end is None and not self._is_late(event)
+        if hears or not isinstance(event, FROM_TERMINAL):
             await super().on_event(event)
 
     def _is_late(self, event: Event) -> bool:
@@ -173,7 +183,7 @@ class KvtuiApp(App[None]):
         return widget.parent is None
 
     def on_mount(self) -> None:
-        """Take the keymap, notes and themes, and leave the terminal clean when the process is asked to end."""
+        """Take the keymap, notes and themes."""
         self.set_keymap(self.settings.keymap)
         palette_key = next(key for key in APP_KEYS if key.id == "palette")
         self.COMMAND_PALETTE_BINDING = keys_of(palette_key, self.settings.keymap)[0]  # type: ignore[misc]
@@ -182,11 +192,12 @@ class KvtuiApp(App[None]):
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         if self._note:
             self.notify(self._note, severity="warning", markup=False)
-        loop = asyncio.get_running_loop()
-        for name, code in SIGNALS.items():
-            if hasattr(signal, name):
-                with suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.add_signal_handler(getattr(signal, name), self._end, code)
+
+    def on_ready(self) -> None:
+        """End now, if that was asked for before there was a screen."""
+        self._is_ready = True
+        if self._asked_to_end is not None:
+            self.exit(return_code=self._asked_to_end)
 
     def on_unmount(self) -> None:
         """Remember the scenario for the next start, and leave no benchmark behind."""
@@ -390,8 +401,23 @@ class KvtuiApp(App[None]):
         except (OSError, InputError) as error:
             self.notify(f"theme not remembered: {error}", severity="warning", markup=False)
 
-    def _end(self, code: int) -> None:
-        self.exit(return_code=code)
+    def ask_to_end(self, code: int) -> None:
+        """End with an exit code: from any thread, and from a signal's handler.
+
+        What the terminal still has to say is not heard any more.
+        """
+        self._asked_to_end = code
+        loop = loop_of(self)
+        if loop is not None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.exit, None, code)
+
+    def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        """End the app; one that is still being set up, where Textual would fail, when it has been."""
+        if self._is_ready:
+            super().exit(result, return_code, message)
+        elif self._asked_to_end is None:
+            self._asked_to_end = return_code
 
 
 if TYPE_CHECKING:

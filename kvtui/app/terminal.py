@@ -1,14 +1,29 @@
-"""The terminal while the app has it: whether there is one, and keeping other voices off it."""
+"""The terminal while the app has it: whether there is one, other voices kept off it, and an end when asked for."""
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kvtui.app.app import KvtuiApp
 
 SHOWN_BYTES = 2000
+HUNG_UP = 129
+ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+PATIENCE_SECONDS = 10.0
+GIVEN_BACK = b"\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l"
+"""No mouse, no paste marks, lines that wrap, plain keys, the first screen, a cursor, no word of focus."""
 
 
 def is_terminal() -> bool:
@@ -45,3 +60,81 @@ def own_screen() -> Iterator[None]:
 
         for line in heard.strip().splitlines():
             print(plain(line, limit=400), file=sys.stderr)
+
+
+def show(app: KvtuiApp, ending: Ending) -> int:
+    """Run ``app`` in the terminal, until it is left or ``ending`` ends it; the exit code."""
+    with own_screen():
+        ending.by(app.ask_to_end)
+        app.run()
+    return app.return_code or 0
+
+
+class Ending:
+    """Ends the app when a signal asks for it or the terminal is gone, whatever the app is doing then.
+
+    Before ``by`` was called nothing is on screen and the process ends at once. After it the app is asked to end, and a
+    second signal, or PATIENCE_SECONDS, ends it without being asked; the terminal is given back as it was.
+
+    Signals are Python's own, not the event loop's: a loop hears of them through a pipe, and that is full, so that they
+    are lost, while thousands of keys or movements of the mouse wait.
+    """
+
+    def __init__(self) -> None:
+        self._ask: Callable[[int], None] | None = None
+        self._asked = False
+        self._modes = _modes()
+        for number in ENDING:
+            signal.signal(number, self._heard)
+
+    def by(self, ask: Callable[[int], None]) -> None:
+        """From here on there is an app; ``ask`` asks it to end with an exit code, from any thread and at any time."""
+        self._ask = ask
+        threading.Thread(target=self._see_terminal_go, daemon=True).start()
+
+    def _heard(self, number: int, _: object) -> None:
+        self._end(128 + number)
+
+    def _end(self, code: int) -> None:
+        if self._ask is None:
+            os._exit(code)
+        if self._asked:
+            self._now(code)
+        self._asked = True
+        timer = threading.Timer(PATIENCE_SECONDS, partial(self._now, code))
+        timer.daemon = True
+        timer.start()
+        self._ask(code)
+
+    def _now(self, code: int) -> None:
+        with suppress(OSError):
+            os.set_blocking(0, False)
+            os.write(0, GIVEN_BACK)
+        with suppress(OSError):
+            os.set_blocking(0, True)
+        if self._modes is not None:
+            import termios
+
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._modes)
+        os._exit(code)
+
+    def _see_terminal_go(self) -> None:
+        """Wait until there is no terminal any more; a system that cannot say so is not asked again."""
+        with suppress(OSError, AttributeError):
+            gone = select.poll()
+            gone.register(0, 0)
+            if any(event & select.POLLHUP for _, event in gone.poll()):
+                self._end(HUNG_UP)
+
+
+def _modes() -> list[Any] | None:
+    """How the terminal is set now; None where that cannot be said."""
+    try:
+        import termios
+    except ImportError:
+        return None
+    try:
+        return termios.tcgetattr(0)
+    except termios.error:
+        return None

@@ -31,17 +31,18 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for options that are wrong. Where there is no terminal, one line names the report.
     """
-    from kvtui.app.terminal import is_terminal, own_screen
+    from kvtui.app.terminal import Ending, is_terminal, show
     from kvtui.commands.parser import COLORS, choose
     from kvtui.engine.scenario.options import OPTIONS
 
     choose("color", args.color, COLORS)
-    if is_terminal():
+    ending = Ending() if is_terminal() else None
+    if ending is not None:
         numpy_beside()
     values = vars(args)
     chosen = opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
     speed = None if args.speed is None else _speed(args.speed)
-    if not is_terminal():
+    if ending is None:
         fail("not a terminal; --report prints the plan without one")
     from kvtui.app.app import KvtuiApp
     from kvtui.state.session import Session
@@ -53,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     session = Session(scenario, follows_device=follows)
     _ = session.plan
     app = KvtuiApp(session, settings, play=args.play, speed=speed, note=note)
-    with own_screen():
-        app.run()
-    return app.return_code or 0
+    return show(app, ending)
 
 
 def opened(values: Values) -> tuple[Scenario, bool, str]:

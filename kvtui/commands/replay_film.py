@@ -25,7 +25,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
 
     Raises InputError for what cannot be shown, and where there is no terminal.
     """
-    from kvtui.app.terminal import is_terminal, own_screen
+    from kvtui.app.terminal import Ending, is_terminal, show
     from kvtui.commands.app import numpy_beside
     from kvtui.engine.scenario.options import OPTIONS
 
@@ -42,6 +42,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     film = film_of(trace.requests, name, scenario, names, _changes(args))
     if not is_terminal():
         raise InputError("--play: this is not a terminal")
+    ending = Ending()
     numpy_beside()
     from kvtui.app.app import KvtuiApp
     from kvtui.state.session import Session
@@ -51,9 +52,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     nothing = {option.key: None for option in OPTIONS}
     settings = load({**nothing, "theme": None, "motion": None, "fps": None, "ascii": args.ascii}, theme_names())
     app = KvtuiApp(Session(scenario), settings, film=film)
-    with own_screen():
-        app.run()
-    return app.return_code or 0
+    return show(app, ending)
 
 
 def _changes(args: argparse.Namespace) -> str:

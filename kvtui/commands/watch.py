@@ -106,8 +106,10 @@ def _told(values: Values) -> ToldBesides:
 
 def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) -> int:
     """The app on the screen of what is watched; what it can plan with are the options of the scenario."""
+    from kvtui.app.terminal import Ending, show
+
+    ending = Ending()
     from kvtui.app.app import KvtuiApp, WatchStart
-    from kvtui.app.terminal import own_screen
     from kvtui.attach.opening import source_of
     from kvtui.attach.token import read_token
     from kvtui.commands.app import numpy_beside, reopened
@@ -128,9 +130,7 @@ def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) ->
         speed,
     )
     app = KvtuiApp(Session(scenario, follows_device=follows), settings, note=note, traffic=traffic)
-    with own_screen():
-        app.run()
-    return app.return_code or 0
+    return show(app, ending)
 
 
 def _seconds(args: argparse.Namespace) -> float:

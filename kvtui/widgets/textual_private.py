@@ -1,4 +1,4 @@
-"""Every private name of Textual that the app relies on, each with the reason for it.
+"""Every private name of Textual that the app relies on, each with the reason for it; its driver's: ``textual_driver``.
 
 A new release of Textual may change any of them: ``tests/widgets/test_textual_private.py`` has a test for each, and
 whoever raises the bound on Textual in ``pyproject.toml`` need look nowhere else.
@@ -6,6 +6,7 @@ whoever raises the bound on Textual in ``pyproject.toml`` need look nowhere else
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,11 @@ def knows_styles(screen: Screen[Any], app: App[Any]) -> None:
     style sheets and styles everything again.
     """
     screen._css_update_count = app._css_update_count
+
+
+def loop_of(app: App[Any]) -> AbstractEventLoop | None:
+    """The event loop that ``app`` runs in; None before it runs and afterwards. To be asked from any thread."""
+    return app._loop
 
 
 def is_behind(app: App[Any]) -> bool:

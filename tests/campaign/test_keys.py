@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from tests.screens.monkey import PRESSED, Mouse, Pasted, Sized, Step, play
 SEEDS = range(39)
 STEPS = 600
 LIMIT_SECONDS = 900
+MOST_BYTES = 4 * 2**30
 SIZES = ((80, 24), (120, 36), (160, 46), (200, 60))
 BURSTS = (1, 1, 2, 3, 5, 8, 13, 30)
 GESTURES: tuple[Literal["click", "up", "down"], ...] = ("click", "click", "up", "down")
@@ -88,6 +90,7 @@ def test_no_sequence_ends_the_app(seed: int, tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))  # a run without end is to end here
     os.chdir(tempfile.mkdtemp())
     asyncio.run(sequence(int(sys.argv[1])))
     os._exit(0)  # threads that still draw do not matter here

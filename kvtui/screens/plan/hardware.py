@@ -64,7 +64,7 @@ def hardware_prompt(session: Session, beside: str) -> PromptScreen:
 
 def _fields(scenario: Scenario, text: str) -> dict[str, Any]:
     """The fields of a scenario on a device with that memory, and that many GB/s where they are typed."""
-    memory, *rate = text.replace(",", " ").split()
+    memory, *rate = text.replace(",", " ").split() or [""]
     if len(rate) > 1:
         raise InputError("type memory and bandwidth, such as 48GiB 960")
     return typed_fields(scenario, "memory", memory) | (typed_fields(scenario, "bandwidth", rate[0]) if rate else {})
