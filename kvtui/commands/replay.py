@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kvtui.engine.replay.traces import Trace
     from kvtui.engine.scenario.scenario import Scenario
-    from kvtui.report.replay import Objectives
+    from kvtui.report.replay.document import Objectives
 
 FORMATS = (*TABLE_FORMATS, "html")
 MOST_RECORDED_BYTES = 256 * 2**20
@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.commands.replay_sweep import TraceSweep, compared
     from kvtui.commands.replay_sweep import search as find
     from kvtui.engine.scenario.values import scenario_from
-    from kvtui.report import replay as report
+    from kvtui.report.replay.document import document as report
+    from kvtui.report.replay.formats import render
 
     objectives, wanted = read_objectives(args.slo), _share(args.goodput)
     trace = _changed(_trace(args, document), args)
@@ -116,12 +117,8 @@ def run(args: argparse.Namespace) -> int:
             rows, stopped = compared(sweep, args.compare)
         else:
             served, stopped = _served(trace, scenario, objectives)
-    found = report.document(
-        trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives
-    )
-    answer.write(
-        report.render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only)
-    )
+    found = report(trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives)
+    answer.write(render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
     return INTERRUPTED if stopped else 0
 
 
@@ -264,7 +261,7 @@ def _served(trace: Trace, scenario: Scenario, objectives: Objectives) -> tuple[d
     from kvtui.engine.replay.pace import Pace
     from kvtui.engine.replay.run import Replay, dealt, together
     from kvtui.engine.replay.servers import REPLAYED, servers_of
-    from kvtui.report.replay import served
+    from kvtui.report.replay.document import served
 
     if scenario.engine not in REPLAYED:
         return {}, False
@@ -299,7 +296,7 @@ def _share(word: str | None) -> float:
 
 def read_objectives(words: str | None) -> Objectives:
     """``ttft=500ms,tpot=50ms`` in any order. Raises InputError for what is none."""
-    from kvtui.report.replay import Objectives
+    from kvtui.report.replay.document import Objectives
 
     found: dict[str, float] = {}
     for word in words.split(",") if words else ():

@@ -25,7 +25,7 @@ from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.run import dealt, run, together
 from kvtui.engine.replay.servers import servers_of
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.report.replay import Objectives, served
+from kvtui.report.replay.document import Objectives, served
 
 Result = dict[str, Any]
 

@@ -12,7 +12,7 @@ from kvtui.engine.replay.search import Sought, best, row_of
 from kvtui.engine.replay.servers import POLICIES, SERVERS, TITLES, server_of
 from kvtui.engine.replay.traces import Trace
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.report.replay import Objectives, holds
+from kvtui.report.replay.document import Objectives, holds
 
 TOLD = 10
 ENDS = {"fast": True, "slow": False}
