@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from kvtui.engine.replay.costs import StepCosts
     from kvtui.engine.replay.traces import Trace
     from kvtui.engine.scenario.scenario import Scenario
     from kvtui.report.replay.document import Objectives
@@ -47,6 +48,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", metavar="X", help="requests come X times as fast (default 1)")
     parser.add_argument("--longer", metavar="X", help="prompts and answers are X times as long (default 1)")
     parser.add_argument("--save-trace", metavar="FILE", help="write the trace as it is replayed, in kvtui's own form")
+    parser.add_argument(
+        "--pace",
+        metavar="FILE",
+        help="steps as long as measured: a recording of kvtui watch, a run of kvtui bench",
+    )
     parser.add_argument("--slo", metavar="LIST", help="objectives of goodput, such as ttft=500ms,tpot=50ms")
     parser.add_argument("--find", metavar="WHAT", help="largest rate or max-seqs, fewest devices or smallest pool")
     parser.add_argument("--goodput", metavar="SHARE", help="requests that must meet them for --find (default 95%%)")
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.steps:
         raise InputError("--steps: only a recorded scenario has steps, not a trace")
+    from kvtui.commands.replay_pace import pace_of
     from kvtui.commands.replay_sweep import TraceSweep, compared
     from kvtui.commands.replay_sweep import search as find
     from kvtui.engine.scenario.values import scenario_from
@@ -102,22 +109,27 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--dask: goes with --find or --compare")
     name = "standard input" if args.trace == "-" else Path(args.trace).name
     scenario = None if values is None else scenario_from(values)
+    if args.pace is not None and scenario is None:
+        raise InputError("--pace: needs a scenario, such as --model Llama-3.1-8B --gpu L40S")
     if args.play:
         from kvtui.commands.replay_film import play
 
         return play(trace, name, values, args)
     served: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
-    search, stopped = None, False
+    search, stopped, costs = None, False, None
     if scenario is not None and values is not None:
-        sweep = TraceSweep(trace, name, values, objectives, args.keep, args.dask)
+        costs = pace_of(args.pace, scenario)
+        sweep = TraceSweep(trace, name, values, objectives, costs, args.keep, args.dask)
         if args.find is not None:
             search, stopped = find(sweep, scenario, args.find, wanted)
         elif args.compare is not None:
             rows, stopped = compared(sweep, args.compare)
         else:
-            served, stopped = _served(trace, scenario, objectives)
-    found = report(trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives)
+            served, stopped = _served(trace, scenario, objectives, costs)
+    found = report(
+        trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives, costs
+    )
     answer.write(render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
     return INTERRUPTED if stopped else 0
 
@@ -253,7 +265,9 @@ def _pool(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _served(trace: Trace, scenario: Scenario, objectives: Objectives) -> tuple[dict[str, Any], bool]:
+def _served(
+    trace: Trace, scenario: Scenario, objectives: Objectives, costs: StepCosts | None
+) -> tuple[dict[str, Any], bool]:
     """What the scenario's server makes of the trace at both ends of its pace; and whether that was stopped.
 
     All replays go on in turn, so that whoever stops them has as much of each. Nothing for engines not replayed.
@@ -267,7 +281,7 @@ def _served(trace: Trace, scenario: Scenario, objectives: Objectives) -> tuple[d
         return {}, False
     parts, server = dealt(trace.requests, scenario.layout.dp), servers_of(scenario)
     replays = {
-        end: [Replay(part, server(), Pace(scenario, fast=end == "fast").seconds) for part in parts]
+        end: [Replay(part, server(), Pace(scenario, fast=end == "fast", costs=costs).seconds) for part in parts]
         for end in ("fast", "slow")
     }
     going, stopped = [replay for ends in replays.values() for replay in ends], False

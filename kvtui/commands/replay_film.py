@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kvtui.commands.replay_pace import pace_of
 from kvtui.commands.replay_sweep import servers_named
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import shell_word
@@ -39,7 +40,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     names = None if args.compare is None else servers_named(args.compare) or BESIDE
     if names is None:
         names = ["prefix" if scenario.engine == "vllm" else scenario.engine]
-    film = film_of(trace.requests, name, scenario, names, _changes(args))
+    film = film_of(trace.requests, name, scenario, names, _changes(args), pace_of(args.pace, scenario))
     if not is_terminal():
         raise InputError("--play: this is not a terminal")
     ending = Ending()
@@ -57,7 +58,7 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
 
 def _changes(args: argparse.Namespace) -> str:
     """The trace and how it is read, as words of the command line."""
-    named = ("tokens_per_id", "time_unit", "requests", "rate", "longer")
+    named = ("tokens_per_id", "time_unit", "requests", "rate", "longer", "pace")
     given = [(name, getattr(args, name)) for name in named if getattr(args, name) is not None]
     options = [f"--{name.replace('_', '-')} {shell_word(value)}" for name, value in given]
     return " ".join([shell_word(args.trace), *options])

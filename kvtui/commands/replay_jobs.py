@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.rows import TraceRequests
 from kvtui.engine.replay.run import dealt, run, together
@@ -34,7 +35,8 @@ class ReplayJob(NamedTuple):
     """One replay of a trace at one end of the roofline's band.
 
     ``values`` are the words of the scenario. ``share`` of its planned pool is there; ``sequences`` and ``replicas``
-    take the place of its own where they are given, and requests come ``rate`` times as fast.
+    take the place of its own where they are given, and requests come ``rate`` times as fast. Measured ``costs``
+    take the place of the roofline.
     """
 
     values: tuple[tuple[str, Any], ...]
@@ -45,6 +47,7 @@ class ReplayJob(NamedTuple):
     sequences: int | None = None
     replicas: int | None = None
     objectives: Objectives = Objectives()
+    costs: StepCosts | None = None
 
     def key(self, trace: str) -> str:
         """What tells this job from all others, with the ``trace`` that it replays."""
@@ -56,7 +59,7 @@ def do(job: ReplayJob, requests: TraceRequests) -> Result:
     scenario = scenario_from(dict(job.values))
     if job.rate != 1:
         requests = requests.faster(job.rate)
-    seconds = Pace(scenario, fast=job.fast).seconds
+    seconds = Pace(scenario, fast=job.fast, costs=job.costs).seconds
     server = servers_of(scenario, job.policy, share=job.share, sequences=job.sequences)
     outcomes = [run(part, server(), seconds) for part in dealt(requests, job.replicas or scenario.layout.dp)]
     return served(together(outcomes), job.objectives)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kvtui.commands.narration import say
 from kvtui.commands.replay_jobs import ReplayJob, Result, results
 from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.search import Sought, best, row_of
 from kvtui.engine.replay.servers import POLICIES, SERVERS, TITLES, server_of
 from kvtui.engine.replay.traces import Trace
@@ -28,6 +29,7 @@ class TraceSweep(NamedTuple):
     name: str
     values: Mapping[str, Any]
     objectives: Objectives
+    costs: StepCosts | None
     keep: str | None
     dask: str | None
 
@@ -35,7 +37,7 @@ class TraceSweep(NamedTuple):
         """The replay at one end of the band, with what is changed."""
         said = {**self.values, **(values or {})}
         words = tuple(sorted((key, value) for key, value in said.items() if value is not None))
-        return ReplayJob(words, fast, objectives=self.objectives, **change)
+        return ReplayJob(words, fast, objectives=self.objectives, costs=self.costs, **change)
 
     def gathered(self, jobs: Sequence[ReplayJob]) -> tuple[dict[ReplayJob, Result], bool]:
         """The results of ``jobs``, and whether it was stopped before all were there."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import open_to_read
 from kvtui.engine.basis.untrusted import plain, shell_word
+from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.history import ReplayHistory, StepSummary
 from kvtui.engine.replay.pace import Pace
 from kvtui.engine.replay.rows import TraceRequests
@@ -49,11 +50,18 @@ class ReplayFilm(NamedTuple):
     sides: tuple[FilmedReplay, ...]
 
 
-def film_of(requests: TraceRequests, trace: str, scenario: Scenario, names: Sequence[str], words: str) -> ReplayFilm:
+def film_of(
+    requests: TraceRequests,
+    trace: str,
+    scenario: Scenario,
+    names: Sequence[str],
+    words: str,
+    costs: StepCosts | None = None,
+) -> ReplayFilm:
     """The film of ``requests`` on the servers that ``names`` are, of SERVERS: ``scenario`` with another engine.
 
     ``words`` give the trace on a command line. No step is made yet. Of several replicas the first is shown, with its
-    share of the requests; steps last as long as at the fast end of the roofline's band. Raises InputError for more
+    share of the requests; steps last as long as at the fast end of the band. Raises InputError for more
     than two, and what :func:`server_of` and :class:`Pace` do.
     """
     if len(names) > MOST_SIDES:
@@ -64,7 +72,7 @@ def film_of(requests: TraceRequests, trace: str, scenario: Scenario, names: Sequ
         under = scenario if engine == scenario.engine else scenario_from({**to_values(scenario), "engine": engine})
         part, scheduler = dealt(requests, under.layout.dp)[0], server_of(under, policy)
         history = ReplayHistory(scheduler)
-        steps = history.follow(Replay(part, scheduler, Pace(under, fast=True).seconds))
+        steps = history.follow(Replay(part, scheduler, Pace(under, fast=True, costs=costs).seconds))
         sides.append(FilmedReplay(TITLES.get(name, name), history, steps, len(part)))
     server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
     command = f"kvtui replay {words} {command_line(scenario)} --compare {','.join(names)} --play"

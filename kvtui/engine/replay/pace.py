@@ -1,9 +1,10 @@
-"""How long a replayed step takes, by the roofline that times the plan: the slow and the fast end of its band."""
+"""How long a replayed step takes, at both ends of a band: by the roofline that times the plan, or as measured."""
 
 from __future__ import annotations
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.planning.roofline import Band, sequence_macs, sequence_read, step_time, weights_read
+from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.scheduling import SchedulerStep
 from kvtui.engine.scenario.scenario import Scenario
 
@@ -15,16 +16,16 @@ class Pace:
 
     A step reads the weights that its tokens meet and the caches of all its sequences, and does the operations of all
     its tokens; prompts and answers are computed together. Sequences that decode are taken at their mean context, which
-    is exact where caches grow with every token.
+    is exact where caches grow with every token. What that takes follows from the roofline, or from measured ``costs``.
     """
 
-    def __init__(self, scenario: Scenario, *, fast: bool) -> None:
+    def __init__(self, scenario: Scenario, *, fast: bool, costs: StepCosts | None = None) -> None:
         active = scenario.model.active_parameters
         if active is None or weights_read(scenario, 1) is None:
             raise InputError(f"--model: the weights of {scenario.model.name} are unknown, and so is the time of a step")
-        if step_time(scenario, 1, 1, 1)[0] is None:
+        if costs is None and step_time(scenario, 1, 1, 1)[0] is None:
             raise InputError(f"--gpu: {scenario.device.name} has no known link, and so the time of a step is unknown")
-        self._scenario, self._fast, self._active = scenario, fast, active
+        self._scenario, self._fast, self._active, self._costs = scenario, fast, active, costs
         self._memory: dict[int, tuple[int, int]] = {}
         self._weights: dict[int, int] = {}
 
@@ -59,6 +60,9 @@ class Pace:
         weights = self._weights.get(tokens)
         if weights is None:
             weights = self._weights[tokens] = weights_read(self._scenario, tokens) or 0
-        band, _ = step_time(self._scenario, weights + read, 2 * self._active * tokens + 2 * macs, tokens)
+        work = 2 * self._active * tokens + 2 * macs
+        if self._costs is not None:
+            return self._costs.seconds(tokens, weights + read, work, fast=self._fast)
+        band, _ = step_time(self._scenario, weights + read, work, tokens)
         assert isinstance(band, Band)
         return (band.low if self._fast else band.high) / 1e3

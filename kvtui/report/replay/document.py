@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kvtui import __version__
 from kvtui.engine.replay.caches import BlockUses
+from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.request import Request
 from kvtui.engine.replay.reuse import Reuse, reuse
 from kvtui.engine.replay.run import Instant, ReplayOutcome, Served
@@ -43,13 +44,14 @@ def document(
     search: Mapping[str, Any] | None = None,
     complete: bool = True,
     objectives: Objectives | None = None,
+    costs: StepCosts | None = None,
 ) -> dict[str, Any]:
     """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
 
     ``pool`` is the planned one: ``tokens``, ``bytes_per_token``, ``of`` in words, and its ``scenario`` as a command.
     ``outcomes`` are documents made by :func:`served`; those ``compared`` have a ``name`` and one for each end, or a
     ``problem``. ``search`` is what was ``sought``, the ``answer`` and the ``rows`` that were tried. What was stopped is
-    not ``complete``.
+    not ``complete``. ``costs`` were measured; without them the roofline gives the pace.
     """
     requests = trace.requests
     prompts, answers = requests.columns.prompts.tolist(), requests.columns.answers.tolist()
@@ -71,6 +73,17 @@ def document(
         "objectives": None
         if objectives is None or objectives == Objectives()
         else {"ttft_seconds": objectives.first_token, "tpot_seconds": objectives.per_token},
+        "pace": None
+        if costs is None
+        else {
+            "source": costs.source,
+            "step_seconds": costs.step,
+            "token_seconds": costs.token,
+            "byte_seconds": costs.byte,
+            "operation_seconds": costs.operation,
+            "fast": round(costs.fast, 6),
+            "slow": round(costs.slow, 6),
+        },
         "pool": None if pool is None else dict(pool),
         "reuse": reuse_of(trace.requests, pool),
         "served": dict(outcomes) or None,

@@ -27,6 +27,8 @@ def facts_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append(("left out", f"{trace['unanswered']:,} rows without an answer"))
     if pool:
         facts.append(("pool", f"{pool['tokens']:,} tokens, {pool['of']}"))
+    if known["pace"]:
+        facts.append(("pace", _paced(known["pace"])))
     facts += _served_facts(known["served"], trace) if known["served"] else []
     if not reused:
         return [*facts, ("reuse", "unknown: the trace does not say which prompts begin alike")]
@@ -105,6 +107,16 @@ def _waste_facts(slow: Mapping[str, Any]) -> list[tuple[str, str]]:
         padded = share_of(slow["tokens_padding"], slow["tokens_padding"] + slow["tokens_computed"])
         waste.append(f"{percent(padded)} are padding")
     return [*facts, ("waste", ", ".join(waste))]
+
+
+def _paced(pace: Mapping[str, Any]) -> str:
+    """What was measured, and how far it scattered."""
+    parts = [f"{brief(pace[f'{one}_seconds'])} for each {one}" for one in ("step", "token") if pace[f"{one}_seconds"]]
+    if pace["byte_seconds"]:
+        parts.append(f"{1e-9 / pace['byte_seconds']:.4g} GB/s")
+    if pace["operation_seconds"]:
+        parts.append(f"{1e-12 / pace['operation_seconds']:.3g} TFLOP/s")
+    return f"{', '.join(parts)} (×{pace['fast']:.2f} to ×{pace['slow']:.2f}), as {pace['source']} has it"
 
 
 def _between(fast: Mapping[str, Any], slow: Mapping[str, Any], key: str) -> str:
