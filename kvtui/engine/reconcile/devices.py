@@ -48,7 +48,7 @@ def named_device(log: BootLog, told: Mapping[str, str | bool]) -> FoundDevice | 
     named = log.words.get("device")
     for name in _spellings(named) if named is not None else ():
         try:
-            return FoundDevice(find_device(name))
+            return FoundDevice(find_device(name), _several(log))
         except UnknownName:
             continue
     if PLATFORMS.get(log.words.get("platform", "")) == "cpu":
@@ -88,6 +88,12 @@ def _ranked(apart: list[tuple[int, DeviceSpec]]) -> list[DeviceSpec]:
     """Devices by how far ``apart`` they are; of those that are alike, those whose memory servers printed first."""
     order = sorted(apart, key=lambda item: (item[0] // LIKE_MEMORY, not item[1].allocatable_logged, item[0]))
     return [device for _, device in order]
+
+
+def _several(log: BootLog) -> str:
+    """What is to be said of devices of several kinds."""
+    other = log.words.get("other_device")
+    return "" if other is None else f"the log's devices are of several kinds: {other} is planned as if like the first"
 
 
 def _spellings(named: str) -> Iterator[str]:

@@ -153,6 +153,10 @@ def _engine(log: BootLog, told: Mapping[str, str | bool], notes: list[str]) -> s
         if engine.version:
             return str(engine)
     version = log.words.get("version", "")
+    worded = log.words.get("wording", "")
+    if not version and worded:
+        notes.append(f"the log does not say the release: that of {worded} is assumed, whose words its lines have")
+        return f"{log.engine}@{worded}"
     if not version:
         newest = span(log.engine).newest
         notes.append(f"the log does not say the release: {f'that of {newest}' if newest else 'the newest'} is assumed")

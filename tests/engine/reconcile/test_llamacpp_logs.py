@@ -321,3 +321,67 @@ def test_lines_of_2024() -> None:
     assert rows["weights"][1] == pytest.approx(4403.49 + 281.81)
     assert rows["compute"][0] == pytest.approx(560, rel=0.05)
     assert rows["host_compute"][0] == pytest.approx(24.01, abs=0.05)
+
+
+TWO_KINDS = """ggml_cuda_init: found 2 CUDA devices:
+  Device 0: NVIDIA GeForce RTX 4070 Ti, compute capability 8.9, VMM: yes
+  Device 1: NVIDIA GeForce RTX 3090 Ti, compute capability 8.6, VMM: yes
+llm_load_print_meta: model ftype      = Q4_K - Medium
+llm_load_print_meta: general.name     = c4ai-command-r-v01
+llm_load_tensors: offloaded 41/41 layers to GPU
+llm_load_tensors:        CPU buffer size =  1640.62 MiB
+llm_load_tensors:      CUDA0 buffer size =  5434.38 MiB
+llm_load_tensors:      CUDA1 buffer size = 13989.53 MiB
+llama_new_context_with_model: n_ctx      = 4096
+llama_new_context_with_model: n_ubatch   = 512
+llama_kv_cache_init:      CUDA0 KV buffer size =  1536.00 MiB
+llama_kv_cache_init:      CUDA1 KV buffer size =  3584.00 MiB
+llama_new_context_with_model: KV self size  = 5120.00 MiB, K (f16): 2560.00 MiB, V (f16): 2560.00 MiB
+llama_new_context_with_model:      CUDA0 compute buffer size =   672.01 MiB
+"""
+
+
+def test_devices_of_two_kinds_and_of_no_build() -> None:
+    """Twelve of 40 layers are on the first (pull request 6122); the words are those of early builds."""
+    found = beside(TWO_KINDS)
+    rows = figures(found)
+    assert [rows[f"kv_device_{number}"][:2] for number in (0, 1)] == [(1536, 1536), (3584, 3584)]
+    assert rows["compute"][0] == pytest.approx(672.01, rel=0.1)
+    assert found.scenario.device.name == "RTX 4070 Ti"
+    remarks = " ".join(found.notes)
+    assert "NVIDIA GeForce RTX 3090 Ti is planned as if like the first" in remarks
+    assert "b4400 is assumed" in remarks
+
+
+def test_a_build_in_the_words_of_2024() -> None:
+    text = (
+        'INFO [                    main] build info | tid="0x1" timestamp=1722350460 build=3491 commit="140074bb"\n'
+        "llama_model_loader: loaded meta data with 19 key-value pairs from models/llama-2-7b-chat.q4_K_M.gguf\n"
+        "llm_load_print_meta: general.name     = LLaMA v2 7B\n"
+        "llama_new_context_with_model: n_ctx      = 4096\nllama_new_context_with_model: flash_attn = 0\n"
+        "llama_kv_cache_init:      Metal KV buffer size =  2048.00 MiB\n"
+        "llama_new_context_with_model: KV self size  = 2048.00 MiB, K (f16): 1024.00 MiB, V (f16): 1024.00 MiB\n"
+        "llama_new_context_with_model:      Metal compute buffer size =   296.00 MiB\n"
+    )
+    found = beside(text, model="Llama-2-7B", gpu="Apple M1 Max")
+    assert found.scenario.serving.version == "b3491"
+    assert figures(found)["compute"][0] == pytest.approx(296, abs=0.01)
+
+
+def test_ollamas_own_engine_in_other_words() -> None:
+    """Buffers by name (0.9 to 0.11), no name of the model, and the card in the line before."""
+    head = "time=2025-07-18T14:51:00.217Z level=INFO source="
+    text = (
+        f'{head}types.go:131 msg="inference compute" id=GPU-1 library=cuda name=CUDA0 '
+        'description="NVIDIA GeForce RTX 4090" total="24.0 GiB" available="23.1 GiB"\n'
+        f'{head}ggml.go:116 msg="" architecture=mistral3 file_type=Q8_0 name="" description="" num_tensors=585\n'
+        f'{head}ggml.go:365 msg="model weights" buffer=CUDA0 size="11.9 GiB"\n'
+        f'{head}ggml.go:365 msg="model weights" buffer=CPU size="680.0 MiB"\n'
+        f'{head}ggml.go:672 msg="compute graph" backend=CUDA0 buffer_type=CUDA0 size="0 B"\n'
+        f'{head}ggml.go:672 msg="compute graph" backend=CUDA0 buffer_type=CUDA0 size="1.2 GiB"\n'
+    )
+    found = beside(text, model="Mistral-Small-3.2-24B")
+    rows = figures(found)
+    assert rows["weights"][1] == pytest.approx(11.9 * 1024 + 680)
+    assert rows["compute"][1] == pytest.approx(1.2 * 1024)
+    assert found.scenario.device.name == "RTX 4090"

@@ -19,6 +19,7 @@ from kvtui.engine.bootlog.patterns import (
     LINE,
     Gathered,
     LogReader,
+    Take,
     error,
     flags,
     line,
@@ -85,6 +86,15 @@ def _start(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.restart()
     if int(match[1]):
         gathered.word("version", f"b{match[1]}")
+
+
+def _worded(build: str, age: int) -> Take:
+    """Takes a line as one that was worded so about ``build``; of several wordings the one of the greatest ``age``."""
+
+    def take(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+        gathered.word("wording", build, age)
+
+    return take
 
 
 def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
@@ -239,8 +249,19 @@ def _file(gathered: Gathered, match: re.Match[str], rank: str) -> None:
 
 
 def _device(gathered: Gathered, match: re.Match[str], rank: str) -> None:
-    gathered.word("device", match[2])
+    _named(gathered, match[2])
     gathered.size("free_before", match[1], _size(match[3]))
+
+
+def _card(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    _named(gathered, match[1])
+
+
+def _named(gathered: Gathered, name: str) -> None:
+    """One of the devices; the first is the plan's, and the first that is of another kind is told."""
+    gathered.word("device", name)
+    if gathered.words.get("device", (0, name))[1] != name:
+        gathered.word("other_device", name)
 
 
 def _context(gathered: Gathered) -> str:
@@ -284,9 +305,32 @@ def _settle_devices(gathered: Gathered) -> None:
     if offloaded is not None and offloaded != every:
         gathered.option("gpu_layers", str(offloaded), LINE)
     elif len(assigned) > 1:
-        counts = [assigned[name] for name in sorted(assigned)]
+        counts = [assigned[name] for name in sorted(assigned, key=_in_order)]
         counts[-1] -= sum(gathered.counts["assigned"].values()) - (every or 0) + 1 if every else 1
         gathered.option("pp_partition", ",".join(map(str, counts)), LINE)
+    elif len(held) > 1 and every is not None:
+        _settle_by_caches(gathered, held, every - 1)
+
+
+def _settle_by_caches(gathered: Gathered, devices: set[str], layers: int) -> None:
+    """The ``layers`` of each of the ``devices`` by its part of the one cache, where every part is one of whole layers.
+
+    Example: of 40 layers that take 5,120 MiB those of a device with 1,536 MiB are twelve.
+    """
+    caches = [key for key in gathered.sizes if key.endswith(" buffers") and not key.startswith("draft ")]
+    by_device = gathered.sizes.get("KV buffers", {})
+    whole = sum(found.bytes for found in by_device.values())
+    if caches != ["KV buffers"] or set(by_device) != devices or not layers or whole % layers:
+        return
+    each = whole // layers
+    sizes = [by_device[name].bytes for name in sorted(devices, key=_in_order)]
+    if not any(found % each for found in sizes):
+        gathered.option("pp_partition", ",".join(str(found // each) for found in sizes), LINE)
+
+
+def _in_order(device: str) -> tuple[int, str]:
+    """Devices by their numbers: CUDA2 before CUDA10."""
+    return len(device), device
 
 
 _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]{1,9})?)"
@@ -305,6 +349,7 @@ _RECURRENT_LINE = (
 LINES = (
     line("build: ", r"\bbuild: ([0-9]{1,6}) \(", _start),
     line("build_info: ", r"\bbuild_info: b([0-9]{1,6})", _start),
+    line("build info", r"build info \|.{1,200}\bbuild=([0-9]{1,6}) ", _start),
     line("version: ", r"\bversion: ([0-9]{3,6}) \([0-9a-f]{6,12}\)", _start),
     line("llama-server", r"llama-server(?:\.exe)?['\"]? .*", _command),
     line("ollama", r"ollama(?:_llama_server)?(?:\.exe)? (?:runner )?--.*", _command),
@@ -312,11 +357,12 @@ LINES = (
     line("KvSize:", r"KvSize:.{1,2000}|Parallel:.{0,500}KvSize:.{1,2000}", _request),
     line(
         "msg=",
-        rf"msg=\"(model weights|kv cache|compute graph)\" device=(\w{{1,40}}) size=\"{_NUMBER} (KiB|MiB|GiB|B)\"",
+        r"msg=\"(model weights|kv cache|compute graph)\" "
+        rf"(?:backend=\w{{1,40}} )?(?:device|buffer|buffer_type)=(\w{{1,40}}) size=\"{_NUMBER} (KiB|MiB|GiB|B)\"",
         _ollama,
     ),
     line("file_type=", r"architecture=\w{1,40} file_type=(\w{1,20}) ", word("file_type")),
-    line("architecture=", r"architecture=\w{1,40} .{0,40}\bname=\"(.{1,100}?)\"", word("model_name")),
+    line("architecture=", r"architecture=\w{1,40} .{0,40}\bname=\"([^\"]{1,100})\"", word("model_name")),
     line("MTP draft context", r"creating MTP draft context", _draft_begins),
     line("draft model", r"loading draft model", _draft_begins),
     line("assigned to device", r"layer {1,9}[0-9]{1,5} assigned to device (\w{1,20})", _assigned),
@@ -329,11 +375,19 @@ LINES = (
     line("print_info: ", rf"print_info: file size {{1,20}}= {_NUMBER} (GiB|MiB)", _file),
     line("model size", rf"llm_load_print_meta: model size {{1,20}}= {_NUMBER} (GiB|MiB)", _file),
     line("model ftype", r"llm_load_print_meta: model ftype {1,20}= (.{1,100})", word("file_type")),
+    line("Device ", r"\bDevice [0-9]{1,3}: (.{1,80}?), (?:compute capability|gfx)", _card),
+    line("ggml_vulkan: ", r"ggml_vulkan: [0-9]{1,3} = ([^(|]{1,80}?) \(", _card),
+    line("GPU name: ", r"ggml_metal\w{0,20}: GPU name: {1,9}(Apple [\w ]{1,20})", _card),
+    line("inference compute", r"inference compute\".{1,300}?\b(?:name|description)=\"([^\"]{1,80})\"", _card),
     line(
         "using device",
         rf"using device (\w{{1,20}}) \(({_DEVICE_NAME})\).{{0,60}}- {_NUMBER} MiB free",
         _device,
     ),
+    line("llama_new_context_with_model: ", "llama_new_context_with_model: ", _worded("b4400", 4)),
+    line("llama_init_from_model: ", "llama_init_from_model: ", _worded("b4800", 3)),
+    line("llama_kv_cache_unified", "llama_kv_cache_unified", _worded("b6000", 2)),
+    line("n_ctx_per_seq", "llama_context: n_ctx_per_seq", _worded("b6500", 1)),
     line("constructing llama_context", "constructing llama_context", _context_begins),
     line("llama_context: ", rf"llama_context: {_PARAMETER}", _parameter),
     line("llama_init_from_model: ", rf"llama_init_from_model: {_PARAMETER}", _parameter),
