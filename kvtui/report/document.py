@@ -20,6 +20,7 @@ from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.verify import verifying
+from kvtui.engine.scenario.change import layout_words
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, value_at
@@ -129,6 +130,7 @@ def _memory(planned: Plan) -> dict[str, Any]:
         "usable_bytes_per_device": planned.usable_per_device,
         "devices": planned.devices,
         "devices_needed": planned.devices_needed,
+        "split_needed": None if planned.layout_needed is None else layout_words(planned.layout_needed),
         "utilization": round(planned.utilization, 6),
         "fits": planned.fits,
         "binding_limit": planned.binding_limit,

@@ -141,9 +141,9 @@ def _capacity(document: Document) -> FactPanel:
         facts.append(Fact("model's maximum context", f"{trained:,} tokens"))
     if scenario["kv_pool_bytes"] is None or crowded(document):
         needed = memory["devices_needed"]
-        facts.append(
-            Fact("devices needed", f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}")
-        )
+        split = f"as {memory['split_needed']}" if needed is not None and needed > 1 else ""
+        count = f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}"
+        facts.append(Fact("devices needed", count, split))
     return FactPanel("capacity", tuple(facts))
 
 

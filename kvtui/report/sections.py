@@ -159,9 +159,11 @@ def crowded(document: Document) -> bool:
 def _over_capacity(document: Document) -> str:
     """The warning that says why it does not fit, and the devices that would hold it."""
     reason = next(w["text"] for w in document["warnings"] if w["id"] == "over_capacity")
-    needed = document["memory"]["devices_needed"]
-    more = needed is not None and needed > document["memory"]["devices"]
-    return f"{reason}; {counted(needed, 'device')} would hold it" if more else str(reason)
+    needed, split = document["memory"]["devices_needed"], document["memory"]["split_needed"]
+    engine = document["engine"]
+    enough = engine["refusals"] and (engine["pool_bytes"] or 0) >= engine["needed_bytes"]
+    more = needed is not None and needed > document["memory"]["devices"] and not enough
+    return f"{reason}; {counted(needed, 'device')} ({split}) would hold it" if more else str(reason)
 
 
 def parts(document: Document) -> tuple[MemoryRow, ...]:

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     """The answer to a scenario. ``per_device`` is the most loaded device, ``total`` all devices together.
 
     With an engine both hold all that it allocates, also what no sequence needs.
-    ``devices_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
+    ``layout_needed`` is None when no split up to 1,024 devices was found. ``flash_attention_saved`` and
     ``prefix_shared`` are bytes that are not needed, and are part of no total. ``serving`` is what the scenario's engine
     allocates, None without one; whether the scenario fits is then for the engine to say.
     """
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     per_device: Parts
     total: Parts
     usable_per_device: int
-    devices_needed: int | None
+    layout_needed: Layout | None
     flash_attention_saved: int
     prefix_shared: int
     serving: Serving | None = None
@@ -58,6 +58,11 @@ class Plan(NamedTuple):
     def devices(self) -> int:
         """Devices of the scenario."""
         return self.scenario.layout.devices
+
+    @property
+    def devices_needed(self) -> int | None:
+        """The fewest devices that some split fits on; None when none was found."""
+        return None if self.layout_needed is None else self.layout_needed.devices
 
     @property
     def budget_per_device(self) -> int:
@@ -117,7 +122,7 @@ def plan(scenario: Scenario) -> Plan:
         per_device=per_device,
         total=all_hold(scenario, serving, sequences),
         usable_per_device=scenario.device.usable_bytes,
-        devices_needed=_devices_needed(scenario, per_device, serving),
+        layout_needed=_layout_needed(scenario, per_device, serving),
         flash_attention_saved=score_matrix_bytes(scenario, scenario.context, scenario.batch),
         prefix_shared=prefix_shared(scenario, sequences),
         serving=serving,
@@ -132,7 +137,8 @@ def devices_needed(scenario: Scenario, most: int = SEARCH_DEVICES) -> int | None
     serving = serve(scenario)
     share = busiest_share(slots(scenario, scenario.context, scenario.batch), scenario.layout.dp)
     parts = device_holds(scenario, serving, fullest_stage(scenario, serving), share)
-    return _devices_needed(scenario, parts, serving, most)
+    found = _layout_needed(scenario, parts, serving, most)
+    return None if found is None else found.devices
 
 
 def _runs(scenario: Scenario, parts: Parts, serving: Serving | None) -> bool:
@@ -147,12 +153,12 @@ def _serves(scenario: Scenario, serving: Serving) -> bool:
     return serving.starts and at_once(scenario, serving) >= scenario.batch
 
 
-def _devices_needed(
+def _layout_needed(
     scenario: Scenario, parts: Parts, serving: Serving | None, most: int = SEARCH_DEVICES
-) -> int | None:
-    """The fewest devices on which some tp × pp × dp split fits; a pool too small for the cache stays too small."""
+) -> Layout | None:
+    """The tp × pp × dp split over the fewest devices that fits; a pool too small for the cache stays too small."""
     if scenario.kv_pool is not None and not crowded(scenario, parts):
-        return scenario.layout.devices if _runs(scenario, parts, serving) else None
+        return scenario.layout if _runs(scenario, parts, serving) else None
     tps = (1,) if places_layers(scenario.engine) else valid_tps(scenario.model)
     lone = _on(scenario, Layout())
     whole = device_parts(lone, scenario.context, scenario.batch)
@@ -167,7 +173,7 @@ def _devices_needed(
             trial = _on(scenario, layout)
             needed = device_parts(trial, scenario.context, scenario.batch)
             if holds(trial, needed) and _runs(trial, needed, serve(trial)):
-                return devices
+                return layout
             tried += 1
         if tried > SEARCH_LAYOUTS:
             return None

@@ -182,5 +182,6 @@ def test_reports_say_it(engine: str, form: str) -> None:
     assert found["memory"]["fits"] is False
     shown = render(found, form, width=200)
     assert "does not fit: weights, activations and overhead take" in shown
-    assert f"{found['memory']['devices_needed']} devices would hold it" in shown
+    needed, split = found["memory"]["devices_needed"], found["memory"]["split_needed"]
+    assert f"{needed} devices ({split}) would hold it" in shown
     assert "missing" in shown

@@ -8,11 +8,14 @@ from kvtui.engine.basis.units import MIB
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.placement import RAM, Placement
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, UBATCH_TOKENS, Scenario
+from kvtui.engine.serving.llamacpp.flags import LAUNCH
 
 GGML = {"fp16": "f16", "bf16": "f16", "fp32": "f32"}
 """ggml's names of formats where they are others than here; 16 bits are llama.cpp's own f16, which takes as much."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,95}-GGUF)(?::[\w.-]{1,40})?", re.IGNORECASE)
+PROJECTOR = ("--mmproj", "mmproj.gguf")
+"""A size is all that is known of it, so that no option stands behind its name."""
 OLLAMA_KV = ("f16", "q8_0", "q4_0")
 
 
@@ -29,26 +32,29 @@ def commands(scenario: Scenario, placed: Placement, whole_layers: Placement) -> 
 
 
 def _llama_server(scenario: Scenario, placed: Placement) -> str:
-    serving = scenario.serving
+    serving, split = scenario.serving, shares(placed)
     k, v = cache_types(scenario)
-    words = ["llama-server", *_where_from(scenario), "-c", str(scenario.context)]
-    words += ["-ngl", str(placed.gpu_layers)] if scenario.device.platform != "cpu" else []
-    if placed.cpu_moe:
-        words += ["--n-cpu-moe", str(placed.cpu_moe)]
-    if (split := shares(placed)) is not None:
-        words += ["--tensor-split", ",".join(f"{share:g}" for share in split)]
-    words += ["-fa", "on" if scenario.flash_attention else "off"]
-    words += [word for flag, kind in (("-ctk", k), ("-ctv", v)) if kind != "f16" for word in (flag, kind)]
-    if serving.parallel is not None:
-        words += ["-np", str(serving.parallel)]
-    words += ["-kvu"] if serving.kv_unified else []
-    words += ["-ub", str(serving.ubatch)] if serving.ubatch != UBATCH_TOKENS else []
-    words += ["--swa-full"] if serving.swa_full else []
-    words += [] if serving.kv_offload else ["--no-kv-offload"]
-    words += ["-md", shell_word(f"{serving.draft_model.name}.gguf")] if serving.draft_model is not None else []
-    words += ["--mmproj", "mmproj.gguf"] if serving.mmproj else []
-    words += ["--cache-ram", str(serving.cache_ram // MIB)] if serving.cache_ram is not None else []
-    return " ".join(words)
+    on_gpu = scenario.device.platform != "cpu"
+    said: tuple[tuple[str, str | bool | None], ...] = (
+        ("context", str(scenario.context)),
+        ("gpu_layers", str(placed.gpu_layers) if on_gpu else None),
+        ("cpu_moe", str(placed.cpu_moe) if placed.cpu_moe else None),
+        ("tensor_split", None if split is None else ",".join(f"{share:g}" for share in split)),
+        ("fa", "on" if scenario.flash_attention else "off"),
+        ("k_dtype", None if k == "f16" else k),
+        ("v_dtype", None if v == "f16" else v),
+        ("parallel", None if serving.parallel is None else str(serving.parallel)),
+        ("kv_unified", serving.kv_unified or None),
+        ("ubatch", str(serving.ubatch) if serving.ubatch != UBATCH_TOKENS else None),
+        ("swa_full", serving.swa_full or None),
+        ("kv_offload", None if serving.kv_offload else False),
+        ("draft_model", None if serving.draft_model is None else f"{serving.draft_model.name}.gguf"),
+        ("cache_ram", None if serving.cache_ram is None else str(serving.cache_ram // MIB)),
+    )
+    words = ["llama-server", *_where_from(scenario)]
+    for key, value in said:
+        words += [] if value is None else map(shell_word, LAUNCH.written(key, value) or ())
+    return " ".join([*words, *PROJECTOR] if serving.mmproj else words)
 
 
 def _ollama(scenario: Scenario, placed: Placement) -> str:

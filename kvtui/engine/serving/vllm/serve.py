@@ -14,6 +14,7 @@ from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.engines.result import GroupShare, Serving
 from kvtui.engine.model.caches import Attention, Indexer, Latent, Recurrent
 from kvtui.engine.model.spec import Layer
+from kvtui.engine.planning.parts import device_parts
 from kvtui.engine.planning.search import context_limit, longest
 from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.serving.drafter import draft_layers
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
     from kvtui.engine.scenario.scenario import Scenario
 
+
+ADMITTED_MORE = 1.1
+"""From which on it is said that a request takes more blocks at first than its tokens fill later."""
 
 _COUNTED = {
     "layers": "compares what layers take one by one",
@@ -267,7 +271,7 @@ def _refusals(
     elif found.slots_checked and states and max_seqs > blocks and _captures(scenario):
         yield (
             f"vLLM {found.version} refuses to start: max_num_seqs {max_seqs:,} exceeds the {blocks:,} blocks of state; "
-            f"give --max-seqs {blocks:,} or less"
+            f"give --max-num-seqs {blocks} or less"
         )
     if scenario.serving.hybrid_manager is False and states:
         yield "vLLM cannot turn the hybrid manager off for a model with recurrent state, and refuses to start"
@@ -303,6 +307,16 @@ def _notes(
         )
     if laid.grouping.padding:
         yield f"{laid.grouping.padding} padding layers hold nothing, so that groups are equal"
+    if any(group.kind in ("window", "chunk") for group in laid.grouping.groups):
+        admitted, kept = (
+            per_request * max(sizes),
+            device_parts(scenario._replace(skip_weights=True), scenario.context, 1).cache,
+        )
+        if admitted > ADMITTED_MORE * kept:
+            yield (
+                f"a request is admitted with {format_bytes(admitted)} of blocks, for its windows and all tokens of the "
+                f"steps in flight; once its prompt is read {format_bytes(kept)} of them hold tokens"
+            )
     taken = laid.grouping.taken(scenario.context, laid.work)
     if taken != per_request:
         yield f"its log counts the bytes of a request, {per_request:,} blocks full; they lie in {taken:,} blocks"
