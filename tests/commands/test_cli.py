@@ -119,6 +119,10 @@ def test_no_colour_unless_a_terminal_or_forced() -> None:
     assert "\x1b[" not in run("--report").stdout
     assert "\x1b[" in run("--report", "--color", "always").stdout
     assert run("--report", "--ascii").stdout.isascii()
+    for words in (("fix", "--ascii"), ("compare", "--ascii", "--kv-dtype", "fp8", "--")):
+        said = run(*words, "--model", "Llama-3.1-70B", "--gpu", "L4").stdout
+        assert "?" not in said
+        assert said.isascii()
 
 
 def test_a_terminal_without_utf8_gets_ascii() -> None:
