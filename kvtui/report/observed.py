@@ -16,7 +16,7 @@ from kvtui.engine.live.advisor import ServerFinding
 from kvtui.engine.live.beside import PlanBeside
 from kvtui.engine.live.binds import Binding
 from kvtui.engine.live.check import figures
-from kvtui.engine.live.interval import Interval, Percentiles, lifetime
+from kvtui.engine.live.interval import Interval, InTime, Percentiles, lifetime
 from kvtui.engine.live.names import SEEN_LIVE, TITLES
 from kvtui.engine.live.snapshot import ServerPool, ServerRank, Snapshot
 from kvtui.engine.scenario.values import command_line
@@ -25,15 +25,22 @@ from kvtui.report.document import SCHEMA
 from kvtui.report.forms import renderer
 
 NONE = "–"
-TIMES = {"ttft": "time to the first token", "itl": "between tokens", "queue": "in the queue", "e2e": "whole request"}
+TIMES = {
+    "ttft": "time to the first token",
+    "itl": "between tokens",
+    "tpot": "per token of a request",
+    "queue": "in the queue",
+    "e2e": "whole request",
+}
+
+NOT_ASKED = InTime()
 
 
 @dataclass(frozen=True)
 class Observed:
     """A ``snapshot`` with what follows from it, and from those before it.
 
-    ``plan_error`` says why there is no plan beside it. ``in_time`` are the shares of requests, and of tokens after the
-    first, that met their objectives.
+    ``plan_error`` says why there is no plan beside it. ``in_time`` is what met its objectives.
     """
 
     snapshot: Snapshot
@@ -42,7 +49,7 @@ class Observed:
     findings: tuple[ServerFinding, ...] = ()
     plan: PlanBeside | None = None
     plan_error: str = ""
-    in_time: tuple[float | None, float | None] = (None, None)
+    in_time: InTime = NOT_ASKED
 
 
 def document(servers: Sequence[Observed]) -> dict[str, Any]:
@@ -74,7 +81,7 @@ def section(found: Observed) -> dict[str, Any]:
         },
         "lifetime": _interval(lifetime(snapshot)),
         "interval": _interval(found.interval) if found.interval.seconds else None,
-        "in_time": {"first_token": _share(found.in_time[0]), "per_token": _share(found.in_time[1])},
+        "in_time": _in_time(found.in_time),
         "ranks": [_rank(rank) for rank in snapshot.ranks],
         "slots": [slot._asdict() for rank in snapshot.ranks for slot in rank.slots],
         "loaded": [model._asdict() for model in snapshot.loaded],
@@ -177,6 +184,15 @@ def _plain(value: float | Fraction | None) -> int | float | None:
         return value
     number = float(value)
     return int(number) if number.is_integer() and abs(number) < 2**53 else round(number, 6)
+
+
+def _in_time(found: InTime) -> dict[str, Any]:
+    return {
+        "first_token": _share(found.first_token),
+        "per_token": _share(found.per_token),
+        "per_token_is_of_tokens": found.of_tokens,
+        "goodput": None if found.goodput is None else [_share(share) for share in found.goodput],
+    }
 
 
 def _share(value: float | None) -> float | None:
@@ -316,9 +332,14 @@ def rows_of(one: Mapping[str, Any]) -> dict[str, LabelledRows]:
         (model["name"] or "model", f"a window of {model['context']:,} tokens" if model["context"] else "no window told")
         for model in one["loaded"]
     ]
-    for key, label in (("first_token", "first tokens in time"), ("per_token", "further tokens in time")):
-        if one["in_time"][key] is not None:
-            asked.append((label, f"{one['in_time'][key]:.1%}"))
+    timely = one["in_time"]
+    further = "further tokens in time" if timely["per_token_is_of_tokens"] else "requests with timely tokens"
+    for key, label in (("first_token", "first tokens in time"), ("per_token", further)):
+        if timely[key] is not None:
+            asked.append((label, f"{timely[key]:.1%}"))
+    if timely["goodput"] is not None:
+        least, most = timely["goodput"]
+        asked.append(("goodput: requests in time in both", f"{least:.1%} to {most:.1%}"))
     found = {"cache": cache, "slots": slots, "loaded": models, "requests": asked}
     for name, title in (("interval", "in the last {seconds:,.0f} s"), ("lifetime", "since the start")):
         if one[name] is not None:

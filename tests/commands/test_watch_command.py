@@ -33,7 +33,12 @@ def test_the_demo_is_planned_by_its_models_name(capsys: pytest.CaptureFixture[st
     assert one["plan"]["command_line"].startswith("kvtui --model SmolLM2-135M")
     assert {row["id"]: row["verdict"] for row in one["plan"]["rows"]}["blocks"] == "agrees"
     assert one["interval"]["seconds"] > 40
-    assert one["in_time"] == {"first_token": None, "per_token": None}
+    assert one["in_time"] == {
+        "first_token": None,
+        "per_token": None,
+        "per_token_is_of_tokens": False,
+        "goodput": None,
+    }
     assert "first tokens in time" in watch(capsys, "--demo", "--once", "--slo", "ttft=2s,tpot=200ms")
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.untrusted import plain
-from kvtui.engine.live.interval import Interval
+from kvtui.engine.live.interval import TIMES, Interval
 from kvtui.engine.live.snapshot import Snapshot
 
 _CONDITION = re.compile(r"\s*([a-z_0-9]{1,40})\s*(<=|>=|<|>|=)\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(%|ms|s)?\s*")
@@ -46,7 +46,7 @@ def figures(snapshot: Snapshot, interval: Interval) -> dict[str, float | None]:
         "tokens_per_second": interval.tokens_per_second,
         **{
             f"{name}_{part}": None if found is None else getattr(found, part)
-            for name in ("ttft", "itl", "queue", "e2e")
+            for name in TIMES
             for found in (getattr(interval, name),)
             for part in ("p50", "p95")
         },

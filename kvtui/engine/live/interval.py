@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from kvtui.engine.live.snapshot import Latencies, ServerRank, Snapshot
 
 SHARES = (0.5, 0.95)
-TIMES = ("ttft", "itl", "queue", "e2e")
+TIMES = ("ttft", "itl", "tpot", "queue", "e2e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Interval:
     step_tokens: float | None = None
     ttft: Percentiles | None = None
     itl: Percentiles | None = None
+    tpot: Percentiles | None = None
     queue: Percentiles | None = None
     e2e: Percentiles | None = None
     watts: float | None = None
@@ -126,21 +128,32 @@ def share_within(found: Latencies | None, seconds: float) -> float | None:
     return 1.0
 
 
-def met(
-    before: Snapshot | None, after: Snapshot, first_token: float | None, per_token: float | None
-) -> tuple[float | None, float | None]:
-    """The share of requests whose first token came in time since ``before``, and that of tokens that did after it.
+class InTime(NamedTuple):
+    """Shares of 0 to 1 that met their objectives; None for what has none, or was not observed.
 
-    Of the server's whole life without ``before``; None for what has no objective, or was not observed.
+    ``first_token`` is of requests. ``per_token`` is of requests too where a server tells each one's time per token,
+    else of tokens after the first (``of_tokens``). ``goodput`` are the least and the most requests that met both.
     """
-    restarted = before is not None and has_restarted(before, after)
-    earlier = None if restarted else before
-    shares = (
+
+    first_token: float | None = None
+    per_token: float | None = None
+    of_tokens: bool = False
+    goodput: tuple[float, float] | None = None
+
+
+def met(before: Snapshot | None, after: Snapshot, first_token: float | None, per_token: float | None) -> InTime:
+    """What met objectives of so many seconds since ``before``; of the server's whole life without ``before``.
+
+    Histograms do not say which requests were late in both, so goodput is a band (Fréchet's bounds): of 90 % and 80 %
+    in time at least 70 % and at most 80 % were so in both.
+    """
+    earlier = None if before is not None and has_restarted(before, after) else before
+    first, request, token = (
         None if limit is None else share_within(_histogram(earlier, after.ranks, name), limit)
-        for name, limit in (("ttft", first_token), ("itl", per_token))
+        for name, limit in (("ttft", first_token), ("tpot", per_token), ("itl", per_token))
     )
-    first, later = shares
-    return first, later
+    both = None if first is None or request is None else (max(0.0, first + request - 1), min(first, request))
+    return InTime(first, token if request is None else request, request is None and token is not None, both)
 
 
 def _quantile(found: Latencies, share: float) -> tuple[float, bool]:

@@ -41,6 +41,7 @@ TOTALS = {
 LATENCIES = {
     "ttft": "time to the first token",
     "itl": "time between tokens",
+    "tpot": "time per token of a request, on average over its tokens after the first",
     "queue": "time in the queue",
     "e2e": "time of a whole request",
 }
@@ -101,8 +102,8 @@ VLLM: Names = {
     "itl": (
         _vllm("inter_token_latency_seconds", "0.10.2"),
         _vllm("time_per_output_token_seconds", "", "0.13.0"),
-        _vllm("request_time_per_output_token_seconds", "0.13.0"),
     ),
+    "tpot": (_vllm("request_time_per_output_token_seconds", "0.13.0"),),
     "queue": (_vllm("request_queue_time_seconds"), _vllm("time_in_queue_requests", "", "0.8.5")),
     "e2e": (_vllm("e2e_request_latency_seconds"),),
     "step_tokens": (_vllm("iteration_tokens_total"),),
@@ -174,7 +175,7 @@ TENSORRT: Names = {
     "finished": (_trt("request_success_total"),),
     "config": (_trt("kv_cache_config_info"),),
     "ttft": (_trt("time_to_first_token_seconds"),),
-    "itl": (_trt("time_per_output_token_seconds"),),
+    "tpot": (_trt("time_per_output_token_seconds"),),
     "queue": (_trt("request_queue_time_seconds"),),
     "e2e": (_trt("e2e_request_latency_seconds"),),
 }
@@ -183,7 +184,7 @@ TGI: Names = {
     "used_tokens": (MetricName("tgi_batch_current_max_tokens"),),
     "waiting": (MetricName("tgi_queue_size"),),
     "finished": (MetricName("tgi_request_success"), MetricName("tgi_request_success_total")),
-    "itl": (MetricName("tgi_request_mean_time_per_token_duration"),),
+    "tpot": (MetricName("tgi_request_mean_time_per_token_duration"),),
     "queue": (MetricName("tgi_request_queue_duration"),),
     "e2e": (MetricName("tgi_request_duration"),),
     "prompt_length": (MetricName("tgi_request_input_length"),),

@@ -144,7 +144,8 @@ def _now(beat: Beat, width: int) -> Iterator[InkRow]:
 
 
 def _times(beat: Beat, width: int) -> Iterator[InkRow]:
-    for name, label in (("ttft", "TTFT"), ("itl", "between tokens"), ("queue", "queue"), ("e2e", "whole request")):
+    tokens = ("tpot", "per token") if beat.recent.itl is None else ("itl", "between tokens")
+    for name, label in (("ttft", "TTFT"), tokens, ("queue", "queue"), ("e2e", "whole request")):
         found: Percentiles | None = getattr(beat.recent, name)
         if found is not None:
             beyond = ">" if found.beyond else ""

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtui.engine.live.interval import between, changes, has_restarted, lifetime, met, percentiles, share_within
+from kvtui.engine.live.interval import (
+    InTime,
+    between,
+    changes,
+    has_restarted,
+    lifetime,
+    met,
+    percentiles,
+    share_within,
+)
 from kvtui.engine.live.snapshot import DeviceReading, Latencies, ServerPool, ServerRank, Snapshot
 
 BOUNDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, inf)
@@ -75,10 +84,29 @@ def test_shares_within_objectives() -> None:
     assert [share_within(found, seconds) for seconds in (0.0, 0.5, 1.0, 1.5, 9.0)] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert share_within(Latencies((1.0, inf), (10.0, 20.0), 25.0), 5.0) == 0.5
     before, after = at(0, times=(4.0,) * 50), at(10, times=(4.0,) * 50 + (0.15,) * 20)
-    assert met(before, after, 0.2, None) == (1.0, None)
-    first, later = met(None, after, 0.2, 0.1)
-    assert first == pytest.approx(20 / 70)
-    assert later is None
+    assert met(before, after, 0.2, None) == InTime(1.0)
+    found_since_start = met(None, after, 0.2, 0.1)
+    assert found_since_start.first_token == pytest.approx(20 / 70)
+    assert found_since_start.per_token is None
+
+
+@given(st.lists(st.tuples(st.sampled_from(BOUNDS[:-1]), st.sampled_from(BOUNDS[:-1])), min_size=1, max_size=80))
+def test_goodput_lies_in_its_band(requests: list[tuple[float, float]]) -> None:
+    """Of requests whose own times are known, the share that met both objectives lies between the two ends."""
+    firsts, tokens = ([request[which] for request in requests] for which in (0, 1))
+    rank = ServerRank(0, latencies={"ttft": histogram(firsts), "tpot": histogram(tokens), "itl": histogram([4.0])})
+    found = met(None, Snapshot(1, "x", engine="vllm", ranks=(rank,)), 0.5, 0.2)
+    assert found.goodput is not None
+    least, most = found.goodput
+    both = sum(first <= 0.5 and token <= 0.2 for first, token in requests) / len(requests)
+    assert least - 1e-9 <= both <= most + 1e-9
+    assert not found.of_tokens
+
+
+def test_tokens_stand_in_where_no_request_is_told() -> None:
+    rank = ServerRank(0, latencies={"ttft": histogram([0.1]), "itl": histogram([0.1, 1.0])})
+    found = met(None, Snapshot(1, "x", engine="sglang", ranks=(rank,)), 0.5, 0.2)
+    assert found == InTime(1.0, 0.5, of_tokens=True, goodput=None)
 
 
 @given(st.lists(st.floats(0.001, 4.9), min_size=40, max_size=200))
