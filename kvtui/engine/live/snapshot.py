@@ -72,6 +72,17 @@ class ServerPool(NamedTuple):
             return units
         return None if self.block_size is None else units * self.block_size
 
+    @property
+    def usable_tokens(self) -> int | None:
+        """The capacity as the engine states it, less the blocks that it keeps to itself where those are in it.
+
+        Example: vLLM says 1,056 tokens of 33 blocks of 32, of which one is its null block: 1,024 are usable.
+        """
+        usable = self.in_tokens(self.size)
+        if usable is None or self.size is None or self.tokens == self.in_tokens(self.size + self.null):
+            return usable
+        return self.tokens or usable
+
 
 UNTOLD_POOL = ServerPool()
 """The pool of a server that tells nothing of it."""

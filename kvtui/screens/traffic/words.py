@@ -104,7 +104,7 @@ def sections(
 def _now(beat: Beat, width: int) -> Iterator[InkRow]:
     snapshot, pool = beat.snapshot, beat.snapshot.pool
     if pool.size:
-        tokens = pool.tokens or pool.in_tokens(pool.size)
+        tokens = pool.usable_tokens
         told = "" if tokens is None or pool.unit == "token" else f", {tokens:,} tokens"
         yield pair("pool", (f"{pool.size:,} {pool.unit}s{told}", f"{pool.size:,} {pool.unit}s"), width)
     for label, units, ink in (

@@ -20,6 +20,7 @@ def test_vllm_tells_blocks_in_labels_and_their_use_as_a_share() -> None:
     assert (last.engine, last.release, last.model, last.context) == ("vllm", "0.32.0", "./tiny", 1024)
     assert (last.most_running, last.step_tokens, last.pool.block_size, last.pool.null) == (8, 256, 32, 1)
     assert last.pool.tokens == 1056
+    assert last.pool.usable_tokens == 1024
     busiest = max(snapshots, key=lambda one: one.summed("waiting") or 0)
     assert busiest.summed("running") == 5
     assert busiest.summed("waiting") == sum(busiest.ranks[0].waiting_by.values()) > 0
