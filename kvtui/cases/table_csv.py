@@ -16,7 +16,7 @@ from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.untrusted import plain
 from kvtui.output.csv import csv_text
 
-MOST_BYTES = 2**28
+MOST_BYTES, MOST_ROWS = 2**28, 200_000
 NEEDED = tuple(name for name in REFERENCE_COLUMNS if name != "attn_variant")
 """The columns by which a table is known to be a sweep's; the variant also stands in ``attn_type``."""
 
@@ -42,15 +42,21 @@ def parse(text: str, where: str) -> list[ColumnValues]:
 
     Rows that are longer or shorter than the heading are left out: the last one may have been cut off.
     """
+    lines = csv.reader(StringIO(text, newline=""))
+    rows: list[ColumnValues] = []
     try:
-        lines = list(csv.reader(StringIO(text, newline="")))
+        heads = next(lines, [])
+        for name in NEEDED:
+            if name not in heads:
+                raise InputError(f"{where}: not a sweep, column {name} is missing")
+        for line in lines:
+            if len(line) == len(heads):
+                rows.append(_row(dict(zip(heads, line, strict=True))))
+            if len(rows) > MOST_ROWS:
+                raise InputError(f"{where}: has more than {MOST_ROWS:,} rows")
     except csv.Error as error:
         raise InputError(f"{where}: not a CSV file: {plain(str(error))}") from None
-    heads = lines[0] if lines else []
-    for name in NEEDED:
-        if name not in heads:
-            raise InputError(f"{where}: not a sweep, column {name} is missing")
-    return [_row(dict(zip(heads, line, strict=True))) for line in lines[1:] if len(line) == len(heads)]
+    return rows
 
 
 def _row(texts: Mapping[str, str]) -> ColumnValues:

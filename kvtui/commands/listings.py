@@ -23,10 +23,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the catalogue that ``args.command`` names, an entry of it to begin one's own with, or a model's formats.
 
+    What is wrong with entries of the user's file, which are left out, is said on stderr.
+
     Raises UnknownName when nothing is found, InputError when formats are asked for without a model or of one whose
     weights are unknown, and OSError when the table cannot be written.
     """
+    from kvtui.commands.narration import say
     from kvtui.engine.basis.errors import InputError
+    from kvtui.engine.device.catalogue import wrong_devices
+    from kvtui.engine.model.catalogue import wrong_models
     from kvtui.output import table
     from kvtui.report.listings import formats, listing
 
@@ -38,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
         answer.write(template(args.command, search))
         return 0
+    for line in wrong_models() if args.command == "models" else wrong_devices():
+        say(f"left out: {line}")
     if args.command == "models" and args.formats:
         if search is None:
             raise InputError("formats: of which model? kvtui models Llama-3.1-8B --formats")

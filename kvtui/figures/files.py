@@ -16,7 +16,7 @@ from kvtui.figures.csv import from_csv, is_figure
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import from_json
 from kvtui.figures.replay import REPLAYED, is_replay
-from kvtui.figures.tables import from_table, number, split
+from kvtui.figures.tables import from_table, heading, number, split
 
 MOST_BYTES = 2**28
 
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Figure]:
             return {id: make(document) for id, make in REPLAYED.items()}
         figure = from_json(text, shown)
         return {figure.id: figure}
-    heads, rows = split(text, shown)
+    heads = heading(text, shown)
     if set(heads) >= set(table_csv.NEEDED):
         measured = table_csv.parse(text, shown)
         if not measured:
@@ -52,9 +52,9 @@ def read(path: Path) -> dict[str, Figure]:
         return sweep.every(measured)
     makers = _trained(heads)
     if makers:
-        values = _values(heads, rows)
+        values = _values(*split(text, shown))
         return {name: make(values) for name, make in makers.items()}
-    figure = from_csv(heads, rows, path) if is_figure(heads) else from_table(heads, rows, path)
+    figure = from_csv(*split(text, shown), path) if is_figure(heads) else from_table(text, path)
     return {figure.id: figure}
 
 

@@ -6,9 +6,12 @@ What had to be left out or thinned stands in the figure's notes.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from io import StringIO
-from math import isfinite
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +23,53 @@ from kvtui.figures.polyline import thin
 
 MOST_POINTS = 20_000
 MOST_SERIES = 64
+MOST_CELLS = 2**21
 _BINS = MOST_POINTS // 4
 _MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "–"}
 
 
-def split(text: str, shown: str) -> tuple[list[str], list[list[str]]]:
-    """The heading and the other lines of a CSV ``text``, whose cells commas, semicolons or tabs may separate.
+def heading(text: str, shown: str) -> list[str]:
+    """The names of the columns of a CSV ``text``, whose cells commas, semicolons or tabs may separate.
 
     Columns without a heading are numbered. Raises InputError, which names the file as ``shown``, where there are none.
     """
+    heads, rows = _read(text, shown)
+    if next(rows, None) is None:
+        raise InputError(f"{shown}: has a heading and no rows")
+    return heads
+
+
+def split(text: str, shown: str) -> tuple[list[str], list[list[str]]]:
+    """The heading and the other lines of a CSV ``text``. Raises as ``heading`` does, and for more than MOST_CELLS."""
+    heads, rows = _read(text, shown)
+    found, cells = [], 0
+    for row in rows:
+        cells += len(row)
+        if cells > MOST_CELLS:
+            raise InputError(f"{shown}: has more than {MOST_CELLS:,} cells")
+        found.append(row)
+    return heads, found
+
+
+def _read(text: str, shown: str) -> tuple[list[str], Iterator[list[str]]]:
+    rows = _lines(text, shown)
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{shown}: empty")
+    if all(number(cell) is not None for cell in first if cell):
+        return [f"column {i}" for i in range(1, len(first) + 1)], chain([first], rows)
+    return [plain(head.strip()) for head in first], rows
+
+
+def _lines(text: str, shown: str) -> Iterator[list[str]]:
+    """The rows of ``text`` that are not empty, one after the other: all together take forty times its size."""
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
+    lines = (found[0] for found in re.finditer(r"[^\n]*\n|[^\n]+", text))
     try:
-        lines = [line for line in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if any(line)]
+        yield from (row for row in csv.reader(lines, delimiter=delimiter) if any(row))
     except csv.Error as error:
         raise InputError(f"{shown}: not a CSV file: {plain(str(error))}") from None
-    if not lines:
-        raise InputError(f"{shown}: empty")
-    if all(number(cell) is not None for cell in lines[0] if cell):
-        lines.insert(0, [f"column {i}" for i in range(1, len(lines[0]) + 1)])
-    if len(lines) == 1:
-        raise InputError(f"{shown}: has a heading and no rows")
-    return [plain(head.strip()) for head in lines[0]], lines[1:]
 
 
 def number(text: str) -> float | None:
@@ -52,10 +80,11 @@ def number(text: str) -> float | None:
         return None
 
 
-def from_table(heads: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> Figure:
-    """The figure of the table in the file ``path``. Raises InputError without two columns of numbers."""
+def from_table(text: str, path: Path) -> Figure:
+    """The figure of the CSV ``text`` of the file ``path``. Raises InputError without two columns of numbers."""
     shown, notes = plain(str(path)), []
-    columns = dict(_numeric(heads, rows))
+    heads, rows = _read(text, shown)
+    columns, length = _numeric(heads, rows)
     if len(columns) < 2:
         found = " and ".join(columns) or "none"
         raise InputError(f"{shown}: two columns of numbers are needed, x and y; found {found}")
@@ -73,13 +102,11 @@ def from_table(heads: Sequence[str], rows: Sequence[Sequence[str]], path: Path) 
     marks: list[Mark] = []
     for name, y in others:
         if rising:
-            marks.append(Line(name, *_thinned(x, y), points=len(rows) <= MOST_SERIES))
+            marks.append(Line(name, *_thinned(x, y), points=length <= MOST_SERIES))
         else:
             marks.append(Scatter(name, x, y))
-    if rising and len(rows) > MOST_POINTS:
-        notes.append(
-            f"{len(rows):,} rows are drawn as the first, least, largest and last of each of {_BINS:,} bins of x"
-        )
+    if rising and length > MOST_POINTS:
+        notes.append(f"{length:,} rows are drawn as the first, least, largest and last of each of {_BINS:,} bins of x")
     y_label = others[0][0] if len(others) == 1 else "value"
     panel = Panel("", Axis(x_name), Axis(y_label), tuple(marks))
     return Figure(plain(path.stem) or "table", plain(path.name), "", (panel,), tuple(notes))
@@ -98,21 +125,32 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return low + unit * length, thinned
 
 
-def _numeric(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str, Floats]]:
-    """Columns that hold numbers or nothing, at least one number, under names that differ."""
-    names: dict[str, int] = {}
-    for i, head in enumerate(heads):
-        values = _numbers([row[i] if i < len(row) else "" for row in rows])
-        names[head] = names.get(head, 0) + 1
+def _numeric(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[dict[str, Floats], int]:
+    """Columns that hold numbers or nothing, at least one number, under names that differ; and how many ``rows`` are.
+
+    A cell that is empty, or says that a value is missing, is NaN; anything else makes the column one of text.
+    """
+    columns: list[array[float] | None] = [array("d") for _ in heads]
+    length = 0
+    for row in rows:
+        length += 1
+        for i, column in enumerate(columns):
+            if column is None:
+                continue
+            try:
+                column.append(float(row[i]))
+            except IndexError:
+                column.append(nan)
+            except ValueError:
+                if row[i].strip().casefold() in _MISSING:
+                    column.append(nan)
+                else:
+                    columns[i] = None
+    names: Counter[str] = Counter()
+    found = {}
+    for head, column in zip(heads, columns, strict=True):
+        names[head] += 1
+        values = None if column is None else floats(np.frombuffer(column))
         if values is not None and np.isfinite(values).any():
-            yield head if names[head] == 1 else f"{head} ({names[head]})", values
-
-
-def _numbers(cells: Sequence[str]) -> Floats | None:
-    """``cells`` as numbers, NaN for missing and infinite ones; None when there is something else in them."""
-    try:
-        return floats(np.array(list(map(float, cells))))
-    except ValueError:
-        values = [number(cell) for cell in cells]
-    missing = {cell.strip().casefold() for value, cell in zip(values, cells, strict=True) if value is None}
-    return floats(values) if missing <= _MISSING else None
+            found[head if names[head] == 1 else f"{head} ({names[head]})"] = values
+    return found, length

@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import state_dir
-from kvtui.engine.basis.tables import Fields
+from kvtui.engine.basis.tables import Fields, parse_toml
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE
 from kvtui.engine.scenario.options import OPTIONS
@@ -27,16 +26,13 @@ def read() -> Options:
 
     Raises InputError, one line, when the file cannot be read or is not one of option values.
     """
-    from tomllib import loads
-
     path = Path(state_dir()) / FILE
     where = plain(str(path), limit=400)
     try:
-        fields = Fields(loads(read_text(path, MAX_FILE_BYTES)), where)
+        text = read_text(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"{where}: {plain(str(error))}") from None
+    fields = Fields(parse_toml(text, where), where)
     found: dict[str, str | bool] = {}
     for option in OPTIONS:
         value: str | bool | None

@@ -13,7 +13,7 @@ from typing import Any
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import config_dir
-from kvtui.engine.basis.tables import Fields
+from kvtui.engine.basis.tables import Fields, parse_toml
 from kvtui.engine.basis.untrusted import plain
 from kvtui.state.keys import ALL, WINDOW, clash
 
@@ -81,7 +81,7 @@ def save(key: str, value: str) -> None:
 
     path = Path(config_dir()) / FILE
     text = read_text(path, MAX_FILE_BYTES) if path.exists() else ""
-    wanted = _parsed(path, text) | {key: value}
+    wanted = parse_toml(text, plain(str(path), limit=400)) | {key: value}
     line = dumps({key: value})
     head, separator, tables = _before_tables(text)
     edited, count = re.subn(rf"(?m)^[ \t]*{re.escape(key)}[ \t]*=.*\n?", lambda _: line, head, count=1)
@@ -105,7 +105,7 @@ def _read_file(path: Path, themes: Collection[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     where = plain(str(path), limit=400)
-    fields = Fields(_parsed(path, read_text(path, MAX_FILE_BYTES)), where)
+    fields = Fields(parse_toml(read_text(path, MAX_FILE_BYTES), where), where)
     readers: dict[str, Callable[[str], Any]] = {
         "theme": lambda key: _theme(f"{where}: {key}", fields.text(key), themes),
         "motion": lambda key: fields.choice(key, MOTIONS),
@@ -169,12 +169,3 @@ def _fps(where: str, text: str, themes: Collection[str]) -> int:
 
 
 _CHECKS: dict[str, Callable[[str, str, Collection[str]], Any]] = {"theme": _theme, "motion": _motion, "fps": _fps}
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    from tomllib import loads
-
-    try:
-        return loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{plain(str(path), limit=400)}: {plain(str(error))}") from None

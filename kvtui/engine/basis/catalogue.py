@@ -7,7 +7,8 @@ double-quoted strings without escapes, before any sub-table.
 
 A user's file of the same name in the configuration folder is read and checked whole. Its entries come after the
 packaged ones; one with a packaged entry's name replaces it, under all of its aliases. Where a user's name or alias
-is also a packaged entry's, the user's wins. For example, with a ``[[device]]`` named "H100 SXM" in the user's
+is also a packaged entry's, the user's wins. An entry that is wrong is in no list, and who asks for it by name hears
+what is wrong; all others are there. For example, with a ``[[device]]`` named "H100 SXM" in the user's
 ``devices.toml``, that is what ``--gpu h100-sxm`` finds.
 """
 
@@ -18,12 +19,12 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache, partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import read_text, unreadable
 from kvtui.engine.basis.places import DATA, config_dir
-from kvtui.engine.basis.tables import Fields
+from kvtui.engine.basis.tables import Fields, parse_toml
 from kvtui.engine.basis.untrusted import plain
 
 MAX_FILE_BYTES = 4 * 2**20
@@ -33,7 +34,6 @@ T = TypeVar("T")
 _NAME = r'\n(?:(?:name|id) *= *"([^"]*)"|aliases *= *\[([^\]]*)\])'
 _KEY = r"(?m)(?:^|[{,.])\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?=[=.])"
 _QUOTED = r'"([^"]*)"'
-_TOML_LINE = r" \(at line ([0-9]+), column [0-9]+\)$"
 _SEPARATORS = str.maketrans("", "", " -_.:")
 _WORD_BREAKS = str.maketrans(" _", "--")
 
@@ -44,10 +44,11 @@ def _look_up_key(name: str) -> str:
 
 
 class _Named(NamedTuple, Generic[T]):
-    """One thing: its names, the chief one first, and how to get it."""
+    """One thing: its names, the chief one first, and how to get it; ``wrong`` is what a user's entry has wrong."""
 
     names: tuple[str, ...]
     load: Callable[[], T]
+    wrong: InputError | None = None
 
 
 class Catalogue(Generic[T]):
@@ -55,7 +56,7 @@ class Catalogue(Generic[T]):
 
     ``what`` is the noun and the TOML table's name ("device"), ``file`` the file's name in the package's data folder
     and in the configuration folder, ``build`` makes a thing of a table, reading ``name`` and, if it has them, ``id``
-    and ``aliases``. Every method raises InputError if the user's file is wrong.
+    and ``aliases``. Every method raises InputError if the user's file is no TOML, or has two entries of one name.
     """
 
     def __init__(self, what: str, file: str, build: Callable[[Fields], T]) -> None:
@@ -70,15 +71,19 @@ class Catalogue(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """All names, aliases left out, in the catalogue's order."""
-        return tuple(entry.names[0] for entry in self._shelf()[0])
+        return tuple(entry.names[0] for entry in self._right())
 
     def labels(self) -> tuple[tuple[str, ...], ...]:
         """The names of each thing, aliases after its own, in the catalogue's order."""
-        return tuple(entry.names for entry in self._shelf()[0])
+        return tuple(entry.names for entry in self._right())
 
     def all(self) -> tuple[T, ...]:
         """All things, in the catalogue's order."""
-        return tuple(entry.load() for entry in self._shelf()[0])
+        return tuple(entry.load() for entry in self._right())
+
+    def wrong(self) -> tuple[str, ...]:
+        """What is wrong in the user's file, a line for each entry that was left out."""
+        return tuple(str(entry.wrong) for entry in self._shelf()[0] if entry.wrong is not None)
 
     def find(self, name: str) -> T:
         """The thing that ``get`` gives. Raises UnknownName where there is none."""
@@ -91,13 +96,15 @@ class Catalogue(Generic[T]):
         """The thing of that name, id or alias, or the only one whose name begins so; None where there is none.
 
         Case, spaces, hyphens, underscores and dots do not matter: ``h100 sxm`` finds H100-SXM. A beginning ends where a
-        word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B.
+        word of the name does: ``Kimi-Linear`` finds Kimi-Linear-48B-A3B. Where nothing is found and the user's file has
+        an entry whose name cannot be read, that is what is wrong.
         """
         exact = self._packaged_exactly(name)
         if exact is not None:
             return self._thing(exact)
         entries, index = self._shelf()
         entry = index.get(_look_up_key(name)) or _only_beginning(name, entries)
+        entry = entry or next((entry for entry in entries if not entry.names), None)
         return None if entry is None else entry.load()
 
     def keys(self) -> Mapping[str, str]:
@@ -110,9 +117,12 @@ class Catalogue(Generic[T]):
         wanted = _look_up_key(name)
         return tuple(
             entry.names[0]
-            for entry in self._shelf()[0]
+            for entry in self._right()
             if any(_look_up_key(known.rpartition("/")[2]).startswith(wanted) for known in entry.names)
         )
+
+    def _right(self) -> Iterable[_Named[T]]:
+        return (entry for entry in self._shelf()[0] if entry.wrong is None)
 
     def _shelf(self) -> tuple[tuple[_Named[T], ...], dict[str, _Named[T]]]:
         path = os.path.join(config_dir(), self._file)
@@ -123,9 +133,9 @@ class Catalogue(Generic[T]):
         packaged = self._packaged()
         if stamp is None:
             return packaged, self._index(packaged, self._file)
-        own = self._read_own(path)
+        own = self._parse(read_text(path, MAX_FILE_BYTES), _shown(path))
         own_index = self._index(own, _shown(path))
-        replaced = {_look_up_key(entry.names[0]): entry for entry in own}
+        replaced = {_look_up_key((*entry.names, f"\n{at}")[0]): entry for at, entry in enumerate(own)}
         kept = tuple(replaced.pop(_look_up_key(entry.names[0]), entry) for entry in packaged)
         index: dict[str, _Named[T]] = {}
         for before, now in zip(packaged, kept, strict=True):
@@ -160,26 +170,31 @@ class Catalogue(Generic[T]):
         return tuple(_Named(_names_in(chunk), partial(self._thing, chunk)) for chunk in self._chunks())
 
     def _read_chunk(self, chunk: str) -> T:
-        return self._parse(f"[[{self._what}]]{chunk}", self._file)[0][1]
+        return self._parse(f"[[{self._what}]]{chunk}", self._file)[0].load()
 
-    def _read_own(self, path: str) -> tuple[_Named[T], ...]:
-        read = self._parse(read_text(path, MAX_FILE_BYTES), _shown(path))
-        return tuple(_Named(names, partial(_same, thing)) for names, thing in read)
+    def _parse(self, text: str, where: str) -> tuple[_Named[T], ...]:
+        """The entries in TOML ``text``. ``where`` is the file's name, fit to be shown."""
+        document = Fields(parse_toml(text, where), where, known=self._key_names)
+        entries = document.tables(self._what)
+        document.finish_own()
+        return tuple(
+            self._entry(fields, f"{where}: {self._what}", number) for number, fields in enumerate(entries, start=1)
+        )
 
-    def _parse(self, text: str, where: str) -> list[tuple[tuple[str, ...], T]]:
-        """The things in TOML ``text``, each with its names. ``where`` is the file's name, fit to be shown."""
-        document = Fields(_parse_toml(text, where), where, known=self._key_names)
-        found = []
-        for number, fields in enumerate(document.tables(self._what), start=1):
-            fields.rename(f"{where}: {self._what} {number}")
-            name = fields.text("name")
-            fields.rename(f"{where}: {self._what} '{plain(name)}'")
+    def _entry(self, fields: Fields, where: str, number: int) -> _Named[T]:
+        """The thing of one table, or what is wrong with it under the names that could be read."""
+        names: list[str] = []
+        try:
+            fields.rename(f"{where} {number}")
+            names.append(fields.text("name"))
+            fields.rename(f"{where} '{plain(names[0])}'")
             thing = self._build(fields)
-            fields.finish()
             other = fields.maybe(fields.text, "id")
-            found.append(((name, *((other,) if other else ()), *fields.texts("aliases")), thing))
-        document.finish()
-        return found
+            names += [*((other,) if other else ()), *fields.texts("aliases")]
+            fields.finish()
+        except InputError as error:
+            return _Named(tuple(names), partial(_refuse, error), error)
+        return _Named(tuple(names), partial(_same, thing))
 
     def _index(self, entries: Iterable[_Named[T]], where: str) -> dict[str, _Named[T]]:
         """Entries by the key of each of their names. Raises InputError for a name that two of them have."""
@@ -208,6 +223,10 @@ def _same(thing: T) -> T:
     return thing
 
 
+def _refuse(error: InputError) -> NoReturn:
+    raise error
+
+
 def _names_in(chunk: str) -> tuple[str, ...]:
     """Name, id and aliases of a packaged entry, without parsing it."""
     head = chunk.partition("\n[")[0]
@@ -216,22 +235,6 @@ def _names_in(chunk: str) -> tuple[str, ...]:
         for plain_name, aliases in re.findall(_NAME, head)
         for name in ([plain_name] if plain_name else re.findall(_QUOTED, aliases))
     )
-
-
-def _parse_toml(text: str, where: str) -> dict[str, object]:
-    from tomllib import loads
-
-    try:
-        return loads(text)
-    except RecursionError:
-        raise InputError(f"{where}: values are nested too deeply") from None
-    except ValueError as error:
-        problem = str(error)
-        at = re.search(_TOML_LINE, problem)
-        last = text.rstrip("\n").count("\n") + 1
-        line = int(at[1]) if at else last if "end of document" in problem else None
-        place = where if line is None else f"{where}: line {line}"
-        raise InputError(f"{place}: {plain(re.sub(_TOML_LINE, '', problem))}") from None
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

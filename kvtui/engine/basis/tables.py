@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -9,10 +10,12 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
 MAX_TEXT = 500
+MAX_PARTS = 32
 
 R = TypeVar("R")
 P = ParamSpec("P")
 
+_LINE = r" \(at line ([0-9]+), column [0-9]+\)$"
 _KINDS = {
     str: "text",
     bool: "true or false",
@@ -21,6 +24,34 @@ _KINDS = {
     list: "a list",
     dict: "a table",
 }
+
+
+def parse_toml(text: str, where: str) -> dict[str, object]:
+    """The table in TOML ``text``. Raises InputError, which names ``where`` and the line, for text that is none.
+
+    A key of more than MAX_PARTS parts is refused before it is parsed, which takes the square of their number.
+    """
+    from tomllib import loads
+
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MAX_PARTS and max(_parts(line)) > MAX_PARTS:
+            raise InputError(f"{where}: line {number}: a key has more than {MAX_PARTS} parts")
+    try:
+        return loads(text)
+    except RecursionError:
+        raise InputError(f"{where}: values are nested too deeply") from None
+    except ValueError as error:
+        problem = str(error)
+        at = re.search(_LINE, problem)
+        last = text.rstrip("\n").count("\n") + 1
+        line_number = int(at[1]) if at else last if "end of document" in problem else None
+        place = where if line_number is None else f"{where}: line {line_number}"
+        raise InputError(f"{place}: {plain(re.sub(_LINE, '', problem))}") from None
+
+
+def _parts(line: str) -> Iterable[int]:
+    """How many dots stand in each of what may be keys: before a sign of equality, after a comma or a brace."""
+    return (re.split("[,{]", part)[-1].count(".") for part in line.split("="))
 
 
 class Fields:
@@ -153,11 +184,15 @@ class Fields:
 
     def finish(self) -> None:
         """Raises InputError for a key that was never read, with the nearest one that could have been."""
+        self.finish_own()
+        for inner in self._inner:
+            inner.finish()
+
+    def finish_own(self) -> None:
+        """As ``finish``, but the tables in this one are not looked at."""
         for key in self._table:
             if key not in self._read:
                 raise self._unknown(key, (known for known in self._read if known not in self._table))
-        for inner in self._inner:
-            inner.finish()
 
     def _value(self, key: str) -> object:
         self._read.add(key)

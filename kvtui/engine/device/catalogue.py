@@ -32,6 +32,11 @@ def device_names() -> tuple[str, ...]:
     return _DEVICES.names()
 
 
+def wrong_devices() -> tuple[str, ...]:
+    """What is wrong with entries of the user's file, which are left out."""
+    return _DEVICES.wrong()
+
+
 def all_devices() -> tuple[DeviceSpec, ...]:
     """All devices, packaged ones first. Raises InputError if the user's file is wrong."""
     return _DEVICES.all()

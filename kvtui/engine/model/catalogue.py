@@ -71,6 +71,11 @@ def all_models() -> tuple[ModelSpec, ...]:
     return _MODELS.all()
 
 
+def wrong_models() -> tuple[str, ...]:
+    """What is wrong with entries of the user's file, which are left out."""
+    return _MODELS.wrong()
+
+
 def find_model(name: str) -> ModelSpec:
     """The model of that name, Hugging Face id or alias; case, spaces, hyphens, underscores and dots do not matter.
 

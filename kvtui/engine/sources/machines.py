@@ -11,7 +11,7 @@ import re
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import config_dir
-from kvtui.engine.basis.tables import Fields
+from kvtui.engine.basis.tables import Fields, parse_toml
 from kvtui.engine.basis.units import MAX_BYTES
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.engines.known import ENGINES
@@ -66,7 +66,7 @@ def load_profile(name: str) -> Overheads:
         text = read_text(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise UnknownName("profile", name, profile_names()) from None
-    return _profile(name, Fields(_parsed(text, where), where))
+    return _profile(name, Fields(parse_toml(text, where), where))
 
 
 def measured_for(name: str, engine: str) -> Overheads:
@@ -89,15 +89,6 @@ def _toml(profile: Overheads) -> str:
     sizes = {key: getattr(profile, key) for key in SIZES}
     lines += [f"{key}_bytes = {size}" for key, size in sizes.items() if size is not None]
     return "\n".join(lines) + "\n"
-
-
-def _parsed(text: str, where: str) -> dict[str, object]:
-    from tomllib import loads
-
-    try:
-        return loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: {plain(str(error))}") from None
 
 
 def _profile(name: str, fields: Fields) -> Overheads:
