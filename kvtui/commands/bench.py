@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,16 +221,13 @@ def _drawn(run: store.StoredRun, look: TableStyle) -> str:
 def _keep_figures(folder: Path) -> None:
     """Put the run's figures beside its tables, as SVG, and as PNG too where matplotlib is installed."""
     from kvtui.bench.figures import read
-    from kvtui.engine.basis.files import write_whole
-    from kvtui.plots import image, vector
+    from kvtui.plots.keep import keep
 
-    target, pictures = folder / FIGURES, find_spec("matplotlib") is not None
+    target = folder / FIGURES
     target.mkdir(exist_ok=True)
     for figure in read(folder).values():
         if figure.panels:
-            write_whole(target / f"{figure.id}.svg", vector.render(figure))
-            if pictures:
-                write_whole(target / f"{figure.id}.png", image.render(figure, "png"))
+            keep(target, figure.id, figure)
     say(f"figures in {plain(str(target), limit=400)}")
 
 

@@ -92,8 +92,11 @@ def run(args: argparse.Namespace, answer: Answer) -> int:
         if not any(folder.iterdir()):
             folder.rmdir()
     if len(results) > 1:
+        from kvtui.figures.decode import panels
+        from kvtui.plots.keep import keep
+
         answer.write(_table(results, answer, args.format))
-        _keep_figure(folder, results)
+        keep(folder, "graph", panels(results))
     if received:
         say("interrupted; what was measured is kept")
         return exit_code(received)
@@ -151,16 +154,3 @@ def _rows(results: Mapping[str, Any]) -> list[dict[str, object]]:
 def _table(results: Mapping[str, Any], answer: Answer, form: str) -> str:
     form = "markdown" if form == "md" else "json" if form == "jsonl" else form
     return render(COLUMNS, _rows(results), form, answer.width, answer.color, answer.ascii_only)
-
-
-def _keep_figure(folder: Path, results: Mapping[str, Any]) -> None:
-    """The three panels beside the results: as SVG with matplotlib, as text without it."""
-    from kvtui.figures.decode import panels
-    from kvtui.plots import image
-    from kvtui.plots.draw import render_text
-
-    figure = panels(results)
-    try:
-        write_whole(folder / "graph.svg", image.render(figure, "svg"))
-    except image.NotInstalled:
-        write_whole(folder / "graph.txt", render_text(figure, 120))

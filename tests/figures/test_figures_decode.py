@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from kvtui.cases.table import Measured, table_row
 from kvtui.figures.decode import panels, results_of
 from kvtui.figures.json import to_json
 from kvtui.plots.density import kernel_density
+from kvtui.plots.keep import keep
 from tests.figures.sample_rows import marks, said
 
 SAMPLES = [10.0 + 0.1 * n for n in range(40)]
@@ -139,3 +141,9 @@ def test_our_own_runs_are_results() -> None:
 def test_a_step_of_a_batch_gives_as_many_tokens() -> None:
     figure = panels({"a": {"decode": {"per_position": {"64": {**stats(4.0), "batch": 8}}}}})
     assert marks(figure, 1)["a"].y.tolist() == [2000.0]
+
+
+def test_the_panels_are_kept_as_pictures(tmp_path: Path) -> None:
+    keep(tmp_path, "graph", panels(RESULTS))
+    assert "<svg" in (tmp_path / "graph.svg").read_text("utf-8")
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".svg", ".png"}
