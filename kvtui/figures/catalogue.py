@@ -17,7 +17,19 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.estimators import DTYPES, FFN_MATRICES, parse_ratio
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.figures import cache, decode, estimates, latent, quality, replay, serving, sweep, training, training_memory
+from kvtui.figures import (
+    cache,
+    decode,
+    estimates,
+    latent,
+    quality,
+    replay,
+    serving,
+    speculation,
+    sweep,
+    training,
+    training_memory,
+)
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
 from kvtui.figures.scenarios import overlay
@@ -325,7 +337,19 @@ _PLANNED = (
     ),
 )
 
+_SPECULATION = CatalogueFigure(
+    *speculation.SPECULATION,
+    "speed",
+    "scenario",
+    speculation.by_drafts_and_acceptance,
+    (
+        Parameter("most", "most drafted tokens", "count", 12),
+        Parameter("percent", "weights of a drafter where none is known, in % of the model's", "count", 5),
+    ),
+)
+
 _SHAPES = (
+    _SPECULATION,
     CatalogueFigure(
         *estimates.ESTIMATE_GQA,
         "estimates",

@@ -15,7 +15,7 @@ from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Band, Estimate, estimate, most_users
+from kvtui.engine.planning.roofline import Band, Estimate, Speculation, estimate, most_users
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
@@ -228,8 +228,24 @@ def _performance(times: Estimate) -> dict[str, Any]:
         "decode_ms_per_token": _band(times.decode_ms),
         "tokens_per_second": _band(times.tokens_per_second),
         "bound": times.bound,
+        "speculation": None if times.speculation is None else _speculation(times.speculation),
         "measured_bandwidth_gbs": times.measured_gbs,
         "confidence": "L",
+    }
+
+
+def _speculation(found: Speculation) -> dict[str, Any]:
+    return {
+        "drafted_tokens": found.drafted,
+        "acceptance": found.acceptance,
+        "acceptance_assumed": found.assumed,
+        "tokens_per_step": round(found.tokens, 4),
+        "step_ms": _band(found.step_ms),
+        "draft_ms": _band(found.draft_ms),
+        "verify_ms": _band(found.verify_ms),
+        "plain_step_ms": _band(found.plain_ms),
+        "draft_share": _band(found.draft_share),
+        "speedup": _band(found.speedup),
     }
 
 

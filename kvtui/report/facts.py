@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kvtui.engine.basis.units import counted, format_tokens
 from kvtui.engine.planning.plan import SEARCH_DEVICES
@@ -239,6 +241,7 @@ def _estimates(document: Document) -> FactPanel:
             next((i + 1 for i, fact in enumerate(facts) if fact.label.startswith("decode")), 0),
             Fact("decode bound by", performance["bound"]),
         )
+    facts += _speculation(performance["speculation"])
     most = document["at_most_users"]
     if most["batch"] not in (None, document["scenario"]["batch"]):
         many = f"{most['batch']:,} users"
@@ -259,6 +262,19 @@ def _estimates(document: Document) -> FactPanel:
     if performance["verify_command"] is not None:
         notes.append(f"measure it: {performance['verify_command']}")
     return FactPanel("time and cost", tuple(facts), "; ".join(notes))
+
+
+def _speculation(found: Mapping[str, Any] | None) -> list[Fact]:
+    if found is None:
+        return []
+    assumed = ", assumed" if found["acceptance_assumed"] else ""
+    share = ["", ""] if found["draft_share"] is None else [f"{100 * end:.0f}" for end in found["draft_share"]]
+    drafting = f"{share[0]} %" if share[0] == share[1] else f"{share[0]} to {share[1]} %"
+    return [
+        Fact("speculation", f"{found['drafted_tokens']} drafted, {100 * found['acceptance']:.0f} % accepted{assumed}"),
+        Fact("tokens per step", f"{found['tokens_per_step']:.2f}", f"drafting takes {drafting} of it"),
+        Fact("faster by", f"≈ {band_text(found['speedup'], '×')}", "than without speculation"),
+    ]
 
 
 def _savings(document: Document) -> FactPanel:

@@ -17,6 +17,7 @@ from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import part
 from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import FORMATS, Format
+from kvtui.engine.planning.drafting import acceptance_of, expected_tokens
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Layout, Scenario, has_experts, valid_tps
@@ -24,19 +25,8 @@ from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, has, 
 
 LEAST_CONTEXT = 4 * 2**10
 LARGER = 1.2
-DRAFTED, ACCEPTANCE, ACCEPTED = 3, 0.7, "70 %"
+DRAFTED = 3
 QUALITY = "check the answers' quality"
-
-
-def expected_tokens(acceptance: float, drafted: int) -> float:
-    """Tokens that one step gives when each of ``drafted`` tokens is accepted with probability ``acceptance``.
-
-    The token that the model itself adds is included: (1 − a^(n+1)) ÷ (1 − a) (arXiv:2211.17192, equation 1). Three
-    drafts of which 70 % are accepted give 1 + 0.7 + 0.49 + 0.343 = 2.5 tokens.
-    """
-    if acceptance >= 1:
-        return drafted + 1.0
-    return (1 - acceptance ** (drafted + 1)) / (1 - acceptance)
 
 
 def candidates(scenario: Scenario, found: MatrixAnswer) -> Iterator[Candidate | Idle]:
@@ -190,15 +180,16 @@ def _context(scenario: Scenario) -> Iterator[Candidate | Idle]:
 
 def _speculation(scenario: Scenario) -> Iterator[Candidate | Idle]:
     name = "speculative tokens"
+    share = acceptance_of(scenario)
     if scenario.speculative_tokens:
-        lost = expected_tokens(ACCEPTANCE, scenario.speculative_tokens)
-        caveat = f"gives up {lost:.1f} tokens a step if {ACCEPTED} of the drafts are accepted"
+        lost = expected_tokens(share, scenario.speculative_tokens)
+        caveat = f"gives up {lost:.1f} tokens a step if {100 * share:.0f} % of the drafts are accepted"
         yield Candidate("no speculation", {"speculative_tokens": 0}, caveat)
     elif not scenario.model.mtp and not scenario.serving.draft_layers:
         yield Idle(name, f"{scenario.model.name} has no multi-token-prediction layers")
     else:
-        expected = expected_tokens(ACCEPTANCE, DRAFTED)
-        caveat = f"{expected:.1f} tokens a step if {ACCEPTED} of the drafts are accepted, not counted here"
+        expected = expected_tokens(share, DRAFTED)
+        caveat = f"{expected:.1f} tokens a step if {100 * share:.0f} % of the drafts are accepted"
         yield Candidate(f"{DRAFTED} speculative tokens", {"speculative_tokens": DRAFTED}, caveat)
 
 

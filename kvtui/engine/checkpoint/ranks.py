@@ -21,7 +21,7 @@ from kvtui.engine.model.tensors import Tensor
 
 VOCABULARY_STEP = 64
 EXPERTS = frozenset({"expert_gate", "expert_up", "expert_down", "expert_bias"})
-_VOCABULARY = frozenset({"embedding", "head"})
+VOCABULARY = frozenset({"embedding", "head"})
 
 
 def rank_tensor(tensor: Tensor, tp: int, rank: int = 0) -> Tensor:
@@ -32,7 +32,7 @@ def rank_tensor(tensor: Tensor, tp: int, rank: int = 0) -> Tensor:
     match tensor.split:
         case "rows":
             rows = tensor.rows
-            if tensor.role in _VOCABULARY:
+            if tensor.role in VOCABULARY:
                 rows = ceil(rows / VOCABULARY_STEP) * VOCABULARY_STEP
             return tensor._replace(rows=_share(rows, tensor.parts, tp, rank))
         case "columns":
@@ -117,7 +117,7 @@ def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, rank: i
         in_layers.append(in_layers[first] if first < index else size(layer_tensors(layer), place))
     drafting = 0
     for index, layer in enumerate(model.mtp, len(model.layers)):
-        own = (tensor for tensor in layer_tensors(layer) if tensor.role not in _VOCABULARY)
+        own = (tensor for tensor in layer_tensors(layer) if tensor.role not in VOCABULARY)
         drafting += size(own, Place("mtp", index))
     apart, place = ("embedding", "tower", "other"), Place("outside")
     return _Divided(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from kvtui.engine.checkpoint.format import CheckpointFormat, Place
-from kvtui.engine.checkpoint.ranks import EXPERTS, rank_bytes
+from kvtui.engine.checkpoint.ranks import EXPERTS, VOCABULARY, rank_bytes
 from kvtui.engine.checkpoint.weights import Stored, layer_tensors, tensor_bytes
-from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.model.spec import Layer, ModelSpec
 
 
 class RoutedBytes(NamedTuple):
@@ -41,13 +41,34 @@ def weights_read(model: ModelSpec, form: CheckpointFormat, tp: int = 1) -> Weigh
     """
     if any(layer.parameters is None for layer in model.layers):
         return None
+    alike = Counter(range(len(model.layers)) if form.by_layer else model.first_alike)
+    return _read(model, form, tp, [(model.layers[i], Place("layer", i), copies) for i, copies in alike.items()])
+
+
+@lru_cache(maxsize=256)
+def layers_read(
+    model: ModelSpec, form: CheckpointFormat, layers: tuple[Layer, ...], part: Literal["layer", "mtp"], tp: int = 1
+) -> WeightsRead:
+    """What ``tp`` ranks read of ``layers`` beside the model's own and of its head: its prediction layers, or alike.
+
+    Embeddings that prediction layers bring in a file are the model's own once more.
+    """
+    first = len(model.layers)
+    own = [
+        (layer._replace(tensors=tuple(t for t in layer.tensors or () if t.role not in VOCABULARY)), i)
+        for i, layer in enumerate(layers, first if part == "mtp" else first - 1)
+    ]
+    return _read(model, form, tp, [(layer, Place(part, i), 1) for layer, i in own])
+
+
+def _read(model: ModelSpec, form: CheckpointFormat, tp: int, layers: list[tuple[Layer, Place, int]]) -> WeightsRead:
+    """The head, and ``layers`` with their places and their number."""
     always, routed = 0, Counter[tuple[int, int]]()
     heads = (tensor for role in ("head", "embedding") for tensor in model.outside if tensor.role == role)
     for head in islice(heads, 1):
         rows = head._replace(rows=min(head.rows, model.vocab or head.rows))
         always += tensor_bytes(rows, form.encoding(head, Place("outside")).held)
-    for index, copies in Counter(range(len(model.layers)) if form.by_layer else model.first_alike).items():
-        layer, place = model.layers[index], Place("layer", index)
+    for layer, place, copies in layers:
         for tensor in layer_tensors(layer):
             size = tp * rank_bytes(Stored(tensor, place.part, copies, form.encoding(tensor, place)), tp)
             if layer.experts is not None and tensor.role in EXPERTS:

@@ -20,6 +20,7 @@ from kvtui.engine.basis.units import GIB, MAX_TOKENS
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent, Shared
 from kvtui.engine.model.spec import CacheCounts, Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, fill_percent
+from kvtui.engine.planning.drafting import TokenPass, acceptance_of, drafter, expected_tokens
 from kvtui.engine.planning.parts import (
     SCORE_CHUNK,
     SCORE_TOKENS,
@@ -150,21 +151,40 @@ def decode(scenario: Scenario, contexts: Tokens, batches: Tokens) -> Rates:
     layout = scenario.layout
     shares = list(_shares(scenario, contexts, batches))
     replica = np.asarray(sum(sequences for _, sequences in shares), np.int64)
-    work, peak = _step_flops(scenario, shares, replica), peak_flops(scenario)
-    shared = collectives(scenario)
-    weights = _weights_read(scenario, replica)
     unknown = np.full(contexts.shape, np.nan)
-    if work is None or weights is None or shared is None:
+    active, weights, each = scenario.model.active_parameters, step_weights(scenario), 1 + scenario.speculative_tokens
+    drafting = drafter(scenario)
+    if active is None or weights is None or (drafting is None and each > 1):
         return Rates(unknown, unknown, unknown, unknown)
-    read = weights + layout.tp * _caches_read(scenario, shares)
-    compute = np.zeros(contexts.shape) if peak is None else work / (layout.tp * peak)
-    rate = read_gbs(scenario)
-    slow, fast = (read / (layout.tp * gbs * 1e9) for gbs in rate)
-    launch = [seconds_per_layer * len(scenario.model.layers) for seconds_per_layer in LAUNCH_SECONDS_PER_LAYER]
-    every = shared.per_sequence * replica
-    low = np.maximum(fast, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0]
-    high = np.maximum(slow, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1]
+    model = TokenPass(weights, active, scenario.model.counted, scenario.kv)
+    step = _pass_seconds(scenario, model, shares, replica, each)
+    if step is not None and drafting is not None:
+        draft = _pass_seconds(scenario, drafting, shares, replica)
+        tokens = expected_tokens(acceptance_of(scenario), each - 1)
+        step = draft and ((step[0] + (each - 1) * draft[0]) / tokens, (step[1] + (each - 1) * draft[1]) / tokens)
+    if step is None:
+        return Rates(unknown, unknown, unknown, unknown)
+    low, high = step
     return Rates(low * 1e3, high * 1e3, batches / high, batches * np.minimum(layout.pp, replica) / low)
+
+
+def _pass_seconds(
+    scenario: Scenario, what: TokenPass, shares: list[tuple[Tokens, Tokens]], replica: Tokens, each: int = 1
+) -> tuple[Numbers, Numbers] | None:
+    """The fast and the slow time of ``each`` token of all sequences passing through layers at once; None: no link."""
+    tp, shared, peak = scenario.layout.tp, collectives(scenario, what.depth), peak_flops(scenario)
+    if shared is None:
+        return None
+    read = _weights_read(scenario, what, each * replica) + tp * _caches_read(scenario, what, shares)
+    work = each * _pass_flops(what, shares, replica)
+    compute = np.zeros(replica.shape) if peak is None else work / (tp * peak)
+    slow, fast = (read / (tp * gbs * 1e9) for gbs in read_gbs(scenario))
+    launch = [seconds_per_layer * what.depth for seconds_per_layer in LAUNCH_SECONDS_PER_LAYER]
+    every = shared.per_sequence * each * replica
+    return (
+        np.maximum(fast, compute / COMPUTE_EFFICIENCY[1]) + launch[0] + every + shared.fixed[0],
+        np.maximum(slow, compute / COMPUTE_EFFICIENCY[0]) + launch[1] + every + shared.fixed[1],
+    )
 
 
 def _occupied(scenario: Scenario, needs: Needs) -> Tokens:
@@ -271,24 +291,21 @@ def _entries(cache: Cache, contexts: Tokens) -> Tokens:
             return np.zeros_like(contexts)
 
 
-def _caches_read(scenario: Scenario, shares: list[tuple[Tokens, Tokens]]) -> Tokens:
-    tp, kv = scenario.layout.tp, scenario.kv
+def _caches_read(scenario: Scenario, what: TokenPass, shares: list[tuple[Tokens, Tokens]]) -> Tokens:
+    tp = scenario.layout.tp
     total = np.zeros_like(shares[0][0])
-    for layer, count in scenario.model.counted:
+    for layer, count in what.layers:
         for cache in layer.caches:
             source = cache.reads if isinstance(cache, Shared) else cache
-            size = 2 * cache.fixed_bytes(tp) if isinstance(cache, Recurrent) else source.entry_bytes(kv, tp)
+            size = 2 * cache.fixed_bytes(tp) if isinstance(cache, Recurrent) else source.entry_bytes(what.kv, tp)
             for tokens, sequences in shares:
                 total = total + count * size * sequences * _touched(layer, cache, tokens)
     return total
 
 
-def _step_flops(scenario: Scenario, shares: list[tuple[Tokens, Tokens]], replica: Tokens) -> Numbers | None:
-    active = scenario.model.active_parameters
-    if active is None:
-        return None
-    total = 2.0 * active * replica
-    for layer, count in scenario.model.counted:
+def _pass_flops(what: TokenPass, shares: list[tuple[Tokens, Tokens]], replica: Tokens) -> Numbers:
+    total = 2.0 * what.active * replica
+    for layer, count in what.layers:
         for cache in layer.caches:
             work = 2 * cache.state_elements if isinstance(cache, Recurrent) else cache.macs_per_entry()
             for tokens, sequences in shares:
@@ -309,12 +326,9 @@ def _touched(layer: Layer, cache: Cache, tokens: Tokens) -> Tokens:
             return np.minimum(_entries(cache, tokens), top_k(layer))
 
 
-def _weights_read(scenario: Scenario, replica: Tokens) -> Numbers | None:
-    read = step_weights(scenario)
-    if read is None:
-        return None
-    total = np.full(replica.shape, float(read.always))
+def _weights_read(scenario: Scenario, what: TokenPass, replica: Tokens) -> Numbers:
+    total = np.full(replica.shape, float(what.weights.always))
     tokens = replica * expert_replicas(scenario)
-    for experts in read.routed:
+    for experts in what.weights.routed:
         total += experts.bytes * (1 - (1 - experts.active / experts.total) ** tokens)
     return total

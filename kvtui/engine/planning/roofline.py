@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvtui.engine.basis.units import GIB
 from kvtui.engine.engines.known import part, places_layers
 from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
+from kvtui.engine.model.formats import Format
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
 from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.planning.drafting import TokenPass, acceptance_of, drafter, expected_tokens
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.weights import step_weights
 from kvtui.engine.scenario.scenario import Scenario, has_experts
@@ -55,7 +57,8 @@ class Estimate(NamedTuple):
     """Bands in milliseconds, tokens per second over all devices, US dollars and joules; None where unknown.
 
     ``measured_gbs`` is the measured bandwidth (10**9 bytes per second and device) that stands in for the priors.
-    ``ram_bytes`` of ``step_bytes`` are read from the machine's RAM, at ``ram_gbs``.
+    ``ram_bytes`` of ``step_bytes`` are read from the machine's RAM, at ``ram_gbs``. With ``speculation`` a step gives
+    several tokens, and ``decode_ms`` is a step's time for each of them.
     """
 
     prefill_ms: Band | None
@@ -71,18 +74,64 @@ class Estimate(NamedTuple):
     measured_gbs: float | None = None
     ram_bytes: int = 0
     ram_gbs: Band | None = None
+    speculation: Speculation | None = None
+
+
+class Speculation(NamedTuple):
+    """A step of speculative decoding: of ``drafted`` tokens and the model's own come ``tokens`` for each sequence.
+
+    ``draft_ms`` is the time of all drafts together, ``verify_ms`` that of the model's pass over them, ``plain_ms`` that
+    of a step without speculation. ``assumed`` says that nobody told the ``acceptance``.
+    """
+
+    drafted: int
+    acceptance: float
+    assumed: bool
+    tokens: float
+    draft_ms: Band
+    verify_ms: Band
+    plain_ms: Band
+
+    @property
+    def step_ms(self) -> Band:
+        """The whole step."""
+        return Band(*(draft + verify for draft, verify in zip(self.draft_ms, self.verify_ms, strict=True)))
+
+    @property
+    def speedup(self) -> Band:
+        """How many times as fast as without it, at either end of the bands."""
+        return Band(
+            *sorted(self.tokens * plain / step for plain, step in zip(self.plain_ms, self.step_ms, strict=True))
+        )
+
+    @property
+    def draft_share(self) -> Band:
+        """The part of a step that goes into drafting, at either end."""
+        return Band(*sorted(draft / step for draft, step in zip(self.draft_ms, self.step_ms, strict=True)))
 
 
 class Step(NamedTuple):
     """One decode step of the busiest replica, on any device: bytes, operations (None: unknown), and its sequences.
 
-    ``ram`` says which of the bytes lie in the machine's RAM.
+    ``ram`` says which of the bytes lie in the machine's RAM. Of each sequence ``each`` tokens pass: more than one where
+    some were drafted. ``plain`` is the step without these, and ``draft`` what one drafted token of each sequence takes.
     """
 
     bytes: int | None
     flops: int | None
     sequences: int
     ram: RamRead | None = None
+    each: int = 1
+    plain: Step | None = None
+    draft: Draft | None = None
+
+
+class Draft(NamedTuple):
+    """One drafted token of each sequence: bytes, operations, and layers one after the other."""
+
+    bytes: int
+    flops: int
+    layers: int
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -104,17 +153,45 @@ def most_users(plan: Plan, found: Capacity) -> tuple[int, Estimate] | None:
 def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
     """The decode step of ``sequences``, all those of the scenario."""
     share = busiest_share(sequences, scenario.layout.dp)
+    plain = _step(scenario, share)
+    if not scenario.speculative_tokens:
+        return plain
+    found = drafter(scenario)
+    step = _step(scenario, share, 1 + scenario.speculative_tokens)
+    return step._replace(plain=plain, draft=None if found is None else draft_step(scenario, found, share))
+
+
+def draft_step(scenario: Scenario, found: TokenPass, share: tuple[Slot, ...]) -> Draft:
+    """What the drafter ``found`` does for one token of each sequence of ``share``."""
+    count, tp = sum(slot.sequences for slot in share), scenario.layout.tp
+    tokens = count * expert_replicas(scenario)
+    read = found.weights.always + int(sum(experts.bytes * experts.touched(tokens) for experts in found.weights.routed))
+    work = 2 * found.active * count
+    for layer, number in found.layers:
+        for slot in share:
+            many = number * slot.sequences
+            read += many * tp * sum(_cache_read(layer, cache, slot.used, tp, found.kv) for cache in layer.caches)
+            work += 2 * many * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
+    return Draft(read, work, found.depth)
+
+
+def _step(scenario: Scenario, share: tuple[Slot, ...], each: int = 1) -> Step:
     count = sum(slot.sequences for slot in share)
-    return Step(step_bytes(scenario, share), step_flops(scenario, share), count, _ram_read(scenario, share))
+    read, work = step_bytes(scenario, share, each), step_flops(scenario, share, each)
+    return Step(read, work, count, _ram_read(scenario, share, each), each)
 
 
 def timed(scenario: Scenario, step: Step | None) -> Estimate:
     """What ``step`` takes on the scenario's devices; without one, only what does not depend on it."""
     layout, price = scenario.layout, _price(scenario)
     read, work = (None, None) if step is None else (step.bytes, step.flops)
-    decode = per_second = bound = None
+    decode = per_second = bound = speculation = None
     if step is not None and read is not None and work is not None:
-        decode, bound = step_time(scenario, read, work, step.sequences, step.ram)
+        decode, bound = step_time(scenario, read, work, step.each * step.sequences, step.ram)
+        if scenario.speculative_tokens:
+            told = acceptance_of(scenario), scenario.acceptance is None
+            speculation = None if decode is None else _speculation(scenario, step, decode, *told)
+            decode = speculation and Band(*(ms / speculation.tokens for ms in speculation.step_ms))
         if decode is not None:
             in_flight = min(layout.pp, step.sequences)
             per_second = Band(scenario.batch / decode.high * 1e3, scenario.batch * in_flight / decode.low * 1e3)
@@ -132,16 +209,53 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
         measured_gbs=scenario.bandwidth_gbs,
         ram_bytes=0 if step is None or step.ram is None else step.ram.bytes,
         ram_gbs=None if step is None or step.ram is None else ram_gbs(scenario),
+        speculation=speculation,
     )
 
 
-def step_bytes(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
+def speculate(
+    scenario: Scenario, sequences: tuple[Slot, ...], found: TokenPass, drafted: int, acceptance: float
+) -> Speculation | None:
+    """A step of ``sequences`` in which ``found`` drafts; None where its time is not known.
+
+    Here the scenario need not have a drafter of its own.
+    """
+    share = busiest_share(sequences, scenario.layout.dp)
+    step = _step(scenario, share, 1 + drafted)
+    step = step._replace(plain=_step(scenario, share), draft=draft_step(scenario, found, share))
+    if step.bytes is None or step.flops is None:
+        return None
+    verify, _ = step_time(scenario, step.bytes, step.flops, step.each * step.sequences, step.ram)
+    return None if verify is None else _speculation(scenario, step, verify, acceptance, False)
+
+
+def _speculation(scenario: Scenario, step: Step, verify: Band, acceptance: float, assumed: bool) -> Speculation | None:
+    """A step whose pass over the drafted tokens takes ``verify``; None where the drafter is not known enough."""
+    plain, draft, drafted = step.plain, step.draft, step.each - 1
+    if plain is None or draft is None or plain.bytes is None or plain.flops is None:
+        return None
+    without, _ = step_time(scenario, plain.bytes, plain.flops, plain.sequences, plain.ram)
+    once, _ = step_time(scenario, draft.bytes, draft.flops, step.sequences, layers=draft.layers)
+    if without is None or once is None:
+        return None
+    return Speculation(
+        drafted=drafted,
+        acceptance=acceptance,
+        assumed=assumed,
+        tokens=expected_tokens(acceptance, drafted),
+        draft_ms=Band(*(drafted * ms for ms in once)),
+        verify_ms=verify,
+        plain_ms=without,
+    )
+
+
+def step_bytes(scenario: Scenario, share: tuple[Slot, ...], each: int = 1) -> int | None:
     """Bytes that one decode step of one replica moves: weights of the experts it touches, caches, and states twice.
 
-    None when the weights are unknown.
+    ``each`` tokens of a sequence share one reading of its caches. None when the weights are unknown.
     """
     batch = sum(slot.sequences for slot in share)
-    weights = weights_read(scenario, batch)
+    weights = weights_read(scenario, each * batch)
     if weights is None:
         return None
     return weights + sum(slot.sequences * sequence_read(scenario, slot.used) for slot in share)
@@ -154,13 +268,13 @@ def sequence_read(scenario: Scenario, tokens: int) -> int:
     )
 
 
-def step_flops(scenario: Scenario, share: tuple[Slot, ...]) -> int | None:
-    """Floating-point operations of one decode step of one replica; None when the active weights are unknown."""
+def step_flops(scenario: Scenario, share: tuple[Slot, ...], each: int = 1) -> int | None:
+    """Operations of one decode step of one replica, ``each`` tokens of a sequence; None: active weights unknown."""
     active = scenario.model.active_parameters
     if active is None:
         return None
     attention = sum(slot.sequences * sequence_macs(scenario, slot.used) for slot in share)
-    return 2 * active * sum(slot.sequences for slot in share) + 2 * attention
+    return each * (2 * active * sum(slot.sequences for slot in share) + 2 * attention)
 
 
 def sequence_macs(scenario: Scenario, tokens: int) -> int:
@@ -203,18 +317,17 @@ def weights_read(scenario: Scenario, batch: int) -> int | None:
 
 def layer_cache_read(layer: Layer, tokens: int, scenario: Scenario) -> int:
     """Bytes of a sequence of ``tokens`` that a decode step moves in ``layer``'s caches on one rank."""
-    return sum(_cache_read(layer, cache, tokens, scenario) for cache in layer.caches)
+    return sum(_cache_read(layer, cache, tokens, scenario.layout.tp, scenario.kv) for cache in layer.caches)
 
 
-def _ram_read(scenario: Scenario, share: tuple[Slot, ...]) -> RamRead | None:
+def _ram_read(scenario: Scenario, share: tuple[Slot, ...], each: int) -> RamRead | None:
     if not places_layers(scenario.engine) or scenario.model.parameters is None or scenario.skip_weights:
         return None
-    found: RamRead | None = part(scenario.engine, "reads").ram_read(scenario, share)
+    found: RamRead | None = part(scenario.engine, "reads").ram_read(scenario, share, each)
     return found
 
 
-def _cache_read(layer: Layer, cache: Cache, tokens: int, scenario: Scenario) -> int:
-    tp, kv = scenario.layout.tp, scenario.kv
+def _cache_read(layer: Layer, cache: Cache, tokens: int, tp: int, kv: Format) -> int:
     match cache:
         case Recurrent():
             return 2 * cache.fixed_bytes(tp)
@@ -244,21 +357,21 @@ def top_k(layer: Layer) -> int:
 
 
 def step_time(
-    scenario: Scenario, read: int, work: int, batch: int, ram: RamRead | None = None
+    scenario: Scenario, read: int, work: int, batch: int, ram: RamRead | None = None, layers: int | None = None
 ) -> tuple[Band | None, str | None]:
     """Milliseconds of a step of one replica that moves ``read`` bytes and does ``work`` operations, and what binds it.
 
-    ``batch`` tokens are exchanged between its devices; ``ram`` says which of the bytes are not on a device. None when
-    no link rate is known.
+    ``batch`` tokens are exchanged between its devices; ``ram`` says which of the bytes are not on a device, ``layers``
+    how many run one after the other (None: the model's). None when no link rate is known.
     """
     layout, rate, in_ram = scenario.layout, read_gbs(scenario), _from_ram(scenario, batch, ram)
     read -= 0 if ram is None else ram.bytes
     peak = peak_flops(scenario)
     compute = 0.0 if peak is None else work / (layout.tp * peak)
-    shared = collectives(scenario)
+    layers = len(scenario.model.layers) if layers is None else layers
+    shared = collectives(scenario, layers)
     if shared is None:
         return None, None
-    layers = len(scenario.model.layers)
     times = []
     for gbs, compute_eta, launch, extra in (
         (rate.high, COMPUTE_EFFICIENCY[1], LAUNCH_SECONDS_PER_LAYER[0], shared.fixed[0]),
@@ -305,9 +418,9 @@ class Collectives(NamedTuple):
     fixed: tuple[float, float]
 
 
-def collectives(scenario: Scenario) -> Collectives | None:
-    """What tensor parallelism adds to a decode step; None when no link rate is known."""
-    tp, layers = scenario.layout.tp, len(scenario.model.layers)
+def collectives(scenario: Scenario, layers: int) -> Collectives | None:
+    """What tensor parallelism adds to a pass through ``layers``; None when no link rate is known."""
+    tp = scenario.layout.tp
     if tp == 1:
         return Collectives(0.0, (0.0, 0.0))
     rate = scenario.device.link_gbs or pcie_gbs(scenario.device.pcie)

@@ -34,7 +34,7 @@ def weight_bytes(scenario: Scenario) -> int:
                 f"model: the parameter count of {model.name} is unknown; --skip-weights plans its cache alone"
             )
         return size
-    form = _form(scenario)
+    form = form_of(scenario)
     used = used_bytes(model, form, mtp=scenario.drafts_itself)
     if size is None:
         return used
@@ -49,7 +49,7 @@ def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
     whole, model, layout = weight_bytes(scenario), scenario.model, scenario.layout
     if model.parameters is None or scenario.skip_weights:
         return -(-whole * len(stage.layers) // (len(model.layers) * layout.tp))
-    form, mtp = _form(scenario), scenario.drafts_itself
+    form, mtp = form_of(scenario), scenario.drafts_itself
     held = held_bytes(model, form, layout.tp, expert_ranks(scenario), layers=stage.layers, mtp=mtp)
     if _file_size(scenario) is None:
         return held
@@ -66,7 +66,7 @@ def step_weights(scenario: Scenario) -> WeightsRead | None:
 
     With expert parallelism a replica's ranks read their share of the experts that the tokens of all replicas touch.
     """
-    model, form = scenario.model, _form(scenario)
+    model, form = scenario.model, form_of(scenario)
     found = weights_read(model, form, scenario.layout.tp)
     if found is None:
         if model.active_parameters is None:
@@ -76,13 +76,18 @@ def step_weights(scenario: Scenario) -> WeightsRead | None:
         every = file_bytes(model, form)
         routed = (one._replace(bytes=one.bytes * size // every) for one in found.routed)
         found = WeightsRead(found.always * size // every, tuple(routed))
-    if scenario.expert_parallel:
-        replicas = scenario.layout.dp
-        found = found._replace(routed=tuple(one._replace(bytes=one.bytes // replicas) for one in found.routed))
-    return found
+    return divided_experts(scenario, found)
 
 
-def _form(scenario: Scenario) -> CheckpointFormat:
+def divided_experts(scenario: Scenario, found: WeightsRead) -> WeightsRead:
+    """``found`` with the experts that are one replica's own to read."""
+    if not scenario.expert_parallel:
+        return found
+    replicas = scenario.layout.dp
+    return found._replace(routed=tuple(one._replace(bytes=one.bytes // replicas) for one in found.routed))
+
+
+def form_of(scenario: Scenario) -> CheckpointFormat:
     """How the scenario's weights are stored, or taken to be."""
     return scenario.checkpoint or checkpoint_format(UNTOLD, scenario.model)
 

@@ -390,7 +390,8 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
             of_ram = ("ram_bytes", estimate.ram_bytes), ("ram_gbs_low", in_ram.low), ("ram_gbs_high", in_ram.high)
         yield Explanation(
             "decode",
-            f"max({read} ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches{ram}",
+            ("of a step's tokens together, " if estimate.speculation else "")
+            + f"max({read} ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches{ram}",
             (
                 ("step_bytes", estimate.step_bytes or 0),
                 ("step_flops", estimate.step_flops or 0),
@@ -400,6 +401,25 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
             ),
             None,
             (prior, source) if measured is None else (source, f"compute and launches: {prior}", _device_source(plan)),
+        )
+    if estimate.speculation is not None:
+        found = estimate.speculation
+        yield Explanation(
+            "speculation",
+            "(1 − acceptance^(drafted + 1)) ÷ (1 − acceptance) tokens in verify_ms + draft_ms",
+            (
+                ("drafted", found.drafted),
+                ("acceptance", found.acceptance),
+                ("tokens", round(found.tokens, 4)),
+                ("draft_ms_low", round(found.draft_ms.low, 4)),
+                ("verify_ms_low", round(found.verify_ms.low, 4)),
+                ("plain_ms_low", round(found.plain_ms.low, 4)),
+            ),
+            None,
+            (
+                "Leviathan et al. 2022 (arXiv:2211.17192), equation 1; each draft is taken to be accepted by itself",
+                "the share is assumed" if found.assumed else "the share as given by --acceptance",
+            ),
         )
     if estimate.prefill_ms is not None:
         yield Explanation(

@@ -99,6 +99,21 @@ def _share(text: str, name: str) -> float:
     return parse_fraction(text, name)
 
 
+def _accepted(text: str, name: str) -> float:
+    from pathlib import Path
+
+    word = text.strip()
+    try:
+        share = float(word)
+    except ValueError:
+        from kvtui.engine.sources.acceptance import measured_acceptance
+
+        return measured_acceptance(Path(word).expanduser())
+    if not 0 <= share <= 1:
+        raise InputError(f"{name}: {share:g} is not a share from 0 to 1")
+    return share
+
+
 def _multiple(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_ratio
 
@@ -212,6 +227,7 @@ TOKENS = Notation(_tokens)
 SIZE = Notation(_size)
 MEMORY = Notation(_size, _built_in)
 SHARE = Notation(_share)
+ACCEPTANCE = Notation(_accepted)
 RATE = Notation(_rate)
 RATIO = Notation(_multiple)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))

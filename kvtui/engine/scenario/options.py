@@ -16,6 +16,7 @@ from kvtui.engine.scenario.limits import (
     MAX_STAGES,
 )
 from kvtui.engine.scenario.notation import (
+    ACCEPTANCE,
     DEVICE,
     ENGINE,
     FILE_SIZE,
@@ -275,6 +276,13 @@ _WORKLOAD = (
         count(MAX_SPECULATIVE_TOKENS),
         "speculative_tokens",
         "drafted tokens: counts the model's MTP layers, or --draft-layers",
+    ),
+    Option(
+        "acceptance",
+        "SHARE|FILE",
+        ACCEPTANCE,
+        "acceptance",
+        "share of drafted tokens that is accepted (0.7 is assumed), or results.json of kvtui bench ensemble",
     ),
 )
 _MEMORY = (

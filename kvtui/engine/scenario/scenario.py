@@ -22,6 +22,8 @@ BATCHED_TOKENS = 8192
 UBATCH_TOKENS = 512
 FILE_WEIGHTS = "file"
 FULL, AVERAGE = "full", "average"
+USUAL_ACCEPTANCE = 0.7
+"""The share of drafted tokens that is accepted where none is told: an assumption, and said to be one."""
 WHOLE_DEVICE = 1.0
 NODE_DEVICES = 8
 
@@ -141,6 +143,7 @@ class ScenarioFields(NamedTuple):
     block_size: int = BLOCK_TOKENS
     max_batched_tokens: int = BATCHED_TOKENS
     speculative_tokens: int = 0
+    acceptance: float | None = None
     kv_pool: int | None = None
     memory_utilization: float = WHOLE_DEVICE
     engine: str = "none"
@@ -158,6 +161,7 @@ class Scenario(ScenarioFields):
     tokens each sequence holds now; None means that each is as full as ``fill`` says: "full" for all of the context,
     "average" for the reference's mix of lengths, or a share such as "30%". ``shared_prefix`` tokens are common to
     all sequences. ``kv_pool`` (bytes per device) replaces the memory left over for the cache;
+    ``speculative_tokens`` are drafted in a step, of which a share ``acceptance`` is accepted (None: the usual one).
     ``memory_utilization`` is the share of usable memory that may be planned. ``engine`` allocates, told the
     ``serving`` options. ``bandwidth_gbs`` is what a decode step on one such device was measured to read, in 10**9
     bytes per second; it replaces the published bandwidth and the share expected of it. ``weight_dtype`` "file"
@@ -227,6 +231,8 @@ class Scenario(ScenarioFields):
         serving = self.serving
         if placing := serving.placing:
             self._check_placing(placing)
+        if self.acceptance is not None and not 0 <= self.acceptance <= 1:
+            raise InputError(f"acceptance: {self.acceptance:g} is not a share from 0 to 1")
         if self.speculative_tokens and not self.model.mtp and not (serving.draft_layers or serving.draft_model):
             raise InputError(f"speculative-tokens: {self.model.name} has no multi-token-prediction layers")
 

@@ -149,6 +149,11 @@ def estimate_rows(estimate: Estimate, width: int) -> list[InkRow]:
         pair("cost", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width),
         pair("energy", _band(estimate.joules_per_token, "J/token"), width),
     ]
+    if estimate.speculation is not None:
+        found = estimate.speculation
+        rows.append(pair("speculation", _band(found.speedup, "× as fast"), width))
+        told = "assumed" if found.assumed else "accepted"
+        rows += wrapped(f"{found.drafted} drafted, {100 * found.acceptance:.0f} % {told}", width, Ink.DIM)
     if estimate.bound is not None:
         rows += wrapped(f"bound by {estimate.bound}", width, Ink.DIM)
     if estimate.measured_gbs is not None:

@@ -10,8 +10,8 @@ from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement
 
 
-def ram_read(scenario: Scenario, share: tuple[Slot, ...]) -> RamRead | None:
-    """What one decode step of the sequences of ``share`` reads of the RAM; None where everything is on devices.
+def ram_read(scenario: Scenario, share: tuple[Slot, ...], each: int = 1) -> RamRead | None:
+    """What a decode step of ``each`` tokens of ``share``'s sequences reads of the RAM; None: all is on devices.
 
     Of the embedding a token takes a row, which is next to nothing; of the experts it reads those that it touches.
     """
@@ -20,11 +20,11 @@ def ram_read(scenario: Scenario, share: tuple[Slot, ...]) -> RamRead | None:
         return None
     held = dict(memory_parts(scenario, placed)[-1].weights)
     always = held.get("layers", 0) + held.get("output layer", 0)
-    sequences = sum(slot.sequences for slot in share)
+    tokens = each * sum(slot.sequences for slot in share)
     experts = held.get("experts", 0)
     for layer in model.layers:
         if layer.experts is not None:
-            touched = 1 - (1 - layer.experts.active / layer.experts.total) ** sequences
+            touched = 1 - (1 - layer.experts.active / layer.experts.total) ** tokens
             experts = int(experts * touched)
             break
     caches = sum(
