@@ -61,7 +61,7 @@ def by_drafts_and_acceptance(scenario: Scenario, most: int = 12, percent: int = 
     assumed = " (assumed)" if scenario.acceptance is None else ""
     notes = (
         f"{who}; batch {scenario.batch:,}. The middle of the roofline's band, confidence L.",
-        f"With {100 * share:.0f} % accepted{assumed} the most is {fastest:.2f} ×, with {counted(best, 'drafted token')}.",
+        f"{100 * share:.0f} % accepted{assumed}: the most is {fastest:.2f} ×, with {counted(best, 'drafted token')}.",
         *caveats(scenario),
     )
     return Figure(*SPECULATION, panels, notes)
