@@ -8,6 +8,8 @@
 | kvtui | JSON lines: {"kvtui_trace": 1, "tokens_per_id": N}, then arrival, prompt, answer, ids | s | perhaps |
 | vllm-bench | JSON of ``vllm bench serve --save-detailed``: start_times, input_lens, output_lens | s | none |
 | azure | CSV: TIMESTAMP, ContextTokens, GeneratedTokens | date | none |
+| gateway | JSON lines or CSV of a gateway's log: see :mod:`gateway` | s, ms or date | none |
+| vllm-log | what vLLM logs of requests: see :mod:`vllm_log` | date | an id per 16 tokens |
 | burstgpt | CSV: Timestamp, Model, Request tokens, Response tokens, Total tokens, Log Type | s | none |
 
 How many tokens an id stands for is not said in the files; it follows from the rows: ``n`` ids for ``L`` tokens mean at
@@ -24,6 +26,8 @@ from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.replay import vllm_log
+from kvtui.engine.replay.gateway import gateway_columns, gateway_values, is_gateway, moment
 from kvtui.engine.replay.rows import RowTable, TraceRequests, TraceRow
 
 MOST_TOKENS = 2**24
@@ -71,11 +75,13 @@ def read_trace(lines: Iterable[str], where: str, span: int | None = None, unit: 
     if first is None:
         raise InputError(f"{where}: is empty")
     rest = _with_first(first, numbered)
-    if first[1].lstrip().startswith("{"):
+    told: int | None = None
+    if vllm_log.is_vllm_log(first[1]):
+        form, found_unit, rows, told = "vllm-log", "date", vllm_log.vllm_rows(rest, where), vllm_log.SPAN
+    elif first[1].lstrip().startswith("{"):
         form, found_unit, rows, told = _json_rows(rest, where, unit)
     else:
         form, found_unit, rows = _csv_rows(rest, where)
-        told = None
     found = _span(rows, where, span or told) if rows.have_ids else 0
     requests = TraceRequests.of_rows(rows, found, 1 / _MS_PER_S if found_unit == "ms" else 1.0)
     if not requests:
@@ -127,7 +133,7 @@ def _json_rows(lines: Iterator[tuple[int, str]], where: str, unit: str | None) -
 
     Times are in ``unit``; without it, seconds where they have chat ids or fractions, else milliseconds.
     """
-    rows, chats, last = RowTable(), False, 0.0
+    rows, chats, last, gateway = RowTable(), False, 0.0, False
     fractions, own, told = False, False, None
     for number, line in lines:
         at = f"{where}: row {number}"
@@ -136,6 +142,11 @@ def _json_rows(lines: Iterator[tuple[int, str]], where: str, unit: str | None) -
             own = True
             if values.get("tokens_per_id") is not None:
                 told = _tokens(values["tokens_per_id"], "tokens_per_id", at)
+            continue
+        gateway = gateway or (not rows and is_gateway(values))
+        if gateway:
+            rows.append(_gateway_row(number, at, *gateway_values(values)))
+            _count(rows, where)
             continue
         chats = chats or "chat_id" in values
         time = _maybe(values, _ARRIVAL)
@@ -157,6 +168,8 @@ def _json_rows(lines: Iterator[tuple[int, str]], where: str, unit: str | None) -
         _count(rows, where)
     if not rows:
         raise InputError(f"{where}: is empty")
+    if gateway:
+        return "gateway", "date", rows, None
     seconds = own or chats or fractions
     form = "kvtui" if own else "bailian" if chats else "mooncake" if rows.have_ids else "aiperf"
     return form, unit or ("s" if seconds else "ms"), rows, told
@@ -177,6 +190,8 @@ def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, R
         form, unit, names = "azure", "date", _AZURE
     elif set(_BURSTGPT) <= set(heads):
         form, unit, names = "burstgpt", "s", _BURSTGPT
+    elif (columns := gateway_columns(heads)) is not None:
+        form, unit, names = "gateway", "date", columns
     else:
         known = f"{', '.join(_AZURE)} (Azure) or {', '.join(_BURSTGPT)} (BurstGPT), or one JSON object per line"
         raise InputError(f"{where}: row 1: a trace has the columns {known}, not '{plain(', '.join(heads), 80)}'")
@@ -185,14 +200,23 @@ def _csv_rows(lines: Iterator[tuple[int, str]], where: str) -> tuple[str, str, R
         for values in reader:
             at = f"{where}: row {numbers[-1]}"
             time, prompt, answer = (values.get(name) or "" for name in names)
-            moment = _date(time, at) if unit == "date" else _number(time, names[0], at)
-            rows.append(
-                TraceRow(numbers[-1], moment, _tokens(prompt, names[1], at), _tokens(answer, names[2], at, least=0))
-            )
+            if form == "gateway":
+                rows.append(_gateway_row(numbers[-1], at, time, prompt or None, answer or None))
+            else:
+                when = _date(time, at) if unit == "date" else _number(time, names[0], at)
+                tokens = _tokens(prompt, names[1], at), _tokens(answer, names[2], at, least=0)
+                rows.append(TraceRow(numbers[-1], when, *tokens))
             _count(rows, where)
     except csv.Error as error:
         raise InputError(f"{where}: row {numbers[-1]}: is not CSV: {plain(str(error))}") from None
     return form, unit, rows
+
+
+def _gateway_row(number: int, at: str, time: Any, prompt: Any, answer: Any) -> TraceRow:
+    """A row of a gateway; without tokens it was not answered."""
+    asked = 0 if prompt is None else _tokens(prompt, "prompt_tokens", at, least=0)
+    given = 0 if answer is None else _tokens(answer, "completion_tokens", at, least=0)
+    return TraceRow(number, moment(time, at), max(1, asked), given if asked else 0)
 
 
 def _span(rows: RowTable, where: str, told: int | None) -> int:
