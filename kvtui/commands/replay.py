@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui.commands.answer import Answer
 from kvtui.commands.parser import TABLE_FORMATS, add_scenario, add_table, choose
+from kvtui.commands.replay_trace import json_object, trace_asked
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from kvtui.report.replay.document import Objectives
 
 FORMATS = (*TABLE_FORMATS, "html")
-MOST_RECORDED_BYTES = 256 * 2**20
-UNITS = ("s", "ms")
 TURN = 256
 INTERRUPTED = 130
 
@@ -80,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """
     answer = Answer(args, args.format)
     choose("format", args.format, FORMATS)
-    document = _object(args.trace)
+    document = json_object(args.trace)
     if document is not None and "config" in document:
         if args.play:
             raise InputError("--play: shows a trace on a scenario's server, not a recorded scenario")
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.report.replay.formats import render
 
     objectives, wanted = read_objectives(args.slo), _share(args.goodput)
-    trace = _changed(_trace(args, document), args)
+    trace = trace_asked(args, document)
     if args.save_trace is not None:
         from kvtui.engine.basis.files import write_whole
         from kvtui.engine.replay.traces import trace_lines
@@ -134,19 +132,6 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if stopped else 0
 
 
-def _object(name: str) -> Mapping[str, Any] | None:
-    """The JSON object in a file that ends with .json: a recorded scenario, or what ``vllm bench serve`` saved."""
-    if not name.casefold().endswith(".json"):
-        return None
-    from kvtui.engine.basis.files import read_text, unreadable
-    from kvtui.engine.basis.json_object import parse_object
-
-    try:
-        return parse_object(read_text(name, MOST_RECORDED_BYTES), plain(name))
-    except FileNotFoundError as error:
-        raise unreadable(name, error) from None
-
-
 def _run_recorded(document: Mapping[str, Any], args: argparse.Namespace) -> str:
     from kvtui.engine.replay.recorded import read_recorded, run_recorded
     from kvtui.output.json import json_text
@@ -170,72 +155,6 @@ def _run_recorded(document: Mapping[str, Any], args: argparse.Namespace) -> str:
     if told["stuck"]:
         lines.append("stuck: the request at the head of the line needs more blocks than there are")
     return "\n".join(lines) + "\n"
-
-
-def _trace(args: argparse.Namespace, document: Mapping[str, Any] | None) -> Trace:
-    """The trace in a file or in standard input, or one that is made up."""
-    from io import TextIOWrapper
-
-    from kvtui.engine.basis.files import open_to_read, unreadable
-    from kvtui.engine.basis.units import parse_count
-    from kvtui.engine.replay.synthetic import WORD, synthetic_trace
-    from kvtui.engine.replay.traces import MOST_TOKENS, read_bench, read_trace
-
-    if args.trace.partition(":")[0] == WORD:
-        return synthetic_trace(args.trace)
-    if document is not None:
-        return read_bench(document, plain(args.trace))
-    if args.time_unit is not None:
-        choose("time unit", args.time_unit, UNITS)
-    span = None if args.tokens_per_id is None else parse_count(args.tokens_per_id, "--tokens-per-id", MOST_TOKENS)
-    where = "standard input" if args.trace == "-" else plain(args.trace)
-    try:
-        stream = sys.stdin.buffer if args.trace == "-" else open_to_read(args.trace)
-    except OSError as error:
-        raise unreadable(args.trace, error) from None
-    with stream, TextIOWrapper(stream, encoding="utf-8-sig", errors="replace") as lines:
-        return read_trace(lines, where, span, args.time_unit)
-
-
-def _changed(trace: Trace, args: argparse.Namespace) -> Trace:
-    """The part of ``trace`` that was asked for, faster or longer."""
-    requests = trace.requests
-    if args.requests is not None:
-        first, last = _part(args.requests)
-        requests = requests[first - 1 : last]
-        if not requests:
-            raise InputError(f"--requests: the trace has {len(trace.requests):,}")
-        requests = requests.from_start()
-    if args.rate is not None:
-        requests = requests.faster(_times(args.rate, "--rate"))
-    if args.longer is not None:
-        requests = requests.resized(_times(args.longer, "--longer"))
-    return trace._replace(requests=requests, span=requests.span)
-
-
-def _part(word: str) -> tuple[int, int]:
-    """``50``, the first 50, or ``100-200``."""
-    from kvtui.engine.basis.units import parse_count
-    from kvtui.engine.replay.traces import MOST_REQUESTS
-
-    first, dash, last = word.partition("-")
-    if not dash:
-        return 1, parse_count(word, "--requests", MOST_REQUESTS)
-    found = parse_count(first, "--requests", MOST_REQUESTS), parse_count(last, "--requests", MOST_REQUESTS)
-    if found[0] > found[1]:
-        raise InputError(f"--requests: '{plain(word, 40)}' ends before it begins")
-    return found
-
-
-def _times(word: str, option: str) -> float:
-    """How many times as fast, or as long."""
-    try:
-        times = float(word)
-    except ValueError:
-        times = 0.0
-    if not 1e-6 <= times <= 1e6:
-        raise InputError(f"{option}: '{plain(word, 40)}' is not a number above 0, such as 2 or 0.5")
-    return times
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any] | None:

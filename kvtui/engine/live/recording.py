@@ -42,6 +42,12 @@ def line(snapshot: Snapshot) -> str:
     return dumps(to_plain(snapshot), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def is_recording(first: str) -> bool:
+    """Whether a file with this ``first`` line is a recording."""
+    head = _object(first)
+    return head is not None and head.get("format") == FORMAT
+
+
 def read_recording(lines: Iterable[str], where: str) -> Iterator[Snapshot]:
     """The snapshots of a recording, as they come.
 
@@ -51,7 +57,7 @@ def read_recording(lines: Iterable[str], where: str) -> Iterator[Snapshot]:
     numbered = enumerate(lines, 1)
     _, first = next(numbered, (1, ""))
     head = _object(first)
-    if head is None or head.get("format") != FORMAT:
+    if head is None or not is_recording(first):
         raise InputError(f"{where}: is no recording of kvtui: its first line says so in one")
     if head.get("version") != VERSION:
         raise InputError(f"{where}: is a recording of version {plain(str(head.get('version')), 20)}, not {VERSION}")

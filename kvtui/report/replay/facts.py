@@ -131,7 +131,8 @@ def _between(fast: Mapping[str, Any], slow: Mapping[str, Any], key: str) -> str:
 def _read_as(trace: Mapping[str, Any]) -> str:
     ids = f", {trace['tokens_per_id']} tokens for each prefix id" if trace["tokens_per_id"] else ""
     unit = {"ms": "milliseconds", "s": "seconds", "date": "dates"}[trace["time_unit"]]
-    return f"{trace['form']}, times in {unit}{ids}"
+    paired = "; lengths as the server counted them, paired at random" if trace["form"] == "recording" else ""
+    return f"{trace['form']}, times in {unit}{ids}{paired}"
 
 
 def _shown_lengths(found: Mapping[str, Any]) -> str:
