@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import pytest
@@ -23,6 +23,7 @@ from tests.engine.sources.gguf.gguf_writing import Key, write_gguf
 from tests.nightly import sampled
 from tests.paths import ROOT
 from tests.report.report_scenarios import SCENARIOS, made
+from tests.report.schemas import at, closed, named
 
 pytestmark = sampled(4)
 
@@ -156,43 +157,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {name: json.loads(render(one, "json")) for name, one in found.items()}
 
 
-def closed(schema: Any) -> Any:
-    """``schema`` without room for keys that it does not name."""
-    match schema:
-        case dict():
-            told = {key: closed(value) for key, value in schema.items()}
-            return {"additionalProperties": False, **told} if "properties" in schema else told
-        case list():
-            return [closed(one) for one in schema]
-    return schema
-
-
-def named(schema: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Every key that ``schema`` names, by its path (``[]`` for the items of a list), with what is said of it."""
-    if "$ref" in schema:
-        told = PUBLISHED["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-        schema = {**told, **schema}
-    yield path, schema
-    for key, value in schema.get("properties", {}).items():
-        yield from named(value, (*path, key))
-    if "items" in schema:
-        yield from named(schema["items"], (*path, "[]"))
-
-
-def at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """Everything that ``value`` has at ``path``."""
-    match path:
-        case ():
-            yield value
-        case ("[]", *rest):
-            for one in value or ():
-                yield from at(one, tuple(rest))
-        case (key, *rest):
-            if value is not None:
-                yield from at(value[key], tuple(rest))
-
-
-NAMED = dict(named(PUBLISHED))
+NAMED = dict(named(PUBLISHED, PUBLISHED["$defs"]))
 
 
 def test_it_is_a_schema() -> None:

@@ -188,7 +188,7 @@ def reuse_of(requests: Sequence[Request], pool: Mapping[str, Any] | None = None)
         "fifo": [uses.first_in_first_out(size, half) for size in sizes],
         "best": [uses.best(size, half) for size in sizes],
     }
-    enough = next((size for size, saved in zip(sizes, whole, strict=True) if saved >= ENOUGH * found.ceiling), None)
+    enough = next((size for size, saved in zip(sizes, whole, strict=True) if 0 < saved >= ENOUGH * found.ceiling), None)
     return {
         "block_tokens": found.block,
         "ceiling": share_of(found.ceiling, found.tokens()),
