@@ -2,7 +2,7 @@
 
 How many requests came between two snapshots is told: those that ended in between, and as many as are under way more
 than before. When exactly is not, so they are spread evenly. How long prompts and answers were is told of all together,
-in histograms; which prompt had which answer is not, so they are paired at random (always in the same way). Nothing is
+in histograms; which prompt had which answer is not, so they are mixed, always in the same way. Nothing is
 told of prefixes.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from random import Random
 from typing import NamedTuple
 
 from kvtui.engine.basis.errors import InputError
@@ -20,6 +19,8 @@ from kvtui.engine.live.snapshot import Latencies, Snapshot
 MOST_REQUESTS = 1_000_000
 MOST_TOKENS = 2**24
 
+_GOLDEN, _SILVER = 5**0.5 / 2 + 0.5, 2**0.5
+"""Irrational, and of no ratio to each other: neither order follows the other."""
 _PROMPT, _ANSWER = "prompt_length", "answer_length"
 
 
@@ -54,9 +55,12 @@ def traffic(snapshots: Iterable[Snapshot], where: str) -> list[SeenRequest]:
         told = "no request came" if not times else "its server tells no lengths of requests"
         raise InputError(f"{where}: is a recording of a server's counters, of which no trace can be made: {told}")
     prompts, answers = (_lengths(lengths[name], len(times)) for name in (_PROMPT, _ANSWER))
-    for seed, spread in enumerate((prompts, answers)):
-        Random(seed).shuffle(spread)
-    return list(map(SeenRequest, times, prompts, answers))
+    return list(map(SeenRequest, times, _mixed(prompts, _GOLDEN), _mixed(answers, _SILVER)))
+
+
+def _mixed(values: Sequence[int], step: float) -> list[int]:
+    """``values`` in an order that has large and small ones everywhere: by the fractions of multiples of ``step``."""
+    return [value for _, value in sorted((at * step % 1.0, value) for at, value in enumerate(values))]
 
 
 def _came(snapshot: Snapshot) -> float:

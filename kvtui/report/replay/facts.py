@@ -131,7 +131,7 @@ def _between(fast: Mapping[str, Any], slow: Mapping[str, Any], key: str) -> str:
 def _read_as(trace: Mapping[str, Any]) -> str:
     ids = f", {trace['tokens_per_id']} tokens for each prefix id" if trace["tokens_per_id"] else ""
     unit = {"ms": "milliseconds", "s": "seconds", "date": "dates"}[trace["time_unit"]]
-    paired = "; lengths as the server counted them, paired at random" if trace["form"] == "recording" else ""
+    paired = "; lengths as the server counted them, in no order of theirs" if trace["form"] == "recording" else ""
     return f"{trace['form']}, times in {unit}{ids}{paired}"
 
 
