@@ -13,11 +13,11 @@ prefixes: a prompt's text would have to be made into tokens again. A row without
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.replay.dates import seconds_of
 
 TIMES = ("startTime", "start_time", "created_at", "created", "timestamp", "ts", "time")
 PROMPTS = ("prompt_tokens", "input_tokens")
@@ -58,8 +58,7 @@ def moment(value: Any, at: str) -> float:
     """Seconds of an epoch in seconds or milliseconds, or of a date. Raises InputError, which names ``at``."""
     try:
         if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
-            date = datetime.fromisoformat(value.strip().replace(" UTC", "+00:00"))
-            return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+            return seconds_of(value)
         seconds = -1.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         seconds = -1.0

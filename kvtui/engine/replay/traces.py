@@ -21,12 +21,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.replay import vllm_log
+from kvtui.engine.replay.dates import seconds_of
 from kvtui.engine.replay.gateway import gateway_columns, gateway_values, is_gateway, moment
 from kvtui.engine.replay.rows import RowTable, TraceRequests, TraceRow
 
@@ -298,11 +298,8 @@ def _ids(value: Any, at: str) -> Sequence[int | str]:
 
 
 def _date(text: str, at: str) -> float:
-    """Azure writes seven decimals of a second; six are kept."""
-    whole, _, fraction = text.strip().partition(".")
     try:
-        moment = datetime.fromisoformat(f"{whole}+00:00")
-        return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
+        return seconds_of(text)
     except (ValueError, OverflowError):
         raise InputError(f"{at}: TIMESTAMP is '{plain(text, 40)}', not a date and a time") from None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.replay.dates import in_a_leap_year
 from kvtui.engine.replay.rows import RowTable, TraceRow
 
 SPAN = 16
@@ -94,6 +94,6 @@ def _moment(head: re.Match[str], at: str) -> float:
     """Seconds in some leap year; a log that goes on over New Year is told in two parts."""
     try:
         month, day, hour, minute, second = map(int, head.groups())
-        return datetime(2024, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return in_a_leap_year(month, day, hour, minute, second)
     except ValueError:
         raise InputError(f"{at}: has no such date") from None
