@@ -231,6 +231,34 @@ def write_gemma4(path: Path, shape: dict[str, int]) -> None:
     draft.write(shape["vocab"])
 
 
+def write_arcee(path: Path, shape: dict[str, int]) -> None:
+    """A file of AFM: attention as Llama's, and a feed-forward of two matrices."""
+    draft, hidden = Draft(path, {"family": "arcee"}), shape["hidden"]
+    for name, value in {
+        "context_length": 131072,
+        "embedding_length": hidden,
+        "block_count": shape["layers"],
+        "feed_forward_length": shape["ff"],
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "attention.head_count": shape["heads"],
+        "attention.head_count_kv": shape["kv_heads"],
+        "rope.dimension_count": hidden // shape["heads"],
+    }.items():
+        draft.key(name, value)
+    draft.matrix("token_embd", shape["vocab"], hidden)
+    draft.vector("output_norm.weight", hidden)
+    draft.matrix("output", shape["vocab"], hidden)
+    for number in range(shape["layers"]):
+        name, kept = f"blk.{number}.", hidden // shape["heads"] * shape["kv_heads"]
+        for norm in ("attn_norm", "ffn_norm"):
+            draft.vector(f"{name}{norm}.weight", hidden)
+        for part, rows in (("q", hidden), ("k", kept), ("v", kept), ("output", hidden)):
+            draft.matrix(f"{name}attn_{part}", rows, hidden)
+        draft.matrix(name + "ffn_up", shape["ff"], hidden)
+        draft.matrix(name + "ffn_down", hidden, shape["ff"])
+    draft.write(shape["vocab"])
+
+
 def _layer(draft: Draft, shape: dict[str, Any], index: int) -> None:
     family, hidden = shape["family"], shape["hidden"]
     kind = (shape.get("kinds") or "a" * shape["layers"])[index]

@@ -186,7 +186,7 @@ def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: lis
         down = _DOWN.fullmatch(part)
         if down is not None and tensor.shape:
             width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
-    known = _latent_projections(caches, tensors)
+    known = (*_latent_projections(caches, tensors), *_without_gate(tensors))
     parameters = sum(tensor.elements for _, tensor in tensors) - routed - weight_count(known)
     return Layer(caches, (*known, *lump("other", parameters)), experts, width)
 
@@ -209,6 +209,15 @@ def _latent_projections(caches: tuple[Cache, ...], tensors: list[tuple[str, Stor
             case "attn_output.weight":
                 found.append(narrow("o", rows, columns, heads))
     return tuple(found)
+
+
+def _without_gate(tensors: list[tuple[str, StoredTensor]]) -> Tensors:
+    """The up projection of a feed-forward of two matrices; none of a gated one, whose gate may be part of the other."""
+    shapes = {part: tensor.shape for part, tensor in tensors if len(tensor.shape) == 2}
+    up, down = shapes.get("ffn_up.weight"), shapes.get("ffn_down.weight")
+    if up is None or down is None or "ffn_gate.weight" in shapes or up[1] != down[0]:
+        return ()
+    return (wide("up", up[1], up[0]),)
 
 
 def _experts(shape: FileShape, index: int, routed: int) -> Experts:

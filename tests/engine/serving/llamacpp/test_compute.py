@@ -28,7 +28,7 @@ from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import reserved
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.serving.llamacpp.recorded import DEVICES, LoggedDevice, device_start, model_of, rows, start_of
-from tests.recording.llamacpp_starts import write_gemma4, write_model
+from tests.recording.llamacpp_starts import write_arcee, write_gemma4, write_model
 
 ROWS = rows()
 PRINTED = 0.02
@@ -273,3 +273,12 @@ def test_experts_in_ram_are_copied_one_matrix_at_a_time() -> None:
     assert 100 <= sizes[1] - sizes[0] <= 160
     few = offloaded._replace(serving=offloaded.serving._replace(ubatch=16))
     assert budget(few, stages(few)[0]).bytes_of("activation") < 30 * MIB
+
+
+@pytest.mark.parametrize(("context", "ubatch", "flash", "mib"), [(8192, 512, True, 24.02), (8192, 512, False, 285.01)])
+def test_a_feed_forward_of_two_matrices(tmp_path: Path, context: int, ubatch: int, flash: bool, mib: float) -> None:
+    """A file of the architecture arcee, as b11549 printed it; a gate would take 12 MiB more."""
+    shape = {"layers": 6, "hidden": 1024, "ff": 3072, "heads": 16, "kv_heads": 4, "vocab": 8000}
+    write_arcee(tmp_path / "model.gguf", shape)
+    found = host_compute(read_gguf(tmp_path / "model.gguf"), plain(context, ubatch, flash)).size / MIB
+    assert found == pytest.approx(mib, abs=PRINTED)
