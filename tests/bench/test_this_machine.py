@@ -283,6 +283,8 @@ def test_every_command_and_the_palette_know_local(monkeypatch: pytest.MonkeyPatc
         ("7900 XT", "RX 7900 XT", 1),
         ("2x 7900 XTX", "RX 7900 XTX", 2),
         ("4x3090", "RTX 3090", 4),
+        ("3090+3090", "RTX 3090", 2),
+        ("RTX 3090, RTX 3090 and rtx 3090", "RTX 3090", 3),
     ],
 )
 def test_the_x_of_a_name_is_no_times(said: str, device: str, number: int) -> None:

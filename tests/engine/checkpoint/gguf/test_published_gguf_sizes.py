@@ -84,6 +84,12 @@ PUBLISHED: list[tuple[str, Unit, dict[str, float]]] = [
     ("DeepSeek-V3", "GiB", {"Q4_K_M": 376.65, "Q5_K_M": 442.74}),
     ("Qwen3.5-35B-A3B", "GiB", {"Q4_K_M": 19.91}),
     ("Qwen3.5-27B", "GiB", {"Q4_K_M": 15.58}),
+    ("Qwen3.5-0.8B", "GB", {"Q8_0": 0.812}),
+    ("Qwen3.5-9B", "GB", {"Q8_0": 9.5}),
+    ("Qwen3.5-27B", "GB", {"Q8_0": 28.6}),
+    ("Qwen3.5-35B-A3B", "GB", {"Q8_0": 36.9}),
+    ("Qwen3.5-122B-A10B", "GB", {"Q8_0": 129.9}),
+    ("Qwen3.5-397B-A17B", "GB", {"Q8_0": 421.5}),
 ]
 FILES = [(model, name, size, unit) for model, unit, sizes in PUBLISHED for name, size in sizes.items()]
 
@@ -118,6 +124,13 @@ def test_published_sizes_cover_many_models_and_file_types() -> None:
 
 
 DYNAMIC: list[tuple[str, str, float, Unit]] = [
+    ("Qwen3.5-0.8B", "UD-Q8_K_XL", 1.09, "GiB"),
+    ("Qwen3.6-27B", "UD-Q8_K_XL", 35.3, "GB"),
+    ("Qwen3-Coder-Next", "UD-Q8_K_XL", 86.3, "GB"),
+    ("Qwen3.5-0.8B", "UD-Q4_K_XL", 522.43, "MiB"),
+    ("Qwen3.5-122B-A10B", "UD-Q4_K_XL", 68.4, "GB"),
+    ("Qwen3.5-9B", "UD-Q4_K_XL", 6.0, "GB"),
+    ("Qwen3.5-397B-A17B", "UD-Q4_K_XL", 219.2, "GB"),
     ("Qwen3-30B-A3B", "UD-Q6_K_XL", 24.53, "GiB"),
     ("Qwen3.6-27B", "UD-Q6_K_XL", 25, "GB"),
     ("Qwen3.6-27B", "UD-Q6_K_XL", 23.90, "GiB"),
