@@ -21,7 +21,6 @@ from kvtui.report.document import document
 from kvtui.screens.explore.screen import ExploreScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
-from kvtui.widgets.alert import Alert
 
 HERE = Path(__file__).parent
 REPORT = {
@@ -105,8 +104,6 @@ async def first_minute(target: Path, size: tuple[int, int]) -> None:
 
     async with app.run_test(size=size) as pilot:
         await pilot.pause(1)
-        for alert in app.screen.query(Alert):
-            await alert.remove()
         await pilot.pause(0.3)
         shoot(3.0, "Does Qwen3-32B with 32K tokens fit one RTX 4090?")
         await pilot.press("f")

@@ -11,7 +11,7 @@ from kvtui.canvas.cells import Cells, InkRow, Span
 from kvtui.canvas.palette import SEQUENCES, SHADED, SHADES, Ink
 
 BlockOwner = Literal["null", "request", "shared", "chosen", "held", "out", "lost", "unsure", "cached", "left", "empty"]
-SIZES = ((18, 7), (15, 6), (12, 5), (10, 4), (8, 3), (6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 1))
+SIZES = ((18, 7), (15, 6), (12, 5), (10, 4), (8, 3), (6, 3), (5, 2), (4, 2), (3, 2), (2, 2), (3, 1), (2, 1), (1, 1))
 """Columns and rows of a bank; all but the least have a gap beside and below."""
 
 _INKS = {

@@ -50,7 +50,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "kv_formats": [_kv_format(found) for found in compared_formats(planned, limits)],
         "performance": {**_performance(times), "verify_command": verifying(scenario) if times.decode_ms else None},
         "cost": _cost(times),
-        "at_most_users": _at_most_users(most_users(planned, limits)),
+        "at_most_users": _at_most_users(most_users(planned.scenario, limits.sequences)),
         "fixes": [] if planned.fits else _fixes(scenario),
         "explain": [
             {"id": e.id, "formula": e.formula, "values": dict(e.values), "bytes": e.bytes, "sources": list(e.sources)}

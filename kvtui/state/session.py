@@ -67,7 +67,7 @@ class _Answers:
 
     @cached_property
     def most_users(self) -> tuple[int, Estimate] | None:
-        return most_users(self.plan, self.capacity)
+        return most_users(self.scenario, self.capacity.sequences)
 
     @cached_property
     def split(self) -> BestSplit | None:

@@ -22,7 +22,7 @@ from tests.steady import until
 
 
 class StillApp(KvtuiApp):
-    """The app with a Memory screen on which no time passes: its pop-up neither goes nor comes back by itself."""
+    """The app with a Memory screen on which no time passes: what it announces neither goes nor comes back."""
 
     def memory_screen(self) -> Screen[None]:
         return MemoryScreen(self.session, self.settings, clock=float)
@@ -75,7 +75,8 @@ async def demo(app: KvtuiApp, pilot: Pilot[None]) -> None:
 
 
 def settled(app: KvtuiApp) -> bool:
-    return cast("MemoryScreen", app.screen)._settled
+    columns = cast("MemoryScreen", app.screen)._columns
+    return columns is not None and columns.settled
 
 
 def worked_out(app: KvtuiApp) -> bool:

@@ -27,7 +27,6 @@ from kvtui.screens.windows.help import HelpScreen
 from kvtui.screens.windows.palette import Palette
 from kvtui.screens.windows.pickers import DevicePicker, KVPicker, ModelPicker, WeightPicker
 from kvtui.state.session import Session
-from kvtui.widgets.alert import Alert
 from tests.looks.checked import RECORDED, check, file_of
 from tests.looks.test_mode_looks import SCENES as MODE_SCENES
 from tests.looks.test_mode_looks import VALUES
@@ -79,12 +78,6 @@ async def context(app: KvtuiApp, pilot: Pilot[None]) -> None:
     app.screen.action_set_context()
 
 
-async def alert(app: KvtuiApp, pilot: Pilot[None]) -> None:
-    await close(app)
-    await app.screen.query(Alert).remove()
-    await app.screen.mount(Alert("does not fit", "This needs 2 devices.", "There is room for batch 15.", "critical"))
-
-
 def compared(app: KvtuiApp) -> CompareScreen:
     own = app.session.scenario
     return CompareScreen((own, own._replace(batch=64), own._replace(batch=256)))
@@ -131,7 +124,6 @@ SCENES = (
     Scene("about", window(about)),
     Scene("runs", window(run_picker)),
     Scene("leave", window(leave)),
-    Scene("alert", alert),
 )
 
 

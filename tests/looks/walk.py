@@ -14,7 +14,6 @@ from kvtui.app.app import KvtuiApp
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
-from kvtui.widgets.alert import Alert
 from tests.looks.frames import Frame, frame
 from tests.steady import until
 
@@ -89,8 +88,6 @@ async def _at_rest(app: KvtuiApp, pilot: Pilot[None], scene: Scene) -> Frame:
     """What is on screen once all of it is there, without what goes by itself."""
     await until(pilot, lambda: scene.ready(app))
     app.clear_notifications()
-    for alert in app.screen.query(Alert):
-        alert.post_message(Alert.Dismissed())
     for line in app.screen.query(Input):
         line.cursor_blink = False
     await pilot.pause()

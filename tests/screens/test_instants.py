@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from kvtui.app.app import KvtuiApp
+from kvtui.attach.opening import recording_in, snapshots_of, source_of
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.picture.allocator import allocate, allocator_of
+from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import plan
+from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.screens.memory.screen import MemoryScreen
+from kvtui.screens.traffic.screen import TrafficScreen
 from kvtui.state.keys import MODES
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
@@ -71,10 +77,7 @@ def test_the_memory_screen_at_three_instants(size: tuple[int, int], fill: str) -
 
 
 def test_no_other_screen_follows_the_film() -> None:
-    """Their figures are those of the whole context. The Plan fills in the background and names it above.
-
-    What is in traffic has a time of its own.
-    """
+    """Their figures are those of the whole context, which they name. What is in traffic has a time of its own."""
 
     async def run() -> None:
         app = app_of()
@@ -89,12 +92,75 @@ def test_no_other_screen_follows_the_film() -> None:
                     app.action_mode(mode)
                     await pilot.pause()
                     if mode == "plan":
-                        await until(pilot, lambda: "sequences at 32K" in text_of(app))
-                        continue
+                        await until(pilot, lambda: plan_is_there(app))
                     texts.append(text_of(app))
                 app.action_mode("memory")
                 await pilot.pause()
             for mode, texts in seen.items():
                 assert len(set(texts)) <= 1, mode
+
+    asyncio.run(run())
+
+
+def plan_is_there(app: KvtuiApp) -> bool:
+    """Whether all that the Plan works out beside is on screen."""
+    return all(worker.is_finished for worker in app.workers) and "sequences at 32K" in text_of(app)
+
+
+@pytest.mark.parametrize(("context", "batch", "fill"), [("32K", "8", "full"), ("64K", "4", "full"), ("64K", "4", "50")])
+def test_the_plan_names_the_context_the_batch_and_the_fill_of_its_figures(context: str, batch: str, fill: str) -> None:
+    scenario = scenario_from({**SCENARIO, "context": context, "batch": batch, "fill": fill})
+    planned = plan(scenario)
+    limits, cost = capacity(planned), estimate(planned).usd_per_million_tokens
+
+    async def run() -> None:
+        app = app_of(context=context, batch=batch, fill=fill)
+        async with app.run_test(size=(120, 36)) as pilot:
+            app.action_mode("plan")
+            await pilot.pause()
+            await until(pilot, lambda: all(worker.is_finished for worker in app.workers) and "$" in text_of(app))
+            lines = [line for line in text_of(app).splitlines() if "│" in line]
+            cell = {name: line for name in ("max context", "max sequences", "cost") for line in lines if name in line}
+            text = text_of(app)
+            assert f"{context} × batch {batch}" in text
+            assert ("all full" if fill == "full" else "50 % full") in text
+            assert f"max context at batch {batch}" in text
+            assert f"{limits.context:,}" in cell["max context"]
+            assert f"{limits.sequences:,}" in cell["max sequences"]
+            assert cost is not None
+            assert f"{cost.low:.1f}" in cell["cost"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [(120, 36), (80, 24)])
+def test_traffic_at_three_instants_of_a_recording(size: tuple[int, int]) -> None:
+    beats = list(snapshots_of(str(recording_in(["demo"]))))
+    instants = [beats[len(beats) * part // 4] for part in (1, 2, 3)]
+
+    async def run() -> None:
+        app = app_of()
+        async with app.run_test(size=size) as pilot:
+            app.action_mode("traffic")
+            await pilot.pause()
+            screen = app.screen
+            assert isinstance(screen, TrafficScreen)
+            screen.watch_source(source_of(["demo"]))
+            await until(pilot, lambda: len(screen.history.until(beats[0].address, None)) == len(beats))
+            for snapshot in instants:
+                screen._change(replace(screen.state, at=snapshot.time, playing=False))
+                await pilot.pause()
+                clock = f"{datetime.fromtimestamp(snapshot.time, UTC):%H:%M:%S}"
+                await until(pilot, lambda clock=clock: f"─ at {clock} ─" in text_of(app))
+                text = text_of(app)
+                assert f"{clock} stopped" in text
+                assert f"figures at {clock}" in text
+                pool = snapshot.pool
+                assert pool.used is not None and pool.size
+                assert f"{pool.used:,} · {pool.used / pool.size:.0%}" in text
+                assert f"{snapshot.summed('running')} of " in text
+                for other in instants:
+                    if other.pool.used not in (pool.used, pool.cached, pool.empty):
+                        assert f" {other.pool.used:,} · " not in text
 
     asyncio.run(run())

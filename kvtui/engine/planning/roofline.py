@@ -21,7 +21,6 @@ from kvtui.engine.model.caches import Cache, Indexer, Recurrent, Shared
 from kvtui.engine.model.formats import Format
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share, slots
-from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.drafting import TokenPass, acceptance_of, drafter, expected_tokens
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.weights import step_weights
@@ -139,15 +138,15 @@ def estimate(plan: Plan) -> Estimate:
     return timed(plan.scenario, decode_step(plan.scenario, plan.sequences) if plan.fits else None)
 
 
-def most_users(plan: Plan, found: Capacity) -> tuple[int, Estimate] | None:
-    """As many sequences as there is room for, and what their decode step takes; None without room, or without a bound.
+def most_users(scenario: Scenario, sequences: int | None) -> tuple[int, Estimate] | None:
+    """As many ``sequences`` as there is room for, and what their decode step takes; None without room or bound.
 
-    ``found`` is the plan's capacity. The sequences are as full as the scenario's fill says.
+    They are as full as the scenario's fill says.
     """
-    if not found.sequences:
+    if not sequences:
         return None
-    scenario = plan.scenario._replace(batch=max(found.sequences, plan.scenario.layout.dp), lengths=None)
-    return scenario.batch, timed(scenario, decode_step(scenario, slots(scenario, scenario.context, scenario.batch)))
+    crowd = scenario._replace(batch=max(sequences, scenario.layout.dp), lengths=None)
+    return crowd.batch, timed(crowd, decode_step(crowd, slots(crowd, crowd.context, crowd.batch)))
 
 
 def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:

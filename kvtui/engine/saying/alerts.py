@@ -1,4 +1,4 @@
-"""When to interrupt: the pop-up for plans that outgrow a device, a node or a room, and the marks at 80 and 100 %.
+"""What to announce, and when: plans that outgrow a device, a node or a room, and the marks at 80 and 100 %.
 
 A state machine without a clock of its own: every question comes with the time, in seconds of any steady clock.
 """
@@ -44,8 +44,8 @@ def level(plan: Plan) -> Level:
     return Level.MULTI_DEVICE if needed > 1 else Level.NONE
 
 
-def popup(plan: Plan) -> Notice | None:
-    """What the pop-up says about ``plan``; None at level NONE."""
+def announcement(plan: Plan) -> Notice | None:
+    """What is announced of ``plan``; None at level NONE."""
     needed, total = plan.devices_needed, f"{format_bytes(plan.total.total)} at {format_tokens(plan.scenario.context)}"
     if needed is None:
         devices = "a larger KV pool" if _needs_a_larger_pool(plan) else f"more than {SEARCH_DEVICES:,} devices"
@@ -60,7 +60,7 @@ def popup(plan: Plan) -> Notice | None:
         case Level.NONE:
             return None
         case Level.MULTI_DEVICE:
-            text = f"{total} do not fit {_present(plan)}: this needs {devices} of this kind, joined by their links"
+            text = f"{total} do not fit {_present(plan)}: this needs {devices} of this kind"
             return Notice("multi_device", "warning", text)
         case Level.MULTI_NODE:
             text = f"{total} need {devices}: more than the {NODE_DEVICES} of one node, so a network lies between them"
@@ -95,8 +95,8 @@ def _present(plan: Plan) -> str:
 class Alerts(NamedTuple):
     """What has been announced so far.
 
-    ``level`` is the level last announced (or fallen back to), ``last_shown_at`` when the pop-up last opened,
-    ``is_open`` False once it was closed by hand, ``passed`` the marks (``near_capacity``, ``over_capacity``) that have
+    ``level`` is the level last announced (or fallen back to), ``last_shown_at`` when a rise was last announced,
+    ``is_open`` False once that was ended by hand, ``passed`` the marks (``near_capacity``, ``over_capacity``) that have
     fired since the scenario last changed.
     """
 
@@ -108,7 +108,7 @@ class Alerts(NamedTuple):
     def observed(self, reached: Level, now: float) -> Alerts:
         """The state after ``reached`` was seen at ``now``.
 
-        The pop-up opens when the level rises, at most once in COOL_DOWN_SECONDS: a rise within them is announced when
+        A rise of the level is announced, at most once in COOL_DOWN_SECONDS: a rise within them is announced when
         they are over, if it still holds. A fall is taken over silently, so that the next rise counts.
         """
         if reached < self.level:
@@ -124,12 +124,12 @@ class Alerts(NamedTuple):
             return None
         return max(0.0, COOL_DOWN_SECONDS - (now - self.last_shown_at))
 
-    def shows_popup(self, now: float) -> bool:
-        """Whether the pop-up is open at ``now``: it closes by itself after OPEN_SECONDS."""
+    def is_announced(self, now: float) -> bool:
+        """Whether the announcement is to be seen at ``now``: it ends by itself after OPEN_SECONDS."""
         return self.is_open and self.last_shown_at is not None and now - self.last_shown_at < OPEN_SECONDS
 
     def closed(self) -> Alerts:
-        """The state after the pop-up was closed by hand; the cool-down goes on."""
+        """The state after the announcement was ended by hand; the cool-down goes on."""
         return self._replace(is_open=False)
 
     def marked(self, used: float) -> tuple[Alerts, tuple[Notice, ...]]:
@@ -147,7 +147,7 @@ class Alerts(NamedTuple):
         return self._replace(passed=self.passed | reached), (notice,)
 
     def renewed(self) -> Alerts:
-        """The state for a changed scenario: the marks may fire again, the pop-up keeps its cool-down."""
+        """The state for a changed scenario: the marks may fire again, the announcement keeps its cool-down."""
         return self._replace(passed=frozenset())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -20,55 +20,22 @@ from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.picture.film import faster, slower
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, link_of
-from kvtui.engine.saying.alerts import Alerts, Level, level, popup, remedy
-from kvtui.engine.saying.factoids import Factoid, factoid_at
 from kvtui.engine.saying.film import end_words
-from kvtui.engine.saying.notices import Notice
 from kvtui.screens import bindings
+from kvtui.screens.memory.announcing import Announcer
+from kvtui.screens.memory.columns import Columns
 from kvtui.screens.memory.film import LUDICROUS_SPEED, Film
 from kvtui.screens.memory.picture import Picture, Viewing
-from kvtui.screens.memory.sections import (
-    Sections,
-    care_section,
-    control_sections,
-    debug_section,
-    legend_section,
-    numbers_sections,
-    panel_keys,
-    reading_sections,
-    room_sections,
-    split_sections,
-    topic_of,
-)
+from kvtui.screens.memory.sections import topic_of
 from kvtui.screens.scenario_actions import ScenarioActions
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.board import BoardView
-from kvtui.widgets.key_name import first_key
-from kvtui.widgets.panels import FilmBar, PanelColumn, Section, TextLine
+from kvtui.widgets.panels import FilmBar, PanelColumn, TextLine
 from kvtui.widgets.textual_private import is_behind
 
-if TYPE_CHECKING:
-    from kvtui.engine.advice.impact import Impact
-    from kvtui.engine.planning.plan import Plan
-    from kvtui.widgets.alert import Alert
-
-SETTLE_SECONDS, ALERT_LOOKS_PER_SECOND = 0.2, 4
+SETTLE_SECONDS, ANNOUNCEMENTS_PER_SECOND = 0.2, 4
 NARROW_COLUMNS = 100
-TOO_BIG = {
-    Level.MULTI_DEVICE: "does not fit",
-    Level.MULTI_NODE: "too big for one node",
-    Level.DATACENTRE: "too big for one room",
-}
-
-
-class _StillPanels(NamedTuple):
-    """The panels that do not change with the film's position, and the fact to learn that is among them."""
-
-    factoid: Factoid | None
-    care: Section
-    reading: Sections
-    right: Sections
 
 
 class MemoryScreen(ScenarioActions):
@@ -93,16 +60,13 @@ class MemoryScreen(ScenarioActions):
         self.film = Film(session.scenario, clock, settings.motion, speed)
         self._play_at_start = play
         self._timer: Timer | None = None
-        self._alerts = Alerts()
-        self._alert: Alert | None = None
-        self._alert_timer: Timer | None = None
+        self._announcer = Announcer(clock)
+        self._announcing: Timer | None = None
         self._selected: int | None = None
         self._hovered: int | None = None
-        self._drawer = self._debug = self._drawn = self._shown = self._settled = self._avoided = False
+        self._drawer = self._debug = self._drawn = self._shown = self._avoided = False
         self._together = True
-        self._still = _StillPanels(None, Section("", ()), (), ())
-        self._impact_of: Plan | None = None
-        self._found_impacts: tuple[Impact, ...] = ()
+        self._columns: Columns | None = None
 
     def body(self) -> ComposeResult:
         """Title, columns and board, the film's bar, and one line of words."""
@@ -120,13 +84,14 @@ class MemoryScreen(ScenarioActions):
         """Follow the settings; start the film if that was asked for."""
         self.host.settings_changed.subscribe(self, self._settings_changed)
         self._timer = self.set_interval(1 / max(1, self.settings.fps), self.tick, pause=True)
-        self._alert_timer = self.set_interval(1 / ALERT_LOOKS_PER_SECOND, self._announce, pause=True)
+        self._announcing = self.set_interval(1 / ANNOUNCEMENTS_PER_SECOND, self._announce, pause=True)
         if self._play_at_start:
             self.action_toggle_play()
 
     def _settle(self) -> None:
-        """After the first picture: what takes longer to look up, and the pop-up."""
-        self._settled = True
+        """After the first picture: what takes longer to look up, and what the plan has outgrown."""
+        if self._columns is not None:
+            self._columns.settled = True
         self._announce()
         self.redraw()
 
@@ -295,12 +260,8 @@ class MemoryScreen(ScenarioActions):
         self.action_toggle_link()
 
     def on_key(self, event: Key) -> None:
-        """Any key closes the pop-up, and does what it does."""
-        self._close_alert()
-
-    def on_alert_dismissed(self) -> None:
-        """So does a click on it."""
-        self._close_alert()
+        """Any key ends what is said of a plan that is too large, and does what it does."""
+        self._announcer.hush(self.app)
 
     def _run(self) -> None:
         """Let the timer run exactly while the film does, and show where it stands."""
@@ -321,8 +282,8 @@ class MemoryScreen(ScenarioActions):
         scenario = change.after
         self.film.follow(change)
         self.query_one(BoardView).modules = scenario.device.memory.modules
-        self._close_alert()
-        self._alerts = self._alerts.renewed()
+        self._announcer.hush(self.app)
+        self._announcer.renew()
         self._announce()
         self._show(self.picture.fast_link or scenario.device is not change.before.device)
 
@@ -340,40 +301,13 @@ class MemoryScreen(ScenarioActions):
         self._run()
 
     def _announce(self) -> None:
-        """Open the pop-up when the plan has outgrown a device, a node or a room; within the cool-down, after it.
-
-        Called again and again while the pop-up is open, which closes by itself, or waits for the cool-down to end.
-        """
-        plan, now = self.session.plan, self.clock()
-        if self._alert is not None and not self._alerts.shows_popup(now):
-            self._close_alert()
-        reached, shown_before = level(plan), self._alerts.last_shown_at
-        self._alerts = self._alerts.observed(reached, now)
-        notice = popup(plan)
-        if notice is not None and self._alerts.last_shown_at != shown_before:
-            self._open_alert(TOO_BIG[reached], notice, remedy(plan.scenario, self.session.capacity))
-        if self._alert_timer is not None:
-            if self._alert is not None or self._alerts.wait(reached, now) is not None:
-                self._alert_timer.resume()
+        """Say what the plan has outgrown; again and again while that has to wait for its turn."""
+        waits = self._announcer.announce(self.app, self.session.plan)
+        if self._announcing is not None:
+            if waits:
+                self._announcing.resume()
             else:
-                self._alert_timer.pause()
-
-    def _open_alert(self, title: str, notice: Notice, advice: str) -> None:
-        from kvtui.widgets.alert import Alert
-
-        self._take_alert_away()
-        self._alert = Alert(title, notice.text, advice, notice.severity)
-        self.mount(self._alert)
-
-    def _close_alert(self) -> None:
-        if self._take_alert_away():
-            self._alerts = self._alerts.closed()
-
-    def _take_alert_away(self) -> bool:
-        alert, self._alert = self._alert, None
-        if alert is not None:
-            alert.remove()
-        return alert is not None
+                self._announcing.pause()
 
     def tick(self) -> None:
         """Let the film move on to the clock's time; left out while the terminal is still behind."""
@@ -396,7 +330,7 @@ class MemoryScreen(ScenarioActions):
             self.picture.move(self.film.tokens, board.board, self._avoided)
             self._draw_lines()
             self._draw_panels(whole or not self.film.playing)
-            if self._settled and self.film.playing:
+            if self.film.playing:
                 self._mark()
         found, film = self._cluster, self.film
         look = Viewing(film.watched, film.motion == "full", self._plain, film.ludicrous)
@@ -454,16 +388,6 @@ class MemoryScreen(ScenarioActions):
             words = self.picture.cluster_words(found, *self.query_one(BoardView).size)
         return (Span(fit(words, width), Ink.DIM if place is None else Ink.TEXT),)
 
-    @property
-    def _impacts(self) -> tuple[Impact, ...]:
-        """What each optimisation saves, worked out once for a plan."""
-        from kvtui.engine.advice.impact import impacts
-
-        plan = self.session.plan
-        if self._impact_of is not plan:
-            self._impact_of, self._found_impacts = plan, impacts(plan)
-        return self._found_impacts
-
     def _debug_words(self) -> tuple[str, ...]:
         board = self.query_one(BoardView)
         rate = self.settings.fps if self.film.playing else 0
@@ -476,58 +400,21 @@ class MemoryScreen(ScenarioActions):
 
     def _draw_panels(self, whole: bool) -> None:
         """Draw the panels; those that are the same all the film long are made anew for a ``whole`` picture only."""
-        view = self._view()
-        left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
-        if whole or self._fact != self._still.factoid:
-            self._still = self._still_panels(view, left.inner_width, right.inner_width)
-        still = self._still
-        width = left.inner_width or right.inner_width
-        debug: tuple[Section, ...] = ()
-        if self._debug and width:
-            debug = (debug_section(self._debug_words(), self._impacts, self.session.scenario.context, width),)
-        if left.inner_width and left.size.height:
-            free = left.size.height - sum(section.height for section in debug)
-            left.show((*debug, *numbers_sections(view, left.inner_width, free, still.care, still.reading)))
-        if right.inner_width and right.size.height:
-            scenario, *others = still.right
-            legend = legend_section(view, right.inner_width, self._plain)
-            right.show((*(debug if not left.size.width else ()), scenario, legend, *others))
-
-    @property
-    def _fact(self) -> Factoid | None:
-        """The fact to learn; None before the first picture, which is not to wait for it."""
-        if not self._settled:
-            return None
-        return factoid_at(self.picture.plan, self.picture.estimate, self.film.watched)
-
-    def _still_panels(self, view: MemoryView, left: int, right: int) -> _StillPanels:
-        """The panels in columns of ``left`` and ``right`` cells that do not change with the film's position."""
-        factoid, care = self._fact, Section("", ())
-        reading: Sections = ()
-        beside: Sections = ()
-        if left:
-            care = care_section(view, left, first_key(self.host, "fixes"))
-            reading = () if factoid is None else reading_sections(view, self.picture, factoid, left)
-        if right:
-            joined = self.picture.cluster
-            link = "" if joined is None or joined.link is None else joined.link.name
-            beside = control_sections(view, right, panel_keys(self.host), link)
-            if self._settled:
-                beside += room_sections(self.session, right) + split_sections(self.session.split, right)
-        return _StillPanels(factoid, care, reading, beside)
+        if self._columns is None:
+            left, right = self.query_one("#left", PanelColumn), self.query_one("#right", PanelColumn)
+            self._columns = Columns(self.host, self.session, left, right)
+        debug = self._debug_words() if self._debug else ()
+        watched, plain = self.film.watched, self._plain
+        self._columns.draw(self._view(), self.picture, watched, whole=whole, plain=plain, debug=debug)
 
     def _view(self) -> MemoryView:
         return self.picture.view(self.film.playing, self.film.speed)
 
     def _mark(self) -> None:
-        """Say that the film has just passed 80 or 100 percent, where no pop-up says more."""
+        """Say how full the fullest device has just become."""
         parts = self.picture.allocation.parts
         used = (parts.total - parts.pool_free) / max(1, self.session.plan.budget_per_device)
-        self._alerts, passed = self._alerts.marked(used)
-        for notice in passed:
-            if not self._alerts.shows_popup(self.clock()):
-                critical = notice.severity == "critical"
-                self.app.notify(notice.text, severity="error" if critical else "warning", markup=False)
+        self._announcer.mark(self.app, used)
 
     def _topic(self) -> str | None:
         """The explanation of what the selected bank holds."""

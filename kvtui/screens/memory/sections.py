@@ -99,10 +99,15 @@ def numbers_sections(view: MemoryView, width: int, height: int, care: Section, r
     )
 
 
-def care_section(view: MemoryView, width: int, fix: str) -> Section:
-    """What to take care of at full context; ``fix`` is the key that lists what would make it fit."""
+def care_section(view: MemoryView, width: int, fix: str, room: str) -> Section:
+    """What to take care of at full context.
+
+    Where it does not fit, ``room`` says what would, and ``fix`` is the key that lists what would make it fit.
+    """
     urgent = [notice for notice in view.notices if notice.severity != "info"]
     care = panels.warning_rows(urgent, width)
+    if not view.plan.fits:
+        care += wrapped(room, width, Ink.DIM) if room else []
     actions: list[str | None] = [None] * len(care)
     if not view.plan.fits:
         care.append((Span(fix, Ink.WARN), Span(cut(" what would make it fit", width - len(fix)), Ink.ACCENT)))
@@ -125,13 +130,16 @@ def legend_section(view: MemoryView, width: int, plain: bool) -> Section:
 
 
 def control_sections(view: MemoryView, width: int, keys: Mapping[str, str], link: str) -> Sections:
-    """What can be changed, and the estimates.
+    """What can be changed, and the estimates of a plan that fits.
 
     ``keys`` are the labels of keys by action, ``link`` the name of what joins several devices.
     """
     rows = panels.scenario_rows(view.scenario, view.playing, view.speed, width, keys, link)
+    scenario = Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows])
+    if not view.plan.fits:
+        return (scenario,)
     return (
-        Section("scenario", [row for row, _ in rows], 0, [action for _, action in rows]),
+        scenario,
         Section(
             f"estimate at {format_tokens(view.scenario.context)}",
             [_for_whom(view.scenario, width), *panels.estimate_rows(view.estimate, width)],

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.info import dtypes
-from kvtui.canvas.memory.panels.numbers import estimate_rows, figure
+from kvtui.canvas.memory.panels.numbers import cost_row, estimate_rows, figure
 from kvtui.canvas.memory.panels.text import clean, cut, pair, wrap, wrapped
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
 from kvtui.engine.advice.levers import MEASURES, Gain, Lever, Measure, figure_after, gains, known
@@ -17,7 +17,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import span
 from kvtui.engine.planning.parts import budget, crowded, device_parts
-from kvtui.engine.planning.roofline import Band
+from kvtui.engine.planning.roofline import Band, Estimate, most_users
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.notices import beside_pool, unserved
@@ -243,9 +243,18 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
         ):
             rows.append(pair(name, (NO_BOUND if count is None else f"{count:,}",), width))
         if answer.times is not None:
-            rows += estimate_rows(answer.times, width) if answer.fits else [_hourly(answer, width)]
+            rows += _rates(scenario, answer, answer.times, width) if answer.fits else [_hourly(answer, width)]
         if answer.fits:
             rows += wrapped(f"measure it: {clean(verifying(scenario), 400)}", width, Ink.DIM)[:3]
+    return rows
+
+
+def _rates(scenario: Scenario, answer: MatrixAnswer, times: Estimate, width: int) -> list[InkRow]:
+    """Time, cost and energy at the scenario's batch, and the cost at as many sequences as there is room for."""
+    rows = estimate_rows(times, width, f" at batch {scenario.batch:,}")
+    found = most_users(scenario, answer.sequences)
+    if found is not None and found[0] != scenario.batch:
+        rows.insert(4, cost_row(found[1], width, f" at {found[0]:,} sequences"))
     return rows
 
 

@@ -221,7 +221,8 @@ class TrafficScreen(ScenarioActions):
         self._want_plan(address, snapshot)
         _, plan, error = self._plans.get(address, (None, None, ""))
         advice = self._advice.get(address, ())
-        beside.show(words.sections(beat, plan, error, advice, beside.inner_width))
+        when = "now" if self.state.at is None else f"at {_clock(snapshot.time)}"
+        beside.show(words.sections(beat, when, plan, error, advice, beside.inner_width))
         self._draw_strips(address, snapshot.time)
 
     def _draw_strips(self, address: str, shown: float) -> None:
@@ -233,6 +234,8 @@ class TrafficScreen(ScenarioActions):
         beats = self.history.until(address, end)
         cursor = None if self.state.at is None else 1 - (end - at) / self.state.span
         title = f"the last {self._span()}" if self.state.at is None else f"{self._span()} up to {_clock(end)}"
+        if self.state.at is not None and _clock(at) != _clock(end):
+            title += f", figures at {_clock(at)}"
         self.query_one("#strips", StripsView).show(title, strips(beats, end, self.state.span, at), cursor)
 
     def _span(self) -> str:

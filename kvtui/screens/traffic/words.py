@@ -84,12 +84,12 @@ def _count(value: int | None) -> str:
 
 
 def sections(
-    beat: Beat, plan: PlanBeside | None, plan_error: str, findings: Sequence[ServerFinding], width: int
+    beat: Beat, when: str, plan: PlanBeside | None, plan_error: str, findings: Sequence[ServerFinding], width: int
 ) -> list[Section]:
-    """The panels beside the pool, of rows that are ``width`` cells."""
+    """The panels beside the pool, of rows that are ``width`` cells; ``when`` names the moment of their figures."""
     snapshot = beat.snapshot
     found = [
-        Section("now", list(_now(beat, width)), rank=0),
+        Section(when, list(_now(beat, width)), rank=0),
         Section("times, the last seconds", list(_times(beat, width)), rank=3),
         Section("ranks", list(_ranks(snapshot, width)), rank=4),
         Section("cached, by group", list(_groups(snapshot, width)), rank=4),
@@ -113,7 +113,7 @@ def _now(beat: Beat, width: int) -> Iterator[InkRow]:
         ("empty", pool.empty, Ink.DIM),
     ):
         if units is not None:
-            share = f" {units / pool.size:.0%}" if pool.size else ""
+            share = f" · {units / pool.size:.0%}" if pool.size else ""
             least = f"{units - pool.spread:,}–" if label == "cached" and pool.spread else ""
             yield pair(label, (f"{least}{units:,}{share}",), width, ink)
     used = figures(snapshot, beat.since)["kv_used"]

@@ -93,7 +93,7 @@ def test_speed_and_cost_at_the_most_users_are_those_of_that_batch() -> None:
     scenario = paged(fill="average", batch="4")
     planned = plan(scenario)
     limits = capacity(planned)
-    batch, times = present(most_users(planned, limits))
+    batch, times = present(most_users(planned.scenario, limits.sequences))
     assert batch == limits.sequences == 11
     assert times == estimate(plan(scenario._replace(batch=11)))
     assert present(times.tokens_per_second).low > present(estimate(planned).tokens_per_second).low

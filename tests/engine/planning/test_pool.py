@@ -15,7 +15,7 @@ from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import Parts, budget, stage_parts, used
 from kvtui.engine.planning.plan import Plan, _layouts, plan
 from kvtui.engine.planning.stages import stages
-from kvtui.engine.saying.alerts import Level, level, popup
+from kvtui.engine.saying.alerts import Level, announcement, level
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.scenario import Scenario, valid_tps
 from kvtui.engine.scenario.values import scenario_from
@@ -108,13 +108,13 @@ def test_a_machine_that_was_measured_counts_as_it_was() -> None:
         assert (found.fits, found.crowded) == (fits, not fits)
 
 
-def test_the_popup_asks_for_what_is_missing() -> None:
+def test_the_announcement_asks_for_what_is_missing() -> None:
     pool = planned(model="Llama-3.1-70B", gpus="4", kv_pool="1MiB")
     assert level(pool) == Level.MULTI_DEVICE
-    assert "a larger KV pool" in present(popup(pool)).text
+    assert "a larger KV pool" in present(announcement(pool)).text
     device = planned(model="Llama-3.1-405B", gpus="2", kv_pool="1GiB")
     assert level(device) == Level.MULTI_NODE
-    assert f"need {device.devices_needed} devices" in present(popup(device)).text
+    assert f"need {device.devices_needed} devices" in present(announcement(device)).text
 
 
 @given(pooled)

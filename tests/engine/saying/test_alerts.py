@@ -1,4 +1,4 @@
-"""The pop-up's levels, its cool-down and closing, and the marks at 80 and 100 %."""
+"""The levels of what is announced, its cool-down and end, and the marks at 80 and 100 %."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, level, popup, remedy
+from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, Alerts, Level, announcement, level, remedy
 from kvtui.engine.scenario.values import scenario_from
 from tests.present import present
 
@@ -39,7 +39,7 @@ def planned(**values: str | bool) -> Plan:
 def test_levels(values: dict[str, str], expected: Level) -> None:
     found = planned(**values)
     assert level(found) is expected
-    notice = popup(found)
+    notice = announcement(found)
     said = None if notice is None else (notice.id, f"{found.devices_needed} devices" in notice.text)
     assert said == (None if expected is Level.NONE else (expected.name.lower(), True))
 
@@ -78,23 +78,23 @@ def test_no_split_that_fits_is_at_least_several_nodes() -> None:
     found = planned(model="Llama-3.1-405B", gpu="Groq LPU v1")
     assert found.devices_needed is None
     assert level(found) >= Level.MULTI_NODE
-    assert "more than 1,024 devices" in present(popup(found)).text
+    assert "more than 1,024 devices" in present(announcement(found)).text
 
 
-def test_a_rise_opens_the_popup_for_six_seconds() -> None:
+def test_a_rise_opens_the_announcement_for_six_seconds() -> None:
     quiet = Alerts()
-    assert not quiet.shows_popup(0)
+    assert not quiet.is_announced(0)
     risen = quiet.observed(Level.MULTI_DEVICE, 100)
-    assert risen.shows_popup(100)
-    assert risen.shows_popup(100 + OPEN_SECONDS - 0.01)
-    assert not risen.shows_popup(100 + OPEN_SECONDS)
+    assert risen.is_announced(100)
+    assert risen.is_announced(100 + OPEN_SECONDS - 0.01)
+    assert not risen.is_announced(100 + OPEN_SECONDS)
     assert risen.observed(Level.MULTI_DEVICE, 150) == risen
 
 
 def test_it_can_be_closed_by_hand() -> None:
     closed = Alerts().observed(Level.MULTI_NODE, 5).closed()
-    assert not closed.shows_popup(6)
-    assert not closed.observed(Level.MULTI_NODE, 60).shows_popup(60)
+    assert not closed.is_announced(6)
+    assert not closed.observed(Level.MULTI_NODE, 60).is_announced(60)
 
 
 def test_a_rise_within_the_cool_down_waits() -> None:
@@ -104,7 +104,7 @@ def test_a_rise_within_the_cool_down_waits() -> None:
     shown = waiting.observed(Level.DATACENTRE, COOL_DOWN_SECONDS)
     assert shown.level is Level.DATACENTRE
     assert shown.last_shown_at == COOL_DOWN_SECONDS
-    assert shown.shows_popup(COOL_DOWN_SECONDS + 1)
+    assert shown.is_announced(COOL_DOWN_SECONDS + 1)
 
 
 def test_how_long_a_waiting_rise_has_to_wait() -> None:
@@ -113,7 +113,7 @@ def test_how_long_a_waiting_rise_has_to_wait() -> None:
     assert alerts.wait(Level.MULTI_DEVICE, 3) is None
     wait = alerts.wait(Level.DATACENTRE, 3)
     assert wait == COOL_DOWN_SECONDS - 3
-    assert alerts.observed(Level.DATACENTRE, 3 + wait).shows_popup(3 + wait)
+    assert alerts.observed(Level.DATACENTRE, 3 + wait).is_announced(3 + wait)
 
 
 def test_a_rise_that_is_over_before_the_cool_down_is_never_shown() -> None:
@@ -124,8 +124,8 @@ def test_a_rise_that_is_over_before_the_cool_down_is_never_shown() -> None:
 
 def test_a_fall_is_silent_and_the_next_rise_counts() -> None:
     alerts = Alerts().observed(Level.DATACENTRE, 0).observed(Level.MULTI_DEVICE, 30)
-    assert not alerts.shows_popup(30)
-    assert alerts.observed(Level.MULTI_NODE, 31).shows_popup(31)
+    assert not alerts.is_announced(30)
+    assert alerts.observed(Level.MULTI_NODE, 31).is_announced(31)
 
 
 moments = st.lists(
@@ -134,7 +134,7 @@ moments = st.lists(
 
 
 @given(moments)
-def test_the_popup_never_opens_twice_within_the_cool_down(steps: list[tuple[float, Level, bool, bool]]) -> None:
+def test_the_announcement_never_opens_twice_within_the_cool_down(steps: list[tuple[float, Level, bool, bool]]) -> None:
     alerts, now, opened = Alerts(), 0.0, []
     for wait, reached, close, renew in steps:
         now += wait
@@ -167,9 +167,9 @@ def test_jumping_over_both_marks_gives_the_higher_one_alone() -> None:
     assert alerts.marked(0.9)[1] == ()
 
 
-def test_a_changed_scenario_keeps_the_popups_cool_down() -> None:
+def test_a_changed_scenario_keeps_the_announcements_cool_down() -> None:
     alerts = Alerts().observed(Level.MULTI_DEVICE, 0).renewed()
-    assert not alerts.observed(Level.MULTI_NODE, 5).shows_popup(6.5)
+    assert not alerts.observed(Level.MULTI_NODE, 5).is_announced(6.5)
     assert alerts.level is Level.MULTI_DEVICE
 
 
@@ -178,4 +178,4 @@ def test_devices_that_are_there_are_to_be_split_another_way() -> None:
     scenario = {"model": "DeepSeek-V3", "gpu": "H200 SXM", "gpus": "8", "weight_dtype": "fp8"}
     found = planned(**scenario, context="64K", batch="16")
     assert found.devices_needed == 6
-    assert present(popup(found)).text.endswith("6 of them would hold it, split another way")
+    assert present(announcement(found)).text.endswith("6 of them would hold it, split another way")

@@ -18,7 +18,7 @@ from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import Code
 from kvtui.engine.planning.cluster import linked
 from kvtui.engine.planning.roofline import estimate
-from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS, remedy
+from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.screens.memory.screen import MemoryScreen
 from kvtui.screens.memory.sections import EXPLANATIONS, TOPICS, topic_of
@@ -341,70 +341,56 @@ def test_a_device_says_what_it_holds() -> None:
     watch(body, (160, 46), tp="4", pp="2")
 
 
-def alert(seen: Seen) -> str:
-    found = list(seen.screen.query("Alert"))
-    return f"{found[0].border_title} {found[0].render()}" if found else ""
+def outgrown(seen: Seen) -> str:
+    """What is said of a plan that is too large, while it is."""
+    said = seen.app.said
+    return said.text if said is not None and said.shown_for == OPEN_SECONDS else ""
 
 
-def test_the_pop_up_freezes_nothing_and_any_key_closes_it() -> None:
+def test_what_is_outgrown_is_said_below_the_board_and_any_key_ends_it() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("space")
-        assert alert(seen) == ""
+        assert outgrown(seen) == ""
         seen.app.session.set_text("model", "Llama-3.1-70B")
         await seen.pause()
-        assert "does not fit" in alert(seen)
-        assert "needs 3 devices" in alert(seen)
-        assert remedy(seen.app.session.scenario, seen.app.session.capacity) in alert(seen)
+        assert "do not fit one device: this needs 3 devices" in outgrown(seen)
+        assert outgrown(seen) in " ".join(seen.text().split())
+        await seen.until(lambda: "As it is, " in seen.text())
+        assert "f what would make it fit" in seen.text()
         before = seen.screen.picture.tokens
         await seen.tick(1.0)
         assert seen.screen.picture.tokens > before
         await seen.keys("B")
         assert seen.app.session.scenario.continuous_batching
-        assert alert(seen) == ""
+        assert outgrown(seen) == ""
 
     watch(body, context="64K")
 
 
-def test_the_pop_up_goes_by_itself_and_stays_away_for_a_while() -> None:
+def test_what_was_said_stays_away_for_a_while() -> None:
     async def body(seen: Seen) -> None:
         seen.app.session.set_text("model", "Llama-3.1-70B")
         await seen.pause()
-        assert alert(seen)
-        seen.clock.now += OPEN_SECONDS - 0.1
-        seen.screen._announce()
-        await seen.pause()
-        assert alert(seen)
-        seen.clock.now += 0.2
-        await seen.until(lambda: not alert(seen))
+        assert outgrown(seen)
+        seen.clock.now += OPEN_SECONDS
+        seen.app.clear_notifications()
         for batch in (4, 2, 1, 8):
             seen.clock.now += 0.9
             seen.app.session.set_text("model", "Llama-3.1-8B")
             seen.app.session.change(batch=batch)
             seen.app.session.set_text("model", "Llama-3.1-70B")
             await seen.pause()
-            assert alert(seen) == ""
+            assert outgrown(seen) == ""
         seen.clock.now += COOL_DOWN_SECONDS
-        await seen.until(lambda: alert(seen))
+        await seen.until(lambda: outgrown(seen))
 
     watch(body, (80, 24), context="64K")
 
 
-def test_a_click_closes_the_pop_up_and_nothing_else() -> None:
-    async def body(seen: Seen) -> None:
-        seen.app.session.set_text("model", "Llama-3.1-70B")
-        await seen.pause()
-        await seen.pilot.click("Alert")
-        await seen.pause()
-        assert alert(seen) == ""
-        assert "one bank = " in seen.text()
-
-    watch(body, context="64K")
-
-
-def test_enough_devices_bring_no_pop_up() -> None:
+def test_of_enough_devices_nothing_is_said() -> None:
     async def body(seen: Seen) -> None:
         await seen.until(lambda: "papers" in seen.text())
-        assert alert(seen) == ""
+        assert outgrown(seen) == ""
 
     watch(body, (160, 60), model="Llama-3.1-70B", gpus="4")
 

@@ -111,7 +111,7 @@ def test_groups_of_a_hybrid_and_ranks_are_apart() -> None:
     ranks = tuple(ServerRank(number, pool, running=number, cached_groups=groups) for number in (0, 1))
     history = History()
     history.add([Snapshot(1.0, "x", engine="vllm", ranks=ranks)])
-    found = {section.title: section for section in sections(history.until("x", None)[-1], None, "", (), 40)}
+    found = {section.title: section for section in sections(history.until("x", None)[-1], "now", None, "", (), 40)}
     told = ["".join(span.text for span in row) for row in found["cached, by group"].rows]
     assert [" ".join(line.split()) for line in told[:2]] == [
         "group 0 full attention 20 blocks",

@@ -135,18 +135,26 @@ def most_users_rows(estimate: Estimate, width: int) -> list[InkRow]:
     """Throughput, cost and energy alone, for as many users as there is room for."""
     return [
         pair("throughput", _band(estimate.tokens_per_second, "tok/s"), width),
-        pair("cost", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width),
+        cost_row(estimate, width),
         pair("energy", _band(estimate.joules_per_token, "J/token"), width),
     ]
 
 
-def estimate_rows(estimate: Estimate, width: int) -> list[InkRow]:
-    """Decode, prefill, throughput, cost and energy as approximate bands; a dash where the data is not known."""
+def cost_row(estimate: Estimate, width: int, when: str = "") -> InkRow:
+    """The cost of a million tokens; ``when`` names the batch behind the word."""
+    return pair(f"cost{when}", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width)
+
+
+def estimate_rows(estimate: Estimate, width: int, when: str = "") -> list[InkRow]:
+    """Decode, prefill, throughput, cost and energy as approximate bands; a dash where the data is not known.
+
+    ``when`` names the batch behind the first word.
+    """
     rows = [
-        pair("decode", _band(estimate.decode_ms, "ms/token"), width),
+        pair(f"decode{when}", _band(estimate.decode_ms, "ms/token"), width),
         pair("prefill", _milliseconds(estimate.prefill_ms), width),
         pair("throughput", _band(estimate.tokens_per_second, "tok/s"), width),
-        pair("cost", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width),
+        cost_row(estimate, width),
         pair("energy", _band(estimate.joules_per_token, "J/token"), width),
     ]
     if estimate.speculation is not None:
