@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -102,6 +103,11 @@ def test_no_other_screen_follows_the_film() -> None:
     asyncio.run(run())
 
 
+def shows(app: KvtuiApp, words: str) -> bool:
+    """Whether ``words`` are on screen."""
+    return words in text_of(app)
+
+
 def plan_is_there(app: KvtuiApp) -> bool:
     """Whether all that the Plan works out beside is on screen."""
     return all(worker.is_finished for worker in app.workers) and "sequences at 32K" in text_of(app)
@@ -118,17 +124,22 @@ def test_the_plan_names_the_context_the_batch_and_the_fill_of_its_figures(contex
         async with app.run_test(size=(120, 36)) as pilot:
             app.action_mode("plan")
             await pilot.pause()
-            await until(pilot, lambda: all(worker.is_finished for worker in app.workers) and "$" in text_of(app))
-            lines = [line for line in text_of(app).splitlines() if "│" in line]
-            cell = {name: line for name in ("max context", "max sequences", "cost") for line in lines if name in line}
+            await until(pilot, lambda: "│ cost " in text_of(app) and "│ cost at" in text_of(app))
             text = text_of(app)
+            cell = [line.rstrip(" │").rpartition("│ ")[2] for line in text.splitlines()]
+            context_row, sequences_row, cost_row, most_row = (
+                next(row for row in cell if row.lstrip().startswith(name))
+                for name in ("max context", "max sequences", "cost  ", "cost at")
+            )
             assert f"{context} × batch {batch}" in text
             assert ("all full" if fill == "full" else "50 % full") in text
             assert f"max context at batch {batch}" in text
-            assert f"{limits.context:,}" in cell["max context"]
-            assert f"{limits.sequences:,}" in cell["max sequences"]
+            assert f"decode at batch {batch}" in text
+            assert f"{limits.context:,}" in context_row
+            assert f"{limits.sequences:,}" in sequences_row
             assert cost is not None
-            assert f"{cost.low:.1f}" in cell["cost"]
+            assert f"${cost.low:.1f}" in cost_row
+            assert f"cost at {limits.sequences:,} sequences" in most_row
 
     asyncio.run(run())
 
@@ -151,12 +162,13 @@ def test_traffic_at_three_instants_of_a_recording(size: tuple[int, int]) -> None
                 screen._change(replace(screen.state, at=snapshot.time, playing=False))
                 await pilot.pause()
                 clock = f"{datetime.fromtimestamp(snapshot.time, UTC):%H:%M:%S}"
-                await until(pilot, lambda clock=clock: f"─ at {clock} ─" in text_of(app))
+                await until(pilot, partial(shows, app, f"─ at {clock} ─"))
                 text = text_of(app)
                 assert f"{clock} stopped" in text
                 assert f"figures at {clock}" in text
                 pool = snapshot.pool
-                assert pool.used is not None and pool.size
+                assert pool.used is not None
+                assert pool.size
                 assert f"{pool.used:,} · {pool.used / pool.size:.0%}" in text
                 assert f"{snapshot.summed('running')} of " in text
                 for other in instants:

@@ -45,7 +45,7 @@ SHORTER = (
     ("-", " "),
 )
 GAINS = ("seqs", "ctx", "tok/s", "$/M")
-GAIN_WIDTH = 7
+GAIN_WIDTH, ALL_GAINS = 7, 44
 THOUSANDS = 10_000
 
 
@@ -321,16 +321,23 @@ def lever_rows(
     room = max(1, height - 1 - len(detail))
     first = max(0, min(at - room // 2, len(levers) - room))
     shown = range(first, min(first + room, len(levers)))
-    head = "".join(f"{name:>{GAIN_WIDTH}}" for name in GAINS)
+    head = "".join(f"{name:>{GAIN_WIDTH}}" for name, _ in _gain_columns(width))
     rows: list[InkRow] = [(Span(fit("change", max(0, width - len(head))), Ink.DIM), Span(head, Ink.DIM))]
     rows += [_lever_row(levers[i], i == at and cursor is not None, width) for i in shown]
     rows += [()] * (height - len(rows) - len(detail)) + detail
     return rows[:height], shown
 
 
+def _gain_columns(width: int) -> tuple[tuple[str, Measure], ...]:
+    """The figures that levers are shown with: the context gives way first to the names of the changes."""
+    columns = tuple(zip(GAINS, MEASURES, strict=True))
+    return columns if width >= ALL_GAINS else tuple(column for column in columns if column[0] != "ctx")
+
+
 def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
     under = Ink.SELECT if selected else Ink.NONE
-    room = width - GAIN_WIDTH * len(GAINS)
+    measures = [measure for _, measure in _gain_columns(width)]
+    room = width - GAIN_WIDTH * len(measures)
     sign = Span("▶ " if selected else "  ", Ink.ACCENT, under)
     if isinstance(lever, Idle):
         words = fit(f"{lever.name}: {lever.reason}", width - 2)
@@ -339,7 +346,7 @@ def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
     if not lever.before.fits:
         return sign, name, *(_figure_span(lever, measure, under) for measure in MEASURES)
     found = {gain.figure: gain for gain in gains(lever)}
-    return sign, name, *(_gain_span(found.get(m), "=" if known(lever, m) else "–", under) for m in MEASURES)
+    return sign, name, *(_gain_span(found.get(m), "=" if known(lever, m) else "–", under) for m in measures)
 
 
 def _figure_span(lever: Lever, measure: Measure, under: Ink) -> Span:
