@@ -78,7 +78,8 @@ def measured(rows: ResultRows) -> Figure:
             name = word(row, "attn_variant") or "cases"
             points.setdefault(name, []).append((work / moved, work / ms * 1e3, word(row, "label")))
     if not points:
-        missing = "No row has model_flops, floor_bytes and decode_step_ms_p50: another tool's sweep has none of them."
+        none = "No row has model_flops, floor_bytes and decode_step_ms_p50: another tool's sweep has none of them."
+        missing = none if rows else "No case has been measured yet."
         return Figure("roofline", "Roofline of the machine", "How near to the machine's limits?", (), (missing,))
     bandwidths, peaks = _machine(once(rows))
     cases = [x for found in points.values() for x, _, _ in found]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.model.catalogue import find_model
@@ -281,6 +282,8 @@ class Session:
             after.skip_weights and "skip_weights" not in chosen and (self._weights_gave_way or not before.skip_weights)
         )
         self._answers = answers
+        if after.model is not before.model:
+            more += _namesake(after)
         self._tell(ScenarioChange(before, after, notes + more))
 
     @property
@@ -311,3 +314,12 @@ class Session:
                 return
         if first is not None:
             raise first
+
+
+def _namesake(scenario: Scenario) -> tuple[str, ...]:
+    """That the model was asked for by the name of another one of the same shape: Llama-3.3-70B is Llama-3.1-70B."""
+    asked, model = plain(scenario.ref.rpartition("/")[2]), scenario.model
+    known = {alias.rpartition("/")[2].casefold() for alias in model.aliases}
+    if asked.casefold() == model.name.casefold() or asked.casefold() not in known:
+        return ()
+    return (f"{asked} is planned as {model.name}, which has its shape",)

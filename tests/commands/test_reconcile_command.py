@@ -201,6 +201,13 @@ def test_a_refusal_alone_is_answered_by_its_own_sizes(capsys: pytest.CaptureFixt
     assert "--max-model-len 56144" in capsys.readouterr().out.replace("\\", "")
 
 
+def test_a_refusal_without_its_beginning_is_answered_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconcile", REFUSED.partition("), (")[2]]) == 0
+    out = capsys.readouterr().out
+    assert "3.20 GiB are missing" in " ".join(out.split())
+    assert "\n--max-model-len 56144\n" in out
+
+
 def test_a_refusal_with_its_model_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconcile", REFUSED, "--model", "Qwen3-8B", "--gpu", "RTX 4090"]) == 0
     assert "what would let it start, by this plan" in capsys.readouterr().out

@@ -280,3 +280,22 @@ def test_no_sequence_of_keys_fails(actions: list[Callable[..., Any]], start: Mod
     for action in actions:
         action(one)
         assert one.plan.scenario is one.scenario
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Llama-3.3-70B", "Llama-3.3-70B is planned as Llama-3.1-70B, which has its shape"),
+        (
+            "meta-llama/Llama-3.3-70B-Instruct",
+            "Llama-3.3-70B-Instruct is planned as Llama-3.1-70B, which has its shape",
+        ),
+        ("Llama-3.1-70B", ""),
+        ("meta-llama/Llama-3.1-70B", ""),
+    ],
+)
+def test_a_model_under_another_ones_name_is_said(asked: str, said: str) -> None:
+    one, notes = session(), list[str]()
+    one.subscribe(lambda change: notes.extend(change.notes))
+    one.set_text("model", asked)
+    assert [note for note in notes if "planned as" in note] == ([said] if said else [])

@@ -174,6 +174,8 @@ def progress_section(now: RunNow, width: int) -> Section:
 def machine_section(run: StoredRun, scenario: Scenario, width: int, key: str) -> Section:
     """What the machine of ``run`` does, and what that means for ``scenario``; ``key`` takes the measured rate."""
     host = run.host
+    if not host:
+        return Section("machine", wrapped("told with the first case", width, Ink.DIM), rank=2)
     rows: list[InkRow] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)
     read, step = probed(host), reached(run.rows)
     if read is not None:

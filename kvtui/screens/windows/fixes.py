@@ -16,6 +16,7 @@ from kvtui.canvas.memory.panels.numbers import figure
 from kvtui.engine.advice.fixes import Fix, fixes
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, format_tokens
+from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.scenario.change import adapted
@@ -129,7 +130,7 @@ class FixesScreen(Window):
     def _show(self, found: tuple[Fix, ...]) -> None:
         self._found = found
         count = f": {len(found)} ways, cheapest first" if found else ""
-        self._box.border_title = f"make it fit{count}"
+        self._box.border_title = f"make {what(self._wished)} fit{count}"
         table = self._table
         table.clear()
         for number, fix in enumerate(found):
@@ -161,6 +162,12 @@ def wished(scenario: Scenario, text: str) -> Scenario:
         name, _, value = part.replace("=", " ", 1).partition(" ")
         scenario = adapted(scenario, typed_fields(scenario, name, value))[0]
     return scenario
+
+
+def what(scenario: Scenario) -> str:
+    """What is to fit, in few words: ``8 × 32K on 1 RTX 4090``."""
+    users, context = f"{scenario.batch:,}", format_tokens(scenario.context)
+    return f"{users} × {context} on {scenario.layout.devices:,} {plain(scenario.device.name, 24)}"
 
 
 def about(fix: Fix) -> str:

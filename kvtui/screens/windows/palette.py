@@ -41,6 +41,9 @@ from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 TITLE_CELLS, LEAST_WORD_CELLS, MOST_CELLS, AROUND_CELLS = 30, 20, 100, 6
 MOST_VALUES = 16
 REFUSING = "KV cache is needed"
+SAID = 0.9
+"""The score of a command that has what was typed among its words, though not in its title."""
+
 _REFERENCE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com)/\S+|[\w./-]+:[\w.-]+", re.IGNORECASE)
 """What stands for a model elsewhere: an address of the Hub, a tag of Ollama."""
 
@@ -115,7 +118,7 @@ class Commands(Provider):
             yield Hit(1.0 - number / 10_000, line, command.run, text=command.title)
         matcher, found = self.matcher(query), bool(first)
         for command in (*self._actions(), *self._options(typed), *self._preferences(), *self._catalogues()):
-            score = matcher.match(command.title)
+            score = matcher.match(command.title) or (SAID * (query.casefold() in command.word.casefold()))
             if score > 0:
                 found = True
                 line = self._line(matcher.highlight(command.title), command)
@@ -271,7 +274,11 @@ class Commands(Provider):
         first, *others = (answer.flags for answer in refused.answers)
         missing = format_bytes(refused.needed - refused.available)
         word = f"{missing} are missing{'; or ' if others else ''}{', or '.join(others)}"
-        return Command(first, word, partial(self.app.copy_to_clipboard, first))
+        return Command(first, word, partial(self._copy, first))
+
+    def _copy(self, flags: str) -> None:
+        self.app.copy_to_clipboard(flags)
+        self._host.tell(f"copied: {flags}")
 
     def _playback(self, screen: Playing, what: str, text: str) -> Command | None:
         try:

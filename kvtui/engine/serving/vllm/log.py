@@ -246,6 +246,16 @@ def _refused(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         gathered.count("max_context", rank, most)
 
 
+def _refused_in_part(gathered: Gathered, match: re.Match[str], rank: str) -> None:
+    """A refusal that was copied without its beginning, which names the context."""
+    needed, sign, pool, most = match.groups()
+    gathered.word("error", f"{needed} GiB of KV cache are needed, and {sign}{pool} GiB are available")
+    gathered.size("needed", rank, size(needed, GIB))
+    gathered.size("shortfall" if sign else "pool", rank, size(pool, GIB))
+    if most:
+        gathered.count("max_context", rank, most)
+
+
 def _too_long(gathered: Gathered, match: re.Match[str], rank: str) -> None:
     gathered.word("error", match[0])
     gathered.option("context", match[1], LINE)
@@ -366,6 +376,13 @@ LINES = (
         rf"cache is needed, which is larger than the available KV cache memory \((-?){NUMBER} GiB\)"
         r"(?:\. Based on the available memory, the estimated maximum model length is ([0-9]{1,15}))?",
         _refused,
+    ),
+    line(
+        "KV cache is needed",
+        rf"^\W*\(?{NUMBER} GiB KV cache is needed, which is larger than the available KV cache memory "
+        rf"\((-?){NUMBER} GiB\)"
+        r"(?:\. Based on the available memory, the estimated maximum model length is ([0-9]{1,15}))?",
+        _refused_in_part,
     ),
     line(
         "max seq len",
