@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from textual import events
@@ -29,9 +30,29 @@ class Section(NamedTuple):
         """Rows with the frame."""
         return len(self.rows) + 2
 
+    @property
+    def tight(self) -> Section:
+        """The same without empty rows."""
+        actions = [*self.actions, *[None] * (len(self.rows) - len(self.actions))]
+        kept = [(row, action) for row, action in zip(self.rows, actions, strict=True) if row]
+        return self._replace(rows=[row for row, _ in kept], actions=[action for _, action in kept])
+
 
 def choose(sections: Sequence[Section], height: int) -> list[Section]:
-    """The sections that fit into ``height`` rows whole, in order; the lowest ranks are kept first."""
+    """The sections that fit into ``height`` rows whole, in order; the lowest ranks are kept first.
+
+    Empty rows are left out where that makes room for another section, or for one of a lower rank.
+    """
+    kept, tight = _kept(sections, height), _kept([section.tight for section in sections], height)
+    return tight if _ranks(tight) < _ranks(kept) else kept
+
+
+def _ranks(sections: Sequence[Section]) -> list[float]:
+    """The ranks in order: of two such lists the lower one is that of better company."""
+    return [*sorted(section.rank for section in sections), inf]
+
+
+def _kept(sections: Sequence[Section], height: int) -> list[Section]:
     kept: list[Section] = []
     room = height
     for section in sorted(sections, key=lambda s: s.rank):
