@@ -29,6 +29,8 @@ EXIT_SECONDS = 2.0
 LAST_LINES = 20
 NO_BACKEND = 3
 INSTALL = "JAX is not installed; pip install jax"
+NO_MEMORY = "RESOURCE_EXHAUSTED", "bad_alloc", "MemoryError"
+"""What XLA, its C++ library and Python say of it."""
 REPLACED_AFTER = {"error", "oom", *PASSING}
 
 End = Literal["finished", "cancelled"]
@@ -36,6 +38,10 @@ End = Literal["finished", "cancelled"]
 
 class BackendError(RuntimeError):
     """No worker can start: JAX is missing or broken, or the device is not there. The message is one line."""
+
+
+class NoMemoryError(BackendError):
+    """The backend is there, and the machine has no memory for it to begin with."""
 
 
 class Started(NamedTuple):
@@ -148,7 +154,9 @@ def run(
             tally.ended(outcome)
     except _Dead as dead:
         if not control.cancelled:
-            raise BackendError(str(dead)) from None
+            said = str(dead)
+            full = any(sign in said for sign in NO_MEMORY)
+            raise (NoMemoryError(f"out of memory: {said}") if full else BackendError(said)) from None
     finally:
         _end(worker, control)
     return "cancelled" if control.cancelled else "finished"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kvtui import __version__
 from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare
-from kvtui.bench.runner import BackendError, Control, Event, Outcome, Progress, Started
+from kvtui.bench.runner import BackendError, Control, Event, NoMemoryError, Outcome, Progress, Started
 from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
@@ -145,7 +145,7 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
                 finished = runner.run(jobs, listener, control=control, device=device) == "finished"
     except BackendError as error:
         say(str(error))
-        return NO_BACKEND
+        return FAILED if isinstance(error, NoMemoryError) else NO_BACKEND
     finally:
         writer.close(finished)
     if writer.measured:
