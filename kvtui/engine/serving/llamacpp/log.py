@@ -55,13 +55,24 @@ _FLAGS = {
     "-ngl": "gpu_layers",
     "--gpu-layers": "gpu_layers",
     "--n-gpu-layers": "gpu_layers",
+    "-ncmoe": "cpu_moe",
+    "--n-cpu-moe": "cpu_moe",
     "-ctk": "kv_dtype",
     "--cache-type-k": "kv_dtype",
     "--kv-cache-type": "kv_dtype",
     "-ctv": "v_dtype",
     "--cache-type-v": "v_dtype",
 }
-_SWITCHES = {"--swa-full": "swa_full", "-kvu": "kv_unified", "--kv-unified": "kv_unified"}
+_SWITCHES = {
+    "--swa-full": ("swa_full", True),
+    "-kvu": ("kv_unified", True),
+    "--kv-unified": ("kv_unified", True),
+    "-nkvo": ("kv_offload", False),
+    "--no-kv-offload": ("kv_offload", False),
+}
+_FLASH = ("-fa", "--flash-attn")
+_FLASH_BY_ITSELF = 6325
+"""Builds before this one use FlashAttention only if they are told to, which their contexts print as flash_attn."""
 _KOBOLD_FORMATS = {"0": "f16", "1": "q8_0", "2": "q4_0"}
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "B": 1}
 
@@ -109,7 +120,9 @@ def _command(gathered: Gathered, match: re.Match[str], rank: str) -> None:
         elif key and value != "0":
             gathered.whole_option(key, value, COMMAND)
         elif flag in _SWITCHES:
-            gathered.option(_SWITCHES[flag], True, COMMAND)
+            gathered.option(*_SWITCHES[flag], COMMAND)
+        elif flag in _FLASH and value != "auto":
+            gathered.option("fa", value not in ("off", "0"), COMMAND)
 
 
 def _kobold(gathered: Gathered, match: re.Match[str], rank: str) -> None:
@@ -284,7 +297,16 @@ def settle(gathered: Gathered) -> None:
     rollback = min(gathered.counts.get("n_rs_seq", {}).values(), default=0)
     if rollback:
         gathered.option("speculative_tokens", str(rollback), LINE)
+    _settle_flash(gathered)
     _settle_devices(gathered)
+
+
+def _settle_flash(gathered: Gathered) -> None:
+    """FlashAttention where no line speaks of it; V in a format of blocks is stored only with it."""
+    said = gathered.words.get("version") or gathered.words.get("wording")
+    v = gathered.options.get("v_dtype") or gathered.options.get("kv_dtype") or (0, "fp16")
+    if said is not None and int(said[1].lstrip("b")) < _FLASH_BY_ITSELF and v[1] in ("fp16", "bf16", "fp32"):
+        gathered.option("fa", False, CONFIG)
 
 
 def _settle_devices(gathered: Gathered) -> None:
