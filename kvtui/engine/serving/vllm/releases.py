@@ -134,6 +134,13 @@ class Rules(NamedTuple):
     On an H100 Llama-3.1-8B keeps 0.8 GiB more for its cache in 0.23 to 0.28, and captures its graphs beside it.
     """
 
+    compiling_counts: bool = False
+    """What torch takes to compile is counted as activation, so that a first start has less, in logs of 0.20 to 0.28.
+
+    Qwen3-32B AWQ on two RTX 4090 with 0.28.0 had 0.5 GiB less on each at its first start than at the second, Qwen3-8B
+    on one with 0.27.1 1.0 GiB (#54122, #54383, #54479). First starts of 0.19 agree with their forward pass alone.
+    """
+
     near_equal: float = 1.0
     """Up to this ratio of their numbers, kinds of layers are all padded to the largest.
 
@@ -275,6 +282,7 @@ CHANGES = (
     Change("0.19.0", "check", "blocks", "the start-up check counts all groups"),
     Change("0.20.0", "graphs_counted", True, "CUDA graphs are subtracted from the pool"),
     Change("0.20.0", "utilization", 0.92, "another default share of memory"),
+    Change("0.20.0", "compiling_counts", True, "a first start, which compiles, is seen to have less than later ones"),
     Change("0.20.0", "slots_checked", True, "more sequences than state blocks are refused"),
     Change("0.20.0", "given_block", True, "the block of a model with state follows --block-size"),
     Change("0.20.0", "own_values", ("full", "window", "chunk", "cross"), "a narrower V takes less in every layer"),
