@@ -244,6 +244,7 @@ FILM = (
     Key("film-block-back", "h", "block(-1)", "block before", "the block before", REPLAYED, True, "film-block"),
     Key("film-block", "l", "block(1)", "block", "its next block", REPLAYED, True, "film-block"),
     Key("film-side", "tab", "side", "other", "the other policy", REPLAYED, footer=True),
+    Key("film-replica", "r", "replica", "replica", "the next replica of the server", REPLAYED),
     Key("film-slower", "[", "speed(-1)", "slower", "slower", REPLAYED),
     Key("film-faster", "]", "speed(1)", "faster", "faster", REPLAYED),
     Key("film-longer", "-", "zoom_time(1)", "longer", "a longer stretch of time", REPLAYED),

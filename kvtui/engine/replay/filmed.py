@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
@@ -41,13 +42,17 @@ class FilmedReplay(NamedTuple):
 class ReplayFilm(NamedTuple):
     """The ``trace`` and the ``server`` in words, and the ``sides`` that are looked at beside each other.
 
-    ``command`` is the command line that shows it.
+    ``command`` is the command line that shows it. It is that of one of ``replicas``, number ``replica`` from 0, and
+    ``of`` makes that of another.
     """
 
     trace: str
     server: str
     command: str
     sides: tuple[FilmedReplay, ...]
+    of: Callable[[int], ReplayFilm]
+    replica: int = 0
+    replicas: int = 1
 
 
 def film_of(
@@ -57,11 +62,12 @@ def film_of(
     names: Sequence[str],
     words: str,
     costs: StepCosts | None = None,
+    replica: int = 0,
 ) -> ReplayFilm:
     """The film of ``requests`` on the servers that ``names`` are, of SERVERS: ``scenario`` with another engine.
 
-    ``words`` give the trace on a command line. No step is made yet. Of several replicas the first is shown, with its
-    share of the requests; steps last as long as at the fast end of the band. Raises InputError for more
+    ``words`` give the trace on a command line. No step is made yet. Of several replicas one is shown, with its share of
+    the requests; steps last as long as at the fast end of the band. Raises InputError for more
     than two, and what :func:`server_of` and :class:`Pace` do.
     """
     if len(names) > MOST_SIDES:
@@ -70,13 +76,14 @@ def film_of(
     for name in names:
         engine, policy = ("vllm", name) if name in POLICIES else (name, "prefix")
         under = scenario if engine == scenario.engine else scenario_from({**to_values(scenario), "engine": engine})
-        part, scheduler = dealt(requests, under.layout.dp)[0], server_of(under, policy)
+        part, scheduler = dealt(requests, under.layout.dp)[replica], server_of(under, policy)
         history = ReplayHistory(scheduler)
         steps = history.follow(Replay(part, scheduler, Pace(under, fast=True, costs=costs).seconds))
         sides.append(FilmedReplay(TITLES.get(name, name), history, steps, len(part)))
     server = f"{scenario.model.name} on {scenario.layout.devices} × {scenario.device.name}"
     command = f"kvtui replay {words} {command_line(scenario)} --compare {','.join(names)} --play"
-    return ReplayFilm(trace, server, command, tuple(sides))
+    another = partial(film_of, requests, trace, scenario, names, words, costs)
+    return ReplayFilm(trace, server, command, tuple(sides), another, replica, scenario.layout.dp)
 
 
 def film_named(name: str, scenario: Scenario) -> ReplayFilm:

@@ -152,6 +152,8 @@ class FilmScreen(ScenarioActions):
             shares = [len(side.history.requests) / max(1, side.requests) for side in self.film.sides]
             moment += f" replaying {min(shares):.0%} "
         name = f" {self.film.trace}  {self.film.server}"
+        if self.film.replicas > 1:
+            name += f"  replica {self.film.replica + 1} of {self.film.replicas}"
         room = max(0, line.size.width - len(moment))
         line.show((Span(fit(name, room), Ink.BRIGHT), Span(moment, Ink.ACCENT)))
 
@@ -217,6 +219,16 @@ class FilmScreen(ScenarioActions):
     def action_side(self) -> None:
         """The other policy."""
         self._change(self.state.other_side(len(self.film.sides)))
+
+    def action_replica(self) -> None:
+        """The next replica of the server, from its first step on."""
+        if self.film.replicas == 1:
+            self.host.tell("the server has one replica")
+            return
+        self.film = self.film.of((self.film.replica + 1) % self.film.replicas)
+        self.whole = False
+        self.run_worker(self._replay, thread=True, exclusive=True, group="replay")
+        self._change(FilmState(side=self.state.side, speed=self.state.speed, span=self.state.span))
 
     def action_speed(self, by: int) -> None:
         """Faster or slower."""

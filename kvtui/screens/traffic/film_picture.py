@@ -131,17 +131,21 @@ def timeline(history: ReplayHistory, state: FilmState, width: int, height: int) 
     number, columns = history.at(state.at), width - LABEL
     first = max(0.0, state.at - CURSOR * state.span)
     cursor = min(columns - 1, _column(state.at, first, state.span, columns))
-    rows: list[InkRow] = [_axis(state, columns, cursor)]
-    for request in _shown(history, state, number, first, height - 1):
+    key = "  ".join(f"{glyph} {PHASE_WORDS[phase]}" for phase, (glyph, _) in _PHASES.items() if glyph != " ")
+    span = f"{state.span:g} s"
+    inside = len(f"{span}  {key}") <= max(cursor, columns - cursor - 2)
+    rows: list[InkRow] = [_axis(f"{span}  {key}" if inside else span, columns, cursor)]
+    for request in _shown(history, state, number, first, height - 1 if inside else height - 2):
         label = f"{'▶' if request == state.request else ' '}#{request:<{LABEL - 3}} "
         spans = [Span(label, Ink.BRIGHT if request == state.request else Ink.DIM)]
         rows.append([*spans, *_bar(history, request, state, first, columns)])
+    if not inside:
+        rows.append([Span(fit(key, width), Ink.DIM)])
     return rows
 
 
-def _axis(state: FilmState, columns: int, cursor: int) -> InkRow:
-    key = "  ".join(f"{glyph} {PHASE_WORDS[phase]}" for phase, (glyph, _) in _PHASES.items() if glyph != " ")
-    words = f"{state.span:g} s  {key}"
+def _axis(words: str, columns: int, cursor: int) -> InkRow:
+    """The stretch of time and the instant in it."""
     room = columns - cursor - 2
     left, right = (words, "") if cursor > room else ("", words)
     return [

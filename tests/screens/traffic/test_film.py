@@ -109,6 +109,23 @@ def test_a_film_of_two_policies_is_stepped_played_and_read() -> None:
     asyncio.run(body())
 
 
+def test_each_replica_has_its_share_of_the_requests() -> None:
+    async def body() -> None:
+        scenario = scenario_from({**VALUES, "gpus": "2", "dp": "2", "batch": "2"})
+        film = film_of(crowded_trace().requests[:21], "synth", scenario, ["prefix"], "synth")
+        app = KvtuiApp(Session(scenario), Settings(remember=False, motion="none"), film=film)
+        async with app.run_test(size=(120, 36)) as pilot:
+            screen = app.screen
+            assert isinstance(screen, FilmScreen)
+            for replica, requests in ((1, 11), (2, 10), (1, 11)):
+                await until(pilot, lambda: screen.whole)
+                assert f"replica {replica} of 2" in text_of(app)
+                assert len(screen.side.history.requests) == requests
+                await pilot.press("r")
+
+    asyncio.run(body())
+
+
 def test_a_board_has_every_block_once() -> None:
     held = HeldBlocks(array("i", [0, 1, 1, 2, 2, 0, 3]), array("i", [0, 1, 1, 3, 0, 0, 1]))
     assert picture_of(held, 1).runs == (
