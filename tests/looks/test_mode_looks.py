@@ -12,12 +12,18 @@ from textual.screen import Screen
 
 from kvtui.app.app import KvtuiApp
 from kvtui.attach.opening import recording_in, snapshots_of, source_of
+from kvtui.engine.replay.filmed import BESIDE, film_of
+from kvtui.engine.replay.traces import read_trace
+from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.catalogue import find_entry
 from kvtui.screens.explore.list import FigureList
 from kvtui.screens.memory.screen import MemoryScreen
+from kvtui.screens.traffic.film import FilmScreen
+from kvtui.screens.traffic.film_state import FilmState
 from kvtui.screens.traffic.screen import TrafficScreen
 from tests.looks.checked import check
 from tests.looks.walk import SIZES, Looks, Scene, Size, Step
+from tests.paths import DATA
 from tests.steady import until
 
 
@@ -74,6 +80,19 @@ async def demo(app: KvtuiApp, pilot: Pilot[None]) -> None:
     await until(pilot, lambda: screen._plans.get(FROM, (None, None, ""))[1] is not None)
 
 
+async def film(app: KvtuiApp, pilot: Pilot[None]) -> None:
+    if not isinstance(app.screen, FilmScreen):
+        with (DATA / "replay/synth_trace_160.jsonl").open(encoding="utf-8") as lines:
+            requests = read_trace(lines, "trace").requests[:60].faster(30)
+        values = {"engine": "vllm", "model": "Llama-3.1-8B", "gpu": "L40S", "context": "512", "kv_pool": "128MiB"}
+        made = film_of(requests, "synth_trace_160.jsonl", scenario_from(values), BESIDE, "trace")
+        await app.push_screen(FilmScreen(app.session, made, clock=float))
+    screen = cast("FilmScreen", app.screen)
+    await until(pilot, lambda: screen.whole)
+    screen.state = FilmState(playing=False)
+    await pilot.press("p", "j")
+
+
 def settled(app: KvtuiApp) -> bool:
     columns = cast("MemoryScreen", app.screen)._columns
     return columns is not None and columns.settled
@@ -94,6 +113,7 @@ SCENES = (
     Scene("papers", mode("papers")),
     Scene("memory-of-eight", memory_of(model="Llama-3.1-70B", gpus="8", engine="vllm@0.11"), settled),
     Scene("memory-too-small", memory_of(model="Llama-3.1-8B", gpus="1", batch="128"), settled),
+    Scene("traffic-film", film),
 )
 
 
