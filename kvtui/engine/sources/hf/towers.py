@@ -38,7 +38,9 @@ def tower_weights(parts: list[Config], hidden: int | None, notes: list[str]) -> 
                 total += count(tower, parts[0], hidden)
             except InputError:
                 unknown.append(f"{plain(tower.model_type or field, 60)}")
-    if parts[0].of.parts and len(parts) > 1 and not any(isinstance(p.raw(f), dict) for p in parts for f in TOWERS):
+    none = any(f in p.values and p.values[f] is None for p in parts for f in TOWERS)
+    there = none or any(isinstance(p.raw(f), dict) for p in parts for f in TOWERS)
+    if parts[0].of.parts and len(parts) > 1 and not there:
         unknown.append("the other parts of its class")
     if unknown:
         notes.append(f"language model only, a lower bound of the total: {', '.join(unknown)} not counted")
@@ -209,17 +211,98 @@ def _internvit(tower: Config, whole: Config, hidden: int) -> int:
 
 
 def _whisper(tower: Config, whole: Config, hidden: int) -> int:
-    """Whisper's encoder, before Qwen2-Audio with one layer and before Voxtral with two on four frames each."""
+    """Whisper's encoder, and before the language model one layer, or two: in Voxtral on four frames each.
+
+    Qwen2.5-Omni has no places that are learned, and two marks.
+    """
     width = tower.count("d_model", "hidden_size")
     inner, layers = (
         tower.count("encoder_ffn_dim", "intermediate_size"),
         tower.count("encoder_layers", "num_hidden_layers"),
     )
     own = _linear(3 * tower.count("num_mel_bins"), width) + _linear(3 * width, width)
-    own += tower.count("max_source_positions") * width + layers * (_block(width, inner) - width) + 2 * width
+    own += layers * (_block(width, inner) - width) + 2 * width
+    if tower.model_type == "qwen2_5_omni_audio_encoder":
+        out = tower.count("output_dim")
+        return own + _linear(width, out) + 2 * out
+    own += tower.count("max_source_positions") * width
     if tower.model_type == "voxtral_encoder":
         return own + inner * hidden + hidden**2
+    if tower.model_type == "audioflamingo3_encoder":
+        bias = whole.flag("projector_bias", True)
+        return own + _linear(width, hidden, bias=bias) + _linear(hidden, hidden, bias=bias)
     return own + _linear(width, hidden)
+
+
+def _qwen3_sound(tower: Config, whole: Config, hidden: int) -> int:
+    """The encoder of Qwen3-Omni and Qwen3-ASR: three convolutions that halve time and frequency, then layers."""
+    width, inner, layers = (tower.count(field) for field in ("d_model", "encoder_ffn_dim", "encoder_layers"))
+    channels, out = tower.count("downsample_hidden_size"), tower.count("output_dim")
+    own = (
+        9 * channels
+        + channels
+        + 2 * (9 * channels**2 + channels)
+        + -(-tower.count("num_mel_bins") // 8) * channels * width
+    )
+    return own + layers * _block(width, inner) + 2 * width + _linear(width, width) + _linear(width, out)
+
+
+def _idefics3(tower: Config, whole: Config, hidden: int) -> int:
+    """SigLIP without a head; several of its rows make one of the language model's."""
+    width, inner, layers = _widths_and_layers(tower)
+    patch, patches = _patches(tower)
+    own = (patch + 1 + patches) * width + layers * _block(width, inner) + 2 * width
+    return own + (whole.maybe("scale_factor") or 2) ** 2 * width * hidden
+
+
+def _kimi(tower: Config, whole: Config, hidden: int) -> int:
+    """Kimi K2.5's: a learned place per row and column, and two layers on four rows before the language model."""
+    width, inner, layers = _widths_and_layers(tower)
+    places = tower.count("pos_emb_height") * tower.count("pos_emb_width")
+    own = (3 * tower.count("patch_size") ** 2 + 1 + places) * width + layers * _block(width, inner) + 2 * width
+    kernel = tower.raw("merge_kernel_size")
+    if not isinstance(kernel, list) or len(kernel) != 2 or not all(type(side) is int and side > 0 for side in kernel):
+        raise tower.error("merge_kernel_size", "must be two whole numbers")
+    merged = kernel[0] * kernel[1] * width
+    return own + 2 * width + _linear(merged, merged) + _linear(merged, hidden)
+
+
+def _gemma4_image(tower: Config, whole: Config, hidden: int) -> int:
+    """Gemma 4's encoder: gated layers with four norms and norms of Q and K, a place per row and per column."""
+    width, inner, layers = _widths_and_layers(tower)
+    heads, head = tower.count("num_attention_heads"), tower.count("head_dim")
+    both = heads + (tower.maybe("num_key_value_heads") or heads)
+    first = (3 * tower.count("patch_size") ** 2 + 2 * tower.count("position_embedding_size")) * width
+    return first + layers * (2 * width * both * head + 2 * head + 3 * width * inner + 4 * width) + width * hidden
+
+
+def _conformer(tower: Config, field: str, first: int | None, shape: tuple[int, int, int, int]) -> int:
+    """Google's conformer on ``first`` features of sound; its ``shape`` is width, layers, heads, and frames convolved.
+
+    Two convolutions over time and frequency, whose channels ``field`` has, halve both. A layer has two feed-forward
+    parts, attention by relative places, a convolution, and nine norms. Without ``first`` it is the first channels.
+    """
+    channels = tower.raw(field)
+    if not isinstance(channels, list) or len(channels) != 2 or not all(type(c) is int and c > 0 for c in channels):
+        raise tower.error(field, "must be two whole numbers")
+    one, two = channels
+    width, layers, heads, kernel = shape
+    own = 9 * one + one + 9 * one * two + two + (one if first is None else first) // 4 * two * width
+    return own + layers * (24 * width**2 + width // heads + (kernel + 9) * width)
+
+
+def _gemma4_sound(tower: Config, whole: Config, hidden: int) -> int:
+    width, layers, out = (tower.count(field) for field in ("hidden_size", "num_hidden_layers", "output_proj_dims"))
+    shape = (width, layers, tower.count("num_attention_heads"), tower.count("conv_kernel_size"))
+    return _conformer(tower, "subsampling_conv_channels", None, shape) + _linear(width, out) + out * hidden
+
+
+def _gemma3n_sound(tower: Config, whole: Config, hidden: int) -> int:
+    """Gemma 3n's: the same layers, and before the language model an embedding of its own and two norms."""
+    width, layers = tower.count("hidden_size"), tower.count("conf_num_hidden_layers")
+    shape = (width, layers, tower.count("conf_num_attention_heads"), tower.count("conf_conv_kernel_size"))
+    own = _conformer(tower, "sscp_conv_channel_size", tower.count("input_feat_size"), shape)
+    return own + (tower.count("vocab_size") + 2) * width + width * hidden
 
 
 _COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
@@ -242,6 +325,18 @@ _COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
     "intern_vit_6b": (_internvit, ("internvl_chat",)),
     "qwen2_audio_encoder": (_whisper, ("qwen2_audio",)),
     "voxtral_encoder": (_whisper, ("voxtral",)),
+    "audioflamingo3_encoder": (_whisper, ("audioflamingo3",)),
+    "qwen2_5_omni_audio_encoder": (_whisper, ("qwen2_5_omni", "qwen2_5_omni_thinker")),
+    "qwen2_5_omni_vision_encoder": (_qwen2_5, ("qwen2_5_omni", "qwen2_5_omni_thinker")),
+    "qwen3_omni_moe_audio_encoder": (_qwen3_sound, ("qwen3_omni_moe", "qwen3_omni_moe_thinker")),
+    "qwen3_omni_moe_vision_encoder": (_qwen3, ("qwen3_omni_moe", "qwen3_omni_moe_thinker")),
+    "qwen3_asr_encoder": (_qwen3_sound, ("qwen3_asr",)),
+    "idefics3_vision": (_idefics3, ("idefics3", "smolvlm")),
+    "smolvlm_vision": (_idefics3, ("smolvlm",)),
+    "kimi_k25_vision": (_kimi, ("kimi_k25",)),
+    "gemma4_vision": (_gemma4_image, ("gemma4",)),
+    "gemma4_audio": (_gemma4_sound, ("gemma4",)),
+    "gemma3n_audio": (_gemma3n_sound, ("gemma3n",)),
 }
 """By the type of a tower, how it is counted, and the types of the whole models in which it is known what joins it."""
 

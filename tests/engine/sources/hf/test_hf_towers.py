@@ -13,6 +13,7 @@ import pytest
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
+from tests.engine.sources.hf.published import PUBLISHED
 
 SIGLIP = {
     "hidden_size": 1152,
@@ -71,6 +72,85 @@ def tower(model: ModelSpec) -> int:
 def test_the_encoder_of_a_released_model(released: str, found: ModelSpec) -> None:
     assert tower(found) == tower(find_model(released))
     assert not any("lower bound" in note for note in found.notes)
+
+
+GEMMA4 = {
+    "model_type": "gemma4_vision",
+    "patch_size": 16,
+    "position_embedding_size": 10_240,
+    "use_clipped_linears": True,
+}
+GEMMA4_SMALL = {
+    **GEMMA4,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 12,
+    "head_dim": 64,
+}
+GEMMA4_LARGE = {
+    **GEMMA4,
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "head_dim": 72,
+}
+GEMMA4_SOUND = {
+    "model_type": "gemma4_audio",
+    "hidden_size": 1024,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "conv_kernel_size": 5,
+    "subsampling_conv_channels": [128, 32],
+    "output_proj_dims": 1536,
+}
+
+
+def gemma4(released: str, vision: dict[str, Any], sound: dict[str, Any] | None) -> ModelSpec:
+    """A released model of this name as its config.json has it, with these encoders."""
+    whole = {**PUBLISHED[released], "vision_config": vision, "audio_config": sound}
+    return model_from_config(whole, "a", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("released", "vision", "sound", "scalars"),
+    [
+        ("gemma-4-26B-A4B", GEMMA4_LARGE, None, 0),
+        ("gemma-4-31B", GEMMA4_LARGE, None, 0),
+        ("gemma-4-E4B", GEMMA4_SMALL, GEMMA4_SOUND, 42),
+    ],
+)
+def test_the_encoders_of_gemma_4(
+    released: str, vision: dict[str, Any], sound: dict[str, Any] | None, scalars: int
+) -> None:
+    """As its released files have them; the catalogue counts a scalar of each layer of the small ones with them."""
+    found = gemma4(released, vision, sound)
+    assert tower(found) + scalars == tower(find_model(released))
+    assert not any("lower bound" in note for note in found.notes)
+
+
+def test_the_conformer_of_gemma_3n() -> None:
+    """681,348,640 weights in transformers, an embedding of 128 rows of 1,536 with two norms, and a projection."""
+    sound = {
+        "model_type": "gemma3n_audio",
+        "hidden_size": 1536,
+        "conf_num_hidden_layers": 12,
+        "conf_num_attention_heads": 8,
+        "conf_conv_kernel_size": 5,
+        "sscp_conv_channel_size": [128, 32],
+        "input_feat_size": 128,
+        "vocab_size": 128,
+    }
+    whole = {"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text"}, "audio_config": sound}
+    assert tower(model_from_config(whole, "a", "config.json")) == 681_348_640 + 130 * 1536 + 1536 * 2048
+
+
+@pytest.mark.parametrize("channels", [None, 128, [128], [128, 0], ["a", "b"]])
+def test_channels_that_are_not_two_numbers_are_not_counted(channels: object) -> None:
+    sound = {**GEMMA4_SOUND, "subsampling_conv_channels": channels}
+    found = gemma4("gemma-4-E4B", GEMMA4_SMALL, sound)
+    assert any("gemma4_audio not counted" in note for note in found.notes)
 
 
 def test_an_encoder_that_is_not_known_makes_a_lower_bound_and_says_so() -> None:
