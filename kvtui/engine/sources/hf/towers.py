@@ -255,15 +255,21 @@ def _idefics3(tower: Config, whole: Config, hidden: int) -> int:
     return own + (whole.maybe("scale_factor") or 2) ** 2 * width * hidden
 
 
+def _two(tower: Config, field: str) -> tuple[int, int]:
+    """The two whole numbers that ``field`` has."""
+    found = tower.raw(field)
+    if not isinstance(found, list) or len(found) != 2 or not all(type(n) is int and n > 0 for n in found):
+        raise tower.error(field, "must be two whole numbers")
+    return int(found[0]), int(found[1])
+
+
 def _kimi(tower: Config, whole: Config, hidden: int) -> int:
     """Kimi K2.5's: a learned place per row and column, and two layers on four rows before the language model."""
     width, inner, layers = _widths_and_layers(tower)
     places = tower.count("pos_emb_height") * tower.count("pos_emb_width")
     own = (3 * tower.count("patch_size") ** 2 + 1 + places) * width + layers * _block(width, inner) + 2 * width
-    kernel = tower.raw("merge_kernel_size")
-    if not isinstance(kernel, list) or len(kernel) != 2 or not all(type(side) is int and side > 0 for side in kernel):
-        raise tower.error("merge_kernel_size", "must be two whole numbers")
-    merged = kernel[0] * kernel[1] * width
+    down, across = _two(tower, "merge_kernel_size")
+    merged = down * across * width
     return own + 2 * width + _linear(merged, merged) + _linear(merged, hidden)
 
 
@@ -282,10 +288,7 @@ def _conformer(tower: Config, field: str, first: int | None, shape: tuple[int, i
     Two convolutions over time and frequency, whose channels ``field`` has, halve both. A layer has two feed-forward
     parts, attention by relative places, a convolution, and nine norms. Without ``first`` it is the first channels.
     """
-    channels = tower.raw(field)
-    if not isinstance(channels, list) or len(channels) != 2 or not all(type(c) is int and c > 0 for c in channels):
-        raise tower.error(field, "must be two whole numbers")
-    one, two = channels
+    one, two = _two(tower, field)
     width, layers, heads, kernel = shape
     own = 9 * one + one + 9 * one * two + two + (one if first is None else first) // 4 * two * width
     return own + layers * (24 * width**2 + width // heads + (kernel + 9) * width)
