@@ -104,12 +104,13 @@ def _cache(document: Document) -> FactPanel:
     facts = [Fact("layers" if not i else "", kind) for i, kind in enumerate(kinds)]
     facts.append(Fact("format", scenario["kv_dtype"]))
     facts.append(Fact("per token", f"{model['kv_bytes_per_token']:,} B", style="kv"))
+    slots = document["engine"].get("state_bytes_per_slot")
     for key, label, style in (
         ("indexer_bytes_per_token", "indexer, per token", "kv"),
         ("bounded_bytes_per_sequence", "windows, per sequence", "kv"),
         ("state_bytes_per_sequence", "state, per sequence", "state"),
     ):
-        if model[key]:
+        if model[key] and not (slots and style == "state"):
             facts.append(Fact(label, f"{model[key]:,} B", style=style))
     facts.append(Fact("allocation", scenario["policy"]))
     return FactPanel("KV cache", tuple(facts))

@@ -347,7 +347,7 @@ def test_active_parameters_leave_out_idle_experts_and_what_is_outside_the_decode
 def test_the_catalogue_holds_every_model_of_the_facts_and_the_added_ones() -> None:
     assert len(IDS) == len(set(IDS))
     models = all_models()
-    assert {model.aliases[0] for model in models} >= set(IDS)
+    assert {alias for model in models for alias in model.aliases} >= set(IDS)
     assert {model.name for model in models} >= set(ADDED)
     assert len(models) == len(IDS) + len(HOME_IDS) + len(ADDED)
     assert model_names() == tuple(model.name for model in models)

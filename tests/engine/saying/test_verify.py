@@ -35,6 +35,13 @@ COMMANDS = (
         ),
     ),
     (
+        {"engine": "vllm", "model": "gemma-3-27b"},
+        (
+            "vllm bench latency --model google/gemma-3-27b-it --batch-size 1 --input-len 32640 --output-len 128"
+            " --kv-cache-dtype bfloat16 --max-model-len 32768"
+        ),
+    ),
+    (
         {"engine": "sglang"},
         (
             "python -m sglang.bench_one_batch --model-path meta-llama/Llama-3.1-8B --batch-size 1 --input-len 32640"

@@ -78,7 +78,7 @@ huihui-ai/Qwen3-8B-abliterated | Qwen3-8B | -
 meta-llama/Llama-3.1-8B-Instruct | Llama-3.1-8B | -
 Meta-Llama-3.1-8B-Instruct | Llama-3.1-8B | -
 Qwen/Qwen3-235B-A22B-Thinking-2507 | Qwen3-235B-A22B | -
-google/gemma-3-27b-it | gemma-3-27b | -
+google/gemma-3-27b-pt | gemma-3-27b | -
 gemma-2-2b it | gemma-2-2b | -
 deepseek-ai/DeepSeek-V3-Base | DeepSeek-V3 | -
 Llama-2-7b-chat | Llama-2-7B | -
