@@ -45,12 +45,14 @@ _FIRST: Values = {option.key: option.default for option in OPTIONS if isinstance
 def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
     """The scenario that option ``values`` (by key; None or absent means default) describe.
 
-    ``model`` is the model they name, if it was loaded before. Raises InputError naming the option, or UnknownName for a
-    model, device, format or engine.
+    ``model`` is the model they name, if it was loaded before. A processor's RAM is its memory. Raises InputError naming
+    the option, or UnknownName for a model, device, format or engine.
     """
     said = {**_FIRST, **{key: value for key, value in values.items() if value is not None}}
     model = model or load_model(str(said["model"]))
     given = read_values(said)
+    if given["gpu"].platform == "cpu" and "ram" in given:
+        given.setdefault("memory", given.pop("ram"))
     given["gpu"] = sized(given["gpu"], given.get("memory"))
     engine = engine_defaults(given["engine"], model, given["gpu"], given.get("kv_dtype", PLAIN_DTYPE))
     unsaid = {

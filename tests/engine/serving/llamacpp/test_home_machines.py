@@ -184,3 +184,11 @@ def test_a_repository_is_started_by_its_name(ref: str, words: str) -> None:
     found = best_split(scenario_from({"model": ref, "engine": "llama.cpp", "gpu": "RTX 3060"}))
     assert found is not None
     assert dict(found.commands)["llama-server"].startswith(f"llama-server {words} -c ")
+
+
+def test_the_ram_of_a_processor_is_its_memory() -> None:
+    values = {"model": "Qwen3-30B-A3B", "gpu": "Ryzen 7000", "engine": "llama.cpp", "weight_dtype": "Q4_K_M"}
+    found = scenario_from({**values, "ram": "32GiB"})
+    assert found.device == scenario_from({**values, "memory": "32GiB"}).device
+    assert found.device.usable_bytes == 32 * GIB
+    assert scenario_from({**values, "ram": "16GiB", "memory": "48GiB"}).device.usable_bytes == 48 * GIB
