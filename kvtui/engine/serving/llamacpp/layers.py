@@ -64,7 +64,8 @@ class Feed(NamedTuple):
     """A feed-forward: ``dense`` or shared width, and ``active`` of ``experts`` of ``width`` each; ``gated`` if a GLU.
 
     ``joined``: one matrix makes what is gated and its gate (Phi-3).
-    Routed experts may be ``latent`` elements wide outside, where that is not the hidden size.
+    Routed experts may be ``latent`` elements wide outside, where that is not the hidden size. ``weighed``: what the
+    shared experts say is weighed by a gate.
     """
 
     dense: int = 0
@@ -74,6 +75,7 @@ class Feed(NamedTuple):
     gated: bool = True
     joined: bool = False
     latent: int = 0
+    weighed: bool = False
 
 
 class LowRank(NamedTuple):
@@ -87,7 +89,8 @@ class LowRank(NamedTuple):
 class DeltaNet(NamedTuple):
     """Gated DeltaNet or KDA: ``k_heads`` and ``v_heads`` of ``size`` elements, over ``conv`` − 1 earlier tokens.
 
-    ``repeated`` if queries and keys are copied for each of a group's value heads, as Qwen3-Next has it.
+    As Qwen3-Next has it, queries and keys are copied for each of a group's value heads (``repeated``), and one
+    projection makes decay and beta (``joined``).
     """
 
     k_heads: int
@@ -95,6 +98,7 @@ class DeltaNet(NamedTuple):
     size: int
     conv: int
     repeated: bool
+    joined: bool = False
 
 
 class StateSpace(NamedTuple):
@@ -236,7 +240,13 @@ def feed_forward(batch: Batch, feed: Feed, x: Node) -> Node:
         out = fresh(EXPERTS, x.shape or (), _routed(batch, feed, x, inside))
     else:
         out = _routed(batch, feed, x, x)
-    return onto(ACTIVATIONS, x.shape or (), out, _dense(batch, feed, x)) if feed.dense else out
+    if not feed.dense:
+        return out
+    shared = _dense(batch, feed, x)
+    if feed.weighed:
+        weight = (1, _rows(x))
+        shared = onto(ACTIVATIONS, x.shape or (), shared, onto(EXPERTS, weight, fresh(EXPERTS, weight, x)))
+    return onto(ACTIVATIONS, x.shape or (), out, shared)
 
 
 def _dense(batch: Batch, feed: Feed, x: Node) -> Node:
@@ -292,8 +302,12 @@ def delta_net(batch: Batch, mixer: DeltaNet, x: Node) -> Node:
         return view(fresh(ACTIVATIONS, batch.rows(inner), view(rows))) if mixer.repeated else rows
 
     queries, keys = head_rows(), head_rows()
-    decay = onto(ACTIVATIONS, batch.rows(mixer.v_heads), fresh(ACTIVATIONS, batch.rows(mixer.v_heads), x))
-    beta = onto(ACTIVATIONS, batch.rows(mixer.v_heads), fresh(ACTIVATIONS, batch.rows(mixer.v_heads), x))
+    gates = batch.rows(mixer.v_heads)
+    if mixer.joined:
+        both_gates = fresh(ACTIVATIONS, batch.rows(2 * mixer.v_heads), x)
+        decay, beta = (onto(ACTIVATIONS, gates, fresh(ACTIVATIONS, gates, view(both_gates))) for _ in range(2))
+    else:
+        decay, beta = (onto(ACTIVATIONS, gates, fresh(ACTIVATIONS, gates, x)) for _ in range(2))
     both = (inner * n + size * inner * slots,)
     result = fresh("recurrence", both, queries, keys, view(convolved), view(decay), view(beta), view(state))
     expand(stored(view(result)))

@@ -111,8 +111,9 @@ def _mixer(model: ModelSpec, layer: Layer, cache: object) -> tuple[LayerMixer, .
         case Recurrent(kind="gated_deltanet", heads=heads, conv_channels=channels, state_elements=state):
             inner = _columns(layer, "recurrent_out") or _inner(heads, channels, state)
             size = state // inner
-            repeated = "next" in _named(model) and inner != heads * size
-            return (DeltaNet(heads, inner // size, size, cache.conv_rows + 1, repeated),)
+            joined = "next" in _named(model)
+            repeated = joined and inner != heads * size
+            return (DeltaNet(heads, inner // size, size, cache.conv_rows + 1, repeated, joined),)
         case Recurrent(kind="kda" | "lightning", heads=heads, state_elements=state):
             size = isqrt(state // heads)
             return (DeltaNet(heads, heads, size, cache.conv_rows + 1, False),)
@@ -161,10 +162,12 @@ def _feed(model: ModelSpec, layer: Layer) -> Feed | None:
     if experts is None:
         width = told or layer.width or (0 if layer.tensors or not layer.caches else _likely_width(model, layer))
         return Feed(dense=width, gated=gated, joined=gated and "phi" in _named(model)) if width else None
+    weighed = _rows(layer, "shared_router") > 0 or "gated_deltanet" in model.layer_kinds or "qwen2moe" in _named(model)
     parts = {tensor.role: tensor for tensor in experts.tensors}
     up = parts.get("expert_up")
     if up is None:
         width = experts.parameters // max(1, hidden * (3 if gated else 2))
-        return Feed(max(0, layer.width - experts.active * width), experts.total, experts.active, width, gated)
+        shared = max(0, layer.width - experts.active * width)
+        return Feed(shared, experts.total, experts.active, width, gated, weighed=weighed)
     latent = up.columns if up.columns != hidden else 0
-    return Feed(told, experts.total, experts.active, up.rows, "expert_gate" in parts, False, latent)
+    return Feed(told, experts.total, experts.active, up.rows, "expert_gate" in parts, False, latent, weighed)

@@ -186,7 +186,7 @@ def _layer(shape: FileShape, index: int, caches: tuple[Cache, ...], tensors: lis
         down = _DOWN.fullmatch(part)
         if down is not None and tensor.shape:
             width += tensor.shape[0] * (experts.active if down[1] == "_exps" and experts else 1)
-    known = (*_latent_projections(caches, tensors), *_without_gate(tensors))
+    known = (*_latent_projections(caches, tensors), *_without_gate(tensors), *_values_of_deltas(caches, tensors))
     parameters = sum(tensor.elements for _, tensor in tensors) - routed - weight_count(known)
     return Layer(caches, (*known, *lump("other", parameters)), experts, width)
 
@@ -209,6 +209,14 @@ def _latent_projections(caches: tuple[Cache, ...], tensors: list[tuple[str, Stor
             case "attn_output.weight":
                 found.append(narrow("o", rows, columns, heads))
     return tuple(found)
+
+
+def _values_of_deltas(caches: tuple[Cache, ...], tensors: list[tuple[str, StoredTensor]]) -> Tensors:
+    """The last projection of a DeltaNet, whose columns are the elements of all value heads; none of another layer."""
+    if not any(cache.kind == "gated_deltanet" for cache in caches):
+        return ()
+    shapes = (tensor.shape for part, tensor in tensors if part == "ssm_out.weight" and len(tensor.shape) == 2)
+    return tuple(narrow("recurrent_out", rows, columns) for columns, rows in shapes)
 
 
 def _without_gate(tensors: list[tuple[str, StoredTensor]]) -> Tensors:

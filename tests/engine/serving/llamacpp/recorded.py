@@ -92,6 +92,8 @@ def _layer(shape: dict[str, Any], number: int) -> Layer:
             tensors.append(wide("q", (2 if family in GATED else 1) * shape["heads"] * shape["head"], hidden))
     if kind == "s" or family == "falcon-h1":
         caches.append(_state(shape))
+        if family in GATED:
+            tensors.append(narrow("recurrent_out", hidden, shape["inner"]))
     experts = None
     if kind == "f" or family not in ("mamba", "mamba2", "nemotron_h"):
         if "experts" in shape and not (family == "deepseek2" and not number):
