@@ -245,7 +245,7 @@ def _layers(
 ) -> None:
     """The nodes of layers of these ``shapes``, and of the last projection.
 
-    Before the last projection the tokens that get logits are chosen: in the last layer, or with DeltaNet behind it.
+    In the last layer the tokens that get logits are chosen.
     """
     hidden = model.hidden or 0
     batch = Batch(
@@ -263,15 +263,12 @@ def _layers(
     beside = None if inputs.per_layer is None else _joined(graph, x, inputs.per_layer)
     every = [mixer for shape in layer_shapes(model) for mixer in shape.mixers]
     residual_first = any(isinstance(mixer, ShortConv) for mixer in every)
-    late = any(isinstance(mixer, DeltaNet) for mixer in every)
     for index, shape in enumerate(shapes):
-        last = with_output and index == len(shapes) - 1 and not late
+        last = with_output and index == len(shapes) - 1
         x = _layer(batch, shape, x, inputs.outputs if last else None, residual_first)
         x = x if beside is None else _with_input(batch, x, beside)
     if with_output:
         x = onto(ACTIVATIONS, x.shape or (), x)
-        if late:
-            x = fresh(ACTIVATIONS, (hidden, start.outputs), x, inputs.outputs)
         graph.expand(fresh("logits", (model.vocab or 0, (x.shape or (0,))[-1]), x))
     else:
         graph.expand(x)
