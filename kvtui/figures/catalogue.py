@@ -29,6 +29,7 @@ from kvtui.figures import (
     sweep,
     training,
     training_memory,
+    what_if,
 )
 from kvtui.figures import roofline as roofline_plot
 from kvtui.figures.figure import Figure
@@ -273,6 +274,7 @@ _PLANNED = (
         "scenario",
         cache.catalogue,
     ),
+    CatalogueFigure(*what_if.WHAT_IF, "memory", "scenario", what_if.beside),
     CatalogueFigure(
         *cache.SPEED_MAP,
         "speed",

@@ -17,6 +17,7 @@ from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band, Estimate, Speculation, estimate, most_users
 from kvtui.engine.planning.serve import best_split
+from kvtui.engine.planning.what_if import HONEST, what_if_gain
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.verify import verifying
@@ -44,6 +45,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "scenario": _scenario(scenario, planned),
         "model": _model(scenario),
         "device": _device(scenario),
+        "what_if": _what_if(planned),
         "memory": _memory(planned),
         "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
@@ -231,6 +233,20 @@ def _performance(times: Estimate) -> dict[str, Any]:
         "speculation": None if times.speculation is None else _speculation(times.speculation),
         "measured_bandwidth_gbs": times.measured_gbs,
         "confidence": "L",
+    }
+
+
+def _what_if(planned: Plan) -> dict[str, Any] | None:
+    found = what_if_gain(planned)
+    if found is None:
+        return None
+    return {
+        "kv_format": None if planned.scenario.model.what_if_kv is None else planned.scenario.kv.name,
+        "parts": [{"text": one.text, "called": one.called, "paper": one.paper} for one in found.parts],
+        "real_cache_bytes": found.real,
+        "cache_bytes": found.now,
+        "freed_bytes": found.freed,
+        "note": HONEST,
     }
 
 

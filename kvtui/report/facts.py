@@ -16,6 +16,7 @@ KINDS = {
     "full": "full attention",
     "sliding_window": "sliding window",
     "chunked_local": "chunked local",
+    "evicted": "evicted to a budget",
     "cross_attention": "cross-attention",
     "latent": "latent (MLA)",
     "sliding_window_latent": "sliding-window latent",
@@ -69,6 +70,7 @@ class FactPanel:
 def panels(document: Document) -> tuple[FactPanel, ...]:
     """The facts beside the memory table; empty panels are left out."""
     found = (
+        _what_if(document),
         _cache(document),
         _capacity(document),
         _kv_formats(document),
@@ -102,7 +104,8 @@ def _cache(document: Document) -> FactPanel:
     model, scenario = document["model"], document["scenario"]
     kinds = [f"{count} {KINDS.get(kind, kind.replace('_', ' '))}" for kind, count in model["layer_kinds"].items()]
     facts = [Fact("layers" if not i else "", kind) for i, kind in enumerate(kinds)]
-    facts.append(Fact("format", scenario["kv_dtype"]))
+    changed = document["what_if"]
+    facts.append(Fact("format", (changed and changed["kv_format"]) or scenario["kv_dtype"]))
     facts.append(Fact("per token", f"{model['kv_bytes_per_token']:,} B", style="kv"))
     slots = document["engine"].get("state_bytes_per_slot")
     for key, label, style in (
@@ -276,6 +279,18 @@ def _speculation(found: Mapping[str, Any] | None) -> list[Fact]:
         Fact("tokens per step", f"{found['tokens_per_step']:.2f}", f"drafting takes {drafting} of it"),
         Fact("faster by", f"≈ {band_text(found['speedup'], '×')}", "than without speculation"),
     ]
+
+
+def _what_if(document: Document) -> FactPanel:
+    found = document["what_if"]
+    if found is None:
+        return FactPanel("what if", ())
+    facts = [Fact("what if", one["called"], one["paper"]) for one in found["parts"]]
+    facts.append(Fact("cache as it is", with_unit(found["real_cache_bytes"])))
+    facts.append(Fact("cache, what if", with_unit(found["cache_bytes"]), "", "kv"))
+    freed = found["freed_bytes"]
+    facts.append(Fact("frees" if freed >= 0 else "takes", with_unit(abs(freed)), "on the fullest device"))
+    return FactPanel("what if", tuple(facts), found["note"])
 
 
 def _savings(document: Document) -> FactPanel:

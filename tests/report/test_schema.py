@@ -89,7 +89,13 @@ MORE: Mapping[str, dict[str, str | bool]] = {
         "mamba_cache_dtype": "float16",
         "mamba_ssm_cache_dtype": "float32",
     },
-    "drafted": {"engine": "vllm", "draft_layers": "1", "speculative_tokens": "3", "prefix_caching": False},
+    "drafted": {
+        "engine": "vllm",
+        "draft_layers": "1",
+        "speculative_tokens": "3",
+        "acceptance": "0.6",
+        "prefix_caching": False,
+    },
     "packed latent": {
         "model": "DeepSeek-V3.2",
         "gpu": "B200",
@@ -120,6 +126,7 @@ MORE: Mapping[str, dict[str, str | bool]] = {
         "fill": "average",
         "pa": True,
     },
+    "what if": {"what_if": "mqa,quant:2/32", "context": "32K"},
 }
 CONFIG: dict[str, Key] = {
     ".block_count": 2,

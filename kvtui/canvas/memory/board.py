@@ -26,6 +26,7 @@ for _code, _ink, _glyph, _plain in (
     (Code.PREFIX, Ink.BRIGHT, "▇", "P"),
     (Code.OVERFLOW, Ink.OVERFLOW, "▉", "!"),
     (Code.SAVED, Ink.FRAME, "▯", "/"),
+    (Code.FREED, Ink.KV, "▱", "\\"),
     (Code.FREE, Ink.FREE, "·", "·"),
 ):
     _INKS[_code], _GLYPHS[_code], _PLAIN[_code] = _ink, ord(_glyph), ord(_plain)
@@ -36,6 +37,8 @@ _PLAIN[FIRST_SEQUENCE:] = np.array([ord(c) for c in "0123456789abcdef"], dtype=n
 ]
 
 BOX_ROWS = 3
+UNUSED = (Code.FREE, Code.SAVED, Code.FREED)
+"""What a bank holds that nothing is in."""
 
 CellArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -109,7 +112,7 @@ def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -
     area = np.s_[rect.y : rect.y + rect.height, rect.x : rect.right]
     cells.glyph[area] = glyphs_of(codes, scene.plain)
     cells.ink[area], cells.under[area] = inks_of(codes), Ink.NONE
-    used = np.count_nonzero((codes != Code.FREE) & (codes != Code.SAVED)) / codes.size
+    used = np.count_nonzero(~np.isin(codes, UNUSED)) / codes.size
     _label(cells, rect, number, used, scene)
 
 

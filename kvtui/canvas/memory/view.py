@@ -34,6 +34,7 @@ class MemoryView:
     ``tokens`` is the film's position: what the longest possible sequence holds. ``sequences`` are what all sequences
     use and have reserved there, ``parts`` the bytes of the fullest device and ``total_parts`` of all devices.
     ``saved_bytes`` are the attention scores of all sequences that FlashAttention does not write out (0 without it).
+    ``freed_bytes`` of cache are what the model as it is would have more of on this device, beside a what-if.
     """
 
     scenario: Scenario
@@ -45,6 +46,7 @@ class MemoryView:
     parts: Parts
     total_parts: Parts
     saved_bytes: int
+    freed_bytes: int
     counts: Sequence[Count] = ()
     playing: bool = False
     speed: float = 1.0

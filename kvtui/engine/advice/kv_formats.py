@@ -40,9 +40,12 @@ class KvFormat(NamedTuple):
 def compared_formats(planned: Plan, limits: Capacity) -> tuple[KvFormat, ...]:
     """The formats of the cache that the plan's engine has and its model can use, the largest first.
 
-    Of those with 16 bits and more, bf16 and the scenario's own, whose ``limits`` are known.
+    Of those with 16 bits and more, bf16 and the scenario's own, whose ``limits`` are known. None where a what-if has a
+    format of its own.
     """
     scenario = planned.scenario
+    if scenario.model.what_if_kv is not None:
+        return ()
     sizes: dict[str, int] = {}
     held: dict[str, tuple[bool, Capacity]] = {}
     offered = (name for name in kv_formats(scenario.engine) or WITHOUT_ENGINE if name not in NO_SMALLER)

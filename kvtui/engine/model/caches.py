@@ -13,7 +13,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.formats import FORMATS, Format
 
 Growth = Literal["growing", "indexer", "bounded", "state", "none"]
-AttentionKind = Literal["full", "sliding_window", "chunked_local", "cross_attention"]
+AttentionKind = Literal["full", "sliding_window", "chunked_local", "cross_attention", "evicted"]
 RecurrentKind = Literal["gated_deltanet", "kda", "mamba1", "mamba2", "lightning", "short_conv"]
 
 CONV_FORMAT = FORMATS["bf16"]

@@ -126,6 +126,9 @@ class ModelFields(NamedTuple):
     named_weights: str | None = None
     family: str = ""
     window: int | None = None
+    what_if: str = ""
+    what_if_kv: Format | None = None
+    real: object | None = None
 
 
 class ModelSpec(ModelFields):
@@ -139,7 +142,8 @@ class ModelSpec(ModelFields):
     tables of rotary angles that an engine makes, where that is not one table of ``max_context`` whole heads.
     ``confidence`` is H (read in a source), M (one source) or L (approximate).
     ``family`` is the model_type of its config.json, empty where that is unknown. ``window`` is one that its files state
-    for all its layers, though these are counted in full: an engine may apply it.
+    for all its layers, though these are counted in full: an engine may apply it. ``what_if`` says under what the model
+    is a what-if of the model ``real``, and ``what_if_kv`` in which format it keeps K and V then.
     """
 
     def __hash__(self) -> int:

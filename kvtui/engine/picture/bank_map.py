@@ -56,6 +56,7 @@ class Code(IntEnum):
     PREFIX = 6
     OVERFLOW = 7
     SAVED = 8
+    FREED = 9
 
 
 class BankCounts(NamedTuple):
@@ -63,7 +64,7 @@ class BankCounts(NamedTuple):
 
     ``sequences`` are banks of their own KV, by owner; ``pool`` are those of an engine's pool that no sequence has.
     ``saved`` are free banks that attention scores would take without FlashAttention, where they are asked for; they are
-    not in ``free``. ``overflow`` of the banks are beyond the device.
+    not in ``free``, nor are ``freed``, which a what-if leaves. ``overflow`` of the banks are beyond the device.
     """
 
     weights: int
@@ -77,6 +78,7 @@ class BankCounts(NamedTuple):
     free: int
     working: int
     overflow: int
+    freed: int = 0
 
     @property
     def kv(self) -> int:
@@ -92,7 +94,7 @@ class BankCounts(NamedTuple):
     @property
     def total(self) -> int:
         """All banks of the picture."""
-        return self.used + self.saved + self.free
+        return self.used + self.saved + self.freed + self.free
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,7 @@ class BankMap:
     ``owners`` are indices of ``Allocation.sequences``, for banks that hold a sequence's KV or are reserved for it, else
     -1. ``bytes_per_bank`` is exact. ``overflow_bytes`` are needed beyond the device's capacity. ``filling`` is the bank
     that the next token of the longest sequence, or the next block with paged attention, comes next to; None without KV.
+    ``freed_bytes`` are those of the cache that a what-if does without.
     """
 
     codes: BankCodes
@@ -112,6 +115,7 @@ class BankMap:
     bytes_per_bank: Fraction
     overflow_bytes: int
     filling: int | None
+    freed_bytes: int = 0
 
     @property
     def inside(self) -> BankCodes:
@@ -136,17 +140,18 @@ def place(bank: int, modules: int) -> tuple[int, int]:
     return (turn + cell) % modules, cell
 
 
-def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool = False) -> BankMap:
+def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool = False, freed: int = 0) -> BankMap:
     """The picture of ``allocation`` in ``banks`` equal banks of the device's usable memory.
 
-    What is needed beyond it has at most ``beyond`` further banks. ``avoided`` draws what FlashAttention avoids.
+    What is needed beyond it has at most ``beyond`` further banks. ``avoided`` draws what FlashAttention avoids, and
+    ``freed`` bytes are those that a what-if frees.
     Raises InputError for a number of banks out of range.
     """
     if not 1 <= banks <= MAX_BANKS:
         raise InputError(f"banks: {banks:,} is out of range (1 to {MAX_BANKS:,})")
     capacity, over = allocation.capacity, min(beyond, -(-allocation.overflow * banks // allocation.capacity))
     drawn = _drawn(allocation, capacity * (banks + over) // banks)
-    counts, runs = _count(allocation, drawn, banks, over, avoided)
+    counts, runs = _count(allocation, drawn, banks, over, avoided, freed)
     cached = sum(counts.sequences) + counts.reserved + counts.padding
     first = counts.weights + counts.state + counts.prefix
     codes = np.repeat(
@@ -158,6 +163,7 @@ def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool 
                 Code.PADDING,
                 Code.RESERVED,
                 Code.SAVED,
+                Code.FREED,
                 Code.FREE,
                 Code.WORKING,
             ],
@@ -170,6 +176,7 @@ def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool 
             cached,
             counts.pool,
             counts.saved,
+            counts.freed,
             counts.free,
             counts.working,
         ],
@@ -197,6 +204,7 @@ def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool 
         bytes_per_bank=bank_bytes(capacity, banks),
         overflow_bytes=allocation.overflow,
         filling=last if last >= first else None,
+        freed_bytes=max(0, freed),
     )
 
 
@@ -230,6 +238,8 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
         case Code.SAVED:
             saved = format_bytes(allocation.saved)
             text = f"free · {size}; without FlashAttention the attention scores would take {saved}"
+        case Code.FREED:
+            text = f"free · {size}; the model as it is would take {format_bytes(picture.freed_bytes)} more of cache"
         case _:
             text = f"{_tokens(picture, allocation, bank, owner)} · {size}{_mixed(allocator)}"
     if bank < picture.banks:
@@ -299,7 +309,7 @@ def _given_first(allocator: Allocator, size: int) -> tuple[int, ...]:
 
 
 def _count(
-    allocation: Allocation, drawn: _DrawnBytes, banks: int, over: int, avoided: bool
+    allocation: Allocation, drawn: _DrawnBytes, banks: int, over: int, avoided: bool, freed: int
 ) -> tuple[BankCounts, list[int]]:
     """The banks of everything, and those of each owner with the reserved room behind what it holds.
 
@@ -320,6 +330,7 @@ def _count(
     kv, room = _share_out(cells["cache"], (drawn.kv, drawn.room), capacity, banks)
     prefix, *used = _share_out(kv, (drawn.prefix, *drawn.used), capacity, banks)
     saved = min(cells[REST], (2 * allocation.saved * banks + capacity) // (2 * capacity)) if avoided else 0
+    outlined = min(cells[REST] - saved, (2 * max(0, freed) * banks + capacity) // (2 * capacity))
     paged = allocation.allocator.policy == "paged"
     counts = BankCounts(
         weights=cells["weights"],
@@ -330,7 +341,8 @@ def _count(
         padding=room if paged else 0,
         pool=cells["pool"],
         saved=saved,
-        free=cells[REST] - saved,
+        free=cells[REST] - saved - outlined,
+        freed=outlined,
         working=cells["working"],
         overflow=over,
     )

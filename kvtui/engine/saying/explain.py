@@ -14,6 +14,7 @@ from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.planning.weights import weight_bytes
+from kvtui.engine.planning.what_if import HONEST, what_if_gain
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.budget import Budget
@@ -188,6 +189,7 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
             (scenario.engine,),
         )
     yield from _beside(plan)
+    yield from _what_if(plan)
     yield Explanation(
         "total",
         "weights + KV + state + activations + overhead + reserved, unused + rest of the pool",
@@ -207,6 +209,19 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
         plan.flash_attention_saved,
         ("FlashAttention, arXiv:2205.14135", "kvcache.io visualiser's formula with the model's own heads"),
     )
+
+
+def _what_if(plan: Plan) -> Iterator[Explanation]:
+    """What a what-if frees."""
+    found = what_if_gain(plan)
+    if found is not None:
+        yield Explanation(
+            "what_if",
+            "cache of the model as it is − cache of the what-if, on the fullest device",
+            (("as_it_is", found.real), ("what_if", found.now)),
+            found.freed,
+            (*(f"{one.text}: {one.paper}" for one in found.parts), HONEST),
+        )
 
 
 def _beside(plan: Plan) -> Iterator[Explanation]:

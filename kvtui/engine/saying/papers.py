@@ -40,6 +40,8 @@ TECHNIQUES = {
     "lightning": ("LA", "lightning attention"),
     "short_conv": ("CNV", "short convolution"),
     "shared": ("CLA", "K and V shared across layers"),
+    "evicted": ("EVI", "tokens evicted from the cache"),
+    "low_rank": ("LR", "K and V of low rank"),
     "quantized_kv": ("Q", "quantised K and V"),
     "microscaled_kv": ("MX", "microscaled K and V"),
     "speculation": ("SPD", "speculative decoding"),
@@ -128,6 +130,8 @@ def _active(scenario: Scenario) -> Iterator[str]:
             yield "flash_attention_hopper"
     for layer, _ in scenario.model.counted:
         yield from _of_layer(layer)
+    if "lowrank" in scenario.model.what_if:
+        yield "low_rank"
     if scenario.kv.bits_per_element < SIXTEEN_BITS:
         yield "quantized_kv"
         if scenario.kv.name in ("nvfp4", "mxfp4"):

@@ -84,6 +84,8 @@ def _give_way(values: Mapping[str, Any], before: Scenario, usual: str) -> Iterat
         yield "weight_dtype", FALLBACK_DTYPE, f"weights in {FALLBACK_DTYPE}: {model.name} is not read from a file"
     if not values["skip_weights"] and values["weight_dtype"] != FILE_WEIGHTS and model.parameters is None:
         yield "skip_weights", True, f"weights skipped: the parameter count of {model.name} is unknown"
+    if model.what_if and values["engine"] != "none":
+        yield "model", model.real, f"no what-if: {values['engine']} allocates what the model has"
     form = kv_format(values["kv_dtype"])
     if not _engine_has(values["engine"], form):
         yield "kv_dtype", FALLBACK_DTYPE, f"KV in {FALLBACK_DTYPE}: {values['engine']} has no {form.name} cache"

@@ -114,6 +114,12 @@ def _accepted(text: str, name: str) -> float:
     return share
 
 
+def _what_if(text: str, name: str) -> str:
+    from kvtui.engine.model.what_if import read_what_if
+
+    return read_what_if(text)
+
+
 def _multiple(text: str, name: str) -> float:
     from kvtui.engine.basis.units import parse_ratio
 
@@ -228,6 +234,7 @@ SIZE = Notation(_size)
 MEMORY = Notation(_size, _built_in)
 SHARE = Notation(_share)
 ACCEPTANCE = Notation(_accepted)
+WHAT_IF = Notation(_what_if)
 RATE = Notation(_rate)
 RATIO = Notation(_multiple)
 RATIOS = Notation(_ratios, lambda values: ",".join(f"{value:g}" for value in values))

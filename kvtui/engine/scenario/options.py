@@ -33,6 +33,7 @@ from kvtui.engine.scenario.notation import (
     SWITCH,
     TOKENS,
     WEIGHTS,
+    WHAT_IF,
     WORD,
     count,
     layers,
@@ -144,6 +145,14 @@ _MODEL_AND_DEVICES = (
         report={"model": "ref"},
         default=DEFAULT_MODEL,
         always=True,
+    ),
+    Option(
+        "what-if",
+        "SPEC",
+        WHAT_IF,
+        "model.what_if",
+        "no engine's: mqa, gqa:8, mla:512+64, swa:4096@5:1, evict:2048, sinks:4+2044, lowrank:256, quant:2/32",
+        default="",
     ),
     Option(
         "gpu",

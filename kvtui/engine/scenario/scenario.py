@@ -231,6 +231,8 @@ class Scenario(ScenarioFields):
         serving = self.serving
         if placing := serving.placing:
             self._check_placing(placing)
+        if self.model.what_if and self.engine != "none":
+            raise InputError(f"what-if: {self.engine} allocates what the model has; leave one of the two out")
         if self.acceptance is not None and not 0 <= self.acceptance <= 1:
             raise InputError(f"acceptance: {self.acceptance:g} is not a share from 0 to 1")
         if self.speculative_tokens and not self.model.mtp and not (serving.draft_layers or serving.draft_model):
@@ -255,12 +257,13 @@ class Scenario(ScenarioFields):
     @property
     def ref(self) -> str:
         """How the model is named on a command line."""
-        return self.model_ref or self.model.name
+        real = self.model.real
+        return self.model_ref or (real.name if isinstance(real, ModelSpec) else self.model.name)
 
     @property
     def kv(self) -> Format:
         """The format of K and V."""
-        return kv_format(self.kv_dtype)
+        return self.model.what_if_kv or kv_format(self.kv_dtype)
 
     @property
     def k_dtype(self) -> str:

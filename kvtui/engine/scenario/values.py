@@ -60,7 +60,7 @@ def scenario_from(values: Values, model: ModelSpec | None = None) -> Scenario:
         for option in OPTIONS
         if option.default is not None and option.key not in given
     }
-    return Scenario(model=model, **fields_of({**unsaid, **given}, model, given["engine"].name))
+    return Scenario(**{"model": model, **fields_of({**unsaid, **given}, model, given["engine"].name)})
 
 
 def read_values(values: Values) -> dict[str, Any]:
@@ -131,6 +131,11 @@ def fields_of(
                 from kvtui.engine.scenario.overrides import expert_layers
 
                 parts["serving"]["cpu_moe"] = expert_layers(value, model)
+            case "what_if":
+                if value or model.what_if:
+                    from kvtui.engine.model.what_if import applied
+
+                    fields["model"] = applied(model, value)
             case "draft_model":
                 parts["serving"] |= {"draft_ref": value, "draft_model": None if value is None else load_model(value)}
             case "k_dtype" | "v_dtype":

@@ -19,8 +19,10 @@ from kvtui.engine.picture.ram import ram_codes, ram_words
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, Traffic, cluster, linked, parts_at, place_of
 from kvtui.engine.planning.parts import score_matrix_bytes
+from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.reserved import all_hold
 from kvtui.engine.planning.roofline import Band, estimate
+from kvtui.engine.planning.what_if import real_scenario
 from kvtui.engine.saying.papers import Paper, papers_for
 from kvtui.state.session import Session
 
@@ -48,6 +50,9 @@ class Picture:
         self.fast_link = fast_link
         self.estimate = session.estimate if fast_link else estimate(linked(self.plan, fast_link))
         self._allocator = allocator_of(self.plan)
+        real = real_scenario(self.scenario)
+        self._real = None if real is None else allocator_of(plan(real))
+        self.freed = 0
         self._key: tuple[int, int, int, bool] | None = None
         self.allocation: Allocation = allocate(self._allocator, 0)
         self.banks: BankMap = bank_map(self.allocation, 1)
@@ -59,7 +64,9 @@ class Picture:
         if self._key != key:
             self._key = key
             self.allocation = allocate(self._allocator, tokens)
-            self.banks = bank_map(self.allocation, board.banks, beyond, avoided)
+            if self._real is not None:
+                self.freed = allocate(self._real, tokens).parts.cache - self.allocation.parts.cache
+            self.banks = bank_map(self.allocation, board.banks, beyond, avoided, self.freed)
 
     @property
     def tokens(self) -> int:
@@ -81,6 +88,7 @@ class Picture:
             parts=parts,
             total_parts=parts if alone else all_hold(self.scenario, self.plan.serving, sequences, self.tokens),
             saved_bytes=self._saved,
+            freed_bytes=self.freed,
             counts=self._counts(),
             playing=playing,
             speed=speed,
@@ -318,6 +326,7 @@ class Picture:
             Count(Code.PADDING, counts.padding, padding),
             Count(Code.WORKING, counts.working, parts.activation + parts.overhead),
             Count(Code.SAVED, counts.saved, allocation.saved if counts.saved else 0),
+            Count(Code.FREED, counts.freed, self.banks.freed_bytes if counts.freed else 0),
             Count(Code.FREE, counts.free, allocation.free),
             Count(Code.OVERFLOW, counts.overflow, allocation.overflow),
         )

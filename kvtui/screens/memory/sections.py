@@ -53,6 +53,7 @@ EXPLANATIONS = {
     "activations": "activation",
     "overhead": "overhead",
     "saved by FA": "flash_attention_saved",
+    "freed, what if": "what_if",
     "needed": "devices_needed",
 }
 
@@ -64,6 +65,7 @@ TOPICS: dict[int, str] = {
     Code.PADDING: "reserved_unused",
     Code.WORKING: "activation",
     Code.SAVED: "flash_attention_saved",
+    Code.FREED: "what_if",
     Code.FREE: "max_context",
     Code.OVERFLOW: "devices_needed",
 }

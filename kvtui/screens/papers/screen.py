@@ -32,6 +32,7 @@ LEGEND = (
     (Code.PADDING, "the unused end of a sequence's last block"),
     (Code.WORKING, "activations and overhead, an estimate"),
     (Code.SAVED, "scores that FlashAttention does not write out"),
+    (Code.FREED, "what the model as it is would have of cache, beside a what-if"),
     (Code.FREE, "free"),
     (Code.OVERFLOW, "more than the device holds"),
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
+from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.checkpoint.known import weight_names
 from kvtui.engine.engines.known import ENGINES, milestones
 from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS
+from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.model.what_if import applied, usual
 from kvtui.engine.picture.film import BATCHES, CONTEXT_PRESETS
 from kvtui.engine.scenario.options import Option
 from kvtui.engine.scenario.scenario import Scenario, valid_tps
@@ -36,6 +42,8 @@ def values_of(option: Option, scenario: Scenario) -> tuple[str, ...]:
             return tuple(map(str, DEVICE_COUNTS))
         case "tp":
             return tuple(map(str, valid_tps(scenario.model)))
+        case "what_if":
+            return ("off", *_what_ifs(scenario.model))
         case "engine":
             return tuple(
                 name
@@ -43,3 +51,12 @@ def values_of(option: Option, scenario: Scenario) -> tuple[str, ...]:
                 for name in (engine, *(f"{engine}@{release.version}" for release in milestones(engine)))
             )
     return ()
+
+
+def _what_ifs(model: ModelSpec) -> Iterator[str]:
+    """The usual what-ifs that change a layer of ``model`` as it is."""
+    real = applied(model, "")
+    for text in usual(real):
+        with suppress(InputError):
+            applied(real, text)
+            yield text

@@ -105,6 +105,7 @@ def view_of(planned: Plan, tokens: int) -> MemoryView:
         parts=planned.per_device,
         total_parts=total_parts(scenario, sequences, tokens),
         saved_bytes=score_matrix_bytes(scenario, tokens, scenario.batch) if scenario.flash_attention else 0,
+        freed_bytes=0,
     )
 
 

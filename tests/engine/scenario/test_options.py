@@ -29,6 +29,8 @@ TEXTS = (
     *("vllm", "vllm@0.20", "llama.cpp", "sglang", "tensorrt-llm", "none"),
     *(
         "exps=CPU",
+        "gqa:2",
+        "evict:2048",
         "q8_0/q4_0",
         "all",
         "0",

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 from kvtui.app.app import KvtuiApp
 from kvtui.canvas.palette import Ink
-from kvtui.engine.picture.bank_map import Code
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.cluster import linked
 from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS
@@ -206,6 +207,23 @@ def test_what_flash_attention_avoids_is_drawn_when_asked_for_and_where_there_are
         assert np.count_nonzero(seen.codes == Code.SAVED) == 0
 
 
+def test_a_what_if_is_typed_and_what_it_frees_is_drawn() -> None:
+    async def body(seen: Seen) -> None:
+        assert np.count_nonzero(seen.codes == Code.FREED) == 0
+        await seen.keys("colon")
+        seen.app.screen.query_one(Input).value = "what-if mqa"
+        await seen.pause()
+        await seen.keys("enter")
+        await seen.until(lambda: seen.app.session.scenario.model.what_if == "mqa")
+        assert np.count_nonzero(seen.codes == Code.FREED) > np.count_nonzero(seen.codes >= FIRST_SEQUENCE)
+        assert "freed, what if" in seen.text()
+        assert "what if one KV head (Shazeer" in seen.text()
+        await seen.keys("u")
+        assert np.count_nonzero(seen.codes == Code.FREED) == 0
+
+    watch(body, (160, 46), context="64K")
+
+
 def test_a_film_that_ends_says_what_it_showed() -> None:
     async def body(seen: Seen) -> None:
         await seen.keys("space")
@@ -282,6 +300,7 @@ def test_every_topic_is_explained() -> None:
     sessions = [
         Session(scenario_from({"model": "Qwen3-Next-80B-A3B", "engine": engine})) for engine in ("none", "vllm")
     ]
+    sessions.append(Session(scenario_from({"what_if": "mqa"})))
     found = [one.id for session in sessions for one in session.explanations]
     for topic in {*EXPLANATIONS.values(), *TOPICS.values(), topic_of(255)}:
         assert any(id == topic or id.startswith(f"{topic}.") for id in found), topic

@@ -20,6 +20,7 @@ _NAMES = {
     "full": "full",
     "sliding_window": "window",
     "chunked_local": "chunk",
+    "evicted": "kept",
     "cross_attention": "cross",
     "latent": "latent",
     "compressed_latent": "packed",

@@ -79,6 +79,9 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
         share = view.saved_bytes / (parts.total + view.saved_bytes)
         saved = format_bytes(view.saved_bytes)
         yield 6, [pair("saved by FA", (f"{saved} · {percent(share)}", saved), width, Ink.SAVED)]
+    if view.scenario.model.what_if:
+        size = format_bytes(abs(view.freed_bytes))
+        yield 1, [pair("freed, what if", (size if view.freed_bytes >= 0 else f"−{size}",), width, Ink.KV)]
     yield 4, [named("devices", f"{plan.devices:,} × {clean(scenario.device.name)}", width)]
     if not plan.fits:
         missing = "no split fits" if scenario.kv_pool is None or plan.crowded else "a larger pool"

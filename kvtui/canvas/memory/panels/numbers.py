@@ -30,6 +30,7 @@ NAMES: dict[int, str] = {
     Code.STATE: "state",
     Code.WORKING: "activations etc.",
     Code.SAVED: "saved by FA",
+    Code.FREED: "freed, what if",
     Code.OVERFLOW: "beyond capacity",
     Code.FREE: "free",
 }
@@ -41,6 +42,7 @@ SHORT_NAMES = {
     Code.RESERVED: "reserved",
     Code.WORKING: "work",
     Code.SAVED: "FA saves",
+    Code.FREED: "freed",
     Code.OVERFLOW: "over",
 }
 NO_BOUND = "no bound"
