@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from kvtui.commands.replay_sweep import search as find
     from kvtui.engine.scenario.values import scenario_from
     from kvtui.report.replay.document import document as report
+    from kvtui.report.replay.document import reuse_of
     from kvtui.report.replay.formats import render
 
     objectives, wanted = read_objectives(args.slo), _share(args.goodput)
@@ -125,9 +126,12 @@ def run(args: argparse.Namespace) -> int:
             rows, stopped = compared(sweep, args.compare)
         else:
             served, stopped = _served(trace, scenario, objectives, costs)
-    found = report(
-        trace, name, _pool(scenario) if scenario else None, served, rows, search, not stopped, objectives, costs
-    )
+    pool, reused = _pool(scenario) if scenario else None, None
+    try:
+        reused = None if stopped else reuse_of(trace.requests, pool)
+    except KeyboardInterrupt:
+        stopped = True
+    found = report(trace, name, pool, served, reused, rows, search, not stopped, objectives, costs)
     answer.write(render(found, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
     return INTERRUPTED if stopped else 0
 

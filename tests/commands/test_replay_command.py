@@ -203,6 +203,19 @@ def test_what_was_worked_out_is_kept_when_it_is_stopped(
     assert [found["served"][end]["steps"] for end in ("fast", "slow")] == [20, 20]
 
 
+def test_what_was_served_is_kept_when_the_rest_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvtui.report.replay.document.reuse", stop)
+    assert main(["replay", TRACE, *SCENARIO, "--requests", "9"]) == 130
+    text = capsys.readouterr().out
+    assert "served   9 requests" in text
+    assert "reuse    not worked out, since it was stopped" in text
+
+
 def test_made_up_traces_and_kvtuis_own_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = tmp_path / "made.jsonl"
     words = ["synthetic:requests=60,rate=4,seed=3", "--requests", "11-50", "--longer", "0.5", "--format", "json"]

@@ -40,6 +40,7 @@ def document(
     name: str,
     pool: Mapping[str, Any] | None,
     outcomes: Mapping[str, Mapping[str, Any]],
+    reused: Mapping[str, Any] | None,
     compared: Sequence[Mapping[str, Any]] = (),
     search: Mapping[str, Any] | None = None,
     complete: bool = True,
@@ -49,9 +50,10 @@ def document(
     """The trace, its reuse, and what a server made of it at the fast and the slow end of its pace, as plain values.
 
     ``pool`` is the planned one: ``tokens``, ``bytes_per_token``, ``of`` in words, and its ``scenario`` as a command.
-    ``outcomes`` are documents made by :func:`served`; those ``compared`` have a ``name`` and one for each end, or a
-    ``problem``. ``search`` is what was ``sought``, the ``answer`` and the ``rows`` that were tried. What was stopped is
-    not ``complete``. ``costs`` were measured; without them the roofline gives the pace.
+    ``outcomes`` are documents made by :func:`served`, and ``reused`` is one of :func:`reuse_of`; those ``compared``
+    have a ``name`` and one for each end, or a ``problem``. ``search`` is what was ``sought``, the ``answer`` and the
+    ``rows`` that were tried. What was stopped is not ``complete``. ``costs`` were measured; without them the roofline
+    gives the pace.
     """
     requests = trace.requests
     prompts, answers = requests.columns.prompts.tolist(), requests.columns.answers.tolist()
@@ -85,7 +87,7 @@ def document(
             "slow": round(costs.slow, 6),
         },
         "pool": None if pool is None else dict(pool),
-        "reuse": reuse_of(trace.requests, pool),
+        "reuse": None if reused is None else dict(reused),
         "served": dict(outcomes) or None,
         "compared": [dict(row) for row in compared] or None,
         "search": None if search is None else dict(search),

@@ -30,6 +30,8 @@ def facts_of(known: Mapping[str, Any]) -> list[tuple[str, str]]:
     if known["pace"]:
         facts.append(("pace", _paced(known["pace"])))
     facts += _served_facts(known["served"], trace) if known["served"] else []
+    if not reused and not known["complete"]:
+        return [*facts, ("reuse", "not worked out, since it was stopped")]
     if not reused:
         return [*facts, ("reuse", "unknown: the trace does not say which prompts begin alike")]
     partial = percent(reused["ceiling_with_partial_blocks"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.replay.content import PrefixIds
+from kvtui.engine.replay.gateway import ANSWERS, PROMPTS, TIMES, WRAPPERS
 from kvtui.engine.replay.traces import Trace, read_trace
 
 
@@ -16,6 +20,7 @@ def seen(trace: Trace) -> list[tuple[float, int, int]]:
     return [(round(one.arrival, 3), one.prompt, one.answer) for one in trace.requests]
 
 
+NAMES = (*TIMES, *PROMPTS, *ANSWERS, *WRAPPERS, "usage")
 USAGE = {"usage": {"input_tokens": 120, "output_tokens": 30}}
 LITELLM = [
     {"id": "a", "startTime": 1760000000.5, "prompt_tokens": 120, "completion_tokens": 30, "status": "success"},
@@ -114,3 +119,34 @@ def test_a_log_without_prompts_says_how_to_have_them() -> None:
         read_trace([LOG[0], LOG[2]], "log")
     with pytest.raises(InputError, match="row 1: has no such date"):
         read_trace([LOG[3].replace("12-01", "13-41")], "log")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def outcome(lines: Iterable[str]) -> Trace | str:
+    """The trace, or what is said of its lines."""
+    try:
+        return read_trace(lines, "log")
+    except InputError as error:
+        return str(error)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6), min_size=1, max_size=4))
+def test_any_rows_are_a_trace_or_one_line(rows: list[dict[str, Any]]) -> None:
+    found = outcome(map(json.dumps, rows))
+    if isinstance(found, str):
+        assert found.startswith("log: ")
+        assert "\n" not in found
+    else:
+        assert len(found.requests) + found.unanswered == len(rows)
+
+
+@given(st.lists(st.sampled_from(LOG) | st.text(max_size=60).map(lambda text: logged(1, text)), max_size=9))
+def test_any_log_is_a_trace_or_one_line(lines: list[str]) -> None:
+    found = outcome([LOG[0], *lines])
+    assert "\n" not in found if isinstance(found, str) else found.requests
