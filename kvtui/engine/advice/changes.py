@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from kvtui.engine.advice.matrix import MatrixAnswer, answer
+from kvtui.engine.advice.offered import kv_obstacle
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
@@ -61,6 +62,8 @@ def kv_changes(scenario: Scenario, engine: EngineLevers) -> Iterator[Candidate |
     if scenario.device.peak("fp4") is None and FORMATS["nvfp4"] in smaller:
         smaller.remove(FORMATS["nvfp4"])
         yield Idle("nvfp4 KV", f"the {scenario.device.name} has no fp4 math")
+    if latent and scenario.engine == "vllm":
+        smaller = [form for form in smaller if not kv_obstacle(scenario, form.name)]
     for forms in _alike(smaller):
         yield Candidate(f"{_either([form.name for form in forms])} KV", {"kv_dtype": forms[0].name}, QUALITY)
 

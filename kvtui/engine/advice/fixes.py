@@ -44,10 +44,13 @@ from kvtui.engine.serving.candidates import Candidate
 FixAxis = Literal["weights", "cache", "devices", "setting", "prefix", "context", "batch"]
 FixKind = Literal["weights", "cache", "layout", "device", "prefix", "setting"]
 
-MOST_FIXES = 12
+MOST_FIXES, MOST_CHANGES = 12, 3
 COUNTS = (2, 4, 8, 16, 32, 64, 128)
 GGUF_WEIGHTS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
 GGML_CACHE, SERVER_CACHE = ("q8_0", "q4_0"), ("fp8", "nvfp4")
+FEW_BITS = 5.0
+"""Of a model that is published with fewer, nobody offers other formats that are smaller."""
+
 ALIKE = ("w4a16",)
 """Formats that take as many bytes as another that is tried."""
 
@@ -245,6 +248,8 @@ class _Search:
                 if found.fits:
                     self.enough.append({_kind(change): change for change in changes})
                     yield _fix(self.scenario, changes, changed, found)
+                elif (fewer := _fewer_at_once(changed, changes)) is not None:
+                    self.put((*changes, fewer))
 
     def put(self, changes: tuple[FixChange, ...], less: FixAxis | None = None) -> None:
         """Look at ``changes`` when it is their turn; with ``less``, at what else must be given up then."""
@@ -327,7 +332,8 @@ def _weights(scenario: Scenario) -> list[FixChange]:
 
     Without an engine, those of GGUF files where people run them, and what the other engines take in a data centre.
     """
-    if scenario.skip_weights:
+    as_published = scenario.weight_dtype == scenario.model.published_weights
+    if scenario.skip_weights or (as_published and scenario.weight_bits < FEW_BITS):
         return []
     engine, device, own_file = engine_levers(scenario), scenario.device, scenario.weight_dtype == FILE_WEIGHTS
     at_home = scenario.engine == "none" and (own_file or device.family in AT_HOME)
@@ -424,6 +430,20 @@ def _shorter(scenario: Scenario, served: Serving | None) -> FixChange | None:
     if tokens < scenario.context * LEAST_SHARE or not tokens:
         return None
     return FixChange("context", f"context {format_tokens(tokens)}", {"context": tokens})
+
+
+def _fewer_at_once(scenario: Scenario, changes: tuple[FixChange, ...]) -> FixChange | None:
+    """As many sequences at once as the engine has slots of state for, where it refuses more after ``changes``."""
+    if len(changes) >= MOST_CHANGES or any("serving" in change.fields for change in changes):
+        return None
+    try:
+        served = serve(scenario)
+    except InputError:
+        return None
+    if served is None or not served.refusals or not served.state_slots or scenario.batch > served.state_slots:
+        return None
+    fewer = scenario.serving._replace(max_seqs=served.state_slots)
+    return FixChange("setting", f"at most {served.state_slots:,} sequences", {"serving": fewer}, "more of them wait")
 
 
 def _fewer(scenario: Scenario, served: Serving | None) -> FixChange | None:

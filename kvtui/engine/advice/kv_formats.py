@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvtui.engine.advice.offered import kv_obstacle
 from kvtui.engine.advice.risk import Risk, cache_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.engines.known import kv_formats
@@ -48,7 +49,12 @@ def compared_formats(planned: Plan, limits: Capacity) -> tuple[KvFormat, ...]:
         return ()
     sizes: dict[str, int] = {}
     held: dict[str, tuple[bool, Capacity]] = {}
-    offered = (name for name in kv_formats(scenario.engine) or WITHOUT_ENGINE if name not in NO_SMALLER)
+    engines = kv_formats(scenario.engine)
+    offered = (
+        name
+        for name in engines or WITHOUT_ENGINE
+        if name not in NO_SMALLER and not (engines and kv_obstacle(scenario, name))
+    )
     for name in dict.fromkeys((UNQUANTISED, scenario.kv_dtype, *offered)):
         try:
             changed = adapted(scenario, {"kv_dtype": name, "layout": scenario.layout})[0]

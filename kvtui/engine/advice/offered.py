@@ -13,6 +13,9 @@ from kvtui.engine.serving.candidates import has
 
 FP4_WEIGHTS = ("nvfp4", "nvfp4-mlp", "nvfp4-linear16", "mxfp4")
 
+VLLM_LATENTS = frozenset({"bf16", "fp16", "fp32", "fp8", "fp8_ds_mla"})
+"""What a backend of vLLM has for latents (``v1/attention/backends/mla``); scales per token and head are Triton's."""
+
 
 def kv_obstacle(scenario: Scenario, name: str) -> str:
     """Why K and V of ``scenario`` are not kept in the format ``name``; empty where they are."""
@@ -20,6 +23,8 @@ def kv_obstacle(scenario: Scenario, name: str) -> str:
     if known.packed_latent and not has(scenario.model, Latent):
         return "holds latents only"
     names = {known.name.partition(APART)[0], known.v.name}
+    if scenario.engine == "vllm" and has(scenario.model, Latent) and not names <= VLLM_LATENTS:
+        return "vLLM keeps latents in 16 bits or fp8 alone"
     if "nvfp4" in names and scenario.device.peak("fp4") is None:
         return f"the {scenario.device.name} has no fp4 math"
     engines = ENGINES[1:] if scenario.engine == "none" else (scenario.engine,)

@@ -16,6 +16,7 @@ from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.parts import device_parts, shortage
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
@@ -126,3 +127,14 @@ def test_published_weights_risk_nothing_and_four_bits_of_cache_risk_the_most() -
     assert cache_risk("int4").word == cache_risk("q4_0").word == "high" == LEVELS[-1]
     for risk in (weights_risk("fp8", other), weights_risk("q4_k_m", other), cache_risk("int4"), cache_risk("fp8")):
         assert risk.source
+
+
+def test_after_another_change_there_may_be_more_sequences_than_slots() -> None:
+    """Qwen3.6-27B in NVFP4 fits an RTX 5090, but vLLM has fewer blocks of state than it takes sequences by default."""
+    scenario = scenario_from({"engine": "vllm", "model": "Qwen3.6-27B", "weight_dtype": "fp8", "gpu": "RTX 5090"})
+    first = fixes(scenario)[0]
+    assert [change.axis for change in first.changes] == ["weights", "setting"]
+    served = serve(first.scenario)
+    assert served is not None
+    assert served.starts
+    assert 0 < (first.scenario.serving.max_seqs or 0) <= (served.state_slots or 0)

@@ -37,3 +37,11 @@ def test_what_the_model_cannot_use_is_left_out() -> None:
     names = compared(scenario_from({"model": "Llama-3.1-8B", "engine": "vllm"})).keys()
     assert "fp8_ds_mla" not in names
     assert "q4_0" not in names
+
+
+def test_vllm_keeps_latents_in_few_formats() -> None:
+    """No backend of its MLA has scales per token and head, or 4 bits; a B200 has fp4 math for other models."""
+    values = {"gpu": "B200", "tp": "8", "weight_dtype": "fp8", "engine": "vllm"}
+    assert list(compared(scenario_from({**values, "model": "DeepSeek-V3"}))) == ["bf16", "fp8"]
+    assert "nvfp4" in compared(scenario_from({**values, "model": "Llama-3.1-70B"}))
+    assert "nvfp4" not in compared(scenario_from({**values, "gpu": "H100 SXM", "model": "Llama-3.1-70B"}))
