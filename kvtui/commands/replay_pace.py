@@ -23,15 +23,15 @@ def pace_of(name: str | None, scenario: Scenario) -> StepCosts | None:
     """
     if name is None:
         return None
-    source = plain(Path(name).name)
     if name.casefold().endswith(".jsonl"):
         from kvtui.attach.opening import snapshots_of
         from kvtui.engine.live.steps import seen_steps
 
-        return costs_of(seen_steps(snapshots_of(name)), source)
+        return costs_of(seen_steps(snapshots_of(name)), plain(Path(name).name))
     from kvtui.bench import bandwidth, store
 
     run = store.read(store.find_run(Path(name)))
+    source = plain(run.folder.name)
     reason = bandwidth.not_of(run, scenario.device)
     if reason:
         raise InputError(f"--pace: {source}: {reason}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -51,11 +52,10 @@ class BlockUses:
         No order can save more (Belady, *A study of replacement algorithms*, 1966). Of equals, what stands later in a
         prompt goes first; what is never used again is not kept at all.
         """
-        nexts = self._next_uses()
         kept = np.full(self._count, -1, dtype=np.int64)  # the request that will find it; -1: it is not there
         held: list[tuple[int, int, int]] = []
         count, saved, late = 0, 0, 0
-        for number, (ids, whole, coming) in enumerate(zip(self._ids, self._wholes, nexts, strict=True)):
+        for number, (ids, whole, coming) in enumerate(zip(self._ids, self._wholes, self._nexts, strict=True)):
             there = kept[ids] == number
             run = _run(there, whole)
             saved, late = saved + run, late + run * (number >= since)
@@ -72,7 +72,8 @@ class BlockUses:
                     count -= 1
         return saved * self.block, late * self.block
 
-    def _next_uses(self) -> list[np.ndarray]:
+    @cached_property
+    def _nexts(self) -> list[np.ndarray]:
         """For each block of each request, the request that uses it next."""
         coming = np.full(self._count, NEVER, dtype=np.int64)
         found = list[np.ndarray]()
