@@ -40,6 +40,7 @@ ANSWERED = (
 )  # fmt: skip
 EXTRAS = {
     "images": ("matplotlib", ("plot", "--figure", "frontier", "-o", "frontier.png")),
+    "web": ("textual_serve", ("serve",)),
     "hub": ("huggingface_hub", ("--report", "--model", "hf:Qwen/Qwen3-8B")),
     "cluster": ("distributed", ("replay", "synthetic:requests=20,rate=4", "--find", "rate", "--gpu", "L40S",
                                 "--slo", "ttft=2s", "--dask", "tcp://127.0.0.1:1")),

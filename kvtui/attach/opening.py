@@ -15,7 +15,7 @@ from kvtui.attach.recorder import Recorder
 from kvtui.attach.source import LiveServers, PlayedRecording, TrafficSource
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import open_to_read, unreadable
-from kvtui.engine.basis.places import DATA
+from kvtui.engine.basis.places import DATA, confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.live.recording import read_recording
 from kvtui.engine.live.servers import NOTHING_BESIDES, PORTS, ToldBesides
@@ -41,7 +41,7 @@ def recording_in(names: Sequence[str]) -> str | None:
 def _is_file(name: str) -> bool:
     if name == DEMO or name.endswith(ENDING):
         return True
-    return "://" not in name and not name.startswith(SCHEME) and os.path.isfile(name)
+    return "://" not in name and not name.startswith(SCHEME) and confined() is None and os.path.isfile(name)
 
 
 def snapshots_of(path: str) -> Iterator[Snapshot]:
@@ -90,6 +90,8 @@ def source_of(
     Raises InputError as ``watched_at`` and ``Recorder`` do.
     """
     path = recording_in(names)
+    if path is None and confined() is not None:
+        raise InputError("watch: a visitor's app opens no connections; demo plays a recording")
     if path is not None:
         if record is not None:
             raise InputError("--record: a recording is not recorded again")

@@ -29,20 +29,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the app, and return its exit code when it is left.
 
-    Raises InputError for options that are wrong. Where there is no terminal, one line names the report.
+    Raises InputError for options that are wrong. Where there is no terminal and no browser, one line names the report.
     """
     from kvtui.app.terminal import Ending, is_terminal, show
     from kvtui.commands.parser import COLORS, choose
+    from kvtui.engine.basis.places import confined
     from kvtui.engine.scenario.options import OPTIONS
 
     choose("color", args.color, COLORS)
     ending = Ending() if is_terminal() else None
-    if ending is not None:
+    in_browser = confined() is not None
+    if ending is not None or in_browser:
         numpy_beside()
     values = vars(args)
     chosen = opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
     speed = None if args.speed is None else _speed(args.speed)
-    if ending is None:
+    if ending is None and not in_browser:
         fail("not a terminal; --report prints the plan without one")
     from kvtui.app.app import KvtuiApp
     from kvtui.state.session import Session
@@ -54,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
     session = Session(scenario, follows_device=follows)
     _ = session.plan
     app = KvtuiApp(session, settings, play=args.play, speed=speed, note=note)
-    return show(app, ending)
+    if ending is not None:
+        return show(app, ending)
+    app.run()
+    return app.return_code or 0
 
 
 def opened(values: Values) -> tuple[Scenario, bool, str]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "a server's boot log beside its plan"),
     "replay": ("replay", "what a prefix cache saves of a trace; a recorded scenario step by step"),
     "watch": ("watch", "a running server's cache, beside its plan; records, and plays recordings"),
+    "serve": ("serve", "the app in a browser: each visitor has one of their own"),
     "doctor": ("doctor", "versions, terminal, accelerators, places"),
 }
 """The module of each command in this package, and its line in the help."""

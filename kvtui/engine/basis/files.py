@@ -14,6 +14,7 @@ import stat
 from contextlib import suppress
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.places import DATA, confined
 from kvtui.engine.basis.untrusted import plain
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ def write_whole(path: FilePath, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     name = os.fspath(path)
     try:
+        _need_allowed(name, writing=True)
         descriptor = _descriptor(name)
         before = None if descriptor is not None else _found(name)
         if descriptor is not None:
@@ -59,6 +61,7 @@ def open_to_read(path: FilePath) -> BinaryIO:
     """
     name = os.fspath(path)
     try:
+        _need_allowed(name)
         descriptor = _descriptor(name)
         if descriptor is not None:
             return os.fdopen(os.dup(descriptor), "rb")
@@ -116,6 +119,17 @@ def _descriptor(name: str) -> int | None:
         return _STANDARD.get(name)
     number = os.path.basename(name)
     return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else None
+
+
+def _need_allowed(name: str, writing: bool = False) -> None:
+    """Raises PermissionError for a file, link or descriptor that a confined process may not have."""
+    folder = confined()
+    if folder is None:
+        return
+    place = os.path.realpath(name)
+    homes = (folder,) if writing else (folder, DATA)
+    if _descriptor(name) is not None or not any(place.startswith(os.path.realpath(home) + os.sep) for home in homes):
+        raise PermissionError(errno.EACCES, "files of this machine are not for visitors", name)
 
 
 def _found(name: str) -> os.stat_result | None:

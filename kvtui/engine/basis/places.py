@@ -38,3 +38,12 @@ def config_dir() -> str:
     from platformdirs import user_config_dir
 
     return user_config_dir("kvtui", appauthor=False)
+
+
+def confined() -> str | None:
+    """The one folder whose files this process may read and write besides the package's own; None where it may all.
+
+    ``$KVTUI_CONFINED`` names it, which ``kvtui serve`` sets for each visitor's app. Such an app opens no connections
+    and measures nothing either.
+    """
+    return os.environ.get("KVTUI_CONFINED") or None

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.places import confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import ModelSpec
 
@@ -33,6 +34,8 @@ def read_hub(text: str) -> ModelSpec:
     behind its name: ``hf:ORG/NAME:Q4_K_M``, ``hf:ORG/NAME/FILE.gguf``. Raises InputError for a malformed or unknown
     name, a gated repository, several files to choose from, no network, and when huggingface_hub is not installed.
     """
+    if confined() is not None:
+        raise InputError("model: a visitor's app opens no connections; name a model of the catalogue")
     found = _NAME.fullmatch(text.removeprefix(PREFIX))
     if found is None:
         form = f"of the form {PREFIX}ORG/NAME, {PREFIX}ORG/NAME:Q4_K_M or {PREFIX}ORG/NAME/FILE.gguf"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import open_to_read, unreadable
+from kvtui.engine.basis.places import confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import ModelSpec
 
@@ -35,7 +36,7 @@ def load_model(text: str) -> ModelSpec:
     like_a_path = text.endswith(_FILE_ENDINGS) or text.startswith(_FILE_BEGINNINGS)
     try:
         path = os.path.expanduser(text)
-        mode = os.stat(path).st_mode if text else 0
+        mode = os.stat(path).st_mode if text and confined() is None else 0
     except FileNotFoundError:
         mode = 0
     except (OSError, ValueError, RuntimeError) as error:

@@ -26,6 +26,7 @@ from kvtui.canvas.cells import Span, fit
 from kvtui.canvas.palette import Ink
 from kvtui.cases.groups import NAMES
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.places import confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Figure
 from kvtui.screens import bindings
@@ -154,6 +155,9 @@ class BenchScreen(ScenarioActions):
         """Start what is chosen, or go on with the unfinished run that is shown."""
         if self.state.going:
             self.host.tell("a benchmark is going on: p pauses it, c cancels it")
+            return
+        if confined() is not None:
+            self.host.tell("a visitor's app measures nothing: kvtui bench does, on a machine of one's own")
             return
         if find_spec("jax") is None:
             self.app.notify(f"bench: {INSTALL}", severity="error", markup=False)

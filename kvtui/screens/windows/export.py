@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from kvtui.engine.basis.files import write_whole
+from kvtui.engine.basis.places import confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.report import render
@@ -125,6 +126,8 @@ class ExportScreen(Window):
                 write_whole(path, self._contents(self._form))
                 self.dismiss()
                 self.app.notify(plain(str(path), 400), title="saved", markup=False)
+                if self.app.is_web:
+                    self.app.deliver_binary(path, open_method="download")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._say(f"not saved: {plain(reason)}", wrong=True)
@@ -136,6 +139,8 @@ class ExportScreen(Window):
 
     def _path(self) -> Path:
         name = self._field.value.strip()
+        if confined() is not None:
+            return Path.cwd() / Path(name).name
         try:
             return (Path.cwd() / Path(name).expanduser()).absolute()
         except (OSError, RuntimeError):
