@@ -17,7 +17,6 @@ from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band, Estimate, Speculation, estimate, most_users
 from kvtui.engine.planning.serve import best_split
-from kvtui.engine.planning.what_if import HONEST, what_if_gain
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.verify import verifying
@@ -45,7 +44,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "scenario": _scenario(scenario, planned),
         "model": _model(scenario),
         "device": _device(scenario),
-        "what_if": _what_if(planned),
+        "what_if": _what_if(planned) if scenario.model.what_if else None,
         "memory": _memory(planned),
         "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
@@ -237,6 +236,8 @@ def _performance(times: Estimate) -> dict[str, Any]:
 
 
 def _what_if(planned: Plan) -> dict[str, Any] | None:
+    from kvtui.engine.planning.what_if import HONEST, what_if_gain
+
     found = what_if_gain(planned)
     if found is None:
         return None

@@ -50,7 +50,7 @@ class WhatIf(NamedTuple):
 class WhatIfKind(NamedTuple):
     """How one kind is written, called, and where it is from; ``example`` shows all of it."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     example: str
     called: str
     paper: str
@@ -58,43 +58,41 @@ class WhatIfKind(NamedTuple):
 
 
 KINDS: dict[str, WhatIfKind] = {
-    "mqa": WhatIfKind(re.compile("mqa"), "mqa", "one KV head", "Shazeer 2019, arXiv:1911.02150"),
-    "gqa": WhatIfKind(
-        re.compile(f"gqa:{_NUMBER}"), "gqa:8", "{0} KV heads", "Ainslie et al. 2023, GQA, arXiv:2305.13245"
-    ),
+    "mqa": WhatIfKind("mqa", "mqa", "one KV head", "Shazeer 2019, arXiv:1911.02150"),
+    "gqa": WhatIfKind(f"gqa:{_NUMBER}", "gqa:8", "{0} KV heads", "Ainslie et al. 2023, GQA, arXiv:2305.13245"),
     "mla": WhatIfKind(
-        re.compile(rf"mla:{_NUMBER}\+{_NUMBER}"),
+        rf"mla:{_NUMBER}\+{_NUMBER}",
         "mla:512+64",
         "a latent of {0} + {1}",
         "DeepSeek-AI 2024, DeepSeek-V2, arXiv:2405.04434",
     ),
     "swa": WhatIfKind(
-        re.compile(f"swa:{_NUMBER}(?:@{_NUMBER}:{_NUMBER})?"),
+        f"swa:{_NUMBER}(?:@{_NUMBER}:{_NUMBER})?",
         "swa:4096@5:1",
         "windows of {0} tokens in {1} layers to {2} without",
         "Gemma team 2025, Gemma 3, arXiv:2503.19786",
         "Jiang et al. 2023, Mistral 7B, arXiv:2310.06825",
     ),
     "evict": WhatIfKind(
-        re.compile(f"evict:{_NUMBER}"),
+        f"evict:{_NUMBER}",
         "evict:2048",
         "{0} tokens kept in each layer",
         "Zhang et al. 2023, H2O, arXiv:2306.14048; Li et al. 2024, SnapKV, arXiv:2404.14469",
     ),
     "sinks": WhatIfKind(
-        re.compile(rf"sinks:{_NUMBER}\+{_NUMBER}"),
+        rf"sinks:{_NUMBER}\+{_NUMBER}",
         "sinks:4+2044",
         "the first {0} and the last {1} tokens kept",
         "Xiao et al. 2023, StreamingLLM, arXiv:2309.17453",
     ),
     "lowrank": WhatIfKind(
-        re.compile(f"lowrank:{_NUMBER}"),
+        f"lowrank:{_NUMBER}",
         "lowrank:256",
         "K and V of rank {0}",
         "Chang et al. 2024, Palu, arXiv:2407.21118",
     ),
     "quant": WhatIfKind(
-        re.compile(f"quant:{_NUMBER}/{_NUMBER}"),
+        f"quant:{_NUMBER}/{_NUMBER}",
         "quant:2/32",
         "{0} bits, a scale and a zero point for {1} elements",
         "Liu et al. 2024, KIVI, arXiv:2402.02750",
@@ -148,7 +146,7 @@ def _parse(word: str) -> WhatIf:
     kind = word.partition(":")[0]
     if kind not in KINDS:
         raise UnknownName("what-if", kind, KINDS)
-    match = KINDS[kind].pattern.fullmatch(word)
+    match = re.fullmatch(KINDS[kind].pattern, word)
     if match is None:
         raise InputError(f"what-if: '{word}' is not like {KINDS[kind].example}")
     numbers = tuple(int(number) for number in match.groups() if number is not None)

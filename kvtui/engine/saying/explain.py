@@ -14,7 +14,6 @@ from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.planning.weights import weight_bytes
-from kvtui.engine.planning.what_if import HONEST, what_if_gain
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.budget import Budget
@@ -189,7 +188,8 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
             (scenario.engine,),
         )
     yield from _beside(plan)
-    yield from _what_if(plan)
+    if plan.scenario.model.what_if:
+        yield from _what_if(plan)
     yield Explanation(
         "total",
         "weights + KV + state + activations + overhead + reserved, unused + rest of the pool",
@@ -213,6 +213,8 @@ def _rest(plan: Plan) -> Iterator[Explanation]:
 
 def _what_if(plan: Plan) -> Iterator[Explanation]:
     """What a what-if frees."""
+    from kvtui.engine.planning.what_if import HONEST, what_if_gain
+
     found = what_if_gain(plan)
     if found is not None:
         yield Explanation(

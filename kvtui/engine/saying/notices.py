@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import loads_weights, places_layers
 from kvtui.engine.engines.placement import RAM
-from kvtui.engine.model.what_if import parsed
 from kvtui.engine.planning.parts import available
 from kvtui.engine.planning.plan import SEARCH_DEVICES, Plan
 from kvtui.engine.planning.serve import at_once
-from kvtui.engine.planning.what_if import HONEST
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, NODE_DEVICES
 
 if TYPE_CHECKING:
@@ -136,10 +134,18 @@ def _estimates(plan: Plan) -> Iterator[Notice]:
         yield Notice("no_estimate", "info", "time and cost are estimated for plans that fit")
 
 
+def _what_if(text: str) -> Iterator[Notice]:
+    from kvtui.engine.model.what_if import parsed
+    from kvtui.engine.planning.what_if import HONEST
+
+    for number, one in enumerate(parsed(text), 1):
+        yield Notice(f"what_if_{number}", "warning", f"what if {one.called} ({one.paper}); {HONEST.casefold()}")
+
+
 def _model(plan: Plan) -> Iterator[Notice]:
     scenario, model = plan.scenario, plan.scenario.model
-    for number, one in enumerate(parsed(model.what_if), 1):
-        yield Notice(f"what_if_{number}", "warning", f"what if {one.called} ({one.paper}); {HONEST.casefold()}")
+    if model.what_if:
+        yield from _what_if(model.what_if)
     if model.max_context is not None and scenario.context > model.max_context:
         asked, trained = format_tokens(scenario.context), format_tokens(model.max_context)
         text = f"a context of {asked} tokens is beyond the model's maximum of {trained}"

@@ -115,6 +115,8 @@ def _accepted(text: str, name: str) -> float:
 
 
 def _what_if(text: str, name: str) -> str:
+    if not text:
+        return ""
     from kvtui.engine.model.what_if import read_what_if
 
     return read_what_if(text)

@@ -147,14 +147,6 @@ _MODEL_AND_DEVICES = (
         always=True,
     ),
     Option(
-        "what-if",
-        "SPEC",
-        WHAT_IF,
-        "model.what_if",
-        "no engine's: mqa, gqa:8, mla:512+64, swa:4096@5:1, evict:2048, sinks:4+2044, lowrank:256, quant:2/32",
-        default="",
-    ),
-    Option(
         "gpu",
         "NAME",
         DEVICE,
@@ -292,6 +284,14 @@ _WORKLOAD = (
         ACCEPTANCE,
         "acceptance",
         "share of drafted tokens that is accepted (0.7 is assumed), or results.json of kvtui bench ensemble",
+    ),
+    Option(
+        "what-if",
+        "SPEC",
+        WHAT_IF,
+        "model.what_if",
+        "no engine's: mqa, gqa:8, mla:512+64, swa:4096@5:1, evict:2048, sinks:4+2044, lowrank:256, quant:2/32",
+        default="",
     ),
 )
 _MEMORY = (
