@@ -71,8 +71,7 @@ def sequence_by_context(scenarios: Scenarios, longest: int | None = None) -> Fig
         for name, one in zip(names(scenarios), scenarios, strict=True)
     )
     notes = [
-        f"{name}: {one.model.bytes_per_token(one.kv):,} B per token, "
-        f"{one.model.bounded_bytes(one.kv) + one.model.state_bytes():,} B at most that do not grow, in {one.kv_dtype}."
+        f"{name}: {one.model.bytes_per_token(one.kv):,} B per token{_bounded(one)}, in {one.kv_dtype}."
         for name, one in zip(names(scenarios), scenarios, strict=True)
     ]
     panel = Panel(
@@ -339,6 +338,12 @@ def formats(scenario: Scenario) -> Figure:
     notes += [f"Left out: {', '.join(unusable)}."] if unusable else []
     said = (*notes, "State keeps its own format.", *caveats(scenario))
     return Figure(*FORMAT_SIZES, tuple(map(largest_first, panels)), said)
+
+
+def _bounded(scenario: Scenario) -> str:
+    """What does not grow without bound, where there is any."""
+    found = scenario.model.bounded_bytes(scenario.kv) + scenario.model.state_bytes()
+    return f", at most {found:,} B that do not grow" if found else ""
 
 
 def _longest_context(scenario: Scenario) -> int | None:

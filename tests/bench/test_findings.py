@@ -20,6 +20,13 @@ def test_the_fastest_is_set_against_the_slowest_with_both_spreads() -> None:
     ]
 
 
+def test_steps_far_above_their_floors_say_that_a_larger_size_says_more() -> None:
+    far = [{**row("attention", "MHA", 2.0), "floor_ratio": 11.6}, {**row("attention", "MLA", 1.0), "floor_ratio": 16.1}]
+    near = [{**row("attention", "MHA", 2.0), "floor_ratio": 1.4}, {**row("attention", "MLA", 1.0), "floor_ratio": 16.1}]
+    assert findings(far)[0].endswith(" At 12 to 16 × the time of their bytes: a larger size says more.")
+    assert "larger size" not in findings(near)[0]
+
+
 def test_spreads_that_meet_tell_nothing_and_single_or_failed_cases_are_left_out() -> None:
     rows = [
         row("moe", "dense", 1.0, 0.2),

@@ -67,14 +67,15 @@ def first_card(state: BenchState, key: Callable[[str], str], width: int) -> list
     return rows
 
 
-def finding_rows(run: StoredRun, width: int) -> list[InkRow]:
-    """After a run: what it found, with its spread, a sentence for each group."""
-    found = findings(run.rows)
-    rows: list[InkRow] = []
-    for sentence in found[:MOST_FINDINGS]:
-        rows += wrapped(plain(sentence, 300), width, Ink.TEXT)
-    if len(found) > MOST_FINDINGS:
-        rows.append((Span(f"and {len(found) - MOST_FINDINGS} more groups in the table", Ink.DIM),))
+def finding_rows(run: StoredRun, width: int, height: int) -> list[InkRow]:
+    """After a run: what it found, with its spread, a whole sentence for each group as far as ``height`` rows go."""
+    found, rows = findings(run.rows), list[InkRow]()
+    for number, sentence in enumerate(found):
+        lines = wrapped(plain(sentence, 300), width, Ink.TEXT)
+        more = number < len(found) - 1
+        if number and (number == MOST_FINDINGS or len(rows) + len(lines) + more > height):
+            return [*rows, (Span(f"and {len(found) - number} more groups in the table", Ink.DIM),)]
+        rows += lines
     return rows
 
 

@@ -386,15 +386,14 @@ class BenchScreen(ScenarioActions):
         """What a run would do, or what the one that is shown found."""
         card, shown = self.query_one("#intro", PanelColumn), self.state.shown
         width, rows = max(20, self.query_one("#right").size.width - CARD_FRAME), []
-        name = "what was found"
+        name, most = "what was found", max(3, self.size.height // 2 - CARD_FRAME)
         match shown:
             case Predicted() if self.state.begun is None:
                 name, rows = "before the first run", first_card(self.state, self._key, width)
             case Opened(run):
-                rows = finding_rows(run, width)
+                rows = finding_rows(run, width, most)
         self.set_class(bool(rows), "-intro")
         self.set_class(isinstance(shown, Predicted), "-predicted")
-        most = max(3, self.size.height // 2 - CARD_FRAME)
         card.styles.height = min(len(rows), most) + 2 if rows else 0
         if rows:
             self.call_after_refresh(card.show, [Section(name, rows[:most])])
