@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from rich.text import Text
@@ -29,9 +30,11 @@ from kvtui.widgets.ink import ink
 ABSENT = "–"
 NO_BOUND = "any"
 COLUMNS = (("change", 0), ("risk", 10), ("free GiB", 8), ("context", 9), ("users", 6), ("tok/s", 9), ("$/M", 9))
-FEWEST = ("change", "risk", "users", "$/M")
+GIVING_WAY = ("free GiB", "tok/s", "context")
+"""The columns that go, one after the other, where the changes would be cut too short."""
+
 RISK_INKS = ("success", "success", "warning", "warning", "error")
-NARROW, WIDEST, MARGINS, LEAST_NAME = 100, 110, 6, 24
+NARROW, WIDEST, MARGINS, LEAST_NAME = 100, 110, 8, 32
 
 
 class FixesScreen(Window):
@@ -56,13 +59,17 @@ class FixesScreen(Window):
 
     def on_mount(self) -> None:
         """Set up the columns, and look for fixes."""
-        wide = self.app.size.width >= NARROW
-        kept = [(title, width) for title, width in COLUMNS if wide or title in FEWEST]
-        box = min(WIDEST, self.app.size.width * 9 // 10) if wide else self.app.size.width
-        name = max(LEAST_NAME, box - MARGINS - sum(width + 2 for _, width in kept))
-        for title, width in kept:
+        columns = self.app.size.width
+        room = (min(WIDEST, columns * 9 // 10) if columns >= NARROW else columns) - MARGINS
+        kept = dict(COLUMNS)
+        for title in GIVING_WAY:
+            if _name_cells(kept, room) < LEAST_NAME:
+                del kept[title]
+        for title, width in kept.items():
             self._table.add_column(
-                Text(title, justify="left" if title in ("change", "risk") else "right"), width=width or name, key=title
+                Text(title, justify="left" if title in ("change", "risk") else "right"),
+                width=width or _name_cells(kept, room),
+                key=title,
             )
         self._work()
 
@@ -162,6 +169,11 @@ def wished(scenario: Scenario, text: str) -> Scenario:
         name, _, value = part.replace("=", " ", 1).partition(" ")
         scenario = adapted(scenario, typed_fields(scenario, name, value))[0]
     return scenario
+
+
+def _name_cells(columns: Mapping[str, int], room: int) -> int:
+    """The cells that ``columns`` leave of ``room`` for the changes; each has a blank on either side."""
+    return room - sum(width + 2 for width in columns.values())
 
 
 def what(scenario: Scenario) -> str:
