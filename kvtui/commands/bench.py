@@ -219,7 +219,7 @@ def _drawn(run: store.StoredRun, look: TableStyle) -> str:
 
 
 def _keep_figures(folder: Path) -> None:
-    """Put the run's figures beside its tables, as SVG, and as PNG too where matplotlib is installed."""
+    """Put the run's figures beside its tables, as SVG, and as PNG too where that can be drawn."""
     from kvtui.bench.figures import read
     from kvtui.plots.keep import keep
 

@@ -22,6 +22,8 @@ from kvtui.figures.figure import Figure
 from kvtui.figures.json import to_json
 from kvtui.plots import image, vector
 from kvtui.plots.draw import render_text
+from kvtui.plots.installed import NotInstalled
+from kvtui.plots.png import png
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 
 NO_BACKEND = 3
 MOST_SIZE = 1000
-_WRITERS: dict[str, Callable[[Figure], str]] = {"csv": to_csv, "json": to_json, "svg": vector.render}
-FORMATS = ("txt", *_WRITERS, *image.FORMATS)
+_WRITERS: dict[str, Callable[[Figure], str | bytes]] = {
+    "csv": to_csv,
+    "json": to_json,
+    "svg": vector.render,
+    "png": lambda figure: png(vector.render(figure)),
+    "pdf": image.render,
+}
+FORMATS = ("txt", *_WRITERS)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", metavar="N", help="cells across (default: the terminal's)")
     parser.add_argument("--height", metavar="N", help="rows (default: as many as the figure needs)")
     add_scenario(parser)
-    add_output(parser, "write to FILE: .txt, .csv, .json, .svg; .png and .pdf with matplotlib")
+    add_output(parser, "write to FILE: .txt, .csv, .json, .svg; .png with resvg, .pdf with matplotlib")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,10 +92,19 @@ def _card(args: argparse.Namespace, answer: Answer) -> int:
 
     if args.source or args.figure or args.beside or args.set:
         raise InputError("plot: --card is a slide of one scenario, without files and figures")
-    if answer.output is not None and _form(answer.output) != "svg":
-        raise InputError("plot: a slide is an .svg file")
+    form = "svg" if answer.output is None else _form(answer.output)
+    if form not in ("svg", "png"):
+        raise InputError("plot: a slide is an .svg or a .png file")
     values = vars(args)
-    answer.write(card(scenario_from({option.key: values[option.key] for option in OPTIONS})))
+    slide = card(scenario_from({option.key: values[option.key] for option in OPTIONS}))
+    if answer.output is None or form == "svg":
+        answer.write(slide)
+        return 0
+    try:
+        write_whole(Path(answer.output), png(slide))
+    except NotInstalled as error:
+        say(str(error))
+        return NO_BACKEND
     return 0
 
 
@@ -148,7 +165,7 @@ def put(figures: Sequence[Figure], answer: Answer, width: int | None = None, hei
             write_whole(path, _content(figure, form, width, height, answer.ascii_only))
             if len(figures) > 1:
                 say(f"wrote {path}")
-    except image.NotInstalled as error:
+    except NotInstalled as error:
         say(str(error))
         return NO_BACKEND
     return 0
@@ -175,7 +192,7 @@ def _form(output: str | None) -> str:
 def _content(figure: Figure, form: str, width: int, height: int | None, ascii_only: bool) -> str | bytes:
     if form == "txt":
         return render_text(figure, width, height, ascii_only=ascii_only)
-    return _WRITERS[form](figure) if form in _WRITERS else image.render(figure, form)
+    return _WRITERS[form](figure)
 
 
 def _chosen(found: Mapping[str, Figure], names: list[str] | None) -> dict[str, Figure]:

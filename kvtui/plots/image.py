@@ -1,4 +1,4 @@
-"""A figure as PNG or PDF, drawn by matplotlib where it is installed (the extra ``images``).
+"""A figure as PDF, drawn by matplotlib where it is installed (the extra ``pdf``).
 
 Places on the axes come from the same arithmetic as in the terminal: matplotlib sees positions from 0 to 1, and the
 ticks are ours.
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, Ink, Look, hex_color
-from kvtui.engine.basis.errors import UnknownName
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import (
     Axis,
@@ -34,6 +33,7 @@ from kvtui.figures.figure import (
 from kvtui.figures.polyline import thin
 from kvtui.plots.cells import edges, sorted_tiles
 from kvtui.plots.density import distribution
+from kvtui.plots.installed import NotInstalled
 from kvtui.plots.shapes import LARGEST_RADIUS, radii
 from kvtui.plots.style import Style, styles
 from kvtui.plots.surroundings import spans
@@ -42,9 +42,7 @@ from kvtui.plots.ticks import AxisSpan, short_text, span, ticks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
 
-FORMATS = ("png", "pdf")
 PANEL_INCHES = (7.0, 4.6)
-DOTS_PER_INCH = 150
 _MOST_POINTS = 4000
 _TICKS, _WIDE_TICKS, _SPACE_TICKS = 8, 11, 5
 _AIR = 0.015
@@ -58,27 +56,20 @@ _LEGEND_AREA = 30.0
 _SETTINGS = {"pdf.fonttype": 42, "text.parse_math": False, "font.family": "DejaVu Sans"}
 
 
-class NotInstalled(RuntimeError):
-    """matplotlib is not there. The message is one line and says what to install."""
+def render(figure: Figure, look: Look = "light") -> bytes:
+    """``figure`` as PDF, with all panels and notes; text stays text.
 
-
-def render(figure: Figure, form: str, look: Look = "light") -> bytes:
-    """``figure`` as a picture in one of FORMATS, with all panels and notes; text stays text in PDF.
-
-    Raises UnknownName for another format, and NotInstalled without matplotlib.
+    Raises NotInstalled without matplotlib.
     """
-    if form not in FORMATS:
-        raise UnknownName("picture format", form, FORMATS)
     try:
         import matplotlib
     except ImportError:
-        raise NotInstalled("plot: matplotlib is not installed; pip install 'kvtui[images]'") from None
+        raise NotInstalled("pdf: matplotlib is not installed; pip install 'kvtui[pdf]', or take svg") from None
     out = BytesIO()
-    metadata = {"pdf": {"CreationDate": None}}.get(form)
     settings: dict[Any, Any] = {**_SETTINGS, **_colors(look)}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
-        _sheet(figure, look).savefig(out, format=form, dpi=DOTS_PER_INCH, metadata=metadata)
+        _sheet(figure, look).savefig(out, format="pdf", metadata={"CreationDate": None})
     return out.getvalue()
 
 

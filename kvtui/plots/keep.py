@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from contextlib import suppress
 from pathlib import Path
 
 from kvtui.engine.basis.files import write_whole
@@ -10,9 +10,12 @@ from kvtui.figures.figure import Figure
 
 
 def keep(folder: Path, name: str, figure: Figure) -> None:
-    """Put ``figure`` into ``folder`` under ``name``: as SVG, and as PNG too where matplotlib is installed."""
-    from kvtui.plots import image, vector
+    """Put ``figure`` into ``folder`` under ``name``: as SVG, and as PNG too where that can be drawn."""
+    from kvtui.plots import vector
+    from kvtui.plots.installed import NotInstalled
+    from kvtui.plots.png import png
 
-    write_whole(folder / f"{name}.svg", vector.render(figure))
-    if find_spec("matplotlib") is not None:
-        write_whole(folder / f"{name}.png", image.render(figure, "png"))
+    svg = vector.render(figure)
+    write_whole(folder / f"{name}.svg", svg)
+    with suppress(NotInstalled):
+        write_whole(folder / f"{name}.png", png(svg))

@@ -1,4 +1,4 @@
-"""PNG, SVG and PDF: valid files with all panels, text as text, and a clear line without matplotlib for PNG."""
+"""PNG, SVG and PDF: valid files with all panels, text as text, and a clear line where a library is missing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from kvtui.cli import main
 from kvtui.commands.plot import NO_BACKEND
-from kvtui.engine.basis.errors import UnknownName
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import to_json
 from kvtui.plots import image, vector
+from kvtui.plots.png import png
 from kvtui.plots.style import styles
 from tests.nightly import sampled
 from tests.plots.gallery import BARS, CURVES, GALLERY, HOSTILE, MANY, SURFACE
@@ -66,14 +66,16 @@ def test_a_bar_reaches_the_tick_of_its_value() -> None:
     assert tops[:3] == pytest.approx(ticks, abs=0.2)
 
 
-def test_png_grows_with_the_panels_and_pdf_is_whole() -> None:
-    sizes = {}
+def test_png_is_the_svg_in_dots_and_pdf_is_whole() -> None:
     for figure in (CURVES, MANY):
-        png = image.render(figure, "png", look="dark")
-        assert png.startswith(b"\x89PNG\r\n\x1a\n")
-        sizes[figure.id] = struct.unpack(">II", png[16:24])
-    assert sizes["decode"][0] > 2 * sizes["curves"][0]
-    pdf = image.render(SURFACE, "pdf")
+        svg = vector.render(figure)
+        drawn = png(svg)
+        assert drawn.startswith(b"\x89PNG\r\n\x1a\n")
+        sheet = ElementTree.fromstring(svg.encode())
+        dots = tuple(round(2 * float(sheet.get(side, 0))) for side in ("width", "height"))
+        assert struct.unpack(">II", drawn[16:24]) == dots
+        assert drawn != png(svg.replace("<text", "<desc").replace("</text", "</desc"))
+    pdf = image.render(SURFACE, look="dark")
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
 
@@ -81,22 +83,29 @@ def test_png_grows_with_the_panels_and_pdf_is_whole() -> None:
 @pytest.mark.parametrize("name", sorted(set(HOSTILE) - {"a million gaps", "many bars"}))
 def test_hostile_figures_become_pictures(name: str) -> None:
     assert ElementTree.fromstring(vector.render(HOSTILE[name]).encode()).tag.endswith("svg")
-    assert image.render(HOSTILE[name], "pdf").startswith(b"%PDF-")
+    assert image.render(HOSTILE[name]).startswith(b"%PDF-")
 
 
-def test_another_format_is_refused() -> None:
-    with pytest.raises(UnknownName, match="png"):
-        image.render(CURVES, "pngg")
-
-
-def test_without_matplotlib_one_line_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("library", "form", "said"),
+    [
+        ("matplotlib", "pdf", "pip install 'kvtui[pdf]'"),
+        ("resvg_py", "png", "pip install 'kvtui[images]'"),
+    ],
+)
+def test_without_a_library_one_line_says_what_to_install(
+    library: str,
+    form: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     source = tmp_path / "curves.json"
     source.write_text(to_json(CURVES))
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["plot", str(source), "-o", str(tmp_path / "x.png")]) == NO_BACKEND
-    assert "pip install 'kvtui[images]'" in capsys.readouterr().err
-    assert not (tmp_path / "x.png").exists()
+    monkeypatch.setitem(sys.modules, library, None)
+    assert main(["plot", str(source), "-o", str(tmp_path / f"x.{form}")]) == NO_BACKEND
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / f"x.{form}").exists()
     assert main(["plot", str(source), "-o", str(tmp_path / "x.svg")]) == 0
     assert (tmp_path / "x.svg").read_text().startswith("<?xml")

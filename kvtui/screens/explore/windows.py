@@ -22,7 +22,7 @@ from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.sources.load import load_model
 from kvtui.figures.catalogue import CatalogueFigure, parse_values
 from kvtui.figures.figure import Axis, Figure, Panel
-from kvtui.plots.image import NotInstalled
+from kvtui.plots.png import png
 from kvtui.screens import bindings
 from kvtui.screens.windows.export import Form
 from kvtui.screens.windows.picker import Picker
@@ -139,21 +139,13 @@ def forms(figure: Figure) -> tuple[Form, ...]:
     from kvtui.figures.json import to_json
     from kvtui.plots import draw, image, vector
 
-    def picture(form: str) -> bytes:
-        try:
-            return image.render(figure, form)
-        except NotInstalled as error:
-            raise ValueError(str(error)) from None
-
     return (
         Form("svg", None, "the figure as a drawing, for a document or a slide", lambda: vector.render(figure)),
         Form("csv", None, "the figure's values", lambda: to_csv(figure)),
         Form("json", None, "the figure as data, which kvtui plot draws", lambda: to_json(figure)),
         Form("txt", None, "the figure as text", lambda: draw.render_text(figure, TEXT_WIDTH) + "\n"),
-        *(
-            Form(form, None, f"the figure as {form.upper()}, by matplotlib", partial(picture, form))
-            for form in image.FORMATS
-        ),
+        Form("png", None, "the figure in dots, by resvg", lambda: png(vector.render(figure))),
+        Form("pdf", None, "the figure as PDF, by matplotlib", lambda: image.render(figure)),
     )
 
 

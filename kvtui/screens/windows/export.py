@@ -17,6 +17,8 @@ from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.places import confined
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.plots.installed import NotInstalled
+from kvtui.plots.png import png
 from kvtui.report import render
 from kvtui.report.document import document
 from kvtui.screens.windows.window import Window
@@ -42,7 +44,9 @@ CARD = "card"
 
 FORMS = (
     Form("svg", None, "picture of the screen, for any browser or document"),
+    Form("screen.png", None, "the picture in dots, by resvg"),
     Form("card.svg", CARD, "slide, 16:9: verdict, memory, frontier, fixes"),
+    Form("card.png", CARD, "the slide in dots, by resvg"),
     Form("html", "html", "report with the memory drawn, one page to pass on"),
     Form("txt", "text", "report as plain text"),
     Form("md", "markdown", "report as Markdown tables"),
@@ -128,14 +132,15 @@ class ExportScreen(Window):
                 self.app.notify(plain(str(path), 400), title="saved", markup=False)
                 if self.app.is_web:
                     self.app.deliver_binary(path, open_method="download")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotInstalled) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._say(f"not saved: {plain(reason)}", wrong=True)
 
     def _contents(self, form: Form) -> str | bytes:
         if form.make is not None:
             return form.make()
-        return self._picture if form.report is None else report(self._scenario, form.report)
+        made = self._picture if form.report is None else report(self._scenario, form.report)
+        return png(made) if form.ending.endswith("png") else made
 
     def _path(self) -> Path:
         name = self._field.value.strip()
