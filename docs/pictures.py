@@ -18,6 +18,7 @@ from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures.catalogue import find_entry
 from kvtui.report import render
 from kvtui.report.document import document
+from kvtui.screens.explore.list import FigureList
 from kvtui.screens.explore.screen import ExploreScreen
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
@@ -79,7 +80,9 @@ async def explore(target: Path, size: tuple[int, int], figure: str) -> None:
         await pilot.pause(1)
         screen = app.screen
         assert isinstance(screen, ExploreScreen)
-        screen.choose(find_entry(figure))
+        figures = screen.query_one(FigureList)
+        figures.fill("", find_entry(figure))
+        figures.scroll_to_highlight()
         await pilot.pause(3)
         target.write_text(app.export_screenshot(title="kvtui"))
 
