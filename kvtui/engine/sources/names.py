@@ -87,6 +87,9 @@ _FOUR_BITS = ("mxfp4",)
 _SIXTEEN_BITS = ("fp16", "bf16")
 """Formats of GGUF files that keep such weights as they are, and the rest in 16 bits."""
 
+_OWN_QAT = "q4_0_qat"
+"""Files of quantisation-aware training as Google made them, which Ollama has too; others quantise all of them."""
+
 _BEFORE = frozenset(("huihui", "josiefied", "openai"))
 """What some put before a model's name."""
 
@@ -206,8 +209,10 @@ def _read(spelling: str, maker: str, keys: Mapping[str, str]) -> Named | None:
     model, weights, rest = found
     if weights == "fp8" and maker in _ONE_SCALE:
         weights = "fp8-tensor"
+    if weights == "q4_0" and "qat" in rest and maker == "google":
+        weights = _OWN_QAT
     if weights is None and ":" in spelling:
-        return Named(model, "q4_0" if "qat" in rest else USUAL, "what Ollama's tags hold that name no format")
+        return Named(model, _OWN_QAT if "qat" in rest else USUAL, "what Ollama's tags hold that name no format")
     if weights is None and "gguf" in rest:
         return Named(model, USUAL, "what llama.cpp takes of a repository; add :Q8_0 or another")
     return Named(model, weights)

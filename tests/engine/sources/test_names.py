@@ -33,7 +33,9 @@ deepseek-r1:70b | DeepSeek-R1-Distill-Llama-70B | q4_k_m
 deepseek-r1:8b | DeepSeek-R1-0528-Qwen3-8B | q4_k_m
 deepseek-r1:671b | DeepSeek-V3 | q4_k_m
 gemma3:27b | gemma-3-27b | q4_k_m
-gemma3:27b-it-qat | gemma-3-27b | q4_0
+gemma3:27b-it-qat | gemma-3-27b | q4_0_qat
+google/gemma-3-12b-it-qat-q4_0-gguf | gemma-3-12b | q4_0_qat
+bartowski/google_gemma-3-12b-it-qat-GGUF:Q4_0 | gemma-3-12b | q4_0
 gemma3:12b-it-q8_0 | gemma-3-12b | q8_0
 gpt-oss:20b | gpt-oss-20b | mxfp4
 gpt-oss:120b | gpt-oss-120b | mxfp4

@@ -11,8 +11,22 @@ from kvtui.engine.checkpoint.gguf.tensors import Category, Filed, FilePart, file
 from kvtui.engine.checkpoint.gguf.types import BLOCKS, fitting
 from kvtui.engine.model.spec import ModelSpec
 
-LARGER_EDGES = {"Q6_K_L": "Q6_K", "Q5_K_L": "Q5_K_M", "Q4_K_L": "Q4_K_M", "Q3_K_XL": "Q3_K_L"}
-"""File types that others have made of llama.cpp's: the embedding and the output are Q8_0."""
+
+class OtherEdges(NamedTuple):
+    """The file type that it is but for the embedding and the output, and the type of these."""
+
+    base: str
+    edges: str
+
+
+LARGER_EDGES = {
+    "Q6_K_L": OtherEdges("Q6_K", "Q8_0"),
+    "Q5_K_L": OtherEdges("Q5_K_M", "Q8_0"),
+    "Q4_K_L": OtherEdges("Q4_K_M", "Q8_0"),
+    "Q3_K_XL": OtherEdges("Q3_K_L", "Q8_0"),
+    "Q4_0_QAT": OtherEdges("Q4_0", "F16"),
+}
+"""File types that others have made of llama.cpp's; the last are Google's own files of Gemma 3."""
 
 _LLAMA_70B_LAYERS = 80
 _EDGES: frozenset[Category] = frozenset({"embedding", "output"})
@@ -37,7 +51,8 @@ def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[Ty
     Those of prediction layers that the usual file lacks have the types of a last layer.
     Raises InputError as ``placed`` does.
     """
-    base = LARGER_EDGES.get(file_type, file_type)
+    other = LARGER_EDGES.get(file_type)
+    base = file_type if other is None else other.base
     every = sorted(filed(model), key=_in_file)
     whole = _whole(model, every)
     before: Counter[Category] = Counter()
@@ -53,8 +68,8 @@ def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[Ty
                 before[part.category] += 1
             at = Position(one.place.layer if whole.experts else running, running)
             kind = tensor_type(base, part.category, part.columns, at, whole, part.number > 1)
-            if base != file_type and part.category in _EDGES:
-                kind = fitting("Q8_0", part.columns)
+            if other is not None and part.category in _EDGES:
+                kind = fitting(other.edges, part.columns)
             typed.append(TypedPart(part, kind))
         yield one, tuple(typed)
 

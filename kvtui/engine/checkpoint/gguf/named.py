@@ -115,13 +115,13 @@ def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
         some = part == "layer" and numbers != layers[tensor, part]
         where = frozenset(numbers) if some else None
         rules.append(EncodingRule(held, frozenset({tensor.role}), frozenset({part}), tensor=tensor, layers=where))
-    base = BASES[LARGER_EDGES.get(file_type, file_type)]
+    base = BASES[LARGER_EDGES[file_type].base if file_type in LARGER_EDGES else file_type]
     by_layer = any(rule.layers is not None for rule in rules)
     return CheckpointFormat(key, _meaning(file_type, base), encoding(base), tuple(rules), by_layer)
 
 
 def _meaning(file_type: str, base: str) -> str:
-    edges = "; embedding and output in Q8_0" if file_type in LARGER_EDGES else ""
+    edges = f"; embedding and output in {LARGER_EDGES[file_type].edges}" if file_type in LARGER_EDGES else ""
     most = "experts in MXFP4, all else in Q8_0" if file_type == "MXFP4_MOE" else f"mostly {base}"
     return f"GGUF {file_type}, {most}{edges}; norms and routers in F32; encoders are another file, not counted"
 
