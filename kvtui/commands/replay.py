@@ -32,7 +32,8 @@ _MOMENT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)")
 def add(parser: argparse.ArgumentParser) -> None:
     """The trace, how it is read, what is asked, the table's options, and the scenario's, whose server is replayed."""
     parser.description = (
-        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT, vllm bench, kvtui's own, or "
+        "What a prefix cache saves of a trace (Mooncake, Bailian, AIPerf, Azure, BurstGPT, vllm bench, kvtui's own, a "
+        "gateway's log such as LiteLLM's, vLLM's log of requests at DEBUG, a recording of kvtui watch, or "
         "made up: synthetic:requests=500,rate=2,arrivals=gamma:2,prompt=lognormal:800:0.7,answer=200,shared=4x512,"
         "turns=3,think=20,seed=7), for every size of it. With "
         "a scenario, also how its server (vLLM, SGLang, llama.cpp) serves the trace: what waits, how long, and what "
