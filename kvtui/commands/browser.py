@@ -32,6 +32,16 @@ POLICY = (
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LINK = re.compile(r"<link\s[^>]*>")
+_FOCUS = """<script>
+  addEventListener("DOMContentLoaded", () => new MutationObserver((_, observer) => {
+    const keys = document.querySelector("#terminal textarea");
+    if (keys && document.body.classList.contains("-first-byte")) {
+      observer.disconnect();
+      keys.focus();
+    }
+  }).observe(document.body, { attributes: true, childList: true, subtree: true }));
+</script>"""
+"""Keys go to the terminal from the first picture on, without a click."""
 
 
 class Visit(AppService):
@@ -161,7 +171,8 @@ class Browsers(Server):
         self.public_url = f"{request.scheme}://{request.host}"
         answer = await super().handle_index(request)
         assert isinstance(answer, web.Response)
-        answer.text = _LINK.sub(lambda link: link[0] if self.public_url in link[0] else "", answer.text or "")
+        page = _LINK.sub(lambda link: link[0] if self.public_url in link[0] else "", answer.text or "")
+        answer.text = page.replace("</head>", f"{_FOCUS}</head>", 1)
         return answer
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:

@@ -198,6 +198,9 @@ def test_in_a_real_browser(port: int, tmp_path: Path) -> None:
         page.wait_for_selector("body.-first-byte", timeout=1000 * PATIENCE_SECONDS)
         page.wait_for_timeout(3000)
         before = page.screenshot()
+        page.keyboard.press("6")
+        page.wait_for_timeout(3000)
+        assert page.screenshot() != before
         page.locator("#terminal").click()
         for key in ("3", "1", "Space"):
             page.keyboard.press(key)
