@@ -46,7 +46,7 @@ _WEIGHTS = (
     (r"q8_0|q6_k.*|q5_k.*", Risk(1, _K_QUANTS)),
     (r"awq.*|gptq.*|w4a16.*|nvfp4.*|mxfp4.*", Risk(2, _FOUR_BITS)),
     (r"q4_k.*|iq4.*|q5_[01]", Risk(2, _K_QUANTS)),
-    (r"q4_[01]|q3_k.*|iq3.*", Risk(3, _K_QUANTS)),
+    (r"q4_[01].*|q3_k.*|iq3.*", Risk(3, _K_QUANTS)),
     (r"nf4|w4a.*", Risk(3, "arXiv:2305.14314: measured after fine-tuning")),
     (r"q2.*|iq[12].*|tq.*", Risk(4, _K_QUANTS)),
 )
