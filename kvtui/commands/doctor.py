@@ -20,7 +20,10 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.places import config_dir, state_dir
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain, shell_word
+from kvtui.engine.device.catalogue import wrong_devices
 from kvtui.engine.device.machine import shown, words
+from kvtui.engine.model.catalogue import wrong_models
+from kvtui.engine.planning.cluster import wrong_clusters
 from kvtui.engine.sources.machines import profile_names
 from kvtui.output import table
 from kvtui.output.table import Column
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """
     answer = Answer(args, args.format)
     choose("format", args.format, TABLE_FORMATS)
-    found = (*_versions(), *_terminal(), *_accelerators(), *_places())
+    found = (*_versions(), *_terminal(), *_accelerators(), *_places(), *_left_out())
     rows = [{"topic": topic, "item": item, "value": value} for topic, item, value in found]
     answer.write(table.render(COLUMNS, rows, args.format, answer.width, answer.color, answer.ascii_only))
     return 0
@@ -93,6 +96,16 @@ def _terminal() -> Iterator[tuple[str, str, str]]:
     yield "terminal", "encoding", sys.stdout.encoding or "unknown"
     for name in ("TERM", "COLORTERM", "NO_COLOR"):
         yield "terminal", name, plain(os.environ.get(name, "not set"))
+
+
+def _left_out() -> Iterator[tuple[str, str, str]]:
+    """Entries of the user's own catalogues that are wrong."""
+    for name, wrong in (("models", wrong_models), ("devices", wrong_devices), ("clusters", wrong_clusters)):
+        try:
+            for line in wrong():
+                yield "left out", name, line
+        except InputError as error:
+            yield "left out", name, str(error)
 
 
 def _accelerators() -> Iterator[tuple[str, str, str]]:

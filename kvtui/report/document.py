@@ -15,7 +15,7 @@ from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Band, Estimate, Speculation, estimate, most_users
+from kvtui.engine.planning.roofline import Band, Estimate, SpeculativeStep, estimate, most_users
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices
@@ -251,7 +251,7 @@ def _what_if(planned: Plan) -> dict[str, Any] | None:
     }
 
 
-def _speculation(found: Speculation) -> dict[str, Any]:
+def _speculation(found: SpeculativeStep) -> dict[str, Any]:
     return {
         "drafted_tokens": found.drafted,
         "acceptance": found.acceptance,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from kvtui.engine.basis.errors import UnknownName
 from kvtui.output.harmless import clean
 from kvtui.output.lines import StyledLine, write
 from kvtui.output.table import FORMATS
-
-Found = Mapping[str, Any]
+from kvtui.report.sections import Document
 
 
 class Render(Protocol):
@@ -20,23 +19,23 @@ class Render(Protocol):
     """
 
     def __call__(
-        self, found: Found, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
+        self, found: Document, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False
     ) -> str:
         """The text."""
 
 
 def renderer(
-    lines: Callable[[Found, int], Iterable[StyledLine]],
-    csv: Callable[[Found], str],
-    markdown: Callable[[Found], str],
-    json: Callable[[Found], Found] = lambda found: found,
+    lines: Callable[[Document, int], Iterable[StyledLine]],
+    csv: Callable[[Document], str],
+    markdown: Callable[[Document], str],
+    json: Callable[[Document], Document] = lambda found: found,
 ) -> Render:
     """The writer of a kind of document: ``lines`` in so many cells, and the whole of the other formats.
 
     ``json`` gives what of a document is printed as JSON. All of them get a document whose text is harmless.
     """
 
-    def render(found: Found, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
+    def render(found: Document, format: str, *, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
         known = clean(found)
         match format:
             case "text":

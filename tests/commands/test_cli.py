@@ -244,6 +244,18 @@ def test_listings(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+def test_doctor_says_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "clusters.toml").write_text("[[cluster]]\nname = 'Mine'\n")
+    (tmp_path / "models.toml").write_text("nonsense\n")
+    assert main(["doctor", "--format", "json"]) == 0
+    said = {row["item"]: row["value"] for row in json.loads(capsys.readouterr().out) if row["topic"] == "left out"}
+    assert "cluster 'Mine'" in said["clusters"]
+    assert "models.toml" in said["models"]
+
+
 def test_doctor_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--format", "json"]) == 0
     topics = {row["topic"] for row in json.loads(capsys.readouterr().out)}

@@ -216,6 +216,11 @@ def all_clusters() -> tuple[ClusterPreset, ...]:
     return _CLUSTERS.all()
 
 
+def wrong_clusters() -> tuple[str, ...]:
+    """What is wrong with entries of the user's file, which are left out."""
+    return _CLUSTERS.wrong()
+
+
 def preset_fields(preset: ClusterPreset, batch: int) -> dict[str, object]:
     """What choosing ``preset`` puts into a scenario of ``batch`` sequences, by field: at least one for each replica."""
     model = find_model(preset.model)

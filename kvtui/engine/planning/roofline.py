@@ -73,10 +73,10 @@ class Estimate(NamedTuple):
     measured_gbs: float | None = None
     ram_bytes: int = 0
     ram_gbs: Band | None = None
-    speculation: Speculation | None = None
+    speculation: SpeculativeStep | None = None
 
 
-class Speculation(NamedTuple):
+class SpeculativeStep(NamedTuple):
     """A step of speculative decoding: of ``drafted`` tokens and the model's own come ``tokens`` for each sequence.
 
     ``draft_ms`` is the time of all drafts together, ``verify_ms`` that of the model's pass over them, ``plain_ms`` that
@@ -122,10 +122,10 @@ class Step(NamedTuple):
     ram: RamRead | None = None
     each: int = 1
     plain: Step | None = None
-    draft: Draft | None = None
+    draft: DraftedToken | None = None
 
 
-class Draft(NamedTuple):
+class DraftedToken(NamedTuple):
     """One drafted token of each sequence: bytes, operations, and layers one after the other."""
 
     bytes: int
@@ -160,7 +160,7 @@ def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
     return step._replace(plain=plain, draft=None if found is None else draft_step(scenario, found, share))
 
 
-def draft_step(scenario: Scenario, found: TokenPass, share: tuple[Slot, ...]) -> Draft:
+def draft_step(scenario: Scenario, found: TokenPass, share: tuple[Slot, ...]) -> DraftedToken:
     """What the drafter ``found`` does for one token of each sequence of ``share``."""
     count, tp = sum(slot.sequences for slot in share), scenario.layout.tp
     tokens = count * expert_replicas(scenario)
@@ -171,7 +171,7 @@ def draft_step(scenario: Scenario, found: TokenPass, share: tuple[Slot, ...]) ->
             many = number * slot.sequences
             read += many * tp * sum(_cache_read(layer, cache, slot.used, tp, found.kv) for cache in layer.caches)
             work += 2 * many * sum(_macs(layer, cache, slot.used) for cache in layer.caches)
-    return Draft(read, work, found.depth)
+    return DraftedToken(read, work, found.depth)
 
 
 def _step(scenario: Scenario, share: tuple[Slot, ...], each: int = 1) -> Step:
@@ -214,7 +214,7 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
 
 def speculate(
     scenario: Scenario, sequences: tuple[Slot, ...], found: TokenPass, drafted: int, acceptance: float
-) -> Speculation | None:
+) -> SpeculativeStep | None:
     """A step of ``sequences`` in which ``found`` drafts; None where its time is not known.
 
     Here the scenario need not have a drafter of its own.
@@ -228,7 +228,9 @@ def speculate(
     return None if verify is None else _speculation(scenario, step, verify, acceptance, False)
 
 
-def _speculation(scenario: Scenario, step: Step, verify: Band, acceptance: float, assumed: bool) -> Speculation | None:
+def _speculation(
+    scenario: Scenario, step: Step, verify: Band, acceptance: float, assumed: bool
+) -> SpeculativeStep | None:
     """A step whose pass over the drafted tokens takes ``verify``; None where the drafter is not known enough."""
     plain, draft, drafted = step.plain, step.draft, step.each - 1
     if plain is None or draft is None or plain.bytes is None or plain.flops is None:
@@ -237,7 +239,7 @@ def _speculation(scenario: Scenario, step: Step, verify: Band, acceptance: float
     once, _ = step_time(scenario, draft.bytes, draft.flops, step.sequences, layers=draft.layers)
     if without is None or once is None:
         return None
-    return Speculation(
+    return SpeculativeStep(
         drafted=drafted,
         acceptance=acceptance,
         assumed=assumed,

@@ -151,10 +151,10 @@ class RequestScheduler(Protocol):
         ...
 
 
-Live = TypeVar("Live", bound=LiveRequest)
+AnyLive = TypeVar("AnyLive", bound=LiveRequest)
 
 
-class LinedUp(Generic[Live]):
+class LinedUp(Generic[AnyLive]):
     """What schedulers hold and answer alike: those that run and wait, counts, and the limits of the server."""
 
     _waiting: Sized
@@ -163,11 +163,11 @@ class LinedUp(Generic[Live]):
         self.longest, self.most_sequences = longest, most_sequences
         self.block_sizes, self.usable = block_sizes, usable
         self.first, self.again = Lookups(), Lookups()
-        self._running: list[Live] = []
+        self._running: list[AnyLive] = []
         self._arrived = 0
 
     @property
-    def running(self) -> list[Live]:
+    def running(self) -> list[AnyLive]:
         """Those that hold blocks, in the order in which they are served."""
         return self._running
 

@@ -20,7 +20,7 @@ from kvtui.engine.planning.roofline import (
     COMPUTE_EFFICIENCY,
     LAUNCH_SECONDS_PER_LAYER,
     Estimate,
-    Speculation,
+    SpeculativeStep,
     estimate,
 )
 from kvtui.engine.scenario.values import scenario_from
@@ -41,7 +41,7 @@ def timed(values: dict[str, str], **more: str) -> Estimate:
     return estimate(plan(scenario_from({**values, **more})))
 
 
-def speculation(values: dict[str, str], **more: str) -> Speculation:
+def speculation(values: dict[str, str], **more: str) -> SpeculativeStep:
     found = timed(values, **more).speculation
     assert found is not None
     return found
