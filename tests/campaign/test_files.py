@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,8 +215,9 @@ def test_mutated_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 if __name__ == "__main__":
-    os.chdir(tempfile.mkdtemp())
-    os.environ |= {"KVTUI_CONFIG_DIR": str(Path("config").resolve()), "NO_COLOR": "1"}
+    os.environ["NO_COLOR"] = "1"
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     for one in sys.argv[3:] or KINDS:
-        print(f"{one}: {sys.argv[1]} files, exit codes {dict(campaign(one, int(sys.argv[1]), seed))}", flush=True)
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            os.environ["KVTUI_CONFIG_DIR"] = os.path.join(folder, "config")
+            print(f"{one}: {sys.argv[1]} files, exit codes {dict(campaign(one, int(sys.argv[1]), seed))}", flush=True)
