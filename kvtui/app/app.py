@@ -247,8 +247,9 @@ class KvtuiApp(App[None]):
     def clear_notifications(self) -> None:
         """Say nothing any more."""
         self._said = None
-        for line in self.screen.query(MessageLine):
-            line.hush()
+        if self.screen_stack:
+            for line in self.screen.query(MessageLine):
+                line.hush()
 
     @property
     def said(self) -> Said | None:
