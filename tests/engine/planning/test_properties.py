@@ -33,6 +33,9 @@ WIDENING = ("int4", "nvfp4", "fp8", "q8_0", "bf16", "fp32")
 ELEMENTS = ("int4", "q4_0", "q5_0", "int8", "q8_0", "bf16", "fp32")
 """Formats of weights that store every tensor alike."""
 
+GGUF = {"q4_0", "q5_0", "q8_0"}
+"""Of these the formats of a file that leaves a model's encoder and towers to another one."""
+
 elements = st.sampled_from(ELEMENTS)
 
 models = st.sampled_from(MODELS)
@@ -115,7 +118,8 @@ def test_monotone_in_format(scenario: Scenario, data: DataObject) -> None:
     narrow = plan(scenario._replace(kv_dtype=small, weight_dtype=lighter)).total
     wide = plan(scenario._replace(kv_dtype=large, weight_dtype=heavier)).total
     assert narrow.kv <= wide.kv
-    assert narrow.weights <= wide.weights
+    if (lighter in GGUF) == (heavier in GGUF):
+        assert narrow.weights <= wide.weights
     assert narrow.state == wide.state
 
 

@@ -30,7 +30,7 @@ MAX_SLOTS, FIRST_TOKENS = 256, 32768
 
 
 def serve(scenario: Scenario) -> Serving:
-    """What llama.cpp allocates for ``scenario``, on the device that has the least room to spare.
+    """What llama.cpp allocates for ``scenario``, on the device with a cache that has the least room to spare.
 
     Raises InputError for a model whose layers or head sizes it cannot cache, and when weights that matter are unknown.
     """
@@ -42,7 +42,8 @@ def serve(scenario: Scenario) -> Serving:
     now = divided(scenario, scenario.context, parallel)
     pools = [max(0, pool_of(scenario, part, now)) for part in parts]
     needs = [part.needed(now) for part in parts]
-    tightest = min(range(len(parts)), key=lambda i: pools[i] - needs[i])
+    holders = [number for number, need in enumerate(needs) if need] or range(len(parts))
+    tightest = min(holders, key=lambda number: pools[number] - needs[number])
 
     def spare(context: int, slots: int | None) -> int:
         return spare_bytes(scenario, every, divided(scenario, context, slots))
