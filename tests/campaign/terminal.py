@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -28,14 +29,12 @@ class Terminal:
         self.written = bytearray()
         self.code: int | None = None
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self.pid = os.fork()
-        if not self.pid:
-            os.setsid()
-            fcntl.ioctl(self.tty, termios.TIOCSCTTY, 0)
-            for descriptor in (0, 1, 2):
-                os.dup2(self.tty, descriptor)
-            os.closerange(3, 64)
-            os.execve(sys.executable, [sys.executable, *words], environment)
+        # The first terminal that the leader of a new session opens becomes the session's own.
+        name = os.ttyname(self.tty)
+        opens = f'exec "$@" <{name} >{name} 2>&1'
+        command = ["sh", "-c", opens, "sh", sys.executable, *words]
+        self._process = subprocess.Popen(command, env=environment, start_new_session=True)
+        self.pid = self._process.pid
         self._reads = True
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -60,9 +59,8 @@ class Terminal:
         """The exit code, negative for a signal's death; None while the process lives after so many seconds."""
         end = time.monotonic() + seconds
         while self.code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.code = os.waitstatus_to_exitcode(status)
+            self.code = self._process.poll()
+            if self.code is not None:
                 time.sleep(0.2)  # what it wrote last is still to be read
             elif time.monotonic() > end:
                 return None

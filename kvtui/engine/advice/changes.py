@@ -18,11 +18,12 @@ from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.known import part
 from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import FORMATS, Format
+from kvtui.engine.model.spec import has
 from kvtui.engine.planning.drafting import acceptance_of, expected_tokens
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import AVERAGE, FILE_WEIGHTS, FULL, Layout, Scenario, has_experts, valid_tps
-from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, has, smaller_steps
+from kvtui.engine.serving.candidates import Candidate, EngineLevers, Idle, smaller_steps
 
 LEAST_CONTEXT = 4 * 2**10
 LARGER = 1.2

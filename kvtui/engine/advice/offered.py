@@ -8,8 +8,8 @@ from __future__ import annotations
 from kvtui.engine.engines.known import ENGINES, kv_formats, loads_weights, weight_formats
 from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import APART, kv_format
+from kvtui.engine.model.spec import has
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
-from kvtui.engine.serving.candidates import has
 
 FP4_WEIGHTS = ("nvfp4", "nvfp4-mlp", "nvfp4-linear16", "mxfp4")
 

@@ -209,3 +209,8 @@ class ModelSpec(ModelFields):
         """Raises InputError, naming the heads, when ``tp`` ranks cannot share this model."""
         for cache, _ in self.caches:
             cache.check(tp)
+
+
+def has(model: ModelSpec, kind: type) -> bool:
+    """Whether some layers of ``model`` have a cache of ``kind``."""
+    return any(isinstance(cache, kind) for cache, _ in model.caches)

@@ -16,11 +16,12 @@ from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.bootlog.observed import BootLog
 from kvtui.engine.engines.known import part
 from kvtui.engine.model.caches import Recurrent
+from kvtui.engine.model.spec import has
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.reconcile.refusal import answerable
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario, valid_tps
-from kvtui.engine.serving.candidates import USUAL_WEIGHTS, has, windowed
+from kvtui.engine.serving.candidates import USUAL_WEIGHTS, windowed
 from kvtui.engine.serving.launching import Launch
 
 CONTEXT_STEP, LEAST_CONTEXT = 16, 512

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvtui.engine.model.caches import Attention, Recurrent
-from kvtui.engine.model.spec import ModelSpec
+from kvtui.engine.model.spec import ModelSpec, has
 
 if TYPE_CHECKING:
     from kvtui.engine.scenario.scenario import Scenario
@@ -98,8 +98,3 @@ def windowed(model: ModelSpec) -> bool:
         isinstance(cache, Attention) and cache.growth == "bounded" and cache.kind != "cross_attention"
         for cache, _ in model.caches
     )
-
-
-def has(model: ModelSpec, kind: type) -> bool:
-    """Whether some layers of ``model`` have a cache of ``kind``."""
-    return any(isinstance(cache, kind) for cache, _ in model.caches)

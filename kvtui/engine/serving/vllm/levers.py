@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvtui.engine.model.caches import Recurrent
+from kvtui.engine.model.spec import has
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.candidates import (
     Candidate,
     EngineLevers,
     Idle,
     always_paged,
-    has,
     higher_share,
     hybrid_manager,
     no_prefix_caching,
