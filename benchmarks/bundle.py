@@ -1,8 +1,8 @@
 """Makes the trained models that come with kvtui: ``python benchmarks/bundle.py FOLDER``.
 
 Trains the set "bundled" in FOLDER/runs and measures it in FOLDER/results, going on where an earlier call ended, then
-copies configs, logs, summaries, tables, and the weights of the first seed into kvtui/data. Takes a quarter of an hour on two
-idle cores. Refuses to bundle more than 4 MB.
+copies configs, logs, summaries, tables, and the weights of the first seed into kvtui/data. Takes a quarter of an hour
+on two idle cores. Refuses to bundle more than 4 MB.
 """
 
 from __future__ import annotations
