@@ -30,7 +30,7 @@ class Canvas(Widget):
     """
 
     class Outgrown(Message):
-        """The ``canvas`` has another size than its picture, and is blank until it is painted anew."""
+        """The ``canvas`` has another size than its picture, or has none yet, and is blank until it is painted."""
 
         def __init__(self, canvas: Canvas) -> None:
             super().__init__()
@@ -82,9 +82,9 @@ class Canvas(Widget):
 
     @property
     def is_outgrown(self) -> bool:
-        """Whether the picture was painted for another size than the widget has where it is shown."""
+        """Whether there is no picture of the size that the widget has where it is shown."""
         width, height = self.size
-        return self._cells is not None and bool(width and height) and self._cells.glyph.shape != (height, width)
+        return bool(width and height) and (self._cells is None or self._cells.glyph.shape != (height, width))
 
     def on_resize(self) -> None:
         """Ask for another picture, unless the one for this size came before the news of it."""

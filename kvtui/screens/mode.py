@@ -37,6 +37,7 @@ class ModeScreen(ShownScreen):
         super().__init__(id=f"{self.key_table}-mode")
         self.session = session
         self._unsubscribe: Callable[[], None] | None = None
+        self._outgrown = False
 
     def compose(self) -> ComposeResult:
         """The line of modes, the body, and the line of keys."""
@@ -104,12 +105,17 @@ class ModeScreen(ShownScreen):
         self.resized()
 
     def on_canvas_outgrown(self, message: Canvas.Outgrown) -> None:
-        """Draw again where a part got another size after the screen had been drawn in its own.
+        """Draw again, once for all of them, where parts got a size after the screen had been drawn in its own.
 
         A class that the new width sets shows or hides a row, say, and the board above it is then one row lower.
         """
-        if message.canvas.is_outgrown:
-            self.call_after_refresh(self.redraw)
+        if message.canvas.is_outgrown and not self._outgrown:
+            self._outgrown = True
+            self.call_after_refresh(self._grow)
+
+    def _grow(self) -> None:
+        self._outgrown = False
+        self.redraw()
 
     def on_panel_column_clicked(self, message: PanelColumn.Clicked) -> None:
         """Do what the clicked row says."""

@@ -11,6 +11,7 @@ from kvtui.canvas.widget import Canvas
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.state.session import Session
 from tests.screens.stand_in import ShellApp
+from tests.steady import until
 
 SIZES = ((160, 46), (120, 36), (100, 26), (80, 24))
 """Each pair of them differs in a part that is shown at one size only."""
@@ -27,7 +28,6 @@ def test_every_part_is_painted_in_its_new_size(mode: str) -> None:
                 for size in (before, after):
                     await pilot.resize_terminal(*size)
                 await pilot.pause()
-                blank = [part for part in app.screen.query(Canvas) if part.is_outgrown]
-                assert not blank, (before, after, blank)
+                await until(pilot, lambda: not any(part.is_outgrown for part in app.screen.query(Canvas)))
 
     asyncio.run(run())
