@@ -84,17 +84,20 @@ class Canvas(Widget):
     def is_outgrown(self) -> bool:
         """Whether there is no picture of the size that the widget has where it is shown."""
         width, height = self.size
-        return bool(width and height) and (self._cells is None or self._cells.glyph.shape != (height, width))
+        return bool(width and height) and not self._fits(width, height)
 
     def on_resize(self) -> None:
         """Ask for another picture, unless the one for this size came before the news of it."""
         if self.is_outgrown:
             self.post_message(self.Outgrown(self))
 
+    def _fits(self, width: int, height: int) -> bool:
+        return self._cells is not None and self._cells.glyph.shape == (height, width)
+
     def render_line(self, y: int) -> Strip:
         """The strip of row ``y``; blank while the picture does not match the widget's size."""
         width, height = self.size
-        if self._cells is None or self.is_outgrown or y >= height:
+        if y >= height or not self._fits(width, height):
             return Strip.blank(width, self.rich_style)
         return self._strips[y]
 

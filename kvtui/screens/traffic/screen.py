@@ -210,9 +210,7 @@ class TrafficScreen(ScenarioActions):
         line.show(words.title_row(snapshot, self._moment(), max(1, line.size.width)))
         self.query_one("#verdict", TextLine).show(words.verdict_row(beat))
         beside = self.query_one("#beside", PanelColumn)
-        if not beside.display:
-            beside.display = True
-            self.call_after_refresh(self.redraw)
+        beside.display = True
         picture = pool_picture(snapshot)
         rows = (
             [] if picture is not None else [(Span(text, Ink.DIM),) for text in (snapshot.said, *snapshot.notes) if text]
