@@ -16,7 +16,7 @@ from kvtui.engine.model.caches import Attention, AttentionKind, Cache, Latent
 from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import Experts, Layer, ModelSpec, cache_bytes
 from kvtui.engine.model.tensors import Tensors, weight_count
-from kvtui.engine.planning import roofline
+from kvtui.engine.planning import step
 from kvtui.engine.planning.allocation import Slot
 from kvtui.engine.scenario.scenario import BLOCK_TOKENS, Scenario
 
@@ -104,7 +104,7 @@ def step_bytes(case: Case, position: int) -> int:
     share = Slot(tokens, tokens, case.batch) if cached else Slot(0, 0, case.batch * tokens)
     rows = 1 if cached else tokens
     outside = shape.dim * (1 + (rows if shape.positions == "learned" else 0))
-    return (roofline.step_bytes(_scenario(case, tokens), (share,)) or 0) + FORMATS[shape.dtype].bytes(outside)
+    return (step.step_bytes(_scenario(case, tokens), (share,)) or 0) + FORMATS[shape.dtype].bytes(outside)
 
 
 def step_flops(case: Case, position: int) -> int:
@@ -116,7 +116,7 @@ def step_flops(case: Case, position: int) -> int:
     if case.cache == "none":
         return _prefill_flops(case, tokens)
     share = Slot(tokens, tokens, case.batch)
-    return roofline.step_flops(_scenario(case, tokens), (share,)) or 0
+    return step.step_flops(_scenario(case, tokens), (share,)) or 0
 
 
 def prefill_flops(case: Case) -> int:
@@ -130,7 +130,7 @@ def _prefill_flops(case: Case, tokens: int) -> int:
     layer = model.layers[0]._replace(caches=(_expanded(shape),))
     body = model._replace(layers=(layer,) * shape.blocks, active_parameters=(model.active_parameters or 0) - head)
     scenario = _scenario(case, tokens)._replace(model=body, kv_dtype="fp32")
-    return case.batch * ((roofline.prefill_flops(scenario) or 0) + 2 * head)
+    return case.batch * ((step.prefill_flops(scenario) or 0) + 2 * head)
 
 
 def _scenario(case: Case, tokens: int) -> Scenario:

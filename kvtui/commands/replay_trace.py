@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_RECORDED_BYTES = 256 * 2**20
 UNITS = ("s", "ms")
+MOST_TIMES, LEAST_TIMES = 1e6, 1e-6
 
 
 def trace_asked(args: argparse.Namespace, document: Mapping[str, Any] | None) -> Trace:
@@ -86,6 +87,8 @@ def _with(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _changed(trace: Trace, args: argparse.Namespace) -> Trace:
     """The part of ``trace`` that was asked for, faster or longer."""
+    from kvtui.engine.basis.units import parse_factor
+
     requests = trace.requests
     if args.requests is not None:
         first, last = _part(args.requests)
@@ -94,9 +97,9 @@ def _changed(trace: Trace, args: argparse.Namespace) -> Trace:
             raise InputError(f"--requests: the trace has {len(trace.requests):,}")
         requests = requests.from_start()
     if args.rate is not None:
-        requests = requests.faster(_times(args.rate, "--rate"))
+        requests = requests.faster(parse_factor(args.rate, "--rate", MOST_TIMES, LEAST_TIMES))
     if args.longer is not None:
-        requests = requests.resized(_times(args.longer, "--longer"))
+        requests = requests.resized(parse_factor(args.longer, "--longer", MOST_TIMES, LEAST_TIMES))
     return trace._replace(requests=requests, span=requests.span)
 
 
@@ -112,14 +115,3 @@ def _part(word: str) -> tuple[int, int]:
     if found[0] > found[1]:
         raise InputError(f"--requests: '{plain(word, 40)}' ends before it begins")
     return found
-
-
-def _times(word: str, option: str) -> float:
-    """How many times as fast, or as long."""
-    try:
-        times = float(word)
-    except ValueError:
-        times = 0.0
-    if not 1e-6 <= times <= 1e6:
-        raise InputError(f"{option}: '{plain(word, 40)}' is not a number above 0, such as 2 or 0.5")
-    return times

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         found = document(scenario_from(vars(args)))
     else:
         from kvtui.commands.watch import planned_as_observed
-        from kvtui.report.observed import section
+        from kvtui.report.observed.document import section
 
         scenario, seen = planned_as_observed(args.observed, vars(args))
         found = document(scenario) | {"observed": section(seen)}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kvtui.engine.live.snapshot import Snapshot
     from kvtui.engine.scenario.scenario import Scenario
     from kvtui.engine.scenario.values import Values
-    from kvtui.report.observed import Observed
+    from kvtui.report.observed.document import Observed
 
 LEAST_SECONDS, MOST_SECONDS = 0.1, 3600.0
 DOES_NOT_HOLD = 4
@@ -193,10 +193,11 @@ def _concluded(
     """Print what was observed, and what follows from it for the exit code."""
     from kvtui.engine.live.check import figures, holds
     from kvtui.engine.live.interval import lifetime
-    from kvtui.report import observed as report
+    from kvtui.report.observed.document import document
+    from kvtui.report.observed.formats import render
 
-    told = report.document(servers)
-    answer.write(report.render(told, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
+    told = document(servers)
+    answer.write(render(told, args.format, width=answer.width, color=answer.color, ascii_only=answer.ascii_only))
     if args.save_profile is not None:
         _save(servers, args.save_profile)
     up = [one for one in servers if one.snapshot.state in ("up", "asleep")]
@@ -266,7 +267,8 @@ def _stream(watched: Sequence[Watched], args: argparse.Namespace, answer: Answer
 
 
 def _put_line(answer: Answer, form: str, found: Observed, *, first: bool, named: bool = False) -> None:
-    from kvtui.report import observed as report
+    from kvtui.report.observed.document import document, section
+    from kvtui.report.observed.formats import render, text_line
 
     match form:
         case "json":
@@ -274,14 +276,14 @@ def _put_line(answer: Answer, form: str, found: Observed, *, first: bool, named:
 
             from kvtui.output.harmless import clean
 
-            text = dumps(clean(report.section(found)), ensure_ascii=False, separators=(",", ":")) + "\n"
+            text = dumps(clean(section(found)), ensure_ascii=False, separators=(",", ":")) + "\n"
         case "csv":
-            text = report.render(report.document([found]), "csv")
+            text = render(document([found]), "csv")
             text = text if first else text.partition("\n")[2]
         case "markdown":
             raise InputError("--format: markdown goes with --once")
         case _:
-            line = report.text_line(found)
+            line = text_line(found)
             text = f"{found.snapshot.address}  {line}\n" if named else f"{line}\n"
             if answer.ascii_only:
                 from kvtui.output.lines import to_ascii
@@ -325,7 +327,7 @@ def _observed(history: Sequence[Snapshot], values: Values, *, plan: bool, slo: s
     from kvtui.engine.live.beside import plan_beside
     from kvtui.engine.live.binds import binds
     from kvtui.engine.live.interval import Interval, between, met
-    from kvtui.report.observed import Observed
+    from kvtui.report.observed.document import Observed
 
     last = history[-1]
     since = last.time - MINUTE if plan else last.time

@@ -14,7 +14,9 @@ import numpy as np
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning.allocation import slots
-from kvtui.engine.planning.roofline import decode_step, peak_flops, timed
+from kvtui.engine.planning.estimate import timed
+from kvtui.engine.planning.roofline import peak_flops
+from kvtui.engine.planning.step import decode_step
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats

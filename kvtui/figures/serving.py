@@ -1,6 +1,6 @@
 """What memory buys in throughput: sequences that fit, tokens per second, and what long contexts leave of both.
 
-Sequences are whole, weights are subtracted first, and throughput is ``engine.roofline``'s band, so that twice the
+Sequences are whole, weights are subtracted first, and throughput is ``planning.roofline``'s band, so that twice the
 memory is not twice the tokens. Speeds are expectations from published peaks and efficiency priors, not measurements.
 """
 
@@ -14,8 +14,9 @@ import numpy as np
 from kvtui.engine.basis.units import GB, MAX_TOKENS, format_bytes, format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning import grid
+from kvtui.engine.planning.estimate import timed
 from kvtui.engine.planning.parts import device_parts
-from kvtui.engine.planning.roofline import Step, timed
+from kvtui.engine.planning.step import Step
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.family import ATTENTIONS, ShapeFamily, member, millions, spec, token_bytes, widths

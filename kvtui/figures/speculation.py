@@ -12,7 +12,7 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.checkpoint.reads import RoutedBytes, WeightsRead
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.drafting import TokenPass, acceptance_of, drafter, expected_tokens
-from kvtui.engine.planning.roofline import speculate
+from kvtui.engine.planning.estimate import speculate
 from kvtui.engine.planning.weights import step_weights
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario

@@ -13,9 +13,10 @@ from kvtui import __version__
 from kvtui.engine.advice.kv_formats import KvFormat, compared_formats
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
+from kvtui.engine.planning.estimate import Estimate, SpeculativeStep, estimate, most_users
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Band, Estimate, SpeculativeStep, estimate, most_users
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.notices import notices

@@ -89,7 +89,7 @@ def _observed(document: Document) -> tuple[FactPanel, ...]:
     server = document.get("observed")
     if server is None:
         return ()
-    from kvtui.report import observed
+    from kvtui.report.observed import facts as observed
 
     facts = [Fact("server", " ".join(filter(None, observed.title(server)))), Fact("verdict", server["verdict"])]
     for rows in observed.rows_of(server).values():

@@ -15,8 +15,8 @@ from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.picture.film import next_batch, next_context, previous_batch, previous_context
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
+from kvtui.engine.planning.estimate import Estimate, estimate, most_users
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Estimate, estimate, most_users
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE, defaults_for
 from kvtui.engine.saying.explain import Explanation, explain

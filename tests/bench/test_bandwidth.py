@@ -16,8 +16,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.options import OPTIONS

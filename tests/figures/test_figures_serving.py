@@ -7,9 +7,9 @@ import pytest
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.catalogue import find_model
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import fits
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.figures import roofline as roofline_plot

@@ -14,8 +14,8 @@ from kvtui.attach.opening import recording_in, snapshots_of, source_of
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.picture.allocator import allocate, allocator_of
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.screens.memory.screen import MemoryScreen
 from kvtui.screens.traffic.screen import TrafficScreen

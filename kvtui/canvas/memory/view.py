@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvtui.engine.planning.allocation import Slot
+from kvtui.engine.planning.estimate import Estimate
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan
-from kvtui.engine.planning.roofline import Estimate
 from kvtui.engine.saying.notices import Notice
 from kvtui.engine.saying.terms import shared_tokens
 from kvtui.engine.scenario.scenario import Scenario

@@ -28,10 +28,12 @@ from kvtui.engine.model.formats import KV_FORMATS, WEIGHT_FORMATS, canonical
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import slots
 from kvtui.engine.planning.capacity import room
+from kvtui.engine.planning.estimate import Estimate, timed
 from kvtui.engine.planning.parts import Parts, budget, device_parts, holds, used
 from kvtui.engine.planning.plan import devices_needed
-from kvtui.engine.planning.roofline import Band, Estimate, Step, decode_step, timed
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.planning.step import Step, decode_step
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario, usual_weights

@@ -57,25 +57,15 @@ def parse_count(text: str, field: str, most: int) -> int:
     return _parse(text, field, {"": 1}, most, f"a whole number from 1 to {most:,}", whole=True)
 
 
-def parse_fraction(text: str, field: str) -> float:
-    """A number in (0, 1]. Raises InputError naming ``field``."""
+def parse_factor(text: str, field: str, most: float, least: float = 0.0) -> float:
+    """A number above 0, from ``least`` to ``most``. Raises InputError naming ``field``."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.0 < value <= 1.0:
-        raise InputError(f"{field}: '{plain(text)}' is not a number above 0 and at most 1")
-    return value
-
-
-def parse_ratio(text: str, field: str) -> float:
-    """A number above 0, at most 100. Raises InputError naming ``field``."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value <= MAX_RATIO:
-        raise InputError(f"{field}: '{plain(text)}' is not a number above 0 and at most {MAX_RATIO:g}")
+    if not 0.0 < value <= most or value < least:
+        span = f"from {least:g} to {most:,.7g}" if least else f"above 0 and at most {most:g}"
+        raise InputError(f"{field}: '{plain(text, 40)}' is not a number {span}")
     return value
 
 

@@ -22,10 +22,11 @@ from kvtui.engine.engines.result import Serving
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.allocation import Slot, grown, replica_share
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.reserved import device_holds
-from kvtui.engine.planning.roofline import Band, estimate, pcie_gbs
+from kvtui.engine.planning.roofline import Band, pcie_gbs
 from kvtui.engine.planning.stages import Stage, stages
 from kvtui.engine.planning.weights import expert_ranks
 from kvtui.engine.scenario.scenario import Layout, Scenario, usual_weights

@@ -3,7 +3,7 @@
 Contexts, batches and budgets broadcast against each other; bytes are exact 64-bit integers. Every function is the array
 version of a scalar one and tested against it: ``cache_bytes`` of ``model.cache_bytes``, ``device_bytes`` of
 ``plan.device_parts``, ``most_context`` and ``most_sequences`` of ``capacity.capacity``, ``decode`` of
-``roofline.estimate``. As in ``capacity``, every sequence is as full as the scenario's fill says.
+``estimate.estimate``. As in ``capacity``, every sequence is as full as the scenario's fill says.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ from kvtui.engine.planning.roofline import (
     COMPUTE_EFFICIENCY,
     LAUNCH_SECONDS_PER_LAYER,
     collectives,
-    expert_replicas,
     peak_flops,
     read_gbs,
-    top_k,
 )
 from kvtui.engine.planning.stages import distinct_stages, stages
+from kvtui.engine.planning.step import expert_replicas, top_k
 from kvtui.engine.planning.weights import held_weight_bytes, step_weights
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import AVERAGE, Scenario

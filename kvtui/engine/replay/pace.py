@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.planning.roofline import Band, sequence_macs, sequence_read, step_time, weights_read
+from kvtui.engine.planning.roofline import Band, step_time
+from kvtui.engine.planning.step import sequence_macs, sequence_read, weights_read
 from kvtui.engine.replay.costs import StepCosts
 from kvtui.engine.replay.scheduling import SchedulerStep
 from kvtui.engine.scenario.scenario import Scenario

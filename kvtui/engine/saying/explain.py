@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvtui.engine.model.caches import Attention, Cache, Indexer, Latent, Recurrent
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.capacity import Capacity
+from kvtui.engine.planning.estimate import Estimate
 from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
-from kvtui.engine.planning.roofline import Estimate, prefill_flops
 from kvtui.engine.planning.serve import tightest_budget
+from kvtui.engine.planning.step import prefill_flops
 from kvtui.engine.planning.weights import weight_bytes
 
 if TYPE_CHECKING:

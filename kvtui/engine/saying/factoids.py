@@ -17,8 +17,8 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.caches import Attention
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.planning.allocation import Slot
+from kvtui.engine.planning.estimate import Estimate
 from kvtui.engine.planning.plan import Plan
-from kvtui.engine.planning.roofline import Estimate
 from kvtui.engine.planning.weights import weight_bytes
 from kvtui.engine.saying.terms import CacheTerm, kv_terms
 

@@ -94,9 +94,9 @@ def _built_in(size: int) -> str:
 
 
 def _share(text: str, name: str) -> float:
-    from kvtui.engine.basis.units import parse_fraction
+    from kvtui.engine.basis.units import parse_factor
 
-    return parse_fraction(text, name)
+    return parse_factor(text, name, most=1)
 
 
 def _accepted(text: str, name: str) -> float:
@@ -123,9 +123,9 @@ def _what_if(text: str, name: str) -> str:
 
 
 def _multiple(text: str, name: str) -> float:
-    from kvtui.engine.basis.units import parse_ratio
+    from kvtui.engine.basis.units import MAX_RATIO, parse_factor
 
-    return parse_ratio(text, name)
+    return parse_factor(text, name, MAX_RATIO)
 
 
 def _fill(text: str, name: str) -> str:

@@ -18,10 +18,11 @@ from kvtui.engine.picture.banks import bank_bytes
 from kvtui.engine.picture.ram import ram_codes, ram_words
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.cluster import MAX_SHOWN, Cluster, Traffic, cluster, linked, parts_at, place_of
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import score_matrix_bytes
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.reserved import all_hold
-from kvtui.engine.planning.roofline import Band, estimate
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.what_if import real_scenario
 from kvtui.engine.saying.papers import Paper, papers_for
 from kvtui.state.session import Session

@@ -16,8 +16,9 @@ from kvtui.engine.advice.risk import LEVELS
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.engines.known import span
+from kvtui.engine.planning.estimate import Estimate, most_users
 from kvtui.engine.planning.parts import budget, crowded, device_parts
-from kvtui.engine.planning.roofline import Band, Estimate, most_users
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.notices import beside_pool, unserved

@@ -40,9 +40,10 @@ from kvtui.engine.picture.allocator import allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Band, estimate
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.saying.factoids import factoid_at
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.papers import papers_for

@@ -13,9 +13,9 @@ from kvtui.engine.advice.risk import LEVELS, cache_risk, weights_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import device_parts, shortage
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario

@@ -23,9 +23,9 @@ from kvtui.engine.advice.levers import (
 from kvtui.engine.advice.matrix import MatrixAnswer
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.drafting import expected_tokens
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import fits
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario

@@ -13,8 +13,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import Band, estimate
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.scenario.scenario import Layout, Scenario
 from kvtui.engine.scenario.values import scenario_from
 from tests.engine.planning.test_properties import scenarios

@@ -126,7 +126,7 @@ def test_wide_expert_parallelism(replicas: int, engine: str) -> None:
 
 
 def test_rates_follow_from_the_estimate() -> None:
-    from kvtui.engine.planning.roofline import estimate
+    from kvtui.engine.planning.estimate import estimate
 
     found = plan(scenario_from({"model": "Llama-3.1-70B", "batch": "32", "gpu": "H100 SXM", "tp": "8"}))
     seen, step = cluster(found), estimate(found).decode_ms

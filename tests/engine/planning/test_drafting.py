@@ -15,14 +15,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.drafting import drafter, expected_tokens
+from kvtui.engine.planning.estimate import Estimate, SpeculativeStep, estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import (
-    COMPUTE_EFFICIENCY,
-    LAUNCH_SECONDS_PER_LAYER,
-    Estimate,
-    SpeculativeStep,
-    estimate,
-)
+from kvtui.engine.planning.roofline import COMPUTE_EFFICIENCY, LAUNCH_SECONDS_PER_LAYER
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.sources.acceptance import measured_acceptance
 

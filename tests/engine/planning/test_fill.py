@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.planning.allocation import mean_fill, slots
 from kvtui.engine.planning.capacity import Users, capacity, users
+from kvtui.engine.planning.estimate import estimate, most_users
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate, most_users
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import command_line, scenario_from

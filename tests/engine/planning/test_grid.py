@@ -16,9 +16,9 @@ from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import budget, device_parts, fits
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from

@@ -18,9 +18,9 @@ from kvtui.engine.picture.banks import bank_counts
 from kvtui.engine.planning import grid
 from kvtui.engine.planning.allocation import fill_percent, slots
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.parts import device_parts
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.scenario.scenario import Layout, Scenario, has_experts, valid_tps
 from kvtui.engine.scenario.values import command_line, scenario_from, to_values

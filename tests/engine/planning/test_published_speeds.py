@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from kvtui.engine.basis.units import GIB
+from kvtui.engine.planning.estimate import estimate, timed
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import decode_step, estimate, timed
+from kvtui.engine.planning.step import decode_step
 from kvtui.engine.scenario.values import scenario_from
 from tests.present import present
 

@@ -13,8 +13,8 @@ from kvtui.engine.basis.units import GIB
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
 from kvtui.engine.planning.cluster import cluster
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.stages import stages
 from kvtui.engine.planning.weights import held_weight_bytes, step_weights, weight_bytes
 from kvtui.engine.saying.explain import explain

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import serve as planned_of
 from kvtui.engine.replay.content import PrefixIds, Told, Unknown
 from kvtui.engine.replay.groups import Chunked, Full, Sliding, States

@@ -11,8 +11,8 @@ from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.formats import FORMATS
 from kvtui.engine.model.spec import cache_bytes
+from kvtui.engine.planning.estimate import Estimate, estimate
 from kvtui.engine.planning.plan import Plan, plan
-from kvtui.engine.planning.roofline import Estimate, estimate
 from kvtui.engine.saying.factoids import (
     LIVE_SOURCE,
     MAX_LENGTH,

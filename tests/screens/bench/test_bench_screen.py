@@ -25,8 +25,8 @@ from kvtui.bench.runner import Outcome
 from kvtui.cases.case import Case, SweepRow, TransformerShape
 from kvtui.cases.protocol import TimeBudget
 from kvtui.cases.sweep import Sweep, sweep
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.values import command_line, scenario_from
 from kvtui.screens.bench.choice import Choice, seconds_per_case
 from kvtui.screens.bench.leave import LeaveScreen

@@ -18,7 +18,7 @@ from kvtui.app.app import KvtuiApp
 from kvtui.canvas.palette import Ink
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.cluster import linked
-from kvtui.engine.planning.roofline import estimate
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.saying.alerts import COOL_DOWN_SECONDS, OPEN_SECONDS
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.screens.memory.screen import MemoryScreen

@@ -25,8 +25,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.scenario.scenario import Layout
 from kvtui.engine.scenario.values import command_line, scenario_from
 from kvtui.engine.serving.candidates import Idle

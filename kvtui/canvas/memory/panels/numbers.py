@@ -17,7 +17,8 @@ from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.capacity import Capacity, Users
-from kvtui.engine.planning.roofline import Band, Estimate
+from kvtui.engine.planning.estimate import Estimate
+from kvtui.engine.planning.roofline import Band
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.scenario.scenario import Scenario
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvtui.engine.engines.placement import RAM, RamRead
 from kvtui.engine.planning.allocation import Slot
-from kvtui.engine.planning.roofline import layer_cache_read
+from kvtui.engine.planning.step import layer_cache_read
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.llamacpp.memory import memory_parts
 from kvtui.engine.serving.llamacpp.placement import placement

@@ -9,8 +9,8 @@ import pytest
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.values import scenario_from

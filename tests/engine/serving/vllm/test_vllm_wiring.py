@@ -18,8 +18,8 @@ from kvtui.engine.device.catalogue import find_device
 from kvtui.engine.engines.known import Engine, EngineDefaults, parse_engine
 from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.planning.capacity import capacity
+from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
-from kvtui.engine.planning.roofline import estimate
 from kvtui.engine.planning.stages import partition, stages
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.saying.notices import notices
