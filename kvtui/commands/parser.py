@@ -40,17 +40,15 @@ class CommandParser(Parser):
     ``fill`` then gives it its options. Most lines name no command, or one: the others cost nothing.
     """
 
-    def __init__(self, *, fill: Callable[[Parser], None], prog: str, **options: Any) -> None:
-        options["prog"] = prog
-        self._later: tuple[Callable[[Parser], None], dict[str, Any]] | None = (fill, options)
-        # From Python 3.14 on, a formatter is asked for when the parser is added.
-        self.prog, self.formatter_class, self.color = prog, _formatter, options.get("color", True)
+    def __init__(self, *, fill: Callable[[Parser], None], **options: Any) -> None:
+        super().__init__(**options, add_help=False)
+        self._later: Callable[[Parser], None] | None = fill
 
     def filled(self) -> CommandParser:
         """This parser with its options."""
         if self._later is not None:
-            (fill, options), self._later = self._later, None
-            super().__init__(**options)
+            fill, self._later = self._later, None
+            self.add_argument("-h", "--help", action="help", help="show this help message and exit")
             fill(self)
         return self
 
