@@ -362,7 +362,7 @@ def _feed_forward(draft: Draft, shape: dict[str, Any], name: str, index: int) ->
         draft.vector(name + "post_ffw_norm.weight", hidden)
     if "experts" in shape and not (family == "deepseek2" and not index):
         experts, wide = shape["experts"], shape["expert_ff"]
-        draft.matrix(name + "ffn_gate_inp", experts, hidden)
+        draft.vector(name + "ffn_gate_inp.weight", experts, hidden)
         if family != "nemotron_h":
             draft.matrix(name + "ffn_gate_exps", experts, wide, hidden)
         draft.matrix(name + "ffn_up_exps", experts, wide, hidden)

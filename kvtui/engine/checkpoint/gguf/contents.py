@@ -67,7 +67,7 @@ def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[Ty
                 running = before[part.category]
                 before[part.category] += 1
             at = Position(one.place.layer if whole.experts else running, running)
-            kind = tensor_type(base, part.category, part.columns, at, whole, part.number > 1)
+            kind = tensor_type(base, part.category, part.columns, at, whole, part.stacked)
             if other is not None and part.category in _EDGES:
                 kind = fitting(other.edges, part.columns)
             typed.append(TypedPart(part, kind))

@@ -68,6 +68,11 @@ _VALUES_OF_FOUR = {
     **dict.fromkeys(("IQ4_NL", "IQ4_XS"), "Q5_K"),
 }
 _QUERIES_AND_KEYS = {"IQ3_XS": "IQ3_XXS", "IQ3_XXS": "IQ2_S"}
+_QUERIES_KEYS_AND_VALUES = {
+    **dict.fromkeys(("Q3_K_M", "Q3_K_L", "IQ3_M"), "Q4_K"),
+    "Q4_K_M": "Q5_K",
+    "Q5_K_M": "Q6_K",
+}
 _ATTENTION_OUTPUT = {"Q2_K": "Q3_K", "IQ3_XXS": "IQ3_S", "Q3_K_M": "Q4_K", "Q3_K_L": "Q5_K", "IQ3_M": "Q4_K"}
 _ATTENTION_OUTPUT_OF_EIGHT = frozenset(
     ("Q2_K", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "Q3_K_S", "Q3_K_M", "IQ4_NL", "IQ4_XS", "Q4_K_S", "Q4_K_M")
@@ -142,6 +147,8 @@ def _wanted(file_type: str, category: Category, at: Position, model: Whole, stac
             if category == "k" and model.experts == _MIXTRAL_EXPERTS:
                 return "Q8_0"
             return _QUERIES_AND_KEYS.get(file_type, base)
+        case "qkv":
+            return _QUERIES_KEYS_AND_VALUES.get(file_type, base)
         case "o" if model.experts == _MIXTRAL_EXPERTS:
             return "Q5_K" if file_type in _ATTENTION_OUTPUT_OF_EIGHT else base
         case "o":

@@ -2,7 +2,10 @@
 
 The quantiser tells tensors apart by parts of their names (``tensor_get_category`` in llama-quant.cpp). Most are a
 model's own. Latent attention's up-projection is two in a file, of keys and of values; the queries, keys and values of
-linear attention are one (``attn_qkv``), as are those of Phi-3.
+linear attention are one (``attn_qkv``), as are those of Phi-3 and of ChatGLM's architecture.
+
+Since early 2026 the quantiser takes such a tensor for values; before, it was a kind of its own. Published files have
+the types of their time: those of Phi, GLM-4 and Qwen3-Next are older.
 """
 
 from __future__ import annotations
@@ -16,21 +19,23 @@ from kvtui.engine.model.caches import Attention, Latent, Shared
 from kvtui.engine.model.spec import Layer, ModelSpec
 from kvtui.engine.model.tensors import Role, Tensor
 
-Category = Literal["small", "source", "embedding", "output", "q", "k", "v", "o", "down", "gate", "up", "other"]
+Category = Literal["small", "source", "embedding", "output", "q", "k", "v", "qkv", "o", "down", "gate", "up", "other"]
 """What a tensor is to the quantiser.
 
 ``small`` ones stay in F32: vectors, norms, routers, convs. ``source`` ones keep the type they came in. ``v`` stands for
-attn_v, attn_qkv and attn_kv_b alike, and ``down``, ``gate`` and ``up`` for dense and shared blocks and experts.
+attn_v, attn_qkv and attn_kv_b alike, ``qkv`` for an attn_qkv of before 2026, and ``down``, ``gate`` and ``up`` for
+dense and shared blocks and experts.
 """
 
 
 class FilePart(NamedTuple):
-    """``number`` matrices of ``rows`` × ``columns`` in one tensor of a file."""
+    """``number`` matrices of ``rows`` × ``columns``: tensors of a file alike, or one where they are ``stacked``."""
 
     category: Category
     rows: int
     columns: int
     number: int = 1
+    stacked: bool = False
 
 
 class Filed(NamedTuple):
@@ -55,8 +60,10 @@ _CATEGORIES: dict[Role, Category] = {
     **dict.fromkeys(("up", "expert_up", "shared_up"), "up"),
     **dict.fromkeys(("down", "expert_down", "shared_down"), "down"),
 }
+_EXPERTS: frozenset[Role] = frozenset({"expert_gate", "expert_up", "expert_down"})
 _ONE_QKV = frozenset({"gated_deltanet", "lightning"})
-_PHI3 = ("phi-3-", "phi-3.5-mini", "phi-4")
+_FUSED = ("phi-3-", "phi-3.5-mini", "phi-4", "glm-4-9b-chat")
+_EARLIER_HYBRIDS = ("qwen3-next",)
 _WITH_PREDICTION = ("glm-",)
 
 
@@ -71,7 +78,7 @@ def filed(model: ModelSpec) -> Iterator[Filed]:
     Towers and weights that are known by number only are left out.
     """
     layers = (*model.layers, *model.mtp)
-    fused = _named(model, _PHI3)
+    fused, earlier = _named(model, _FUSED), _named(model, _EARLIER_HYBRIDS)
     seen: set[tuple[Role, Place]] = set()
     for tensor, place in placed(model):
         if tensor.role in ("tower", "other"):
@@ -79,7 +86,7 @@ def filed(model: ModelSpec) -> Iterator[Filed]:
         first = (tensor.role, place) not in seen
         seen.add((tensor.role, place))
         layer = Layer() if place.part == "outside" else layers[place.layer]
-        yield Filed(tensor, place, _parts(tensor, place, layer, first, fused))
+        yield Filed(tensor, place, _parts(tensor, place, layer, first, fused, earlier))
 
 
 def grouped_heads(model: ModelSpec) -> int:
@@ -99,24 +106,27 @@ def grouped_heads(model: ModelSpec) -> int:
     return 0
 
 
-def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool) -> tuple[FilePart, ...]:
-    """What ``tensor`` is in a file; ``first`` of its role at its place."""
+def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool, earlier: bool) -> tuple[FilePart, ...]:
+    """What ``tensor`` is in a file; ``first`` of its role at its place.
+
+    ``fused`` are queries, keys and values of softmax attention, and ``earlier`` than 2026 those of linear attention.
+    """
     rows, columns, number = tensor.rows, tensor.columns, tensor.number
     kinds = {cache.kind for cache in layer.caches}
     latent = next((cache for cache in layer.caches if isinstance(cache, Latent)), None)
     match tensor.role:
         case "kv_b" if latent is not None and (nope := _unrotated(layer, latent)):
             values = rows // latent.q_heads - nope
-            keys = FilePart("other", tensor.columns, nope, latent.q_heads)
-            return keys, FilePart("other", values, columns, latent.q_heads)
+            keys = FilePart("other", tensor.columns, nope, latent.q_heads, stacked=True)
+            return keys, FilePart("other", values, columns, latent.q_heads, stacked=True)
         case "recurrent_in" if "kda" in kinds and number >= 3:
             attention: tuple[Category, ...] = ("q", "k", "v")
             rest = (FilePart("other", rows, columns),) * (number - len(attention))
             return (*(FilePart(category, rows, columns) for category in attention), *rest)
         case "recurrent_in" if kinds & _ONE_QKV and first:
-            return (FilePart("v", rows, columns, number),)
-        case "q" | "k" if fused:
-            return (FilePart("v", rows, columns, number),)
+            return (FilePart("qkv" if earlier else "v", rows, columns, number),)
+        case "q" | "k" | "v" if fused:
+            return (FilePart("qkv", rows, columns, number),)
         case "q" if not first:
             return (FilePart("other", rows, columns, number),)
         case "indexer" if latent is None:
@@ -125,7 +135,7 @@ def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool)
             return (FilePart("other", rows, columns, number),)
         case "per_layer" if place.part == "outside":
             return (FilePart("source", rows, columns, number),)
-    return (FilePart(_CATEGORIES.get(tensor.role, "other"), rows, columns, number),)
+    return (FilePart(_CATEGORIES.get(tensor.role, "other"), rows, columns, number, tensor.role in _EXPERTS),)
 
 
 def _unrotated(layer: Layer, latent: Latent) -> int:

@@ -21,7 +21,6 @@ APART = {
     ("gemma-3-27b", "Q6_K"): "its published size is that of Q6_K_L, with embedding and output in Q8_0",
     ("Qwen3.5-35B-A3B", "Q4_K_M"): "Unsloth chooses some types itself under plain names too",
     ("Qwen3.5-27B", "Q4_K_M"): "Unsloth chooses some types itself under plain names too",
-    ("Qwen3-Next-80B-A3B", "IQ2_M"): "made before the fused projections of linear attention counted as values",
 }
 """Files that are further off, and why."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,8 @@ from kvtui.engine.checkpoint.gguf.named import file_type_key
 from kvtui.engine.checkpoint.gguf.recipes import BASES
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
+from tests.engine.checkpoint.gguf.shaped import config_of
 from tests.nightly import sampled
-
-pytestmark = sampled(3)
 
 logging.getLogger("gguf").setLevel(logging.ERROR)
 
@@ -41,6 +41,27 @@ EXPERTS = DENSE | {
     "num_local_experts": 8,
     "num_experts_per_tok": 2,
     "sliding_window": None,
+}
+SMALL = {"hidden": 256, "layers": 4, "vocab": 300, "ff": 512, "tied": False}
+HEADS = SMALL | {"heads": 4, "kv_heads": 1, "head": 64}
+ROUTED = {"experts": 8, "active": 2, "expert_ff": 256}
+STATES = {"inner": 512, "state": 64, "state_heads": 8, "groups": 2}
+MLA = {"rank": 128, "rope": 64, "nope": 64, "v": 64, "q_rank": 256, "shared_ff": 256}
+SHAPES: dict[str, dict[str, Any]] = {
+    "gemma3": HEADS | {"tied": True, "window": 128},
+    "gpt-oss": HEADS | ROUTED | {"window": 128},
+    "deepseek2": HEADS | ROUTED | MLA,
+    "qwen3next": HEADS | ROUTED | STATES | {"state_heads": 8, "shared_ff": 256, "kinds": "sssa"},
+    "mamba2": SMALL | STATES,
+    "nemotron_h": HEADS | STATES | {"kinds": "sfsa"},
+    "falcon-h1": HEADS | STATES,
+    "lfm2": HEADS | {"kinds": "ssas"},
+}
+CONFIGS = {
+    "dense": DENSE,
+    "odd": ODD,
+    "experts": EXPERTS,
+    **{family: config_of({"family": family, **shape}) for family, shape in SHAPES.items()},
 }
 
 
@@ -69,12 +90,11 @@ def written(model: ModelSpec, file_type: str, path: Path) -> GGUFReader:
     return GGUFReader(path)
 
 
+@sampled(10)
 @pytest.mark.parametrize("file_type", [*BASES, *LARGER_EDGES])
-@pytest.mark.parametrize("config", [DENSE, ODD, EXPERTS], ids=["dense", "odd", "experts"])
-def test_the_data_of_a_written_file_is_what_the_format_comes_to(
-    config: dict[str, object], file_type: str, tmp_path: Path
-) -> None:
-    model = tiny(config)
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_data_of_a_written_file_is_what_the_format_comes_to(config: str, file_type: str, tmp_path: Path) -> None:
+    model = tiny(CONFIGS[config])
     reader = written(model, file_type, tmp_path / "tiny.gguf")
     key = file_type_key(file_type) or file_type_key(f"gguf-{file_type}")
     assert key is not None
@@ -111,6 +131,7 @@ BY_HAND = {
 }
 
 
+@sampled(3)
 @pytest.mark.parametrize("file_type", BY_HAND)
 def test_tensors_have_the_types_worked_out_by_hand(file_type: str, tmp_path: Path) -> None:
     reader = written(tiny(DENSE), file_type, tmp_path / "tiny.gguf")
