@@ -59,8 +59,12 @@ class Comparison(NamedTuple):
 
 
 def compare(a: StoredRun, b: StoredRun) -> Comparison:
-    """Every row of run ``a`` beside that of ``b``, rows that only one has last."""
-    first, second = _rows(a.rows), _rows(b.rows)
+    """Every row of run ``a`` beside that of ``b``, rows that only one has last.
+
+    Where several machines measured one of the runs, a row is compared with that of the same machine.
+    """
+    apart = max(len({row.get("machine") for row in run.rows} - {None}) for run in (a, b)) > 1
+    first, second = _rows(a.rows, apart), _rows(b.rows, apart)
     both = [difference for key in first if key in second for difference in _row(key, first[key], second[key])]
     alone = [Difference(*key, "", None, None, None, "only in A") for key in first if key not in second]
     alone += [Difference(*key, "", None, None, None, "only in B") for key in second if key not in first]
@@ -91,11 +95,12 @@ def joined(spreads: Sequence[Spread]) -> Spread:
     )
 
 
-def _rows(rows: Iterable[ColumnValues]) -> dict[tuple[str, str], list[ColumnValues]]:
-    """Repeats of each row under its group and label."""
+def _rows(rows: Iterable[ColumnValues], by_machine: bool) -> dict[tuple[str, str], list[ColumnValues]]:
+    """Repeats of each row under its group and label, and the machine where several measured a run."""
     found: dict[tuple[str, str], list[ColumnValues]] = {}
     for row in rows:
-        found.setdefault((str(row["group"]), str(row["label"])), []).append(row)
+        where = f", {row['machine']}" if by_machine and row.get("machine") else ""
+        found.setdefault((str(row["group"]), f"{row['label']}{where}"), []).append(row)
     return found
 
 

@@ -40,12 +40,21 @@ class TimedCase(NamedTuple):
 
 
 def findings(rows: Iterable[ColumnValues]) -> list[str]:
-    """A sentence for every group of a sweep with two cases or more that were measured, in the order of the groups."""
+    """A sentence for every group of a sweep with two cases or more that were measured, in the order of the groups.
+
+    Cases that different machines measured are not compared with each other.
+    """
+    told = list(rows)
+    several = len({row.get("machine") for row in told} - {None}) > 1
     found = []
-    for group, members in groupby(rows, key=lambda row: str(row["group"])):
-        cases = [case for case in map(_timed, members) if case is not None]
-        if len({case.label for case in cases}) > 1:
-            found.append(f"{group}: {_compared(cases)}")
+    for group, members in groupby(told, key=lambda row: str(row["group"])):
+        by_machine: dict[object, list[TimedCase]] = {}
+        for row in members:
+            if (case := _timed(row)) is not None:
+                by_machine.setdefault(row.get("machine"), []).append(case)
+        for machine, cases in by_machine.items():
+            if len({case.label for case in cases}) > 1:
+                found.append(f"{group}{f', {machine}' if several else ''}: {_compared(cases)}")
     return found
 
 

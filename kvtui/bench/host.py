@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kvtui.engine.basis.units import counted
 from kvtui.engine.basis.untrusted import plain
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -40,6 +41,17 @@ def machine_name(host: Mapping[str, Any]) -> str:
     """The processor or accelerator that measured; empty if it is not said."""
     name = host.get("cpu_model") if host.get("platform") == "cpu" else host.get("device_kind")
     return plain(str(name or ""), limit=60)
+
+
+def machine_stamp(host: Mapping[str, Any]) -> dict[str, str | None]:
+    """Where a record was measured: the ``host`` by its own name, and the ``machine``, which alike ones have in common.
+
+    A machine is its accelerator, or its processor with the cores that could be used; None what is not said.
+    """
+    machine, cores = machine_name(host), host.get("cores")
+    if machine and host.get("platform") == "cpu" and isinstance(cores, int):
+        machine += f", {counted(cores, 'core')}"
+    return {"host": plain(str(host.get("host") or ""), limit=60) or None, "machine": machine or None}
 
 
 def cpu_model() -> str:

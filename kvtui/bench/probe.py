@@ -85,6 +85,7 @@ def host() -> dict[str, Any]:
     """
     device = default_device()
     return {
+        "host": platform.node(),
         "cpu_model": cpu_model(),
         "cores": usable_cores(),
         "memory_bytes": memory_bytes(),

@@ -13,7 +13,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import IO, Any
 
-from kvtui.bench.runner import NO_BACKEND, BackendError, Control
+from kvtui.bench.child import NO_BACKEND
+from kvtui.bench.runner import BackendError, Control
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 

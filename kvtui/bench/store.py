@@ -1,8 +1,9 @@
 """Where a run is kept: a dated folder that is complete up to the last measured case at every moment.
 
-``run.json`` says what was asked, where and when, with every case. ``samples.jsonl`` has one line per measured case, its
-record and raw samples; it is the truth that a run is resumed from. ``inference_sweep.csv`` is the same as a table, one
-line per row of the sweep: the 28 columns of a published sweep of attention variants, under their own names, then ours.
+``run.json`` says what was asked, where and when, with every case; of a run on a cluster all of its ``hosts``.
+``samples.jsonl`` has one line per measured case, its record and raw samples; it is the truth that a run is resumed
+from. ``inference_sweep.csv`` is the same as a table, one line per row of the sweep: the 28 columns of a published sweep
+of attention variants, under their own names, then ours.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class StoredRun:
 
     @property
     def host(self) -> Mapping[str, Any]:
-        """What the worker said of the machine; empty for a foreign file."""
-        host = self.about.get("host")
+        """What the worker said of the machine; empty for a foreign file, and where several measured."""
+        hosts = self.about.get("hosts")
+        host = self.about.get("host") if hosts is None else hosts[0] if _is_one(hosts) else None
         return host if isinstance(host, dict) else {}
 
 
@@ -93,7 +95,15 @@ class Writer:
         return [job for job in self.sweep.jobs if (job.case.key, repeat_of(job)) not in done]
 
     def host(self, host: Mapping[str, Any]) -> None:
-        """Note the machine that measures. Raises InputError if the run was begun on another, or in another state."""
+        """Note a machine that measures.
+
+        Raises InputError if the run was begun on another, or in another state, and is not one of many machines.
+        """
+        hosts = self.about.get("hosts")
+        if isinstance(hosts, list):
+            hosts.append(dict(host))
+            self._write_about()
+            return
         known = self.about.get("host")
         if isinstance(known, dict):
             for name, begun, here in host_differences(known, host):
@@ -150,6 +160,13 @@ class Writer:
     def _write_table(self) -> None:
         rows = table_rows(self.sweep, self.measured)
         write_whole(self.folder / CSV, table_csv.write(rows))
+
+
+def _is_one(hosts: object) -> bool:
+    """Whether all of ``hosts`` are one machine in one state."""
+    if not isinstance(hosts, list) or not hosts or not all(isinstance(host, dict) for host in hosts):
+        return False
+    return not any(host_differences(hosts[0], host) for host in hosts)
 
 
 def read(path: Path) -> StoredRun:

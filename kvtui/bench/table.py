@@ -131,6 +131,8 @@ def _cell(row: ColumnValues, key: str) -> object:
 
 def _varies(rows: Iterable[ColumnValues], key: str) -> bool:
     """Whether a column that is mostly the same says anything in ``rows``."""
+    if key == "host":
+        return len({row[key] for row in rows}) > 1
     usual = _SOMETIMES[key]
     return any(row[key] not in usual for row in rows)
 
@@ -182,6 +184,7 @@ _SOMETIMES: dict[str, tuple[object, ...]] = {
     "repeat": (1, None),
     "routing_entropy": (None,),
     "tokens_equal": (None,),
+    "host": (),
 }
 
 
@@ -195,12 +198,13 @@ def _band(series: str, title: str, priority: int) -> Column:
 
 _GROUP, _LABEL = Column("group", "group"), Column("label", "row")
 _REPEAT = Column("repeat", "repeat", "right", 1)
+_HOST = Column("host", "host", priority=2)
 _STATUS, _MESSAGE = Column("status", "status"), Column("message", "why", priority=9)
 _PARAMETERS = Column("params_m", "params", "right", 6, lambda millions: format_count(millions * 1e6))
 _KV = Column("kv_predicted_bytes", "KV cache", "right", 4, lambda count: format_bytes(count, 1))
 _RATE = Column("decode_tok_s", "tok/s", "right", 0, lambda rate: f"{rate:,.0f}")
 _SWEEP = (
-    *(_GROUP, _LABEL, _REPEAT, _PARAMETERS, _KV),
+    *(_GROUP, _LABEL, _REPEAT, _HOST, _PARAMETERS, _KV),
     Column("kv_ratio", "measured", "right", 7, lambda ratio: f"{ratio:.3f}×"),
     _ms("prefill_ms_p50", "prefill ms", 3),
     _band("prefill", "p20–p80", 7),
@@ -217,7 +221,7 @@ _SWEEP = (
     *(_STATUS, _MESSAGE),
 )
 _TTFT = (
-    *(_LABEL, _REPEAT, _PARAMETERS, _KV),
+    *(_LABEL, _REPEAT, _HOST, _PARAMETERS, _KV),
     Column("prompt_len", "prompt", "right", 3, format_tokens),
     *(_ms(f"ttft_ms_{name}", f"TTFT {name}", i) for i, name in enumerate(("p50", "p20", "p80", "p95", "min"))),
     Column("ttft_ms_n", "samples", "right", 6),

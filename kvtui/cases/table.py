@@ -76,6 +76,8 @@ RECORD_COLUMNS = (
     "message",
     "device",
     "platform",
+    "host",
+    "machine",
     "lower_s",
     "compile_s",
     "cache_hit",
@@ -107,7 +109,7 @@ RECORD_COLUMNS = (
 COLUMNS = (*REFERENCE_COLUMNS, *CASE_COLUMNS, *RECORD_COLUMNS)
 TEXT_COLUMNS = {
     *("group", "label", "attn_variant", "attn_type", "dtype", "pos_encoding", "case", "cache", "kv_dtype"),
-    *("latent_mode", "status", "message", "device", "platform"),
+    *("latent_mode", "status", "message", "device", "platform", "host", "machine"),
 }
 
 ColumnValues = dict[str, Any]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
+from kvtui.attach.cluster import Cluster, LostClusterError, connected
 from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare
 from kvtui.bench.runner import BackendError, Control, Event, NoMemoryError, Outcome, Progress, Started
@@ -21,6 +22,7 @@ from kvtui.cases import groups
 from kvtui.cases.case import SweepRow
 from kvtui.cases.sweep import BUDGETS, decode_rows, sweep
 from kvtui.cases.table import ColumnValues, is_number
+from kvtui.commands import bench_jobs
 from kvtui.commands.answer import Answer
 from kvtui.commands.interrupts import cancelling, exit_code
 from kvtui.commands.measuring import budget_of, need_jax
@@ -37,6 +39,7 @@ FAILED, NO_BACKEND = 1, 3
 FIGURES = "figures"
 MOST_REPEATS = 1000
 ENSEMBLE = ("heads", "gammas", "beta", "temperature", "checkpoint")
+NOT_ON_A_CLUSTER = ("trained", "list_groups", "compare", "plot_only")
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
 
@@ -66,6 +69,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", metavar="X", help="bench ensemble: 0 is greedy")
     parser.add_argument("--checkpoint", metavar="RUN", help="bench ensemble: a trained model, instead of a random one")
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
+    parser.add_argument("--dask", metavar="ADDRESS", help="measure on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--out", metavar="DIR", help=f"where runs are kept (default: {store.OUT})")
     stages = parser.add_mutually_exclusive_group()
     stages.add_argument("--sweep-only", action="store_true", help="measure, and keep no figures")
@@ -92,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ENSEMBLE:
         if getattr(args, name) is not None and args.what != "ensemble":
             raise InputError(f"--{name}: belongs to kvtui bench ensemble")
+    if args.dask is not None and (args.what == "ensemble" or any(getattr(args, name) for name in NOT_ON_A_CLUSTER)):
+        raise InputError("--dask: goes with the sweep and with bench decode, while they measure")
     if args.list_groups:
         write(table.group_table(groups.find_groups(args.groups), size, args.format, look))
         return 0
@@ -133,21 +139,20 @@ def _compare(a: Path, b: Path, form: str, look: TableStyle, write: Callable[[str
 
 
 def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Callable[[str], None]) -> int:
-    writer = _again(args) if args.resume is not None else _begin(args, size)
-    jobs, control, device = writer.jobs_left, Control(), writer.about.get("device")
-    device = device if isinstance(device, str) else None
-    finished = False
-    try:
-        with cancelling(control) as interrupted:
-            counts = f"{counted(len(jobs), 'case')}, {counted(len(writer.sweep.rows), 'row')}"
-            say(f"{counts}, results in {plain(str(writer.folder), limit=400)}")
-            with _narration(writer) as listener:
-                finished = runner.run(jobs, listener, control=control, device=device) == "finished"
-    except BackendError as error:
-        say(str(error))
-        return FAILED if isinstance(error, NoMemoryError) else NO_BACKEND
-    finally:
-        writer.close(finished)
+    with nullcontext() if args.dask is None else connected(args.dask) as cluster:
+        writer = _again(args) if args.resume is not None else _begin(args, size)
+        control, code = Control(), 0
+        try:
+            with cancelling(control) as interrupted:
+                _work(writer, control, cluster)
+        except LostClusterError as error:
+            say(str(error))
+            code = FAILED
+        except BackendError as error:
+            say(str(error))
+            code = FAILED if isinstance(error, NoMemoryError) else NO_BACKEND
+    if code and (cluster is None or not writer.measured):
+        return code
     if writer.measured:
         write(_shown(store.read(writer.folder), args.format, look))
         if not args.sweep_only:
@@ -157,13 +162,34 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
         say(f"interrupted; {f'{again} measures the rest' if writer.measured else 'nothing was measured'}")
         return exit_code(interrupted)
     left = len(writer.jobs_left)
+    if code:
+        say(f"{counted(left, 'case')} left; {again} measures them")
+        return code
     if left:
         say(f"{counted(left, 'case')} failed for a reason that can pass; {again} tries again")
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
 
 
+def _work(writer: store.Writer, control: Control, cluster: Cluster | None) -> None:
+    """Measure what is left of a run, here or on a ``cluster``, and close it."""
+    jobs, device, finished = writer.jobs_left, writer.about.get("device"), False
+    device = device if isinstance(device, str) else None
+    try:
+        counts = f"{counted(len(jobs), 'case')}, {counted(len(writer.sweep.rows), 'row')}"
+        say(f"{counts}, results in {plain(str(writer.folder), limit=400)}")
+        with _narration(writer) as listener:
+            if cluster is None:
+                end = runner.run(jobs, listener, control=control, device=device)
+            else:
+                end = bench_jobs.run(jobs, listener, cluster, control=control, device=device, say=say)
+        finished = end == "finished"
+    finally:
+        writer.close(finished)
+
+
 def _begin(args: argparse.Namespace, size: str) -> store.Writer:
-    need_jax()
+    if args.dask is None:
+        need_jax()
     budget = budget_of(args, BUDGETS[size])
     repeat = 1 if args.repeat is None else parse_count(args.repeat, "--repeat", MOST_REPEATS)
     positions = None if args.positions is None else _positions(args.positions)
@@ -183,6 +209,7 @@ def _begin(args: argparse.Namespace, size: str) -> store.Writer:
         "repeat": repeat,
         "device": args.device,
         "arguments": [plain(word) for word in sys.argv[1:]],
+        **({} if args.dask is None else {"hosts": []}),
     }
     return store.Writer.begin(Path(args.out or store.OUT), sweep(rows, budget, repeat, positions=positions), about)
 
@@ -192,8 +219,13 @@ def _again(args: argparse.Namespace) -> store.Writer:
         if getattr(args, name) is not None:
             option = name.replace("_", "-")
             raise InputError(f"--{option}: a resumed run goes on as it was begun; leave the option out")
-    need_jax()
-    return store.Writer.again(store.find_run(Path(args.resume or args.out or store.OUT), unfinished=True))
+    if args.dask is None:
+        need_jax()
+    writer = store.Writer.again(store.find_run(Path(args.resume or args.out or store.OUT), unfinished=True))
+    if args.dask is not None and "hosts" not in writer.about:
+        writer.close(False)
+        raise InputError("--dask: the run was begun on one machine, and goes on there")
+    return writer
 
 
 def _positions(text: str) -> tuple[int, ...]:
@@ -266,7 +298,9 @@ def _narrate(writer: store.Writer, event: Event) -> None:
         case Outcome():
             shared = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
             step = rows[0]["decode_step_ms_p50"]
-            say(f"{rows[0]['group']}, {rows[0]['label']}{shared}: {'' if step is None else table.ms(step)} ms per step")
+            where = f" on {rows[0]['host']}" if "hosts" in writer.about else ""
+            found = "" if step is None else table.ms(step)
+            say(f"{rows[0]['group']}, {rows[0]['label']}{shared}: {found} ms per step{where}")
 
 
 def _keep(writer: store.Writer, event: Event) -> Sequence[ColumnValues]:

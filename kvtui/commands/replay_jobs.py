@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
+from kvtui.attach.cluster import connected
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.untrusted import plain
@@ -155,19 +156,18 @@ def _interrupts_for_me_alone() -> Iterator[None]:
 
 
 def _on_cluster(jobs: Sequence[ReplayJob], requests: TraceRequests, address: str) -> Iterator[tuple[ReplayJob, Result]]:
-    try:
-        import distributed
-    except ImportError:
-        raise InputError("--dask: needs the package distributed: pip install 'kvtui[cluster]'") from None
-    try:
-        client = distributed.Client(address, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--dask: no scheduler at '{plain(address, 80)}': {plain(str(error), 120)}") from None
-    with client:
-        there = client.scatter(requests, broadcast=True, hash=False)
-        asked = {client.submit(tried, job, there, pure=False): job for job in jobs}
-        for done in distributed.as_completed(asked, loop=client.loop):
-            yield asked[done], done.result()
+    with connected(address) as cluster:
+        there = cluster.share(requests)
+        for job in jobs:
+            cluster.submit(job, tried, job, there)
+        left = len(jobs)
+        while left:
+            ended = cluster.wait()
+            if ended is not None and ended.problem is not None:
+                raise InputError(f"--dask: {ended.problem}")
+            if ended is not None:
+                left -= 1
+                yield ended.call, ended.result
 
 
 def _kept(name: str) -> Mapping[str, Result]:

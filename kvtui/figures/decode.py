@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kvtui.cases.statistics import percentile, without_outliers
 from kvtui.engine.basis.untrusted import plain
 from kvtui.figures.figure import Axis, Figure, Histogram, Line, Panel, floats
-from kvtui.figures.measured import ResultRows, figure, number, word
+from kvtui.figures.measured import ResultRows, figure, machine, many_machines, number, word
 
 if TYPE_CHECKING:
     from kvtui.cases.table import Measured
@@ -53,7 +53,15 @@ def panels(results: Results) -> Figure:
 def results_of(rows: ResultRows, measured: Iterable[Measured]) -> Results:
     """A run of ``kvtui bench decode`` as results: its table ``rows`` name the variants that were ``measured``."""
     samples: dict[tuple[object, object], Measured] = {(one.case, one.repeat): one for one in measured}
-    named = {(word(row, "label"), row.get("case"), row.get("repeat")): row for row in rows}
+    apart = many_machines(rows)
+    named = {
+        (
+            f"{word(row, 'label')}, {machine(row)}" if apart else word(row, "label"),
+            row.get("case"),
+            row.get("repeat"),
+        ): row
+        for row in rows
+    }
     found: dict[str, Any] = {}
     for (label, case, repeat), row in named.items():
         one = samples.get((case, repeat))

@@ -18,6 +18,8 @@ from kvtui.figures.figure import Axis, Bars, Cloud, Figure, Line, Panel, Rule, S
 
 ResultRow = Mapping[str, Any]
 ResultRows = Sequence[ResultRow]
+ATTENTION = ("attn_variant", "attn_type")
+"""The columns that series are named after."""
 PART = " · "
 """What stands between the parts of a row's label."""
 
@@ -75,16 +77,37 @@ def measure(axis: Axis, column: str, scale: float = 1.0) -> MeasuredValue:
 
 
 def of_group(rows: ResultRows, group: str) -> list[ResultRow]:
-    """The rows of the sweep's ``group``."""
-    return [row for row in rows if row.get("group") == group]
+    """The rows of the sweep's ``group``, told apart by machine."""
+    return [row for row in by_machine(rows) if row.get("group") == group]
+
+
+def machine(row: ResultRow) -> str:
+    """The machine that measured a row; empty where that is not said."""
+    return word(row, "machine")
+
+
+def many_machines(rows: ResultRows) -> bool:
+    """Whether more than one machine measured ``rows``."""
+    return len({machine(row) for row in rows} - {""}) > 1
+
+
+def by_machine(rows: ResultRows) -> ResultRows:
+    """``rows``, of which each attention is another on each machine, where several measured: they are not compared."""
+    if not many_machines(rows):
+        return rows
+    return [{**row, **{name: told for name in ATTENTION if (told := _told(row, name))}} for row in rows]
+
+
+def _told(row: ResultRow, column: str) -> str:
+    return ", ".join(part for part in (word(row, column), machine(row)) if part)
 
 
 def once(rows: ResultRows) -> list[ResultRow]:
-    """Every measurement once: groups share those of equal cases."""
+    """Every measurement once, told apart by machine: groups share those of equal cases."""
     seen = set()
     found = []
-    for row in rows:
-        key = (row.get("case"), row.get("repeat"))
+    for row in by_machine(rows):
+        key = (row.get("case"), row.get("repeat"), machine(row))
         if key[0] is None or key not in seen:
             found.append(row)
             seen.add(key)

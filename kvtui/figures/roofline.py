@@ -20,7 +20,7 @@ from kvtui.engine.planning.step import decode_step
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.figures.figure import Axis, Figure, Line, Panel, Scatter, floats
-from kvtui.figures.measured import ResultRows, number, once, word
+from kvtui.figures.measured import ResultRows, machine, number, once, word
 from kvtui.figures.scenarios import Scenarios, caveats, doublings, each
 
 DEVICE_ROOFLINE = ("device-roofline", "Roofline of the device", "Bandwidth or arithmetic?")
@@ -83,24 +83,33 @@ def measured(rows: ResultRows) -> Figure:
         none = "No row has model_flops, floor_bytes and decode_step_ms_p50: another tool's sweep has none of them."
         missing = none if rows else "No case has been measured yet."
         return Figure("roofline", "Roofline of the machine", "How near to the machine's limits?", (), (missing,))
-    bandwidths, peaks = _machine(once(rows))
     cases = [x for found in points.values() for x, _, _ in found]
     marks: list[Line | Scatter] = []
-    if bandwidths:
-        best = median(bandwidths)
-        ridge = [rate / best for rate in peaks.values()]
-        marks += [_roof(f"machine, {dtype}", best, rate, [*cases, *ridge]) for dtype, rate in peaks.items()]
+    notes = ["FLOPs and bytes are the model's own, as planned: what a step must do and move, each once."]
+    for name in dict.fromkeys(map(machine, rows)):
+        roofs, said = _roofs([row for row in once(rows) if machine(row) == name], cases, name or "machine")
+        marks += roofs
+        notes += said
     for name, found in points.items():
         at, rates, labels = zip(*found, strict=True)
         marks.append(Scatter(name, floats(at), floats(rates), labels=labels))
-    notes = ["FLOPs and bytes are the model's own, as planned: what a step must do and move, each once."]
-    if bandwidths:
-        spread = f"{min(bandwidths) / 1e9:,.1f} to {max(bandwidths) / 1e9:,.1f} GB/s"
-        notes.append(f"Bandwidth {median(bandwidths) / 1e9:,.1f} GB/s, the median of {spread} by working set.")
-    notes += [f"Matrix products in {dtype}: {rate / 1e9:,.0f} GFLOP/s." for dtype, rate in peaks.items()]
     notes.append("Steps of little work lie far below the roof: starting their programs takes longer than they do.")
     panel = Panel("decode steps", INTENSITY, RATE, tuple(marks))
     return Figure("roofline", "Roofline of the machine", "How near to the machine's limits?", (panel,), tuple(notes))
+
+
+def _roofs(rows: ResultRows, cases: list[float], name: str) -> tuple[list[Line], list[str]]:
+    """The roofs of one machine over the intensities of all ``cases``, by number format, and where they are from."""
+    bandwidths, peaks = _machine(rows)
+    notes = [f"Matrix products in {dtype}: {rate / 1e9:,.0f} GFLOP/s." for dtype, rate in peaks.items()]
+    if not bandwidths:
+        return [], notes
+    best = median(bandwidths)
+    ridge = [rate / best for rate in peaks.values()]
+    spread = f"{min(bandwidths) / 1e9:,.1f} to {max(bandwidths) / 1e9:,.1f} GB/s"
+    notes.insert(0, f"Bandwidth {best / 1e9:,.1f} GB/s, the median of {spread} by working set.")
+    roofs = [_roof(f"{name}, {dtype}", best, rate, [*cases, *ridge]) for dtype, rate in peaks.items()]
+    return roofs, notes if name == "machine" else [f"{name}: {note}" for note in notes]
 
 
 def _point(scenario: Scenario, batch: int) -> tuple[float, float, str] | None:

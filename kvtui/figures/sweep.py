@@ -1,7 +1,8 @@
 """The sweep's figures, each from the rows of its table alone: the thirteen groups, what was predicted, the roofline.
 
 Ids 01 to 21 are those of the published sweep that the groups follow; 14 to 21, over all rows, are in ``clouds``. Bands
-run from p20 to p80 where the table has them. Repeats of a row are joined: the median in the widest band.
+run from p20 to p80 where the table has them. Repeats of a row are joined: the median in the widest band. What
+several machines measured are different series, never one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from kvtui.figures.measured import (
     figure,
     joined,
     line_marks,
+    machine,
+    many_machines,
     measure,
     missing_columns,
     nothing,
@@ -316,8 +319,9 @@ def _bars(
     if why:
         return nothing(*about, why)
     names, common = distinct(category(row) for row in group)
+    apart = machine if many_machines(group) else None
     drawn = [
-        bar_panel(title, group, one, lambda row: names[category(row)], series or _same(title))
+        bar_panel(title, group, one, lambda row: names[category(row)], series or apart or _same(title))
         for title, one in panels.items()
     ]
     shared = (f"All cases: {', '.join(common)}.",) if common else ()

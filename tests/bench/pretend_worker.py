@@ -19,6 +19,9 @@ GATE = "PRETEND_GATE"
 """The variable that names a folder: each answer takes a file from it, and waits for one where there is none."""
 
 
+HOST = {"host": "pretending", "platform": "cpu", "cpu_model": "pretended"}
+
+
 def say(event: object) -> None:
     print(json.dumps(event), flush=True)
 
@@ -73,6 +76,6 @@ def answer(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    say({"event": "hello", "host": {"cpu_model": "pretended", "pid": os.getpid()}})
+    say({"event": "hello", "host": {**HOST, "pid": os.getpid()}})
     for line in sys.stdin:
         answer(json.loads(line))

@@ -118,3 +118,10 @@ def test_joined_repeats_cover_every_one_of_them(several: list[Spread]) -> None:
     assert min(one.p50 for one in several) <= found.p50 <= max(one.p50 for one in several)
     assert present(found.mad) >= max(present(one.mad) for one in several)
     assert joined([several[0]]) == several[0]
+
+
+def test_rows_of_several_machines_are_compared_with_those_of_the_same() -> None:
+    both = run_of(row(0, machine="H"), row(0, 9.0, machine="X"))
+    found = compare(both, run_of(row(0, 9.0, machine="X"), row(0, machine="H")))
+    assert {one.verdict for one in found.rows} == {"same"}
+    assert {one.label for one in found.rows} == {f"{ROWS[0].label}, H", f"{ROWS[0].label}, X"}

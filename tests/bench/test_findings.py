@@ -37,3 +37,11 @@ def test_spreads_that_meet_tell_nothing_and_single_or_failed_cases_are_left_out(
     ]
     (only,) = findings(rows)
     assert only.startswith("moe: no difference beyond the spread")
+
+
+def test_machines_are_not_compared_with_each_other() -> None:
+    rows = [
+        row("g", label, ms) | {"machine": on} for label, ms, on in (("a", 1.0, "H"), ("b", 2.0, "H"), ("b", 9.0, "X"))
+    ]
+    (said,) = findings(rows)
+    assert said.startswith("g, H: a decodes 2 × as fast as b")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvtui.bench.host import machine_stamp
 from kvtui.bench.runner import Outcome
 from kvtui.bench.store import CSV, RUN, SAMPLES, Writer, find_run, newest_of_each_kind, read
 from kvtui.cases import table_csv
@@ -22,7 +23,7 @@ from kvtui.cases.protocol import Job, TimeBudget
 from kvtui.cases.sweep import Sweep, sweep
 from kvtui.cases.table import COLUMNS, REFERENCE_COLUMNS
 from kvtui.engine.basis.errors import InputError
-from tests.bench.pretend_worker import GATE, figures, let_through
+from tests.bench.pretend_worker import GATE, HOST, figures, let_through
 from tests.paths import ROOT
 
 PUBLISHED = [
@@ -38,7 +39,8 @@ def small(repeat: int = 1, names: tuple[str, ...] = ("attention_type", "batch_si
 
 
 def outcome(job: Job) -> Outcome:
-    return Outcome(job, *figures(job.case.to_json()))
+    record, samples = figures(job.case.to_json())
+    return Outcome(job, {**record, **machine_stamp(HOST)}, samples)
 
 
 def filled(out: Path, jobs: int | None = None, plan: Sweep | None = None) -> Path:
@@ -187,6 +189,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from tests.bench.test_store import Writer, small
+from kvtui.bench.host import machine_stamp
 from kvtui.bench.runner import Outcome, run
 writer = Writer.begin(Path({str(tmp_path / "killed")!r}), small(), {{"what": "sweep"}})
 def heard(event):

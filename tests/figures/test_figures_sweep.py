@@ -303,3 +303,15 @@ def test_no_table_is_too_odd(data: DataObject) -> None:
 def test_numbers_are_finite_or_none(value: float | str | None) -> None:
     found = number({"x": value}, "x")
     assert found is None or np.isfinite(found)
+
+
+def test_what_several_machines_measured_is_never_one_series() -> None:
+    """Every row was measured by two machines, and each group is drawn with both."""
+    rows = [row | {"machine": name} for row in sweep_rows() for name in ("here", "there")]
+    names = {mark.name for make in FIGURES.values() for panel in make(rows).panels for mark in panel.marks}
+    assert {"MHA, here", "MHA, there", "here", "there", "here, fp32", "there, fp32"} <= names
+    assert "MHA" not in names
+    alone = [row | {"machine": "here"} for row in sweep_rows()]
+    for id, make in FIGURES.items():
+        if id != "roofline":
+            assert to_json(make(alone)) == to_json(make(sweep_rows()))
