@@ -76,10 +76,7 @@ class KeyLine(MessageLine):
         self._places = []
         if self.said is not None:
             words = content_of(self.said)
-            if last is not None:
-                gap = max(len(GAP), width - words.cell_length - last.width)
-                words = Content.assemble(words, " " * gap, last.content)
-            self.update(words)
+            self.update(words if last is None or not width else _ended(words, last.content, width))
             return
         parts, x, room = [], 0, width - (last.width + len(GAP) if last is not None else 0)
         for hint in hints:
@@ -118,3 +115,14 @@ class KeyLine(MessageLine):
             bound = [found[id] for id in members]
             names = tuple((binding.key_display or key_name(host, name), name) for name, binding in bound)
             yield KeyHint(names, bound[-1][1].description)
+
+
+def _ended(words: Content, end: Content, width: int) -> Content:
+    """``words`` in rows of ``width`` cells, with ``end`` whole at the right of the last one, or below it."""
+    rows = words.wrap(width)
+    gap = width - rows[-1].cell_length - end.cell_length
+    if gap < len(GAP):
+        rows.append(Content(""))
+        gap = width - end.cell_length
+    rows[-1] = Content.assemble(rows[-1], " " * max(0, gap), end)
+    return Content("\n").join(rows)

@@ -345,7 +345,7 @@ def _lever_row(lever: Lever | Idle, selected: bool, width: int) -> InkRow:
         return sign, Span(words, Ink.TEXT if selected else Ink.DIM, under)
     name = Span(fit(lever.name, room - 2), Ink.BRIGHT if selected else Ink.TEXT, under)
     if not lever.before.fits:
-        return sign, name, *(_figure_span(lever, measure, under) for measure in MEASURES)
+        return sign, name, *(_figure_span(lever, measure, under) for measure in measures)
     found = {gain.figure: gain for gain in gains(lever)}
     return sign, name, *(_gain_span(found.get(m), "=" if known(lever, m) else "–", under) for m in measures)
 

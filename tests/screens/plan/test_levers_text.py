@@ -1,0 +1,23 @@
+"""The rows of levers, by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvtui.engine.advice.levers import Idle, levers
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.screens.plan.text import lever_rows
+
+
+@pytest.mark.parametrize("batch", ["4", "16"], ids=["fits", "does not fit"])
+@pytest.mark.parametrize("width", [32, 43, 44, 60])
+def test_figures_stand_under_their_names_at_every_width(batch: str, width: int) -> None:
+    scenario = scenario_from({"model": "Llama-3.1-8B", "gpu": "H100 SXM", "context": "32K", "batch": batch})
+    found = list(levers(scenario))
+    (head, *rows), shown = lever_rows(found, None, width, len(found) + 20)
+    names = head[-1].text.split()
+    assert names == (["seqs", "ctx", "tok/s", "$/M"] if width >= 44 else ["seqs", "tok/s", "$/M"])
+    for number, row in zip(shown, rows, strict=False):
+        assert sum(len(span.text) for span in row) <= width
+        if not isinstance(found[number], Idle):
+            assert len(row) - 2 == len(names)
