@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvtui.engine.advice.levers import Idle, levers
+from kvtui.engine.advice.levers import levers
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.serving.candidates import Idle
 from kvtui.screens.plan.text import lever_rows
 
 
