@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.checkpoint.format import CheckpointFormat, Place
-from kvtui.engine.checkpoint.ranks import rank_share
+from kvtui.engine.checkpoint.ranks import ExpertRanks, rank_share
 from kvtui.engine.checkpoint.weights import layer_tensors, outside
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.model.tensors import Role, Tensor
@@ -49,25 +49,27 @@ def kept_with(size: int) -> int:
     return left if left <= KEPT else 0
 
 
-def allocator_bytes(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, layers: range) -> int:
+def allocator_bytes(model: ModelSpec, form: CheckpointFormat, tp: int, experts: ExpertRanks, layers: range) -> int:
     """What stays with the parameters of ``layers`` on the fullest rank, embedding and head where their stage has them.
 
     Towers and weights known by number only are left out. Raises InputError when the model's weights are unknown.
     """
-    by_layer, around = _kept(model, form, tp, ep)
+    by_layer, around = _kept(model, form, tp, experts)
     first, last = layers.start == 0, layers.stop == len(model.layers)
     return sum(by_layer[layers.start : layers.stop]) + (around[0] if first else 0) + (around[1] if last else 0)
 
 
 @lru_cache(maxsize=256)
-def _kept(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int) -> tuple[tuple[int, ...], tuple[int, int]]:
+def _kept(
+    model: ModelSpec, form: CheckpointFormat, tp: int, experts: ExpertRanks
+) -> tuple[tuple[int, ...], tuple[int, int]]:
     """Bytes by layer, and of embedding and head."""
 
     def left(tensors: Iterable[Tensor], place: Place) -> int:
         sizes: dict[str, int] = defaultdict(int)
         for tensor in tensors:
             if tensor.role not in _LUMPS:
-                held = rank_share(tensor, tp, ep)
+                held = rank_share(tensor, tp, experts)
                 bits = form.encoding(tensor, place).held.bits
                 sizes[_JOINED.get(tensor.role, f"{tensor.role} {tensor.rows}")] += int(held.parameters * bits / 8)
         return sum(map(kept_with, sizes.values()))

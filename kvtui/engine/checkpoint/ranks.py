@@ -4,6 +4,7 @@ Tensor parallelism (Megatron-LM, arXiv:1909.08053) gives each rank some out-feat
 in-features of row-parallel ones, and a copy of everything else: norms, routers, the latent down-projections of MLA.
 KV heads fewer than ranks are held several times. Vocabularies are padded to a multiple of 64 rows first (vLLM's
 ``VocabParallelEmbedding``). Expert parallelism gives each rank whole experts instead of a slice of every one.
+Replicas that serve together have experts in common, whole or in slices.
 """
 
 from __future__ import annotations
@@ -24,6 +25,19 @@ EXPERTS = frozenset({"expert_gate", "expert_up", "expert_down", "expert_bias"})
 VOCABULARY = frozenset({"embedding", "head"})
 
 
+class ExpertRanks(NamedTuple):
+    """The ranks that routed experts are divided over: ``number`` of them, with ``whole`` experts or a slice of each.
+
+    A ``number`` of 0 is the ranks of tensor parallelism.
+    """
+
+    number: int = 0
+    whole: bool = False
+
+
+SLICED = ExpertRanks()
+
+
 def rank_tensor(tensor: Tensor, tp: int, rank: int = 0) -> Tensor:
     """What rank ``rank`` of ``tp`` holds of ``tensor``; of what does not divide evenly, the first ranks have more.
 
@@ -41,18 +55,20 @@ def rank_tensor(tensor: Tensor, tp: int, rank: int = 0) -> Tensor:
             return tensor
 
 
-def rank_bytes(one: Stored, tp: int, ep: int = 1, rank: int = 0) -> int:
-    """Bytes that a rank holds of the tensors ``one``; with ``ep`` above 1 experts are divided over that many ranks.
+def rank_bytes(one: Stored, tp: int, experts: ExpertRanks = SLICED, rank: int = 0) -> int:
+    """Bytes that a rank holds of the tensors ``one``, routed ``experts`` divided over ranks of their own.
 
     Those ranks are several groups of ``tp``: rank 5 of 8 has the same share of all else as rank 1 of 4.
     """
-    return one.copies * tensor_bytes(rank_share(one.tensor, tp, ep, rank), one.encoding.held)
+    return one.copies * tensor_bytes(rank_share(one.tensor, tp, experts, rank), one.encoding.held)
 
 
-def rank_share(tensor: Tensor, tp: int, ep: int = 1, rank: int = 0) -> Tensor:
-    """What rank ``rank`` holds of ``tensor``: of routed experts whole ones, with ``ep`` above 1."""
-    if ep > 1 and tensor.role in EXPERTS:
-        return tensor._replace(number=_share(tensor.number, 0, ep, rank))
+def rank_share(tensor: Tensor, tp: int, experts: ExpertRanks = SLICED, rank: int = 0) -> Tensor:
+    """What rank ``rank`` holds of ``tensor``: of routed experts whole ones, or slices, as ``experts`` says."""
+    if experts.number and tensor.role in EXPERTS:
+        if experts.whole:
+            return tensor._replace(number=_share(tensor.number, 0, experts.number, rank))
+        return rank_tensor(tensor, experts.number, rank)
     return rank_tensor(tensor, tp, rank % tp)
 
 
@@ -60,7 +76,7 @@ def held_bytes(
     model: ModelSpec,
     form: CheckpointFormat,
     tp: int = 1,
-    ep: int = 1,
+    experts: ExpertRanks = SLICED,
     rank: int = 0,
     *,
     layers: range | None = None,
@@ -74,7 +90,7 @@ def held_bytes(
     vision or audio encoders are loaded; the embedding and head that prediction layers bring in a file are the model's
     own once more, and are held once. Raises InputError when the model's weights are unknown.
     """
-    found = _divided(model, form, tp, ep, rank)
+    found = _divided(model, form, tp, experts, rank)
     count = len(model.layers)
     layers = range(count) if layers is None else layers
     first, last = layers.start == 0, layers.stop == count
@@ -104,10 +120,10 @@ class _Divided(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, rank: int) -> _Divided:
+def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, experts: ExpertRanks, rank: int) -> _Divided:
     def size(tensors: Iterable[Tensor], place: Place) -> int:
         held = (Stored(tensor, place.part, 1, form.encoding(tensor, place)) for tensor in tensors)
-        return sum(rank_bytes(one, tp, ep, rank) for one in held)
+        return sum(rank_bytes(one, tp, experts, rank) for one in held)
 
     loose = outside(model)
     in_layers: list[int] = []
@@ -134,7 +150,7 @@ def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, ep: int, rank: i
 def _spread_bytes(other: Stored, layers: range, total: int, tp: int, rank: int) -> int:
     """A rank's bytes of a stage's even share of ``other``."""
     before, after = (other.tensor.columns * end // total for end in (layers.start, layers.stop))
-    return rank_bytes(other._replace(tensor=other.tensor._replace(columns=after - before)), tp, 1, rank)
+    return rank_bytes(other._replace(tensor=other.tensor._replace(columns=after - before)), tp, rank=rank)
 
 
 def _share(size: int, parts: int, tp: int, rank: int) -> int:

@@ -127,6 +127,11 @@ def divides_experts(engine: str) -> bool:
     return engine == "none" or bool(part(engine, "releases").EXPERT_PARALLEL)
 
 
+def joins_replicas(engine: str) -> bool:
+    """Whether replicas under ``engine`` are one server, with experts in common whatever it is told; without one, no."""
+    return engine != "none" and bool(part(engine, "releases").JOINED_REPLICAS)
+
+
 def places_layers(engine: str) -> bool:
     """Whether ``engine`` puts whole layers on devices or in RAM; without an engine, no."""
     return engine != "none" and _ROWS[engine].places

@@ -273,7 +273,7 @@ def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> Traff
     routed = [scenario.model.layers[at].experts for at in stage.layers] if scenario.expert_parallel else []
     sparse = [experts for experts in routed if experts is not None]
     reduced = (ALL_REDUCES_PER_LAYER * stage.held - len(sparse)) * 2 * (tp - 1) * activations // tp
-    ranks = expert_ranks(scenario)
+    ranks = expert_ranks(scenario).number
     copies = sum(min(experts.active, ranks) for experts in sparse)
     exchanged = EXCHANGES_PER_LAYER * copies * (ranks - 1) * activations // (ranks * tp)
     return Traffic(reduced, exchanged, 0 if last else activations)

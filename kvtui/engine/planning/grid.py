@@ -39,8 +39,8 @@ from kvtui.engine.planning.roofline import (
     read_gbs,
 )
 from kvtui.engine.planning.stages import distinct_stages, stages
-from kvtui.engine.planning.step import expert_replicas, top_k
-from kvtui.engine.planning.weights import held_weight_bytes, step_weights
+from kvtui.engine.planning.step import top_k
+from kvtui.engine.planning.weights import held_weight_bytes, joined_replicas, step_weights
 from kvtui.engine.scenario.limits import MAX_BATCH
 from kvtui.engine.scenario.scenario import AVERAGE, Scenario
 
@@ -327,7 +327,7 @@ def _touched(layer: Layer, cache: Cache, tokens: Tokens) -> Tokens:
 
 def _weights_read(scenario: Scenario, what: TokenPass, replica: Tokens) -> Numbers:
     total = np.full(replica.shape, float(what.weights.always))
-    tokens = replica * expert_replicas(scenario)
+    tokens = replica * joined_replicas(scenario)
     for experts in what.weights.routed:
         total += experts.bytes * (1 - (1 - experts.active / experts.total) ** tokens)
     return total

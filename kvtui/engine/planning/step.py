@@ -10,7 +10,7 @@ from kvtui.engine.model.formats import Format
 from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.allocation import Slot, busiest_share
 from kvtui.engine.planning.drafting import TokenPass, drafter
-from kvtui.engine.planning.weights import step_weights
+from kvtui.engine.planning.weights import joined_replicas, step_weights
 from kvtui.engine.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def decode_step(scenario: Scenario, sequences: tuple[Slot, ...]) -> Step:
 def draft_step(scenario: Scenario, found: TokenPass, share: tuple[Slot, ...]) -> DraftedToken:
     """What the drafter ``found`` does for one token of each sequence of ``share``."""
     count, tp = sum(slot.sequences for slot in share), scenario.layout.tp
-    tokens = count * expert_replicas(scenario)
+    tokens = count * joined_replicas(scenario)
     read = found.weights.always + int(sum(experts.bytes * experts.touched(tokens) for experts in found.weights.routed))
     work = 2 * found.active * count
     for layer, number in found.layers:
@@ -125,17 +125,12 @@ def prefill_flops(scenario: Scenario) -> int | None:
     return 2 * active * tokens + 2 * attention
 
 
-def expert_replicas(scenario: Scenario) -> int:
-    """The replicas whose tokens meet at the same experts."""
-    return scenario.layout.dp if scenario.expert_parallel else 1
-
-
 def weights_read(scenario: Scenario, batch: int) -> int | None:
     """Bytes of weights that a step of ``batch`` tokens reads, with the experts that so many meet; None: unknown."""
     read = step_weights(scenario)
     if read is None:
         return None
-    tokens = batch * expert_replicas(scenario)
+    tokens = batch * joined_replicas(scenario)
     return read.always + int(sum(experts.bytes * experts.touched(tokens) for experts in read.routed))
 
 

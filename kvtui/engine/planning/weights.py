@@ -9,11 +9,12 @@ from __future__ import annotations
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.checkpoint.format import CheckpointFormat
 from kvtui.engine.checkpoint.known import checkpoint_format
-from kvtui.engine.checkpoint.ranks import held_bytes
+from kvtui.engine.checkpoint.ranks import ExpertRanks, held_bytes
 from kvtui.engine.checkpoint.reads import WeightsRead, weights_read
 from kvtui.engine.checkpoint.weights import file_bytes, used_bytes
+from kvtui.engine.engines.known import joins_replicas
 from kvtui.engine.planning.stages import Stage
-from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
+from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario, has_experts
 
 UNTOLD = "bf16"
 """What a file's tensors are divided as where nothing says how they are stored."""
@@ -56,15 +57,25 @@ def held_weight_bytes(scenario: Scenario, stage: Stage) -> int:
     return -(-whole * held // used_bytes(model, form, mtp=mtp))
 
 
-def expert_ranks(scenario: Scenario) -> int:
-    """The ranks over which whole experts are divided; 1 where every rank has a slice of each."""
-    return scenario.layout.tp * scenario.layout.dp if scenario.expert_parallel else 1
+def expert_ranks(scenario: Scenario) -> ExpertRanks:
+    """The ranks that experts are divided over: whole with expert parallelism, else in slices."""
+    return ExpertRanks(scenario.layout.tp * joined_replicas(scenario), scenario.expert_parallel)
+
+
+def joined_replicas(scenario: Scenario) -> int:
+    """Replicas that hold each expert once between them, and whose tokens meet there.
+
+    Example: vLLM's replicas of a model with experts are one server, whose experts are sliced over all of their ranks
+    where it is not told to give each rank whole ones: a third of each on ``--dp 3``.
+    """
+    joined = scenario.expert_parallel or (has_experts(scenario.model) and joins_replicas(scenario.engine))
+    return scenario.layout.dp if joined else 1
 
 
 def step_weights(scenario: Scenario) -> WeightsRead | None:
     """Weights that a decode step of one replica reads; None where they are unknown.
 
-    With expert parallelism a replica's ranks read their share of the experts that the tokens of all replicas touch.
+    Where replicas have experts in common, one's ranks read their share of those that the tokens of all touch.
     """
     model, form = scenario.model, form_of(scenario)
     found = weights_read(model, form, scenario.layout.tp)
@@ -81,9 +92,9 @@ def step_weights(scenario: Scenario) -> WeightsRead | None:
 
 def divided_experts(scenario: Scenario, found: WeightsRead) -> WeightsRead:
     """``found`` with the experts that are one replica's own to read."""
-    if not scenario.expert_parallel:
+    replicas = joined_replicas(scenario)
+    if replicas == 1:
         return found
-    replicas = scenario.layout.dp
     return found._replace(routed=tuple(one._replace(bytes=one.bytes // replicas) for one in found.routed))
 
 

@@ -14,7 +14,7 @@ from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.serve import tightest_budget
 from kvtui.engine.planning.step import prefill_flops
-from kvtui.engine.planning.weights import weight_bytes
+from kvtui.engine.planning.weights import joined_replicas, weight_bytes
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.budget import Budget
@@ -65,7 +65,7 @@ def _weights(plan: Plan) -> Iterator[Explanation]:
         yield Explanation("weights", "measured_bytes × devices", values, plan.total.weights, (source,))
         return
     form, once = scenario.checkpoint, weight_bytes(scenario)
-    replicas = 1 if scenario.expert_parallel else layout.dp
+    replicas = layout.dp // joined_replicas(scenario)
     copies = plan.total.weights - replicas * once
     bits = form.plain.bits if form is not None and not form.rules else 0
     alike = model.parameters is not None and 8 * once == bits * model.parameters

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kvtui.engine.basis.units import MIB
 from kvtui.engine.checkpoint.allocator import allocator_bytes, kept_with
 from kvtui.engine.checkpoint.known import checkpoint_format
+from kvtui.engine.checkpoint.ranks import SLICED
 from kvtui.engine.model.catalogue import find_model
 
 
@@ -31,5 +32,5 @@ def test_a_block_is_whole_or_split(size: int) -> None:
 def test_joined_projections_are_one_parameter(tp: int, kept: float) -> None:
     """Qwen2.5-7B was logged with 56, 21 and no MiB more than its tensors on 1, 2 and 4 ranks."""
     model = find_model("Qwen2.5-7B")
-    found = allocator_bytes(model, checkpoint_format("bf16", model), tp, 1, range(1, len(model.layers) - 1))
+    found = allocator_bytes(model, checkpoint_format("bf16", model), tp, SLICED, range(1, len(model.layers) - 1))
     assert found / MIB == pytest.approx(kept * 26 / 28)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.checkpoint.hf.named import format_names, named_format
-from kvtui.engine.checkpoint.ranks import EXPERTS, held_bytes, rank_bytes, rank_tensor
+from kvtui.engine.checkpoint.ranks import EXPERTS, ExpertRanks, held_bytes, rank_bytes, rank_tensor
 from kvtui.engine.checkpoint.weights import stored
 from kvtui.engine.model.catalogue import all_models, find_model
 from kvtui.engine.model.spec import ModelSpec
@@ -75,12 +75,20 @@ def test_expert_parallel_ranks_hold_whole_experts(name: str, ep: int) -> None:
     form = named_format("bf16", model)
     experts = [one for one in stored(model, form) if one.tensor.role in EXPERTS]
     whole = sum(rank_bytes(one, 1) for one in experts)
-    ranks = [sum(rank_bytes(one, 1, ep, rank) for one in experts) for rank in range(ep)]
+    ranks = [sum(rank_bytes(one, 1, ExpertRanks(ep, whole=True), rank) for one in experts) for rank in range(ep)]
     assert sum(ranks) == whole
     assert ranks == sorted(ranks, reverse=True)
     assert ranks[0] * present(model.layers[-1].experts).total == whole * -(
         -present(model.layers[-1].experts).total // ep
     )
+
+
+def test_replicas_that_are_one_server_hold_slices_of_each_expert() -> None:
+    """Three replicas of Qwen3-30B-A3B have 256 of each expert's 768 rows, and each all else."""
+    form = named_format("bf16", model := find_model("Qwen3-30B-A3B"))
+    experts = sum(rank_bytes(one, 1) for one in stored(model, form) if one.tensor.role in EXPERTS)
+    whole, sliced = held_bytes(model, form), held_bytes(model, form, experts=ExpertRanks(3))
+    assert whole - sliced == experts - experts // 3
 
 
 def test_fewer_kv_heads_than_ranks_are_held_several_times() -> None:

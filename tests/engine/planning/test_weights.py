@@ -16,7 +16,7 @@ from kvtui.engine.planning.cluster import cluster
 from kvtui.engine.planning.estimate import estimate
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.stages import stages
-from kvtui.engine.planning.weights import held_weight_bytes, step_weights, weight_bytes
+from kvtui.engine.planning.weights import held_weight_bytes, joined_replicas, step_weights, weight_bytes
 from kvtui.engine.saying.explain import explain
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.scenario.change import adapted
@@ -110,6 +110,19 @@ def test_tensor_parallel_ranks_divide_experts_over_all_replicas() -> None:
     alone = held(model="Qwen3-235B-A22B", tp="4", dp="2", batch="2")[0]
     experts = 2 * 94 * 128 * 3 * 4096 * 1536
     assert alone - both == experts // 4 - experts // 8
+
+
+def test_replicas_of_vllm_have_experts_in_common_without_being_told() -> None:
+    """Its replicas of a model with experts are one server; those of other engines, and of dense models, are their own.
+
+    Qwen3-30B-A3B in fp8 on three L4: 7.4 GiB of cache were logged, where whole replicas of 29 GiB would not load.
+    """
+    experts = {"model": "Qwen3-30B-A3B", "weight_dtype": "bf16", "dp": "3", "batch": "3"}
+    routed = 48 * 128 * 3 * 2048 * 768 * 2
+    apart, together = held(**experts)[0], held(**experts, engine="vllm")[0]
+    assert apart - together == routed - routed // 3
+    assert held(**experts, engine="sglang")[0] == apart
+    assert joined_replicas(scenario_from({"dp": "2", "batch": "2", "engine": "vllm"})) == 1
 
 
 def test_a_step_reads_the_experts_that_all_replicas_touch() -> None:

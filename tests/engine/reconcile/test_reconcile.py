@@ -67,6 +67,18 @@ def test_a_cache_that_cannot_stand_beside_the_weights_is_a_contradiction() -> No
     assert not any("are more than" in note for note in of(log, gpu="H200 SXM").notes)
 
 
+@pytest.mark.parametrize(("version", "said"), [("0.24.0", True), ("0.19.0", False)])
+def test_a_start_that_compiled_leaves_less_than_a_later_one(version: str, said: bool) -> None:
+    """Its log says that graphs were compiled, and not loaded from a cache."""
+    text = (
+        f"INFO [core.py:123] Initializing a V1 LLM engine (v{version}) with config: model='Qwen/Qwen3-8B'\n"
+        "INFO [backends.py:391] Compiling a graph for compile range (1, 2048) takes 13.81 s\n"
+        "INFO [gpu_worker.py:440] Available KV cache memory: 4.96 GiB\n"
+    )
+    found = of_text(text, gpu="RTX 4090")
+    assert any("compiled while it measured" in note for note in found.notes) == said
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_running_servers_cache_is_not_called_into_question(name: str) -> None:
     """Neither by the comparison nor by the plan of the same start, where the log tells the device."""

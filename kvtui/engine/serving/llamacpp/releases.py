@@ -35,6 +35,7 @@ KV_APART = True
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = False
+JOINED_REPLICAS = False
 
 
 _WITHOUT_WINDOWS = frozenset(

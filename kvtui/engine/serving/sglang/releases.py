@@ -31,6 +31,7 @@ KV_APART = False
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True
+JOINED_REPLICAS = False
 
 _BY_MIB = ((20 * 1024, 2048, 8, 8), (35 * 1024, 2048, 24, 80), (60 * 1024, 4096, 32, 160), (160 * 1024, 8192, 256, 512))
 _LARGE = (16_384, 512, 512)

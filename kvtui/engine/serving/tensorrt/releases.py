@@ -14,6 +14,7 @@ KV_APART = False
 MILESTONES: tuple[Milestone, ...] = ()
 LARGER_STAGES: LargerStages = "first"
 EXPERT_PARALLEL = True
+JOINED_REPLICAS = False
 
 
 def applies_windows(model: ModelSpec) -> bool:

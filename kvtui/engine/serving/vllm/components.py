@@ -33,7 +33,7 @@ from kvtui.engine.serving.comparison import (
     weights_beside,
 )
 from kvtui.engine.serving.vllm.budget import budget as budget_of
-from kvtui.engine.serving.vllm.releases import rules
+from kvtui.engine.serving.vllm.releases import FIRST_START, rules
 from kvtui.engine.serving.vllm.runner import counts_graphs
 from kvtui.engine.serving.vllm.serve import layered
 
@@ -94,7 +94,7 @@ def _terms(log: BootLog, scenario: Scenario, known_device: bool) -> _Terms:
     graphs, counted = _graphs(log, scenario), counts_graphs(rules(scenario.serving.version), scenario)
     left = _left(log)
     whole = known_device and scenario.device.platform != "cpu"
-    notes: list[str] = []
+    notes = list(_first_start(log, scenario))
     if non_torch is not None:
         notes += _surprise(log, scenario, prior["non_torch"], non_torch)
     rest = _rest(log, scenario, whole, graphs if counted else 0)
@@ -148,6 +148,13 @@ def _together(first: Term, second: Term) -> Term:
     return first._replace(
         bytes=first.bytes + second.bytes, low=first.low + second.low, high=first.high + second.high, confidence="L"
     )
+
+
+def _first_start(log: BootLog, scenario: Scenario) -> Iterator[str]:
+    """What is known of a start that compiled its graphs while it measured, which a later start finds in a cache."""
+    if "compiled" in log.words and rules(scenario.serving.version).compiling_counts:
+        least, most = map(format_bytes, FIRST_START)
+        yield f"this start compiled while it measured: a later one leaves {least} to {most} more for the cache"
 
 
 def _surprise(log: BootLog, scenario: Scenario, expected: Term, rest: Size) -> Iterator[str]:

@@ -113,9 +113,9 @@ def _as_kernels_hold(layer: Layer, scenario: Scenario) -> int:
     """Bytes of one layer's MXFP4 experts with their biases on a rank (``oracle/mxfp4.py``, ``mxfp4_utils.py``)."""
     assert layer.experts is not None
     gate = next(tensor for tensor in layer.experts.tensors if tensor.role == "expert_gate")
-    whole = expert_ranks(scenario) > 1
-    number = ceil(layer.experts.total / expert_ranks(scenario))
-    inner, hidden = ceil(gate.rows / (1 if whole else scenario.layout.tp)), gate.columns
+    ranks = expert_ranks(scenario)
+    number = ceil(layer.experts.total / (ranks.number if ranks.whole else 1))
+    inner, hidden = ceil(gate.rows / (1 if ranks.whole else ranks.number)), gate.columns
     hopper = scenario.device.compute_capability == (9, 0)
     inner_step, hidden_step = (64, 1) if hopper else _steps(scenario.device)
     inner, hidden = _up(inner, inner_step), _up(hidden, hidden_step)

@@ -317,6 +317,7 @@ LINES = (
     line("max_num_batched_tokens", r"enabled with max_num_batched_tokens=([0-9]{1,15})", option("max_batched_tokens")),
     line("data type to store kv cache", r"Using (fp8\w{0,10}) data type to store kv cache", option("kv_dtype")),
     line("fp8_ds_mla", r"(fp8_ds_mla) KV cache format", option("kv_dtype")),
+    line("Compiling a graph for", r"(Compiling) a graph for", word("compiled")),
     line("attention block size", r"Setting attention block size to ([0-9]{1,9}) tokens", counts("block_size")),
     line("mamba page size", rf"Padding mamba page size by {NUMBER} ?%", ratio("state_padding_percent")),
     line("padding layers", r"Add ([0-9]{1,6}) padding layers", counts("padding_layers")),

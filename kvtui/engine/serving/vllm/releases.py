@@ -135,10 +135,12 @@ class Rules(NamedTuple):
     """
 
     compiling_counts: bool = False
-    """What torch takes to compile is counted as activation, so that a first start has less, in logs of 0.20 to 0.28.
+    """What torch takes to compile is counted as activation, so that a first start has less, in logs of 0.20 to 0.29.
 
     Qwen3-32B AWQ on two RTX 4090 with 0.28.0 had 0.5 GiB less on each at its first start than at the second, Qwen3-8B
-    on one with 0.27.1 1.0 GiB (#54122, #54383, #54479). First starts of 0.19 agree with their forward pass alone.
+    on one with 0.27.1 1.0 GiB (#54122, #54383, #54479). Sixteen on L4 with 0.29, whose servers never kept what
+    they compiled, had 0.4 to 1.2 GiB less than their forward pass explains, three on an RTX 5090 with 0.20 1.2 to 1.4.
+    First starts of 0.19 agree with their forward pass alone.
     """
 
     near_equal: float = 1.0
@@ -324,10 +326,14 @@ CHANGES = (
 """All changes, oldest first."""
 
 
+FIRST_START = (int(0.4 * GIB), int(2.5 * GIB))
+"""The least and the most that logs show a first start to have less, where ``compiling_counts``."""
+
 LARGER_STAGES: LargerStages = "before the last"
 """``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
 
 EXPERT_PARALLEL = True
+JOINED_REPLICAS = True
 
 
 def changes(newer: str, older: str) -> list[str]:
@@ -481,7 +487,7 @@ class MemoryRules(NamedTuple):
     workspace_held: bool
     """The workspace of routed experts stays allocated, beside whatever is the peak (modular kernels, 0.16)."""
     more_kernels: bool
-    """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB instead of 0.12 on an H100."""
+    """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB instead of 0.12 from Hopper on."""
     fusion: Literal["none", "rounded", "exact"]
     """Workspaces of fused all-reduce: none, three of 512 MiB (0.17), or of what they hold (0.33)."""
     step_of_16: bool

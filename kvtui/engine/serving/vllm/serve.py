@@ -30,7 +30,7 @@ from kvtui.engine.serving.vllm.blocks import (
 )
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
-from kvtui.engine.serving.vllm.releases import Rules, default_max_seqs, rules
+from kvtui.engine.serving.vllm.releases import FIRST_START, Rules, default_max_seqs, rules
 from kvtui.engine.serving.vllm.runner import counts_graphs
 
 if TYPE_CHECKING:
@@ -298,9 +298,10 @@ def _notes(
             share = scenario.memory_utilization
             yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
         if found.compiling_counts and not scenario.serving.eager and scenario.device.platform == "cuda":
+            least, most = map(format_bytes, FIRST_START)
             yield (
-                "a first start compiles while it measures, which logs show to leave 0.5 to 2.5 GiB less for the cache: "
-                "this is of a later start"
+                f"a first start compiles while it measures, which logs show to leave {least} to {most} less for the "
+                "cache: this is of a later start"
             )
     if scenario.expert_parallel and scenario.layout.dp > 1:
         yield "what dispatching tokens to other replicas' experts takes is not counted: leave room for its buffers"

@@ -29,7 +29,7 @@ PRINTED = {name: start for name, start in WEIGHED.items() if "activation" in sta
 def test_with_the_logged_weights_the_pool_is_the_logged_one(name: str) -> None:
     """The budget beside the weights: within 5 % or 0.8 GiB; of quantised ones 8 % or 1 GiB."""
     start = WEIGHED[name]
-    predicted, logged = start.divided(start.logged["weights"]).pool / GIB, start.logged["pool"]
+    predicted, logged = start.predicted(start.logged["weights"]), start.logged["pool"]
     part, size = (0.08, 1.0) if start.quantised else (0.05, 0.8)
     assert abs(predicted - logged) <= max(part * logged, size)
 
@@ -38,7 +38,7 @@ def test_with_the_logged_weights_the_pool_is_the_logged_one(name: str) -> None:
 def test_before_the_launch_the_pool_is_the_logged_one(name: str) -> None:
     """With the weights of the checkpoint format too: within 5 % or 0.8 GiB; of quantised ones 8 % or 1 GiB."""
     start = SURE[name]
-    predicted, logged = start.divided().pool / GIB, start.logged["pool"]
+    predicted, logged = start.predicted(), start.logged["pool"]
     part, size = (0.08, 1.0) if start.quantised else (0.05, 0.8)
     assert abs(predicted - logged) <= max(part * logged, size)
 
