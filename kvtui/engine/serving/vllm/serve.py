@@ -298,9 +298,9 @@ def _notes(
             share = scenario.memory_utilization
             yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
         if found.compiling_counts and not scenario.serving.eager and scenario.device.platform == "cuda":
-            least, most = map(format_bytes, FIRST_START)
+            less = " to ".join(map(format_bytes, FIRST_START))
             yield (
-                f"a first start compiles while it measures, which logs show to leave {least} to {most} less for the "
+                f"a first start compiles while it measures, which logs show to leave {less} less for the "
                 "cache: this is of a later start"
             )
     if scenario.expert_parallel and scenario.layout.dp > 1:
