@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.console import RenderableType
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.content import Content
@@ -36,6 +35,7 @@ from kvtui.state.keys import keys_of
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.state.settings import Settings
 from kvtui.widgets.message_line import MessageLine
+from kvtui.widgets.pixel_app import PixelApp
 from kvtui.widgets.textual_private import add_filter, begin_with_theme, knows_styles, loop_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class WatchStart(NamedTuple):
     speed: float = 1.0
 
 
-class KvtuiApp(App[None]):
+class KvtuiApp(PixelApp):
     """Shows and changes the scenario of ``session``.
 
     ``canvas_look``, ``canvas_depth`` and ``canvas_ascii`` say how pictures are coloured. ``settings`` are those in
@@ -165,6 +165,11 @@ class KvtuiApp(App[None]):
     def canvas_ascii(self) -> bool:
         """Whether pictures keep to ASCII."""
         return self.settings.ascii
+
+    @property
+    def pixels(self) -> str:
+        """What the setting ``pixels`` says, where pictures have all colours; ``off`` where they have few or none."""
+        return self.settings.pixels if self.canvas_depth == "rgb" and not self.canvas_ascii else "off"
 
     async def on_event(self, event: Event) -> None:
         """Hear nothing from the terminal while there is no screen: keys typed after the one that quits, for example."""
@@ -268,6 +273,7 @@ class KvtuiApp(App[None]):
         """Put ``fields`` into the settings for this run, and tell those who follow them."""
         self.settings = replace(self.settings, **fields)  # type: ignore[arg-type]
         self.settings_changed.publish(self.settings)
+        self.reconsider_pictures()
 
     @property
     def key_table(self) -> str:

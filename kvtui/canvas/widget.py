@@ -105,7 +105,11 @@ class Canvas(Widget):
         """Colours behind the picture changed: build every row anew."""
         super().notify_style_update()
         if self._cells is not None and self.is_attached:
-            self.paint(self._cells)
+            self.paint_again(self._cells)
+
+    def paint_again(self, cells: Cells) -> None:
+        """Show the ``cells`` that are shown, in the colours of now."""
+        self.paint(cells)
 
     def _how(self) -> _How:
         app = self.app

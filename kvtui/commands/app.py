@@ -23,6 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--speed", metavar="X", help="speed of the film, 0.5 to 100")
     group.add_argument("--theme", metavar="NAME", help="kvtui-dark, kvtui-light or another theme of Textual")
     group.add_argument("--motion", metavar="HOW", help="full, reduced or none")
+    group.add_argument("--pixels", metavar="HOW", help="pictures in pixels: auto, off, kitty, iterm2 or sixel")
     group.add_argument("--fps", metavar="N", help="frames per second while playing, 0 for steps by key only")
 
 

@@ -34,12 +34,12 @@ def pick(
     Points that are hidden or outside the picture are left out; None where there is none.
     """
     scene = scene_of(panel, width, height, camera, shaded)
-    column, row = cell[0] - scene.area.x + 0.5, (cell[1] - scene.area.y + 0.5) * scene.pixels
+    column, row = cell[0] - scene.area.x + 0.5, (cell[1] - scene.area.y + 0.5) * scene.grain.down
     best: tuple[float, Cursor] | None = None
     for mesh in scene.space.meshes:
         seen, placed = in_sight(scene, mesh, np.arange(len(mesh.flat)))
         if seen.size:
-            right, down = np.abs(placed[:, 0] - column), np.abs(placed[:, 1] - row) * 2 / scene.pixels
+            right, down = np.abs(placed[:, 0] - column), np.abs(placed[:, 1] - row) * 2 / scene.grain.down
             distance = np.hypot(right, down) + np.where((right <= 0.5) & (down <= 1), 0, _OTHER_CELL)
             nearest = int(distance.argmin())
             if best is None or distance[nearest] < best[0]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,17 +35,28 @@ BAR_CELLS = 2
 _MOST_LEGEND = 3
 _BAR_WIDTH, _LEAST_BAR_HEIGHT = 64, 10
 _TOP, _BOTTOM = 1, 3
-_WIRE_PIXELS = 24
+_WIRE_CELLS = 24
+
+
+class Grain(NamedTuple):
+    """How fine a picture is: pixels ``across`` and ``down`` a cell, and a pixel's ``height`` over its width."""
+
+    across: float
+    down: float
+    height: float
+
+
+WHOLE_CELLS, HALF_CELLS = Grain(1, 1, 2.0), Grain(1, 2, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenPanel:
-    """A panel seen by a camera: the pixels of its marks in ``area``, each a cell or half of one high."""
+    """A panel seen by a camera: the pixels of its marks in ``area``, so many of them in a cell as ``grain`` says."""
 
     panel: Panel
     space: Space
     area: Rect
-    pixels: int
+    grain: Grain
     camera: Camera
     projection: Projection
     rear: tuple[Pane, ...]
@@ -58,20 +71,25 @@ class SeenPanel:
 @lru_cache(maxsize=4)
 def scene_of(panel: Panel, width: int, height: int, camera: Camera, shaded: bool) -> SeenPanel:
     """``panel`` as ``camera`` sees it in ``width`` × ``height`` cells; ``shaded`` pixels are whole cells."""
+    return seen_panel(panel, width, height, camera, WHOLE_CELLS if shaded else HALF_CELLS)
+
+
+def seen_panel(panel: Panel, width: int, height: int, camera: Camera, grain: Grain) -> SeenPanel:
+    """``panel`` as ``camera`` sees it in ``width`` × ``height`` cells, as fine as ``grain`` says."""
     found = space(panel)
     area, inner = _areas(panel, found, width, height)
-    pixels = 1 if shaded else 2
+    across, down, _ = grain
     seen = projection(
         camera,
-        inner.x - area.x,
-        (inner.y - area.y) * pixels,
-        inner.width,
-        inner.height * pixels,
-        2.0 / pixels,
+        (inner.x - area.x) * across,
+        (inner.y - area.y) * down,
+        inner.width * across,
+        inner.height * down,
+        grain.height,
     )
-    image = Image(area.width, area.height * pixels)
-    _draw_meshes(image, found, seen)
-    return SeenPanel(panel, found, area, pixels, camera, seen, box.rear_panes(seen), image)
+    image = Image(ceil(area.width * across), ceil(area.height * down))
+    _draw_meshes(image, area.width, found, seen)
+    return SeenPanel(panel, found, area, grain, camera, seen, box.rear_panes(seen), image)
 
 
 def _areas(panel: Panel, found: Space, width: int, height: int) -> tuple[Rect, Rect]:
@@ -112,7 +130,8 @@ def _bar_width(panel: Panel, found: Space, width: int, height: int) -> int:
     return BAR_CELLS + 3 + max((len(tick.label) for tick in bar_ticks(found, height)), default=0)
 
 
-def _draw_meshes(image: Image, found: Space, seen: Projection) -> None:
+def _draw_meshes(image: Image, width: int, found: Space, seen: Projection) -> None:
+    """Draw the marks; surfaces have as many wires as a picture of ``width`` cells has room for."""
     for mesh in found.meshes:
         points, light = mesh.flat, mesh.light.ravel()
         if mesh.kind == "cloud" and mesh.cubes.size:
@@ -127,7 +146,7 @@ def _draw_meshes(image: Image, found: Space, seen: Projection) -> None:
             )
         if mesh.faces.size:
             _draw_parts(image, mesh, seen.place(points), mesh.faces, light)
-        every = max(1, -(-max(mesh.points.shape[:2]) * _WIRE_PIXELS // max(1, image.width)))
+        every = max(1, -(-max(mesh.points.shape[:2]) * _WIRE_CELLS // max(1, width)))
         wires = mesh.edges[mesh.rim | (mesh.line % every == 0)]
         if wires.size:
             _draw_parts(image, mesh, nearer(seen.place(inset(points)), ON_SURFACE), wires, light)
@@ -176,5 +195,5 @@ def in_sight(scene: SeenPanel, mesh: Mesh, numbers: Places) -> tuple[Places, Flo
 
 def in_cells(scene: SeenPanel, placed: Floats) -> list[tuple[int, int]]:
     """The cells of the picture that hold places."""
-    columns, rows = np.floor(placed[:, 0]), np.floor(placed[:, 1] / scene.pixels)
+    columns, rows = np.floor(placed[:, 0] / scene.grain.across), np.floor(placed[:, 1] / scene.grain.down)
     return [(scene.area.x + int(x), scene.area.y + int(y)) for x, y in zip(columns, rows, strict=True)]

@@ -7,12 +7,16 @@ character here and there. Where colours do not show, ``shaded`` puts characters 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 
 import numpy as np
 import numpy.typing as npt
 
 from kvtui.canvas.cells import SPACE, Cells, fit
+from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import RAMP_STEPS, SEQUENCES, SHADED, SHADED_RAMP, SHADES, VEILED, Ink
+from kvtui.canvas.pixels.detail import PixelDetail
+from kvtui.canvas.pixels.raster import PixelInks
 from kvtui.figures.figure import Cloud, Figure, Floats, Panel, Rule, Surface, floats
 from kvtui.plots import panes as box
 from kvtui.plots.camera import Camera, inset
@@ -26,6 +30,7 @@ from kvtui.plots.scene import (
     IN_SIGHT,
     LEAST_HEIGHT,
     LEAST_WIDTH,
+    Grain,
     SeenPanel,
     bar_ticks,
     in_cells,
@@ -34,6 +39,7 @@ from kvtui.plots.scene import (
     nearer,
     plane_corners,
     scene_of,
+    seen_panel,
     unit_of,
 )
 from kvtui.plots.shapes import Stroke, clip
@@ -48,8 +54,6 @@ _CURSOR, _HIDDEN_CURSOR, _RULE_LINE, _HATCH = "◉", "○", ord("┄"), ord("╱
 _PANES = np.array([Ink.BAR_REST, Ink.WAVE_1, Ink.DIE], dtype=np.uint16)
 _NOTHING = "no values to show"
 
-PixelInks = npt.NDArray[np.uint16]
-
 
 def render(
     panel: Panel,
@@ -60,10 +64,12 @@ def render(
     *,
     shaded: bool = False,
     looks: Mapping[str, Style] | None = None,
+    bare: bool = False,
 ) -> Cells:
     """``panel`` in ``width`` × ``height`` cells as ``camera`` sees it, without its title.
 
-    ``looks`` are the styles of a figure with several panels. What could not be shown is said in the last row.
+    ``looks`` are the styles of a figure with several panels. What could not be shown is said in the last row. A
+    ``bare`` picture has only what is written on it, and leaves the rest to ``pixels``.
     """
     looks = styles(Figure("", "", "", (panel,))) if looks is None else looks
     scene = scene_of(panel, width, height, camera, shaded)
@@ -80,6 +86,7 @@ def render(
             inks[lines_of_cursor] = Ink.BRIGHT
         _draw_blocks(cells, scene, inks)
     _draw_frame(cells, scene, inks, planes, shaded)
+    drawn = deepcopy(cells) if bare else None
     _stamp(cells, scene, looks)
     if cursor is not None:
         _draw_cursor(cells, scene, cursor)
@@ -89,7 +96,41 @@ def render(
         cells.put(area.x + (area.width - len(text)) // 2, area.y + area.height // 2, text, Ink.DIM)
     if width >= LEAST_WIDTH and height >= LEAST_HEIGHT:
         _draw_around(cells, scene, looks, planes, shaded)
+    if drawn is not None:
+        _empty(cells, drawn, scene.area)
     return cells
+
+
+def pixels(
+    panel: Panel,
+    width: int,
+    height: int,
+    camera: Camera,
+    detail: PixelDetail,
+    cursor: Cursor | None = None,
+    looks: Mapping[str, Style] | None = None,
+) -> tuple[Rect, PixelInks]:
+    """What ``render`` draws with blocks and lines in its cells, in pixels: the cells that it fills, and its inks."""
+    looks = styles(Figure("", "", "", (panel,))) if looks is None else looks
+    scene = seen_panel(panel, width, height, camera, Grain(*detail[:3]))
+    inks = _inks(scene, looks)
+    planes = [rule for rule in panel.rules if unit_of(scene.space, rule) is not None]
+    free = (scene.image.owner == NONE) & (inks.ravel() < SHADED)
+    for ends, ink in _frame_lines(scene, planes, shaded=False)[0 if detail.lines else 1 :]:
+        hits = lines(scene.projection.place(inset(ends)), scene.image.width, scene.image.height)
+        inks.ravel()[hits.pixel[free[hits.pixel]]] = ink
+    inks[_veil(scene, planes) & (inks != Ink.NONE)] += VEILED
+    lines_of_cursor = None if cursor is None else _cursor_lines(scene, cursor)
+    if lines_of_cursor is not None:
+        inks[lines_of_cursor] = Ink.BRIGHT
+    return scene.area, inks
+
+
+def _empty(cells: Cells, drawn: Cells, area: Rect) -> None:
+    """Take what was ``drawn`` in the ``area`` out of ``cells``, and leave what was written there afterwards."""
+    here = slice(area.y, area.y + area.height), slice(area.x, area.right)
+    same = (cells.glyph[here] == drawn.glyph[here]) & (cells.ink[here] == drawn.ink[here])
+    cells.glyph[here][same], cells.ink[here][same], cells.under[here][same] = SPACE, Ink.TEXT, Ink.NONE
 
 
 def _inks(scene: SeenPanel, looks: Mapping[str, Style]) -> PixelInks:
@@ -219,14 +260,7 @@ def _density(height: Floats) -> npt.NDArray[np.uint32]:
 def _draw_frame(cells: Cells, scene: SeenPanel, inks: PixelInks, planes: list[Rule], shaded: bool) -> None:
     """The grid on the panes behind, their edges and the edges of planes, where no mark is in front."""
     area = scene.area
-    units = [
-        span.unit(floats([tick.value for tick in box.axis_ticks(span, axis, area)]))
-        for axis, span in enumerate(scene.space.axes)
-    ]
-    edges = [np.stack((corners, np.roll(corners, -1, axis=0)), axis=1) for corners in plane_corners(scene, planes)]
-    strokes = [Stroke(_pieces(scene, box.grid(scene.rear, units)), Ink.FRAME)] if not shaded else []
-    strokes.append(Stroke(_pieces(scene, box.outline(scene.rear, inner=not shaded)), Ink.FAINT))
-    strokes += [Stroke(_pieces(scene, ends), Ink.WARN) for ends in edges]
+    strokes = [Stroke(_pieces(scene, ends), ink) for ends, ink in _frame_lines(scene, planes, shaded)]
     drawn = paint(strokes, area.width, area.height)
     here = slice(area.y, area.y + area.height), slice(area.x, area.right)
     shown = (drawn.glyph != SPACE) & ~_marked(scene, inks)
@@ -237,11 +271,22 @@ def _draw_frame(cells: Cells, scene: SeenPanel, inks: PixelInks, planes: list[Ru
         cells.under[here][shown] = np.maximum(inks[0::2], inks[1::2])[shown]
 
 
+def _frame_lines(scene: SeenPanel, planes: list[Rule], shaded: bool) -> list[tuple[Floats, Ink]]:
+    """Lines (n, 2, 3) of the box and their inks: the grid, the edges of panes, and those of planes."""
+    units = [
+        span.unit(floats([tick.value for tick in box.axis_ticks(span, axis, scene.area)]))
+        for axis, span in enumerate(scene.space.axes)
+    ]
+    edges = [np.stack((corners, np.roll(corners, -1, axis=0)), axis=1) for corners in plane_corners(scene, planes)]
+    grid = [] if shaded else [(box.grid(scene.rear, units), Ink.FRAME)]
+    return [*grid, (box.outline(scene.rear, inner=not shaded), Ink.FAINT), *((ends, Ink.WARN) for ends in edges)]
+
+
 def _marked(scene: SeenPanel, inks: PixelInks) -> Mask:
     """The cells with a pixel of a mark or of a contour on the floor."""
     color = np.where(inks >= VEILED, inks - VEILED, inks)
     marked = (scene.image.owner.reshape(inks.shape) != NONE) | (color >= SHADED)
-    cells: Mask = marked if scene.pixels == 1 else marked[0::2] | marked[1::2]
+    cells: Mask = marked if scene.grain.down == 1 else marked[0::2] | marked[1::2]
     return cells
 
 
@@ -308,11 +353,11 @@ def _draw_around(cells: Cells, scene: SeenPanel, looks: Mapping[str, Style], pla
     for axis, span in enumerate(scene.space.axes):
         marks = box.axis_ticks(span, axis, area)
         edge = edges.get(axis)
-        if edge is None or not box.label_axis(labels, scene.projection, edge, span, marks, scene.pixels, area):
+        if edge is None or not box.label_axis(labels, scene.projection, edge, span, marks, scene.grain.down, area):
             left_over.append(f"{'xyz'[axis]}: {clean(span.axis.title)}")
     for rule, corners in zip(planes, plane_corners(scene, planes), strict=True):
         text = clean(rule.label)
-        if not box.label_plane(labels, scene.projection, corners, text, scene.pixels, area):
+        if not box.label_plane(labels, scene.projection, corners, text, scene.grain.down, area):
             left_over.append(f"plane: {text}")
     for text in left_over:
         labels.anywhere(text, Ink.DIM)

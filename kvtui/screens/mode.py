@@ -104,6 +104,14 @@ class ModeScreen(ShownScreen):
             self.call_after_refresh(self.query_one("#too-small", TextLine).show, (Span(words),))
         self.resized()
 
+    def on_screen_suspend(self) -> None:
+        """Draw pictures of pixels in cells while a window lies over them."""
+        self.host.reconsider_pictures()
+
+    def on_screen_resume(self) -> None:
+        """Draw them in pixels again."""
+        self.host.reconsider_pictures()
+
     def on_canvas_outgrown(self, message: Canvas.Outgrown) -> None:
         """Draw again, once for all of them, where parts got a size after the screen had been drawn in its own.
 

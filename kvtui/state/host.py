@@ -92,6 +92,9 @@ class Host(Protocol):
     def canvas_ascii(self) -> bool:
         """Whether pictures keep to ASCII."""
 
+    def reconsider_pictures(self) -> None:
+        """Have pictures drawn anew that are to be in pixels now, or in cells."""
+
     @property
     def key_table(self) -> str:
         """What ``TABLES`` of the keys calls the screen below all windows."""

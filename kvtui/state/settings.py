@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from kvtui.canvas.pixels.terminal import PROTOCOLS
 from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.files import read_text, write_whole
 from kvtui.engine.basis.places import config_dir
@@ -21,10 +22,11 @@ FILE = "config.toml"
 MAX_FILE_BYTES = 2**20
 MOTIONS = ("full", "reduced", "none")
 PALETTES = ("auto", "rgb", "ansi", "mono")
+PIXELS = ("auto", "off", *PROTOCOLS)
 DEFAULT_THEME = "kvtui-dark"
 MAX_FPS = 60
 LOCAL_FPS, REMOTE_FPS = 20, 10
-ENVIRONMENT = {"theme": "KVTUI_THEME", "motion": "KVTUI_MOTION", "fps": "KVTUI_FPS"}
+ENVIRONMENT = {"theme": "KVTUI_THEME", "motion": "KVTUI_MOTION", "fps": "KVTUI_FPS", "pixels": "KVTUI_PIXELS"}
 
 _KEY_NAME = re.compile(r"\S{1,40}")
 
@@ -34,7 +36,8 @@ class Settings:
     """The preferences in force.
 
     ``fps`` is frames per second, 0 for steps by key only. ``palette`` says how pictures are coloured: as the terminal
-    can, in 24-bit colours, in the terminal's sixteen, or not at all. ``remember``: the app opens where it was left.
+    can, in 24-bit colours, in the terminal's sixteen, or not at all. ``pixels``: whether pictures are drawn in the
+    terminal's own pixels where it has some, and by which protocol. ``remember``: the app opens where it was left.
     ``keymap`` gives keys to the ids of the help.
     """
 
@@ -44,11 +47,14 @@ class Settings:
     ascii: bool = False
     palette: str = "auto"
     remember: bool = True
+    pixels: str = "auto"
     keymap: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def load(flags: Mapping[str, object], themes: Collection[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that ``flags`` (theme, motion, fps, ascii; None or absent: not given), ``environ`` and the file say.
+    """The settings that ``flags``, ``environ`` and the file say.
+
+    ``flags`` are theme, motion, fps, pixels and ascii, as text; None or absent: not given.
 
     ``themes`` are the names a theme can have. Raises InputError, one line, that names the flag, the variable or the
     file and its key.
@@ -112,6 +118,7 @@ def _read_file(path: Path, themes: Collection[str]) -> dict[str, Any]:
         "fps": lambda key: fields.integer(key, least=0, most=MAX_FPS),
         "ascii": fields.flag,
         "palette": lambda key: fields.choice(key, PALETTES),
+        "pixels": lambda key: fields.choice(key, PIXELS),
         "remember": fields.flag,
         "keymap": lambda key: _keymap(fields.table(key)),
     }
@@ -161,6 +168,12 @@ def _motion(where: str, text: str, themes: Collection[str]) -> str:
     return text
 
 
+def _pixels(where: str, text: str, themes: Collection[str]) -> str:
+    if text not in PIXELS:
+        raise InputError(f"{where}: '{plain(text)}' is not one of {', '.join(PIXELS)}")
+    return text
+
+
 def _fps(where: str, text: str, themes: Collection[str]) -> int:
     value = int(text) if re.fullmatch("[0-9]{1,3}", text) else -1
     if not 0 <= value <= MAX_FPS:
@@ -168,4 +181,9 @@ def _fps(where: str, text: str, themes: Collection[str]) -> int:
     return value
 
 
-_CHECKS: dict[str, Callable[[str, str, Collection[str]], Any]] = {"theme": _theme, "motion": _motion, "fps": _fps}
+_CHECKS: dict[str, Callable[[str, str, Collection[str]], Any]] = {
+    "theme": _theme,
+    "motion": _motion,
+    "fps": _fps,
+    "pixels": _pixels,
+}

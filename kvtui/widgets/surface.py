@@ -1,4 +1,7 @@
-"""A panel in space as a widget: turned by keys or the mouse, with a cursor that reads out values."""
+"""A panel in space as a widget: turned by keys or the mouse, with a cursor that reads out values.
+
+Where the terminal has pixels, the picture is coarse while it moves and as fine as they are when it rests.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 from textual.timer import Timer
+from textual.worker import get_current_worker
 
 from kvtui.canvas.cells import Cells, fit
+from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
-from kvtui.canvas.widget import Canvas
+from kvtui.canvas.pixels.detail import MOVING_BYTES, PixelDetail, coarser, finest
+from kvtui.canvas.pixels.picture import PixelPicture, has_room, picture
+from kvtui.canvas.pixels.terminal import Graphics
 from kvtui.figures.figure import Panel
 from kvtui.plots import surface
 from kvtui.plots.camera import STEP, Camera, CameraAxis
@@ -20,13 +27,18 @@ from kvtui.plots.cursor import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.style import Style
 from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
+from kvtui.widgets.pixel_canvas import PixelCanvas, written
+from kvtui.widgets.textual_private import is_behind
 
 DEGREES_PER_COLUMN, DEGREES_PER_ROW = 2.0, 4.0
 SPIN_DEGREES_PER_SECOND = 20.0
 LEAST_READING_HEIGHT = 4
+REST_SECONDS, AGAIN_SECONDS = 0.25, 0.02
+LEAST_FPS_IN_PIXELS = 20
+"""Pictures of pixels cost so little that a slow link shows this many."""
 
 
-class SurfaceView(Canvas, can_focus=True):
+class SurfaceView(PixelCanvas, can_focus=True):
     """Shows a panel in space, and in its last row what the cursor points at; ``clock`` gives seconds."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(keys.SURFACE)
@@ -42,6 +54,8 @@ class SurfaceView(Canvas, can_focus=True):
         self._moved = False
         self._spin: tuple[float, Camera] | None = None
         self._timer: Timer | None = None
+        self._waiting: Timer | None = None
+        self._coarse = 99
 
     @property
     def words(self) -> str:
@@ -57,20 +71,80 @@ class SurfaceView(Canvas, can_focus=True):
 
     def redraw(self) -> None:
         """Draw everything as it is now; settings of the app may have changed."""
+        self._wait_for(None)
         width, height = self.size
         if self._panel is None or not width or not height:
             return
-        reading = self.cursor is not None and height >= LEAST_READING_HEIGHT
+        graphics, rows = self.graphics, height - int(self._reads)
+        self.drawn_for = graphics
+        if graphics is not None and not has_room(graphics, Rect(0, 0, width, rows)):
+            graphics = None
+        if graphics is not None and is_behind(self.app):
+            self._wait_for(AGAIN_SECONDS, self.redraw)
+            return
         cells = surface.render(
             self._panel,
             width,
-            height - int(reading),
+            rows,
             self.camera,
             self.cursor,
             shaded=self._shaded,
             looks=self._looks,
+            bare=graphics is not None,
         )
-        self.paint(_with_row(cells, self.words) if reading else cells)
+        shown = () if graphics is None else (self._moving(graphics, cells),)
+        self.paint(_with_row(cells, self.words) if self._reads else cells, shown)
+        if shown:
+            self._wait_for(REST_SECONDS, self._rest)
+
+    @property
+    def _reads(self) -> bool:
+        """Whether the last row says what the cursor points at."""
+        return self.cursor is not None and self.size.height >= LEAST_READING_HEIGHT
+
+    def _moving(self, graphics: Graphics, cells: Cells) -> PixelPicture:
+        """The picture as fine as so few bytes allow that it can move; what was too much is drawn again, coarser."""
+        details = coarser(graphics, cells.glyph.size)
+        self._coarse = min(self._coarse, len(details) - 1)
+        while True:
+            found = self._picture(graphics, cells, details[self._coarse])
+            if len(found.text) <= MOVING_BYTES or not self._coarse:
+                break
+            self._coarse -= 1
+        if len(found.text) < MOVING_BYTES / 2:
+            self._coarse += 1
+        return found
+
+    def _picture(self, graphics: Graphics, cells: Cells, detail: PixelDetail) -> PixelPicture:
+        """What goes between what is written in ``cells``."""
+        assert self._panel is not None
+        size = cells.width, cells.height
+        area, inks = surface.pixels(self._panel, *size, self.camera, detail, self.cursor, self._looks)
+        return picture(graphics, area, inks, detail, self.paint_of_pixels, written(cells, area))
+
+    def _rest(self) -> None:
+        """Draw the picture as fine as the terminal can, in a thread, unless it moves on before."""
+        graphics, shown = self.graphics, self.cells
+        if graphics is None or shown is None or not self.pictures:
+            return
+        cells = _without_row(shown) if self._reads else shown
+
+        def run() -> None:
+            found = self._picture(graphics, cells, finest(graphics, cells.glyph.size))
+            if not get_current_worker().is_cancelled:
+                self.app.call_from_thread(self._sharpen, shown, found)
+
+        self.run_worker(run, thread=True, exclusive=True, group="rest")
+
+    def _sharpen(self, cells: Cells, found: PixelPicture) -> None:
+        if self.cells is cells and self.pictures:
+            self.paint(cells, (found,))
+
+    def _wait_for(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
+        """Do something later, in place of what was to be done; nothing without ``seconds``."""
+        if self._waiting is not None:
+            self._waiting.stop()
+        self._waiting = None if seconds is None else self.set_timer(seconds, then)
 
     def look_from(self, camera: Camera) -> None:
         """Put the eye at ``camera``."""
@@ -81,11 +155,6 @@ class SurfaceView(Canvas, can_focus=True):
     def on_resize(self) -> None:
         """Fill the new size."""
         self.redraw()
-
-    def on_mount(self) -> None:
-        """Prepare the clock that turns the picture."""
-        settings = getattr(self.app, "settings", None)
-        self._timer = self.set_interval(1 / max(1, getattr(settings, "fps", 1)), self._tick, pause=True)
 
     def action_turn(self, right: int, up: int) -> None:
         """Move the eye by steps."""
@@ -110,13 +179,15 @@ class SurfaceView(Canvas, can_focus=True):
     def action_spin(self) -> None:
         """Let the picture turn by itself, or stop it."""
         settings = getattr(self.app, "settings", None)
+        fps = getattr(settings, "fps", 1)
         if self._spin is not None:
             self._stop()
-        elif getattr(settings, "motion", "full") != "full" or not getattr(settings, "fps", 1):
+        elif getattr(settings, "motion", "full") != "full" or not fps:
             self.app.notify("motion is off: the arrow keys turn", markup=False)
-        elif self._timer is not None:
+        else:
             self._spin = self._clock(), self.camera
-            self._timer.resume()
+            least = 1 if self.graphics is None else LEAST_FPS_IN_PIXELS
+            self._timer = self.set_interval(1 / max(least, fps), self._tick)
 
     def action_point(self, right: int, up: int) -> None:
         """Move the cursor along the mesh; the first time it appears in the middle."""
@@ -174,12 +245,19 @@ class SurfaceView(Canvas, can_focus=True):
     def _stop(self) -> None:
         self._spin = None
         if self._timer is not None:
-            self._timer.pause()
+            self._timer.stop()
 
     def _tick(self) -> None:
         if self._spin is not None and self.app.screen is self.screen and self.is_on_screen:
             since, camera = self._spin
             self.look_from(camera.turned((self._clock() - since) * SPIN_DEGREES_PER_SECOND // 1, 0))
+
+
+def _without_row(cells: Cells) -> Cells:
+    """``cells`` without the last row."""
+    rest = Cells(cells.width, cells.height - 1)
+    rest.glyph, rest.ink, rest.under = cells.glyph[:-1], cells.ink[:-1], cells.under[:-1]
+    return rest
 
 
 def _with_row(cells: Cells, text: str) -> Cells:

@@ -7,7 +7,8 @@ It uses private names of Textual, as ``kvtui.widgets.textual_private`` does, and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from threading import Event
 
@@ -16,6 +17,8 @@ from textual.drivers import linux_driver
 from textual.message import Message
 from textual.message_pump import MessagePump
 
+from kvtui.canvas.pixels.terminal import ANSWER, BEGINNING
+
 BURST = 256
 DRAIN_SECONDS, LOOK_SECONDS = 10.0, 0.05
 MOST_PASTED = 2**16
@@ -23,22 +26,48 @@ PASTE_STARTS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
+class TerminalAnswer(Message):
+    """What the terminal said of itself, because it was asked: ``text`` as it came."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
 class WholePastes(XTermParser):
     """A parser to which a paste is text and nothing else, of which it keeps the first MOST_PASTED characters.
 
     Textual takes an escape character in a paste for the beginning of a key, and then reports the text after it as keys
-    that were pressed: one of them may be the key that quits.
+    that were pressed: one of them may be the key that quits. So it does with a terminal's answers about graphics, which
+    become TerminalAnswer here.
     """
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
         self._rest = ""
         self._pasted = -1
+        self._answers: list[str] = []
 
     def feed(self, data: str) -> Iterable[Message]:
         """The events of ``data``, which is the next of what the terminal sent, or nothing at its end."""
         text = self._cleaned(data)
-        return super().feed(text) if text or not data else ()
+        answers, self._answers = self._answers, []
+        return self._events(answers, text, not data)
+
+    def _events(self, answers: Iterable[str], text: str, ends: bool) -> Iterator[Message]:
+        yield from map(TerminalAnswer, answers)
+        if text or ends:
+            yield from super().feed(text)
+
+    def _typed(self, text: str, last: bool) -> str:
+        """``text`` outside of pastes without the answers in it; what may begin one waits for the ``last`` of it."""
+        self._answers += ANSWER.findall(text)
+        text = ANSWER.sub("", text)
+        begun = BEGINNING.search(text) if last else None
+        if begun is None:
+            return text
+        self._rest = begun.group()
+        return text[: begun.start()]
 
     def _cleaned(self, data: str) -> str:
         """``data`` without the controls of pastes; what may be the beginning of a mark that ends one waits."""
@@ -48,7 +77,7 @@ class WholePastes(XTermParser):
         while data:
             if self._pasted < 0:
                 before, starts, data = data.partition(PASTE_STARTS)
-                found.append(before + starts)
+                found.append(self._typed(before, last=not starts) + starts)
                 if starts:
                     self._pasted = 0
                 continue
@@ -74,6 +103,25 @@ class SteadyDriver(linux_driver.LinuxDriver):
     """
 
     _events = 0
+
+    @property
+    def cell_pixels(self) -> tuple[int, int] | None:
+        """Width and height of a cell as the system knows them; None where it does not."""
+        import fcntl
+        import termios
+
+        try:
+            rows, columns, width, height = struct.unpack("HHHH", fcntl.ioctl(self.fileno, termios.TIOCGWINSZ, bytes(8)))
+        except OSError:
+            return None
+        return (width // columns, height // rows) if width >= columns > 0 and height >= rows > 0 else None
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, without pictures."""
+        leave = getattr(self._app, "take_pictures_away", None)
+        if leave is not None:
+            leave()
+        super().stop_application_mode()
 
     def process_message(self, message: Message) -> None:
         """Pass an event on. Runs in the thread that reads."""

@@ -10,13 +10,14 @@ from asyncio import AbstractEventLoop
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.control import Control
 from textual import messages
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
+from textual.driver import Driver
 from textual.events import Event
 from textual.filter import LineFilter
 from textual.message import Message
@@ -66,6 +67,42 @@ def is_behind(app: App[Any]) -> bool:
     """
     writer = getattr(app._driver, "_writer_thread", None)
     return writer is not None and writer._queue.qsize() > 1
+
+
+def driver_of(app: App[Any]) -> Driver | None:
+    """What ``app`` writes to the terminal with; None while it has none."""
+    return app._driver
+
+
+class DrawnApp(App[None]):
+    """An app that may add to each frame, within the frame: a terminal that shows frames whole shows that with it.
+
+    Textual tells of a frame when it is over, and not which rows it wrote.
+    """
+
+    _written: range | None = None
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        self._written = _rows_of(renderable)
+        super()._display(screen, renderable)
+
+    def _end_update(self) -> None:
+        if self._written is not None:
+            self.drawn(self._written)
+        super()._end_update()
+
+    def drawn(self, rows: range) -> None:
+        """Rows of the screen, of which these are the first to the last, were sent to the terminal."""
+
+
+def _rows_of(renderable: object) -> range | None:
+    """From the first to the last row that an update of the screen writes; None where it is none."""
+    if isinstance(renderable, LayoutUpdate):
+        return range(renderable.region.y, renderable.region.bottom)
+    if isinstance(renderable, ChopsUpdate) and renderable.spans:
+        rows = [y for y, _, _ in renderable.spans]
+        return range(min(rows), max(rows) + 1)
+    return None
 
 
 class _ChangedCells(ChopsUpdate):

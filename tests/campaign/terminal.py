@@ -97,6 +97,12 @@ class Terminal:
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the process is stopped."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(") ")[2].startswith("T")
+
     def close(self) -> None:
         """End what is still there."""
         if self.ended(0) is None:

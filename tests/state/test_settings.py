@@ -99,6 +99,8 @@ def test_files_that_are_no_files(file: Path) -> None:
         ({}, {"KVTUI_FPS": "x"}, ("KVTUI_FPS", "60")),
         ({}, {"KVTUI_THEME": "\x1b[2J"}, ("KVTUI_THEME",)),
         ({}, {"KVTUI_MOTION": "off"}, ("KVTUI_MOTION", "none")),
+        ({"pixels": "ascii"}, {}, ("--pixels", "sixel")),
+        ({}, {"KVTUI_PIXELS": "\x1b_G"}, ("KVTUI_PIXELS", "kitty")),
     ],
 )
 def test_wrong_flags_and_variables_name_themselves(

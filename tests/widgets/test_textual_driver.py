@@ -11,7 +11,7 @@ from textual.drivers import linux_driver
 from textual.events import Key, Paste
 from textual.message import Message
 
-from kvtui.widgets.textual_driver import MOST_PASTED, WholePastes
+from kvtui.widgets.textual_driver import MOST_PASTED, TerminalAnswer, WholePastes
 
 START, END = "\x1b[200~", "\x1b[201~"
 
@@ -52,6 +52,22 @@ def test_it_does_not_matter_how_it_comes_in_pieces(parts: list[str], data: st.Da
 def test_a_paste_that_never_ends_keeps_a_part_of_it() -> None:
     chunks = [START, *["x" * 4096] * 100, END]
     assert texts(heard(chunks)) == ["x" * MOST_PASTED]
+
+
+ANSWERS = ["\x1b_Gi=31;OK\x1b\\", "\x1bP>|kitty(0.32.0)\x1b\\", "\x1b[6;17;9t", "\x1b[?2;0;1000;1000S", "\x1b[?62;4c"]
+KEYS = ["q", "\x1b[A", "\x1b[6~", "\x1b[6;5~", "\x1b[?2026;2$y", f"{START}\x1b[?62;4cp{END}", "é"]
+
+
+@given(st.lists(st.sampled_from([*ANSWERS, *KEYS]), min_size=1), st.data())
+def test_answers_are_no_keys_however_they_come(parts: list[str], data: st.DataObject) -> None:
+    """Answers in the middle of what is typed and pasted are heard, and the rest is as without them."""
+    whole = "".join(parts)
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(whole) - 1)), max_size=4)))
+    cuts = [cut for cut in cuts if any(whole[:cut].endswith(a[:n]) for a in ANSWERS for n in range(3, len(a)))]
+    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    found = heard(chunks)
+    assert [event.text for event in found if isinstance(event, TerminalAnswer)] == [p for p in parts if p in ANSWERS]
+    assert texts(found) == texts(heard([part for part in parts if part not in ANSWERS]))
 
 
 def test_what_is_no_paste_is_as_it_was() -> None:

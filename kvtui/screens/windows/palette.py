@@ -34,7 +34,7 @@ from kvtui.screens.windows.fixes import wished
 from kvtui.screens.windows.option_values import values_of
 from kvtui.state import keys
 from kvtui.state.host import Host, host_of
-from kvtui.state.settings import MOTIONS
+from kvtui.state.settings import MOTIONS, PIXELS
 from kvtui.widgets.key_name import key_name
 from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
@@ -192,6 +192,8 @@ class Commands(Provider):
         for name in MOTIONS:
             run = partial(self._host.change_settings, motion=name)
             yield Command(f"motion {name}", "until kvtui ends", run)
+        for name in PIXELS:
+            yield Command(f"pixels {name}", "until kvtui ends", partial(self._host.change_settings, pixels=name))
 
     def _catalogues(self) -> Iterator[Command]:
         for name in model_names():
