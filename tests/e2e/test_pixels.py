@@ -54,6 +54,7 @@ class Shown:
         self.held.type("surface\r")
         self.until(lambda screen: "memory of each device" in screen.text())
         self.held.type("\t")
+        self.until(lambda screen: "← → turn" in screen.text())
 
 
 @contextmanager

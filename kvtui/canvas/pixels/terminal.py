@@ -24,7 +24,7 @@ QUESTIONS = (
 ANSWER = re.compile(r"\x1b_G[^\x1b]*\x1b\\|\x1bP>\|[^\x1b]*\x1b\\|\x1b\[\?[\d;]*[cS]|\x1b\[6;\d+;\d+t")
 """One answer, which no key is sent as."""
 
-BEGINNING = re.compile(r"\x1b(?:_G[^\x1b]{0,200}\x1b?|P>\|[^\x1b]{0,200}\x1b?|\[\?[\d;]{0,60}|\[6;[\d;]{0,20})\Z")
+BEGINNING = re.compile(r"\x1b(?:_G[^\x1b]{0,200}\x1b?|P>[^\x1b]{0,200}\x1b?|\[\?[\d;]{0,60}|\[6(?:;[\d;]{0,20})?)\Z")
 """What may be the first part of an answer, at the end of what was read."""
 
 USUAL_CELL = 8, 16
