@@ -5,16 +5,13 @@ Example: vLLM on an H100 keeps K and V in fp8, and q8_0 is a format of llama.cpp
 
 from __future__ import annotations
 
-from kvtui.engine.engines.known import ENGINES, kv_formats, loads_weights, weight_formats
+from kvtui.engine.engines.known import ENGINES, kv_formats, loads_weights, part, weight_formats
 from kvtui.engine.model.caches import Latent
 from kvtui.engine.model.formats import APART, kv_format
 from kvtui.engine.model.spec import has
 from kvtui.engine.scenario.scenario import FILE_WEIGHTS, Scenario
 
 FP4_WEIGHTS = ("nvfp4", "nvfp4-mlp", "nvfp4-linear16", "mxfp4")
-
-VLLM_LATENTS = frozenset({"bf16", "fp16", "fp32", "fp8", "fp8_ds_mla"})
-"""What a backend of vLLM has for latents (``v1/attention/backends/mla``); scales per token and head are Triton's."""
 
 
 def kv_obstacle(scenario: Scenario, name: str) -> str:
@@ -23,7 +20,11 @@ def kv_obstacle(scenario: Scenario, name: str) -> str:
     if known.packed_latent and not has(scenario.model, Latent):
         return "holds latents only"
     names = {known.name.partition(APART)[0], known.v.name}
-    if scenario.engine == "vllm" and has(scenario.model, Latent) and not names <= VLLM_LATENTS:
+    if (
+        scenario.engine == "vllm"
+        and has(scenario.model, Latent)
+        and not names <= part("vllm", "releases").LATENT_FORMATS
+    ):
         return "vLLM keeps latents in 16 bits or fp8 alone"
     if "nvfp4" in names and scenario.device.peak("fp4") is None:
         return f"the {scenario.device.name} has no fp4 math"

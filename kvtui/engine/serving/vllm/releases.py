@@ -53,6 +53,7 @@ KV_FORMATS = (
     "int4_per_token_head",
     "fp8_ds_mla",
 )
+LATENT_FORMATS = frozenset({"bf16", "fp16", "fp32", "fp8", "fp8_ds_mla"})
 KV_APART = False
 LATENT_BLOCK_TOKENS, COMPRESSED_BLOCK_TOKENS = 64, 256
 KERNEL_TOKENS, KERNEL_TOKENS_OTHER = 16, {"xpu": 64, "cpu": 32}

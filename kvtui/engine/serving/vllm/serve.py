@@ -30,6 +30,7 @@ from kvtui.engine.serving.vllm.blocks import (
 )
 from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
+from kvtui.engine.serving.vllm.kernels import unread
 from kvtui.engine.serving.vllm.releases import FIRST_START, Rules, default_max_seqs, rules
 from kvtui.engine.serving.vllm.runner import counts_graphs
 
@@ -276,6 +277,8 @@ def _refusals(
     if scenario.serving.hybrid_manager is False and states:
         yield "vLLM cannot turn the hybrid manager off for a model with recurrent state, and refuses to start"
     yield from filter(None, (laid.grouping.refusal, unmergeable(scenario, found)))
+    if why := unread(scenario):
+        yield f"{why}; vLLM finds no attention backend and refuses to start"
     if any(sizes) and not all(sizes):
         yield f"pipeline stage {sizes.index(0) + 1} has no layer with a cache of its own, and vLLM refuses to start"
 

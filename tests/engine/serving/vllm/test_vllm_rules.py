@@ -321,3 +321,22 @@ def test_a_first_start_may_have_less(line: str, said: bool) -> None:
     """What compiling takes is counted in logs of 0.20 to 0.28; a pool that is told is not measured."""
     found = served(f"--engine {line} --context 8192")
     assert any("first start compiles" in note for note in found.notes) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("DeepSeek-V3 --tp 8 --gpu B200 --kv-dtype nvfp4", "no kernel of vLLM reads latents in nvfp4"),
+        ("DeepSeek-V3 --tp 8 --gpu B200 --kv-dtype int8_per_token_head", "reads latents in int8_per_token_head"),
+        ("DeepSeek-V3 --tp 8 --gpu B200 --kv-dtype fp8", ""),
+        ("DeepSeek-V3.2 --tp 8 --gpu B200 --kv-dtype fp8_ds_mla", ""),
+        ("gpt-oss-20b --gpu RTX_5090 --kv-dtype nvfp4", "cannot read heads of 64 elements in nvfp4"),
+        ("gpt-oss-20b --gpu B200 --kv-dtype nvfp4", ""),
+        ("Qwen3-8B --gpu MI300X --kv-dtype nvfp4", "FlashInfer alone reads K and V in nvfp4"),
+        ("Qwen3-8B --gpu MI300X --kv-dtype int8_per_token_head", ""),
+    ],
+)
+def test_a_cache_that_no_kernel_reads_is_refused_by_name(line: str, said: str) -> None:
+    """Formats that the attention backends of 0.32 list (``supported_kv_cache_dtypes``)."""
+    refusals = served(f"--engine vllm --context 8192 --kv-pool 4GiB --model {line}").refusals
+    assert any(said in refusal and "no attention backend" in refusal for refusal in refusals) == bool(said)
