@@ -86,6 +86,7 @@ MORE: Mapping[str, dict[str, str | bool]] = {
         "model": "Qwen3-Next-80B-A3B",
         "gpus": "4",
         "engine": "vllm",
+        "all2all_backend": "deepep_low_latency",
         "mamba_cache_dtype": "float16",
         "mamba_ssm_cache_dtype": "float32",
     },

@@ -104,6 +104,9 @@ def _give_way(values: Mapping[str, Any], before: Scenario, usual: str) -> Iterat
         yield "expert_parallel", False, f"no expert parallelism: {model.name} has no routed experts"
     elif values["expert_parallel"] and not divides_experts(values["engine"]):
         yield "expert_parallel", False, f"no expert parallelism: {values['engine']} gives each device whole layers"
+    if serving.all2all is not None and values["engine"] != "vllm":
+        serving = serving._replace(all2all=None)
+        yield "serving", serving, f"{values['engine']} hands tokens on as it likes"
     if serving.placing and not places_layers(values["engine"]):
         serving = serving.unplaced
         yield "serving", serving, f"all layers on the devices: {values['engine']} has none in RAM"

@@ -195,6 +195,15 @@ def _state_format(text: str, name: str) -> str:
     return form
 
 
+def _all2all(text: str, name: str) -> str:
+    from kvtui.engine.scenario.scenario import ALL2ALL_BACKENDS
+
+    word = text.strip().casefold()
+    if word not in ALL2ALL_BACKENDS:
+        raise UnknownName(f"value of {name}", text, ALL2ALL_BACKENDS)
+    return word
+
+
 def _weights(text: str, name: str) -> str:
     from kvtui.engine.checkpoint.known import format_key
 
@@ -245,6 +254,7 @@ PATTERNS = Notation(_patterns)
 DEVICE = Notation(_device)
 FORMAT = Notation(_format)
 STATE_FORMAT = Notation(_state_format)
+ALL2ALL = Notation(_all2all)
 WEIGHTS = Notation(_weights, _format_word)
 ENGINE = Notation(_engine, _engine_word)
 FILL = Notation(_fill)

@@ -17,6 +17,7 @@ from kvtui.engine.scenario.limits import (
 )
 from kvtui.engine.scenario.notation import (
     ACCEPTANCE,
+    ALL2ALL,
     DEVICE,
     ENGINE,
     FILE_SIZE,
@@ -376,6 +377,14 @@ _ENGINE = (
         SWITCH,
         "serving.async_scheduling",
         "schedule a batch while another runs, which windows must keep (vLLM's choice by default)",
+    ),
+    Option(
+        "all2all-backend",
+        "NAME",
+        ALL2ALL,
+        "serving.all2all",
+        "what hands tokens to other replicas' experts (vLLM): deepep_low_latency, deepep_high_throughput, ...",
+        report="all2all_backend",
     ),
     Option(
         "mamba-cache-dtype",

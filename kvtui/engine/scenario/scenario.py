@@ -26,6 +26,19 @@ USUAL_ACCEPTANCE = 0.7
 """The share of drafted tokens that is accepted where none is told: an assumption, and said to be one."""
 WHOLE_DEVICE = 1.0
 NODE_DEVICES = 8
+ALL2ALL_BACKENDS = (
+    "allgather_reducescatter",
+    "deepep_high_throughput",
+    "deepep_low_latency",
+    "deepep_v2",
+    "flashinfer_nvlink_one_sided",
+    "flashinfer_nvlink_two_sided",
+    "mori_high_throughput",
+    "mori_low_latency",
+    "naive",
+    "nixl_ep",
+    "pplx",
+)
 
 
 def usual_weights(model: ModelSpec) -> str:
@@ -63,7 +76,7 @@ class ServingOptions(NamedTuple):
     format of recurrent states, and ``conv_dtype`` that of conv states and of recurrent ones that nothing else decides.
     ``max_total_tokens`` bounds SGLang's token pool, ``swa_full_tokens_ratio`` is its windowed pool's share of that,
     ``mamba_full_memory_ratio`` what states take for each byte of tokens, and ``max_mamba_cache_size`` their slots.
-    ``measured`` replaces priors.
+    ``all2all`` is what hands tokens to other replicas' experts (vLLM). ``measured`` replaces priors.
 
     Where layers lie (llama.cpp): ``gpu_layers`` of them on the devices and the experts of the first ``cpu_moe`` in RAM,
     by the shares of ``tensor_split``, or all on the device ``main_gpu``; caches beside their layers with
@@ -88,6 +101,7 @@ class ServingOptions(NamedTuple):
     swa_full_tokens_ratio: float | None = None
     mamba_full_memory_ratio: float | None = None
     max_mamba_cache_size: int | None = None
+    all2all: str | None = None
     measured: Overheads | None = None
     kv_unified: bool | None = None
     gpu_layers: int | None = None
@@ -231,6 +245,8 @@ class Scenario(ScenarioFields):
         serving = self.serving
         if placing := serving.placing:
             self._check_placing(placing)
+        if serving.all2all is not None and self.engine != "vllm":
+            raise InputError("all2all-backend: vllm alone is told how tokens reach other replicas' experts")
         if self.model.what_if and self.engine != "none":
             raise InputError(f"what-if: {self.engine} allocates what the model has; leave one of the two out")
         if self.acceptance is not None and not 0 <= self.acceptance <= 1:

@@ -25,8 +25,21 @@ from kvtui.report.document import document
 
 TEXTS = (
     *("", "default", "on", "off", "1", "2", "3", "4", "7", "8", "64", "100", "1K", "100,2000,3000,90", "12,20", "0.9"),
-    *("5.33GiB", "31.4 GB/s", "fp8", "bf16", "int4", "q8_0", "fp8_ds_mla", "rig", "H200", "RTX 4090", "WSE-2"),
-    *("vllm", "vllm@0.20", "llama.cpp", "sglang", "tensorrt-llm", "none"),
+    *(
+        "5.33GiB",
+        "31.4 GB/s",
+        "fp8",
+        "bf16",
+        "int4",
+        "q8_0",
+        "fp8_ds_mla",
+        "deepep_low_latency",
+        "rig",
+        "H200",
+        "RTX 4090",
+        "WSE-2",
+    ),
+    *("vllm", "vllm@0.20", "llama.cpp", "sglang", "tensorrt-llm", "none", "deepep_low_latency"),
     *(
         "exps=CPU",
         "gqa:2",

@@ -16,6 +16,7 @@ from kvtui.engine.planning.stages import Stage
 from kvtui.engine.planning.weights import joined_replicas
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.serving.vllm.activations import SOURCE, activation
+from kvtui.engine.serving.vllm.exchange import exchange_buffers
 from kvtui.engine.serving.vllm.graphs import graphs
 from kvtui.engine.serving.vllm.loading import weights
 from kvtui.engine.serving.vllm.releases import MemoryRules, Rules, memory_rules, rules
@@ -88,16 +89,19 @@ def _non_torch(scenario: Scenario, memory: MemoryRules) -> Term:
     sizes = FUSION_MIB.get(capability[0], {})
     if tp in sizes and linked and memory.fusion != "none":
         fusion = FUSION_ROUNDED if memory.fusion == "rounded" else int(4 * tp * sizes[tp] * MIB)
-    size = loaded + groups + fusion + ram
+    exchanged = exchange_buffers(scenario)
+    size = loaded + groups + fusion + ram + exchanged.size
     values = [("kernels", loaded), ("communicators", groups), ("fused_all_reduce", fusion)]
     formula, values = "kernels + communicators + fused_all_reduce", values + [("shared_ram", ram)] * bool(ram)
+    if exchanged.size:
+        formula, values = formula + " + all_to_all", [*values, ("all_to_all", exchanged.size)]
     spread = 100 * MIB + groups // 4 + ram_apart
     crossed = CROSSED_GROUPS if joined > 1 and tp > 1 else 0
     return Term(
         "non_torch",
         size,
         max(0, size - spread),
-        size + spread + crossed,
+        size + spread + crossed + exchanged.most - exchanged.size,
         formula + " + shared_ram" * bool(ram),
         tuple(values),
         "start-up logs of H100, L40S, L4, RTX 3090, DGX Spark and GB200; " + SOURCE,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from kvtui.engine.model.spec import Layer
 from kvtui.engine.planning.weights import expert_ranks, joined_replicas
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.serving.vllm.exchange import LATENCY, backend_of, rows_at_experts
 from kvtui.engine.serving.vllm.releases import BLACKWELL, MemoryRules
 
 Kernel = Literal["modular", "mxfp4", "flashinfer", "cutlass"]
@@ -42,7 +44,7 @@ def expert_buffers(scenario: Scenario, memory: MemoryRules) -> Buffers:
         if layer.experts is not None and hidden:
             ranks = expert_ranks(scenario)
             width = layer.experts.parameters // (3 * hidden) // (1 if ranks.whole else ranks.number)
-            found = max(found, _of_layer(kernel, scenario, layer.experts.active, width), key=sum)
+            found = max(found, _of_layer(kernel, scenario, memory, layer, width), key=sum)
     return found if memory.workspace_held or kernel != "modular" else Buffers(0, found.held + found.step, 0)
 
 
@@ -62,21 +64,15 @@ def kernel_of(scenario: Scenario, memory: MemoryRules) -> Kernel:
     return "modular" if scenario.expert_parallel else "cutlass"
 
 
-def gathered_tokens(scenario: Scenario) -> int:
-    """Tokens that meet at a rank's experts in one step: its own, and those of the replicas that have them in common.
-
-    All are gathered, whoever's experts they go to, and the results are scattered again (``all2all.py``,
-    ``AgRsAll2AllManager``). With expert parallelism the ranks of a replica bring a part of its tokens each.
-    """
-    return scenario.max_batched_tokens * joined_replicas(scenario)
-
-
-def _of_layer(kernel: Kernel, scenario: Scenario, active: int, width: int) -> Buffers:
-    """The buffers of one layer, whose tokens go to ``active`` experts each."""
-    hidden, tokens = scenario.model.hidden or 0, gathered_tokens(scenario)
-    rows, joined = tokens * active, 0
-    if tokens > scenario.max_batched_tokens:
-        joined = 2 * 2 * tokens * hidden
+def _of_layer(kernel: Kernel, scenario: Scenario, memory: MemoryRules, layer: Layer, width: int) -> Buffers:
+    """The buffers of one layer; tokens of other ranks come and go beside them."""
+    assert layer.experts is not None
+    hidden, rows = scenario.model.hidden or 0, rows_at_experts(scenario, layer)
+    if backend_of(scenario) == LATENCY:
+        return Buffers(2 * rows * (max(hidden, 2 * width) + width), 2 * rows * hidden, 0)
+    tokens = -(-rows // layer.experts.active)
+    joined = 2 * 2 * tokens * hidden if joined_replicas(scenario) > 1 else 0
+    rows = min(rows, memory.chunk_tokens * layer.experts.active)
     match kernel:
         case "mxfp4":
             return Buffers(0, joined, 0)
@@ -84,7 +80,7 @@ def _of_layer(kernel: Kernel, scenario: Scenario, active: int, width: int) -> Bu
             return Buffers(2 * tokens * hidden, joined + 2 * rows * (hidden + max(2 * width, hidden)), 0)
         case "cutlass":
             words = -(-hidden // SCALE_GROUP // PACKED_SCALES)
-            scales = CUTLASS_TOKENS * (rows // tokens) * words * SCALE_WORD
+            scales = CUTLASS_TOKENS * layer.experts.active * words * SCALE_WORD
             shuffled = rows * hidden * 2 + rows * hidden // 2
             return Buffers(2 * rows * (width + max(2 * width, hidden)), joined + shuffled + scales, scales)
     return Buffers(2 * rows * (max(width, hidden) + max(2 * width, hidden)), joined, 0)

@@ -45,6 +45,7 @@ LAUNCH = Launch(
         LaunchFlag(("--pipeline-parallel-size", "-pp"), "pp"),
         LaunchFlag(("--data-parallel-size", "-dp"), "dp"),
         LaunchFlag(("--enable-expert-parallel", "-ep"), "ep", "on"),
+        LaunchFlag(("--all2all-backend",), "all2all_backend"),
         LaunchFlag(("--dtype",), "dtype", words=_TYPES),
         LaunchFlag(("--quantization", "-q"), "weight_dtype", words=_WEIGHTS, only=("fp8", "nf4")),
         LaunchFlag(("--kv-cache-dtype",), "kv_dtype", words=_CACHE),

@@ -118,6 +118,7 @@ _OTHERS = (
     "num_spec_tokens",
     "enforce_eager",
     "enable_expert_parallel",
+    "all2all_backend",
     "async_scheduling",
     "served_model_name",
     "device_config",
@@ -159,6 +160,7 @@ def _set(gathered: Gathered, found: dict[str, str], weight: int) -> None:
         gathered.option("hybrid_manager", False, weight)
     if found.get("enable_expert_parallel") == "True":
         gathered.option("ep", True, weight)
+    gathered.option("all2all_backend", found.get("all2all_backend"), weight)
     if found.get("enforce_eager") == "True":
         gathered.option("eager", True, weight)
     if found.get("async_scheduling") in ("True", "False"):

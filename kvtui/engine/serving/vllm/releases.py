@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from kvtui.engine.basis.units import GIB
+from kvtui.engine.basis.units import GIB, MAX_TOKENS
 from kvtui.engine.engines.known import EngineDefaults, LargerStages, Milestone, ReleaseSpan, release
 from kvtui.engine.model.caches import Indexer, Latent, Recurrent
 
@@ -487,6 +487,8 @@ class MemoryRules(NamedTuple):
     """On memory that processor and GPU share, what is free is what the operating system can give (0.12, not 0.11)."""
     workspace_held: bool
     """The workspace of routed experts stays allocated, beside whatever is the peak (modular kernels, 0.16)."""
+    chunk_tokens: int
+    """Tokens that go through the experts at once: 32,768 (to 0.11), 16,384 (to 0.17), then all of a step (#34086)."""
     more_kernels: bool
     """The profile run loads Triton's and FlashInfer's modules too (0.18): 0.25 GiB instead of 0.12 from Hopper on."""
     fusion: Literal["none", "rounded", "exact"]
@@ -510,6 +512,7 @@ def memory_rules(version: str) -> MemoryRules:
         gelu_fused=at >= (0, 24),
         available_ram=at >= (0, 12),
         workspace_held=at >= (0, 16),
+        chunk_tokens=2**15 if at < (0, 12) else 2**14 if at < (0, 18) else MAX_TOKENS,
         more_kernels=at >= (0, 18),
         fusion="none" if at < (0, 17) else "rounded" if at < (0, 33) else "exact",
         step_of_16=numbers >= (0, 11, 1) or at >= (0, 12),

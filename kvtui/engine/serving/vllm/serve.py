@@ -29,6 +29,7 @@ from kvtui.engine.serving.vllm.blocks import (
     workload,
 )
 from kvtui.engine.serving.vllm.budget import budget_under
+from kvtui.engine.serving.vllm.exchange import COUNTED, backend_of
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
 from kvtui.engine.serving.vllm.kernels import unread
 from kvtui.engine.serving.vllm.releases import FIRST_START, Rules, default_max_seqs, rules
@@ -306,8 +307,8 @@ def _notes(
                 f"a first start compiles while it measures, which logs show to leave {less} less for the "
                 "cache: this is of a later start"
             )
-    if scenario.expert_parallel and scenario.layout.dp > 1:
-        yield "what dispatching tokens to other replicas' experts takes is not counted: leave room for its buffers"
+    if (backend := backend_of(scenario)) and backend not in COUNTED:
+        yield f"what {backend} keeps for handing tokens on is not counted: leave room for its buffers"
     if laid.alignment is not None:
         aligned = laid.alignment
         yield (
