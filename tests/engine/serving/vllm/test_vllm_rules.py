@@ -340,3 +340,17 @@ def test_a_cache_that_no_kernel_reads_is_refused_by_name(line: str, said: str) -
     """Formats that the attention backends of 0.32 list (``supported_kv_cache_dtypes``)."""
     refusals = served(f"--engine vllm --context 8192 --kv-pool 4GiB --model {line}").refusals
     assert any(said in refusal and "no attention backend" in refusal for refusal in refusals) == bool(said)
+
+
+@pytest.mark.parametrize(("layers", "error"), [(1, 0.0137), (3, -0.0230)])
+def test_a_forks_drafter_lies_between_one_layer_and_its_three(layers: int, error: float) -> None:
+    """DeepSeek-V4-Flash with DSpark on two DGX Sparks, 20.36 GiB: 3,076,565 tokens were logged, 2.93 times 1M.
+
+    Its server was a fork of 0.21.1rc1: "Using probe DeepSeek V4 nvfp4_ds_mla KV cache format", a latent that no release
+    has, and three layers of its own for the drafter, the last of them "model.layers.45". What releases make of the same
+    pool, with fp8_ds_mla, is this much apart.
+    """
+    line = "--model DeepSeek-V4-Flash --tp 2 --kv-dtype fp8 --context 1048576 --kv-pool 20.36GiB --speculative-tokens 3"
+    given = scenario(f"--engine vllm@0.22 {line}")
+    given = given._replace(model=given.model._replace(mtp=given.model.mtp[:1] * layers))
+    assert serve(given).kv_cache_tokens / 3_076_565 - 1 == pytest.approx(error, abs=0.0001)
