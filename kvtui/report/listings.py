@@ -89,8 +89,13 @@ class FormatSize(NamedTuple):
 
 
 def format_sizes(model: ModelSpec) -> tuple[FormatSize, ...]:
-    """``model`` in every weight format, the largest first. Raises InputError when its weights are unknown."""
+    """``model`` in every weight format, the largest first. Raises InputError when its weights are unknown.
+
+    A format that leaves all its weights in 16 bits, such as ``-experts`` without experts, is none of its own.
+    """
     sizes = {form: _file_sizes(model, form) for form in weight_names()}
+    plain = sizes["bf16"]
+    sizes = {form: size for form, size in sizes.items() if size != plain or form in FORMATS}
     return tuple(
         FormatSize(
             form,

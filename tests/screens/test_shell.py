@@ -178,7 +178,7 @@ def test_the_weight_picker_shows_the_size_of_every_format() -> None:
         await until(pilot, lambda: table.row_count == len(set(weight_names())))
         await type_text(app, pilot, "ud-q4_k_xl")
         name, file, least, bits, risk, _ = (cell.plain for cell in table.get_row_at(0))
-        assert (name, file, least, risk) == ("ud-q4_k_xl", "822.32 MiB", "700.27 MiB", "high")
+        assert (name, file, least, risk) == ("ud-q4_k_xl", "822.32 MiB", "700.27 MiB", "low to medium")
         assert float(bits) > 5
         assert "the most is planned" in text_of(app)
         await press(app, pilot, "enter")

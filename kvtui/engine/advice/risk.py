@@ -19,6 +19,8 @@ LEVELS = ("none", "low", "low to medium", "medium", "high")
 _EIGHT_BITS = "arXiv:2411.02355: fp8 loses nothing that can be measured, int8 1 to 3 %"
 _FOUR_BITS = "arXiv:2411.02355: 4-bit weights come close to 8-bit ones"
 _K_QUANTS = "llama.cpp pull request 1684: perplexity by file type"
+_EXL = "README of exllamav2: perplexity by bits per weight"
+_HQQ = "mobiusml.github.io/hqq_blog: 4-bit weights beside GPTQ and AWQ"
 _ROUNDED = "arXiv:2208.07339: rounding without regard to outliers loses from 6.7 billion weights on"
 _FP8_CACHE = "vLLM documentation, quantized KV cache"
 _GGML_CACHE = "llama.cpp pull request 7412: perplexity and divergence by cache format"
@@ -42,13 +44,18 @@ NO_RISK = Risk(0, "")
 
 _WEIGHTS = (
     (r"bf16|fp16|fp32|gguf-.*", NO_RISK),
-    (r"fp8.*|w8a8|w8a16|int8|gptq-int8|.*8bit", Risk(1, _EIGHT_BITS)),
-    (r"q8_0|q6_k.*|q5_k.*", Risk(1, _K_QUANTS)),
-    (r"awq.*|gptq.*|w4a16.*|nvfp4.*|mxfp4.*", Risk(2, _FOUR_BITS)),
-    (r"q4_k.*|iq4.*|q5_[01]", Risk(2, _K_QUANTS)),
-    (r"q4_[01].*|q3_k.*|iq3.*", Risk(3, _K_QUANTS)),
-    (r"nf4|w4a.*", Risk(3, "arXiv:2305.14314: measured after fine-tuning")),
-    (r"q2.*|iq[12].*|tq.*", Risk(4, _K_QUANTS)),
+    (r"fp8.*|w8a8|w8a16|int8|gptq-int8|.*8bit|mlx-mxfp8", Risk(1, _EIGHT_BITS)),
+    (r"(ud-)?(q8_[0k]|q6_k|q5_k).*|mlx-6bit", Risk(1, _K_QUANTS)),
+    (r"exl[23]-([6-9]|5\.[5-9]).*", Risk(1, _EXL)),
+    (r"awq.*|gptq.*|w4a16.*|(mlx-)?(nvfp4|mxfp4).*", Risk(2, _FOUR_BITS)),
+    (r"(ud-)?(q4_k|iq4).*|q5_[01]", Risk(2, _K_QUANTS)),
+    (r"exl[23]-[45].*", Risk(2, _EXL)),
+    (r"hqq-4bit", Risk(2, _HQQ)),
+    (r"q4_[01].*|(ud-)?(q3_k|iq3).*", Risk(3, _K_QUANTS)),
+    (r"int4wo|mlx-[45]bit", Risk(3, f"{_K_QUANTS}; groups with a scale and an offset, as those of Q4_1")),
+    (r"nf4.*|w4a.*", Risk(3, "arXiv:2305.14314: measured after fine-tuning")),
+    (r"exl[23]-3.*", Risk(3, _EXL)),
+    (r"(ud-)?(q2|iq[12]|tq).*", Risk(4, _K_QUANTS)),
 )
 _CACHE = (
     (r"bf16|fp16|fp32", NO_RISK),

@@ -172,4 +172,4 @@ def default_name(scenario: Scenario, ending: str) -> str:
 
 
 def _prompt(form: Form) -> Content:
-    return Content.assemble((f"{form.ending:9}", "$accent"), form.text)
+    return Content.assemble((f"{form.ending:11}", "$accent"), form.text)

@@ -20,6 +20,7 @@ from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
+from kvtui.report.listings import format_sizes
 from tests.present import present
 
 Values = dict[str, str | bool]
@@ -116,6 +117,16 @@ def test_a_flag_is_cheaper_than_a_format_and_that_than_devices() -> None:
     assert four.answer.sequences == 3
     given_up = next(fix for fix in offered if fix.name.startswith("q4_k_m weights + context"))
     assert given_up.scenario.context == present(capacity(plan(given_up.scenario)).context) // 1024 * 1024
+
+
+def test_a_format_of_five_bits_or_more_is_never_of_high_risk_and_only_plain_rounding_has_no_row() -> None:
+    model = find_model("Llama-3.1-8B")
+    risks = {size.name: (size.bits_per_weight, weights_risk(size.name, model)) for size in format_sizes(model)}
+    assert not {name for name, (bits, risk) in risks.items() if bits >= 5 and risk.word == "high"}
+    assert {name for name, (_, risk) in risks.items() if "outliers" in risk.source} == {"int4"}
+    for mixture, base in (("ud-q8_k_xl", "q8_0"), ("ud-q4_k_xl", "q4_k_m"), ("ud-iq1_s", "iq1_s")):
+        assert risks[mixture][1] == risks[base][1]
+    assert "w4a16-g32-experts" not in risks, "without experts it is bf16"
 
 
 def test_published_weights_risk_nothing_and_four_bits_of_cache_risk_the_most() -> None:
