@@ -103,6 +103,8 @@ class KeyLine(MessageLine):
             self.draw()
 
     def _hints(self) -> Iterator[KeyHint]:
+        if not self.app.screen_stack:  # the first screen is mounted before it is shown; its size brings another draw
+            return
         host = host_of(self.app)
         everywhere = {key.id: number for number, key in enumerate(keys.GLOBAL + keys.APP)}
         together = {key.id: key.together for key in keys.ALL}
