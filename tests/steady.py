@@ -15,7 +15,7 @@ from textual.app import App
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.002
 AHEAD = {"plan"}
 """Groups of workers that go on with what nobody looks at yet; tests that need it wait for it themselves."""

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import gguf
@@ -102,8 +102,13 @@ def llama_server(model: Path, context: int, slots: int, *, unified: bool, port: 
 
 
 def _healthy(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=1) as found:
-        return bool(found.status == 200)
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=1) as found:
+            return bool(found.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        pass
     return False
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
 
 from tests.attach.llama_server import complete, llama_server, write_model
 
-CONTEXT, SLOTS = 1024, 4
+CONTEXT, SLOTS, REQUESTS = 1024, 4, 16
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def at_once(address: str, requests: list[tuple[str, int]]) -> list[int]:
 
 def test_split_slots_are_watched_while_requests_wait(split: str) -> None:
     watched = watch(split, unified=False)
-    asked = [(f"{number}" * 120, 60) for number in range(7)]
+    asked = [(f"{number % 10}" * 120, 60) for number in range(REQUESTS)]
     found = under(lambda: at_once(split, asked), watched)
     watched.close()
     assert {one.state for one in found} == {"up"}
@@ -79,7 +79,7 @@ def test_split_slots_are_watched_while_requests_wait(split: str) -> None:
     assert (last.pool.cached or 0) >= SLOTS * 170
     whole = between(found[0], last)
     assert whole.tokens_per_second is not None
-    assert last.total("generation_tokens") == 7 * 60
+    assert last.total("generation_tokens") == REQUESTS * 60
 
 
 def test_an_overflow_of_a_unified_pool_is_seen(model: Path) -> None:

@@ -12,10 +12,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,8 +103,13 @@ def vllm(model: Path) -> Iterator[str]:
 
 
 def answers(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(address, timeout=2) as found:
-        return bool(found.status == 200)
+    try:
+        with urllib.request.urlopen(address, timeout=2) as found:
+            return bool(found.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        pass
     return False
 
 

@@ -28,6 +28,7 @@ from tests.bench.pretend_worker import GATE, let_through
 from tests.bench.test_runner import PRETEND, gone
 from tests.figures.sample_rows import foreign_rows
 from tests.nightly import NIGHTLY
+from tests.steady import PATIENCE_SECONDS
 
 COMMAND = [sys.executable, "-m", "kvtui", "bench"]
 PRETENDING = f"""
@@ -135,14 +136,14 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_measures_the_rest(
     first_line_with("ms per step", app)
     worker = worker_of(app)
     app.send_signal(number)
-    out, err = app.communicate(timeout=20)
+    out, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert app.returncode == code
     assert "interrupted; kvtui bench --resume results/" in err
     kept = [json.loads(line) for line in out.splitlines()]
     assert len(kept) == 1
     assert gone(worker)
     resumed = pretend("--resume", "--format", "jsonl", cwd=tmp_path)
-    out, _ = resumed.communicate(timeout=20)
+    out, _ = resumed.communicate(timeout=PATIENCE_SECONDS)
     assert resumed.returncode == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["label"] for row in rows] == LABELS
@@ -154,7 +155,7 @@ def test_ctrl_c_before_the_first_case_leaves_nothing(tmp_path: Path) -> None:
     app = pretend("--groups", "attention_type", *QUICK, cwd=tmp_path, gate=tmp_path / "gate")
     first_line_with("3 cases, 3 rows", app)
     app.send_signal(signal.SIGINT)
-    out, err = app.communicate(timeout=20)
+    out, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert (app.returncode, out, err) == (130, "", "kvtui: interrupted; nothing was measured\n")
     assert list((tmp_path / "results").iterdir()) == []
 
@@ -167,14 +168,14 @@ def test_a_killed_worker_is_in_the_row_and_in_the_exit_code(tmp_path: Path) -> N
     os.kill(worker_of(app), signal.SIGKILL)
     first_line_with("was killed", app)
     let_through(gate, 1)
-    out, said = app.communicate(timeout=60)
+    out, said = app.communicate(timeout=PATIENCE_SECONDS)
     assert app.returncode == 1
     rows = [json.loads(line) for line in out.splitlines()]
     assert sorted(row["status"] for row in rows) == ["killed", "ok", "ok"]
     assert all("was killed" in row["message"] for row in rows if row["status"] == "killed")
     assert "1 case failed for a reason that can pass; kvtui bench --resume" in said
     again = pretend("--resume", "--format", "jsonl", cwd=tmp_path)
-    out, said = again.communicate(timeout=60)
+    out, said = again.communicate(timeout=PATIENCE_SECONDS)
     assert again.returncode == 0
     assert said.startswith("kvtui: 1 case, 3 rows")
     assert [json.loads(line)["status"] for line in out.splitlines()] == ["ok", "ok", "ok"]
@@ -194,7 +195,7 @@ def test_a_table_from_elsewhere_is_drawn(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
     app = pretend("--groups", "activation", *QUICK, "--repeat", "3", "--format", "csv", cwd=tmp_path)
-    out, _ = app.communicate(timeout=20)
+    out, _ = app.communicate(timeout=PATIENCE_SECONDS)
     rows = list(csv.DictReader(StringIO(out)))
     assert [(row["label"].split()[0], row["repeat"]) for row in rows] == [
         (name, repeat) for name in ("SwiGLU", "GELU") for repeat in "123"
@@ -203,7 +204,7 @@ def test_repeats_are_rows_of_their_own(tmp_path: Path) -> None:
 
 def test_decode_puts_variants_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = pretend("decode", *QUICK, "--positions", "40,8", "--format", "jsonl", cwd=tmp_path)
-    out, _ = app.communicate(timeout=20)
+    out, _ = app.communicate(timeout=PATIENCE_SECONDS)
     assert app.returncode == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [(row["attn_variant"], row["position"]) for row in rows] == [

@@ -176,7 +176,7 @@ def test_what_never_comes_is_not_waited_for(tmp_path: Path, words: list[str]) ->
         [sys.executable, "-m", "kvtui", *(named.get(word, word) for word in words)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, "KVTUI_CONFIG_DIR": str(config)},
     )

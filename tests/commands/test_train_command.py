@@ -17,6 +17,7 @@ from kvtui.cases.training import TrainingPlan
 from kvtui.cli import main
 from tests.bench.test_runner import eventually
 from tests.nightly import NIGHTLY, nightly
+from tests.steady import PATIENCE_SECONDS
 
 COMMAND = [sys.executable, "-m", "kvtui", "train", "--device", "cpu"]
 SMALL = ("--dim", "8", "--heads", "2", "--blocks", "1", "--context", "8", "--batch", "2")
@@ -64,7 +65,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "MHA_L1_D8_H2_C8_s0"
     eventually(lambda: (folder / runs.LOG).exists() or app.poll() is not None)
     app.send_signal(signal.SIGINT)
-    _, err = app.communicate(timeout=30)
+    _, err = app.communicate(timeout=PATIENCE_SECONDS)
     assert app.returncode == 130
     assert err.splitlines()[-1].startswith("kvtui: interrupted; kvtui train --resume --runs-dir runs")
 

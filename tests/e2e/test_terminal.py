@@ -41,7 +41,7 @@ class Tmux:
 
     def do(self, *words: str) -> str:
         done = subprocess.run(
-            ["tmux", "-L", self.socket, *words], capture_output=True, text=True, timeout=20, check=True
+            ["tmux", "-L", self.socket, *words], capture_output=True, text=True, timeout=60, check=True
         )
         return done.stdout
 

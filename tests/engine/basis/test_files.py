@@ -27,7 +27,7 @@ def mode(path: Path) -> int:
 
 def python(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True, timeout=30, **options
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=120, **options
     )
     return done
 
@@ -91,7 +91,7 @@ def test_a_fifo_is_written_to_and_stays_one(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: heard.append(fifo.read_bytes()))
     reader.start()
     write_whole(fifo, "through")
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     assert heard == [b"through"]
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
@@ -118,7 +118,7 @@ def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path, name: str
     with (tmp_path / "log").open("ab") as log:
         log.write(b"zero ")
         log.flush()
-        subprocess.run([sys.executable, "-c", code], stdout=log, check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", code], stdout=log, check=True, timeout=120)
     assert (tmp_path / "log").read_text() == "zero one two"
     assert python(code).stdout == b"one two"
 
@@ -240,5 +240,7 @@ def test_what_the_shell_opened_is_read_as_a_stream() -> None:
         assert done.stdout == b"b'12345'\n"
     endless = "import sys\nfrom kvtui.engine.basis.files import read_limited\nread_limited('/dev/stdin', 2**20)"
     with open("/dev/zero", "rb") as zero:
-        done = subprocess.run([sys.executable, "-c", endless], stdin=zero, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", endless], stdin=zero, capture_output=True, timeout=120, check=False
+        )
     assert b"/dev/stdin: is larger than 1 MiB" in done.stderr
