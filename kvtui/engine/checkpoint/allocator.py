@@ -75,8 +75,7 @@ def _kept(
         return sum(map(kept_with, sizes.values()))
 
     found: list[int] = []
-    for index, layer in enumerate(model.layers):
-        first = index if form.by_layer else model.first_alike[index]
+    for index, (layer, first) in enumerate(zip(model.layers, form.first_alike(model.first_alike), strict=True)):
         found.append(found[first] if first < index else left(layer_tensors(layer), Place("layer", index)))
     ends = (
         left((tensor for tensor in outside(model) if tensor.role == role), Place("outside"))

@@ -64,8 +64,7 @@ def weights_by_layer(model: ModelSpec, form: CheckpointFormat) -> WeightsByLayer
             output += size
     count = len(model.layers)
     found: list[LayerWeights] = []
-    for number, layer in enumerate(model.layers):
-        first = number if form.by_layer else model.first_alike[number]
+    for number, (layer, first) in enumerate(zip(model.layers, form.first_alike(model.first_alike), strict=True)):
         found.append(found[first] if first < number else _layer(layer, form, Place("layer", number)))
     layers = tuple(
         one._replace(rest=one.rest + spread * (number + 1) // count - spread * number // count)

@@ -65,6 +65,18 @@ class CheckpointFormat(NamedTuple):
     def __hash__(self) -> int:
         return hash((self.name, len(self.rules)))
 
+    def first_alike(self, layers: tuple[int, ...]) -> tuple[int, ...]:
+        """The first layer that each one is stored like, where ``layers`` are those that each is shaped like."""
+        if not self.by_layer:
+            return layers
+        if any(rule.named is not None for rule in self.rules):
+            return tuple(range(len(layers)))
+        sets = {rule.layers for rule in self.rules if rule.layers is not None}
+        first: dict[tuple[int, ...], int] = {}
+        return tuple(
+            first.setdefault((kind, *(number in one for one in sets)), number) for number, kind in enumerate(layers)
+        )
+
     def encoding(self, tensor: Tensor, place: Place) -> Encoding:
         """How ``tensor`` at ``place`` is stored."""
         return next((rule.encoding for rule in self.rules if rule.applies(tensor, place)), self.plain)

@@ -127,8 +127,7 @@ def _divided(model: ModelSpec, form: CheckpointFormat, tp: int, experts: ExpertR
 
     loose = outside(model)
     in_layers: list[int] = []
-    for index, layer in enumerate(model.layers):
-        first = index if form.by_layer else model.first_alike[index]
+    for index, (layer, first) in enumerate(zip(model.layers, form.first_alike(model.first_alike), strict=True)):
         place = Place("layer", index)
         in_layers.append(in_layers[first] if first < index else size(layer_tensors(layer), place))
     drafting = 0

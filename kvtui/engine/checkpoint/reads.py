@@ -41,7 +41,7 @@ def weights_read(model: ModelSpec, form: CheckpointFormat, tp: int = 1) -> Weigh
     """
     if any(layer.parameters is None for layer in model.layers):
         return None
-    alike = Counter(range(len(model.layers)) if form.by_layer else model.first_alike)
+    alike = Counter(form.first_alike(model.first_alike))
     return _read(model, form, tp, [(model.layers[i], Place("layer", i), copies) for i, copies in alike.items()])
 
 

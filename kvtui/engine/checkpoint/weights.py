@@ -75,7 +75,7 @@ def placed(model: ModelSpec) -> Iterator[tuple[Tensor, Place]]:
 def stored(model: ModelSpec, form: CheckpointFormat) -> tuple[Stored, ...]:
     """The tensors of ``model`` as ``form`` stores them, equal ones together. Raises InputError as ``outside`` does."""
     copies: Counter[tuple[Tensor, Part, Encoding]] = Counter()
-    alike = Counter(range(len(model.layers)) if form.by_layer else model.first_alike)
+    alike = Counter(form.first_alike(model.first_alike))
     for tensor, place in placed(model):
         count = alike[place.layer] if place.part == "layer" else 1
         if count:

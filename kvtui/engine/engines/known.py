@@ -6,6 +6,7 @@ is asked for: ``releases`` (below everything that knows a scenario), ``serve``, 
 """
 
 import re
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -90,6 +91,7 @@ LargerStages = Literal["first", "before the last"]
 """Where an engine puts the pipeline stages that have a layer more than the others."""
 
 
+@cache
 def part(engine: str, name: str) -> Any:
     """The module ``name`` of an engine's folder."""
     return import_module(f"kvtui.engine.serving.{_ROWS[engine].folder}.{name}")

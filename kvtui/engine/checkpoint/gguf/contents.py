@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.gguf.recipes import Position, Whole, tensor_type
@@ -53,8 +54,7 @@ def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[Ty
     """
     other = LARGER_EDGES.get(file_type)
     base = file_type if other is None else other.base
-    every = sorted(filed(model), key=_in_file)
-    whole = _whole(model, every)
+    every, whole = _in_order(model)
     before: Counter[Category] = Counter()
     values: set[int] = set()
     for one in every:
@@ -74,13 +74,20 @@ def contents(model: ModelSpec, file_type: str) -> Iterator[tuple[Filed, tuple[Ty
         yield one, tuple(typed)
 
 
+@lru_cache(maxsize=8)
+def _in_order(model: ModelSpec) -> tuple[tuple[Filed, ...], Whole]:
+    """The tensors of ``model`` in the quantiser's order, and what its rules ask of the model."""
+    every = tuple(sorted(filed(model), key=_in_file))
+    return every, _whole(model, every)
+
+
 def _in_file(one: Filed) -> tuple[int, str]:
     """The quantiser counts layer by layer, and in a layer by name: dense before routed before shared experts."""
     order = {"down": "0", "expert_down": "1", "shared_down": "2"}
     return (-1 if one.place.part == "outside" else one.place.layer), order.get(one.tensor.role, "0")
 
 
-def _whole(model: ModelSpec, every: list[Filed]) -> Whole:
+def _whole(model: ModelSpec, every: tuple[Filed, ...]) -> Whole:
     kept = [one for one in every if one.place.part != "mtp" or has_prediction(model)]
     grouped = grouped_heads(model)
     experts = max((layer.experts.total for layer in model.layers if layer.experts), default=0)

@@ -104,17 +104,18 @@ def named_format(name: str, model: ModelSpec) -> CheckpointFormat:
 
 def _format(key: str, file_type: str, model: ModelSpec) -> CheckpointFormat:
     """One rule for all layers that store a tensor alike; the base type for weights that are known by number only."""
-    alike: dict[tuple[Tensor, Part, Encoding], set[int]] = {}
+    alike: dict[tuple[Tensor, Part, tuple[TypedPart, ...]], set[int]] = {}
     layers: dict[tuple[Tensor, Part], set[int]] = {}
     for one, typed in contents(model, file_type) if model.parameters is not None else ():
-        held = _encoding(typed)
-        alike.setdefault((one.tensor, one.place.part, held), set()).add(one.place.layer)
+        alike.setdefault((one.tensor, one.place.part, typed), set()).add(one.place.layer)
         layers.setdefault((one.tensor, one.place.part), set()).add(one.place.layer)
     rules = [EncodingRule(_ABSENT, frozenset({"tower"}))]
-    for (tensor, part, held), numbers in alike.items():
+    for (tensor, part, typed), numbers in alike.items():
         some = part == "layer" and numbers != layers[tensor, part]
         where = frozenset(numbers) if some else None
-        rules.append(EncodingRule(held, frozenset({tensor.role}), frozenset({part}), tensor=tensor, layers=where))
+        rules.append(
+            EncodingRule(_encoding(typed), frozenset({tensor.role}), frozenset({part}), tensor=tensor, layers=where)
+        )
     base = BASES[LARGER_EDGES[file_type].base if file_type in LARGER_EDGES else file_type]
     by_layer = any(rule.layers is not None for rule in rules)
     return CheckpointFormat(key, _meaning(file_type, base), encoding(base), tuple(rules), by_layer)

@@ -8,12 +8,13 @@ room for what comes later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 from kvtui.engine.model.caches import Attention, Shared
-from kvtui.engine.model.formats import Format
+from kvtui.engine.model.formats import FORMATS, Format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.serving.llamacpp.buffers import Split, widest_value
 from kvtui.engine.serving.llamacpp.graph import F16, F32, I32, I64, Graph, Node, fresh, given, onto, stored, view
@@ -31,7 +32,7 @@ from kvtui.engine.serving.llamacpp.layers import (
     state_space,
 )
 from kvtui.engine.serving.llamacpp.releases import Build
-from kvtui.engine.serving.llamacpp.reserved import Reserved, reserved
+from kvtui.engine.serving.llamacpp.reserved import Reserved, Steps, placed_sizes, reserved, reserved_by, steps_of
 from kvtui.engine.serving.llamacpp.shapes import (
     LAYER_INPUT,
     LayerMixer,
@@ -65,6 +66,11 @@ class ServerSetup(NamedTuple):
     copies: int = 1
 
     @property
+    def alike(self) -> ServerSetup:
+        """A start with the same graph: formats matter by whether they are stored in blocks, or as F32."""
+        return self._replace(k=_stands_for(self.k), v=_stands_for(self.v))
+
+    @property
     def tokens(self) -> int:
         """Tokens of the batch that is reserved for: no more than the context, and as many for each slot."""
         slots = self.cells.slots
@@ -74,6 +80,10 @@ class ServerSetup(NamedTuple):
     def outputs(self) -> int:
         """Tokens with logits: one for each slot, or in earlier builds all of the batch."""
         return min(self.tokens, self.cells.slots) if self.build.bounded_outputs else self.tokens
+
+
+def _stands_for(form: Format) -> Format:
+    return FORMATS["q8_0" if form.block > 1 else "fp32" if form.name == "fp32" else "fp16"]
 
 
 @lru_cache(maxsize=4096)
@@ -90,7 +100,34 @@ def device_compute(model: ModelSpec, start: ServerSetup, layers: range, with_out
     Every input is copied to the device when its part of the graph begins. What lies in RAM of the weights is computed
     with on the device too, for batches of 32 tokens and more: the largest of them has ``copied`` bytes.
     """
-    return _device_compute(model, start, _kept(model, layers), with_output, copied)
+    return _device_compute(model, start.alike, _kept(model, layers), with_output, copied)
+
+
+class _DeviceGraph:
+    """The graph of a device with any number of cells beyond windows and batch, of which it knows two.
+
+    Only masks, scores and copies of caches grow with the cells, and they do so in a straight line.
+    """
+
+    def __init__(self, graph_with: Callable[[int], Graph]) -> None:
+        self.graph_with = graph_with
+        self.steps: Steps | None = None
+        self.known: dict[int, tuple[int, ...]] = {}
+
+    def reserved(self, cells: int) -> Reserved:
+        """What is reserved with so many cells."""
+        if cells not in self.known and len(self.known) < 2:
+            graph = self.graph_with(cells)
+            self.steps = self.steps or steps_of(graph)
+            self.known[cells] = placed_sizes(graph)
+        assert self.steps is not None
+        return reserved_by(self.steps, self.known.get(cells) or self.between(cells), DEVICE_ALIGNMENT)
+
+    def between(self, cells: int) -> list[int]:
+        """The sizes with other cells than the known ones."""
+        (first, low), (second, high) = self.known.items()
+        by, of = cells - first, second - first
+        return [size + (other - size) * by // of for size, other in zip(low, high, strict=True)]
 
 
 @lru_cache(maxsize=4096)
@@ -98,11 +135,47 @@ def _device_compute(
     model: ModelSpec, start: ServerSetup, shapes: tuple[LayerShape, ...], with_output: bool, copied: int
 ) -> Reserved:
     """As ``device_compute``, and the same for all devices whose layers have such ``shapes``."""
+    cells, least = start.cells.cells, _least_steady(model, start.cells)
+    if cells < least:
+        return reserved(_device_graph(model, start, shapes, with_output, copied), DEVICE_ALIGNMENT)
+    steady = start._replace(cells=start.cells._replace(cells=least))
+    return _over_cells(model, steady, shapes, with_output, copied).reserved(cells)
+
+
+@lru_cache(maxsize=512)
+def _over_cells(
+    model: ModelSpec, start: ServerSetup, shapes: tuple[LayerShape, ...], with_output: bool, copied: int
+) -> _DeviceGraph:
+    """The graph of a device over other cells than those of ``start``."""
+
+    def graph_with(cells: int) -> Graph:
+        with_cells = start._replace(cells=start.cells._replace(cells=cells))
+        return _device_graph(model, with_cells, shapes, with_output, copied)
+
+    return _DeviceGraph(graph_with)
+
+
+def _least_steady(model: ModelSpec, cells: Split) -> int:
+    """Cells from which on windows and a physical batch are whole, a multiple of the padding."""
+    sequences = cells.slots if cells.streams == 1 else 1
+    whole = _widest_window(model) * sequences + cells.ubatch
+    return -(-whole // cells.padding) * cells.padding
+
+
+@lru_cache(maxsize=64)
+def _widest_window(model: ModelSpec) -> int:
+    mixers = (mixer for shape in layer_shapes(model) for mixer in shape.mixers)
+    return max((_cap(mixer) or 0 for mixer in mixers if isinstance(mixer, Softmax | MlaMixer)), default=0)
+
+
+def _device_graph(
+    model: ModelSpec, start: ServerSetup, shapes: tuple[LayerShape, ...], with_output: bool, copied: int
+) -> Graph:
     graph = Graph()
     x = graph.expand(given(ACTIVATIONS, (model.hidden or 0, start.tokens)))
     _layers(model, start, graph, x, _inputs(model, start), shapes, with_output, copied)
     _keep_copies(graph, start.copies)
-    return reserved(graph, DEVICE_ALIGNMENT)
+    return graph
 
 
 @lru_cache(maxsize=4096)

@@ -75,12 +75,12 @@ def fresh(cause: str, shape: Shape, *reads: Node, width: int = F32) -> Node:
 
 def onto(cause: str, shape: Shape, *reads: Node) -> Node:
     """The result of an elementwise operation, which may take the place of an operand of its shape."""
-    return Node(cause, shape, prod(shape) * F32, reads, reuses=True)
+    return Node(cause, shape, prod(shape) * F32, reads, True)
 
 
 def view(of: Node, shape: Shape | None = None) -> Node:
     """``of`` seen in another ``shape``; without one, a part of it or with its axes exchanged."""
-    return Node(of.cause, shape, of.size, (of,), view=of.view or of)
+    return Node(of.cause, shape, of.size, (of,), False, of.view or of)
 
 
 def stored(*reads: Node) -> Node:

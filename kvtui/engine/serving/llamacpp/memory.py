@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.by_layer import LayerWeights, WeightsByLayer, weights_by_layer
@@ -71,6 +72,7 @@ class MemoryPart(NamedTuple):
         return sum(buffer.bytes for buffer in self.buffers(cells))
 
 
+@lru_cache(maxsize=256)
 def memory_parts(scenario: Scenario, placed: Placement) -> tuple[MemoryPart, ...]:
     """The devices in order, and the RAM as the last; a CPU's memory is its RAM.
 

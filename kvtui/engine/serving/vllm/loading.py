@@ -106,7 +106,8 @@ def mxfp4_extra(scenario: Scenario, stage: Stage) -> int:
 
 def _alike(model: ModelSpec, form: CheckpointFormat, stage: Stage) -> Counter[int]:
     """How many layers of ``stage`` are like each of those with these numbers, and stored alike."""
-    return Counter(stage.layers if form.by_layer else (model.first_alike[index] for index in stage.layers))
+    alike = form.first_alike(model.first_alike)
+    return Counter(alike[index] for index in stage.layers)
 
 
 def _as_kernels_hold(layer: Layer, scenario: Scenario) -> int:

@@ -28,6 +28,7 @@ from kvtui.engine.serving.llamacpp.releases import build_of
 from kvtui.engine.serving.llamacpp.reserved import reserved
 from kvtui.engine.sources.gguf.model import read_gguf
 from tests.engine.serving.llamacpp.recorded import DEVICES, LoggedDevice, device_start, model_of, rows, start_of
+from tests.nightly import sampled
 from tests.recording.llamacpp_starts import write_arcee, write_gemma4, write_model
 
 ROWS = rows()
@@ -215,6 +216,37 @@ def test_no_more_is_reserved_than_all_results_take(wanted: list[tuple[int, list[
     found = reserved(graph, 32).size
     sizes = [-(-node.size // 32) * 32 for node in made]
     assert max(sizes) <= found <= sum(sizes)
+
+
+OVER_CONTEXTS = (
+    "Llama-3.1-8B",
+    "gemma-3-4b",
+    "Qwen3.5-9B",
+    "DeepSeek-V2-Lite",
+    "gpt-oss-20b",
+    "Falcon-H1-0.5B",
+    "gemma-4-E4B",
+)
+
+
+@sampled(4)
+@pytest.mark.parametrize("flash", [True, False])
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("name", OVER_CONTEXTS)
+def test_two_contexts_tell_what_others_reserve(name: str, slots: int, flash: bool) -> None:
+    """Each context of a model that is asked for alone is a graph of its own."""
+    model, build, form = find_model(name), build_of("b11549"), FORMATS["fp16"]
+    layers = range(len(model.layers))
+    for ubatch in (128, 512):
+        starts = [
+            ServerSetup(split(context, slots, slots > 1, build, ubatch, False), form, form, flash, build)
+            for context in (16_384, 131_072, 8192, 33_000, 70_000, 1 << 20, 300)
+        ]
+        together = [device_compute(model, start, layers, True) for start in starts]
+        alone = [
+            device_compute(model._replace(name=f"{name} {i}"), start, layers, True) for i, start in enumerate(starts)
+        ]
+        assert together == alone
 
 
 def test_devices_have_the_buffers_of_their_layers() -> None:
