@@ -21,6 +21,9 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+NAMING = ("TMUX", "STY", "TERM_PROGRAM", "LC_TERMINAL", "KVTUI_PIXELS")
+"""Variables by which terminals name themselves."""
+
 COLUMNS, ROWS, FPS = 170, 50, 30
 SLOW_LINK = 250_000
 BARE = """
@@ -43,7 +46,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "KVTUI_MOTION": "full"}
         environment["KVTUI_STATE_DIR"] = os.path.join(tempfile.gettempdir(), "kvtui-benchmark")
-        for name in ("SSH_CONNECTION", "SSH_TTY", "NO_COLOR", "PYTHONDONTWRITEBYTECODE"):
+        for name in ("SSH_CONNECTION", "SSH_TTY", "NO_COLOR", "PYTHONDONTWRITEBYTECODE", *NAMING):
             environment.pop(name, None)
         self.started = time.perf_counter()
         self.process = subprocess.Popen(

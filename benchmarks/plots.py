@@ -2,19 +2,28 @@
 
 Prints milliseconds per redraw with plotext and with our own painter, and the ratio to a plain plotext line plot of the
 same size in the same run; for panels in space the frames per second too. Machines are noisy: the ratios mean most.
+
+Then what a surface costs that turns in a terminal of that size, per protocol of pixels: bytes per frame (median and
+most), frames per second, and the app's CPU per frame. The app runs in a pseudo-terminal that speaks the protocol and
+takes no more than 250 KB/s. Goals: 12.5 KB, 20 frames.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import plotext
+from frame import COLUMNS, ROWS, SLOW_LINK, Terminal
 
+from kvtui.canvas.pixels.terminal import PROTOCOLS
 from kvtui.figures.figure import (
     Axis,
     Bars,
@@ -33,9 +42,24 @@ from kvtui.plots.camera import Camera
 from kvtui.plots.draw import Painter, draw
 from kvtui.plots.text import to_text
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.emulated import EmulatedScreen
+
 WIDTH, HEIGHT = 160, 45
 CONTEXT = Axis("context", "tokens", "log2", "tokens")
 BYTES = Axis("KV cache", "", "log2", "bytes")
+FPS = 30
+STEPS = (("", "HBM3"), ("2", "KV cache by context"), ("/", "words, such as"), ("surface\r", "memory of each"))
+"""Keys, and what is seen after them, on the way to a surface."""
+
+BEGINNINGS = {
+    "kitty": rb"\x1b_Ga=T",
+    "iterm2": rb"\x1b\]1337;File=",
+    "sixel": rb"\x1bP0;1;0q",
+    "": rb"\x1b\[\d+;\d+H(?=\x1b\[\d+;\d+H)",
+}
+"""What there is once in each frame: a picture, or the cursor put where it was, and then where the next frame begins."""
+
 PAINTERS: tuple[Painter, ...] = ("plotext", "cells")
 
 
@@ -108,6 +132,46 @@ def plain_plotext() -> str:
     return str(figure.build().string())
 
 
+def turning(protocol: str, seconds: float) -> tuple[list[int], float]:
+    """Bytes of each frame that came in ``seconds`` of a surface that turns by itself, over a slow link; CPU seconds."""
+    words = ["-m", "kvtui", "--model", "Llama-3.1-8B", "--gpu", "H100 SXM", "--motion", "full", "--fps", str(FPS)]
+    terminal, screen = Terminal([*words, "--pixels", "auto"], SLOW_LINK), EmulatedScreen(protocol, COLUMNS, ROWS)
+    decoder = getincrementaldecoder("utf-8")()
+
+    def follow(wait: float) -> None:
+        terminal.tail = b""
+        terminal.drain(wait)
+        os.write(terminal.master, screen.feed(decoder.decode(terminal.tail)).encode())
+
+    try:
+        for keys, seen in (
+            ("", "HBM3"),
+            ("2", "KV cache by context"),
+            ("/", "words, such"),
+            ("surface\r", "memory of"),
+        ):
+            os.write(terminal.master, keys.encode())
+            for _ in range(200):
+                follow(0.1)
+                if seen in screen.text():
+                    break
+            else:
+                raise SystemExit(f"{protocol}: {seen!r} did not appear")
+        os.write(terminal.master, b"\t")
+        follow(2.0)
+        os.write(terminal.master, b" ")
+        follow(1.0)
+        before, came = terminal.cpu_seconds(), b""
+        for _ in range(max(4, round(seconds * 4))):
+            terminal.tail = b""
+            terminal.drain(0.25)
+            came += terminal.tail
+        used = terminal.cpu_seconds() - before
+    finally:
+        terminal.close()
+    return [len(frame) for frame in re.split(BEGINNINGS[protocol], came)[1:]], used
+
+
 def main(seconds: float = 1.0) -> int:
     """Print the table."""
     base = milliseconds(plain_plotext, seconds)
@@ -127,6 +191,12 @@ def main(seconds: float = 1.0) -> int:
     cells = draw(figures()["ten lines, 1,000 points"], WIDTH, HEIGHT).cells
     took = milliseconds(lambda: to_text(cells), seconds)
     print(f"{'cells to text':<46}{took:>12.1f}{took / base:>8.2f}")
+    print(f"\na surface that turns, {COLUMNS}×{ROWS}, {SLOW_LINK // 1000} KB/s at most")
+    print(f"{'protocol':<26}{'KB a frame':>12}{'most':>8}{'fps':>8}{'CPU ms a frame':>16}")
+    for protocol in (*PROTOCOLS, ""):
+        frames, used = turning(protocol, 4 * seconds)
+        row = f"{protocol or 'half blocks':<26}{median(frames) / 1e3:>12.1f}{max(frames) / 1e3:>8.1f}"
+        print(f"{row}{len(frames) / (4 * seconds):>8.1f}{used / len(frames) * 1e3:>16.0f}")
     return 0
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN_BYTES = 2000
 HUNG_UP = 129
 ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS, ANSWER_SECONDS = 10.0, 0.5
 GIVEN_BACK = b"\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l"
 """No mouse, no paste marks, lines that wrap, plain keys, the first screen, a cursor, no word of focus."""
 
@@ -30,6 +32,30 @@ def is_terminal() -> bool:
     """Whether there is a terminal to draw on and to read keys from."""
     screen = sys.__stderr__
     return bool(sys.stdin.isatty() and screen is not None and screen.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def answers(questions: str, is_last: Callable[[str], bool], answer: re.Pattern[str]) -> list[str]:
+    """What the terminal answers to ``questions``, as far as it does within ANSWER_SECONDS; nothing without a terminal.
+
+    It is asked on stdout and heard on stdin, where nothing else is read meanwhile.
+    """
+    before = _modes()
+    if before is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return []
+    import termios
+    import tty
+
+    heard, end = "", time.monotonic() + ANSWER_SECONDS
+    try:
+        tty.setcbreak(0, termios.TCSANOW)
+        os.write(1, questions.encode())
+        while (left := end - time.monotonic()) > 0 and select.select([0], [], [], left)[0]:
+            heard += os.read(0, 4096).decode("ascii", "replace")
+            if any(map(is_last, found := answer.findall(heard))):
+                return found
+    finally:
+        termios.tcsetattr(0, termios.TCSANOW, before)
+    return answer.findall(heard)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtui import __version__
+from kvtui.app.terminal import answers
 from kvtui.bench.this_machine import read_machine
+from kvtui.canvas.pixels.terminal import ANSWER, QUESTIONS, is_asked, is_last, understood
 from kvtui.commands.answer import Answer
 from kvtui.commands.parser import TABLE_FORMATS, add_table, choose
 from kvtui.engine.basis.errors import InputError
@@ -96,6 +98,17 @@ def _terminal() -> Iterator[tuple[str, str, str]]:
     yield "terminal", "encoding", sys.stdout.encoding or "unknown"
     for name in ("TERM", "COLORTERM", "NO_COLOR"):
         yield "terminal", name, plain(os.environ.get(name, "not set"))
+    yield "terminal", "pictures", _pictures()
+
+
+def _pictures() -> str:
+    """How the terminal draws pictures, by what it says of itself."""
+    heard = answers(QUESTIONS, is_last, ANSWER) if is_asked(os.environ) else []
+    found = understood(heard, os.environ)
+    name = f" ({plain(found.name)})" if found.name else ""
+    if found.protocol is None:
+        return f"half blocks: {'no protocol of pixels' if heard else 'it did not answer'}{name}"
+    return f"pixels, by {found.protocol}, {found.cell[0]}x{found.cell[1]} a cell{name}"
 
 
 def _left_out() -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from kvtui.canvas.braille import BLANK, from_dots
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
+from kvtui.canvas.pixels.raster import PixelInks
 from kvtui.figures.figure import Floats, HeatMap
 from kvtui.plots.raster import Mask, Places
 from kvtui.plots.shapes import DOTS_ACROSS, DOTS_DOWN, Boxes, PanelShape, Points, Stroke, Wash
@@ -120,11 +121,7 @@ def heat(
     us, vs, field = sorted_tiles(heat_map, x, y, z)
     if not field.size:
         return cells
-    middles = (np.arange(width) + 0.5) / width
-    rows = 1 - (np.arange(2 * height) + 0.5) / (2 * height)
-    pixels = field[_tiles(vs, rows)[:, None], _tiles(us, middles)[None, :]]
-    pixels[_outside(vs, rows)] = np.nan
-    pixels[:, _outside(us, middles)] = np.nan
+    pixels = _tile_pixels(us, vs, field, width, 2 * height)
     upper, lower = pixels[0::2], pixels[1::2]
     if shaded:
         _shade(cells, np.where(np.isfinite(upper), upper, lower))
@@ -135,6 +132,36 @@ def heat(
         crossed = _contour(cells, us, vs, field, float(level))
         _contour_label(cells, crossed, short_text(z.axis, value), (number + 1) / (len(values) + 1))
     return cells
+
+
+def heat_inks(
+    heat_map: HeatMap, levels: Sequence[float], axes: tuple[AxisSpan, AxisSpan, AxisSpan], width: int, height: int
+) -> PixelInks:
+    """The tiles and contours that ``heat`` draws, in ``width`` × ``height`` pixels; without a value there is no ink."""
+    x, y, z = axes
+    us, vs, field = sorted_tiles(heat_map, x, y, z)
+    if not field.size:
+        return np.zeros((height, width), dtype=np.uint16)
+    pixels = _tile_pixels(us, vs, field, width, height)
+    inks = np.where(np.isfinite(pixels), ramp(pixels), Ink.NONE).astype(np.uint16)
+    far = np.where(inks < RAMP + RAMP_STEPS // 2, RAMP + RAMP_STEPS - 1, RAMP)
+    for level in z.unit(np.array([*heat_map.contours, *levels], dtype=np.float64)).tolist():
+        line = _crossed(us, vs, field, level, width, height)
+        line[:, 1:] |= line[:, :-1].copy()
+        line[1:] |= line[:-1].copy()
+        line &= inks != Ink.NONE
+        inks[line] = far[line]
+    return inks
+
+
+def _tile_pixels(us: Floats, vs: Floats, field: Pixels, width: int, height: int) -> Pixels:
+    """The values of ``width`` × ``height`` pixels, each its tile's; NaN beside the tiles."""
+    columns = (np.arange(width) + 0.5) / width
+    rows = 1 - (np.arange(height) + 0.5) / height
+    found: Pixels = field[_tiles(vs, rows)[:, None], _tiles(us, columns)[None, :]]
+    found[_outside(vs, rows)] = np.nan
+    found[:, _outside(us, columns)] = np.nan
+    return found
 
 
 def ramp(unit: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -172,22 +199,25 @@ def _shade(cells: Cells, values: Pixels) -> None:
 
 def _contour(cells: Cells, us: Floats, vs: Floats, field: Pixels, level: float) -> Mask:
     """Draw dots where the interpolated field crosses ``level``; gives the cells that have some."""
-    if not np.isfinite(level) or min(field.shape) < 2:
-        return np.zeros(cells.glyph.shape, dtype=bool)
     width, height = cells.width, cells.height
-    across = (np.arange(width * DOTS_ACROSS) + 0.5) / (width * DOTS_ACROSS)
-    down = 1 - (np.arange(height * DOTS_DOWN) + 0.5) / (height * DOTS_DOWN)
-    smooth = _bilinear(us, vs, field, across, down)
-    above = smooth >= level
-    known = np.isfinite(smooth)
-    crossing = np.zeros(smooth.shape, dtype=bool)
-    crossing[:, 1:] |= (above[:, 1:] != above[:, :-1]) & known[:, 1:] & known[:, :-1]
-    crossing[1:] |= (above[1:] != above[:-1]) & known[1:] & known[:-1]
-    rows, columns = np.nonzero(crossing)
+    rows, columns = np.nonzero(_crossed(us, vs, field, level, width * DOTS_ACROSS, height * DOTS_DOWN))
     dots = from_dots(width, height, columns, rows)
     drawn = dots > 0
     _over(cells, drawn, dots[drawn])
     return drawn
+
+
+def _crossed(us: Floats, vs: Floats, field: Pixels, level: float, width: int, height: int) -> Mask:
+    """Which of ``width`` × ``height`` pixels the interpolated field crosses ``level`` before."""
+    crossing = np.zeros((height, width), dtype=bool)
+    if not np.isfinite(level) or min(field.shape) < 2:
+        return crossing
+    smooth = _bilinear(us, vs, field, (np.arange(width) + 0.5) / width, 1 - (np.arange(height) + 0.5) / height)
+    above = smooth >= level
+    known = np.isfinite(smooth)
+    crossing[:, 1:] |= (above[:, 1:] != above[:, :-1]) & known[:, 1:] & known[:, :-1]
+    crossing[1:] |= (above[1:] != above[:-1]) & known[1:] & known[:-1]
+    return crossing
 
 
 def _contour_label(cells: Cells, crossed: Mask, text: str, share: float) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -13,10 +15,11 @@ from kvtui.canvas.braille import BLANK
 from kvtui.canvas.cells import SPACE, Cells, InkRow, Span, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink, Look
+from kvtui.canvas.pixels.raster import PixelInks
 from kvtui.figures.figure import Figure, HeatMap, Panel
 from kvtui.output.lines import wrap
 from kvtui.plots import surroundings as frame
-from kvtui.plots.cells import heat
+from kvtui.plots.cells import heat, heat_inks
 from kvtui.plots.cells import paint as paint_cells
 from kvtui.plots.legend import clean, entries, wrapped
 from kvtui.plots.shapes import Boxes, PanelShape, Side, Words, shapes
@@ -33,6 +36,7 @@ Paint = Callable[[Sequence[PanelShape], int, int], Cells]
 PANEL_WIDTH, PANEL_HEIGHT = 36, 13
 """A panel that would be smaller than this stands alone in the picture."""
 
+_TILES = [ord("▀"), ord("▄")]
 _GAP = 3
 _ASPECT = 3.5
 _NATURAL_WIDTH, _NATURAL_HEIGHTS, _NATURAL_LEGEND = 64, (17, 30), 6
@@ -71,11 +75,13 @@ def draw(
     painter: Painter = "cells",
     shaded: bool = False,
     panel: int | None = None,
+    bare: bool = False,
 ) -> DrawnFigure:
     """``figure`` in ``width`` × ``height`` cells, or as tall as it needs without ``height``.
 
     With ``panel`` only that one is drawn; where not all have room beside each other, the first. ``shaded`` shows values
-    by characters, for where colours do not show.
+    by characters, for where colours do not show. ``bare`` heat maps have only what is written on them, and leave the
+    rest to ``tiles``.
     """
     looks = styles(figure)
     width, height = max(1, width), None if height is None else max(1, height)
@@ -90,12 +96,28 @@ def draw(
         cells.put_row(0, y, row)
     paint = _paint(painter)
     for one in frames:
-        _draw_frame(cells, one, looks, paint, shaded)
+        _draw_frame(cells, one, looks, paint, shaded, bare)
     for space, rect in spaces:
         _draw_space(cells, space, rect, shaded, looks)
     for y, line in enumerate(plan.notes, plan.height - len(plan.notes)):
         cells.put(0, y, line, Ink.DIM)
     return DrawnFigure(cells, frames, spaces, shown)
+
+
+def tiles(one: Frame, across: float, down: float) -> PixelInks | None:
+    """The heat maps of a frame in so many pixels ``across`` and ``down`` a cell of its plot; None if it has none."""
+    width, height = ceil(one.plot.width * across), ceil(one.plot.height * down)
+    inks: PixelInks | None = None
+    for mark in one.panel.marks:
+        if isinstance(mark, HeatMap) and one.z is not None:
+            found = heat_inks(mark, _levels(one), (one.place.x, one.place.y, one.z), width, height)
+            inks = found if inks is None else np.where(found != Ink.NONE, found, inks)
+    return inks
+
+
+def _levels(one: Frame) -> tuple[float, ...]:
+    """The values of a panel's heat maps at which there is a line."""
+    return tuple(rule.value for rule in one.panel.rules if rule.axis == "z")
 
 
 def render_text(
@@ -239,13 +261,12 @@ def _paint(painter: Painter) -> Paint:
     return paint_cells
 
 
-def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Paint, shaded: bool) -> None:
+def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Paint, shaded: bool, bare: bool) -> None:
     plot, place = one.plot, one.place
     for mark in one.panel.marks:
         if isinstance(mark, HeatMap) and one.z is not None:
-            levels = tuple(rule.value for rule in one.panel.rules if rule.axis == "z")
-            tiles = heat(mark, levels, (place.x, place.y, one.z), plot.width, plot.height, shaded)
-            _lay(cells, plot, tiles)
+            _lay(cells, plot, heat(mark, _levels(one), (place.x, place.y, one.z), plot.width, plot.height, shaded))
+    below = deepcopy(cells) if bare else None
     found = shapes(one.panel, place, looks)
     _lay(cells, plot, paint([shape for shape in found if not isinstance(shape, Words)], plot.width, plot.height))
     for shape in found:
@@ -259,6 +280,17 @@ def _draw_frame(cells: Cells, one: Frame, looks: Mapping[str, Style], paint: Pai
         if isinstance(shape, Words):
             _write(cells, one, shape)
     frame.draw(cells, one, shaded)
+    if below is not None:
+        _empty(cells, below, plot)
+
+
+def _empty(cells: Cells, below: Cells, plot: Rect) -> None:
+    """Take the tiles and contours that lie ``below`` out of the plot area, and leave what is written there."""
+    here = slice(plot.y, plot.y + plot.height), slice(plot.x, plot.right)
+    glyph = cells.glyph[here]
+    drawn = np.isin(glyph, _TILES) | (glyph >= BLANK) & (glyph < BLANK + 256)
+    same = drawn & (glyph == below.glyph[here]) & (cells.ink[here] == below.ink[here])
+    cells.glyph[here][same], cells.ink[here][same], cells.under[here][same] = SPACE, Ink.TEXT, Ink.NONE
 
 
 def _draw_space(cells: Cells, panel: Panel, rect: Rect, shaded: bool, looks: Mapping[str, Style]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import events
@@ -14,17 +15,22 @@ from textual.worker import get_current_worker
 
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
-from kvtui.canvas.widget import Canvas
 from kvtui.engine.basis.errors import InputError
 from kvtui.figures.figure import Figure, Panel
 from kvtui.output.lines import wrap
 from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
+from kvtui.widgets.pixel_canvas import AGAIN_SECONDS, PixelCanvas, written
+from kvtui.widgets.textual_private import is_behind
 
 if TYPE_CHECKING:
+    from kvtui.canvas.pixels.picture import PixelPaint, PixelPicture
+    from kvtui.canvas.pixels.terminal import Graphics
     from kvtui.plots.draw import DrawnFigure
     from kvtui.plots.readout import Reading
     from kvtui.plots.surroundings import Frame
+
+    InPixels = Callable[[DrawnFigure, Cells], tuple[PixelPicture, ...] | None]
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 8
 CROSS = "┼"
@@ -38,8 +44,8 @@ class Extent(NamedTuple):
     y: tuple[float, float]
 
 
-class FigureView(Canvas, can_focus=True):
-    """Shows the plane panels of a figure: all that have room beside each other, or one alone.
+class FigureView(PixelCanvas, can_focus=True):
+    """Shows the plane panels of a figure: all that have room beside each other, or one alone; heat maps in pixels.
 
     A view that is ``readable`` takes the focus: it has a cursor that reads out values, and enlarges parts; its screen
     says the figure's question. Any other says the question itself, and is only looked at.
@@ -83,6 +89,8 @@ class FigureView(Canvas, can_focus=True):
         self._parts: dict[int, Extent] = {}
         self._building: Callable[[], Figure] | None = None
         self._drawing: Figure | None = None
+        self._tiles: tuple[PixelPicture, ...] = ()
+        self._in_pixels: InPixels | None = None
 
     def work_out(self, build: Callable[[], Figure]) -> None:
         """Show the figure that ``build`` gives in a thread; one that is on its way is given up."""
@@ -125,15 +133,24 @@ class FigureView(Canvas, can_focus=True):
             return
         self._drawing = figure = self._parted(self.shown)
         panel, plain = self.panel, self._plain
+        self.drawn_for, paint = self.graphics, self.paint_of_pixels
+        in_pixels = None if self.drawn_for is None else partial(_tiles_of, self.drawn_for, paint)
 
         def run() -> None:
             from kvtui.plots.draw import draw
 
-            picture = draw(figure, width, height, shaded=plain, panel=panel)
+            picture = draw(figure, width, height, shaded=plain, panel=panel, bare=in_pixels is not None)
+            tiles = () if in_pixels is None else in_pixels(picture, picture.cells)
+            if tiles is None:
+                picture, tiles = draw(figure, width, height, panel=panel), ()
             if not get_current_worker().is_cancelled:
-                self.app.call_from_thread(self._show, picture, figure)
+                self.app.call_from_thread(self._show, picture, figure, tiles, in_pixels)
 
         self.run_worker(run, thread=True, exclusive=True, group="draw")
+
+    def redraw(self) -> None:
+        """Draw it as it is now."""
+        self.draw()
 
     def next_panel(self) -> None:
         """Show the next panel alone, and after the last all that have room."""
@@ -243,19 +260,25 @@ class FigureView(Canvas, can_focus=True):
         else:
             self.show(found)
 
-    def _show(self, picture: DrawnFigure, figure: Figure) -> None:
+    def _show(
+        self, picture: DrawnFigure, figure: Figure, tiles: tuple[PixelPicture, ...], in_pixels: InPixels | None
+    ) -> None:
         if self._drawing is not figure or picture.cells.glyph.shape != (self.size.height, self.size.width):
             return
-        self._picture, self._drawn = picture, figure
+        self._picture, self._drawn, self._tiles, self._in_pixels = picture, figure, tiles, in_pixels
         self.hidden_panels = len(figure.panels) - len(picture.shown)
         if self.cursor is not None and self._frame_at(*self.cursor) is None:
             self.cursor = None
         self._paint_picture()
 
     def _paint_picture(self) -> None:
+        self.wait_for(None)
         if self._picture is None:
             return
-        cells = self._picture.cells
+        if self._tiles and is_behind(self.app):
+            self.wait_for(AGAIN_SECONDS, self._paint_picture)
+            return
+        cells, tiles = self._picture.cells, self._tiles
         readings: tuple[Reading, ...] = ()
         if self.cursor is not None and (frame := self._frame_at(*self.cursor)) is not None:
             from kvtui.plots.readout import read_out
@@ -263,7 +286,9 @@ class FigureView(Canvas, can_focus=True):
             cells = deepcopy(cells)
             cells.put(*self.cursor, CROSS, Ink.BRIGHT)
             readings = read_out(frame, *self.cursor)
-        self.paint(cells)
+            if self._in_pixels is not None and any(tile.removal for tile in tiles):
+                tiles = self._in_pixels(self._picture, cells) or ()
+        self.paint(cells, tiles)
         self.post_message(self.Changed(readings))
 
     def _show_part(self, frame: Frame, across: tuple[float, float], upward: tuple[float, float]) -> None:
@@ -283,6 +308,26 @@ class FigureView(Canvas, can_focus=True):
         """``figure`` as it is drawn: the parts that are shown of its panels, and the question if it stands here."""
         panels = tuple(_within(panel, self._parts.get(number)) for number, panel in enumerate(figure.panels))
         return replace(figure, question="" if self._readable else figure.question, panels=panels)
+
+
+def _tiles_of(
+    graphics: Graphics, paint: PixelPaint, picture: DrawnFigure, cells: Cells
+) -> tuple[PixelPicture, ...] | None:
+    """The heat maps of ``picture`` in pixels, between what is written in ``cells``; None if one is too large."""
+    from kvtui.canvas.pixels.detail import finest
+    from kvtui.canvas.pixels.picture import has_room
+    from kvtui.canvas.pixels.picture import picture as in_pixels
+    from kvtui.plots.draw import tiles
+
+    found = []
+    for frame in picture.frames:
+        detail = finest(graphics, frame.plot.width * frame.plot.height)
+        inks = tiles(frame, detail.across, detail.down)
+        if inks is not None:
+            if not has_room(graphics, frame.plot):
+                return None
+            found.append(in_pixels(graphics, frame.plot, inks, detail, paint, written(cells, frame.plot)))
+    return tuple(found)
 
 
 def _within(panel: Panel, extent: Extent | None) -> Panel:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from rich.control import Control
 from textual.errors import NoWidget
 from textual.geometry import Region
+from textual.timer import Timer
 
 from kvtui.canvas.cells import SPACE, Cells
 from kvtui.canvas.memory.layout import Rect
@@ -17,6 +18,9 @@ from kvtui.canvas.pixels.raster import CellMask
 from kvtui.canvas.pixels.terminal import Graphics
 from kvtui.canvas.widget import Canvas
 from kvtui.widgets.pixel_app import PixelApp
+
+AGAIN_SECONDS = 0.02
+"""After what time a picture is tried again while the terminal still has to be sent the one before."""
 
 
 class PixelCanvas(Canvas):
@@ -30,6 +34,7 @@ class PixelCanvas(Canvas):
         super().__init__(id=id, classes=classes)
         self.pictures: tuple[PixelPicture, ...] = ()
         self.drawn_for: Graphics | None = None
+        self._waiting: Timer | None = None
 
     def redraw(self) -> None:
         """Draw everything as it is now: settings, or what lies over it, may have changed."""
@@ -39,6 +44,12 @@ class PixelCanvas(Canvas):
         """Draw everything anew if it would be drawn in another way now."""
         if self.is_attached and self.graphics != self.drawn_for:
             self.redraw()
+
+    def wait_for(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
+        """Do something later, in place of what was to be done then; nothing without ``seconds``."""
+        if self._waiting is not None:
+            self._waiting.stop()
+        self._waiting = None if seconds is None else self.set_timer(seconds, then)
 
     def on_unmount(self) -> None:
         """Be asked no more."""

@@ -27,13 +27,13 @@ from kvtui.plots.cursor import Cursor, middle, move_cursor, pick, words
 from kvtui.plots.style import Style
 from kvtui.state import keys
 from kvtui.widgets.key_bindings import bindings
-from kvtui.widgets.pixel_canvas import PixelCanvas, written
+from kvtui.widgets.pixel_canvas import AGAIN_SECONDS, PixelCanvas, written
 from kvtui.widgets.textual_private import is_behind
 
 DEGREES_PER_COLUMN, DEGREES_PER_ROW = 2.0, 4.0
-SPIN_DEGREES_PER_SECOND = 20.0
+SPIN_DEGREES_PER_SECOND, SPIN_STEP = 20.0, 0.5
 LEAST_READING_HEIGHT = 4
-REST_SECONDS, AGAIN_SECONDS = 0.25, 0.02
+REST_SECONDS = 0.25
 LEAST_FPS_IN_PIXELS = 20
 """Pictures of pixels cost so little that a slow link shows this many."""
 
@@ -54,7 +54,6 @@ class SurfaceView(PixelCanvas, can_focus=True):
         self._moved = False
         self._spin: tuple[float, Camera] | None = None
         self._timer: Timer | None = None
-        self._waiting: Timer | None = None
         self._coarse = 99
 
     @property
@@ -71,7 +70,7 @@ class SurfaceView(PixelCanvas, can_focus=True):
 
     def redraw(self) -> None:
         """Draw everything as it is now; settings of the app may have changed."""
-        self._wait_for(None)
+        self.wait_for(None)
         width, height = self.size
         if self._panel is None or not width or not height:
             return
@@ -80,7 +79,7 @@ class SurfaceView(PixelCanvas, can_focus=True):
         if graphics is not None and not has_room(graphics, Rect(0, 0, width, rows)):
             graphics = None
         if graphics is not None and is_behind(self.app):
-            self._wait_for(AGAIN_SECONDS, self.redraw)
+            self.wait_for(AGAIN_SECONDS, self.redraw)
             return
         cells = surface.render(
             self._panel,
@@ -95,7 +94,7 @@ class SurfaceView(PixelCanvas, can_focus=True):
         shown = () if graphics is None else (self._moving(graphics, cells),)
         self.paint(_with_row(cells, self.words) if self._reads else cells, shown)
         if shown:
-            self._wait_for(REST_SECONDS, self._rest)
+            self.wait_for(REST_SECONDS, self._rest)
 
     @property
     def _reads(self) -> bool:
@@ -139,12 +138,6 @@ class SurfaceView(PixelCanvas, can_focus=True):
     def _sharpen(self, cells: Cells, found: PixelPicture) -> None:
         if self.cells is cells and self.pictures:
             self.paint(cells, (found,))
-
-    def _wait_for(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
-        """Do something later, in place of what was to be done; nothing without ``seconds``."""
-        if self._waiting is not None:
-            self._waiting.stop()
-        self._waiting = None if seconds is None else self.set_timer(seconds, then)
 
     def look_from(self, camera: Camera) -> None:
         """Put the eye at ``camera``."""
@@ -250,7 +243,8 @@ class SurfaceView(PixelCanvas, can_focus=True):
     def _tick(self) -> None:
         if self._spin is not None and self.app.screen is self.screen and self.is_on_screen:
             since, camera = self._spin
-            self.look_from(camera.turned((self._clock() - since) * SPIN_DEGREES_PER_SECOND // 1, 0))
+            degrees = (self._clock() - since) * SPIN_DEGREES_PER_SECOND
+            self.look_from(camera.turned(degrees // SPIN_STEP * SPIN_STEP, 0))
 
 
 def _without_row(cells: Cells) -> Cells:

@@ -120,3 +120,20 @@ def test_pixels_can_be_switched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         app.until(lambda screen: "until kvtui ends" in screen.text())
         app.held.type("\r")
         app.until(lambda screen: screen.pictures.sum() > 1000)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [("sixel", "pixels, by sixel, 9x17 a cell (XTerm(379))"), ("", "half blocks: no protocol of pixels")],
+)
+def test_the_doctor_says_what_a_terminal_can(
+    protocol: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KVTUI_CONFIG_DIR", str(tmp_path))
+    with terminal("doctor") as held:
+        app = Shown(held, protocol)
+        app.until(lambda screen: said in screen.text())
+        assert held.ended() == 0
+        assert held.as_before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink, style
 from kvtui.figures.figure import Axis, Bars, Figure, HeatMap, Line, Panel, Scale, Scatter, floats
 from kvtui.plots import cells as cells_
 from kvtui.plots import plotext as plotext_
-from kvtui.plots.draw import DrawnFigure, Painter, draw
+from kvtui.plots.draw import DrawnFigure, Painter, draw, tiles
 from kvtui.plots.readout import read_out
 from kvtui.plots.shapes import Stroke, clip, joined
 from kvtui.plots.style import ROLES, styles
@@ -187,6 +189,39 @@ def test_each_half_cell_has_the_colour_of_the_nearest_value(seed: int) -> None:
                     continue
                 share_of_z = (value - np.nanmin(z)) / (np.nanmax(z) - np.nanmin(z))
                 assert abs(int(shown) - RAMP - min(int(share_of_z * RAMP_STEPS), RAMP_STEPS - 1)) <= 1
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_tiles_in_pixels_are_those_in_cells(seed: int) -> None:
+    """With two pixels to a cell they have its inks; what is written on a map stays when its tiles are left out."""
+    rng = np.random.default_rng(seed)
+    x, y, z = np.arange(1.0, 9), np.arange(1.0, 7), rng.uniform(1, 100, (6, 8))
+    z[rng.random(z.shape) < 0.2] = np.nan
+    figure = Figure("h", "h", "", (Panel("", Axis("x"), Axis("y"), (HeatMap("a", x, y, z),), z=Axis("z")),))
+    whole, bare = draw(figure, 60, 20), draw(figure, 60, 20, bare=True)
+    inks = tiles(whole.frames[0], 1, 2)
+    assert inks is not None
+    glyph, ink, under = (area(whole, layer) for layer in ("glyph", "ink", "under"))
+    upper, lower = glyph == ord("▀"), glyph == ord("▄")
+    assert np.array_equal(inks[0::2], np.where(upper, ink, Ink.NONE))
+    assert np.array_equal(inks[1::2], np.where(lower, ink, under))
+    assert (area(bare) == ord(" ")).all()
+    assert re.findall(r"[\w.]+", bare.cells.text()) == re.findall(r"[\w.]+", whole.cells.text())
+
+
+def test_contours_in_pixels_run_where_the_value_is() -> None:
+    x = y = np.linspace(0, 10, 11)
+    panel = Panel("", Axis("x"), Axis("y"), (HeatMap("a", x, y, np.tile(x, (11, 1)), (2.5,)),), z=Axis("z"))
+    frame = draw(Figure("h", "h", "", (panel,)), 70, 24).frames[0]
+    with_line = tiles(frame, 8, 16)
+    without = tiles(replace(frame, panel=replace(panel, marks=(HeatMap("a", x, y, np.tile(x, (11, 1))),))), 8, 16)
+    assert with_line is not None
+    assert without is not None
+    rows, columns = np.nonzero(with_line != without)
+    assert np.array_equal(np.unique(rows), np.arange(rows.min(), rows.max() + 1))
+    assert np.ptp(rows) > 0.8 * with_line.shape[0]
+    expected = frame.place.x.unit(floats([2.5]))[0] * with_line.shape[1]
+    assert np.abs(columns - expected).max() <= 2
 
 
 def test_a_contour_runs_where_the_value_is() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import ASCII, SHADED, SHADED_RAMP, SHADES, VEILED, Ink, hex_color
+from kvtui.canvas.pixels.detail import PixelDetail
 from kvtui.engine.basis.units import GB, GIB
 from kvtui.figures.figure import Axis, AxisName, Cloud, Figure, Floats, HeatMap, Panel, Rule, Surface, floats
 from kvtui.plots.camera import Camera
@@ -22,7 +23,7 @@ from kvtui.plots.panes import axis_ticks
 from kvtui.plots.raster import NONE
 from kvtui.plots.scene import in_cells, in_sight, scene_of
 from kvtui.plots.style import styles
-from kvtui.plots.surface import render
+from kvtui.plots.surface import pixels, render
 from tests.nightly import sampled
 
 pytestmark = sampled(3)
@@ -492,3 +493,28 @@ def test_the_cursor_is_drawn_with_the_lines_through_it() -> None:
     hill = np.zeros((9, 9))
     hill[2] = 5.0
     assert render(sheet(hill), 80, 24, Camera(-90, 5), Cursor(0, 6, 4)).text().count("○") == 1
+
+
+@pytest.mark.parametrize("camera", [HOME, FROM_ABOVE, Camera(40, 20, 1.4)])
+def test_pixels_are_what_the_cells_show(camera: Camera) -> None:
+    """With two pixels to a cell, those of the cells that are half blocks have the inks of these, but for edges."""
+    panel = sheet(np.outer(np.arange(12.0), np.arange(15.0)))
+    cells = render(panel, 100, 30, camera)
+    area, inks = pixels(panel, 100, 30, camera, PixelDetail(1, 2, 1.0, 256, lines=False))
+    here = slice(area.y, area.y + area.height), slice(area.x, area.right)
+    blocks = cells.glyph[here] == ord("▀")
+    assert blocks.sum() > 100
+    for shown, drawn in ((cells.ink[here], inks[0::2]), (cells.under[here], inks[1::2])):
+        surface = blocks & (drawn != Ink.FAINT)
+        assert np.array_equal(shown[surface], drawn[surface])
+
+
+def test_a_bare_picture_has_the_texts_of_the_whole_one() -> None:
+    panel = sheet(np.outer(np.arange(12.0), np.arange(15.0)))
+    whole, bare = render(panel, 100, 30, HOME), render(panel, 100, 30, HOME, bare=True)
+    words = re.findall(r"[\w.,]+", bare.text())
+    assert words == re.findall(r"[\w.,]+", whole.text())
+    assert len(words) > 10
+    area, _ = pixels(panel, 100, 30, HOME, PixelDetail(4, 8, 1.0, 256))
+    inside = bare.glyph[area.y : area.y + area.height, area.x : area.right]
+    assert not np.isin(inside, [ord("▀"), ord("▄")]).any()
