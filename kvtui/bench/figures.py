@@ -20,8 +20,8 @@ from kvtui.figures.replay import is_replay
 
 BUNDLED_REPLAY = Path(DATA, "replay.json")
 
-RESULTS = "results.json"
-"""What an ensemble benchmark leaves in its folder."""
+RESULTS = "results.json", "sharded.json"
+"""What a benchmark of ensembles, or of sharded decode, leaves in its folder."""
 
 
 def figures_of(run: store.StoredRun) -> dict[str, Figure]:
@@ -41,8 +41,9 @@ def read(folder: Path) -> dict[str, Figure]:
     if training_runs.are_in(folder):
         curves = training.curves(_curves(folder, folder))
         return {curves.id: curves}
-    if (folder / RESULTS).is_file():
-        return files.read(folder / RESULTS)
+    for name in RESULTS:
+        if (folder / name).is_file():
+            return files.read(folder / name)
     figures = _trained(folder)
     try:
         runs = [store.read(path) for path in store.newest_of_each_kind(folder)]

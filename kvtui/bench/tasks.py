@@ -21,7 +21,9 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
 Task = Callable[[Mapping[str, Any], Callable[[ChildMessage], None]], None]
-TASKS = ("train", "find-lr", "evaluate", "ensemble", "generate")
+TASKS = ("train", "find-lr", "evaluate", "ensemble", "generate", "sharded")
+OWN_DEVICES = {"sharded"}
+"""Tasks that choose their devices themselves, since they take several."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     jobs: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
     try:
-        use_device(options.device)
+        if options.task not in OWN_DEVICES:
+            use_device(options.device)
         task = _task(options.task)
     except (InputError, ImportError, RuntimeError) as error:
         print(f"kvtui: {plain(' '.join(str(error).split()), limit=400)}", file=sys.stderr)
@@ -74,6 +77,10 @@ def _task(name: str) -> Task:
             from kvtui.bench.ensemble import measure_ensembles
 
             return measure_ensembles
+        case "sharded":
+            from kvtui.bench.sharded import measure_sharded
+
+            return measure_sharded
         case "evaluate":
             from kvtui.bench.training.evaluate import evaluate_all
 

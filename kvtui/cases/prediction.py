@@ -104,7 +104,7 @@ def step_bytes(case: Case, position: int) -> int:
     share = Slot(tokens, tokens, case.batch) if cached else Slot(0, 0, case.batch * tokens)
     rows = 1 if cached else tokens
     outside = shape.dim * (1 + (rows if shape.positions == "learned" else 0))
-    return (step.step_bytes(_scenario(case, tokens), (share,)) or 0) + FORMATS[shape.dtype].bytes(outside)
+    return (step.step_bytes(scenario_of(case, tokens), (share,)) or 0) + FORMATS[shape.dtype].bytes(outside)
 
 
 def step_flops(case: Case, position: int) -> int:
@@ -116,7 +116,7 @@ def step_flops(case: Case, position: int) -> int:
     if case.cache == "none":
         return _prefill_flops(case, tokens)
     share = Slot(tokens, tokens, case.batch)
-    return step.step_flops(_scenario(case, tokens), (share,)) or 0
+    return step.step_flops(scenario_of(case, tokens), (share,)) or 0
 
 
 def prefill_flops(case: Case) -> int:
@@ -124,16 +124,7 @@ def prefill_flops(case: Case) -> int:
     return _prefill_flops(case, case.prompt)
 
 
-def _prefill_flops(case: Case, tokens: int) -> int:
-    shape, model = case.shape, model_spec(case.shape)
-    head = shape.dim * shape.vocab
-    layer = model.layers[0]._replace(caches=(_expanded(shape),))
-    body = model._replace(layers=(layer,) * shape.blocks, active_parameters=(model.active_parameters or 0) - head)
-    scenario = _scenario(case, tokens)._replace(model=body, kv_dtype="fp32")
-    return case.batch * ((step.prefill_flops(scenario) or 0) + 2 * head)
-
-
-def _scenario(case: Case, tokens: int) -> Scenario:
+def scenario_of(case: Case, tokens: int) -> Scenario:
     """``case`` as a scenario of the planner, ``tokens`` long."""
     shape = case.shape
     return Scenario(
@@ -144,6 +135,15 @@ def _scenario(case: Case, tokens: int) -> Scenario:
         weight_dtype=shape.dtype,
         kv_dtype=KV_FORMATS[shape.kv_dtype],
     )
+
+
+def _prefill_flops(case: Case, tokens: int) -> int:
+    shape, model = case.shape, model_spec(case.shape)
+    head = shape.dim * shape.vocab
+    layer = model.layers[0]._replace(caches=(_expanded(shape),))
+    body = model._replace(layers=(layer,) * shape.blocks, active_parameters=(model.active_parameters or 0) - head)
+    scenario = scenario_of(case, tokens)._replace(model=body, kv_dtype="fp32")
+    return case.batch * ((step.prefill_flops(scenario) or 0) + 2 * head)
 
 
 def _cache(shape: TransformerShape) -> Cache:

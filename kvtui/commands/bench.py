@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 FAILED, NO_BACKEND = 1, 3
 FIGURES = "figures"
 MOST_REPEATS = 1000
-ENSEMBLE = ("heads", "gammas", "beta", "temperature", "checkpoint")
+OWN_OPTIONS = {
+    "ensemble": ("heads", "gammas", "beta", "temperature", "checkpoint"),
+    "sharded": ("tp", "coordinator", "processes", "process"),
+}
 NOT_ON_A_CLUSTER = ("trained", "list_groups", "compare", "plot_only")
 CHOSEN_AT_START = ("groups", "size", "n_warmup", "n_trials", "repeat", "positions", "device")
 
@@ -50,7 +53,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         default="sweep",
-        help="sweep (default), decode: variants side by side, by position, or ensemble: speculation and averaging",
+        help="sweep (default), decode: variants side by side, by position, ensemble: speculation and averaging, or "
+        "sharded: decode over several devices",
     )
     parser.add_argument("--groups", nargs="+", metavar="G", help="only these groups of the sweep")
     parser.add_argument("--list-groups", action="store_true", help="print the groups with their axes and rows")
@@ -68,6 +72,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beta", metavar="X", help="bench ensemble: exponent of the product of experts")
     parser.add_argument("--temperature", metavar="X", help="bench ensemble: 0 is greedy")
     parser.add_argument("--checkpoint", metavar="RUN", help="bench ensemble: a trained model, instead of a random one")
+    parser.add_argument("--tp", nargs="+", metavar="N", help="bench sharded: over so many devices (default: 2 4 8)")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="bench sharded: where several processes meet")
+    parser.add_argument("--processes", metavar="N", help="bench sharded: how many there are")
+    parser.add_argument("--process", metavar="I", help="bench sharded: which of them this is, from 0")
     parser.add_argument("--device", metavar="NAME", help="cpu, gpu, tpu, cuda:1 or a number")
     parser.add_argument("--dask", metavar="ADDRESS", help="measure on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--out", metavar="DIR", help=f"where runs are kept (default: {store.OUT})")
@@ -92,11 +100,12 @@ def run(args: argparse.Namespace) -> int:
     choose("format", args.format, table.FORMATS)
     size = args.size or "default"
     choose("size", size, groups.SIZES)
-    choose("benchmark", args.what, ("sweep", "decode", "ensemble"))
-    for name in ENSEMBLE:
-        if getattr(args, name) is not None and args.what != "ensemble":
-            raise InputError(f"--{name}: belongs to kvtui bench ensemble")
-    if args.dask is not None and (args.what == "ensemble" or any(getattr(args, name) for name in NOT_ON_A_CLUSTER)):
+    choose("benchmark", args.what, ("sweep", "decode", *OWN_OPTIONS))
+    for what, names in OWN_OPTIONS.items():
+        for name in names:
+            if getattr(args, name) is not None and args.what != what:
+                raise InputError(f"--{name}: belongs to kvtui bench {what}")
+    if args.dask is not None and (args.what in OWN_OPTIONS or any(getattr(args, name) for name in NOT_ON_A_CLUSTER)):
         raise InputError("--dask: goes with the sweep and with bench decode, while they measure")
     if args.list_groups:
         write(table.group_table(groups.find_groups(args.groups), size, args.format, look))
@@ -112,6 +121,10 @@ def run(args: argparse.Namespace) -> int:
         from kvtui.commands import ensemble
 
         return ensemble.run(args, answer)
+    if args.what == "sharded":
+        from kvtui.commands import sharded
+
+        return sharded.run(args, answer)
     if not args.trained:
         for name in ("inference_off", "runs_dir", "batch_sizes"):
             if getattr(args, name):

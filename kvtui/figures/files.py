@@ -11,7 +11,7 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import read_text
 from kvtui.engine.basis.json_object import parse_object
 from kvtui.engine.basis.untrusted import plain
-from kvtui.figures import decode, quality, sweep
+from kvtui.figures import decode, quality, sharded, sweep
 from kvtui.figures.csv import from_csv, is_figure
 from kvtui.figures.figure import Figure
 from kvtui.figures.json import from_json
@@ -42,6 +42,9 @@ def read(path: Path) -> dict[str, Figure]:
         document = parse_object(text, shown)
         if is_replay(document):
             return {id: make(document) for id, make in REPLAYED.items()}
+        if document.get("what") == sharded.KIND:
+            drawn = sharded.panels(_rows(document.get("rows")))
+            return {drawn.id: drawn}
         figure = from_json(text, shown)
         return {figure.id: figure}
     heads = heading(text, shown)
@@ -56,6 +59,10 @@ def read(path: Path) -> dict[str, Figure]:
         return {name: make(values) for name, make in makers.items()}
     figure = from_csv(*split(text, shown), path) if is_figure(heads) else from_table(text, path)
     return {figure.id: figure}
+
+
+def _rows(values: object) -> list[Mapping[str, Any]]:
+    return [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
 
 
 def _results(text: str, shown: str) -> Mapping[str, Any] | None:

@@ -318,3 +318,19 @@ def test_wrong_words_are_one_line(
     assert err.count("\n") == 1
     assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_a_sharded_run_are_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    three = ["--coordinator", "localhost:99", "--processes", "2", "--process"]
+    for words, why in (
+        (["--tp", "3"], "tp: 3 does not divide 16 attention heads"),
+        (["--processes", "2"], "--coordinator: goes with --processes and --process"),
+        (["--tp", "1", *three, "0"], "--tp: 1 devices are not divided by 2 processes"),
+        (["--tp", "2", *three, "2"], "--process: 2 is not below 2 processes"),
+        (["--coordinator", "here", "--processes", "2", "--process", "0"], "--coordinator: 'here' is no HOST:PORT"),
+        (["--groups", "moe"], "--groups: does not go with kvtui bench sharded"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["bench", "sharded", *words])
+        assert end.value.code == 2
+        assert capsys.readouterr().err.startswith(f"kvtui: {why}")

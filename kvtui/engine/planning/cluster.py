@@ -181,6 +181,26 @@ def parts_at(cluster: Cluster, position: int) -> tuple[Parts, ...]:
     return tuple(found[pipeline[group.stage], group.share] for group in cluster.groups)
 
 
+def sent_in_step(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> Traffic | None:
+    """What a device of ``stage`` sends in a decode step of ``sequences``; None if the hidden size is unknown.
+
+    With expert parallelism a token goes to each of its experts that is elsewhere, and their results come back, instead
+    of the second all-reduce. Example: DeepSeek-V3 on 8 replicas sends 2 × 8 copies × 7/8 of 14,336 bytes per token in
+    each of 58 layers.
+    """
+    if scenario.model.hidden is None:
+        return None
+    tp = scenario.layout.tp
+    activations = sequences * scenario.model.hidden * ACTIVATION_BYTES
+    routed = [scenario.model.layers[at].experts for at in stage.layers] if scenario.expert_parallel else []
+    sparse = [experts for experts in routed if experts is not None]
+    reduced = (ALL_REDUCES_PER_LAYER * stage.held - len(sparse)) * 2 * (tp - 1) * activations // tp
+    ranks = expert_ranks(scenario).number
+    copies = sum(min(experts.active, ranks) for experts in sparse)
+    exchanged = EXCHANGES_PER_LAYER * copies * (ranks - 1) * activations // (ranks * tp)
+    return Traffic(reduced, exchanged, 0 if last else activations)
+
+
 def link_of(device: DeviceSpec, fast: bool = True) -> Link | None:
     """The link that ``device`` sends over; None when no rate is known.
 
@@ -245,7 +265,7 @@ def _groups(plan: Plan) -> Iterator[DeviceGroup]:
                 for rank in range(layout.tp)
             )
             parts = device_holds(scenario, plan.serving, stage, share)
-            sent = _sent(scenario, stage, number == layout.pp - 1, sum(slot.sequences for slot in share))
+            sent = sent_in_step(scenario, stage, number == layout.pp - 1, sum(slot.sequences for slot in share))
             yield DeviceGroup(number, first, replicas, members, share, parts, sent)
 
 
@@ -257,26 +277,6 @@ def _replica_shares(sequences: tuple[Slot, ...], replicas: int) -> Iterator[tupl
     cuts = sorted({0, *(dealt % replicas for dealt in accumulate(slot.sequences for slot in sequences))})
     for first, end in zip(cuts, [*cuts[1:], replicas], strict=True):
         yield first, end - first, replica_share(sequences, replicas, first)
-
-
-def _sent(scenario: Scenario, stage: Stage, last: bool, sequences: int) -> Traffic | None:
-    """What a device of ``stage`` sends in a decode step of ``sequences``; None if the hidden size is unknown.
-
-    With expert parallelism a token goes to each of its experts that is elsewhere, and their results come back, instead
-    of the second all-reduce. Example: DeepSeek-V3 on 8 replicas sends 2 × 8 copies × 7/8 of 14,336 bytes per token in
-    each of 58 layers.
-    """
-    if scenario.model.hidden is None:
-        return None
-    tp = scenario.layout.tp
-    activations = sequences * scenario.model.hidden * ACTIVATION_BYTES
-    routed = [scenario.model.layers[at].experts for at in stage.layers] if scenario.expert_parallel else []
-    sparse = [experts for experts in routed if experts is not None]
-    reduced = (ALL_REDUCES_PER_LAYER * stage.held - len(sparse)) * 2 * (tp - 1) * activations // tp
-    ranks = expert_ranks(scenario).number
-    copies = sum(min(experts.active, ranks) for experts in sparse)
-    exchanged = EXCHANGES_PER_LAYER * copies * (ranks - 1) * activations // (ranks * tp)
-    return Traffic(reduced, exchanged, 0 if last else activations)
 
 
 def _steps(plan: Plan) -> Band | None:
