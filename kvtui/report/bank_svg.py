@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kvtui.engine.picture.banks import FREE, bank_counts, interleave, span_bytes
@@ -59,19 +59,27 @@ def layout(modules: int) -> ModuleGrid:
     return ModuleGrid(modules, per_row, columns, max(3, round(BANKS / modules / columns)))
 
 
-def picture(drawn: BankPicture, modules: int, kind: str, title: str, description: str) -> Markup:
-    """The picture of ``drawn`` over ``modules`` of memory ``kind``; banks beyond the room are hatched red."""
+def picture(
+    drawn: BankPicture, modules: int, kind: str, title: str, description: str, words: Mapping[str, str]
+) -> Markup:
+    """The picture of ``drawn`` over ``modules`` of memory ``kind``; banks beyond the room are hatched red.
+
+    ``words`` say of each part, of what is free and of what is ``over`` what is under the pointer.
+    """
     plan = layout(modules)
     span = span_bytes(drawn.parts, drawn.capacity)
     dealt = interleave(bank_counts(drawn.parts, drawn.capacity, plan.banks), modules)
     held = plan.banks * drawn.capacity // span
     wide, high = plan.size
+    titles = [f"{kind} {module + 1}" if modules > 1 else kind for module in range(modules)]
     groups = [
         tag(
             "g",
-            tag("text", f"{kind} {module + 1}" if modules > 1 else kind, class_="module", x=0, y=12),
-            _module(plan, names, max(0, -(-(held - module) // modules))),
+            tag("text", titles[module], class_="module", x=0, y=12),
+            _module(plan, names, max(0, -(-(held - module) // modules)), words),
             transform="translate({},{})".format(*plan.place(module)),
+            data_module=titles[module],
+            data_columns=plan.columns,
         )
         for module, names in enumerate(dealt)
     ]
@@ -84,6 +92,8 @@ def picture(drawn: BankPicture, modules: int, kind: str, title: str, description
         viewBox=f"0 0 {wide} {high}",
         role="img",
         aria_labelledby="picture-title picture-description",
+        data_pitch=PITCH,
+        data_head=HEAD,
     )
 
 
@@ -117,17 +127,15 @@ def _patterns() -> Iterator[Markup]:
     )
 
 
-def _module(plan: ModuleGrid, names: list[str], held: int) -> Iterator[Markup]:
-    """One path per part, and one over the banks from ``held`` on."""
+def _module(plan: ModuleGrid, names: list[str], held: int, words: Mapping[str, str]) -> Iterator[Markup]:
+    """One path per part, and one over the banks from ``held`` on, with their ``words``."""
     for key in dict.fromkeys(names):
         path = _path(plan, [i for i, name in enumerate(names) if name == key])
-        if key == FREE:
-            yield tag("path", d=path, class_=FREE)
-        else:
-            yield tag("path", d=path, fill=f"url(#p-{key})")
+        look = {"class_": FREE} if key == FREE else {"fill": f"url(#p-{key})"}
+        yield tag("path", tag("title", words.get(key, key)), d=path, **look)
     if held < len(names):
         beyond = _path(plan, list(range(held, len(names))))
-        yield tag("path", d=beyond, fill="url(#p-over)", class_="edge")
+        yield tag("path", tag("title", words["over"]), d=beyond, fill="url(#p-over)", class_="edge")
 
 
 def _path(plan: ModuleGrid, banks: list[int]) -> str:

@@ -1,8 +1,12 @@
-"""The report as one self-contained page: no scripts, nothing loaded, light and dark, fit to print."""
+"""The report as one self-contained page: nothing loaded, light and dark, fit to print.
+
+Its picture says what is under the pointer and can be enlarged, by a script in the page; without scripts it says less.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kvtui.engine.basis.units import counted
@@ -44,6 +48,7 @@ def render(document: Mapping[str, Any]) -> str:
         ),
         tag("section", tag("h2", "Reproduce"), tag("pre", known["scenario"]["command_line"]), class_="card"),
         tag("footer", f"kvtui {known['kvtui']}, report schema {known['schema']}"),
+        script=Path(__file__).with_name("report.js").read_text(encoding="utf-8"),
     )
 
 
@@ -71,7 +76,14 @@ def _figure(document: Mapping[str, Any]) -> Markup:
     return tag(
         "figure",
         tag("h2", f"Memory of {owner}"),
-        bank_svg.picture(drawn, device["modules"], device["memory_type"], f"Memory of {owner}", described),
+        bank_svg.picture(
+            drawn,
+            device["modules"],
+            device["memory_type"],
+            f"Memory of {owner}",
+            described,
+            {key: f"{label}: {with_unit(size)}" for key, label, size in shown},
+        ),
         tag(
             "ul",
             (tag("li", bank_svg.swatch(key), f"{label} ", tag("b", with_unit(size))) for key, label, size in shown),
