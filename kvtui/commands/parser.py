@@ -97,10 +97,24 @@ def add_scenario(parser: argparse.ArgumentParser) -> None:
                 group.add_argument(*flags, dest=option.key, metavar=option.metavar, help=option.help)
 
 
+class PlainHelp(argparse.RawDescriptionHelpFormatter):
+    """Help without colours, as before Python 3.14: its table of them loads ``dataclasses``, a third of a start."""
+
+    def _set_color(self, color: bool) -> None:
+        self._theme, self._decolor = NoColors(), str
+
+
+class NoColors:
+    """What Python 3.14 looks its colours up in."""
+
+    def __getattr__(self, name: str) -> str:
+        return ""
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Help as wide as the terminal; asked here because argparse loads half of shutil to ask."""
     try:
         columns = os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         columns = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=min(columns, MOST_HELP_COLUMNS) - 2)
+    return PlainHelp(prog, width=min(columns, MOST_HELP_COLUMNS) - 2)
