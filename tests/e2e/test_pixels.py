@@ -38,11 +38,12 @@ class Shown:
     def until(self, holds: Callable[[EmulatedScreen], object]) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
+            ended = self.held.ended(0.02)
             self.follow()
             if holds(self.screen):
                 return
             assert time.monotonic() < end, self.screen.text()
-            assert self.held.ended(0.02) is None, self.screen.text()
+            assert ended is None, self.screen.text()
 
     def to_the_surface(self) -> None:
         """Explore's first figure in space, which has the keys."""
