@@ -5,8 +5,8 @@ does, and asks libllama, the shared LIBRARY, for the types without writing a fil
 by file type the bytes of the tensors of each type. File types that usual quantisers make with an importance matrix get
 one here; it is empty, since the choice of types asks only whether there is one.
 
-Every second round of shapes has feed-forward blocks that are no whole number of the usual blocks. Phi-3 is left out,
-whose published files are older than today's rule.
+Every second round of shapes has feed-forward blocks that are no whole number of the usual blocks, and some more are as
+deep as Llama-70B. Phi-3 is left out, whose published files are older than today's rule.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ FILE_TYPES = {
 
 RECORDED = tuple(family for family in FAMILIES if family != "phi3")
 ODD = 96
+DEEP, LAYERS = ("llama", "qwen2", "qwen3", "gemma2", "mixtral"), 80
 
 TENSOR = re.compile(
     r"^\[ *\d+/ *\d+\] (\S+) +- \[([\d, ]+)\], type = +(\w+), size = [^(\n]*(?:\((\w+)\))?", re.MULTILINE
@@ -145,7 +146,7 @@ def main(target: Path, library: Path, count: str = "36", seed: str = "1") -> Non
     """Writes the rows to ``target``, compressed."""
     llama = ctypes.CDLL(str(library))
     llama.llama_backend_init()
-    chance, rows = random.Random(int(seed)), []
+    chance, shapes = random.Random(int(seed)), []
     for number in range(int(count)):
         around, at = divmod(number, len(RECORDED))
         shape = drawn(chance, RECORDED[at])
@@ -153,8 +154,9 @@ def main(target: Path, library: Path, count: str = "36", seed: str = "1") -> Non
             shape["tied"] = False
         if around % 2:
             shape |= {key: shape[key] + ODD for key in ("ff", "expert_ff", "shared_ff") if key in shape}
-        rows.append(record(llama, shape))
-        print(shape, flush=True)
+        shapes.append(shape)
+    shapes += [drawn(chance, family) | {"layers": LAYERS} for family in DEEP]
+    rows = [record(llama, shape) for shape in shapes]
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
     target.write_bytes(gzip.compress(text.encode(), mtime=0))
 

@@ -8,7 +8,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.gguf.recipes import Position, Whole, tensor_type
-from kvtui.engine.checkpoint.gguf.tensors import Category, Filed, FilePart, filed, grouped_heads, has_prediction
+from kvtui.engine.checkpoint.gguf.tensors import (
+    Category,
+    Filed,
+    FilePart,
+    filed,
+    grouped_heads,
+    has_prediction,
+    is_large,
+)
 from kvtui.engine.checkpoint.gguf.types import BLOCKS, fitting
 from kvtui.engine.model.spec import ModelSpec
 
@@ -29,7 +37,6 @@ LARGER_EDGES = {
 }
 """File types that others have made of llama.cpp's; the last are Google's own files of Gemma 3."""
 
-_LLAMA_70B_LAYERS = 80
 _EDGES: frozenset[Category] = frozenset({"embedding", "output"})
 
 
@@ -96,6 +103,6 @@ def _whole(model: ModelSpec, every: tuple[Filed, ...]) -> Whole:
         values=len({one.place for one in kept if any(part.category == "v" for part in one.parts)}),
         grouped=grouped,
         experts=experts,
-        large=len(model.layers) == _LLAMA_70B_LAYERS and not experts and grouped > 1,
+        large=is_large(model),
         tied=all(tensor.role != "head" for tensor in model.outside),
     )

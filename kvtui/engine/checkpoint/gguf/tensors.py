@@ -64,6 +64,9 @@ _EXPERTS: frozenset[Role] = frozenset({"expert_gate", "expert_up", "expert_down"
 _ONE_QKV = frozenset({"gated_deltanet", "lightning"})
 _FUSED = ("phi-3-", "phi-3.5-mini", "phi-4", "glm-4-9b-chat")
 _EARLIER_HYBRIDS = ("qwen3-next",)
+_LLAMA_70B_LAYERS = 80
+_LLAMA_70B_FAMILIES = ("llama", "mistral", "mixtral", "olmo", "nemotron-nas")
+_QWEN_VL = ("qwen2-vl", "qwen2.5-vl")
 _WITH_PREDICTION = ("glm-",)
 
 
@@ -104,6 +107,20 @@ def grouped_heads(model: ModelSpec) -> int:
         if not _ONE_QKV.intersection(cache.kind for cache in layer.caches):
             return 0
     return 0
+
+
+def is_large(model: ModelSpec) -> bool:
+    """Whether llama.cpp takes ``model`` for Llama-70B's type, which has 80 layers.
+
+    So it does in the architectures of Llama, OLMo and Nemotron-NAS, with several query heads per KV head, and of Qwen2;
+    the same in Qwen2-VL is another type, and so is it elsewhere.
+    """
+    if len(model.layers) != _LLAMA_70B_LAYERS:
+        return False
+    if model.family:
+        return model.family == "qwen2" or (model.family in _LLAMA_70B_FAMILIES and grouped_heads(model) > 1)
+    dense = all(layer.experts is None for layer in model.layers)
+    return dense and grouped_heads(model) > 1 and not _named(model, _QWEN_VL)
 
 
 def _parts(tensor: Tensor, place: Place, layer: Layer, first: bool, fused: bool, earlier: bool) -> tuple[FilePart, ...]:
