@@ -12,8 +12,8 @@ _SHEET = '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20">{}</svg
 _LETTER = '<text x="2" y="16" font-family="{}">M</text>'
 
 
-def png(svg: str) -> bytes:
-    """``svg`` as a picture, twice as many dots wide and high as its own units.
+def png(svg: str, zoom: float = ZOOM) -> bytes:
+    """``svg`` as a picture, ``zoom`` times as many dots wide and high as its own units.
 
     Raises NotInstalled without resvg, and on a machine without a font of FAMILIES, where letters would be left out.
     """
@@ -24,7 +24,7 @@ def png(svg: str) -> bytes:
     family = _family()
     if family is None:
         raise NotInstalled("png: no monospaced font was found here, so that letters would be missing; take svg")
-    return bytes(svg_to_bytes(svg_string=svg, zoom=ZOOM, font_family=family, monospace_family=family))
+    return bytes(svg_to_bytes(svg_string=svg, zoom=zoom, font_family=family, monospace_family=family))
 
 
 @cache

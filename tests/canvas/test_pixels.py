@@ -17,8 +17,10 @@ from kvtui.canvas.palette import RAMP, Ink, hex_color
 from kvtui.canvas.pixels import kitty, sixel
 from kvtui.canvas.pixels.detail import MOST_PIXELS, MOVING_PIXELS, coarser, finest
 from kvtui.canvas.pixels.picture import PixelPaint, has_room, picture
-from kvtui.canvas.pixels.raster import Raster, png, raster, with_holes
+from kvtui.canvas.pixels.png_file import colors_of
+from kvtui.canvas.pixels.raster import Raster, png, raster, raster_of_colors, with_holes
 from kvtui.canvas.pixels.terminal import ANSWER, Graphics, Protocol, is_last, understood
+from kvtui.plots.png import png as drawing
 from tests.emulated import decoded_sixel, kitty_commands
 
 KITTY_SAYS = "\x1b_Gi=31;OK\x1b\\"
@@ -139,3 +141,26 @@ def test_a_picture_fills_its_cells(protocol: Protocol) -> None:
     else:
         assert tuple(seen(b64decode("".join(d for _, d in kitty_commands(found.text))))[0, 0, :3]) == wanted
     assert bool(found.removal) == (protocol == "kitty")
+
+
+@given(st.integers(0, 2**16), st.sampled_from(["RGB", "RGBA"]), st.booleans())
+def test_png_files_of_others_are_read(seed: int, mode: str, noisy: bool) -> None:
+    """Noise and slopes make an encoder choose every filter there is."""
+    rng = np.random.default_rng(seed)
+    shape = (*rng.integers(1, 60, 2).tolist(), len(mode))
+    slope = np.add.outer(np.arange(shape[0]) * 3, np.arange(shape[1]) * 2)[..., None] + np.zeros(shape[2])
+    image = (slope + (rng.integers(0, 9, shape) if noisy else 0)).astype(np.uint8)
+    file = io.BytesIO()
+    Images.fromarray(image, mode).save(file, "PNG")
+    assert np.array_equal(colors_of(file.getvalue()), image[..., :3])
+
+
+def test_a_drawing_by_resvg_is_read() -> None:
+    pytest.importorskip("resvg_py")
+    circle = '<circle cx="30" cy="20" r="18" fill="#1e90ff"/>'
+    file = drawing(f'<svg xmlns="http://www.w3.org/2000/svg" width="90" height="40">{circle}</svg>', 3.0)
+    image = colors_of(file)
+    assert np.array_equal(image, seen(file)[..., :3])
+    few = raster_of_colors(image, 8)
+    assert len(few.colors) <= 8
+    assert np.abs(few.colors[few.pixels].astype(int) - image).mean() < 4

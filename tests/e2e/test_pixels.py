@@ -123,6 +123,22 @@ def test_pixels_can_be_switched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         app.until(lambda screen: screen.pictures.sum() > 1000)
 
 
+@nightly
+@pytest.mark.parametrize("protocol", ["kitty", "iterm2", "sixel"])
+def test_the_slide_is_shown_in_a_window(protocol: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    with shown(protocol, monkeypatch, tmp_path) as app:
+        app.until(lambda screen: "HBM3" in screen.text())
+        app.held.type(":")
+        app.until(lambda screen: "search, type an option" in screen.text())
+        app.held.type("slide")
+        app.until(lambda screen: "the plan on one slide" in screen.text())
+        app.held.type("\r")
+        app.until(lambda screen: screen.pictures.sum() > 2000)
+        app.held.type("\x1b")
+        app.until(lambda screen: "HBM3" in screen.text() and not screen.pictures.any())
+
+
 @pytest.mark.parametrize(
     ("protocol", "said"),
     [("sixel", "pixels, by sixel, 9x17 a cell (XTerm(379))"), ("", "half blocks: no protocol of pixels")],

@@ -10,7 +10,7 @@ from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Look
 from kvtui.canvas.pixels import iterm, kitty, sixel
 from kvtui.canvas.pixels.detail import PixelDetail
-from kvtui.canvas.pixels.raster import CellMask, PixelInks, enlarged, png, raster, with_holes
+from kvtui.canvas.pixels.raster import CellMask, PixelInks, Raster, enlarged, png, raster, with_holes
 from kvtui.canvas.pixels.terminal import Graphics
 
 _NUMBERS = count(os.getpid() % 2**20 * 2**10 + 1)
@@ -51,15 +51,22 @@ def picture(
     ``written`` are those of the cells that have text: a picture that would lie over it has holes there, and where one
     would erase it, it is for the sender to write it again.
     """
-    found, number = raster(inks, paint.look, paint.ground, detail.colors), next(_NUMBERS)
+    found = raster(inks, paint.look, paint.ground, detail.colors)
+    if graphics.protocol == "kitty" and written.any():
+        found = with_holes(found, written)
+    (across, down), pixel = graphics.cell, (detail.across, detail.down)
+    return sent(graphics, rect, found, (across / pixel[0], down / pixel[1]))
+
+
+def sent(graphics: Graphics, rect: Rect, found: Raster, pixel: tuple[float, float] = (1.0, 1.0)) -> PixelPicture:
+    """``found`` over the cells ``rect``; each of its pixels is as wide and high in the terminal's as ``pixel`` says."""
+    number, (across, down) = next(_NUMBERS), graphics.cell
     match graphics.protocol:
         case "kitty":
-            file = png(with_holes(found, written) if written.any() else found)
-            return PixelPicture(rect, kitty.place(file, number, rect.width, rect.height), number, kitty.delete(number))
+            text = kitty.place(png(found), number, rect.width, rect.height)
+            return PixelPicture(rect, text, number, kitty.delete(number))
         case "iterm2":
             text = iterm.place(png(found), rect.width, rect.height)
         case _:
-            across, down = graphics.cell
-            pixel = across / detail.across, down / detail.down
             text = sixel.place(enlarged(found, rect.width * across, rect.height * down, pixel))
     return PixelPicture(rect, text, number)

@@ -52,14 +52,26 @@ def raster(inks: PixelInks, look: Look, ground: str, most: int = MOST_COLORS) ->
     names = [ground if ink == Ink.NONE else hex_color(ink, look) for ink in used.tolist()]
     wanted = np.array([tuple(bytes.fromhex(name[1:])) for name in names], dtype=np.int64)
     colors, number = np.unique(wanted, axis=0, return_inverse=True)
-    number = number.ravel()
-    if len(colors) > most:
-        kept = _chosen(colors, np.bincount(number, weights=counts[used]), most)
-        away = ((colors[:, None] - colors[kept][None]) ** 2).sum(axis=2)
-        number, colors = away.argmin(axis=1)[number], colors[kept]
+    kept, nearest = _fewer(colors, np.bincount(number.ravel(), weights=counts[used]), most)
     table = np.zeros(counts.size, dtype=np.uint8)
-    table[used] = number
-    return Raster(table[inks], colors.astype(np.uint8))
+    table[used] = nearest[number.ravel()]
+    return Raster(table[inks], kept)
+
+
+def raster_of_colors(image: ColorNumbers, most: int = MOST_COLORS) -> Raster:
+    """Pixels of red, green and blue (height, width, 3) with at most so many colours, as ``raster`` chooses them."""
+    packed = image.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    values, number, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colors = (values[:, None] >> np.array([16, 8, 0], dtype=np.uint32) & 255).astype(np.int64)
+    kept, nearest = _fewer(colors, counts, most)
+    return Raster(nearest[number].reshape(packed.shape), kept)
+
+
+def _fewer(colors: Counts, counts: npt.ArrayLike, most: int) -> tuple[ColorNumbers, ColorNumbers]:
+    """At most so many of ``colors`` (n, 3), and which of them is the nearest to each of all."""
+    kept = np.arange(len(colors)) if len(colors) <= most else _chosen(colors, counts, most)
+    away = ((colors[:, None] - colors[kept][None]) ** 2).sum(axis=2)
+    return colors[kept].astype(np.uint8), away.argmin(axis=1).astype(np.uint8)
 
 
 def _chosen(colors: Counts, counts: npt.ArrayLike, most: int) -> Counts:

@@ -192,8 +192,14 @@ class Commands(Provider):
         for name in MOTIONS:
             run = partial(self._host.change_settings, motion=name)
             yield Command(f"motion {name}", "until kvtui ends", run)
+        yield Command("slide", "the plan on one slide, in pixels", self._slide)
         for name in PIXELS:
             yield Command(f"pixels {name}", "until kvtui ends", partial(self._host.change_settings, pixels=name))
+
+    def _slide(self) -> None:
+        from kvtui.screens.windows.slide import SlideScreen
+
+        self._host.open(SlideScreen(self._host.session.scenario))
 
     def _catalogues(self) -> Iterator[Command]:
         for name in model_names():
