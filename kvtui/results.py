@@ -15,21 +15,20 @@ from pathlib import Path
 import pandas as pd
 
 from kvtui.bench import store
-from kvtui.bench.host import machine_name
 from kvtui.cases.table import COLUMNS
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.untrusted import plain
 
-OF_RUN = ("run", "host")
+OF_RUN = ("run",)
 """The columns that stand before those of the sweep's table."""
 
 
 def read(*paths: str | PathLike[str]) -> pd.DataFrame:
     """The rows of the runs at ``paths``, one below the other: of run folders, of folders of runs, of their CSV files.
 
-    ``run`` is the name of a run's folder (its whole path where two are called alike) and ``host`` the processor or
-    accelerator that measured, which a CSV file alone does not say. The other columns are those of
-    ``inference_sweep.csv``, among them ``device``: times in ms, ``…_bytes`` as exact integers, ``…_mb`` in 10**6 bytes.
+    ``run`` is the name of a run's folder (its whole path where two are called alike). The other columns are those of
+    ``inference_sweep.csv``, among them ``host``, ``machine`` (the accelerator, or the processor with its cores) and
+    ``device``: times in ms, ``…_bytes`` as exact integers, ``…_mb`` in 10**6 bytes.
     What a row does not have is missing (``pd.NA``), never zero: a case that failed has a ``status`` and no times.
 
     Raises InputError for a path at which there is no run, or one that cannot be read.
@@ -37,9 +36,7 @@ def read(*paths: str | PathLike[str]) -> pd.DataFrame:
     runs = [_read(run) for path in paths for run in _runs(Path(path))]
     names = [_name(run) for run in runs]
     parts = [
-        pd.DataFrame(run.rows, columns=list(COLUMNS)).assign(
-            run=name if names.count(name) == 1 else str(run.folder), host=machine_name(run.host) or None
-        )
+        pd.DataFrame(run.rows, columns=list(COLUMNS)).assign(run=name if names.count(name) == 1 else str(run.folder))
         for name, run in zip(names, runs, strict=True)
     ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*OF_RUN, *COLUMNS])

@@ -42,10 +42,9 @@ def run(out: Path, step_ms: float = 2.0, bad: str = "", repeat: int = 1) -> Path
 def test_a_run_is_its_rows_with_run_host_and_device(tmp_path: Path) -> None:
     folder = run(tmp_path, bad="GQA")
     table = results.read(folder)
-    assert list(table.columns) == ["run", "host", *COLUMNS]
+    assert list(table.columns) == ["run", *COLUMNS]
     assert list(table["label"]) == list(LABELS)
     assert set(table["run"]) == {folder.name}
-    assert set(table["host"]) == {"pretended"}
     assert list(table["device"].dropna()) == ["cpu:0", "cpu:0"]
     assert table["kv_predicted_bytes"].dtype == "Int64"
     for row, stored in zip(table.to_dict("records"), store.read(folder).rows, strict=True):
@@ -65,7 +64,6 @@ def test_a_folder_of_runs_and_several_paths_are_one_table(tmp_path: Path) -> Non
     assert list(table.index) == list(range(9))
     csv = results.read(second / store.CSV)
     assert list(csv["run"].unique()) == [second.name]
-    assert csv["host"].isna().all()
     pd.testing.assert_frame_equal(csv[list(COLUMNS)], results.read(second)[list(COLUMNS)])
     assert results.read().empty
 

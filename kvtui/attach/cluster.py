@@ -25,6 +25,7 @@ CONNECT_SECONDS = 10
 ANSWER_SECONDS = 12
 GATHER_SECONDS = 30
 CLOSE_SECONDS = 5
+WORKER_SECONDS = 60
 LOGGERS = ("distributed", "distributed.client", "distributed.comm", "tornado.application")
 """They tell at length, on stderr, what is told here in a line."""
 
@@ -122,13 +123,18 @@ class Cluster:
         return {}
 
     def share(self, value: Any) -> Any:
-        """``value`` on every worker, to be given to calls in its place."""
-        return self._client.scatter(value, broadcast=True, hash=False)
+        """``value`` on every worker, to be given to calls in its place. Raises InputError where no worker comes."""
+        try:
+            self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError:
+            raise InputError(f"--dask: no worker came to the scheduler at '{plain(self.address, 80)}'") from None
+        (there,) = self._client.scatter([value], broadcast=True, hash=False)
+        return there
 
-    def devices(self) -> Mapping[str, float]:
-        """The workers that have devices, and how many."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {at: count for at, one in workers.items() if (count := one.get("resources", {}).get(DEVICE, 0)) >= 1}
+    def workers(self) -> Mapping[str, float]:
+        """The workers that are there, and how many devices each has."""
+        found = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {at: one.get("resources", {}).get(DEVICE, 0) for at, one in found.items()}
 
     def _told(self, future: Any) -> Ended | None:
         call, _ = self._calls[future.key]

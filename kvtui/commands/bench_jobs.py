@@ -121,7 +121,8 @@ class _Run:
             yield f"no worker with a device is there yet; {START_A_WORKER.replace('ADDRESS', address)} starts one"
 
     def _able(self) -> list[str]:
-        return [address for address in self._cluster.devices() if address not in self._unable]
+        there = self._cluster.workers().items()
+        return [address for address, devices in there if devices >= 1 and address not in self._unable]
 
     def _submit(self, call: _Call) -> None:
         words = json.dumps(call.job.to_json())

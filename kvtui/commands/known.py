@@ -25,6 +25,7 @@ COMMANDS = {
     "models": ("listings", "list the models of the catalogue"),
     "devices": ("listings", "list the devices of the catalogue"),
     "compare": ("compare", "scenarios side by side: kvtui compare A-OPTIONS -- B-OPTIONS ..."),
+    "grid": ("grid", "what fits where: the models of the catalogue on its devices, or formats on them"),
     "estimate": ("estimate", "what a made-up shape caches, by attention variant"),
     "bench": ("bench", "measure attention variants on this machine"),
     "train": ("train", "train small models of several attentions"),

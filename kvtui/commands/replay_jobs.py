@@ -7,17 +7,11 @@ of the report, so that it can be sent, kept as a line of JSON, and read again.
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
-from kvtui.attach.cluster import connected
+from kvtui.commands.jobs import worked_out
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.files import write_whole
 from kvtui.engine.basis.untrusted import plain
@@ -96,78 +90,11 @@ def results(
             missing.append(job)
         else:
             yield job, found
-    for job, result in _worked_out(missing, requests, dask):
+    for job, result in worked_out(tried, missing, requests, dask):
         if keep:
             with Path(keep).open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({"job": job.key(trace), "result": result}) + "\n")
         yield job, result
-
-
-def _worked_out(
-    jobs: Sequence[ReplayJob], requests: TraceRequests, dask: str | None
-) -> Iterable[tuple[ReplayJob, Result]]:
-    if dask is not None:
-        return _on_cluster(jobs, requests, dask)
-    workers = min(len(jobs), os.cpu_count() or 1)
-    if workers <= 1:
-        return ((job, tried(job, requests)) for job in jobs)
-    return _in_processes(jobs, requests, workers)
-
-
-_REQUESTS: TraceRequests | None = None
-
-
-def _receive(requests: TraceRequests) -> None:
-    """A worker gets the trace once, at its start."""
-    global _REQUESTS  # noqa: PLW0603  # the worker process is the one thing that its jobs have in common
-    _REQUESTS = requests
-
-
-def _try_received(job: ReplayJob) -> Result:
-    assert _REQUESTS is not None
-    return tried(job, _REQUESTS)
-
-
-def _in_processes(
-    jobs: Sequence[ReplayJob], requests: TraceRequests, workers: int
-) -> Iterator[tuple[ReplayJob, Result]]:
-    """The results from ``workers`` fresh processes: a copy of this one could wait for locks that its threads held."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_receive, initargs=(requests,))
-    try:
-        with _interrupts_for_me_alone():
-            asked = {pool.submit(_try_received, job): job for job in jobs}
-        for done in as_completed(asked):
-            yield asked[done], done.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_for_me_alone() -> Iterator[None]:
-    """What is started meanwhile ignores the interrupts that a terminal sends to all of its processes."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _on_cluster(jobs: Sequence[ReplayJob], requests: TraceRequests, address: str) -> Iterator[tuple[ReplayJob, Result]]:
-    with connected(address) as cluster:
-        there = cluster.share(requests)
-        for job in jobs:
-            cluster.submit(job, tried, job, there)
-        left = len(jobs)
-        while left:
-            ended = cluster.wait()
-            if ended is not None and ended.problem is not None:
-                raise InputError(f"--dask: {ended.problem}")
-            if ended is not None:
-                left -= 1
-                yield ended.call, ended.result
 
 
 def _kept(name: str) -> Mapping[str, Result]:

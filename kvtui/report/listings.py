@@ -12,6 +12,7 @@ from kvtui.engine.checkpoint.gguf.named import file_type_key
 from kvtui.engine.checkpoint.known import checkpoint_format, weight_names
 from kvtui.engine.checkpoint.weights import file_bytes
 from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.device.words import searched
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.model.formats import FORMATS
@@ -69,6 +70,23 @@ def listing(kind: str, search: str | None) -> tuple[Sequence[Column], TableRows]
     return DEVICE_COLUMNS, _devices(search)
 
 
+def found_models(search: str | None) -> Sequence[ModelSpec]:
+    """The models with all words of ``search`` in their names. Raises UnknownName when there is none."""
+    words = (search or "").casefold().split()
+    models = [m for m in all_models() if all(word in " ".join((m.name, *m.aliases)).casefold() for word in words)]
+    if not models:
+        raise UnknownName("model", search or "", [m.name for m in all_models()])
+    return models
+
+
+def found_devices(search: str | None) -> Sequence[DeviceSpec]:
+    """The devices that ``search`` finds. Raises UnknownName when there is none."""
+    devices = [d for d in all_devices() if search is None or searched(d, search)]
+    if not devices:
+        raise UnknownName("device", search or "", [d.name for d in all_devices()])
+    return devices
+
+
 def formats(name: str) -> tuple[Sequence[Column], TableRows]:
     """Columns, and a row for every weight format with the size of the files of the model ``name``, largest first.
 
@@ -119,10 +137,6 @@ def _file_sizes(model: ModelSpec, form: str) -> tuple[int, int]:
 
 def _models(search: str | None) -> TableRows:
     kv = FORMATS["bf16"]
-    words = (search or "").casefold().split()
-    models = [m for m in all_models() if all(word in " ".join((m.name, *m.aliases)).casefold() for word in words)]
-    if not models:
-        raise UnknownName("model", search or "", [m.name for m in all_models()])
     return [
         {
             "name": m.name,
@@ -136,14 +150,11 @@ def _models(search: str | None) -> TableRows:
             "active_parameters": m.active_parameters,
             "confidence": m.confidence,
         }
-        for m in models
+        for m in found_models(search)
     ]
 
 
 def _devices(search: str | None) -> TableRows:
-    devices = [d for d in all_devices() if search is None or searched(d, search)]
-    if not devices:
-        raise UnknownName("device", search or "", [d.name for d in all_devices()])
     return [
         {
             "name": d.name,
@@ -157,5 +168,5 @@ def _devices(search: str | None) -> TableRows:
             "usd_per_hour": None if d.price is None else f"{d.price.low:g}–{d.price.high:g}",
             "confidence": d.confidence,
         }
-        for d in devices
+        for d in found_devices(search)
     ]

@@ -278,7 +278,8 @@ class Matrix:
         engine = Engine(scenario.engine, scenario.serving.version)
         kv = chosen.get("kv_dtype", scenario.kv_dtype)
         left: dict[str, Any] = left_to_engine(scenario, engine, changed.model, device, kv)
-        return changed._replace(device=device, bandwidth_gbs=None, **left)
+        own = {name: value for name, value in left.items() if name not in chosen}
+        return changed._replace(device=device, bandwidth_gbs=None, **own)
 
     def _own_fields(self, scenario: Scenario) -> dict[str, Any]:
         names = {"models": ("model", "model_ref"), "kv": ("kv_dtype",), "weights": ("weight_dtype",)}[self.view]

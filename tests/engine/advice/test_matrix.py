@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -85,6 +87,17 @@ def test_the_own_cell_is_the_scenario(view: matrix.MatrixSubject) -> None:
     assert found.at(*place) == scenario
     assert found.rows[place[0]] in ("Qwen3-8B", "L40S")
     assert found.place(scenario._replace(context=4096)) is None
+
+
+@pytest.mark.parametrize("engine", ["none", "vllm"])
+def test_every_cell_has_the_format_of_its_column_on_every_device(engine: str) -> None:
+    """Also where the scenario leaves its formats to the engine."""
+    for view, field in (("weights", "weight_dtype"), ("kv", "kv_dtype")):
+        found = table(scenario_from({"model": "Qwen3-8B", "engine": engine}), view)  # type: ignore[arg-type]
+        for column, name in enumerate(found.columns):
+            for row in (0, len(found.rows) // 2, len(found.rows) - 1):
+                with suppress(InputError):
+                    assert getattr(found.at(row, column), field) == name
 
 
 def test_a_model_from_a_file_is_a_row_of_its_own() -> None:
