@@ -36,7 +36,8 @@ refused: a number is given only where every field that could change it is unders
 - Otherwise it is refused, with the fields that are not understood and, where it can be told, the most that it can keep.
   `kvtui estimate` takes a shape by hand, and an entry in `models.toml` makes it a model: `kvtui models --template`
   prints one to begin with.
-- Vision, audio and omni models: the language model is read; towers and projectors are not counted, and a note says so.
+- Vision, audio and omni models: encoders and projectors of thirty-odd kinds are counted (`towers.py`); beside another
+  kind the total is a lower bound, and a note says so.
 - Encoder-decoder models: a prompt token is kept by cross-attention and a generated one by the decoder, the same bytes
   each, so that every token of the context counts once. Whisper has a fixed number of frames instead.
 - Routers that correct their scores have a bias per expert. It counts as a weight, as in the released files, and a note

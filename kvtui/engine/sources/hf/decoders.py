@@ -253,7 +253,7 @@ def _rows(names: str, read: BodyReader, tied: bool = False) -> dict[str, ConfigF
 DECODERS: dict[str, ConfigFamily] = {
     **_rows(
         "blip chameleon cosmos3_edge emu3 "
-        "ernie4_5_vl_moe evolla glm4v glm4v_moe glm_ocr "
+        "ernie4_5_vl_moe evolla glm_ocr "
         "granite4_vision granite_docling "
         "idefics "
         "kyutai_speech_to_text molmo2 moshi "

@@ -95,6 +95,7 @@ _NEOX = Traits(
 _SEED = Traits(qkv_bias=("attention_bias", True), out_bias=("attention_out_bias", False), ffn=_MLP_BIAS)
 _GLM = Traits(qkv_bias=_BIAS)
 _GLM4_MOE = replace(_GLM, floor=True, qk_norm="head", qk_normed=("use_qk_norm", False), ffn=DEEPSEEK)
+_GLM4V_MOE = Traits(qkv_bias=("attention_bias", True), floor=True, ffn=DEEPSEEK)
 _PHI_MOE = Traits(qkv_bias=_BIAS, out_bias=_BIAS, norm_bias=True, ffn=MIXTRAL)
 FAMILIES: dict[str, ConfigFamily] = {
     "llama": ConfigFamily(plain(_LLAMA)),
@@ -136,6 +137,8 @@ FAMILIES: dict[str, ConfigFamily] = {
     "glm": ConfigFamily(plain(_GLM)),
     "glm4": ConfigFamily(plain(replace(_GLM, norms=4))),
     "glm4_moe": ConfigFamily(plain(_GLM4_MOE)),
+    "glm4v": ConfigFamily(plain(replace(_GLM, qkv_bias=("attention_bias", True), norms=4))),
+    "glm4v_moe": ConfigFamily(plain(_GLM4V_MOE)),
     "gpt_oss": ConfigFamily(plain(_GPT_OSS, every(2))),
     "minimax_m2": ConfigFamily(minimax_m2),
     "minimax_m3": ConfigFamily(minimax_m3),

@@ -13,11 +13,14 @@ from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.spec import Encoder
 from kvtui.engine.sources.hf.fields import Config
 
-TOWERS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config")
+TOWERS = ("vision_config", "audio_config", "vision_tower_config", "vit_config", "talker_config", "encoder_config")
 """The fields that describe another part than the language model."""
 
 QWEN_TOKENS = 16_384
 """Of the largest image that Qwen's processors let through: 12,845,056 pixels at 28², 16,777,216 at 32²."""
+
+MOBILENET_V5 = 294_126_912
+"""Weights of ``mobilenetv5_300m_enc``, as timm 1.0.31 makes it: its stem, blocks and the adapter after them."""
 
 Counter = Callable[[Config, Config, int], int]
 """Weights of a tower's config, inside a whole file's, before a language model of so many hidden elements."""
@@ -146,12 +149,16 @@ def _clip(tower: Config, whole: Config, hidden: int) -> int:
 
 
 def _siglip(tower: Config, whole: Config, hidden: int) -> int:
-    """SigLIP, before Gemma 3 with one matrix and a norm, else with two layers."""
+    """SigLIP, before Gemma 3 with one matrix and a norm, else with two layers, gated on four rows in Command A."""
     width, inner, layers = _widths_and_layers(tower)
     patch, patches = _patches(tower)
     own = (patch + 1 + patches) * width + layers * _block(width, inner) + 2 * width
     if tower.flag("vision_use_head", True):
         own += width + 4 * width**2 + 4 * width + 2 * width + _linear(width, inner) + _linear(inner, width)
+    if whole.model_type == "cohere2_vision":
+        inner = whole.count("alignment_intermediate_size")
+        shuffled = (whole.maybe("downsample_factor") or 2) ** 2 * width
+        return own + _linear(shuffled, inner) + _linear(inner // 2, hidden)
     if whole.model_type in ("gemma3", "paligemma"):
         return own + (width * hidden + width if whole.model_type == "gemma3" else _linear(width, hidden))
     return own + _projector(whole, width, hidden)
@@ -191,9 +198,33 @@ def _qwen3(tower: Config, whole: Config, hidden: int) -> int:
     return first + layers * _block(width, inner) + mergers
 
 
+def _glm4v(tower: Config, whole: Config, hidden: int) -> int:
+    """GLM-4V's: learned places, gated layers of two norms, a convolution to the model's width, and a gated MLP there.
+
+    The MLP of a layer is as wide as the language model's rows, the last one as the tower's ``intermediate_size`` says.
+    """
+    width, inner, layers = tower.count("hidden_size"), tower.count("intermediate_size"), tower.count("depth")
+    out = tower.count("out_hidden_size")
+    _, patches = _patches(tower)
+    attention = 4 * width**2 + (3 * width if tower.flag("attention_bias") else 0)
+    each = attention + 3 * width * out + 2 * width
+    down = (tower.maybe("spatial_merge_size") or 2) ** 2 * width * out + out
+    merger = out**2 + 2 * out + 3 * out * inner
+    return (_frames(tower) + 1 + patches) * width + layers * each + 2 * width + down + merger
+
+
+def _minimax_m3(tower: Config, whole: Config, hidden: int) -> int:
+    """MiniMax M3's: no learned places, a norm before the layers, and two layers on each row, then two on four rows."""
+    width, inner, layers = _widths_and_layers(tower)
+    out = whole.count("projector_hidden_size")
+    merged = (tower.maybe("spatial_merge_size") or 2) ** 2 * hidden
+    own = _frames(tower) * width + 2 * width + layers * _block(width, inner)
+    return own + _linear(width, out) + _linear(merged, out) + 2 * _linear(out, hidden)
+
+
 def _frames(tower: Config) -> int:
     """Elements of a patch of two frames."""
-    channels = tower.maybe("in_channels", "in_chans") or 3
+    channels = tower.maybe("in_channels", "in_chans", "num_channels") or 3
     return channels * (tower.maybe("temporal_patch_size") or 2) * tower.count("patch_size") ** 2
 
 
@@ -232,6 +263,41 @@ def _whisper(tower: Config, whole: Config, hidden: int) -> int:
         bias = whole.flag("projector_bias", True)
         return own + _linear(width, hidden, bias=bias) + _linear(hidden, hidden, bias=bias)
     return own + _linear(width, hidden)
+
+
+def _glm_sound(tower: Config, whole: Config, hidden: int) -> int:
+    """GLM-ASR's: Whisper's layers with rotary places, and two layers on four frames before the language model."""
+    width, inner, layers = _widths_and_layers(tower)
+    own = _linear(3 * tower.count("num_mel_bins"), width) + _linear(3 * width, width)
+    own += layers * (_block(width, inner) - width) + 2 * width
+    return own + _linear(inner, 2 * hidden) + _linear(2 * hidden, hidden)
+
+
+def _granite_sound(tower: Config, whole: Config, hidden: int) -> int:
+    """Granite speech's: conformers that name letters in passing, and queries that attend to windows of frames."""
+    width, layers, letters = (tower.count(field) for field in ("hidden_dim", "num_layers", "output_dim"))
+    heads = tower.count("num_heads")
+    head = tower.maybe("dim_head") or width // heads
+    forward = 2 * width + _linear(width, (by := tower.count("feedforward_mult")) * width) + _linear(by * width, width)
+    attention = 2 * width + 4 * width * heads * head + width + (2 * tower.count("max_pos_emb") + 1) * head
+    inner = width * tower.count("conv_expansion_factor")
+    convolved = 2 * width + _linear(width, 2 * inner) + (tower.count("conv_kernel_size") + 2) * inner
+    each = 2 * forward + attention + convolved + _linear(inner, width) + 2 * width
+    named = _linear(width, letters) + _linear(letters, width)
+    return _linear(tower.count("input_dim"), width) + layers * each + named + _queries(whole, hidden)
+
+
+def _queries(whole: Config, hidden: int) -> int:
+    """BLIP-2's queries as Granite has them: layers that attend to each other, and every so many to the encoder's."""
+    part = whole.part("projector_config")
+    width, inner, layers = _widths_and_layers(part)
+    seen, every = part.count("encoder_hidden_size"), part.count("cross_attention_frequency")
+    normed = _linear(width, width) + 2 * width
+    own = 3 * _linear(width, width) + normed
+    across = _linear(width, width) + 2 * _linear(seen, width) + normed
+    each = own + _linear(width, inner) + _linear(inner, width) + 2 * width
+    queries = whole.count("window_size") // whole.count("downsample_rate") * width
+    return queries + 2 * width + layers * each + -(-layers // every) * across + _linear(width, hidden)
 
 
 def _qwen3_sound(tower: Config, whole: Config, hidden: int) -> int:
@@ -308,9 +374,17 @@ def _gemma3n_sound(tower: Config, whole: Config, hidden: int) -> int:
     return own + (tower.count("vocab_size") + 2) * width + width * hidden
 
 
+def _gemma3n_image(tower: Config, whole: Config, hidden: int) -> int:
+    """Gemma 3n's MobileNet, one architecture of timm, and the same embedding and norms before the language model."""
+    if tower.text("architecture") != "mobilenetv5_300m_enc":
+        raise tower.error("architecture", "is not counted")
+    width = tower.count("hidden_size")
+    return MOBILENET_V5 + (tower.count("vocab_size") + 2) * width + width * hidden
+
+
 _COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
     "clip_vision_model": (_clip, ("llava",)),
-    "siglip_vision_model": (_siglip, ("gemma3", "paligemma", "llava", "deepseek_vl")),
+    "siglip_vision_model": (_siglip, ("gemma3", "paligemma", "llava", "deepseek_vl", "cohere2_vision")),
     "pixtral": (_pixtral, ("llava", "mistral3", "pixtral")),
     "qwen2_vl": (_qwen2, ("qwen2_vl",)),
     "qwen2_vl_vision": (_qwen2, ("qwen2_vl",)),
@@ -336,9 +410,17 @@ _COUNTERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = {
     "qwen3_asr_encoder": (_qwen3_sound, ("qwen3_asr",)),
     "idefics3_vision": (_idefics3, ("idefics3", "smolvlm")),
     "smolvlm_vision": (_idefics3, ("smolvlm",)),
+    "glm4v": (_glm4v, ("glm4v",)),
+    "glm4v_vision": (_glm4v, ("glm4v",)),
+    "glm4v_moe": (_glm4v, ("glm4v_moe",)),
+    "glm4v_moe_vision": (_glm4v, ("glm4v_moe",)),
+    "glmasr_encoder": (_glm_sound, ("glmasr",)),
+    "granite_speech_encoder": (_granite_sound, ("granite_speech",)),
+    "minimax_m3_vl_vision": (_minimax_m3, ("minimax_m3_vl",)),
     "kimi_k25_vision": (_kimi, ("kimi_k25",)),
     "gemma4_vision": (_gemma4_image, ("gemma4",)),
     "gemma4_audio": (_gemma4_sound, ("gemma4",)),
+    "gemma3n_vision": (_gemma3n_image, ("gemma3n",)),
     "gemma3n_audio": (_gemma3n_sound, ("gemma3n",)),
 }
 """By the type of a tower, how it is counted, and the types of the whole models in which it is known what joins it."""

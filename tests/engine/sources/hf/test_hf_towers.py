@@ -6,6 +6,7 @@ ones, as the catalogue has them from their files.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kvtui.engine.model.catalogue import find_model
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.sources.hf.config import model_from_config
 from tests.engine.sources.hf.published import PUBLISHED
+from tests.paths import DATA
 
 SIGLIP = {
     "hidden_size": 1152,
@@ -130,19 +132,44 @@ def test_the_encoders_of_gemma_4(
     assert not any("lower bound" in note for note in found.notes)
 
 
+GEMMA3N_SOUND = {
+    "model_type": "gemma3n_audio",
+    "hidden_size": 1536,
+    "conf_num_hidden_layers": 12,
+    "conf_num_attention_heads": 8,
+    "conf_conv_kernel_size": 5,
+    "sscp_conv_channel_size": [128, 32],
+    "input_feat_size": 128,
+    "vocab_size": 128,
+}
+MADE = json.loads((DATA / "hf" / "towers.json").read_text())["models"]
+
+
+@pytest.mark.parametrize("made", MADE, ids=[f"{each['of']} {i}" for i, each in enumerate(MADE)])
+def test_encoders_are_as_large_as_transformers_makes_them(made: dict[str, Any]) -> None:
+    found = model_from_config(made["config"], "a", "config.json")
+    assert tower(found) == made["towers"]
+    assert not any("lower bound" in note for note in found.notes)
+
+
+def test_gemma_3n_with_its_encoders_has_what_is_published() -> None:
+    """7,849,978,192 weights, K and V projections and norms of 15 layers that read others' caches among them."""
+    image = {"model_type": "gemma3n_vision", "architecture": "mobilenetv5_300m_enc", "hidden_size": 2048}
+    whole = {**PUBLISHED["gemma-3n-E4B"], "audio_config": GEMMA3N_SOUND, "vision_config": {**image, "vocab_size": 128}}
+    found = model_from_config(whole, "a", "config.json")
+    assert found.parameters == 7_849_978_192 - 15 * (2 * 2048 * 512 + 256)
+    assert not any("lower bound" in note for note in found.notes)
+
+
+def test_another_mobilenet_is_not_counted() -> None:
+    image = {"model_type": "gemma3n_vision", "architecture": "mobilenetv6", "hidden_size": 2048, "vocab_size": 128}
+    found = model_from_config({**PUBLISHED["gemma-3n-E4B"], "vision_config": image}, "a", "config.json")
+    assert any("gemma3n_vision" in note and "lower bound" in note for note in found.notes)
+
+
 def test_the_conformer_of_gemma_3n() -> None:
     """681,348,640 weights in transformers, an embedding of 128 rows of 1,536 with two norms, and a projection."""
-    sound = {
-        "model_type": "gemma3n_audio",
-        "hidden_size": 1536,
-        "conf_num_hidden_layers": 12,
-        "conf_num_attention_heads": 8,
-        "conf_conv_kernel_size": 5,
-        "sscp_conv_channel_size": [128, 32],
-        "input_feat_size": 128,
-        "vocab_size": 128,
-    }
-    whole = {"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text"}, "audio_config": sound}
+    whole = {"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text"}, "audio_config": GEMMA3N_SOUND}
     assert tower(model_from_config(whole, "a", "config.json")) == 681_348_640 + 130 * 1536 + 1536 * 2048
 
 
