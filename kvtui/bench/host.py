@@ -54,6 +54,14 @@ def machine_stamp(host: Mapping[str, Any]) -> dict[str, str | None]:
     return {"host": plain(str(host.get("host") or ""), limit=60) or None, "machine": machine or None}
 
 
+def machines(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """The machines that measured a run, by what is said ``about`` it; alike ones once."""
+    hosts = about.get("hosts")
+    known = hosts if isinstance(hosts, list) else [about.get("host")]
+    names = (machine_stamp(host)["machine"] for host in known if isinstance(host, dict))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def cpu_model() -> str:
     """The processor's own name, else the name of its architecture."""
     return plain(_cpuinfo().get("model name") or platform.processor() or platform.machine())

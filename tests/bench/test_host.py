@@ -54,3 +54,15 @@ def test_other_instructions_are_another_processor(described: Callable[..., Any])
 def test_cores_and_memory_are_the_systems_own() -> None:
     assert 1 <= host.usable_cores() <= present(os.cpu_count())
     assert present(host.memory_bytes()) > 2**28
+
+
+def test_machines_are_accelerators_or_processors_with_their_cores_alike_ones_once() -> None:
+    alike = {"host": "a", "platform": "cpu", "cpu_model": "EPYC", "cores": 2}
+    card = {"host": "c", "platform": "gpu", "device_kind": "NVIDIA H200", "cpu_model": "EPYC", "cores": 16}
+    assert host.machines({"hosts": [alike, alike | {"host": "b"}, card, {}, "?"]}) == ("EPYC, 2 cores", "NVIDIA H200")
+    assert host.machines({"host": alike | {"cores": 1}}) == ("EPYC, 1 core",)
+    assert host.machines({}) == ()
+    assert host.machine_stamp({"host": "a\x1b[31m\n", "cores": True}) == {
+        "host": "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}",
+        "machine": None,
+    }

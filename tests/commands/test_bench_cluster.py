@@ -109,6 +109,32 @@ def test_a_worker_that_cannot_measure_gets_no_more_cases(cluster: Any, monkeypat
     assert len(said) == 2
 
 
+OK, BAD = '"status": "ok"', r'"status": "error", "message": "\u001b]0;x"'
+HOSTILE = (
+    None,
+    "no JSON",
+    "[" * 100_000,
+    f'{{"record": {{{OK}}}}}',
+    r'{"host": {}, "record": {"status": "\u001b[2J"}, "samples": {}}',
+    rf'{{"host": {{"host": "\u001b[2J"}}, "record": {{{BAD}}}, "samples": {{"a": [1, "b", null]}}}}',
+    f'{{"host": {{}}, "record": {{{OK}, "decode_step_ms_p50": NaN, "curve": 7}}, "samples": {{"decode_step": "all"}}}}',
+)
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_whatever_a_worker_answers_is_a_row_without_raw_characters(
+    answer: str | None, cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(elsewhere, "measure", lambda *_: answer)
+    code, rows, said = bench(capsys, "--dask", cluster.scheduler_address)
+    assert len(rows) == 3
+    assert {row["status"] for row in rows} <= {"ok", "error"}
+    kept = "".join(path.read_text() for path in Path("results").glob("*/*") if path.is_file())
+    assert not any(sign in text for sign in "\x1b\x07" for text in (said, kept, json.dumps(rows, ensure_ascii=False)))
+    assert "\\u001b" not in kept
+    assert code == (0 if rows[0]["status"] == "ok" else 1)
+
+
 def test_what_is_cancelled_leaves_the_cluster_without_work(
     cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

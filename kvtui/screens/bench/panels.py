@@ -8,7 +8,7 @@ from typing import Any
 
 from kvtui.bench.bandwidth import Rate, not_of, offered, probed, reached
 from kvtui.bench.findings import findings
-from kvtui.bench.host import machine_name
+from kvtui.bench.host import machine_name, machines
 from kvtui.bench.store import StoredRun
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.text import pair, wrapped
@@ -98,8 +98,7 @@ def title(state: BenchState, resume: str) -> str:
         parts.append(plain(f"{about.get('what')} {about.get('size')}", limit=40))
     cases = len(run.measured) or len({row["case"] for row in run.rows} - {None})
     parts.append(counted(cases, "case") if cases else counted(len(run.rows), "row"))
-    machine = machine_name(host)
-    parts += [machine] if machine else []
+    parts += machines(about)
     parts += [plain(f"JAX {host['jax']}", 20)] if host.get("jax") else []
     if about and about.get("finished") is None and not state.going:
         parts.append(f"unfinished, {resume} goes on")
@@ -174,7 +173,9 @@ def progress_section(now: RunNow, width: int) -> Section:
 
 def machine_section(run: StoredRun, scenario: Scenario, width: int, key: str) -> Section:
     """What the machine of ``run`` does, and what that means for ``scenario``; ``key`` takes the measured rate."""
-    host = run.host
+    host, several = run.host, machines(run.about)
+    if len(several) > 1:
+        return Section("machines", [row for name in several for row in wrapped(name, width, Ink.TEXT)], rank=2)
     if not host:
         return Section("machine", wrapped("told with the first case", width, Ink.DIM), rank=2)
     rows: list[InkRow] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kvtui.bench import store
-from kvtui.bench.host import machine_name
+from kvtui.bench.host import machines
 from kvtui.canvas.cells import fit
 from kvtui.cases.table import ColumnValues
 from kvtui.engine.basis.errors import InputError
@@ -57,7 +57,7 @@ def _entries(runs: dict[str, tuple[Path, ColumnValues]]) -> Iterator[Entry]:
         host = about.get("host") if isinstance(about.get("host"), dict) else {}
         assert isinstance(host, dict)
         what = f"{plain(str(about.get('what')), 20)} {plain(str(about.get('size')), 20)}"
-        machine = fit(machine_name(host) or "–", 28).rstrip()
+        machine = fit(" · ".join(machines(about)) or "–", 28).rstrip()
         jobs = (about.get("sweep") or {}).get("jobs") if isinstance(about.get("sweep"), dict) else ()
         cells = what, f"{len(jobs or ())}", plain(str(host.get("jax") or "–"), 8), machine
         groups = about.get("groups")
