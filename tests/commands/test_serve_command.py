@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar, WSMsgType, WSServerHandshakeError
 
 from kvtui.attach.opening import source_of
 from kvtui.cli import main
@@ -182,6 +182,43 @@ def test_a_visit_draws_is_limited_and_leaves_nothing(port: int) -> None:
 
     with served(port, "--visitors", "1") as address:
         asyncio.run(script(address))
+
+
+@nightly
+def test_a_visitor_who_does_nothing_leaves_and_one_who_types_stays(port: int) -> None:
+    """Half a minute of a page that only says that it is there, beside one that presses keys."""
+    code = f"from kvtui.commands.browser import Browsers; Browsers('127.0.0.1', {port}, '', 2, 20.0).serve_all()"
+
+    async def until_gone(visit: ClientWebSocketResponse, sent: list[str], end: float) -> bool:
+        """Whether the visit ended before ``end``, while ``sent`` is sent every second."""
+        while time.monotonic() < end:
+            if visit.closed:
+                return True
+            await visit.send_json(sent)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    while (await visit.receive()).type is WSMsgType.BINARY:
+                        pass
+        return False
+
+    async def script(address: str) -> None:
+        async with ClientSession() as session:
+            await health(session, address)
+            async with session.ws_connect(f"{address}/ws") as still, session.ws_connect(f"{address}/ws") as typing:
+                end = time.monotonic() + 2 * PATIENCE_SECONDS
+                asleep = asyncio.create_task(until_gone(still, ["ping", "1"], end))
+                awake = asyncio.create_task(until_gone(typing, ["stdin", "j"], end))
+                assert await asleep
+                assert not awake.done()
+                awake.cancel()
+            await visitors(session, address, 0)
+
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as server:
+        try:
+            asyncio.run(script(f"http://127.0.0.1:{port}"))
+        finally:
+            server.terminate()
+            server.wait(PATIENCE_SECONDS)
 
 
 @nightly
