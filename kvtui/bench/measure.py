@@ -9,6 +9,7 @@ The record is flat; keys end in their unit, and what does not apply or is not kn
 * ``model_flops``, ``floor_bytes``: what the step at the median sampled position has to do and to move
 * ``bandwidth_before_gbs``, ``bandwidth_after_gbs``: reading a working set of ``floor_bytes``, before and after the
   series; ``floor_ms`` is ``floor_bytes`` at the better one, ``floor_ratio`` the median step over it
+* ``cpu_share``: of a core, what a thread that only counts got, before or after the series, whichever was less
 * ``matmul_gflops``: the machine's rate in the weights' dtype; ``mfu``: the share of it that the prefill's model FLOPs
   reach at its median
 * ``peak_memory_bytes``: the device's peak where this job raised it, None where an earlier one had reached it
@@ -72,7 +73,8 @@ FIGURES = tuple(itertools.chain.from_iterable(SERIES.values()))
 KEYS = (
     *("status", "message", "device", "platform", "lower_s", "compile_s", "cache_hit", "parameters"),
     *("kv_predicted_bytes", "kv_measured_bytes", "donated", "temp_bytes", "xla_flops", "xla_bytes"),
-    *("model_flops", "floor_bytes", "bandwidth_before_gbs", "bandwidth_after_gbs", "matmul_gflops"),
+    *("model_flops", "floor_bytes", "bandwidth_before_gbs", "bandwidth_after_gbs", "cpu_share"),
+    "matmul_gflops",
     *("prefill_xla_flops", "prefill_xla_bytes", "prefill_model_flops", "tokens_compared", "tokens_equal"),
     *("floor_ms", "floor_ratio", "mfu", "peak_memory_bytes", "routing_entropy", "tokens_per_second", "settled"),
     *(f"{series}_ms_{figure}" for series in FIGURES for figure in Summary._fields),
@@ -158,9 +160,11 @@ def _measure(job: Job, stage: StageListener, record: Record, samples: Samples) -
     working_set = predict.step_bytes(case, case.prompt)
     record["bandwidth_before_gbs"] = probe.read_bandwidth(working_set).gbs
     record["matmul_gflops"] = probe.matmul_peak(case.shape.dtype)
+    share = probe.cpu_share()
     state, record["settled"] = _sample_all(case, ready, given, state, job.budget, stage, samples)
     stage("probe")
     record["bandwidth_after_gbs"] = probe.read_bandwidth(working_set).gbs
+    record["cpu_share"] = min(share, probe.cpu_share())
     record["peak_memory_bytes"] = _raised(peak, _peak_memory(device))
     del state
     record.update(_figures(samples))

@@ -31,6 +31,8 @@ COLUMNS = 1024
 TRIES = 5
 LEAST, MOST = 64 * KIB, GIB
 READ_PER_TRY = 64 * MIB
+COUNTING_SECONDS = 0.03
+"""Several turns of a scheduler that shares a core out."""
 LADDER = (MIB, 4 * MIB, 16 * MIB, 64 * MIB, 256 * MIB)
 LADDER_ACCELERATOR = (*LADDER, GIB)
 MATMUL_SIZE = {"cpu": 1024}
@@ -76,6 +78,14 @@ def matmul_peak(dtype: str) -> float:
     n = MATMUL_SIZE.get(default_device().platform, MATMUL_SIZE_ACCELERATOR)
     square = jnp.ones((n, n), DTYPES[dtype])
     return 2 * n**3 / _best(lambda: _multiply(square), TRIES) / 1e9
+
+
+def cpu_share(seconds: float = COUNTING_SECONDS) -> float:
+    """What a thread that only counts gets of a core: its own time over the time that passed, 1 on a quiet machine."""
+    began, own = time.perf_counter(), time.thread_time()
+    while (passed := time.perf_counter() - began) < seconds:
+        pass
+    return min(1.0, (time.thread_time() - own) / passed)
 
 
 def host() -> dict[str, Any]:

@@ -92,6 +92,7 @@ RECORD_COLUMNS = (
     "floor_bytes",
     "bandwidth_before_gbs",
     "bandwidth_after_gbs",
+    "cpu_share",
     "matmul_gflops",
     "floor_ms",
     "floor_ratio",

@@ -6,7 +6,7 @@ Tables go to stdout; the progress bar and everything else to stderr. What was me
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ from kvtui import __version__
 from kvtui.attach.cluster import Cluster, LostClusterError, connected
 from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare
+from kvtui.bench.findings import findings
+from kvtui.bench.quiet import load_of
 from kvtui.bench.runner import BackendError, Control, Event, NoMemoryError, Outcome, Progress, Started
 from kvtui.bench.table import TableStyle
 from kvtui.cases import groups
@@ -167,7 +169,14 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
     if code and (cluster is None or not writer.measured):
         return code
     if writer.measured:
-        write(_shown(store.read(writer.folder), args.format, look))
+        stored = store.read(writer.folder)
+        found = findings(stored.rows, stored.host)
+        if args.format == "text":
+            write(_shown(stored, args.format, look) + "".join(f"{one}\n" for one in ["", *_wrapped(found, look)]))
+        else:
+            write(_shown(stored, args.format, look))
+            for sentence in found:
+                say(sentence)
         if not args.sweep_only:
             _keep_figures(writer.folder)
     again = f"kvtui bench --resume {shell_word(str(writer.folder))}"
@@ -251,6 +260,14 @@ def _shown(run: store.StoredRun, form: str, look: TableStyle) -> str:
     return table.sweep_table(run.rows, form, look)
 
 
+def _wrapped(sentences: Iterable[str], look: TableStyle) -> Iterator[str]:
+    """What was found, as rows of text."""
+    from kvtui.output.lines import to_ascii, wrap
+
+    for sentence in sentences:
+        yield from wrap(to_ascii(plain(sentence, 1000)) if look.ascii_only else plain(sentence, 1000), look.width, 2)
+
+
 def _drawn(run: store.StoredRun, look: TableStyle) -> str:
     """The run's figures as text, one under the other."""
     from rich.color import ColorSystem
@@ -321,6 +338,8 @@ def _keep(writer: store.Writer, event: Event) -> Sequence[ColumnValues]:
     match event:
         case Started(host):
             writer.host(host)
+            if load := load_of(host):
+                say(f"the machine is busy: {load}; what is measured now is that of a busy machine")
         case Outcome():
             return writer.add(event)
     return ()

@@ -107,7 +107,10 @@ def _roofs(rows: ResultRows, cases: list[float], name: str) -> tuple[list[Line],
     best = median(bandwidths)
     ridge = [rate / best for rate in peaks.values()]
     spread = f"{min(bandwidths) / 1e9:,.1f} to {max(bandwidths) / 1e9:,.1f} GB/s"
-    notes.insert(0, f"Bandwidth {best / 1e9:,.1f} GB/s, the median of {spread} by working set.")
+    own = (
+        f"the median over cases of reading as many bytes as each one's step does ({spread}; few bytes stay in a cache)"
+    )
+    notes.insert(0, f"The roof's bandwidth is {best / 1e9:,.1f} GB/s, {own}.")
     roofs = [_roof(f"{name}, {dtype}", best, rate, [*cases, *ridge]) for dtype, rate in peaks.items()]
     return roofs, notes if name == "machine" else [f"{name}: {note}" for note in notes]
 

@@ -42,7 +42,7 @@ _ASPECT = 3.5
 _NATURAL_WIDTH, _NATURAL_HEIGHTS, _NATURAL_LEGEND = 64, (17, 30), 6
 _AROUND_BARS = 6
 _NOTE_SHARE, _LEAST_QUESTION_HEIGHT, _LEAST_AIRY_HEIGHT = 6, 16, 30
-_NOTHING, _TOO_SMALL = "no values to show", f"needs {frame.LEAST_WIDTH}×{frame.LEAST_HEIGHT} cells"
+_NOTHING, _TOO_SMALL = "no values to show", f"no room: a figure takes {frame.LEAST_WIDTH}×{frame.LEAST_HEIGHT} cells"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 from kvtui.bench.bandwidth import Rate, not_of, offered, probed, reached
 from kvtui.bench.findings import findings
 from kvtui.bench.host import machine_name, machines
+from kvtui.bench.quiet import load_of
 from kvtui.bench.store import StoredRun
 from kvtui.canvas.cells import InkRow, Span, fit
 from kvtui.canvas.memory.panels.text import pair, wrapped
@@ -42,7 +43,7 @@ def first_card(state: BenchState, key: Callable[[str], str], width: int) -> list
     choice = state.choice
     seconds, seen = seconds_per_case(choice, (about for _, about in state.runs))
     count = len(choice.sweep.jobs)
-    takes = f"≈ {duration(seconds * count)}{'' if seen else ', at a guess'}"
+    takes = f"≈ {duration(seconds * count)}{'' if seen else ', at a guess, if the machine does nothing else'}"
     does = f"{key('bench-run')} runs it, {takes}: {count} small transformers on this machine, prefill to decode."
     rows: list[InkRow] = wrapped(does, width, Ink.BRIGHT)
     rows += wrapped(
@@ -69,7 +70,7 @@ def first_card(state: BenchState, key: Callable[[str], str], width: int) -> list
 
 def finding_rows(run: StoredRun, width: int, height: int) -> list[InkRow]:
     """After a run: what it found, with its spread, a whole sentence for each group as far as ``height`` rows go."""
-    found, rows = findings(run.rows), list[InkRow]()
+    found, rows = findings(run.rows, run.host), list[InkRow]()
     for number, sentence in enumerate(found):
         lines = wrapped(plain(sentence, 300), width, Ink.TEXT)
         more = number < len(found) - 1
@@ -179,10 +180,14 @@ def machine_section(run: StoredRun, scenario: Scenario, width: int, key: str) ->
     if not host:
         return Section("machine", wrapped("told with the first case", width, Ink.DIM), rank=2)
     rows: list[InkRow] = wrapped(machine_name(host) or "machine not said", width, Ink.TEXT)
+    if load := load_of(host):
+        rows += wrapped(f"busy when it began: {load}", width, Ink.WARN)
     read, step = probed(host), reached(run.rows)
     if read is not None:
         rows.append(
-            pair("reads", (f"{read.gbs:.1f} GB/s at {format_bytes(read.bytes, 0)}", f"{read.gbs:.1f} GB/s"), width)
+            pair(
+                "memory reads", (f"{read.gbs:.1f} GB/s at {format_bytes(read.bytes, 0)}", f"{read.gbs:.1f} GB/s"), width
+            )
         )
     if step is not None:
         words = f"{step.gbs:.1f} GB/s at {format_bytes(step.bytes, 0)}", f"{step.gbs:.1f} GB/s"

@@ -386,7 +386,7 @@ class BenchScreen(ScenarioActions):
         """What a run would do, or what the one that is shown found."""
         card, shown = self.query_one("#intro", PanelColumn), self.state.shown
         width, rows = max(20, self.query_one("#right").size.width - CARD_FRAME), []
-        name, most = "what was found", max(3, self.size.height // 2 - CARD_FRAME)
+        name, most = "what was found", max(3, self.size.height // (4 if self.view == "both" else 2) - CARD_FRAME)
         match shown:
             case Predicted() if self.state.begun is None:
                 name, rows = "before the first run", first_card(self.state, self._key, width)

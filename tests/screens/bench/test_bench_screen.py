@@ -222,6 +222,26 @@ def test_a_real_run_shows_its_rows_draws_figures_and_is_kept(tmp_path: Path) -> 
     bench(tmp_path, body, worker=None)
 
 
+@pytest.mark.parametrize("size", [(200, 60), (160, 46), (120, 36)])
+def test_the_figure_has_room_beside_what_was_found_and_the_table(tmp_path: Path, size: tuple[int, int]) -> None:
+    rows = [replace(row, group=f"group {n}") for n in range(8) for row in rows_of((2 * n + 1, 2 * n + 2))]
+    writer = store.Writer.begin(tmp_path, sweep(rows, QUICK), ABOUT)
+    writer.host(HOST)
+    for job in writer.jobs_left:
+        writer.add(Outcome(job, record(job.case.batch), {"decode_step": [1.0, 1.1]}))
+    writer.close(True)
+
+    async def body(seen: Seen) -> None:
+        await seen.pilot.resize_terminal(*size)
+        plot = seen.screen.query_one(FigureView)
+        await seen.until(lambda: plot.cells is not None and "─" in plot.cells.text())
+        await seen.until(lambda: plot.size.height >= 9)
+        assert "no room" not in seen.text()
+        assert "what was found" in seen.text()
+
+    bench(tmp_path, body)
+
+
 def test_cancelling_does_not_wait_for_the_case_and_keeps_what_was_measured(tmp_path: Path) -> None:
     async def body(seen: Seen) -> None:
         run = await seen.start(hanging_last())
