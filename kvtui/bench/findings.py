@@ -83,8 +83,8 @@ def _compared(cases: Sequence[TimedCase]) -> str:
     mha = [case for case in cases if case.attention == "MHA"]
     if len(mha) == 1:
         return " ".join(_pair(case, mha[0]) for case in cases if case is not mha[0]) + _far(cases)
-    fast, slow = (end(cases, key=lambda case: case.per_token.p50) for end in (min, max))
-    return _pair(fast, slow) + _far(cases)
+    ordered = sorted(cases, key=lambda case: case.per_token.p50)
+    return _pair(ordered[0], ordered[-1]) + _far(cases)
 
 
 def _pair(one: TimedCase, other: TimedCase) -> str:

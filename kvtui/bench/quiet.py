@@ -28,7 +28,7 @@ def load_of(host: Mapping[str, Any]) -> str:
     'load 9.6 on 2 cores'
     """
     load, cores = host.get("load_average"), host.get("cores")
-    if not is_number(load) or not isinstance(cores, int) or load <= MOST_LOAD * cores:
+    if not isinstance(load, int | float) or not isinstance(cores, int) or load <= MOST_LOAD * cores:
         return ""
     return f"load {load:.1f} on {counted(cores, 'core')}"
 
@@ -37,7 +37,7 @@ def unquiet(rows: Iterable[ColumnValues], host: Mapping[str, Any]) -> str:
     """Why nothing can be concluded from ``rows``, as one sentence; empty where the machine was quiet."""
     timed = [row for row in rows if row.get("status") == "ok" and is_number(row.get("decode_step_ms_p50"))]
     found = [load] if (load := load_of(host)) else []
-    shares = [row["cpu_share"] for row in timed if is_number(row.get("cpu_share"))]
+    shares = [float(row["cpu_share"]) for row in timed if is_number(row.get("cpu_share"))]
     if shares and (share := median(shares)) < LEAST_SHARE:
         found.append(f"a thread got {share:.0%} of a core")
     wide = sum(map(_wide, timed))

@@ -81,6 +81,8 @@ def test_batches_are_compared_by_their_tokens_per_second() -> None:
         "batch: batch 8 gives 2 × the tokens per second of batch 1: "
         "2,000 tok/s (1,905–2,105) against 1,000 tok/s (952–1,053)."
     )
+    equal = [rows[0], row("batch", "batch 8", 8.0) | {"batch_size": 8}]
+    assert "batch 1 and batch 8 cannot be told apart here" in findings(equal, QUIET)[0]
     alike = [rows[0], row("batch", "batch 8", 7.5) | {"batch_size": 8}]
     assert "batch 8 and batch 1 cannot be told apart here" in findings(alike, QUIET)[0]
 
