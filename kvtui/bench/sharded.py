@@ -33,6 +33,7 @@ from kvtui.cases.sharding import ShardedCase
 from kvtui.cases.statistics import median, summary
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MIB
+from kvtui.engine.basis.untrusted import plain
 
 SEED = 0
 JOIN_SECONDS = 60
@@ -62,15 +63,21 @@ class Placed(NamedTuple):
 def measure_sharded(job: Mapping[str, Any], emit: Emit) -> None:
     """Measure each of the ``cases`` of ``job``: a "row" event as each is done.
 
-    Raises InputError where there are not as many devices as a case needs, or the other processes do not come.
+    Cases that nobody ``chose`` are left out where they need more devices than there are. Raises InputError where one
+    that was chosen does, and where the other processes do not come.
     """
     cases = [ShardedCase.from_json(one) for one in job["cases"]]
     processes, most = int(job["processes"]), max(one.tp for one in cases)
     _join(job, processes, most)
+    devices = _devices(job["device"])
     emit({"event": "hello", "host": {**probe.host(), "processes": processes, "hosts": _hosts()}})
-    devices = _devices(processes, most)
+    there = processes * min(len(_of(devices, process)) for process in range(processes))
+    wanted = [one for one in cases if one.tp <= there]
+    if not wanted or (job["chosen"] and len(wanted) < len(cases)):
+        least = most if job["chosen"] else min(one.tp for one in cases)
+        raise InputError(f"--tp: {least} devices are needed, {there} here; --device cpu has one processor play them")
     links: dict[int, float] = {}
-    for one in cases:
+    for one in wanted:
         emit({"event": "stage", "label": one.label, "tp": one.tp})
         used = _used(devices, processes, one.tp)
         try:
@@ -104,15 +111,13 @@ def _join(job: Mapping[str, Any], processes: int, most: int) -> None:
     compiled.enable_cache()
 
 
-def _devices(processes: int, most: int) -> list[jax.Device]:
-    """All devices, process by process. Raises InputError where a process has less than its share of ``most``."""
-    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    share = -(-most // processes)
-    for process in range(processes):
-        there = sum(device.process_index == process for device in found)
-        if there < share:
-            raise InputError(f"--tp: {most} over {processes} processes needs {share} devices each, one has {there}")
-    return found
+def _devices(platform: str | None) -> list[jax.Device]:
+    """All devices of a ``platform`` (None: JAX's own choice), process by process. Raises InputError without any."""
+    try:
+        found = jax.devices(platform)
+    except RuntimeError:
+        raise InputError(f"device '{plain(str(platform))}' is not there") from None
+    return sorted(found, key=lambda device: (device.process_index, device.id))
 
 
 def _used(devices: Sequence[jax.Device], processes: int, tp: int) -> list[jax.Device]:

@@ -123,7 +123,10 @@ def _job(args: argparse.Namespace) -> dict[str, Any]:
     process = 0 if args.process in (None, "0") else parse_count(args.process, "--process", MOST_PROCESSES)
     if process >= processes:
         raise InputError(f"--process: {process} is not below {processes} processes")
-    tps = sorted({parse_count(word, "--tp", MOST_DEVICES) for word in args.tp or map(str, USUAL)})
+    if args.device is not None and not args.device.isalpha():
+        raise InputError("--device: a sharded run takes all devices of a platform: cpu, gpu or tpu")
+    tps = sorted({parse_count(word, "--tp", MOST_DEVICES) for word in args.tp or ()})
+    tps = tps or [tp for tp in USUAL if tp % processes == 0] or [processes]
     for tp in tps:
         if tp % processes:
             raise InputError(f"--tp: {tp} devices are not divided by {processes} processes")
@@ -132,6 +135,7 @@ def _job(args: argparse.Namespace) -> dict[str, Any]:
     cases: tuple[ShardedCase, ...] = sharded_cases(size, tps)
     return {
         "cases": [one.to_json() for one in cases],
+        "chosen": args.tp is not None,
         "calls": calls,
         "device": args.device,
         "coordinator": args.coordinator,

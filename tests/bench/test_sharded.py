@@ -42,7 +42,7 @@ def case(name: str, tp: int, batch: int = 2) -> ShardedCase:
 
 def job(*cases: ShardedCase, process: int = 0, coordinator: str | None = None) -> dict[str, Any]:
     together = {"coordinator": coordinator, "processes": 1 if coordinator is None else 2, "process": process}
-    return {"cases": [one.to_json() for one in cases], "calls": 2, "device": "cpu", **together}
+    return {"cases": [one.to_json() for one in cases], "chosen": True, "calls": 2, "device": "cpu", **together}
 
 
 def rows_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -331,6 +331,7 @@ def test_options_of_a_sharded_run_are_refused_in_one_line(capsys: pytest.Capture
         (["--tp", "1", *three, "0"], "--tp: 1 devices are not divided by 2 processes"),
         (["--tp", "2", *three, "2"], "--process: 2 is not below 2 processes"),
         (["--coordinator", "here", "--processes", "2", "--process", "0"], "--coordinator: 'here' is no HOST:PORT"),
+        (["--device", "cuda:1"], "--device: a sharded run takes all devices of a platform"),
         (["--groups", "moe"], "--groups: does not go with kvtui bench sharded"),
     ):
         with pytest.raises(SystemExit) as end:
