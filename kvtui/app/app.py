@@ -110,6 +110,8 @@ class KvtuiApp(PixelApp):
         self.benchmark: Benchmark | None = None
         self._play, self._speed, self._note = play, speed, note
         self._said: Said | None = None
+        self._said_of = session.scenario
+        self._said_until: Timer | None = None
         self._traffic = traffic or WatchStart(None, {}, _watched)
         self._film = film
         self._kept: Mapping[str, str | bool] = {}
@@ -239,9 +241,14 @@ class KvtuiApp(PixelApp):
         timeout: float | None = None,
         markup: bool = True,
     ) -> None:
-        """Say something in passing, at the bottom of the screen, where it covers nothing; what was said before goes."""
+        """Say something in passing, at the bottom of the screen, where it covers nothing; what was said before goes.
+
+        It is over after its time, on another screen, and with another scenario.
+        """
         text = Content.from_markup(message).plain if markup else message
-        self._said = Said(text, severity, title, timeout or 0.0)
+        self.clear_notifications()
+        self._said, self._said_of = Said(text, severity, title, timeout or 0.0), self.session.scenario
+        self._said_until = self.set_timer(self._said.shown_for, self.clear_notifications)
         if self.screen_stack and self.screen.is_attached:
             lines = self.screen.query(MessageLine)
             if not lines:
@@ -250,10 +257,12 @@ class KvtuiApp(PixelApp):
                 lines.first().say(self._said)
 
     def clear_notifications(self) -> None:
-        """Say nothing any more."""
+        """Say nothing any more, on any screen."""
         self._said = None
-        if self.screen_stack:
-            for line in self.screen.query(MessageLine):
+        if self._said_until is not None:
+            self._said_until.stop()
+        for screen in {one for stack in self._screen_stacks.values() for one in stack}:
+            for line in screen.query(MessageLine):
                 line.hush()
 
     @property
@@ -282,8 +291,10 @@ class KvtuiApp(PixelApp):
         return self.current_mode if below is None else below.key_table
 
     def action_mode(self, mode: str) -> None:
-        """Show another screen of the app, unless a window lies over this one."""
+        """Show another screen of the app, unless a window lies over this one; what was said of this one is over."""
         if not isinstance(self.screen, ModalScreen):
+            if mode != self.current_mode:
+                self.clear_notifications()
             self.switch_mode(mode)
 
     def action_help(self) -> None:
@@ -376,6 +387,8 @@ class KvtuiApp(PixelApp):
         return screen
 
     def _scenario_changed(self, change: ScenarioChange) -> None:
+        if self._said_of is not self.session.scenario:
+            self.clear_notifications()
         if change.notes:
             self.tell("; ".join(change.notes))
         if self._keeping is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Static
 
 from kvtui.state.host import Said, host_of
@@ -15,7 +14,7 @@ MARKS = {"information": "", "warning": "! ", "error": "! "}
 
 
 class MessageLine(Static):
-    """Shows what was said last until its time is over, in as many rows as it needs; then it takes no room."""
+    """Shows what was said last until the app says that it is over, in as many rows as it needs."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS: ClassVar[str] = """
@@ -32,7 +31,6 @@ class MessageLine(Static):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.said: Said | None = None
-        self._ends: Timer | None = None
 
     def on_mount(self) -> None:
         """Say what was said before the line was there."""
@@ -44,21 +42,14 @@ class MessageLine(Static):
 
     def say(self, said: Said) -> None:
         """Say it in place of what was said before."""
-        self.hush()
         self.said = said
-        self._ends = self.set_timer(said.shown_for, self.over)
         self.draw()
 
     def hush(self) -> None:
         """Say nothing any more."""
-        if self._ends is not None:
-            self._ends.stop()
-        self.said = self._ends = None
-        self.draw()
-
-    def over(self) -> None:
-        """Its time is over, here and wherever it would still be said."""
-        host_of(self.app).clear_notifications()
+        if self.said is not None:
+            self.said = None
+            self.draw()
 
     def draw(self) -> None:
         """Show what is said."""

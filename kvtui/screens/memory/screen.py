@@ -118,6 +118,8 @@ class MemoryScreen(ScenarioActions):
         self._hold(False)
         if self._drawn:
             self.call_after_refresh(self.redraw)
+        if self._shown:
+            self._announce()
 
     def on_app_blur(self) -> None:
         """Nothing moves in a terminal that nobody looks at."""
@@ -301,7 +303,9 @@ class MemoryScreen(ScenarioActions):
         self._run()
 
     def _announce(self) -> None:
-        """Say what the plan has outgrown; again and again while that has to wait for its turn."""
+        """Say what the plan has outgrown, on this screen alone; again and again while that has to wait for its turn."""
+        if self not in self.app.screen_stack:
+            return
         waits = self._announcer.announce(self.app, self.session.plan)
         if self._announcing is not None:
             if waits:
