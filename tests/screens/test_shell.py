@@ -7,9 +7,11 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from textual.command import Hit
 from textual.keys import format_key
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
@@ -21,13 +23,15 @@ from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.saying.papers import all_papers
 from kvtui.engine.scenario.options import OPTIONS, Option
+from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.sources.load import load_model
 from kvtui.screens.papers.screen import PapersScreen
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import FORMS, ExportScreen, default_name
 from kvtui.screens.windows.help import HelpScreen
-from kvtui.screens.windows.palette import Palette
+from kvtui.screens.windows.option_values import values_of
+from kvtui.screens.windows.palette import Commands, Palette
 from kvtui.screens.windows.pickers import DevicePicker, ModelPicker
 from kvtui.screens.windows.prompt import PromptScreen
 from kvtui.state import keys
@@ -523,6 +527,90 @@ def test_the_palette_completes_the_name_of_any_option() -> None:
         app.screen.query_one(Input).value = "contxt 1M"
         await until(pilot, lambda: lines() and lines()[0].startswith("context 1M"))
         assert "did you mean this?" in lines()[0]
+
+    drive(script)
+
+
+NUMBERS = ("1", "2", "4", "8", "64", "8GiB")
+SAMPLES = {
+    "model": ("Llama-3.2-1B", "llama3.1:8b"),
+    "gpu": ("H200 SXM", "4090", "2x 3090"),
+    "memory": ("64GiB",),
+    "lengths": ("100,1K",),
+    "acceptance": ("0.8",),
+    "what-if": ("mla:512+64",),
+    "gpu-memory-utilization": ("0.9",),
+    "mamba-cache-dtype": ("bf16",),
+    "mamba-ssm-cache-dtype": ("fp32",),
+    "all2all-backend": ("naive",),
+    "swa-full-tokens-ratio": ("0.5",),
+    "mamba-full-memory-ratio": ("0.9",),
+    "pp-partition": ("16,16",),
+    "override-tensor": ("exps=CPU",),
+    "tensor-split": ("3,1",),
+    "draft-model": ("Llama-3.2-1B",),
+    "cpu-moe": ("all",),
+}
+"""What people type after options that have no list of values; after all others numbers and sizes."""
+
+
+def typed_lines(scenario: Scenario) -> list[tuple[str, str]]:
+    """A line for every option and value, under all names of the option, and the line that the palette makes of it."""
+    found = []
+    for option in OPTIONS:
+        numbers = (
+            ()
+            if option.key in ("dtype", "weight_dtype", "kv_dtype", "k_dtype", "v_dtype", "fill", "engine")
+            else NUMBERS
+        )
+        values = SAMPLES.get(
+            option.name, ("on", "off") if option.switch else (*numbers, *values_of(option, scenario)[:4])
+        )
+        for name in (option.name, *option.aliases):
+            found += [(f"{name} {value}", f"{option.name} {value}") for value in values]
+    return found
+
+
+def test_enter_takes_the_option_that_was_typed_and_not_what_looks_like_it() -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        await press(app, pilot, "ctrl+p")
+        commands = Commands(app.screen_stack[-2])
+        for text, wanted in typed_lines(app.session.scenario):
+            found = [hit async for hit in commands.search(text)]
+            assert max(found, key=attrgetter("score")).text == wanted
+        await press(app, pilot, "escape")
+        for text, field, expected in (
+            ("users 1", "batch", 1),
+            ("users 4", "batch", 4),
+            ("ram 64GB", "ram", 64 * 10**9),
+        ):
+            await command(app, pilot, text)
+            assert getattr(app.session.scenario, field) == expected
+        await command(app, pilot, "tp 2")
+        assert app.session.scenario.layout == (2, 1, 1)
+        assert app.session.scenario.device.name == "H100 SXM"
+
+    drive(script)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "word"),
+    [
+        ("export", "save the picture or a report", ""),
+        ("price", "explain cost", "usd per hour"),
+        ("cost", "explain cost", "usd per hour"),
+        ("model llama5", "model Llama-3-8B", "did you mean this?"),
+        ("engine vlm", "engine vllm", "did you mean this?"),
+    ],
+)
+def test_the_palette_finds_by_what_people_call_it(text: str, first: str, word: str) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        commands = Commands(app.screen)
+        found = [hit async for hit in commands.search(text)]
+        best = max(found, key=attrgetter("score"))
+        assert isinstance(best, Hit)
+        assert best.text == first
+        assert word in str(best.match_display).casefold()
 
     drive(script)
 

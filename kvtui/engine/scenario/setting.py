@@ -11,6 +11,8 @@ from kvtui.engine.scenario.values import BY_KEY, default_of, engine_defaults_of,
 from kvtui.engine.sources.load import load_model
 
 UNSET = ("", "default")
+MOST_WORDS = 2
+"""Words of an option's name that people type with a blank: ``kv dtype``."""
 
 
 def find_option(name: str) -> Option:
@@ -20,6 +22,29 @@ def find_option(name: str) -> Option:
         if key == option.key or key in option.aliases:
             return option
     raise UnknownName("option", name, [option.name for option in OPTIONS])
+
+
+def typed_option(text: str) -> tuple[Option | None, str]:
+    """The option that ``text`` begins with, and the rest: of ``kv dtype=fp8`` kv-dtype and ``fp8``.
+
+    None where it begins with no option's name.
+    """
+    name, equals, value = text.partition("=")
+    words = text.split()
+    if equals and len(name.split()) <= MOST_WORDS:
+        words = [*name.split(), *value.split()] if _known(name) else words
+    for count in range(MOST_WORDS, 0, -1):
+        option = _known(" ".join(words[:count]))
+        if option is not None:
+            return option, " ".join(words[count:])
+    return None, ""
+
+
+def _known(name: str) -> Option | None:
+    try:
+        return find_option(name)
+    except UnknownName:
+        return None
 
 
 def typed_fields(scenario: Scenario, name: str, text: str) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from kvtui.engine.picture.film import SPEEDS
 from kvtui.engine.planning.cluster import ClusterPreset, all_clusters, preset_fields
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.options import OPTIONS, Option
+from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import find_option
+from kvtui.engine.scenario.setting import find_option, typed_option
 from kvtui.engine.scenario.values import to_values
 from kvtui.engine.sources.names import known_name
 from kvtui.screens.windows.fixes import wished
@@ -41,8 +41,19 @@ from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 TITLE_CELLS, LEAST_WORD_CELLS, MOST_CELLS, AROUND_CELLS = 30, 20, 100, 6
 MOST_VALUES = 16
 REFUSING = "KV cache is needed"
-SAID = 0.9
-"""The score of a command that has what was typed among its words, though not in its title."""
+SAID, NAMED = 0.9, 100.0
+"""Scores of a command that has what was typed among its words, though not in its title, and of one that is called so.
+
+What is typed as an option with a value comes before all that only looks like it, whose scores have no bound.
+"""
+
+CALLED = {
+    "cost": ("price", "dollars", "usd"),
+    "energy": ("power", "watts", "joules"),
+    "decode": ("speed", "tpot", "tokens per second"),
+    "prefill": ("ttft",),
+}
+"""Figures by the words that people ask for them with, beside their own names."""
 
 _REFERENCE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com)/\S+|[\w./-]+:[\w.-]+", re.IGNORECASE)
 """What stands for a model elsewhere: an address of the Hub, a tag of Ollama."""
@@ -91,11 +102,12 @@ class Playing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A line of the palette, a word on it (the key, or what would change), and what it does."""
+    """A line of the palette, a word on it (the key, or what would change), what it does, and what it is called too."""
 
     title: str
     word: str
     run: Callable[[], object]
+    names: tuple[str, ...] = ()
 
 
 class Commands(Provider):
@@ -109,22 +121,37 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         """What was pasted, or an option with its value, first; then its other values, then what matches.
 
-        Where nothing does, what may have been meant.
+        Where an option is named and its value is not known, what may have been meant is first.
         """
         typed = self._pasted(query) or self._typed(query)
         first = [*([typed] if typed is not None else ()), *self._values(query, typed)]
+        near = [] if first else list(self._guesses(query))
+        if typed_option(query)[0] is not None:
+            first, near = first or near, []
         for number, command in enumerate(first):
             line = self._line(Content(command.title), command)
             yield Hit(1.0 - number / 10_000, line, command.run, text=command.title)
         matcher, found = self.matcher(query), bool(first)
-        for command in (*self._actions(), *self._options(typed), *self._preferences(), *self._catalogues()):
-            score = matcher.match(command.title) or (SAID * (query.casefold() in command.word.casefold()))
+        for command in (
+            *self._actions(),
+            *self._options(typed),
+            *self._preferences(),
+            *self._explanations(),
+            *self._catalogues(),
+        ):
+            score = self._score(query, command, matcher.match(command.title))
             if score > 0:
                 found = True
                 line = self._line(matcher.highlight(command.title), command)
-                yield Hit(score * 0.99, line, command.run, text=command.title)
-        for command in () if found else self._guesses(query):
+                yield Hit(SAID * score / (1.0 + score), line, command.run, text=command.title)
+        for command in () if found else near:
             yield Hit(0.5, self._line(Content(command.title), command), command.run, text=command.title)
+
+    @staticmethod
+    def _score(query: str, command: Command, alike: float) -> float:
+        """How well ``query`` matches: the whole name of a command best, then what its title is ``alike``."""
+        asked = query.casefold().strip()
+        return NAMED if asked in command.names else alike or SAID * (asked in command.word.casefold())
 
     @property
     def _host(self) -> Host:
@@ -139,23 +166,25 @@ class Commands(Provider):
                 if hasattr(owner, f"action_{name}") and key.id != "palette":
                     names = keys.keys_of(key, self._host.settings.keymap)
                     shown = "  ".join(key_name(self._host, name) for name in names)
-                    yield Command(key.text, shown, partial(owner.run_action, key.action))
+                    run = partial(owner.run_action, key.action)
+                    yield Command(key.text, shown, run, (key.id, key.label.casefold()))
 
     def _options(self, typed: Command | None) -> Iterator[Command]:
         """Every option with its value and what it is for: a switch is turned over, any other asks for a value."""
         values = to_values(self._host.session.scenario)
         for option in OPTIONS:
             now = f"{_shown(values, option.key)} now: " if option.key in values else ""
+            names = option.name, option.key.replace("_", " "), *option.aliases
             if option.switch:
                 if typed is None or typed.title != option.name:
-                    yield Command(option.name, f"{now}{option.help}", partial(self._set, option.key, ""))
+                    yield Command(option.name, f"{now}{option.help}", partial(self._set, option.key, ""), names)
             else:
                 title = f"{option.name} {option.metavar}"
-                yield Command(title, f"{now}{option.help}", partial(self._begin, option.name))
+                yield Command(title, f"{now}{option.help}", partial(self._begin, option.name), names)
 
     def _values(self, query: str, typed: Command | None) -> Iterator[Command]:
         """Values that an option may have and that contain what was typed after its name, each with what it changes."""
-        option, text = option_of(query.replace("=", " ", 1).split())
+        option, text = typed_option(query)
         if option is None:
             return
         scenario, count = self._host.session.scenario, 0
@@ -171,9 +200,9 @@ class Commands(Provider):
                 return
 
     def _guesses(self, query: str) -> Iterator[Command]:
-        """What may have been meant by an option or a value that is not known."""
+        """What may have been meant by an option, or by a value of one, that is not known."""
         words = query.replace("=", " ", 1).split()
-        option, text = option_of(words)
+        option, text = typed_option(query)
         try:
             if option is not None:
                 self._host.session.preview(option.key, text)
@@ -183,8 +212,24 @@ class Commands(Provider):
             for near in error.near:
                 line = f"{option.name} {near}" if option is not None else " ".join((near, *words[1:]))
                 yield Command(line, "did you mean this?", partial(self._begin, line))
+            if option is not None and not error.near:
+                yield Command(f"{option.name} {text}", str(error), partial(self._host.tell_error, error))
         except InputError:
             return
+
+    def _explanations(self) -> Iterator[Command]:
+        """What each figure of the plan is worked out from: found by its name and by what goes into it."""
+        if not hasattr(self.screen, "action_explain"):
+            return
+        for found in self._host.session.explanations:
+            words = f"{found.formula}: {', '.join(name for name, _ in found.values)}"
+            run = partial(self.screen.run_action, f"explain('{found.id}')")
+            yield Command(
+                f"explain {found.id.replace('_', ' ')}",
+                words.replace("_", " "),
+                run,
+                (found.id, *CALLED.get(found.id, ())),
+            )
 
     def _preferences(self) -> Iterator[Command]:
         for name in self.app.available_themes:
@@ -213,14 +258,12 @@ class Commands(Provider):
 
     def _typed(self, query: str) -> Command | None:
         """What ``query`` sets if it begins with an option, or with tokens or speed where there is a film."""
-        words = query.replace("=", " ", 1).split()
-        if not words:
-            return None
-        if words[0] in ("tokens", "speed") and isinstance(self.screen, Playing) and len(words) == 2:
+        words = query.split()
+        if len(words) == 2 and words[0] in ("tokens", "speed") and isinstance(self.screen, Playing):
             return self._playback(self.screen, *words)
         if "," in query and (several := self._several(query)) is not None:
             return several
-        option, text = option_of(words)
+        option, text = typed_option(query)
         if option is None or not (text or option.switch):
             return None
         title = f"{option.name} {text}".strip()
@@ -324,18 +367,6 @@ class Commands(Provider):
             self._host.session.set_text(key, text)
         except InputError as error:
             self._host.tell_error(error)
-
-
-def option_of(words: list[str]) -> tuple[Option | None, str]:
-    """The option that the first two words or the first one name, and the rest."""
-    for count in (2, 1):
-        try:
-            option = find_option("-".join(words[:count]))
-        except UnknownName:
-            continue
-        joined = " ".join(words)
-        return option, joined[len(" ".join(words[:count])) :].strip()
-    return None, ""
 
 
 def difference(before: Scenario, after: Scenario) -> str:
