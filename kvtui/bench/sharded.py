@@ -87,6 +87,8 @@ def measure_sharded(job: Mapping[str, Any], emit: Emit) -> None:
                 raise
             row = {"status": "oom" if is_out_of_memory(error) else "error", "message": described(error)}
         emit({"event": "row", "row": {**_about(one, processes, used), **row}})
+    if processes > 1:  # all leave together: one that lost the first process would be ended by JAX
+        jax.distributed.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _join(job: Mapping[str, Any], processes: int, most: int) -> None:
