@@ -99,6 +99,11 @@ class EmulatedScreen:
         assert len(self._rest) < 10**6, self._rest[:80]
         return "".join(answers)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Take another size, with nothing on the screen but what lies over it."""
+        self.cells = np.full((rows, columns), _TEXT)
+        self.letters = np.full((rows, columns), " ")
+
     @property
     def pictures(self) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
         """Which cells have a picture in them or over them."""

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -71,6 +72,11 @@ class Terminal:
     def signal(self, number: int) -> None:
         """Send the process a signal."""
         os.kill(self.pid, number)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self.tty, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.signal(signal.SIGWINCH)
 
     def hang_up(self) -> None:
         """Close the terminal under the app."""

@@ -88,10 +88,15 @@ def test_pictures_come_and_go(protocol: str, monkeypatch: pytest.MonkeyPatch, tm
         app.until(lambda screen: "HBM3" in screen.text() and not screen.pictures.any())
         app.held.type("2")
         app.until(lambda screen: screen.pictures.sum() > 1000)
+        app.screen.resize(100, 30)
+        app.held.resize(100, 30)
+        app.until(lambda screen: screen.pictures.sum() > 800 and "8K tokens" in screen.text().split("\n")[1])
+        assert len(app.screen.placed) <= 1
+        assert not app.screen.pictures[:, :40].any()
         app.held.signal(signal.SIGTSTP)
         app.until(lambda screen: not screen.placed and app.held.stopped)
         app.held.signal(signal.SIGCONT)
-        app.until(lambda screen: screen.pictures.sum() > 1000)
+        app.until(lambda screen: screen.pictures.sum() > 800)
         app.held.signal(signal.SIGTERM)
         assert app.held.ended() == 128 + signal.SIGTERM
         app.follow()
