@@ -103,11 +103,13 @@ def _terminal() -> Iterator[tuple[str, str, str]]:
 
 def _pictures() -> str:
     """How the terminal draws pictures, by what it says of itself."""
-    heard = answers(QUESTIONS, is_last, ANSWER) if is_asked(os.environ) else []
+    asked = is_asked(os.environ)
+    heard = answers(QUESTIONS, is_last, ANSWER) if asked else []
     found = understood(heard, os.environ)
     name = f" ({plain(found.name)})" if found.name else ""
     if found.protocol is None:
-        return f"half blocks: {'no protocol of pixels' if heard else 'it did not answer'}{name}"
+        why = "no protocol of pixels" if heard else "it did not answer" if asked else "this terminal is not asked"
+        return f"half blocks: {why}{name}"
     return f"pixels, by {found.protocol}, {found.cell[0]}x{found.cell[1]} a cell{name}"
 
 

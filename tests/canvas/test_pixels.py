@@ -19,7 +19,7 @@ from kvtui.canvas.pixels.detail import MOST_PIXELS, MOVING_PIXELS, coarser, fine
 from kvtui.canvas.pixels.picture import PixelPaint, has_room, picture
 from kvtui.canvas.pixels.png_file import colors_of
 from kvtui.canvas.pixels.raster import Raster, png, raster, raster_of_colors, with_holes
-from kvtui.canvas.pixels.terminal import ANSWER, Graphics, Protocol, is_last, understood
+from kvtui.canvas.pixels.terminal import ANSWER, Graphics, Protocol, is_asked, is_last, understood
 from kvtui.plots.png import png as drawing
 from tests.emulated import decoded_sixel, kitty_commands
 
@@ -92,8 +92,7 @@ def test_colours_beyond_the_most_become_near_ones() -> None:
         (["\x1b[?64;4c"], {}, None),
         (["\x1bP>|iTerm2 3.5.4\x1b\\", "\x1b[?62;4c"], {}, "iterm2"),
         (["\x1b[?62c"], {"LC_TERMINAL": "iTerm2"}, "iterm2"),
-        ([KITTY_SAYS, "\x1b[?62;4c"], {"TMUX": "/tmp/t,1,0"}, None),
-        (["\x1b[6;17;9t", "\x1b[?1;2;4c"], {"TMUX": "/tmp/t,1,0", "LC_TERMINAL": "iTerm2"}, "sixel"),
+        ([], {"TMUX": "/tmp/t,1,0", "LC_TERMINAL": "iTerm2"}, None),
         (["\x1b[?1;2c"], {}, None),
         ([], {}, None),
     ],
@@ -105,6 +104,20 @@ def test_what_a_terminal_says(answers: Sequence[str], environ: dict[str, str], p
         assert found.cell == (9, 17)
     assert ANSWER.findall("a" + "".join(answers) + "b") == list(answers)
     assert [is_last(answer) for answer in answers] == [False] * (len(answers) - 1) + [True] * bool(answers)
+
+
+@pytest.mark.parametrize(
+    ("environ", "asked"),
+    [
+        ({"TERM": "xterm-kitty"}, True),
+        ({"TERM": "linux"}, False),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/t,1,0"}, False),
+        ({"TERM": "screen", "STY": "1.tty"}, False),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "Apple_Terminal"}, False),
+    ],
+)
+def test_who_is_asked(environ: dict[str, str], asked: bool) -> None:
+    assert is_asked(environ) == asked
 
 
 @pytest.mark.parametrize("protocol", ["kitty", "iterm2", "sixel"])

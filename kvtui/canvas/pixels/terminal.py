@@ -30,6 +30,7 @@ BEGINNING = re.compile(r"\x1b(?:_G[^\x1b]{0,200}\x1b?|P>[^\x1b]{0,200}\x1b?|\[\?
 USUAL_CELL = 8, 16
 MOST_COLORS = 256
 _DEAF = ("linux", "dumb")
+_NESTED = ("TMUX", "STY")
 _INLINE_IMAGES = ("iterm2", "wezterm", "mintty", "rio")
 _INLINE_PROGRAMS = {"TERM_PROGRAM": ("iTerm.app", "WezTerm", "mintty", "rio"), "LC_TERMINAL": ("iTerm2",)}
 _LAST = re.compile(r"\x1b\[\?([\d;]*)c")
@@ -53,8 +54,13 @@ NO_GRAPHICS = Graphics()
 
 
 def is_asked(environ: Mapping[str, str]) -> bool:
-    """Whether the terminal can be asked: some write what they do not understand on the screen."""
-    return environ.get("TERM", "") not in _DEAF and environ.get("TERM_PROGRAM") != "Apple_Terminal"
+    """Whether the terminal can be asked: some write what they do not understand on the screen.
+
+    tmux and screen take kitty's question for the title of a window. They keep the picture of a program apart from its
+    text, and of a picture with text on it what is left are a few rows: inside them nothing is drawn in pixels.
+    """
+    nested = any(environ.get(name) for name in _NESTED)
+    return not nested and environ.get("TERM", "") not in _DEAF and environ.get("TERM_PROGRAM") != "Apple_Terminal"
 
 
 def is_last(answer: str) -> bool:
@@ -63,11 +69,7 @@ def is_last(answer: str) -> bool:
 
 
 def understood(answers: Sequence[str], environ: Mapping[str, str], cell: tuple[int, int] | None = None) -> Graphics:
-    """What a terminal can that gave ``answers``; ``cell`` is the size of a cell where the system knows it.
-
-    Inside tmux or screen only pictures of sixel reach the screen, where tmux draws them itself.
-    """
-    nested = bool(environ.get("TMUX") or environ.get("STY"))
+    """What a terminal can that gave ``answers``; ``cell`` is the size of a cell where the system knows it."""
     attributes: tuple[str, ...] = ()
     takes_kitty, name, colors, largest = False, "", MOST_COLORS, None
     for answer in answers:
@@ -83,12 +85,12 @@ def understood(answers: Sequence[str], environ: Mapping[str, str], cell: tuple[i
             largest = int(found[1]), int(found[2])
         elif found := _LAST.fullmatch(answer):
             attributes = tuple(found[1].split(";"))
-    hints = any(environ.get(variable) in names for variable, names in _INLINE_PROGRAMS.items())
+    hints = is_asked(environ) and any(environ.get(variable) in names for variable, names in _INLINE_PROGRAMS.items())
     inline = hints or name.casefold().startswith(_INLINE_IMAGES)
     protocol: Protocol | None = None
-    if takes_kitty and not nested:
+    if takes_kitty:
         protocol = "kitty"
-    elif inline and not nested:
+    elif inline:
         protocol = "iterm2"
     elif _SIXEL in attributes and cell is not None and colors >= 2:
         protocol = "sixel"
