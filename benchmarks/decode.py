@@ -33,6 +33,7 @@ from kvtui.bench import probe, series
 from kvtui.bench.compiled import Program, build, enable_cache
 from kvtui.bench.nn import transformer
 from kvtui.bench.nn.cache import ModelCache, cache_bytes
+from kvtui.bench.nn.platform import bits_of
 from kvtui.bench.series import Advance, GenerationState, Timed
 from kvtui.cases import prediction as predict
 from kvtui.cases.case import Case, TransformerShape
@@ -264,9 +265,13 @@ def _filled(cache: ModelCache) -> ModelCache:
     """A cache of random rows: as fast to read as real ones, and there without a prefill of thousands of tokens."""
     leaves, tree = jax.tree.flatten(cache)
     keys = jax.random.split(jax.random.key(series.SEED), len(leaves))
-    return jax.tree.unflatten(
-        tree, [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-    )
+    return jax.tree.unflatten(tree, [_random_rows(key, leaf) for key, leaf in zip(keys, leaves, strict=True)])
+
+
+def _random_rows(key: Any, like: Any) -> Any:
+    if like.dtype == jnp.uint16:
+        return bits_of(jax.random.normal(key, like.shape, jnp.bfloat16))
+    return jax.random.normal(key, like.shape, like.dtype)
 
 
 def _twin_advance(model: Any, attend: Any, opening: GenerationState) -> Advance:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from kvtui.bench.host import usable_cores
 from kvtui.bench.nn import positions, transformer
 from kvtui.bench.nn.attention import scoring
-from kvtui.bench.nn.cache import ModelCache
+from kvtui.bench.nn.cache import ModelCache, rows_of
 from kvtui.bench.nn.grouped import GroupedWeights
 from kvtui.bench.nn.norm import EPSILON
 from kvtui.cases.case import TransformerShape
@@ -86,7 +86,7 @@ def twin(shape: TransformerShape, weights: transformer.Weights, cache: ModelCach
             tensor(block.ffn_norm),
             tensor(block.ffn.up),
             tensor(block.ffn.down),
-            tuple(_three_axes(tensor(store.values)) for store in layer.stores),
+            tuple(_three_axes(tensor(rows)) for rows in rows_of(layer)),
         )
         for block, layer in zip(weights.blocks, cache, strict=True)
     )

@@ -19,6 +19,7 @@ import jax
 import platformdirs
 
 from kvtui.bench.host import cpu_identity, usable_cores
+from kvtui.bench.nn.platform import compiler_options
 
 Name = TypeVar("Name")
 HIT = "/jax/compilation_cache/cache_hits"
@@ -87,12 +88,15 @@ def cached_programs() -> int | None:
     return None if folder is None else sum(1 for _ in Path(folder).glob("*-cache"))
 
 
+def jit(function: Callable[..., Any], **how: Any) -> Any:
+    """``jax.jit`` for a program of ``bench.nn``, compiled as the platform needs it."""
+    return jax.jit(function, compiler_options=compiler_options(), **how)
+
+
 def build(sources: Mapping[Name, ProgramSource]) -> BuiltPrograms[Name]:
     """The program of each of ``sources``."""
     started = time.perf_counter()
-    lowered = [
-        jax.jit(source.function, donate_argnums=source.donate).lower(*source.shapes) for source in sources.values()
-    ]
+    lowered = [jit(source.function, donate_argnums=source.donate).lower(*source.shapes) for source in sources.values()]
     lowered_at = time.perf_counter()
     with _cache_hits() as hits, ThreadPoolExecutor(usable_cores()) as threads:
         programs = dict(zip(sources, threads.map(_compiled, lowered), strict=True))

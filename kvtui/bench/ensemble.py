@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvtui.bench.child import Emit
+from kvtui.bench.compiled import jit
 from kvtui.bench.nn import ensemble, speculate, transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.bench.nn.ensemble import EnsembleWeights
@@ -97,7 +98,7 @@ def _bytes(bench: Bench) -> dict[str, int]:
 
 def _prefilled(bench: Bench) -> tuple[Any, Any, Any]:
     """The prompt's program, and its first token and cache."""
-    run = jax.jit(partial(_prefill, bench.shape), donate_argnums=(2,))
+    run = jit(partial(_prefill, bench.shape), donate_argnums=(2,))
     cache = ensemble.empty_cache(bench.shape, bench.weights, bench.plan.length)
     token, cache = jax.block_until_ready(run(bench.weights, bench.prompt, cache))  # type: ignore[no-untyped-call]
     return run, token, cache
@@ -123,7 +124,7 @@ def _by_position(bench: Bench) -> Iterator[tuple[list[str], Any]]:
     plan = bench.plan
     yield ["ttft"], _first_token(bench)
     _, token, cache = _prefilled(bench)
-    step = jax.jit(ensemble.naive_step(bench.shape, speculate.mean_logits), donate_argnums=(3,))
+    step = jit(ensemble.naive_step(bench.shape, speculate.mean_logits), donate_argnums=(3,))
     state = [token, jnp.int32(plan.prompt_length), cache]
     positions: list[int] = []
     yield ["decode", "positions"], positions
@@ -150,7 +151,7 @@ def _experts(bench: Bench, gamma: int) -> tuple[dict[str, Any], dict[str, Any]]:
 def _plain(bench: Bench, gamma: int) -> tuple[dict[str, Any], dict[str, Any]]:
     plan, weights = bench.plan, ensemble.whole_of(bench.weights)
     early: Weights = weights._replace(blocks=weights.blocks[: plan.draft_layers])
-    fill = jax.jit(transformer.prefill, static_argnums=0)
+    fill = jit(transformer.prefill, static_argnums=0)
     carry = []
     for one in (early, weights):
         shape = replace(bench.shape, blocks=len(one.blocks))
@@ -166,7 +167,7 @@ def _speculated(
     plan: EnsemblePlan, program: Any, weights: Any, token: Any, carry: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Whole generations by rounds of ``program``, each from the end of the prompt, and what the verifiers said."""
-    run = jax.jit(program, donate_argnums=(1,))
+    run = jit(program, donate_argnums=(1,))
     held, key = [carry], [jax.random.key(plan.seed)]
     spoken: list[list[Spoken]] = []
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
-from kvtui.bench.nn.cache import Store, quantized, slot_positions
+from kvtui.bench.nn.cache import Store, is_summed, quantized, slot_positions
 from kvtui.bench.nn.positions import alibi_slopes
 from kvtui.cases.case import TransformerShape
 
@@ -116,6 +116,8 @@ def causal(
 
 
 def _scores(equation: str, query: Float[Array, "*rows width"], keys: Store) -> Float[Array, "*rows tokens"]:
+    if is_summed(keys):
+        return platform.summed(query[..., None, :], platform.floats_of(keys.values)[..., None, :, :])
     if keys.scales is None:
         return platform.contract(equation, query.astype(keys.values.dtype), keys.values)
     narrow, scales = quantized(query)
@@ -124,6 +126,8 @@ def _scores(equation: str, query: Float[Array, "*rows width"], keys: Store) -> F
 
 
 def _mixed(equation: str, weights: Float[Array, "*rows tokens"], values: Store) -> Float[Array, "*rows value"]:
+    if is_summed(values):
+        return platform.summed(weights[..., None, :], platform.floats_of(values.values)[..., None, :, :])
     if values.scales is None:
         return platform.contract(equation, weights.astype(values.values.dtype), values.values)
     narrow, scales = quantized(weights * _over_group(values.scales, weights.ndim))

@@ -5,12 +5,16 @@ store has exactly the shape that attention's product consumes, head-major ``[bat
 its first axis where that is one: a reshape between the update and the product would make XLA copy the cache. A ring is
 a contiguous store shorter than the sequence, written round and round. Pages hold ``PAGE`` tokens of one sequence and
 are found through a block table.
+
+Keys and values of 16 bits are held as integers where ``platform.sums_rows`` says so. Attention then sums along the last
+axis, so the values' tokens lie side by side: ``[batch·heads, width, tokens]``, turned when they are read from pages.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,6 +23,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Int8, Num
 
+from kvtui.bench.nn import platform
 from kvtui.cases.case import CacheLayout, TransformerShape
 from kvtui.engine.basis.errors import InputError
 
@@ -77,11 +82,14 @@ def init_layer(shape: TransformerShape, batch: int, length: int, layout: CacheLa
         case _:
             raise InputError(f"cache: a layout of {layout!r} has nothing to allocate; use contiguous, paged or ring")
     dtype = DTYPES[shape.kv_dtype]
-    scaled = dtype == jnp.int8
-    stores = tuple(
-        Store(jnp.zeros((*rows, width), dtype), jnp.zeros(rows, jnp.float32) if scaled else None)
-        for width in widths(shape)
-    )
+    summed = not shape.latent and platform.sums_rows(dtype, shape.heads // shape.kv_heads)
+    held, scaled = jnp.uint16 if summed else dtype, dtype == jnp.int8
+
+    def empty(place: int, width: int) -> Store:
+        sizes = (*rows[:-1], width, rows[-1]) if summed and place and layout != "paged" else (*rows, width)
+        return Store(jnp.zeros(sizes, held), jnp.zeros(rows, jnp.float32) if scaled else None)
+
+    stores = tuple(empty(place, width) for place, width in enumerate(widths(shape)))
     return LayerCache(stores, block_table(batch, pages) if layout == "paged" else None)
 
 
@@ -118,17 +126,22 @@ def dequantized(store: Store) -> Float[Array, "*n width"]:
     return store.values if store.scales is None else store.values * store.scales[..., None]
 
 
+def is_summed(store: Store) -> bool:
+    """Whether ``store`` holds the bits of bf16, which attention sums itself."""
+    return bool(store.values.dtype == jnp.uint16)
+
+
 def append(layer: LayerCache, rows: CachedRows, position: Int[Array, ""]) -> LayerCache:
     """``layer`` with the rows [batch, heads, width] of one new token per sequence, at ``position``."""
 
-    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads *width"]) -> Num[Array, "*any"]:
+    def put(turned: bool, array: Num[Array, "*any"], new: Num[Array, "batch heads *width"]) -> Num[Array, "*any"]:
         batch, heads, *width = new.shape
         if layer.table is not None:
             every_head = (slice(None),) * len(lead(heads))
             where = (layer.table[:, position // PAGE], *every_head, position % PAGE)
             return array.at[where].set(new.reshape(batch, *lead(heads), *width))
-        axis = len(lead(batch * heads))
-        row = new.reshape(*lead(batch * heads), 1, *width)
+        axis = len(lead(batch * heads)) + turned
+        row = jnp.expand_dims(new.reshape(*lead(batch * heads), *width), axis)
         return lax.dynamic_update_slice_in_dim(array, row, position % array.shape[axis], axis)
 
     return _updated(layer, rows, put)
@@ -140,10 +153,10 @@ def append_block(layer: LayerCache, rows: CachedRows, position: Int[Array, ""]) 
     They must all lie within it.
     """
 
-    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads tokens *width"]) -> Num[Array, "*any"]:
-        batch, heads, tokens, *width = new.shape
-        axis = len(lead(batch * heads))
-        whole = new.reshape(*lead(batch * heads), tokens, *width)
+    def put(
+        turned: bool, array: Num[Array, "*any"], new: Num[Array, "batch heads tokens *width"]
+    ) -> Num[Array, "*any"]:
+        whole, axis = _whole(turned, new)
         return lax.dynamic_update_slice_in_dim(array, whole, position, axis)
 
     return _updated(layer, rows, put)
@@ -155,15 +168,16 @@ def fill(layer: LayerCache, rows: CachedRows) -> LayerCache:
     A ring keeps the last of them.
     """
 
-    def put(array: Num[Array, "*any"], new: Num[Array, "batch heads prompt *width"]) -> Num[Array, "*any"]:
+    def put(
+        turned: bool, array: Num[Array, "*any"], new: Num[Array, "batch heads prompt *width"]
+    ) -> Num[Array, "*any"]:
         batch, heads, prompt, *width = new.shape
         if layer.table is not None:
             pages = -(-prompt // PAGE)
             padding = [(0, 0), (0, 0), (0, pages * PAGE - prompt)] + [(0, 0)] * len(width)
             paged = jnp.swapaxes(jnp.pad(new, padding).reshape(batch, heads, pages, PAGE, *width), 1, 2)
             return array.at[layer.table[:, :pages]].set(paged.reshape(batch, pages, *lead(heads), PAGE, *width))
-        axis = len(lead(batch * heads))
-        whole = new.reshape(*lead(batch * heads), prompt, *width)
+        whole, axis = _whole(turned, new)
         room = array.shape[axis]
         if prompt > room:
             return jnp.roll(lax.slice_in_dim(whole, prompt - room, prompt, axis=axis), prompt % room, axis)
@@ -173,7 +187,10 @@ def fill(layer: LayerCache, rows: CachedRows) -> LayerCache:
 
 
 def read(layer: LayerCache) -> tuple[Store, ...]:
-    """The stores as attention consumes them: as they are, or gathered page by page into [(heads), tokens, width]."""
+    """The stores as attention consumes them: as they are, or gathered page by page into [(heads), tokens, width].
+
+    Gathered values that are summed are turned.
+    """
     table = layer.table
     if table is None:
         return layer.stores
@@ -184,15 +201,39 @@ def read(layer: LayerCache) -> tuple[Store, ...]:
         width = pool.shape[len(heads) + 2 :]
         return pool[where].reshape(*lead(math.prod((len(table), *heads))), -1, *width)
 
-    return tuple(jax.tree.map(gathered, store) for store in layer.stores)
+    every = tuple(jax.tree.map(gathered, store) for store in layer.stores)
+    return (every[0], _turned(every[1])) if is_summed(every[0]) else every
+
+
+def rows_of(layer: LayerCache) -> tuple[Float[Array, "*heads tokens width"], ...]:
+    """The rows of each store of a layer as floats, however they are held."""
+    stores = read(layer)
+    if not is_summed(stores[0]):
+        return tuple(dequantized(store) for store in stores)
+    keys, values = stores
+    return tuple(platform.floats_of(store.values).astype(jnp.bfloat16) for store in (keys, _turned(values)))
+
+
+def _turned(store: Store) -> Store:
+    return Store(jnp.swapaxes(store.values, -1, -2))
+
+
+def _whole(turned: bool, new: Num[Array, "batch heads tokens *width"]) -> tuple[Num[Array, "*any"], int]:
+    """Rows in the order in which a contiguous store has them, and its axis of tokens."""
+    heads = lead(new.shape[0] * new.shape[1])
+    rows = new.reshape(*heads, *new.shape[2:])
+    return (jnp.swapaxes(rows, -1, -2), len(heads) + 1) if turned else (rows, len(heads))
 
 
 def _encoded(store: Store, rows: Float[Array, "*n width"]) -> Store:
+    if is_summed(store):
+        return Store(platform.bits_of(rows))
     return Store(rows.astype(store.values.dtype)) if store.scales is None else Store(*quantized(rows))
 
 
-def _updated(layer: LayerCache, rows: CachedRows, put: Callable[[Array, Array], Array]) -> LayerCache:
-    stores = tuple(
-        jax.tree.map(put, store, _encoded(store, new)) for store, new in zip(layer.stores, rows, strict=True)
-    )
-    return LayerCache(stores, layer.table)
+def _updated(layer: LayerCache, rows: CachedRows, put: Callable[[bool, Array, Array], Array]) -> LayerCache:
+    stores = []
+    for place, (store, new) in enumerate(zip(layer.stores, rows, strict=True)):
+        turned = bool(place) and is_summed(store) and layer.table is None
+        stores.append(jax.tree.map(partial(put, turned), store, _encoded(store, new)))
+    return LayerCache(tuple(stores), layer.table)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from kvtui.bench.nn import platform
 from kvtui.bench.nn.attention import attend, attend_block, causal, scoring
-from kvtui.bench.nn.cache import CachedRows, LayerCache, append, append_block, read
+from kvtui.bench.nn.cache import CachedRows, LayerCache, append, append_block, read, rows_of
 from kvtui.bench.nn.init import matrix
 from kvtui.bench.nn.positions import rotate
 from kvtui.cases.case import TransformerShape
@@ -53,7 +53,7 @@ def block_over_cache(
     batch, length, _ = x.shape
     query, key, value = _heads(shape, weights, x, position + jnp.arange(length)[:, None])
     layer = append_block(layer, (jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)), position)
-    keys, values = (store.values.reshape(batch * shape.kv_heads, -1, shape.head_dim) for store in read(layer))
+    keys, values = (rows.reshape(batch * shape.kv_heads, -1, shape.head_dim) for rows in rows_of(layer))
     grouped = jnp.swapaxes(query, 1, 2).reshape(batch * shape.kv_heads, -1, length, shape.head_dim)
     mixed = attend_block(grouped, keys, values, position, scoring(shape)).astype(x.dtype)
     by_token = jnp.swapaxes(mixed.reshape(batch, shape.heads, length, shape.head_dim), 1, 2)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kvtui.bench.compiled import jit
 from kvtui.bench.nn import generate, transformer
 from kvtui.bench.nn.cache import cache_bytes
 from kvtui.bench.training.weights import TrainedModel, load_model
@@ -68,8 +69,8 @@ def generate_text(job: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], No
 def _cached(
     model: TrainedModel, shape: TransformerShape, sampler: Sampler, prompt: list[int], count: int, seed: int, cache: Any
 ) -> Iterator[int]:
-    fill = jax.jit(partial(transformer.prefill, shape), donate_argnums=2)
-    step = jax.jit(generate.step(shape, sampler), donate_argnums=4)
+    fill = jit(partial(transformer.prefill, shape), donate_argnums=2)
+    step = jit(generate.step(shape, sampler), donate_argnums=4)
     logits, cache = fill(model.weights, jnp.asarray([prompt], jnp.int32), cache)
     tokens, key = generate.choose(sampler, logits, jax.random.key(seed))
     position = jnp.int32(len(prompt))
@@ -82,7 +83,7 @@ def _cached(
 def _uncached(
     model: TrainedModel, shape: TransformerShape, sampler: Sampler, prompt: list[int], count: int, seed: int, cache: Any
 ) -> Iterator[int]:
-    step = jax.jit(generate.uncached_step(shape, sampler))
+    step = jit(generate.uncached_step(shape, sampler))
     history = np.zeros((1, len(prompt) + count), np.int32)
     history[0, : len(prompt)] = prompt
     state = (jnp.asarray(history), jnp.int32(len(prompt) - 1), jax.random.key(seed))

@@ -163,6 +163,8 @@ def test_a_long_sequence_runs_in_blocks_of_rows() -> None:
         ("MLA", "int8", "contiguous", "absorbed", 2),
         ("MLA", "int8", "paged", "naive", 1),
         ("MLA", "bf16", "paged", "absorbed", 1),
+        ("GQA", "bf16", "contiguous", "absorbed", 1),
+        ("MHA", "bf16", "paged", "absorbed", 2),
     ],
 )
 def test_narrow_caches_stay_within_their_error(
