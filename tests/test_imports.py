@@ -19,9 +19,6 @@ HEAVY = {"textual", "pandas", "jax", "matplotlib", "plotext"}
 ARRAYS = {
     "kvtui.engine.replay",
     "kvtui.engine.planning.grid",
-    "kvtui.engine.picture.allocator",
-    "kvtui.engine.picture.bank_map",
-    "kvtui.engine.picture.ram",
 }
 
 
@@ -89,6 +86,30 @@ def test_reports_load_no_textual() -> None:
     forms = "['text', 'csv', 'markdown', 'html']"
     found = loaded(f"from kvtui.cli import main\nfor form in {forms}:\n    main(['--report', form])")
     assert not found & HEAVY
+
+
+FIRST_PICTURE = """
+import asyncio
+import kvtui.app.app as module
+from kvtui.engine.scenario.values import scenario_from
+from kvtui.state.session import Session
+from kvtui.widgets.board import BoardView
+
+async def see(values):
+    app = module.KvtuiApp(Session(scenario_from(values)))
+    async with app.run_test(size=(160, 46)) as pilot:
+        while app.screen.query_one(BoardView).cells is None:
+            await pilot.pause()
+
+module.begun = lambda: None  # so that nothing more is loaded while the picture is looked at
+"""
+
+
+@pytest.mark.parametrize("values", [{}, {"pa": True}, {"engine": "vllm"}, {"devices": "8"}, {"gpu": "WSE-3"}], ids=str)
+def test_the_first_picture_comes_without_numpy(values: dict[str, str | bool]) -> None:
+    found = loaded(f"{FIRST_PICTURE}\nasyncio.run(see({values!r}))")
+    assert "textual" in found
+    assert "numpy" not in found
 
 
 EVERY_SCREEN = """

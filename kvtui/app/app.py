@@ -23,6 +23,7 @@ from textual.signal import Signal
 from textual.theme import Theme
 from textual.timer import Timer
 
+from kvtui.app.start import begun
 from kvtui.canvas.palette import Depth, Look
 from kvtui.engine.basis.errors import InputError
 from kvtui.screens import bindings
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 START_MODE = "memory"
 KEEP_SECONDS = 2.0
+BEGUN_SECONDS = 0.5
 FROM_TERMINAL = (InputEvent, Paste, AppFocus, AppBlur)
 
 
@@ -201,10 +203,12 @@ class KvtuiApp(PixelApp):
             self.notify(self._note, severity="warning", markup=False)
 
     def on_ready(self) -> None:
-        """End now, if that was asked for before there was a screen."""
+        """End now, if that was asked for before there was a screen; else do soon what the first picture did without."""
         self._is_ready = True
         if self._asked_to_end is not None:
             self.exit(return_code=self._asked_to_end)
+        else:
+            self.set_timer(BEGUN_SECONDS, begun)
 
     def on_unmount(self) -> None:
         """Remember the scenario for the next start, and leave no benchmark behind."""

@@ -1,18 +1,27 @@
-"""A picture: for every cell a character and two colours, as numpy arrays that painters fill."""
+"""A picture: for every cell a character and two colours, in flat arrays that painters fill.
+
+They are arrays of the standard library, since the first picture of the app comes before numpy is loaded. Painters that
+work on whole areas take the same memory as arrays of numpy.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from itertools import compress
+from operator import ne
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from kvtui.canvas.palette import Ink
 
-Codes = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
-Inks = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
+if TYPE_CHECKING:
+    import numpy as np
+
+    Codes = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
+    Inks = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
 
 SPACE = ord(" ")
 
@@ -29,36 +38,68 @@ InkRow = Sequence[Span]
 
 
 class Cells:
-    """``height`` × ``width`` cells: ``glyph`` code points, ``ink`` and ``under`` (background) palette entries."""
+    """``height`` × ``width`` cells, row after row: ``glyphs`` (code points), ``inks`` and ``unders`` (behind them).
+
+    ``glyph``, ``ink`` and ``under`` are the same as arrays of numpy of that shape.
+    """
 
     def __init__(self, width: int, height: int) -> None:
-        self.glyph: Codes = np.full((height, width), SPACE, dtype=np.uint32)
-        self.ink: Inks = np.full((height, width), Ink.TEXT, dtype=np.uint16)
-        self.under: Inks = np.full((height, width), Ink.NONE, dtype=np.uint16)
+        self.width, self.height = width, height
+        self.glyphs = array("I", (SPACE,)) * (width * height)
+        self.inks = array("H", (Ink.TEXT,)) * (width * height)
+        self.unders = array("H", (Ink.NONE,)) * (width * height)
 
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return self.glyph.shape[1]
+    @cached_property
+    def glyph(self) -> Codes:
+        """The code points, as numpy has them."""
+        import numpy as np
 
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return self.glyph.shape[0]
+        return np.frombuffer(self.glyphs, dtype=np.uint32).reshape(self.height, self.width)
+
+    @cached_property
+    def ink(self) -> Inks:
+        """The palette entries of the characters, as numpy has them."""
+        import numpy as np
+
+        return np.frombuffer(self.inks, dtype=np.uint16).reshape(self.height, self.width)
+
+    @cached_property
+    def under(self) -> Inks:
+        """The palette entries behind them, as numpy has them."""
+        import numpy as np
+
+        return np.frombuffer(self.unders, dtype=np.uint16).reshape(self.height, self.width)
+
+    def place(self, x: int, y: int) -> int:
+        """Where a cell is in the flat arrays."""
+        return y * self.width + x
 
     def put(self, x: int, y: int, text: str, ink: int = Ink.TEXT, under: int | None = None) -> None:
         """Write ``text`` from column ``x`` of row ``y``, cut at the edges; only single-width characters are kept."""
-        height, width = self.glyph.shape
+        width = self.width
         end = x + len(text)
-        if not 0 <= y < height or x >= width or end <= 0:
+        if not text or not 0 <= y < self.height or x >= width or end <= 0:
             return
         if x < 0 or end > width:
             text = text[max(0, -x) : width - x]
             x, end = max(0, x), min(end, width)
-        self.glyph[y, x:end] = _codes(text)
-        self.ink[y, x:end] = ink
+        at = slice(y * width + x, y * width + end)
+        self.glyphs[at] = _codes(text)
+        self.inks[at] = _alike(ink, end - x)
         if under is not None:
-            self.under[y, x:end] = under
+            self.unders[at] = _alike(under, end - x)
+
+    def put_area(self, x: int, y: int, width: int, glyphs: array[int], inks: array[int]) -> None:
+        """Fill an area of ``width`` columns row by row, with nothing behind it; cut at the right and lower edge.
+
+        The last row may be shorter.
+        """
+        shown = min(width, self.width - x)
+        for start in range(0, min(len(glyphs), width * (self.height - y)) if shown > 0 else 0, width):
+            at, end = self.place(x, y + start // width), min(start + shown, len(glyphs))
+            over = slice(at, at + end - start)
+            self.glyphs[over], self.inks[over] = glyphs[start:end], inks[start:end]
+            self.unders[over] = _alike(Ink.NONE, end - start)
 
     def put_row(self, x: int, y: int, row: InkRow) -> None:
         """Write the spans of ``row`` one after another."""
@@ -72,25 +113,51 @@ class Cells:
             return
         self.put(x, y, "┌" + "─" * (width - 2) + "┐", ink)
         self.put(x, y + height - 1, "└" + "─" * (width - 2) + "┘", ink)
-        for column in (x, x + width - 1):
-            if 0 <= column < self.width:
-                self.glyph[y + 1 : y + height - 1, column] = ord("│")
-                self.ink[y + 1 : y + height - 1, column] = ink
+        for row in range(y + 1, y + height - 1):
+            self.put(x, row, "│", ink)
+            self.put(x + width - 1, row, "│", ink)
         if title and width > len(title) + 4:
             self.put(x + 2, y, f" {title} ", Ink.DIM)
 
+    def row(self, y: int) -> slice:
+        """Where row ``y`` is in the flat arrays."""
+        return slice(y * self.width, (y + 1) * self.width)
+
     def row_text(self, y: int) -> str:
         """The characters of row ``y``."""
-        return str(self.glyph[y].tobytes(), "utf-32-le")
+        return self.glyphs[self.row(y)].tobytes().decode("utf-32-le")
 
     def text(self) -> str:
         """All characters, one line per row."""
         return "\n".join(self.row_text(y) for y in range(self.height))
 
+    def changed(self, before: Cells) -> dict[int, list[int]]:
+        """The columns of each row in which there is something else than in ``before``, which has the same size."""
+        found = {}
+        layers = ((self.glyphs, before.glyphs), (self.inks, before.inks), (self.unders, before.unders))
+        differing = [(now, old) for now, old in layers if now != old]
+        for y in range(self.height if differing else 0):
+            at = self.row(y)
+            rows = [(now[at], old[at]) for now, old in differing]
+            places = {x for now, old in rows if now != old for x in compress(range(self.width), map(ne, now, old))}
+            if places:
+                found[y] = sorted(places)
+        return found
+
 
 @lru_cache(maxsize=4096)
-def _codes(text: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+def _codes(text: str) -> array[int]:
+    return codes_of(text)
+
+
+@lru_cache(maxsize=4096)
+def _alike(ink: int, many: int) -> array[int]:
+    return array("H", (ink,)) * many
+
+
+def codes_of(text: str) -> array[int]:
+    """The code points of ``text``."""
+    return array("I", text.encode("utf-32-le"))
 
 
 def single_width(text: str) -> str:

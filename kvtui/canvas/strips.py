@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import NamedTuple
 
-import numpy as np
-
-from kvtui.canvas.braille import BLANK, curve
+from kvtui.canvas.braille import curve
 from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.palette import Ink
 
@@ -54,39 +52,31 @@ def _paint(cells: Cells, strip: Strip, x: int, y: int, width: int, height: int, 
     if room < LEAST_CURVE:
         return
     values = sampled(strip.values, 2 * room)
-    known = ~np.isnan(values)
     left = x + name + 1
-    if known.any():
-        top = strip.top or float(np.max(values[known])) or 1.0
-        dots = curve(room, height, np.where(known, values / top, 0.0))
-        there = known.reshape(room, 2).any(axis=1)
-        dots = np.where(np.tile(there, (height, 1)), dots, 0)
-        area = np.s_[y : y + height, left : left + room]
-        cells.glyph[area] = np.where(dots > BLANK, dots, ord(" "))
-        cells.ink[area] = strip.ink
+    if not all(map(isnan, values)):
+        top = strip.top or max(value for value in values if not isnan(value)) or 1.0
+        for row in range(y, y + height):
+            cells.put(left, row, " " * room, strip.ink)
+        for (column, row), glyph in curve(height, [0.0 if isnan(value) else value / top for value in values]).items():
+            if not all(map(isnan, values[2 * column : 2 * column + 2])):
+                cells.glyphs[cells.place(left + column, y + row)] = glyph
     if cursor is not None:
         at = left + min(room - 1, max(0, int(cursor * room)))
         for row in range(height):
-            if cells.glyph[y + row, at] == ord(" "):
+            if cells.glyphs[cells.place(at, y + row)] == ord(" "):
                 cells.put(at, y + row, "│", Ink.FRAME)
 
 
-def sampled(values: Sequence[float], columns: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def sampled(values: Sequence[float], columns: int) -> list[float]:
     """``values`` in ``columns`` columns: the largest of those that fall into one, the last known for those between.
 
     Example: 1, 5, 2, 3 in two columns are 5, 3; 1, 2 in four are 1, 1, 2, 2.
     """
-    found = np.full(columns, np.nan)
-    given = np.asarray(values, dtype=np.float64)
-    if not len(given):
-        return found
-    places = np.arange(columns) * len(given) // columns
-    ends = np.maximum(places + 1, (np.arange(columns) + 1) * len(given) // columns)
-    for column, (start, end) in enumerate(zip(places, ends, strict=True)):
-        piece = given[start:end]
-        piece = piece[np.isfinite(piece)]
-        if len(piece):
-            found[column] = piece.max()
+    many, found = len(values), []
+    for column in range(columns):
+        start, end = column * many // columns, (column + 1) * many // columns
+        piece = values[start : max(start + 1, end)]
+        found.append(max(filter(isfinite, piece), default=float("nan")))
     return found
 
 

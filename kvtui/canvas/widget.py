@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -65,20 +64,20 @@ class Canvas(Widget):
         """Show ``cells``; their size should be the widget's."""
         shown_as = self._how()
         old = self._cells
-        if old is None or old.glyph.shape != cells.glyph.shape or shown_as != self._shown_as:
+        if old is None or (old.width, old.height) != (cells.width, cells.height) or shown_as != self._shown_as:
             self._strips = [_strip(cells, y, *shown_as) for y in range(cells.height)]
             self._cells, self._shown_as = cells, shown_as
             self._changed = list(range(cells.height))
             self.refresh()
             return
-        changed = (old.glyph != cells.glyph) | (old.ink != cells.ink) | (old.under != cells.under)
-        rows = np.flatnonzero(changed.any(axis=1)).tolist()
+        changed = cells.changed(old)
         self._cells = cells
-        self._changed = rows
-        for y in rows:
+        self._changed = list(changed)
+        for y in changed:
             self._strips[y] = _strip(cells, y, *shown_as)
-        if rows:
-            self.refresh(*(Region(first, y, last - first, 1) for y in rows for first, last in _spans(changed[y])))
+        if changed:
+            spans = ((y, *span) for y, columns in changed.items() for span in _spans(columns))
+            self.refresh(*(Region(first, y, last - first, 1) for y, first, last in spans))
 
     @property
     def is_outgrown(self) -> bool:
@@ -92,7 +91,7 @@ class Canvas(Widget):
             self.post_message(self.Outgrown(self))
 
     def _fits(self, width: int, height: int) -> bool:
-        return self._cells is not None and self._cells.glyph.shape == (height, width)
+        return self._cells is not None and (self._cells.width, self._cells.height) == (width, height)
 
     def render_line(self, y: int) -> Strip:
         """The strip of row ``y``; blank while the picture does not match the widget's size."""
@@ -121,13 +120,14 @@ class Canvas(Widget):
         )
 
 
-def _spans(changed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
+def _spans(columns: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First and behind the last of the changed cells of a row; what is left alone between two spans is worth a jump."""
-    places = np.flatnonzero(changed)
-    jumps = np.flatnonzero(np.diff(places) > JUMP_CELLS)
-    begins = [int(places[0]), *places[jumps + 1].tolist()]
-    ends = [*places[jumps].tolist(), int(places[-1])]
-    return ((begin, end + 1) for begin, end in zip(begins, ends, strict=True))
+    begin = columns[0]
+    for before, after in pairwise(columns):
+        if after - before > JUMP_CELLS:
+            yield begin, before + 1
+            begin = after
+    yield begin, columns[-1] + 1
 
 
 def _strip(cells: Cells, y: int, look: Look, depth: Depth, ascii_only: bool, base: Style) -> Strip:
@@ -135,13 +135,11 @@ def _strip(cells: Cells, y: int, look: Look, depth: Depth, ascii_only: bool, bas
     text = cells.row_text(y)
     if ascii_only:
         text = text.translate(ASCII).encode("ascii", "replace").decode()
-    ink, under = cells.ink[y], cells.under[y]
-    ends = np.flatnonzero((np.diff(ink) != 0) | (np.diff(under) != 0)) + 1
-    bounds = [0, *ends.tolist(), cells.width]
-    segments = [
-        Segment(text[start:end], _blended(int(ink[start]), int(under[start]), look, depth, base))
-        for start, end in pairwise(bounds)
-    ]
+    segments, start, row = [], 0, cells.row(y)
+    for (ink, under), run in groupby(zip(cells.inks[row], cells.unders[row], strict=True)):
+        end = start + sum(1 for _ in run)
+        segments.append(Segment(text[start:end], _blended(ink, under, look, depth, base)))
+        start = end
     return Strip(segments, cells.width)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from kvtui.commands.narration import fail
 
 TYPE_CHECKING = False
@@ -12,8 +10,6 @@ if TYPE_CHECKING:
 
     from kvtui.engine.scenario.scenario import Scenario
     from kvtui.engine.scenario.values import Values
-
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,16 +28,16 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for options that are wrong. Where there is no terminal and no browser, one line names the report.
     """
+    from kvtui.app.start import begin
     from kvtui.app.terminal import Ending, is_terminal, show
     from kvtui.commands.parser import COLORS, choose
     from kvtui.engine.basis.places import confined
     from kvtui.engine.scenario.options import OPTIONS
 
+    begin()
     choose("color", args.color, COLORS)
     ending = Ending() if is_terminal() else None
     in_browser = confined() is not None
-    if ending is not None or in_browser:
-        numpy_beside()
     values = vars(args)
     chosen = opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
     speed = None if args.speed is None else _speed(args.speed)
@@ -109,25 +105,6 @@ def of_the_device(values: Values) -> Values:
 
     given = {option.key: values[option.key] for option in OPTIONS if values.get(option.key) is not None}
     return {**values, **defaults_for(device_of(values), given).values, **given}
-
-
-def numpy_beside() -> None:
-    """Import numpy in a thread, so that its libraries load while the terminal's own modules do.
-
-    The app multiplies no matrices: OpenBLAS is asked not to start a thread for each core, and only here, so that
-    programs that the app starts are free to.
-    """
-    from threading import Thread
-
-    def load() -> None:
-        import numpy  # noqa: F401
-
-        if alone:
-            del os.environ[BLAS_THREADS]
-
-    alone = BLAS_THREADS not in os.environ
-    os.environ.setdefault(BLAS_THREADS, "1")
-    Thread(target=load, daemon=True).start()
 
 
 def _speed(text: str) -> float:

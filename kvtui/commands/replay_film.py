@@ -27,7 +27,6 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     Raises InputError for what cannot be shown, and where there is no terminal.
     """
     from kvtui.app.terminal import Ending, is_terminal, show
-    from kvtui.commands.app import numpy_beside
     from kvtui.engine.scenario.options import OPTIONS
 
     if values is None:
@@ -44,7 +43,6 @@ def play(trace: Trace, name: str, values: Mapping[str, Any] | None, args: argpar
     if not is_terminal():
         raise InputError("--play: this is not a terminal")
     ending = Ending()
-    numpy_beside()
     from kvtui.app.app import KvtuiApp
     from kvtui.state.session import Session
     from kvtui.state.settings import load

@@ -106,18 +106,19 @@ def _told(values: Values) -> ToldBesides:
 
 def _open_app(args: argparse.Namespace, names: Sequence[str], values: Values) -> int:
     """The app on the screen of what is watched; what it can plan with are the options of the scenario."""
+    from kvtui.app.start import begin
     from kvtui.app.terminal import Ending, show
 
+    begin()
     ending = Ending()
     from kvtui.app.app import KvtuiApp, WatchStart
     from kvtui.attach.opening import source_of
     from kvtui.attach.token import read_token
-    from kvtui.commands.app import numpy_beside, reopened
+    from kvtui.commands.app import reopened
     from kvtui.state.session import Session
     from kvtui.state.settings import load
     from kvtui.state.themes import theme_names
 
-    numpy_beside()
     token, seconds = read_token(args.token, args.token_file), _seconds(args)
     nothing = {**dict.fromkeys(values), "theme": None, "motion": None, "fps": None, "ascii": args.ascii}
     settings = load(nothing, theme_names())

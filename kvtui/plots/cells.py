@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kvtui.canvas.braille import BLANK, from_dots
+from kvtui.canvas.braille import BLANK, DOTS
 from kvtui.canvas.cells import Cells
 from kvtui.canvas.palette import RAMP, RAMP_STEPS, WASHED, Ink
 from kvtui.canvas.pixels.raster import PixelInks
@@ -19,9 +19,12 @@ BAND = "░"
 SHADES = "·░▒▓█"
 _UP, _RIGHT = "▁▂▃▄▅▆▇", "▏▎▍▌▋▊▉"
 _UPPER, _LOWER = ord("▀"), ord("▄")
+_DOTS = np.array(DOTS, dtype=np.uint32)
 
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Glyphs = np.ndarray[tuple[int], np.dtype[np.uint32]]
+Dots = np.ndarray[tuple[int, int], np.dtype[np.uint32]]
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def paint(shapes: Sequence[PanelShape], width: int, height: int) -> Cells:
@@ -94,11 +97,21 @@ def _stroke(cells: Cells, stroke: Stroke) -> None:
     share = _counted(steps) / np.repeat(np.maximum(steps - 1, 1), steps)
     columns = _floor(np.repeat(u0, steps) + share * np.repeat(u1 - u0, steps), width * DOTS_ACROSS)
     rows = height * DOTS_DOWN - 1 - _floor(np.repeat(v0, steps) + share * np.repeat(v1 - v0, steps), height * DOTS_DOWN)
-    dots = from_dots(width, height, columns, rows)
+    dots = _from_dots(width, height, columns, rows)
     drawn = dots > 0
     before = np.where((cells.glyph > BLANK) & (cells.glyph < BLANK + 256), cells.glyph - BLANK, 0)
     cells.glyph[drawn] = (dots - BLANK | before)[drawn] + BLANK
     cells.ink[drawn] = stroke.ink
+
+
+def _from_dots(width: int, height: int, columns: Indices, rows: Indices) -> Dots:
+    """Code points of single dots in ``height`` × ``width`` cells; 0 where there is none.
+
+    ``columns`` count dots from the left (two per cell), ``rows`` from the top (four per cell); all lie inside.
+    """
+    cells = np.zeros((height, width), dtype=np.uint32)
+    np.bitwise_or.at(cells, (rows // 4, columns // 2), _DOTS[rows % 4, columns % 2])
+    return np.where(cells > 0, cells + BLANK, 0).astype(np.uint32)
 
 
 def heat(
@@ -201,7 +214,7 @@ def _contour(cells: Cells, us: Floats, vs: Floats, field: Pixels, level: float) 
     """Draw dots where the interpolated field crosses ``level``; gives the cells that have some."""
     width, height = cells.width, cells.height
     rows, columns = np.nonzero(_crossed(us, vs, field, level, width * DOTS_ACROSS, height * DOTS_DOWN))
-    dots = from_dots(width, height, columns, rows)
+    dots = _from_dots(width, height, columns, rows)
     drawn = dots > 0
     _over(cells, drawn, dots[drawn])
     return drawn

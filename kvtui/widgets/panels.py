@@ -156,7 +156,7 @@ class TextLine(Canvas):
         width = self.size.width
         if width:
             cells = Cells(width, 1)
-            cells.under[:] = under
+            cells.put(0, 0, " " * width, under=under)
             cells.put_row(0, 0, row)
             self.paint(cells)
 

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
+from array import array
+from codecs import charmap_decode
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
-from kvtui.canvas.cells import Cells
+from kvtui.canvas.cells import Cells, codes_of
 from kvtui.canvas.memory import motion
 from kvtui.canvas.memory.layout import GAP, Board, Rect
 from kvtui.canvas.memory.scene import Scene
-from kvtui.canvas.palette import WASHED, Ink
-from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, BankCodes, Code, place
+from kvtui.canvas.palette import SEQUENCES, WASHED, Ink
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code, place
 
-_INKS = np.full(256, Ink.FREE, dtype=np.uint8)
-_GLYPHS = np.full(256, ord("·"), dtype=np.uint32)
-_PLAIN = np.full(256, ord("."), dtype=np.uint32)
-for _code, _ink, _glyph, _plain in (
-    (Code.WEIGHTS, Ink.WEIGHTS, "▉", "█"),
-    (Code.STATE, Ink.STATE, "▓", "░"),
-    (Code.RESERVED, Ink.RESERVED, "░", "▒"),
-    (Code.PADDING, Ink.PADDING, "▫", "▫"),
-    (Code.WORKING, Ink.ACTIVATION, "▒", "▞"),
-    (Code.PREFIX, Ink.BRIGHT, "▇", "P"),
-    (Code.OVERFLOW, Ink.OVERFLOW, "▉", "!"),
-    (Code.SAVED, Ink.FRAME, "▯", "/"),
-    (Code.FREED, Ink.KV, "▱", "\\"),
-    (Code.FREE, Ink.FREE, "·", "·"),
-):
-    _INKS[_code], _GLYPHS[_code], _PLAIN[_code] = _ink, ord(_glyph), ord(_plain)
-_INKS[FIRST_SEQUENCE:] = Ink.SEQUENCE + np.arange(256 - FIRST_SEQUENCE) % 16
-_GLYPHS[FIRST_SEQUENCE:] = ord("▇")
-_PLAIN[FIRST_SEQUENCE:] = np.array([ord(c) for c in "0123456789abcdef"], dtype=np.uint32)[
-    np.arange(256 - FIRST_SEQUENCE) % 16
-]
+_LOOKS = {
+    Code.WEIGHTS: (Ink.WEIGHTS, "▉", "█"),
+    Code.STATE: (Ink.STATE, "▓", "░"),
+    Code.RESERVED: (Ink.RESERVED, "░", "▒"),
+    Code.PADDING: (Ink.PADDING, "▫", "▫"),
+    Code.WORKING: (Ink.ACTIVATION, "▒", "▞"),
+    Code.PREFIX: (Ink.BRIGHT, "▇", "P"),
+    Code.OVERFLOW: (Ink.OVERFLOW, "▉", "!"),
+    Code.SAVED: (Ink.FRAME, "▯", "/"),
+    Code.FREED: (Ink.KV, "▱", "\\"),
+    Code.FREE: (Ink.FREE, "·", "·"),
+} | {
+    FIRST_SEQUENCE + number: (Ink.SEQUENCE + number % SEQUENCES, "▇", f"{number % SEQUENCES:x}")
+    for number in range(256 - FIRST_SEQUENCE)
+}
+_LOOK_OF = [_LOOKS.get(code, _LOOKS[Code.FREE]) for code in range(256)]
+_INKS = "".join(chr(ink) for ink, _, _ in _LOOK_OF)
+_GLYPHS = "".join(glyph for _, glyph, _ in _LOOK_OF)
+_PLAIN = "".join(glyph for _, _, glyph in _LOOK_OF)
+"""The ink (as a character), the glyph, and the glyph without colour of every code."""
 
 BOX_ROWS = 3
 UNUSED = (Code.FREE, Code.SAVED, Code.FREED)
 """What a bank holds that nothing is in."""
-
-CellArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
@@ -65,14 +61,16 @@ def paint(board: Board, width: int, height: int, scene: Scene) -> Cells:
     return cells
 
 
-def glyphs_of(codes: CellArray, plain: bool) -> CellArray:
-    """The character of each bank; without colour, sequences are hexadecimal digits."""
-    return (_PLAIN if plain else _GLYPHS)[codes]
+def look_of(code: int, plain: bool) -> tuple[str, int]:
+    """The character and the ink of a bank; without colour, sequences are hexadecimal digits."""
+    return (_PLAIN if plain else _GLYPHS)[code], ord(_INKS[code])
 
 
-def inks_of(codes: CellArray) -> CellArray:
-    """The ink of each bank."""
-    return _INKS[codes]
+def paint_banks(cells: Cells, x: int, y: int, width: int, codes: bytes, plain: bool, ink: Ink | None = None) -> None:
+    """The banks of ``codes`` row by row, all in one ``ink`` or each in its own."""
+    glyphs, _ = charmap_decode(codes, "strict", _PLAIN if plain else _GLYPHS)
+    inks, _ = charmap_decode(codes, "strict", _INKS) if ink is None else (chr(ink) * len(codes), 0)
+    cells.put_area(x, y, width, codes_of(glyphs), array("H", inks.encode("utf-16-le")))
 
 
 def bank_at(board: Board, x: int, y: int) -> int | None:
@@ -100,50 +98,42 @@ def bank_place(board: Board, bank: int) -> tuple[int, int]:
     return rect.x + cell % rect.width, rect.y + cell // rect.width
 
 
-def _codes_of(codes: BankCodes, number: int, modules: int) -> BankCodes:
-    """The codes of one module's cells, in the order of ``bank_place``."""
-    cells = np.arange(len(codes) // modules)
-    found: BankCodes = codes[cells * modules + (number - cells) % modules]
-    return found
+def _codes_of(codes: bytes, number: int, modules: int) -> bytes:
+    """The codes of one module's cells, in the order of ``bank_place``: every so many cells they are as far apart."""
+    found = bytearray(len(codes) // modules)
+    for cell in range(min(modules, len(found))):
+        found[cell::modules] = codes[cell * modules + (number - cell) % modules :: modules * modules]
+    return bytes(found)
 
 
 def _module(cells: Cells, rect: Rect, number: int, modules: int, scene: Scene) -> None:
-    codes = _codes_of(scene.codes, number, modules).reshape(rect.height, rect.width)
-    area = np.s_[rect.y : rect.y + rect.height, rect.x : rect.right]
-    cells.glyph[area] = glyphs_of(codes, scene.plain)
-    cells.ink[area], cells.under[area] = inks_of(codes), Ink.NONE
-    used = np.count_nonzero(~np.isin(codes, UNUSED)) / codes.size
+    codes = _codes_of(scene.codes, number, modules)
+    paint_banks(cells, rect.x, rect.y, rect.width, codes, scene.plain)
+    used = (len(codes) - sum(map(codes.count, UNUSED))) / len(codes)
     _label(cells, rect, number, used, scene)
 
 
 def paint_ram(cells: Cells, rect: Rect, codes: bytes, texts: Sequence[str], plain: bool) -> None:
     """The banks of the RAM, row by row, and the first of ``texts`` that fits above them; what is not drawn is blank."""
-    shown = np.frombuffer(codes, dtype=np.uint8)[: rect.width * rect.height]
-    _row_by_row(cells, rect, shown, inks_of(shown), plain)
+    paint_banks(cells, rect.x, rect.y, rect.width, codes[: rect.width * rect.height], plain)
     words = next((text for text in texts if len(text) <= rect.width), "")
     cells.put(rect.x, rect.y - 1, words.ljust(rect.width), Ink.DIM)
 
 
-def paint_beyond(cells: Cells, rect: Rect, codes: BankCodes, texts: Sequence[str], plain: bool) -> None:
+def paint_beyond(cells: Cells, rect: Rect, codes: bytes, texts: Sequence[str], plain: bool) -> None:
     """The banks that a device has no room for, all in one ink, under a line with the first of ``texts`` that fits."""
     shown = codes[: rect.width * rect.height]
-    _row_by_row(cells, rect, shown, np.full(len(shown), Ink.OVERFLOW, dtype=np.uint8), plain)
-    words = next((f" {text} " for text in texts if len(text) + 4 <= rect.width), "") if len(shown) else ""
-    line = f"──{words}".ljust(rect.width, "─") if len(shown) else ""
+    paint_banks(cells, rect.x, rect.y, rect.width, shown, plain, Ink.OVERFLOW)
+    words = next((f" {text} " for text in texts if len(text) + 4 <= rect.width), "") if shown else ""
+    line = f"──{words}".ljust(rect.width, "─") if shown else ""
     cells.put(rect.x, rect.y - 1, line.ljust(rect.width), Ink.OVERFLOW)
-
-
-def _row_by_row(cells: Cells, rect: Rect, codes: BankCodes, inks: CellArray, plain: bool) -> None:
-    rows, columns = np.divmod(np.arange(len(codes)), rect.width)
-    area = rows + rect.y, columns + rect.x
-    cells.glyph[area] = glyphs_of(codes, plain)
-    cells.ink[area], cells.under[area] = inks, Ink.NONE
 
 
 def _alarm(cells: Cells, scene: Scene, y: int) -> None:
     """A tint over everything where ``alarmed``, and the message in a box at row ``y``."""
     if scene.alarmed and not scene.plain:
-        cells.under[cells.under == Ink.NONE] = WASHED + Ink.OVERFLOW
+        wash = WASHED + Ink.OVERFLOW
+        cells.unders[:] = array("H", [wash if under == Ink.NONE else under for under in cells.unders])
     text = next((text for text in scene.alarm if len(text) + 4 <= cells.width), "")
     if text and cells.height >= BOX_ROWS:
         box(cells, cells.width // 2, y, text, Ink.BAD if scene.alarmed else Ink.ACCENT)
@@ -162,12 +152,12 @@ def _mark(cells: Cells, board: Board, scene: Scene) -> None:
     for bank, ink in ((scene.filling, Ink.PULSE), (scene.selected, Ink.BRIGHT)):
         beyond = 0 if scene.beyond is None else len(scene.beyond)
         if bank is not None and bank < board.banks + beyond:
-            x, y = bank_place(board, bank)
-            cells.ink[y, x] = ink
+            at = cells.place(*bank_place(board, bank))
+            cells.inks[at] = ink
             if bank == scene.selected:
-                cells.under[y, x] = Ink.SELECT
+                cells.unders[at] = Ink.SELECT
                 if scene.plain:
-                    cells.glyph[y, x] = ord("X")
+                    cells.glyphs[at] = ord("X")
 
 
 def _label(cells: Cells, rect: Rect, number: int, used: float, scene: Scene) -> None:
@@ -203,11 +193,10 @@ def _paths(cells: Cells, board: Board, scene: Scene) -> None:
 
 def _die(cells: Cells, die: Rect, scene: Scene, apart: bool) -> None:
     """The die with its name and captions; what FlashAttention saves in a box above it where it stands ``apart``."""
-    area = np.s_[die.y : die.y + die.height, die.x : die.right]
-    cells.glyph[area] = ord(" ")
-    cells.under[area] = Ink.NONE if scene.plain else Ink.DIE
+    under = Ink.NONE if scene.plain else Ink.DIE
+    for y in range(die.y, die.y + die.height):
+        cells.put(die.x, y, " " * die.width, under=under)
     cells.frame(die.x, die.y, die.width, die.height, Ink.FRAME)
-    cells.under[area] = Ink.NONE if scene.plain else Ink.DIE
     inner = Rect(die.x + 1, die.y + 1, die.width - 2, die.height - 2)
     motion.compute_units(cells, inner, scene)
     if scene.flash_attention and scene.progress > 0:

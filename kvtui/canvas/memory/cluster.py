@@ -12,13 +12,11 @@ from itertools import pairwise
 from math import ceil
 from typing import NamedTuple
 
-import numpy as np
-
 from kvtui.canvas.cells import Cells, fit
-from kvtui.canvas.memory.board import glyphs_of, inks_of, paint_ram
+from kvtui.canvas.memory.board import look_of, paint_banks, paint_ram
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
-from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, BankCodes, Code
+from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, SEQUENCE_CODES, Code
 from kvtui.engine.picture.banks import bank_counts
 from kvtui.engine.planning.parts import Parts
 from kvtui.engine.scenario.scenario import Layout
@@ -43,7 +41,7 @@ class Tile(NamedTuple):
     name: str
     amount: str
     fill: float
-    codes: BankCodes
+    codes: bytes
     beyond: int = 0
 
 
@@ -99,7 +97,7 @@ class _Shape(NamedTuple):
     ranks: int
 
 
-def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> tuple[BankCodes, int]:
+def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> tuple[bytes, int]:
     """The banks of a small board, and how many more are needed beyond it.
 
     In order: weights, state, KV of each of ``sequences``, reserved, free, working.
@@ -115,17 +113,18 @@ def tile_codes(parts: Parts, sequences: int, capacity: int, banks: int) -> tuple
     counts = bank_counts(
         {name: size * banks for name, size in sizes.items()}, capacity * (banks + beyond), banks + beyond
     )
-    owners = np.arange(counts["kv"]) * max(1, sequences) // max(1, counts["kv"])
-    kv = FIRST_SEQUENCE + owners % SEQUENCE_CODES
-    runs = (
-        (Code.WEIGHTS, counts["weights"]),
-        (Code.STATE, counts["state"]),
-        (Code.RESERVED, counts["reserved"]),
-        (Code.FREE, counts["free"]),
-        (Code.WORKING, counts["working"]),
+    kv = counts["kv"]
+    owners = (number * max(1, sequences) // kv for number in range(kv))
+    codes = b"".join(
+        (
+            bytes([Code.WEIGHTS]) * counts["weights"],
+            bytes([Code.STATE]) * counts["state"],
+            bytes(FIRST_SEQUENCE + owner % SEQUENCE_CODES for owner in owners),
+            bytes([Code.RESERVED]) * counts["reserved"],
+            bytes([Code.FREE]) * counts["free"],
+            bytes([Code.WORKING]) * counts["working"],
+        )
     )
-    weights, state, *rest = (np.full(count, code, dtype=np.uint8) for code, count in runs)
-    codes: BankCodes = np.concatenate((weights, state, kv.astype(np.uint8), *rest))
     return codes[:banks], beyond
 
 
@@ -261,18 +260,13 @@ def _tile(cells: Cells, rect: Rect, tile: Tile, scene: ClusterScene, selected: b
     name = f">{tile.name}" if selected else tile.name
     title = f"{name} · {tile.amount}"
     cells.put(rect.x, rect.y, title if len(title) <= rect.width else name[: rect.width], ink)
-    codes = tile.codes[: grid.width * grid.height].reshape(grid.height, grid.width)
-    area = np.s_[grid.y : grid.y + grid.height, grid.x : grid.right]
-    seen = cells.glyph[area].shape
-    codes = codes[: seen[0], : seen[1]]
-    cells.glyph[area] = glyphs_of(codes, scene.plain)
-    cells.ink[area] = inks_of(codes)
+    paint_banks(cells, grid.x, grid.y, grid.width, tile.codes[: grid.width * grid.height], scene.plain)
     if tile.beyond:
         below = grid.y + grid.height
         if rect.height - 1 >= RULED_ROWS:
             cells.put(rect.x, below, "─" * rect.width, Ink.OVERFLOW)
             below += 1
-        glyph = chr(glyphs_of(np.array([Code.OVERFLOW]), scene.plain)[0])
+        glyph, _ = look_of(Code.OVERFLOW, scene.plain)
         for y, many in enumerate(_rows(tile.beyond, rect.width), start=below):
             if y >= rect.y + rect.height:
                 break

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvtui.engine.picture.bank_map import BankCodes
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -21,7 +19,7 @@ class Scene:
     ``plain`` when colour cannot carry meaning, ``alarmed`` when everything is tinted.
     """
 
-    codes: BankCodes
+    codes: bytes
     die_name: str
     memory_name: str
     module_gib: float
@@ -39,7 +37,7 @@ class Scene:
     ludicrous: bool = False
     ram_codes: bytes | None = None
     ram_words: Sequence[str] = ()
-    beyond: BankCodes | None = None
+    beyond: bytes | None = None
     beyond_words: Sequence[str] = ()
     alarm: Sequence[str] = ()
     alarmed: bool = False

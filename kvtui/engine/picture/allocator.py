@@ -18,20 +18,16 @@ handed can only grow with the position, so a bisection over positions finds wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
-
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import MAX_TOKENS
 from kvtui.engine.engines.result import Serving
-from kvtui.engine.model.spec import CacheCounts, cache_bytes
-from kvtui.engine.planning import grid
+from kvtui.engine.model.spec import cache_bytes
 from kvtui.engine.planning.allocation import Slot, busiest_share, grown, reserve, slots
-from kvtui.engine.planning.grid import Tokens
 from kvtui.engine.planning.parts import Parts, score_matrix_bytes
 from kvtui.engine.planning.plan import Plan
 from kvtui.engine.planning.reserved import device_holds, fullest_stage
@@ -41,9 +37,6 @@ from kvtui.engine.scenario.scenario import Scenario
 Policy = Literal["static", "continuous", "paged"]
 
 SINGLE_SEQUENCES = 128
-_HALF = 2**20
-_SUM_BITS = 62
-_TRIES = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,35 +150,8 @@ class Allocator:
                 low = middle + 1
         return low
 
-    @cached_property
-    def lengths(self) -> Tokens:
-        """Final tokens of each owner's sequences."""
-        return np.array([owner.length for owner in self.owners], dtype=np.int64)
-
-    @cached_property
-    def counts(self) -> Tokens:
-        """Sequences of each owner."""
-        return np.array([owner.count for owner in self.owners], dtype=np.int64)
-
-    @cached_property
-    def _most_tokens(self) -> int:
-        """The length up to which the bytes of all sequences together stay below 2**62, and so are exact in an int64.
-
-        No device has as much, so that beyond it nothing has to be told apart.
-        """
-        return self.tokens_for(2**_SUM_BITS // self.sequences)
-
-    def sizes(self, tokens: Tokens) -> Tokens:
-        """``bytes_at`` for every element of ``tokens``; a length beyond ``_most_tokens`` counts as that one."""
-        kv, tp = self.scenario.kv, self.scenario.layout.tp
-        capped = np.minimum(tokens, self._most_tokens)
-        total = grid.cache_bytes(_without_state(self.stage.caches), capped, kv, tp)
-        if self.prefix:
-            total = total - grid.cache_bytes(_shareable(self.stage.caches), np.minimum(capped, self.prefix), kv, tp)
-        return total
-
-    def handed_out(self, offsets: Sequence[int]) -> Tokens:
-        """Bytes of each owner (columns) among the blocks' first bytes, up to each of ``offsets`` (rows).
+    def handed_out(self, offset: int) -> list[int]:
+        """Bytes of each owner among the blocks' first ``offset`` bytes.
 
         For paged attention. Offset 0 is the first byte of the first block, behind the states, the shared prefix and
         what sequences hold before their first token (an encoder's cache). An offset beyond the last block gives all.
@@ -195,39 +161,28 @@ class Allocator:
         come first. In the example above, 3 MiB give A 2 MiB and B 1 MiB: at position 1 all have 2 MiB, which is not
         more than 3 MiB, at position 2 they have 4 MiB, and the 1 MiB beyond position 1 is B's.
         """
-        targets = np.array(offsets, dtype=np.int64)
-        position = self._position_before(targets)
-        done = self._handed_at(position, self.lengths, self.counts)
-        next_position = np.minimum(position + 1, self.scenario.context)
-        step = self._handed_at(next_position, self.lengths, self.counts) - done
-        before = np.cumsum(step, axis=-1) - step
-        owned: Tokens = done + np.clip((targets - done.sum(axis=-1))[:, None] - before, 0, step)
+        context = self.scenario.context
+        position = bisect_right(range(context + 1), offset, key=self._handed_by) - 1
+        done, then = self._handed_at(position), self._handed_at(min(position + 1, context))
+        left, owned = offset - sum(done), []
+        for had, has in zip(done, then, strict=True):
+            owned.append(min(has, had + left))
+            left -= owned[-1] - had
         return owned
 
-    def _position_before(self, targets: Tokens) -> Tokens:
-        """For each of ``targets``, the last position at which no more than so many bytes have been handed out.
+    def _handed_by(self, position: int) -> int:
+        """Bytes of blocks that all sequences together have at ``position``."""
+        return sum(slot.sequences * self._block_bytes(slot.used, position) for slot in self.share)
 
-        A bisection that tries 31 positions at once, since one pass of numpy over 31 costs little more than over one:
-        each round leaves one 32nd of the range, and a film of a million tokens takes four rounds.
-        """
-        lengths = np.array([slot.used for slot in self.share], dtype=np.int64)
-        counts = np.array([slot.sequences for slot in self.share], dtype=np.int64)
-        low, high = np.zeros_like(targets), np.full_like(targets, self.scenario.context)
-        rows, tries = np.arange(len(targets)), np.arange(1, _TRIES + 1)
-        while np.any(low < high):
-            stride = np.maximum(1, -(-(high - low) // (_TRIES + 1)))
-            trial = np.minimum(low[:, None] + stride[:, None] * tries, high[:, None])
-            within = (self._handed_at(trial, lengths, counts).sum(axis=-1) <= targets[:, None]).sum(axis=-1)
-            high = np.where(within < _TRIES, trial[rows, np.minimum(within, _TRIES - 1)] - 1, high)
-            low = np.where(within > 0, trial[rows, within - 1], low)
-        return low
+    def _handed_at(self, position: int) -> list[int]:
+        """Bytes of blocks that each owner has at ``position``."""
+        of_one = {slot.used: self._block_bytes(slot.used, position) for slot in self.share}
+        return [owner.count * of_one[owner.length] for owner in self.owners]
 
-    def _handed_at(self, position: Tokens, lengths: Tokens, counts: Tokens) -> Tokens:
-        """Bytes of blocks that ``counts`` sequences of each of ``lengths`` (last axis) have at each ``position``."""
-        held = scaled(lengths, position[..., None], self.scenario.context)
-        room = -(-held // self.block_tokens) * self.block_tokens
-        handed: Tokens = counts * (self.sizes(room) - self.bytes_at(0))
-        return handed
+    def _block_bytes(self, length: int, position: int) -> int:
+        """Bytes of the blocks of one sequence that ends at ``length`` tokens."""
+        held = length * position // self.scenario.context
+        return self.bytes_at(-(-held // self.block_tokens) * self.block_tokens) - self.bytes_at(0)
 
 
 @dataclass(frozen=True)
@@ -333,28 +288,12 @@ def allocate(allocator: Allocator, position: int) -> Allocation:
     )
 
 
-def scaled(count: Tokens, by: Tokens, of: int) -> Tokens:
-    """⌊count · by / of⌋ exactly, for values up to 2**40 with ``by`` ≤ ``of``: 32 tokens by 17/64 are 8.
-
-    The product may need 80 bits, an int64 has 63: ``by`` is split into high · 2**20 + low, each part is multiplied and
-    divided on its own, and the remainder of the high part goes on to the low one, as in long division.
-    """
-    high, low = by // _HALF, by % _HALF
-    whole, rest = np.divmod(count * high, of)
-    share: Tokens = whole * _HALF + (rest * _HALF + count * low) // of
-    return share
-
-
-def first_position(tokens: Tokens, length: Tokens, context: int) -> Tokens:
+def first_position(tokens: int, length: int, context: int) -> int:
     """The first position at which a sequence that ends at ``length`` tokens holds ``tokens`` (≤ ``length``) of them.
 
-    ⌈tokens · context / length⌉, by long division as in ``scaled``: one that ends at 32 of 64 tokens holds its 17th at
-    position 34.
+    ⌈tokens · context / length⌉: one that ends at 32 of 64 tokens holds its 17th at position 34.
     """
-    high, low = tokens // _HALF, tokens % _HALF
-    whole, rest = np.divmod(context * high, length)
-    position: Tokens = whole * _HALF - -(rest * _HALF + context * low) // length
-    return position
+    return -(-tokens * context // length)
 
 
 def _owners(lengths: list[tuple[int, int]]) -> tuple[Owner, ...]:
@@ -372,11 +311,3 @@ def _owners(lengths: list[tuple[int, int]]) -> tuple[Owner, ...]:
             owners.append(Owner(number, members, length))
             number += members
     return tuple(owners)
-
-
-def _without_state(caches: CacheCounts) -> CacheCounts:
-    return tuple((cache, count) for cache, count in caches if cache.growth != "state")
-
-
-def _shareable(caches: CacheCounts) -> CacheCounts:
-    return tuple((cache, count) for cache, count in caches if cache.growth in ("growing", "indexer"))

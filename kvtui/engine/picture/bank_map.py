@@ -21,27 +21,23 @@ banks, a need of 100 GiB is drawn as 80 banks of the device and 20 beyond it, of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.picture.allocator import Allocation, Allocator, Owner, first_position
 from kvtui.engine.picture.banks import FREE as REST
 from kvtui.engine.picture.banks import bank_bytes, bank_counts
-from kvtui.engine.planning.grid import Tokens
 
 FIRST_SEQUENCE = 32
 SEQUENCE_CODES = 128
 MAX_BANKS = 1_000_000
-
-BankCodes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
 class Code(IntEnum):
@@ -108,8 +104,8 @@ class BankMap:
     ``freed_bytes`` are those of the cache that a what-if does without.
     """
 
-    codes: BankCodes
-    owners: Tokens
+    codes: bytes
+    owners: tuple[int, ...]
     counts: BankCounts
     banks: int
     bytes_per_bank: Fraction
@@ -118,12 +114,12 @@ class BankMap:
     freed_bytes: int = 0
 
     @property
-    def inside(self) -> BankCodes:
+    def inside(self) -> bytes:
         """The banks of the device."""
         return self.codes[: self.banks]
 
     @property
-    def beyond(self) -> BankCodes:
+    def beyond(self) -> bytes:
         """The banks that are drawn beyond the device."""
         return self.codes[self.banks :]
 
@@ -154,56 +150,35 @@ def bank_map(allocation: Allocation, banks: int, beyond: int = 0, avoided: bool 
     counts, runs = _count(allocation, drawn, banks, over, avoided, freed)
     cached = sum(counts.sequences) + counts.reserved + counts.padding
     first = counts.weights + counts.state + counts.prefix
-    codes = np.repeat(
-        np.array(
-            [
-                Code.WEIGHTS,
-                Code.STATE,
-                Code.PREFIX,
-                Code.PADDING,
-                Code.RESERVED,
-                Code.SAVED,
-                Code.FREED,
-                Code.FREE,
-                Code.WORKING,
-            ],
-            dtype=np.uint8,
-        ),
-        [
-            counts.weights,
-            counts.state,
-            counts.prefix,
-            cached,
-            counts.pool,
-            counts.saved,
-            counts.freed,
-            counts.free,
-            counts.working,
-        ],
-    )
-    owners = np.full(banks + over, -1, dtype=np.int64)
-    used = np.array(counts.sequences, dtype=np.int64)
     if allocation.allocator.policy == "paged":
         order = _order(allocation.allocator, banks, over)
-        own = order.owner[order.number < used[order.owner]]
-        owners[first : first + len(own)] = own
-        codes[first : first + len(own)] = _sequence_codes(own)
-        last = first + len(own) - 1
+        used = counts.sequences
+        own = [owner for owner, number in order if number < used[owner]]
+        cache, filled = _sequence_codes(own) + bytes([Code.PADDING]) * (cached - len(own)), len(own)
     else:
-        lengths = np.stack((used, np.array(runs, dtype=np.int64) - used), axis=1).ravel()
-        own = np.repeat(np.arange(2 * len(used)), lengths)
-        owners[first : first + cached] = own // 2
-        codes[first : first + cached] = np.where(own % 2 == 0, _sequence_codes(own // 2), Code.RESERVED)
-        last = first + counts.sequences[0] - 1
-    codes.flags.writeable = owners.flags.writeable = False
+        own = [owner for owner, run in enumerate(runs) for _ in range(run)]
+        filled = counts.sequences[0]
+        cache = b"".join(
+            _sequence_codes([owner]) * used + bytes([Code.RESERVED]) * (run - used)
+            for owner, (used, run) in enumerate(zip(counts.sequences, runs, strict=True))
+        )
+    before = ((Code.WEIGHTS, counts.weights), (Code.STATE, counts.state), (Code.PREFIX, counts.prefix))
+    behind = (
+        (Code.RESERVED, counts.pool),
+        (Code.SAVED, counts.saved),
+        (Code.FREED, counts.freed),
+        (Code.FREE, counts.free),
+        (Code.WORKING, counts.working),
+    )
+    nobodys = [-1] * (banks + over - first - len(own))
     return BankMap(
-        codes=codes,
-        owners=owners,
+        codes=_runs(before) + cache + _runs(behind),
+        owners=(*[-1] * first, *own, *nobodys),
         counts=counts,
         banks=banks,
         bytes_per_bank=bank_bytes(capacity, banks),
         overflow_bytes=allocation.overflow,
-        filling=last if last >= first else None,
+        filling=first + filled - 1 if filled else None,
         freed_bytes=max(0, freed),
     )
 
@@ -213,7 +188,7 @@ def describe(picture: BankMap, allocation: Allocation, bank: int) -> str:
     if not 0 <= bank < len(picture.codes):
         raise InputError(f"bank: {bank:,} is out of range (0 to {len(picture.codes) - 1:,})")
     allocator, parts = allocation.allocator, allocation.parts
-    code, owner = int(picture.codes[bank]), int(picture.owners[bank])
+    code, owner = picture.codes[bank], picture.owners[bank]
     size = format_bytes(int(picture.bytes_per_bank), 1)
     match code:
         case Code.FREE:
@@ -304,7 +279,7 @@ def _given_first(allocator: Allocator, size: int) -> tuple[int, ...]:
     """Bytes of each owner among the first ``size`` bytes that paged sequences are given."""
     one = allocator.bytes_at(0)
     at_rest = _cut((owner.count * one for owner in allocator.owners), size)
-    [handed] = allocator.handed_out([size - sum(at_rest)]).tolist()
+    handed = allocator.handed_out(size - sum(at_rest))
     return tuple(rest + blocks for rest, blocks in zip(at_rest, handed, strict=True))
 
 
@@ -379,51 +354,68 @@ def _at_least(used: Sequence[int], runs: Sequence[int]) -> list[int]:
     return longer
 
 
-def _sequence_codes(owners: Tokens) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return (FIRST_SEQUENCE + owners % SEQUENCE_CODES).astype(np.uint8)
+def _sequence_codes(owners: Sequence[int]) -> bytes:
+    return bytes([FIRST_SEQUENCE + owner % SEQUENCE_CODES for owner in owners])
 
 
-class _BankOrder(NamedTuple):
-    """The banks that paged sequences may fill, in physical order: whose each is, and its ``number`` (from 0) there."""
-
-    owner: Tokens
-    number: Tokens
+def _runs(counts: Iterable[tuple[Code, int]]) -> bytes:
+    return b"".join(bytes([code]) * count for code, count in counts)
 
 
 @lru_cache(maxsize=8)
-def _order(allocator: Allocator, banks: int, over: int) -> _BankOrder:
-    """The order of all banks that the sequences may fill before the picture is full, the same at every position.
+def _order(allocator: Allocator, banks: int, over: int) -> tuple[tuple[int, int], ...]:
+    """All banks that paged sequences may fill before the picture is full, in physical order, at every position.
 
-    Bank n of an owner covers the bytes from n to n + 1 banks of what it holds. The token whose block brings the middle
-    of that stretch to one of its sequences says at which position the bank comes; of banks that come at the same
-    position those of earlier owners are first. An owner has at most the banks that it would be handed of a memory that
-    held nothing else, and one or two for rounding.
+    Of each whose it is, and its number (from 0) there. Bank n of an owner covers the bytes from n to n + 1 banks of
+    what it holds. The token whose block brings the middle of that stretch to one of its sequences says at which
+    position the bank comes; of banks that come at the same position those of earlier owners are first. An owner has at
+    most the banks that it would be handed of a memory that held nothing else, and one or two for rounding.
     """
-    at_rest = allocator.counts * allocator.bytes_at(0)
-    [handed] = allocator.handed_out([allocator.capacity * (banks + over) // banks])
-    most = np.minimum((at_rest + handed) // max(1, allocator.capacity // banks) + 2, banks + over)
-    owner = np.repeat(np.arange(len(most)), most)
-    number = np.arange(len(owner)) - np.repeat(np.cumsum(most) - most, most)
-    halves = 2 * number + 1
-    whole, rest = divmod(allocator.capacity, 2 * banks)
-    size = (halves * whole + halves * rest // (2 * banks)) // allocator.counts[owner]
-    token = np.clip((_blocks_for(allocator, size) - 1) * allocator.block_tokens + 1, 0, allocator.lengths[owner])
-    order = np.lexsort((number, owner, first_position(token, allocator.lengths[owner], allocator.scenario.context)))
-    return _BankOrder(owner[order], number[order])
+    at_rest, context = allocator.bytes_at(0), allocator.scenario.context
+    handed = allocator.handed_out(allocator.capacity * (banks + over) // banks)
+    whole = max(1, allocator.capacity // banks)
+    most = [
+        min((owner.count * at_rest + blocks) // whole + 2, banks + over)
+        for owner, blocks in zip(allocator.owners, handed, strict=True)
+    ]
+    tokens: dict[int, list[int]] = {}
+    order = []
+    for index, (owner, number) in enumerate(zip(allocator.owners, most, strict=True)):
+        if owner.count not in tokens:
+            tokens[owner.count] = _tokens_for(allocator, owner.count, banks, max(most))
+        needed = (min(token, owner.length) for token in tokens[owner.count][:number])
+        order += [(first_position(token, owner.length, context), index, n) for n, token in enumerate(needed)]
+    return tuple((index, number) for _, index, number in sorted(order))
 
 
-def _blocks_for(allocator: Allocator, sizes: Tokens) -> Tokens:
-    """The fewest blocks with which one sequence has more than each of ``sizes`` bytes of its own.
+def _tokens_for(allocator: Allocator, count: int, banks: int, most: int) -> list[int]:
+    """The tokens with which each of ``count`` sequences has its share of the middle of each of ``most`` banks of all.
 
-    At most those of the longest sequence, which may hold less than is asked for.
+    Those of the first token of a block; more than any sequence has where that is not enough.
     """
-    low = np.zeros_like(sizes)
-    high = np.full_like(sizes, -(-allocator.share[0].used // allocator.block_tokens))
-    while np.any(low < high):
-        middle = (low + high) // 2
-        enough = allocator.sizes(middle * allocator.block_tokens) > sizes
-        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
-    return low
+    middles = ((2 * number + 1) * allocator.capacity // (2 * banks * count) for number in range(most))
+    return [max(0, (blocks - 1) * allocator.block_tokens + 1) for blocks in _blocks_for(allocator, middles)]
+
+
+def _blocks_for(allocator: Allocator, sizes: Iterable[int]) -> Iterator[int]:
+    """The fewest blocks with which one sequence has more than each of ``sizes`` (ascending) bytes of its own.
+
+    One more than those of the longest sequence where it never has as much. Each is looked for from the one before it
+    on, in steps that double from the last one.
+    """
+
+    def held(blocks: int) -> int:
+        return allocator.bytes_at(blocks * allocator.block_tokens)
+
+    end = -(-allocator.share[0].used // allocator.block_tokens) + 1
+    blocks = step = 0
+    for size in sizes:
+        low, high = blocks, min(blocks + max(1, step), end)
+        while high < end and held(high) <= size:
+            low, high = high, min(end, 3 * high - 2 * low)
+        found = low + bisect_right(range(low, high), size, key=held)
+        blocks, step = found, found - blocks
+        yield blocks
 
 
 def _tokens(picture: BankMap, allocation: Allocation, bank: int, owner: int) -> str:
@@ -432,8 +424,8 @@ def _tokens(picture: BankMap, allocation: Allocation, bank: int, owner: int) -> 
     name, held = _name(allocator.owners[owner]), allocation.sequences[owner].tokens
     if allocator.owners[owner].count > 1 or not held:
         return name
-    before = picture.owners[:bank] == owner
-    number = int(np.count_nonzero(before & (picture.codes[:bank] >= FIRST_SEQUENCE)))
+    held_before = zip(picture.owners[:bank], picture.codes, strict=False)
+    number = sum(of == owner and code >= FIRST_SEQUENCE for of, code in held_before)
     begin, end = int(number * picture.bytes_per_bank), int((number + 1) * picture.bytes_per_bank)
     if end <= allocator.bytes_at(0):
         return f"{name}, encoder cache"

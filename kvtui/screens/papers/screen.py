@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numpy as np
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from kvtui.canvas.memory.board import glyphs_of, inks_of
+from kvtui.canvas.memory.board import look_of
 from kvtui.canvas.palette import ASCII, hex_color
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.papers import TECHNIQUES, Paper, active_techniques, all_papers
@@ -92,12 +91,11 @@ class PapersScreen(ScenarioActions):
 
 def _reading(host: Host) -> Content:
     lines = [Content.styled("how to read the picture", "bold $primary")]
-    codes = np.array([code for code, _ in LEGEND], dtype=np.uint8)
-    glyphs = glyphs_of(codes, host.canvas_ascii or host.canvas_depth == "none")
-    for glyph, ink, (_, text) in zip(glyphs, inks_of(codes), LEGEND, strict=True):
-        shown = chr(glyph) * 2
-        shown = shown.translate(ASCII) if host.canvas_ascii else shown
-        lines.append(Content.assemble(" ", (shown, hex_color(int(ink), host.canvas_look)), f"  {text}"))
+    plain = host.canvas_ascii or host.canvas_depth == "none"
+    for code, text in LEGEND:
+        glyph, ink = look_of(code, plain)
+        shown = (glyph * 2).translate(ASCII) if host.canvas_ascii else glyph * 2
+        lines.append(Content.assemble(" ", (shown, hex_color(ink, host.canvas_look)), f"  {text}"))
     for paragraph in READING:
         lines += [Content(), Content(paragraph)]
     return Content("\n").join(lines)

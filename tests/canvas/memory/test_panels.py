@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -499,7 +498,7 @@ def test_legend_agrees_with_the_picture() -> None:
     for plain in (False, True):
         rows = legend_rows([Count(code, 1, 2**30) for code in NAMES], 40, plain)
         for code, row in zip(NAMES, rows, strict=True):
-            codes = np.full(board.banks, code, dtype=np.uint8)
+            codes = bytes([code]) * board.banks
             cells = paint(board, 100, 30, _scene(codes, plain))
             rect = board.modules[0]
             place = rect.y + 1, rect.x + 1
@@ -507,7 +506,7 @@ def test_legend_agrees_with_the_picture() -> None:
             assert (row[0].ink, row[0].under) == (cells.ink[place], cells.under[place])
 
 
-def _scene(codes: np.ndarray, plain: bool) -> Scene:
+def _scene(codes: bytes, plain: bool) -> Scene:
     return Scene(
         codes=codes,
         die_name="",

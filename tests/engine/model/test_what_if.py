@@ -152,10 +152,10 @@ def test_what_is_freed_is_drawn_in_free_banks() -> None:
     assert gain.freed == 4 * 32 * LONG * 2 * 6 * 128 * 2 == plan(real).per_device.cache - found.per_device.cache
     allocation = allocate(allocator_of(found), scenario.context)
     picture = bank_map(allocation, 1000, freed=gain.freed)
-    drawn = int((picture.codes == Code.FREED).sum())
+    drawn = picture.codes.count(Code.FREED)
     assert drawn == picture.counts.freed == round(1000 * gain.freed / allocation.capacity)
     assert picture.counts.total == 1000
-    freed = next(i for i, code in enumerate(picture.codes) if code == Code.FREED)
+    freed = picture.codes.index(Code.FREED)
     assert "the model as it is would take 24.00 GiB more of cache" in describe(picture, allocation, freed)
     assert bank_map(allocation, 1000, freed=-5).counts.freed == 0
 

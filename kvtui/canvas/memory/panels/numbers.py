@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import cast
-
-import numpy as np
 
 from kvtui.canvas.cells import InkRow, Span
-from kvtui.canvas.memory.board import glyphs_of, inks_of
+from kvtui.canvas.memory.board import look_of
 from kvtui.canvas.memory.panels.info import NONE
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.memory.view import Count
@@ -107,9 +104,7 @@ def _legend(count: Count, detail: str, width: int, plain: bool) -> InkRow:
 @lru_cache(maxsize=64)
 def _swatches(codes: tuple[int, ...], plain: bool) -> tuple[Span, ...]:
     """One cell of the picture for each of ``codes``."""
-    banks = np.array(codes, dtype=np.uint8)
-    looks = zip(glyphs_of(banks, plain), inks_of(banks), strict=True)
-    return tuple(Span(chr(glyph), cast("Ink", int(ink))) for glyph, ink in looks)
+    return tuple(Span(*look_of(code, plain)) for code in codes)
 
 
 def capacity_rows(scenario: Scenario, found: Capacity, users: Users, width: int) -> list[InkRow]:
