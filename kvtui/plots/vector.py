@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kvtui.canvas.braille import BLANK
-from kvtui.canvas.cells import SPACE, Cells, Codes, Inks
+from kvtui.canvas.cells import SPACE, Cells
 from kvtui.canvas.palette import Ink, Look, hex_color
 from kvtui.figures.figure import Figure, Floats, HeatMap, Scatter
 from kvtui.output.markup import Markup, tag
@@ -22,6 +23,9 @@ from kvtui.plots.draw import draw
 from kvtui.plots.shapes import LARGEST_RADIUS, Boxes, Points, Stroke, Wash, radii, shapes
 from kvtui.plots.style import FILLS, POINTS, Style, styles
 from kvtui.plots.surroundings import Frame
+
+if TYPE_CHECKING:
+    from kvtui.canvas.cells import Codes, Inks
 
 WIDTH = 112
 """Cells across of a picture whose width nobody gave."""
