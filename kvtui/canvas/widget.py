@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import compress, pairwise
+from operator import ne
 
 from rich.segment import Segment
 from rich.style import Style
@@ -135,11 +136,15 @@ def _strip(cells: Cells, y: int, look: Look, depth: Depth, ascii_only: bool, bas
     text = cells.row_text(y)
     if ascii_only:
         text = text.translate(ASCII).encode("ascii", "replace").decode()
-    segments, start, row = [], 0, cells.row(y)
-    for (ink, under), run in groupby(zip(cells.inks[row], cells.unders[row], strict=True)):
-        end = start + sum(1 for _ in run)
-        segments.append(Segment(text[start:end], _blended(ink, under, look, depth, base)))
-        start = end
+    row = cells.row(y)
+    inks, unders = cells.inks[row], cells.unders[row]
+    inner = range(1, cells.width)
+    changes = {at for colors in (inks, unders) for at in compress(inner, map(ne, colors, colors[1:]))}
+    bounds = [0, *sorted(changes), cells.width]
+    segments = [
+        Segment(text[start:end], _blended(inks[start], unders[start], look, depth, base))
+        for start, end in pairwise(bounds)
+    ]
     return Strip(segments, cells.width)
 
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.control import Control
 from textual import messages
-from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
+from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.driver import Driver
 from textual.events import Event
 from textual.filter import LineFilter
+from textual.geometry import Region
 from textual.message import Message
 from textual.screen import Screen
+from textual.strip import Strip
 
 CLOSING = {"dismiss", "escape"}
 
@@ -99,34 +101,65 @@ def _rows_of(renderable: object) -> range | None:
     """From the first to the last row that an update of the screen writes; None where it is none."""
     if isinstance(renderable, LayoutUpdate):
         return range(renderable.region.y, renderable.region.bottom)
-    if isinstance(renderable, ChopsUpdate) and renderable.spans:
-        rows = [y for y, _, _ in renderable.spans]
-        return range(min(rows), max(rows) + 1)
+    if isinstance(renderable, ChopsUpdate | _ChangedCells):
+        rows = [y for y, *_ in (renderable.spans if isinstance(renderable, ChopsUpdate) else renderable.pieces)]
+        return range(min(rows), max(rows) + 1) if rows else None
     return None
 
 
-class _ChangedCells(ChopsUpdate):
-    """An update that sends the cells which changed; Textual's begins each span at the left edge of its widget."""
+class _ChangedCells(CompositorUpdate):
+    """An update that sends ``pieces`` of rows, each with its row and its first column."""
+
+    def __init__(self, pieces: list[tuple[int, int, Strip]]) -> None:
+        self.pieces = pieces
 
     def render_segments(self, console: Console) -> str:
-        """The escape sequences of all spans."""
-        found: list[str] = []
-        for y, first, last in self.spans:
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=True):
-                if strip is not None and x < last and end > first:
-                    begin = max(x, first)
-                    found.append(Control.move_to(begin, y).segment.text)
-                    found.append(strip.crop(begin - x, min(end, last) - x).render(console))
-        return "".join(found)
+        """The escape sequences of all pieces."""
+        return "".join(f"\x1b[{y + 1};{x + 1}H{strip.render(console)}" for y, x, strip in self.pieces)
 
 
 class _TightCompositor(Compositor):
-    """A compositor of such updates."""
+    """A compositor that asks widgets for the rows that changed, and sends the cells that did.
 
-    def render_partial_update(self) -> ChopsUpdate | None:
-        """What is to be sent of what changed."""
-        update = super().render_partial_update()
-        return None if update is None else _ChangedCells(update.chops, update.spans, update.chop_ends)
+    Textual's asks every widget in the box around all changes for all of its rows, and begins what it sends of a row at
+    the left edge of its widget.
+    """
+
+    def render_partial_update(self) -> _ChangedCells | None:  # type: ignore[override]
+        """What is to be sent of what changed: of each cell what the uppermost widget has there."""
+        screen = self.size.region
+        regions = [region.intersection(screen) for region in self._dirty_regions]
+        self._dirty_regions.clear()
+        open_spans: dict[int, list[tuple[int, int]]] = {}
+        for y, first, end in self._regions_to_spans(filter(None, regions)):
+            open_spans.setdefault(y, []).append((first, end))
+        pieces: list[tuple[int, int, Strip]] = []
+        for widget, (region, clip) in self.visible_widgets.items():
+            shown = region.intersection(clip)
+            rows = [y for y in shown.line_range if any(_overlap(span, shown) for span in open_spans.get(y, ()))]
+            if not rows:
+                continue
+            crop = Region(shown.x - region.x, rows[0] - region.y, shown.width, rows[-1] + 1 - rows[0])
+            strips = widget.render_lines(crop)
+            for y in rows:
+                strip, spans = strips[y - rows[0]], open_spans.pop(y)
+                for x, end in filter(None, (_overlap(span, shown) for span in spans)):
+                    pieces.append((y, x, strip.crop(x - shown.x, end - shown.x)))
+                if rest := [part for span in spans for part in _outside(span, shown)]:
+                    open_spans[y] = rest
+        return _ChangedCells(sorted(pieces, key=itemgetter(0, 1))) if pieces else None
+
+
+def _overlap(span: tuple[int, int], shown: Region) -> tuple[int, int] | None:
+    """The columns of ``span`` that ``shown`` has."""
+    first, end = max(span[0], shown.x), min(span[1], shown.right)
+    return (first, end) if first < end else None
+
+
+def _outside(span: tuple[int, int], shown: Region) -> list[tuple[int, int]]:
+    """The columns of ``span`` before and behind ``shown``."""
+    parts = (span[0], min(span[1], shown.x)), (max(span[0], shown.right), span[1])
+    return [part for part in parts if part[0] < part[1]]
 
 
 class ShownScreen(Screen[None]):

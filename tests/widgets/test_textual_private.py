@@ -7,10 +7,13 @@ import io
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from random import Random
 
 import pytest
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.command import CommandList
+from textual.containers import Vertical
 from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region
@@ -276,5 +279,45 @@ def test_only_the_cells_that_changed_are_sent() -> None:
         assert update is not None
         sent = update.render_segments(app.console)
         assert re.sub(r"\x1b\[[\d;]*m", "", sent) == f"\x1b[{row.region.y + 1};4Hde\x1b[{row.region.y + 1};42Hbcd"
+
+    drive(app, script)
+
+
+def test_what_is_sent_of_any_region_is_what_the_whole_screen_has_there() -> None:
+    """Widgets beside, below and over each other, one scrolled and one of double width."""
+
+    class Layered(ShownScreen):
+        CSS = "Vertical { height: 5; width: 20; border: round red; } #over { layer: over; offset: 7 2; width: 9; }"
+        LAYERS = ("under", "over")
+
+        def compose(self) -> ComposeResult:
+            with Vertical():
+                yield Static("\n".join(f"row {n} 漢字" for n in range(9)))
+            yield Static("x" * 200)
+            yield Static("over it all", id="over")
+
+    app = Plain()
+
+    async def script(pilot: Pilot[None]) -> None:
+        await app.push_screen(Layered())
+        await pilot.pause()
+        compositor, random = app.screen._compositor, Random(7)
+        whole = compositor.render_strips()
+        for _ in range(200):
+            regions = [
+                Region(random.randrange(40), random.randrange(12), random.randint(1, 30), random.randint(1, 4))
+                for _ in range(random.randint(1, 4))
+            ]
+            compositor._dirty_regions = set(regions)
+            update = compositor.render_partial_update()
+            assert update is not None
+            sent = re.findall(r"\x1b\[(\d+);(\d+)H(.*?)(?=\x1b\[\d+;\d+H|$)", update.render_segments(app.console))
+            covered = set()
+            for y, x, text in ((int(y) - 1, int(x) - 1, text) for y, x, text in sent):
+                cells = cell_len(re.sub(r"\x1b\[[\d;]*m", "", text))
+                assert text == whole[y].crop(x, x + cells).render(app.console)
+                covered |= {(column, y) for column in range(x, x + cells)}
+            inside = [region.intersection(app.size.region) for region in regions]
+            assert covered == {(x, y) for one in inside for y in one.line_range for x in one.column_range}
 
     drive(app, script)
