@@ -7,6 +7,8 @@ much, a format that risks the answers' quality the most.
 
 Example: Llama-3.1-70B in bf16 does not fit one H100 at 32K. fp8 weights alone leave no room for the cache; "fp8 KV +
 fp8 weights", "tp 2", and "on H200 SXM + fp8 KV" are among its fixes.
+
+A server that ran and refused to start has ``reconcile.remedies``: flags for its own command, by what its log measured.
 """
 
 from __future__ import annotations

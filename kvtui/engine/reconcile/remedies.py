@@ -3,6 +3,10 @@
 The plans have the overheads that the log shows, so that they leave the cache that the server had. Changes are tried one
 by one, and two together where none is enough by itself. Example: 131,072 tokens need 8.18 GiB, and 7.04 are left.
 ``--max-model-len 112896`` starts, as do ``--kv-cache-dtype fp8`` and ``--tensor-parallel-size 2``.
+
+Not ``advice.fixes``, which makes a plan fit: that has whole rows to choose from, devices, formats, engines and offload
+alike, and no server yet. Here one has run: its memory was measured, its engine and checkpoint stay, and what is asked
+for are flags to add to its command, a share or a pool to the last step that its log allows, limits that it printed.
 """
 
 from __future__ import annotations
