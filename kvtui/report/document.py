@@ -19,6 +19,7 @@ from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.saying.explain import explain, policy
+from kvtui.engine.saying.left_out import left_out
 from kvtui.engine.saying.notices import notices
 from kvtui.engine.saying.verify import verifying
 from kvtui.engine.scenario.change import layout_words
@@ -50,7 +51,10 @@ def document(scenario: Scenario) -> dict[str, Any]:
         "capacity": _capacity(limits, users(planned, limits)),
         "engine": _engine(planned),
         "kv_formats": [_kv_format(found) for found in compared_formats(planned, limits)],
-        "performance": {**_performance(times), "verify_command": verifying(scenario) if times.decode_ms else None},
+        "performance": {
+            **_performance(times, scenario),
+            "verify_command": verifying(scenario) if times.decode_ms else None,
+        },
         "cost": _cost(times),
         "at_most_users": _at_most_users(most_users(planned.scenario, limits.sequences)),
         "fixes": [] if planned.fits else _fixes(scenario),
@@ -224,7 +228,7 @@ def _kv_format(found: KvFormat) -> dict[str, Any]:
     }
 
 
-def _performance(times: Estimate) -> dict[str, Any]:
+def _performance(times: Estimate, scenario: Scenario) -> dict[str, Any]:
     return {
         "prefill_ms": _band(times.prefill_ms),
         "decode_ms_per_token": _band(times.decode_ms),
@@ -232,6 +236,7 @@ def _performance(times: Estimate) -> dict[str, Any]:
         "bound": times.bound,
         "speculation": None if times.speculation is None else _speculation(times.speculation),
         "measured_bandwidth_gbs": times.measured_gbs,
+        "left_out": list(left_out(scenario)),
         "confidence": "L",
     }
 

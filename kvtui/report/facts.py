@@ -260,9 +260,11 @@ def _estimates(document: Document) -> FactPanel:
     if performance["decode_ms_per_token"] or performance["prefill_ms"]:
         notes.append(f"roofline estimates, confidence {CONFIDENCE.get(performance['confidence'], 'unknown')}")
     if performance["decode_ms_per_token"] and performance["measured_bandwidth_gbs"] is not None:
-        notes.append(f"decode at {performance['measured_bandwidth_gbs']:g} GB/s per device, as measured")
+        notes.append(f"decode at {performance['measured_bandwidth_gbs']:g} GB/s per device, as given")
     if cost["usd_per_hour_span"] is not None:
-        notes.append(f"market prices of {cost['priced_on']}")
+        notes.append("price as given" if cost["priced_on"] is None else f"market prices of {cost['priced_on']}")
+    if document["memory"]["fits"]:
+        facts += [Fact("left out", text) for text in performance["left_out"]]
     if performance["verify_command"] is not None:
         notes.append(f"measure it: {performance['verify_command']}")
     return FactPanel("time and cost", tuple(facts), "; ".join(notes))

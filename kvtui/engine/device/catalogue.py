@@ -13,6 +13,7 @@ from kvtui.engine.basis.errors import InputError, UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
 from kvtui.engine.basis.untrusted import plain
+from kvtui.engine.device.own import is_own, own_device
 from kvtui.engine.device.sizes import after_the_driver
 from kvtui.engine.device.spec import DeviceSpec, Memory, Price
 
@@ -46,12 +47,15 @@ def find_device(name: str) -> DeviceSpec:
     """The device of that name or alias; case, spaces, hyphens, underscores and dots do not matter.
 
     Words in another order are understood where they say one device only: ``12 GB RTX 3060``, ``m4 max 64``. Of several
-    it is the one that all others add a word to: ``m2 16`` is no M2 Pro.
+    it is the one that all others add a word to: ``m2 16`` is no M2 Pro. ``own 48GB 1200GB/s`` is a device that no
+    catalogue has.
     Raises UnknownName, and InputError if several are meant or the user's file is wrong.
     """
     found = _DEVICES.get(name)
     if found is not None:
         return found
+    if is_own(name):
+        return own_device(name)
     from kvtui.engine.device.words import plainest, said, searched
 
     labels = _DEVICES.labels()

@@ -20,7 +20,7 @@ class Memory(NamedTuple):
 
 
 class Price(NamedTuple):
-    """USD per device and hour, the span seen in ``priced_on`` (year and month)."""
+    """USD per device and hour, the span seen in ``priced_on`` (year and month; empty where somebody gave it)."""
 
     low: float
     high: float

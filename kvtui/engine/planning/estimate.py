@@ -107,7 +107,7 @@ def timed(scenario: Scenario, step: Step | None) -> Estimate:
         usd_per_hour=price,
         usd_per_million_tokens=_per(price, per_second, 1e6 / 3600),
         joules_per_token=_per(_power(scenario), per_second, 1),
-        priced_on=scenario.device.price.priced_on if scenario.device.price else None,
+        priced_on=(scenario.device.price.priced_on or None) if scenario.device.price else None,
         step_bytes=read,
         step_flops=work,
         measured_gbs=scenario.bandwidth_gbs,

@@ -458,7 +458,7 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
                 ("usd_per_hour_high", device.price.high),
             ),
             None,
-            (f"market span of {device.price.priced_on}, confidence L",),
+            (f"market span of {device.price.priced_on}, confidence L" if device.price.priced_on else "as given",),
         )
     if device.tdp_watts is not None and estimate.joules_per_token is not None:
         yield Explanation(

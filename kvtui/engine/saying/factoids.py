@@ -158,7 +158,8 @@ def day_price(plan: Plan, estimate: Estimate) -> str | None:
         return None
     low, high = (f"{24 * price:,.0f}" for price in (hour.low, hour.high))
     devices = f"{plan.devices:,} × {_device(plan)}"
-    return f"A day on {devices} costs {low} to {high} US dollars (prices of {estimate.priced_on})."
+    told = f"prices of {estimate.priced_on}" if estimate.priced_on else "the price as given"
+    return f"A day on {devices} costs {low} to {high} US dollars ({told})."
 
 
 def memory_sweep(plan: Plan, estimate: Estimate) -> str | None:

@@ -152,7 +152,7 @@ _MODEL_AND_DEVICES = (
         "NAME",
         DEVICE,
         "device",
-        "device of the catalogue, also '2x 3090', or local for this machine's",
+        "device of the catalogue, also '2x 3090', 'own 48GB 1200GB/s', or local for this machine's",
         report={"gpu": "device.name"},
         default=DEFAULT_DEVICE,
         always=True,

@@ -25,6 +25,8 @@ def spelled_out(values: Mapping[str, str | bool | None]) -> Mapping[str, str | b
     value. Raises InputError for several kinds.
     """
     text = values.get("gpu")
+    if isinstance(text, str) and text.casefold().split()[:1] == ["own"]:
+        return values
     each = re.split(_BETWEEN, text.strip().casefold()) if isinstance(text, str) else []
     if len(each) > 1 and len(set(each)) == 1:
         return {**values, "gpu": each[0], "gpus": values.get("gpus") or str(len(each))}

@@ -16,6 +16,7 @@ from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.saying.factoids import Factoid
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.film import moment
+from kvtui.engine.saying.left_out import left_out
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.screens.memory.picture import Picture
 from kvtui.state.host import Host
@@ -144,7 +145,7 @@ def control_sections(view: MemoryView, width: int, keys: Mapping[str, str], link
         scenario,
         Section(
             f"estimate at {format_tokens(view.scenario.context)}",
-            [_for_whom(view.scenario, width), *panels.estimate_rows(view.estimate, width)],
+            [_for_whom(view.scenario, width), *panels.estimate_rows(view.estimate, width, "", left_out(view.scenario))],
             2,
         ),
     )

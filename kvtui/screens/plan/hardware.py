@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kvtui.bench.this_machine import read_machine
 from kvtui.engine.advice.matrix import answer
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import find_device
+from kvtui.engine.device.own import own_device
 from kvtui.engine.scenario.change import adapted
-from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import typed_fields
 from kvtui.screens.windows.prompt import PromptScreen
 from kvtui.state.session import Session
 
@@ -34,19 +31,19 @@ def this_machine() -> str:
 
 
 def hardware_prompt(session: Session, beside: str) -> PromptScreen:
-    """Asks for memory and bandwidth; ``beside`` stands below. All else is the scenario's device's own."""
+    """Asks for memory, bandwidth and what else is known; ``beside`` stands below. Nothing is taken from elsewhere."""
 
     def preview(text: str) -> str:
         if not text.strip():
             return ""
-        changed = adapted(session.scenario, _fields(session.scenario, text))[0]
+        changed = adapted(session.scenario, {"device": own_device(text)})[0]
         found = answer(changed)
         if found.reason:
             return found.reason
         users = "no max" if found.sequences is None else f"{found.sequences:,}"
-        rate = f"{changed.bandwidth_gbs:g} GB/s" if changed.bandwidth_gbs is not None else "its own bandwidth"
         fits = "fits" if found.fits else "does not fit"
-        return f"{format_bytes(changed.device.usable_bytes)} at {rate}: {fits}, at most {users} sequences"
+        price = "" if changed.device.price else ", no price"
+        return f"{changed.device.name}{price}: {fits}, at most {users} sequences"
 
     def step(text: str, by: int) -> str:
         at = PRESETS.index(text) if text in PRESETS else -1
@@ -55,16 +52,8 @@ def hardware_prompt(session: Session, beside: str) -> PromptScreen:
     return PromptScreen(
         "a device in no catalogue: memory and GB/s",
         "",
-        f"such as 48GiB 960; compute, link and price are the {plain(session.scenario.device.name, 40)}'s\n{beside}",
+        f"such as 48GB 1200GB/s (GB as on the box: 48 GiB); more if known: 180TFLOPS 300W 2$/h\n{beside}",
         preview=preview,
-        take=lambda text: session.change(**_fields(session.scenario, text)),
+        take=lambda text: session.change(device=own_device(text)),
         step=step,
     )
-
-
-def _fields(scenario: Scenario, text: str) -> dict[str, Any]:
-    """The fields of a scenario on a device with that memory, and that many GB/s where they are typed."""
-    memory, *rate = text.replace(",", " ").split() or [""]
-    if len(rate) > 1:
-        raise InputError("type memory and bandwidth, such as 48GiB 960")
-    return typed_fields(scenario, "memory", memory) | (typed_fields(scenario, "bandwidth", rate[0]) if rate else {})

@@ -21,6 +21,7 @@ from kvtui.engine.planning.parts import budget, crowded, device_parts
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.fill import fill_words
+from kvtui.engine.saying.left_out import left_out
 from kvtui.engine.saying.notices import beside_pool, unserved
 from kvtui.engine.saying.verify import verifying
 from kvtui.engine.scenario.change import layout_words
@@ -252,7 +253,7 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
 
 def _rates(scenario: Scenario, answer: MatrixAnswer, times: Estimate, width: int) -> list[InkRow]:
     """Time, cost and energy at the scenario's batch, and the cost at as many sequences as there is room for."""
-    rows = estimate_rows(times, width, f" at batch {scenario.batch:,}")
+    rows = estimate_rows(times, width, f" at batch {scenario.batch:,}", left_out(scenario))
     found = most_users(scenario, answer.sequences)
     if found is not None and found[0] != scenario.batch:
         rows.insert(4, cost_row(found[1], width, f" at {found[0]:,} sequences"))

@@ -565,16 +565,20 @@ def test_a_device_of_no_catalogue_is_its_memory_and_bandwidth() -> None:
         await seen.keys("D")
         await seen.until(lambda: isinstance(seen.app.focused, Input) and "this machine" in seen.text())
         await seen.type("48GiB 960 1")
-        assert "type memory and bandwidth" in seen.text()
-        await seen.type("48GiB 960")
-        assert "at 960 GB/s" in seen.text()
+        assert "own device: '1' is not understood" in seen.text()
+        await seen.type("48")
+        assert "its bandwidth is missing" in seen.text()
+        await seen.type("48 GB 1.2TB/s")
+        assert "own 48 GiB 1200 GB/s, no price: " in seen.text()
         await seen.keys("up")
         assert isinstance(seen.app.focused, Input)
         assert seen.app.focused.value == "16GiB 300"
         await seen.type("48GiB 960")
         await seen.keys("enter")
         scenario = seen.app.session.scenario
-        assert (scenario.device.resized, scenario.bandwidth_gbs) == (48 * 2**30, 960)
-        assert scenario_from({**SCENARIO, "memory": "48GiB", "bandwidth": "960"}) == scenario
+        assert scenario.device.name == "own 48 GiB 960 GB/s"
+        assert scenario_from({**SCENARIO, "gpu": "own 48GiB 960"}) == scenario
+        assert "own 48 GiB 960 GB/s" in seen.text()
+        assert "H100" not in seen.text().split("own 48 GiB 960 GB/s")[0]
 
     watch(body)

@@ -143,10 +143,10 @@ def cost_row(estimate: Estimate, width: int, when: str = "") -> InkRow:
     return pair(f"cost{when}", _band(estimate.usd_per_million_tokens, "/M tok", "$"), width)
 
 
-def estimate_rows(estimate: Estimate, width: int, when: str = "") -> list[InkRow]:
+def estimate_rows(estimate: Estimate, width: int, when: str = "", absent: Sequence[str] = ()) -> list[InkRow]:
     """Decode, prefill, throughput, cost and energy as approximate bands; a dash where the data is not known.
 
-    ``when`` names the batch behind the first word.
+    ``when`` names the batch behind the first word, ``absent`` says what is left out and why.
     """
     rows = [
         pair(f"decode{when}", _band(estimate.decode_ms, "ms/token"), width),
@@ -163,7 +163,9 @@ def estimate_rows(estimate: Estimate, width: int, when: str = "") -> list[InkRow
     if estimate.bound is not None:
         rows += wrapped(f"bound by {estimate.bound}", width, Ink.DIM)
     if estimate.measured_gbs is not None:
-        rows += wrapped(f"decode at {estimate.measured_gbs:g} GB/s, as measured", width, Ink.ACCENT)
+        rows += wrapped(f"decode at {estimate.measured_gbs:g} GB/s, as given", width, Ink.ACCENT)
+    for text in absent:
+        rows += wrapped(text, width, Ink.DIM)
     return rows
 
 
