@@ -6,7 +6,7 @@ by file type the bytes of the tensors of each type. File types that usual quanti
 one here; it is empty, since the choice of types asks only whether there is one.
 
 Every second round of shapes has feed-forward blocks that are no whole number of the usual blocks, and some more are as
-deep as Llama-70B. Phi-3 is left out, whose published files are older than today's rule.
+deep as Llama-70B or have rows that are none either. Phi-3 is left out: its published files are older than today's rule.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ FILE_TYPES = {
 RECORDED = tuple(family for family in FAMILIES if family != "phi3")
 ODD = 96
 DEEP, LAYERS = ("llama", "qwen2", "qwen3", "gemma2", "mixtral"), 80
+NARROW, HIDDEN = ("llama", "qwen3", "gemma2", "gpt-oss"), 352
 
 TENSOR = re.compile(
     r"^\[ *\d+/ *\d+\] (\S+) +- \[([\d, ]+)\], type = +(\w+), size = [^(\n]*(?:\((\w+)\))?", re.MULTILINE
@@ -156,6 +157,7 @@ def main(target: Path, library: Path, count: str = "36", seed: str = "1") -> Non
             shape |= {key: shape[key] + ODD for key in ("ff", "expert_ff", "shared_ff") if key in shape}
         shapes.append(shape)
     shapes += [drawn(chance, family) | {"layers": LAYERS} for family in DEEP]
+    shapes += [drawn(chance, family) | {"hidden": HIDDEN} for family in NARROW]
     rows = [record(llama, shape) for shape in shapes]
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
     target.write_bytes(gzip.compress(text.encode(), mtime=0))

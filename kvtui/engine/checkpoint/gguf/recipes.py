@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvtui.engine.checkpoint.gguf.tensors import Category
-from kvtui.engine.checkpoint.gguf.types import UNQUANTISED, fitting
+from kvtui.engine.checkpoint.gguf.types import BLOCKS, UNQUANTISED, fitting
 
 BASES = {
     "F32": "F32",
@@ -127,12 +127,19 @@ def tensor_type(file_type: str, category: Category, columns: int, at: Position, 
         return base
     if category == "source":
         return "F16"
+    if _is_output(category, model) and columns % BLOCKS[base].elements:
+        return fitting("Q8_0", columns)
     return fitting(_wanted(file_type, category, at, model, stacked), columns)
+
+
+def _is_output(category: Category, model: Whole) -> bool:
+    """Whether a tensor makes the scores of tokens."""
+    return category == "output" or (category == "embedding" and model.tied)
 
 
 def _wanted(file_type: str, category: Category, at: Position, model: Whole, stacked: bool) -> str:
     base = BASES[file_type]
-    if category == "output" or (category == "embedding" and model.tied):
+    if _is_output(category, model):
         return "Q8_0" if file_type in ("MXFP4_MOE", "Q8_0") else _OUTPUT.get(file_type, "Q6_K")
     if file_type == "MXFP4_MOE":
         return base if stacked else "Q8_0"

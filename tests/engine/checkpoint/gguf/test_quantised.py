@@ -1,7 +1,7 @@
 """What a real llama.cpp's quantiser makes of models of 18 architectures, tensor for tensor, against the recipes.
 
-``tests/recording/llamacpp_types.py`` recorded it with b11739: 41 shapes, some with feed-forward blocks that are no
-whole number of blocks of 256 and some of 80 layers, in 32 file types each. The models are read from a config.json.
+``tests/recording/llamacpp_types.py`` recorded it with b11739: 45 shapes, some with feed-forward blocks or rows that are
+no whole number of blocks of 256 and some of 80 layers, in 32 file types each. The models are read from a config.json.
 """
 
 from __future__ import annotations
