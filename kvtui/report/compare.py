@@ -75,6 +75,7 @@ def _band_keys(key: str) -> tuple[str, str]:
 
 DECODE, SPEED = "performance.decode_ms_per_token", "performance.tokens_per_second"
 DOLLARS = "cost.usd_per_million_tokens"
+CROWD_SPEED, CROWD_DOLLARS = "at_most_users.tokens_per_second", "at_most_users.usd_per_million_tokens"
 FULLEST, USABLE = "memory.fullest_device.total_bytes", "memory.usable_bytes_per_device"
 LONGEST, MOST = "capacity.max_context_tokens", "capacity.max_sequences"
 NEEDED, RESERVED, PER_TOKEN = "memory.devices_needed", "memory.reserved_unused_bytes", "model.kv_bytes_per_token"
@@ -107,9 +108,11 @@ FIELDS = (
     ComparedField("KV bytes/token", (PER_TOKEN,), _count(PER_TOKEN, NONE), better=LESS),
     ComparedField("max context", (LONGEST,), _count(LONGEST, "no bound"), better=MORE),
     ComparedField("max sequences", (MOST,), _count(MOST, "no bound"), better=MORE),
-    ComparedField("decode ≈", _band_keys(DECODE), _band(DECODE, "ms"), better=LESS),
-    ComparedField("tokens/s ≈", _band_keys(SPEED), _band(SPEED, ""), better=MORE),
-    ComparedField("$/M tokens ≈", _band_keys(DOLLARS), _band(DOLLARS, "$"), better=LESS),
+    ComparedField("tok/s, max ≈", _band_keys(CROWD_SPEED), _band(CROWD_SPEED, ""), better=MORE),
+    ComparedField("$/M, max ≈", _band_keys(CROWD_DOLLARS), _band(CROWD_DOLLARS, "$"), better=LESS),
+    ComparedField("decode, batch ≈", _band_keys(DECODE), _band(DECODE, "ms"), better=LESS),
+    ComparedField("tok/s, batch ≈", _band_keys(SPEED), _band(SPEED, ""), better=MORE),
+    ComparedField("$/M, batch ≈", _band_keys(DOLLARS), _band(DOLLARS, "$"), better=LESS),
 )
 ENGINE_FIELDS = (
     ComparedField("engine", ("engine.name", "engine.version"), _engine, compared=False),

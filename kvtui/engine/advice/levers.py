@@ -20,6 +20,7 @@ from kvtui.engine.advice.matrix import MatrixAnswer, answer
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.planning.capacity import most_sequences
+from kvtui.engine.planning.estimate import most_users
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
@@ -30,7 +31,8 @@ LEAST_CHANGE, MANY_TIMES = 0.005, 10
 
 Measure = Literal["max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens"]
 MEASURES: tuple[Measure, ...] = ("max_sequences", "max_context_tokens", "tokens_per_second", "usd_per_million_tokens")
-RATES: dict[Measure, str] = {"tokens_per_second": "tokens/s", "usd_per_million_tokens": "$/M tokens"}
+BATCH_RATE: Measure = "tokens_per_second"
+COST: Measure = "usd_per_million_tokens"
 
 
 class Lever(NamedTuple):
@@ -38,7 +40,8 @@ class Lever(NamedTuple):
 
     What is good at one context may be bad at another, so ``elsewhere`` has the sequences before and after at
     ``elsewhere_context`` tokens too: 16K for a long context, 128K for a short one. It is None where the lever is about
-    one context only, such as a shorter one.
+    one context only, such as a shorter one. ``costs`` are dollars per million tokens before and after, each with as
+    many sequences as there is room for: what holds twice as many sells twice as many tokens.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Lever(NamedTuple):
     after: MatrixAnswer
     elsewhere_context: int
     elsewhere: tuple[int | None, int | None] | None
+    costs: tuple[Band | None, Band | None]
 
 
 class Gain(NamedTuple):
@@ -57,7 +61,7 @@ class Gain(NamedTuple):
 
     Example: from 27 to 55 sequences it is 2.04, "+104 % sequences at 16K". Of a scenario that does not fit, the words
     are of what there is after the change, "55 sequences at 16K": from 0 to 12 is infinite, and "12 sequences at 16K". A
-    cost of 0.69 times as much is better; its words are "−31 % $/M tokens".
+    cost of 0.69 times as much is better; its words are "−31 % $/M tokens at the most sequences".
     """
 
     figure: Literal["fits", "elsewhere"] | Measure
@@ -123,23 +127,22 @@ def gains(lever: Lever) -> list[Gain]:
         known = "at" if pairs[0] is not None else "sequences at"
         pairs.append(_gain("elsewhere", *lever.elsewhere, f"{known} {there}", plain))
     pairs.append(_gain("max_context_tokens", before.context, after.context, "max context", plain))
-    for measure, words in RATES.items():
-        low, high = _middle(before, measure), _middle(after, measure)
+    rates = ((BATCH_RATE, f"tokens/s at batch {lever.scenario.batch:,}"), (COST, "$/M tokens at the most sequences"))
+    for measure, words in rates:
+        low, high = _rates(lever, measure)
         if low is not None and high is not None:
             pairs.append(_gain(measure, low, high, words))
     return found + [gain for gain in pairs if gain is not None]
 
 
 def effect(lever: Lever) -> str:
-    """Everything the lever changes, in one line: ``+100 % sequences at 128K, +104 % at 16K, −31 % $/M tokens``."""
+    """Everything the lever changes, in one line: ``+100 % sequences at 128K, +104 % at 16K``."""
     return ", ".join(gain.words for gain in gains(lever))
 
 
 def known(lever: Lever, measure: Measure) -> bool:
     """Whether ``measure`` has a figure both before and after."""
-    if measure not in RATES:
-        return True
-    return _middle(lever.before, measure) is not None and _middle(lever.after, measure) is not None
+    return measure not in (BATCH_RATE, COST) or None not in _rates(lever, measure)
 
 
 def figure_after(lever: Lever, measure: Measure) -> float | None:
@@ -149,7 +152,7 @@ def figure_after(lever: Lever, measure: Measure) -> float | None:
             return inf if lever.after.sequences is None else lever.after.sequences
         case "max_context_tokens":
             return inf if lever.after.context is None else lever.after.context
-    return _middle(lever.after, measure)
+    return _rates(lever, measure)[1]
 
 
 def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
@@ -176,6 +179,7 @@ def _measured(base: _Base, candidate: Candidate) -> Lever | Idle:
         after=after,
         elsewhere_context=base.elsewhere_context,
         elsewhere=elsewhere,
+        costs=(_cost(scenario, base.answer), _cost(changed, after)),
     )
     found = gains(lever)
     if any(gain.better for gain in found) or "speculative_tokens" in candidate.fields:
@@ -220,7 +224,7 @@ def _ratio(lever: Lever, measure: Measure) -> float:
         case "max_context_tokens":
             pair = lever.before.context, lever.after.context
         case _:
-            low, high = _middle(lever.before, measure), _middle(lever.after, measure)
+            low, high = _rates(lever, measure)
             if low is None or high is None:
                 return 1.0
             pair = (high, low) if measure == "usd_per_million_tokens" else (low, high)
@@ -228,6 +232,22 @@ def _ratio(lever: Lever, measure: Measure) -> float:
     return 1.0 if gain is None else gain.ratio
 
 
-def _middle(found: MatrixAnswer, measure: str) -> float | None:
-    band: Band | None = None if found.times is None else getattr(found.times, measure)
+def _cost(scenario: Scenario, found: MatrixAnswer) -> Band | None:
+    """Dollars per million tokens with as many sequences as there is room for, without a bound at the batch typed."""
+    crowd = most_users(scenario, found.sequences)
+    times = found.times if crowd is None else crowd[1]
+    return None if times is None else times.usd_per_million_tokens
+
+
+def _rates(lever: Lever, measure: Measure) -> tuple[float | None, float | None]:
+    """The middles of a rate or of the cost, before and after."""
+    before, after = lever.costs if measure == COST else (_per_second(lever.before), _per_second(lever.after))
+    return _middle(before), _middle(after)
+
+
+def _per_second(found: MatrixAnswer) -> Band | None:
+    return None if found.times is None else found.times.tokens_per_second
+
+
+def _middle(band: Band | None) -> float | None:
     return None if band is None else (band.low + band.high) / 2

@@ -316,7 +316,8 @@ def lever_rows(
 ) -> tuple[list[InkRow], range]:
     """The levers around ``cursor`` (None: the list is not being used) in ``height`` rows, and which ones they are.
 
-    Under a head with the figures, a row for each; below, all that the lever under the cursor changes.
+    Under a head with the figures, a row for each: tokens per second at the batch typed, the cost of a million at the
+    most sequences, which the words of a lever name. Below, all that the lever under the cursor changes.
     """
     at = cursor or 0
     detail = [] if cursor is None else [(Span("─" * width, Ink.FRAME),), *_detail(levers[at], width)]
@@ -324,7 +325,9 @@ def lever_rows(
     first = max(0, min(at - room // 2, len(levers) - room))
     shown = range(first, min(first + room, len(levers)))
     head = "".join(f"{name:>{GAIN_WIDTH}}" for name, _ in _gain_columns(width))
-    rows: list[InkRow] = [(Span(fit("change", max(0, width - len(head))), Ink.DIM), Span(head, Ink.DIM))]
+    better = any(isinstance(lever, Lever) and lever.before.fits for lever in levers)
+    name = fit("change, ! is worse" if better else "change", max(0, width - len(head)))
+    rows: list[InkRow] = [(Span(name, Ink.DIM), Span(head, Ink.DIM))]
     rows += [_lever_row(levers[i], i == at and cursor is not None, width) for i in shown]
     rows += [()] * (height - len(rows) - len(detail)) + detail
     return rows[:height], shown
