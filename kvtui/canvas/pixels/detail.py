@@ -10,7 +10,7 @@ from kvtui.canvas.pixels.terminal import Graphics
 
 MOST_PIXELS = 1_200_000
 MOVING_PIXELS = 120_000
-MOVING_BYTES = 10_500
+MOVING_BYTES = 10_000
 """What a picture that moves may cost: twenty of them, and what is written beside them, in a second of 250 KB."""
 
 _SIXEL_COLORS = (5, 6, 8, 10, 12, 16, 24, 32, 64)
