@@ -93,9 +93,20 @@ def measured(rows: ResultRows) -> Figure:
     for name, found in points.items():
         at, rates, labels = zip(*found, strict=True)
         marks.append(Scatter(name, floats(at), floats(rates), labels=labels))
+    if remains := _remains(rows):
+        notes.append(f"A step takes so many times what reading its bytes does, median over cases: {remains}.")
     notes.append("Steps of little work lie far below the roof: starting their programs takes longer than they do.")
     panel = Panel("decode steps", INTENSITY, RATE, tuple(marks))
     return Figure("roofline", "Roofline of the machine", "How near to the machine's limits?", (panel,), tuple(notes))
+
+
+def _remains(rows: ResultRows) -> str:
+    """How far each attention's steps lie over the time of their bytes, which a comparison of attentions must know."""
+    ratios: dict[str, list[float]] = {}
+    for row in once(rows):
+        if ratio := number(row, "floor_ratio"):
+            ratios.setdefault(word(row, "attn_variant") or "cases", []).append(ratio)
+    return ", ".join(f"{name} {median(found):.2g}" for name, found in ratios.items())
 
 
 def _roofs(rows: ResultRows, cases: list[float], name: str) -> tuple[list[Line], list[str]]:

@@ -280,6 +280,16 @@ def test_the_machines_roofline() -> None:
     assert points.y[0] == row["model_flops"] / row["decode_step_ms_p50"] * 1e3
 
 
+def test_the_roofline_says_what_remains_over_each_attentions_bytes() -> None:
+    rows = [
+        {**row, "floor_ratio": ratio} for row, ratio in zip(of("attention_type")[:3], (1.5, 2.25, 3.0), strict=True)
+    ]
+    names = dict.fromkeys(str(row["attn_variant"]) for row in rows)
+    (note,) = [note for note in FIGURES["roofline"](rows).notes if "median over cases" in note and "times" in note]
+    assert note.startswith("A step takes so many times what reading its bytes does")
+    assert all(f"{name} " in note for name in names)
+
+
 anything = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=True), st.text(max_size=5)
 )
