@@ -429,10 +429,8 @@ def _print_host() -> None:
     host = probe.host()
     torch = "not installed" if peers is None else peers.version()
     print(f"{host['cpu_model']}, {host['cores']} cores, load average {_load()} at the start")
-    policy = os.environ["OMP_WAIT_POLICY"]
-    print(
-        f"Python {host['python']}, JAX {host['jax']}, XLA_FLAGS {host['xla_flags'] or 'not set'}, PyTorch {torch}, OMP_WAIT_POLICY {policy}"
-    )
+    print(f"Python {host['python']}, JAX {host['jax']}, XLA_FLAGS {host['xla_flags'] or 'not set'}")
+    print(f"PyTorch {torch}, OMP_WAIT_POLICY {os.environ['OMP_WAIT_POLICY']}")
 
 
 def _load() -> str:
