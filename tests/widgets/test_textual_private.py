@@ -25,10 +25,12 @@ from textual.widgets.option_list import Option
 from kvtui.widgets.ascii_filter import AsciiFilter
 from kvtui.widgets.textual_private import (
     ClosesOnce,
+    DrawnApp,
     PagedPalette,
     ShownScreen,
     add_filter,
     begin_with_theme,
+    driver_of,
     is_behind,
     knows_styles,
 )
@@ -319,5 +321,50 @@ def test_what_is_sent_of_any_region_is_what_the_whole_screen_has_there() -> None
                 covered |= {(column, y) for column in range(x, x + cells)}
             inside = [region.intersection(app.size.region) for region in regions]
             assert covered == {(x, y) for one in inside for y in one.line_range for x in one.column_range}
+
+    drive(app, script)
+
+
+class Drawn(DrawnApp):
+    """Takes a driver without a terminal for one, and keeps which rows were sent."""
+
+    CSS = "Static { height: 1; }"
+    is_headless = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[range] = []
+        self.inside = False
+
+    def compose(self) -> ComposeResult:
+        yield Static("first")
+        yield Static("second", id="second")
+
+    def _begin_update(self) -> None:
+        self.inside = True
+        super()._begin_update()
+
+    def drawn(self, rows: range) -> None:
+        assert self.inside
+        self.rows.append(rows)
+
+    def _end_update(self) -> None:
+        super()._end_update()
+        self.inside = False
+
+
+def test_an_app_hears_within_each_frame_which_rows_were_written() -> None:
+    app = Drawn()
+    assert driver_of(app) is None
+
+    async def script(pilot: Pilot[None]) -> None:
+        driver = driver_of(app)
+        assert driver is not None
+        assert hasattr(driver, "write")
+        assert range(12) in app.rows
+        app.rows.clear()
+        app.query_one("#second", Static).update("another", layout=False)
+        await pilot.pause()
+        assert app.rows == [range(1, 2)]
 
     drive(app, script)
