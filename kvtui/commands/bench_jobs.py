@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -75,11 +75,11 @@ class _Run:
         self._name = uuid4().hex
         self._unable: dict[str, str] = {}
         self._hosts: list[Mapping[str, Any]] = []
+        self._told: set[str] = set()
 
     def work(self, jobs: list[Job]) -> End:
         tally, left = Tally(len(jobs), self._listener), len(jobs)
-        for line in self._look():
-            self._say(line)
+        self._look()
         try:
             for job in jobs:
                 self._submit(_Call(job, 1))
@@ -103,22 +103,30 @@ class _Run:
                 self._cluster.everywhere(elsewhere.stop, self._name)
         return "cancelled" if self._control.cancelled else "finished"
 
-    def _look(self) -> Iterator[str]:
-        """What is to be said of the workers there are, before the first case."""
-        here = elsewhere.versions()
+    def _look(self) -> None:
+        """Say what is to be said of the workers there are now, and has not been said."""
+        here, lines = elsewhere.versions(), []
         for address, there in self._cluster.everywhere(elsewhere.versions).items():
             if not isinstance(there, dict):
-                self._unable[address] = f"kvtui does not answer: {type(there).__name__}: {there}"
+                self._unable[address] = plain(f"kvtui does not answer: {there}", 300)
             elif there.get("jax") is None:
                 self._unable[address] = "JAX is not installed there"
             else:
-                for name in MUST_AGREE:
-                    if there.get(name) != here.get(name):
-                        yield f"{address}: {name} {there.get(name)} there, {here.get(name)} here"
-        yield from (f"{address}: {why}" for address, why in self._unable.items())
-        if not self._able():
+                lines += [
+                    f"{address}: {name} {there.get(name)} there, {here.get(name)} here"
+                    for name in MUST_AGREE
+                    if there.get(name) != here.get(name)
+                ]
+        lines += [f"{address}: {why}" for address, why in self._unable.items()]
+        if not self._able() and not self._unable:
             address = plain(self._cluster.address, 80)
-            yield f"no worker with a device is there yet; {START_A_WORKER.replace('ADDRESS', address)} starts one"
+            lines.append(
+                f"no worker with a device is there yet; {START_A_WORKER.replace('ADDRESS', address)} starts one"
+            )
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                self._say(line)
 
     def _able(self) -> list[str]:
         there = self._cluster.workers().items()
@@ -160,12 +168,13 @@ class _Run:
     def _answer(self, ended: Ended) -> Answer | None:
         """The answer of a worker; None of one that cannot measure, which gets no more cases."""
         if ended.problem is not None:
+            if not ended.worker_died:
+                self._look()
             return failed("killed", ended.problem, {})
         match _read(ended.result):
             case {"unable": str() as why}:
-                if ended.worker not in self._unable:
-                    self._unable[ended.worker] = plain(why, 300)
-                    self._say(f"{ended.worker}: {why}")
+                self._unable[ended.worker] = plain(why, 300)
+                self._look()
                 return None
             case {
                 "host": dict() as host,
