@@ -27,6 +27,7 @@ SHARED_RAM = 4.8, 1.6
 GROUPS_LINKED, GROUPS_APART = {2: 328 * MIB, 4: 399 * MIB}, 164 * MIB
 GROUPS_WIDE = 461 * MIB
 CROSSED_GROUPS = int(1.6 * GIB)
+ROCM_APART = int(2.3 * GIB)
 FUSION_ROUNDED = 3 * 512 * MIB
 FUSION_MIB = {9: {2: 64.0, 4: 2.0, 8: 0.5}, 10: {2: 64.0, 4: 32.0, 8: 1.0, 16: 64.0}}
 
@@ -74,7 +75,8 @@ def _non_torch(scenario: Scenario, memory: MemoryRules) -> Term:
     warm up grows there too: logs of three DGX Sparks leave 3.4, 5.2 and 6.3 GiB less than all else explains.
     Kernels of devices before Hopper are small: twenty starts of 0.29 without graphs on L4 have 0.15 to 0.25 GiB with
     their communicators, as starts of 0.10 on L40S and RTX 3090 have. Where replicas of several ranks have experts in
-    common, NCCL makes communicators of a third kind: one such start had 1.6 GiB less than all else explains.
+    common, NCCL makes communicators of a third kind: one such start had 1.6 GiB less than all else explains. AMD's are
+    hardly known: MiniMax-M2 under 0.17.1 on two MI300X, with AITER, had 2.3 GiB less (vllm-project/recipes, 273).
     """
     device, tp = scenario.device, scenario.layout.tp
     capability = device.compute_capability or (0, 0)
@@ -97,13 +99,14 @@ def _non_torch(scenario: Scenario, memory: MemoryRules) -> Term:
         formula, values = formula + " + all_to_all", [*values, ("all_to_all", exchanged.size)]
     spread = 100 * MIB + groups // 4 + ram_apart
     crossed = CROSSED_GROUPS if joined > 1 and tp > 1 else 0
+    amd = ROCM_APART if device.platform == "rocm" else 0
     return Term(
         "non_torch",
         size,
         max(0, size - spread),
-        size + spread + crossed + exchanged.most - exchanged.size,
+        size + spread + crossed + amd + exchanged.most - exchanged.size,
         formula + " + shared_ram" * bool(ram),
         tuple(values),
-        "start-up logs of H100, L40S, L4, RTX 3090, DGX Spark and GB200; " + SOURCE,
-        "L" if ram else "M",
+        "start-up logs of H100, L40S, L4, RTX 3090, DGX Spark, GB200 and MI300X; " + SOURCE,
+        "L" if ram or amd else "M",
     )

@@ -33,7 +33,7 @@ from kvtui.engine.serving.comparison import (
     weights_beside,
 )
 from kvtui.engine.serving.vllm.budget import budget as budget_of
-from kvtui.engine.serving.vllm.releases import FIRST_START, rules
+from kvtui.engine.serving.vllm.releases import FIRST_START_WORDS, rules
 from kvtui.engine.serving.vllm.runner import counts_graphs
 from kvtui.engine.serving.vllm.serve import layered
 
@@ -153,8 +153,7 @@ def _together(first: Term, second: Term) -> Term:
 def _first_start(log: BootLog, scenario: Scenario) -> Iterator[str]:
     """What is known of a start that compiled its graphs while it measured, which a later start finds in a cache."""
     if "compiled" in log.words and rules(scenario.serving.version).compiling_counts:
-        least, most = map(format_bytes, FIRST_START)
-        yield f"this start compiled while it measured: a later one leaves {least} to {most} more for the cache"
+        yield f"this start compiled while it measured: a later one leaves {FIRST_START_WORDS} more for the cache"
 
 
 def _surprise(log: BootLog, scenario: Scenario, expected: Term, rest: Size) -> Iterator[str]:

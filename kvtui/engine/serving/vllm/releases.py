@@ -330,6 +330,10 @@ CHANGES = (
 FIRST_START = (int(0.4 * GIB), int(2.5 * GIB))
 """The least and the most that logs show a first start to have less, where ``compiling_counts``."""
 
+FIRST_START_WORDS = " to ".join(f"{size / GIB:.1f}" for size in FIRST_START) + " GiB"
+"""The range as people say it: ``0.4 to 2.5 GiB``."""
+
+
 LARGER_STAGES: LargerStages = "before the last"
 """``get_pp_indices``, since 0.8: 26 layers on four stages are 6, 7, 7 and 6."""
 

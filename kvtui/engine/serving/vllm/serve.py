@@ -32,7 +32,7 @@ from kvtui.engine.serving.vllm.budget import budget_under
 from kvtui.engine.serving.vllm.exchange import COUNTED, backend_of
 from kvtui.engine.serving.vllm.groups import Grouping, Placed, grouping
 from kvtui.engine.serving.vllm.kernels import unread
-from kvtui.engine.serving.vllm.releases import FIRST_START, Rules, default_max_seqs, rules
+from kvtui.engine.serving.vllm.releases import FIRST_START_WORDS, Rules, default_max_seqs, rules
 from kvtui.engine.serving.vllm.runner import counts_graphs
 
 if TYPE_CHECKING:
@@ -302,9 +302,8 @@ def _notes(
             share = scenario.memory_utilization
             yield f"vLLM {found.version} allocates its CUDA graphs besides, outside of the share of {share:.0%}"
         if found.compiling_counts and not scenario.serving.eager and scenario.device.platform == "cuda":
-            less = " to ".join(map(format_bytes, FIRST_START))
             yield (
-                f"a first start compiles while it measures, which logs show to leave {less} less for the "
+                f"a first start compiles while it measures, which logs show to leave {FIRST_START_WORDS} less for the "
                 "cache: this is of a later start"
             )
     if (backend := backend_of(scenario)) and backend not in COUNTED:
