@@ -400,8 +400,8 @@ def _tokens_for(allocator: Allocator, count: int, banks: int, most: int) -> list
 def _blocks_for(allocator: Allocator, sizes: Iterable[int]) -> Iterator[int]:
     """The fewest blocks with which one sequence has more than each of ``sizes`` (ascending) bytes of its own.
 
-    One more than those of the longest sequence where it never has as much. Each is looked for from the one before it
-    on, in steps that double from the last one.
+    One more than those of the longest sequence where it never has as much. Sizes are mostly equally far apart, so that
+    each is looked for where the last distance leads to, then in distances that double.
     """
 
     def held(blocks: int) -> int:
@@ -410,9 +410,13 @@ def _blocks_for(allocator: Allocator, sizes: Iterable[int]) -> Iterator[int]:
     end = -(-allocator.share[0].used // allocator.block_tokens) + 1
     blocks = step = 0
     for size in sizes:
-        low, high = blocks, min(blocks + max(1, step), end)
-        while high < end and held(high) <= size:
-            low, high = high, min(end, 3 * high - 2 * low)
+        low = min(blocks + max(0, step - 1), end)
+        if low < end and held(low) > size:
+            low, high = blocks, low
+        else:
+            high = min(low + 2, end)
+            while high < end and held(high) <= size:
+                low, high = high, min(end, 3 * high - 2 * low)
         found = low + bisect_right(range(low, high), size, key=held)
         blocks, step = found, found - blocks
         yield blocks
