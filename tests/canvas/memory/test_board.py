@@ -296,6 +296,21 @@ def test_text_is_cut_at_the_edges_and_stays_single_width() -> None:
     assert fit("漢字 and more", 6) == "?? an…"
 
 
+@given(sizes, st.data())
+def test_changes_are_the_cells_that_differ_as_numpy_sees_them(size: tuple[int, int], data: DataObject) -> None:
+    width, height = size
+    before, now = Cells(width, height), Cells(width, height)
+    for _ in range(data.draw(st.integers(0, 4))):
+        x, y = data.draw(st.integers(-3, width)), data.draw(st.integers(0, height))
+        now.put(
+            x, y, data.draw(st.sampled_from(("", "ab", " ", "▉" * 9))), Ink.KV, data.draw(st.sampled_from((None, 3)))
+        )
+    now.ink[-1, 0] = Ink.BAD
+    differ = (now.glyph != before.glyph) | (now.ink != before.ink) | (now.under != before.under)
+    assert now.changed(before) == {y: np.flatnonzero(row).tolist() for y, row in enumerate(differ) if row.any()}
+    assert now.inks[now.place(0, height - 1)] == Ink.BAD
+
+
 def test_every_ink_has_a_colour_in_every_look() -> None:
     for ink in Ink:
         if ink != Ink.NONE:
