@@ -81,9 +81,8 @@ def _holds(scenario: Scenario) -> bool:
 
 
 def _best(scenario: Scenario, found: MatrixAnswer) -> BestFormat:
-    """What ``scenario`` allows; no more than the model was trained for, or than it is asked for, where that is more."""
-    trained = scenario.model.max_context
-    most = scenario.context if trained is None else max(trained, scenario.context)
+    """What ``scenario`` allows; no more than the model was trained for."""
+    most = scenario.model.max_context or scenario.context
     context = most if found.context is None else min(found.context, most)
     if not context:
         return NOTHING

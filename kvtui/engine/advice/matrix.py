@@ -84,7 +84,8 @@ class MatrixAnswer(NamedTuple):
     ``used`` is the share of its budget (or KV pool) that the fullest device needs, and with an engine the scenario's
     share of the sequences that it runs at once; None if it runs none. ``context`` and ``sequences`` are as in
     ``Capacity``. ``needed`` devices would hold it (0: more than MOST_NEEDED), and ``best`` are the formats that fit;
-    both are None until they are asked for.
+    both are None until they are asked for. ``trained`` is the model's own maximum of tokens where it is known, and
+    ``beyond`` whether the scenario asks for more: then no figure is one that the model can be asked for.
     """
 
     fits: bool = False
@@ -95,6 +96,8 @@ class MatrixAnswer(NamedTuple):
     reason: str = ""
     needed: int | None = None
     best: BestFormat | None = None
+    trained: int | None = None
+    beyond: bool = False
 
 
 class Metric(NamedTuple):
@@ -168,7 +171,7 @@ def sort_key(metric: Metric, answer: MatrixAnswer | None) -> tuple[int, float]:
             middle = (low + high) / 2
         case number:
             middle = float(number)
-    return int(not answer.fits), middle if metric.lower_is_better else -middle
+    return int(not answer.fits or answer.beyond), middle if metric.lower_is_better else -middle
 
 
 @dataclass(frozen=True)
@@ -395,7 +398,8 @@ def _answer(
     scenario: Scenario, parts: Parts, held: bool, context: int | None, sequences: int | None, step: Step
 ) -> MatrixAnswer:
     full = used(scenario, parts)
-    return MatrixAnswer(held, full, context, sequences, timed(scenario, step if held else None))
+    times = timed(scenario, step if held else None)
+    return MatrixAnswer(held, full, context, sequences, times, **_trained(scenario))
 
 
 def _served(scenario: Scenario) -> MatrixAnswer:
@@ -404,7 +408,14 @@ def _served(scenario: Scenario) -> MatrixAnswer:
     found = room(scenario, served)
     held = served.starts and (found.sequences or 0) >= scenario.batch
     full = scenario.batch / found.sequences if found.sequences else None
-    return MatrixAnswer(held, full, found.context, found.sequences, timed(scenario, _step(scenario) if held else None))
+    times = timed(scenario, _step(scenario) if held else None)
+    return MatrixAnswer(held, full, found.context, found.sequences, times, **_trained(scenario))
+
+
+def _trained(scenario: Scenario) -> dict[str, Any]:
+    """The model's own maximum, and whether the scenario is beyond it."""
+    trained = scenario.model.max_context
+    return {"trained": trained, "beyond": trained is not None and scenario.context > trained}
 
 
 def _step(scenario: Scenario) -> Step:

@@ -41,7 +41,7 @@ def hardware_prompt(session: Session, beside: str) -> PromptScreen:
         if found.reason:
             return found.reason
         users = "no max" if found.sequences is None else f"{found.sequences:,}"
-        fits = "fits" if found.fits else "does not fit"
+        fits = "does not fit" if not found.fits else "beyond the model's own maximum" if found.beyond else "fits"
         price = "" if changed.device.price else ", no price"
         return f"{changed.device.name}{price}: {fits}, at most {users} sequences"
 

@@ -115,7 +115,7 @@ class Sheet:
 
     def _may_fit(self, row: int, column: int) -> bool:
         found = self.answers.get((row, column))
-        return found is None or found.fits
+        return found is None or (found.fits and not found.beyond)
 
     def _piece(self, wanted: RowsAndColumns) -> Piece | None:
         """Cells of one line of ``wanted`` that nobody was asked for yet: a few where each takes long, else all."""

@@ -68,7 +68,8 @@ def cell_width(metric: Metric) -> int:
 def cell_text(metric: Metric, answer: MatrixAnswer | None, context: int) -> Span:
     """A cell: its figure on a ground as warm as it is good, or how many devices it needs where it does not fit.
 
-    ``context`` is the scenario's: a best format that allows less says both.
+    ``context`` is the scenario's: a best format that allows less says both. A context beyond the model's own maximum is
+    no success: ``≤ 4K`` says the maximum. A device with room for more than that has ``4K+``.
     """
     if answer is None:
         return Span(PENDING, Ink.DIM)
@@ -81,6 +82,11 @@ def cell_text(metric: Metric, answer: MatrixAnswer | None, context: int) -> Span
     value = metric.value(answer)
     if value is None:
         return Span(IMPOSSIBLE, Ink.DIM)
+    if answer.trained is not None:
+        if metric.key == "max_context_tokens" and not isinstance(value, Band) and value > answer.trained:
+            return Span(f"{_tokens(answer.trained)}+", Ink.TEXT, heat(1.0))
+        if answer.beyond:
+            return Span(f"≤ {_tokens(answer.trained)}", Ink.WARN)
     good = metric.goodness(answer)
     ground = Ink.NONE if good is None else heat(good)
     if metric.key == "used_share":
@@ -184,6 +190,8 @@ def verdict_words(answer: MatrixAnswer | None) -> tuple[str, Ink]:
         return "…", Ink.DIM
     if answer.reason:
         return "✗ cannot be", Ink.BAD
+    if answer.fits and answer.beyond and answer.trained is not None:
+        return f"! beyond {_tokens(answer.trained)}", Ink.WARN
     return ("✓ fits", Ink.GOOD) if answer.fits else ("✗ does not fit", Ink.BAD)
 
 
@@ -198,6 +206,9 @@ def engine_words(scenario: Scenario) -> str:
 def why(detail: Detail) -> str:
     """Why the cell does not fit, or cannot be; empty if it does."""
     scenario, answer = detail.scenario, detail.answer
+    if answer.fits and answer.beyond and scenario is not None:
+        own = format_tokens(answer.trained or 0)
+        return f"the bytes fit, but {format_tokens(scenario.context)} is beyond the model's own maximum of {own}"
     if answer.fits:
         return ""
     if scenario is None or answer.reason:
@@ -244,6 +255,8 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
             (f"max sequences, {fill_words(scenario, answer.sequences or 1)}", answer.sequences),
         ):
             rows.append(pair(name, (NO_BOUND if count is None else f"{count:,}",), width))
+        if answer.trained is not None and (answer.context is None or answer.context > answer.trained):
+            rows.append(pair("the model's own maximum", (f"{answer.trained:,}",), width))
         if answer.times is not None:
             rows += _rates(scenario, answer, answer.times, width) if answer.fits else [_hourly(answer, width)]
         if answer.fits:

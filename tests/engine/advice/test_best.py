@@ -32,7 +32,7 @@ def test_what_is_found_fits_and_nothing_with_less_risk_does(values: dict[str, st
 
 
 def test_a_context_that_falls_short_is_the_most_that_the_smallest_formats_leave() -> None:
-    scenario = scenario_from({"model": "Llama-2-13B", "gpu": "RTX 4090", "context": "64K"})
+    scenario = scenario_from({"model": "Qwen2.5-32B", "gpu": "RTX 4090", "context": "32K"})
     found = best_format(scenario)
     assert found.words == "Q4_K_M + q8_0 KV"
     assert 0 < found.context < scenario.context

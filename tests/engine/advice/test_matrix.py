@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
 from kvtui.engine.advice import matrix
+from kvtui.engine.advice.best import best_format
 from kvtui.engine.advice.matrix import METRICS, VIEWS, Matrix, MatrixAnswer, table
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.device.catalogue import all_devices, find_device
@@ -42,7 +43,9 @@ def expected(found: Matrix, row: int, column: int) -> MatrixAnswer:
         used = (beside + scenario.kv_pool) / planned.budget_per_device
     else:
         used = planned.per_device.cache / scenario.kv_pool
-    return MatrixAnswer(planned.fits, used, room.context, room.sequences, estimate(planned))
+    own = scenario.model.max_context
+    beyond = own is not None and scenario.context > own
+    return MatrixAnswer(planned.fits, used, room.context, room.sequences, estimate(planned), trained=own, beyond=beyond)
 
 
 def check(scenario: Scenario, view: matrix.MatrixSubject, data: st.DataObject) -> None:
@@ -197,3 +200,16 @@ def test_devices_of_a_line_are_answered_as_each_alone() -> None:
         base = scenario_from({"model": "gemma-3-27b", "context": "40000", **values})
         several = [base._replace(device=device) for device in devices]
         assert matrix.answers(several) == [matrix.answer(scenario) for scenario in several]
+
+
+def test_a_context_beyond_the_models_own_maximum_is_no_success() -> None:
+    """Llama-2-7B was trained for 4,096 tokens; 37 sequences of 16K fit an H100, and none of them is of any use."""
+    for context, beyond in (("4K", False), ("16K", True)):
+        for engine in ("none", "vllm"):
+            found = matrix.answer(scenario_from({"model": "Llama-2-7B", "context": context, "engine": engine}))
+            assert (found.trained, found.beyond) == (4096, beyond)
+    metric = next(metric for metric in matrix.METRICS if metric.key == "max_sequences")
+    beyond = MatrixAnswer(True, 0.5, 300_000, 37, trained=4096, beyond=True)
+    inside = MatrixAnswer(True, 0.9, 300_000, 2, trained=131_072)
+    assert matrix.sort_key(metric, inside) < matrix.sort_key(metric, beyond)
+    assert best_format(scenario_from({"model": "Llama-2-13B", "context": "32K"})).context == 4096

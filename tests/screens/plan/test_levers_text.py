@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kvtui.engine.advice.levers import levers
+from kvtui.engine.advice.matrix import METRICS, answer
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.serving.candidates import Idle
-from kvtui.screens.plan.text import lever_rows
+from kvtui.screens.plan.text import Detail, cell_text, lever_rows, verdict_words, why
 
 
 @pytest.mark.parametrize("batch", ["4", "16"], ids=["fits", "does not fit"])
@@ -22,3 +23,13 @@ def test_figures_stand_under_their_names_at_every_width(batch: str, width: int) 
         assert sum(len(span.text) for span in row) <= width
         if not isinstance(found[number], Idle):
             assert len(row) - 2 == len(names)
+
+
+def test_a_cell_beyond_the_models_own_maximum_says_the_maximum() -> None:
+    scenario = scenario_from({"model": "Llama-2-7B", "gpu": "H100 SXM", "context": "16K"})
+    found = answer(scenario)
+    metrics = {metric.key: metric for metric in METRICS}
+    assert cell_text(metrics["max_sequences"], found, scenario.context).text == "≤ 4K"
+    assert cell_text(metrics["max_context_tokens"], found, scenario.context).text == "4K+"
+    assert verdict_words(found)[0] == "! beyond 4K"
+    assert "16K is beyond the model's own maximum of 4K" in why(Detail("", "", scenario, found))
