@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Severity = Literal["critical", "warning", "info"]
 
-NEAR_CAPACITY = 0.8
+NEAR_CAPACITY, TIGHT = 0.8, 0.97
 LEAST_CAPABILITY = {"nvfp4": (8, 0), "mxfp4": (8, 0), "fp8": (8, 0), "awq": (7, 5), "w4a16": (8, 0)}
 """Compute capability from which engines' kernels run a format of weights, with Marlin's where a device has no own."""
 
@@ -40,6 +40,14 @@ def notices(plan: Plan) -> tuple[Notice, ...]:
     return tuple(sorted(found, key=lambda notice: order.index(notice.severity)))
 
 
+def is_tight(plan: Plan) -> bool:
+    """Whether a plan fits with less than 3 % to spare, where nothing was set aside on purpose.
+
+    An estimate of activations and overhead is not that exact, and a display or another program needs some too.
+    """
+    return plan.fits and plan.serving is None and plan.scenario.kv_pool is None and plan.used > TIGHT
+
+
 def _memory(plan: Plan) -> Iterator[Notice]:
     parts, pool, served = plan.per_device, plan.scenario.kv_pool, plan.serving
     if plan.crowded:
@@ -55,7 +63,11 @@ def _memory(plan: Plan) -> Iterator[Notice]:
         text = f"does not fit: the fullest device needs {needed} of {available}"
         yield Notice("over_capacity", "critical", text)
     elif pool is None and plan.used >= NEAR_CAPACITY:
-        yield Notice("near_capacity", "warning", f"the fullest device is {plan.used:.0%} full")
+        yield Notice(
+            "near_capacity",
+            "warning",
+            f"the fullest device is {plan.used:.0%} full{', tight' if is_tight(plan) else ''}",
+        )
 
 
 def _devices(plan: Plan) -> Iterator[Notice]:

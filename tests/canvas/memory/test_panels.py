@@ -416,13 +416,14 @@ def test_one_ink_per_meaning() -> None:
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
-        (0.0, ("low", Ink.WARN)),
-        (0.499, ("low", Ink.WARN)),
-        (0.5, ("fair", Ink.GOLD)),
-        (0.8, ("fair", Ink.GOLD)),
-        (0.801, ("good", Ink.GOOD)),
-        (1.0, ("good", Ink.GOOD)),
-        (1.001, ("over", Ink.BAD)),
+        (0.0, ("0.0 % low", Ink.WARN)),
+        (0.499, ("49.9 % low", Ink.WARN)),
+        (0.5, ("50.0 % fair", Ink.GOLD)),
+        (0.8, ("80.0 % fair", Ink.GOLD)),
+        (0.801, ("80.1 % full", Ink.TEXT)),
+        (0.996, ("99.6 % tight", Ink.WARN)),
+        (1.0, ("100.0 % tight", Ink.WARN)),
+        (8.639, ("763.9 % over", Ink.BAD)),
     ],
 )
 def test_efficiency_bands(share: float, expected: tuple[str, Ink]) -> None:
@@ -434,7 +435,7 @@ def test_efficiency_counts_everything_over_all_devices() -> None:
     used = shown.total_parts.total / (8 * find_device("H200 SXM").usable_bytes)
     assert lookup(info_rows(shown, 40))["efficiency"].startswith(f"{100 * used:.1f} %")
     dense = view("dense")
-    for room, words in ((1, "99.9 % good"), (0, "100.0 % good"), (-(2**30), "101.3 % over")):
+    for room, words in ((1, "99.9 % tight"), (0, "100.0 % tight"), (-(2**30), "1.3 % over")):
         parts = dense.total_parts._replace(kv=dense.total_parts.kv + dense.capacity - dense.total_parts.total - room)
         assert lookup(info_rows(replace(dense, total_parts=parts), 40))["efficiency"] == words
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from kvtui.canvas.cells import InkRow, Span
 from kvtui.canvas.memory.panels.controls import speed_text
 from kvtui.canvas.memory.panels.info import dtypes, efficiency
-from kvtui.canvas.memory.panels.text import clean, cut, of_whole, percent
+from kvtui.canvas.memory.panels.text import clean, cut, of_whole
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.saying.fill import fill_words
+from kvtui.engine.saying.notices import is_tight
 
 SEPARATOR = " · "
 WIDE_GAP = "   "
@@ -56,7 +57,7 @@ def one_line_info(view: MemoryView, width: int) -> InkRow:
     words, ink = efficiency(view.utilization)
     fields: list[BarField] = [
         (0, of_whole(parts.total, view.capacity, "of"), Ink.BRIGHT),
-        (1, f"{percent(view.utilization)} {words}", ink),
+        (1, words, ink),
         (2, f"KV {format_bytes(parts.kv)}", Ink.KV),
         (3, f"weights {format_bytes(parts.weights)}", Ink.WEIGHTS),
         (4, f"state {format_bytes(parts.state)}" if parts.state else "", Ink.STATE),
@@ -72,7 +73,8 @@ def _verdict(view: MemoryView, width: int) -> tuple[str, Ink]:
     """Whether the scenario fits, which is a matter of its full context."""
     plan = view.plan
     if plan.fits:
-        return f"✓ fits at {format_tokens(view.scenario.context)}", Ink.GOOD
+        tight = ", tight" if is_tight(plan) else ""
+        return f"✓ fits at {format_tokens(view.scenario.context)}{tight}", Ink.GOOD
     if plan.devices_needed is not None and plan.devices_needed > plan.devices:
         return f"✗ needs {plan.devices_needed:,} devices", Ink.BAD
     return "✗ does not fit", Ink.BAD

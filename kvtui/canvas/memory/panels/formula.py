@@ -158,7 +158,7 @@ def _efficiency(view: MemoryView, width: int) -> list[InkRow]:
     return [
         *wrapped("η = total ÷ usable", width, Ink.TEXT, indent=2),
         *wrapped(f"  = {of_whole(view.total_parts.total, view.capacity, '÷')}", width, Ink.DIM, indent=4),
-        (Span(f"  = {percent(view.utilization)} {words}", ink),),
+        (Span(f"  = {words}", ink),),
     ]
 
 

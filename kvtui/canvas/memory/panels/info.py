@@ -9,10 +9,11 @@ from kvtui.canvas.memory.panels.text import TextBlock, clean, cut, named, pair, 
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.saying.notices import TIGHT
 from kvtui.engine.scenario.scenario import Scenario
 
 NONE = "—"
-GOOD_USE, FAIR_USE = 0.8, 0.5
+FULL_USE, FAIR_USE = 0.8, 0.5
 
 
 def info_rows(view: MemoryView, width: int, height: int | None = None) -> list[InkRow]:
@@ -21,12 +22,17 @@ def info_rows(view: MemoryView, width: int, height: int | None = None) -> list[I
 
 
 def efficiency(share: float) -> tuple[str, Ink]:
-    """A share of memory in words, and its ink: above 80 % good, from 50 % fair, below that low, above 100 % over."""
+    """A share of memory in words, and its ink: ``98.0 % tight``, ``88.0 % full``, ``63.0 % fair``, ``20.0 % low``.
+
+    Above the whole it is what goes beyond it: 1.5 is ``50.0 % over``.
+    """
     if share > 1:
-        return "over", Ink.BAD
-    if share > GOOD_USE:
-        return "good", Ink.GOOD
-    return ("fair", Ink.GOLD) if share >= FAIR_USE else ("low", Ink.WARN)
+        return f"{percent(share - 1)} over", Ink.BAD
+    if share > TIGHT:
+        return f"{percent(share)} tight", Ink.WARN
+    if share > FULL_USE:
+        return f"{percent(share)} full", Ink.TEXT
+    return (f"{percent(share)} fair", Ink.GOLD) if share >= FAIR_USE else (f"{percent(share)} low", Ink.WARN)
 
 
 def allocation_unit(scenario: Scenario) -> tuple[str, ...]:
@@ -88,8 +94,7 @@ def _blocks(view: MemoryView, width: int) -> Iterator[TextBlock]:
         needed = missing if plan.devices_needed is None else f"{plan.devices_needed:,}"
         yield 3, [pair("  needed", (needed,), width, Ink.WARN)]
     words, ink = efficiency(view.utilization)
-    used = percent(view.utilization)
-    yield 3, [pair("efficiency", (f"{used} {words}", used), width, ink)]
+    yield 3, [pair("efficiency", (words,), width, ink)]
     yield 6, [pair("sequences", _sequences(view), width)]
     yield 8, [pair("bytes per token", _token_bytes(scenario), width)]
     yield 7, [pair("dtype", (dtypes(scenario), cut(dtypes(scenario), width - 6)), width)]
