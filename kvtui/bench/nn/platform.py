@@ -1,7 +1,8 @@
 """The one place with platform rules: how matrix-vector products are shaped so that XLA runs them at memory speed.
 
 On a CPU XLA multiplies a single row of a 16- or 8-bit matrix element by element, and two rows with a proper kernel, so
-single rows get a second one. In fp32 it wants a single row to have no axis at all. GPUs and TPUs need no second rows.
+single rows get a second one; where a loop that converts, multiplies and sums is faster still, bf16 rows are summed in
+it instead. In fp32 it wants a single row to have no axis at all. GPUs and TPUs need none of this.
 Products of floats are accumulated in fp32 and of integers in int32 everywhere.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kvtui.bench.nn import ensemble, speculate, transformer
-from kvtui.bench.nn.cache import cache_bytes
+from kvtui.bench.nn.cache import cache_bytes, rows_of
 from kvtui.bench.nn.ensemble import EnsembleWeights
 from kvtui.bench.nn.speculate import Speculation, SpeculativeState
 from kvtui.bench.nn.transformer import Weights
@@ -77,6 +77,24 @@ def test_several_tokens_over_a_cache_are_the_same_as_one_by_one(shape: Transform
         _, cache = transformer.decode(shape, weights, tokens[:, i], jnp.int32(i), cache)
     for one, other in zip(jax.tree.leaves(grown), jax.tree.leaves(cache), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_several_tokens_over_a_bf16_cache_are_the_same_as_one_by_one() -> None:
+    """Whatever is held for the rows: both ways read and write the same ones, up to their rounding."""
+    shape = replace(GROUPED, kv_dtype="bf16")
+    weights = transformer.init_weights(shape, 0)
+    tokens = jnp.asarray([[3, 1, 4, 1]], jnp.int32)
+    empty = transformer.init_cache(shape, 1, LENGTH, "contiguous")
+    _, cache = transformer.prefill(shape, weights, tokens[:, :2], empty)
+    x = transformer.embed(shape, weights, tokens[:, 2:], jnp.arange(2, 4))
+    x, grown = transformer.block_through(shape, weights.blocks, x, jnp.int32(2), cache)
+    for i in range(2, 4):
+        logits, cache = transformer.decode(shape, weights, tokens[:, i], jnp.int32(i), cache)
+    np.testing.assert_allclose(transformer.logits_of(weights, x)[:, -1], logits, atol=0.03)
+    for one, other in zip(grown, cache, strict=True):
+        for some, same in zip(rows_of(one), rows_of(other), strict=True):
+            assert np.asarray(some, np.float32).any()
+            np.testing.assert_allclose(np.asarray(some, np.float32), np.asarray(same, np.float32), atol=0.03)
 
 
 @partial(jax.jit, static_argnums=0)
