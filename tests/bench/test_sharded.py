@@ -80,7 +80,7 @@ def test_eight_devices_hold_what_is_planned_and_copies_where_heads_are_few() -> 
 @nightly
 def test_every_attention_over_every_number_of_devices() -> None:
     pytest.importorskip("jax")
-    every = [case(name, tp, batch) for name in SHAPES for tp in (2, 4, 8) for batch in (1, 3)]
+    every = [case(name, tp, batch) for name in SHAPES for tp, batch in ((2, 3), (4, 1), (8, 3))]
     rows = list(rows_of(job(*every)))
     assert len(rows) == len(every)
     for row in rows:
