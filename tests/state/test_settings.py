@@ -59,6 +59,7 @@ def test_empty_variables_do_not_count(file: Path) -> None:
         ("[keymap]\ncopy = 'a b'", ("copy", "a b")),
         ("[keymap]\ncopy = ','", ("copy",)),
         ("remember = 'no'", ("remember",)),
+        ("pixels = 'svg'", ("pixels", "kitty")),
         ("[keymap]\nwindow-close = 'q'", ("window-close", "'q' would be typed")),
         ("[keymap]\nlist-up = 'f5'\nlist-down = 'f5'", ("f5", "list-up")),
         ("[keymap]\ncopy = 'x'", ("copy", "export")),
