@@ -12,12 +12,21 @@ from kvtui.engine.planning.capacity import Capacity
 from kvtui.engine.planning.estimate import Estimate
 from kvtui.engine.planning.parts import all_caches, overhead_bytes
 from kvtui.engine.planning.plan import Plan
+from kvtui.engine.planning.roofline import (
+    COMPUTE_EFFICIENCY,
+    LAUNCH_SECONDS_PER_LAYER,
+    bandwidth_efficiency,
+    collectives,
+    peak_flops,
+)
 from kvtui.engine.planning.serve import tightest_budget
-from kvtui.engine.planning.step import prefill_flops
+from kvtui.engine.planning.step import decode_step, prefill_flops
 from kvtui.engine.planning.weights import joined_replicas, weight_bytes
 
 if TYPE_CHECKING:
     from kvtui.engine.engines.budget import Budget
+    from kvtui.engine.planning.roofline import Band
+    from kvtui.engine.scenario.scenario import Scenario
 
 ExplainedValue = int | float | str
 ExplainedValues = tuple[tuple[str, ExplainedValue], ...]
@@ -409,13 +418,19 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
         yield Explanation(
             "decode",
             ("of a step's tokens together, " if estimate.speculation else "")
-            + f"max({read} ÷ (tp × {rate}), step_flops ÷ (tp × peak × efficiency)) + collectives + launches{ram}",
+            + f"max({read} ÷ (tp × {rate}), step_flops ÷ (tp × peak × compute efficiency))"
+            + f" + collectives + launches{ram}"
+            + (", over the tokens that a step gives" if estimate.speculation else ""),
             (
                 ("step_bytes", estimate.step_bytes or 0),
                 ("step_flops", estimate.step_flops or 0),
                 ("bandwidth_gbs", device.bandwidth_gbs if measured is None else measured),
                 ("tp", scenario.layout.tp),
+                *(_ends("efficiency", bandwidth_efficiency(scenario)) if measured is None else ()),
+                *_computing(scenario),
+                *_beside_reading(plan),
                 *of_ram,
+                *_found("ms_per_token", estimate.decode_ms),
             ),
             None,
             (prior, source) if measured is None else (source, f"compute and launches: {prior}", _device_source(plan)),
@@ -444,7 +459,12 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
             "prefill",
             "flops ÷ (tp × dense peak × 0.35 … 0.60), one sequence of the whole context"
             + (", and the weights in RAM over PCIe for each physical batch" if estimate.ram_bytes else ""),
-            (("flops", prefill_flops(scenario) or 0), ("tp", scenario.layout.tp)),
+            (
+                ("flops", prefill_flops(scenario) or 0),
+                ("tp", scenario.layout.tp),
+                *_computing(scenario)[:1],
+                *_found("ms", estimate.prefill_ms),
+            ),
             None,
             (PRIOR, _device_source(plan)),
         )
@@ -456,6 +476,8 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
                 ("devices", scenario.layout.devices),
                 ("usd_per_hour_low", device.price.low),
                 ("usd_per_hour_high", device.price.high),
+                *_rate(estimate),
+                *_found("usd_per_million_tokens", estimate.usd_per_million_tokens),
             ),
             None,
             (f"market span of {device.price.priced_on}, confidence L" if device.price.priced_on else "as given",),
@@ -464,7 +486,46 @@ def _times(plan: Plan, estimate: Estimate) -> Iterator[Explanation]:
         yield Explanation(
             "energy",
             "devices × board power × 0.6 … 1.0 ÷ tokens per second",
-            (("devices", scenario.layout.devices), ("tdp_watts", device.tdp_watts)),
+            (
+                ("devices", scenario.layout.devices),
+                ("tdp_watts", device.tdp_watts),
+                *_rate(estimate),
+                *_found("joules_per_token", estimate.joules_per_token),
+            ),
             None,
             (PRIOR, _device_source(plan)),
         )
+
+
+def _ends(name: str, span: tuple[float, float]) -> ExplainedValues:
+    low, high = span
+    return (f"{name}_low", low), (f"{name}_high", high)
+
+
+def _found(unit: str, band: Band | None) -> ExplainedValues:
+    """The result, as exact as it takes to work it out again."""
+    return () if band is None else _ends(f"found_{unit}", band)
+
+
+def _rate(estimate: Estimate) -> ExplainedValues:
+    return () if estimate.tokens_per_second is None else _ends("tokens_per_second", estimate.tokens_per_second)
+
+
+def _computing(scenario: Scenario) -> ExplainedValues:
+    """The peak of one device and the share of it that is expected; nothing where no peak is known."""
+    peak = peak_flops(scenario)
+    return () if peak is None else (("peak_tflops", peak / 1e12), *_ends("compute_efficiency", COMPUTE_EFFICIENCY))
+
+
+def _beside_reading(plan: Plan) -> ExplainedValues:
+    """What a step takes beside reading and computing: starting its programs, and adding up over devices."""
+    scenario, step = plan.scenario, decode_step(plan.scenario, plan.sequences)
+    layers = len(scenario.model.layers)
+    shared = collectives(scenario, layers)
+    launches = _ends(
+        "launches_ms", (1e3 * LAUNCH_SECONDS_PER_LAYER[0] * layers, 1e3 * LAUNCH_SECONDS_PER_LAYER[1] * layers)
+    )
+    if shared is None or scenario.layout.tp == 1:
+        return launches
+    fast, slow = (1e3 * (shared.per_sequence * step.each * step.sequences + fixed) for fixed in shared.fixed)
+    return *launches, *_ends("collectives_ms", (fast, slow))
