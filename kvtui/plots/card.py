@@ -121,7 +121,7 @@ def _figure(scenario: Scenario, name: str, look: Look) -> Iterator[Markup]:
 
 def _fixes(found: tuple[Fix, ...], look: Look) -> Iterator[Markup]:
     """The first changes that make it fit."""
-    yield _text(COLUMN, BELOW + 14, "make it fit, the cheapest first", 24, Ink.BRIGHT, look, bold=True)
+    yield _text(COLUMN, BELOW + 14, "make it fit, the least change first", 24, Ink.BRIGHT, look, bold=True)
     y = BELOW + 62
     for number, fix in enumerate(found[:MOST_FIXES], 1):
         answer = fix.answer

@@ -33,7 +33,7 @@ class CommandFix(NamedTuple):
 
 
 def corrected(found: ReadCommand) -> tuple[CommandFix, ...]:
-    """The command with each of the fixes, the cheapest first; none where it fits as it is."""
+    """The command with each of the fixes, the least change first; none where it fits as it is."""
     return () if plan(found.scenario).fits else tuple(_with(found, fix) for fix in fixes(found.scenario))
 
 
@@ -90,7 +90,7 @@ def _lines(found: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
         yield from (((line, "dim"),) for line in wrap(f"- {note}", width, 2))
     if found["commands"]:
         yield ()
-        yield rule("the command that starts", width, "cheapest first")
+        yield rule("the command that starts", width, "the least change first")
     for number, one in enumerate(found["commands"], 1):
         risk = "" if one["quality_risk"] == "none" else f"   risk {one['quality_risk']}"
         yield (f"{number:>2}  ", ""), (one["name"], "strong"), (risk, "dim")

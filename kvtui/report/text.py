@@ -157,7 +157,7 @@ class _Page:
         found = self.document["fixes"]
         if not found:
             return []
-        return [rule(fixes.TITLE, self.width, "cheapest first"), *fixes.lines(found, self.width)]
+        return [rule(fixes.TITLE, self.width, "the least change first"), *fixes.lines(found, self.width)]
 
     def ruler(self, drawn: sections.BankPicture, held: int) -> list[StyledLine]:
         if not drawn.excess:

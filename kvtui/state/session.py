@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.placement import BestSplit
@@ -232,9 +233,10 @@ class Session:
         found = defaults_for(device, {key: said[key] for key in said if key not in (*FOLLOWING_THE_DEVICE, "memory")})
         model = find_model(found.model)
         fields = fields_of(read_values(found.values), model, self.scenario.engine)
+        chosen = {"device": device, "model": model, **fields}
+        what = f"{found.model}, {found.batch:,} × {format_tokens(found.context)}"
         self._put(
-            {"device": device, "model": model, **fields},
-            (f"defaults of the {device.name}; they stay put once you choose something",),
+            chosen, (f"now {what}: the defaults of the {device.name} until you choose something; u takes it back",)
         )
 
     def step_batch(self, by: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input
 
@@ -12,8 +13,9 @@ from kvtui.app.app import KvtuiApp
 from kvtui.engine.advice.fixes import fixes
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.scenario import Scenario
+from kvtui.engine.scenario.setting import wished
 from kvtui.engine.scenario.values import scenario_from
-from kvtui.screens.windows.fixes import FixesScreen, about, wished
+from kvtui.screens.windows.fixes import FixesScreen, about
 from kvtui.state.session import Session
 from kvtui.state.settings import Settings
 from tests.screens.seen import text_of
@@ -73,7 +75,7 @@ def test_it_says_what_is_risked_and_by_whom_that_was_measured() -> None:
         window = await opened(app, pilot)
         await rows(app, pilot)
         assert "low to medium risk, llama.cpp pull request 1684" in text_of(app)
-        assert "cheapest first" in str(window.query_one(".box").border_title)
+        assert "the least change first" in str(window.query_one(".box").border_title)
 
     run(too_large(), (80, 24), check)
 
@@ -85,13 +87,51 @@ def test_a_wish_is_fixed_and_taken_with_its_fix() -> None:
         window.query_one(Input).value = "users 35, context 128K"
         wish = wished(app.session.scenario, "users 35, context 128K")
         assert (wish.batch, wish.context) == (35, 131_072)
-        assert await rows(app, pilot) == len(fixes(wish)) > 0
+        found = fixes(wish, frozenset(("batch", "context")))
+        assert await rows(app, pilot) == len(found) > 0
+        assert all((fix.scenario.batch, fix.scenario.context) == (35, 131_072) for fix in found)
         await pilot.press("enter")
         await pilot.pause()
-        assert app.session.scenario == fixes(wish)[0].scenario
+        assert app.session.scenario == found[0].scenario
         assert plan(app.session.scenario).fits
 
     run(scenario_from({"model": "Llama-3.1-8B", "engine": "vllm"}), (120, 36), check)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("users 35, contxt 128K", "unknown option 'contxt'; did you mean context"),
+        ("users -4", "'-4' is not a whole number"),
+        ("users 35, gpu 4o90", "unknown device '4o90'"),
+    ],
+)
+def test_what_is_not_understood_is_said_and_nothing_is_planned(text: str, said: str) -> None:
+    async def check(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        window = await opened(app, pilot)
+        for length in range(1, len(text) + 1):
+            window.query_one(Input).value = text[:length]
+            if length % 5 == 0:
+                await rows(app, pilot)
+        assert await rows(app, pilot) == 0
+        assert said in " ".join(text_of(app).split())
+        assert "what is wished for" in str(window.query_one(".box").border_title)
+
+    run(too_large(), (160, 46), check)
+
+
+def test_no_number_of_a_way_is_cut() -> None:
+    scenario = scenario_from({"model": "Llama-3.1-8B", "gpu": "RTX 4090", "batch": "35", "context": "60K"})
+
+    async def check(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        window = await opened(app, pilot)
+        await rows(app, pilot)
+        table = window.query_one(DataTable)
+        for column in table.ordered_columns[1:]:
+            assert max(len(cell.plain) for cell in table.get_column(column.key)) <= column.width
+
+    for size in ((160, 46), (100, 30), (80, 24)):
+        run(scenario, size, check)
 
 
 def test_a_wish_that_is_none_says_so() -> None:

@@ -600,6 +600,11 @@ def test_enter_takes_the_option_that_was_typed_and_not_what_looks_like_it() -> N
         ("price", "explain cost", "usd per hour"),
         ("cost", "explain cost", "usd per hour"),
         ("model llama5", "model Llama-3-8B", "did you mean this?"),
+        (
+            "model llama-3.3-70b, gpu h100 sxm, engine llama.cpp, dtype fp8",
+            "model llama-3.3-70b, gpu h",
+            "has no fp8 cache",
+        ),
         ("engine vlm", "engine vllm", "did you mean this?"),
     ],
 )

@@ -243,7 +243,7 @@ def test_defaults_follow_the_device_until_something_is_chosen() -> None:
     expected = defaults_for(find_device("RTX 4090"))
     assert one.scenario.model.name == find_model(expected.model).name
     assert (one.scenario.context, one.scenario.batch) == (expected.context, expected.batch)
-    assert any("RTX 4090" in note for note in heard[-1].notes)
+    assert any("RTX 4090" in note and expected.model in note for note in heard[-1].notes)
     one.change(batch=5)
     one.set_device(find_device("B200"))
     assert (one.scenario.context, one.scenario.batch) == (expected.context, 5)

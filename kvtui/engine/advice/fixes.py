@@ -89,6 +89,9 @@ TOGETHER: tuple[tuple[FixKind, ...], ...] = (
 BEFORE_LESS: tuple[tuple[FixKind, ...], ...] = ((), ("weights",), ("cache",), ("weights", "cache"))
 """The kinds of changes with which less context or fewer sequences are tried."""
 
+LESS: tuple[FixAxis, ...] = ("context", "batch")
+"""What is given up only where it need not be kept."""
+
 BURDENS: Mapping[FixAxis, float] = {
     "weights": 0.5,
     "cache": 0.25,
@@ -149,12 +152,15 @@ class Fix:
         return {name: value for change in self.changes for name, value in change.fields.items()}
 
 
-def fixes(scenario: Scenario) -> tuple[Fix, ...]:
-    """At most a dozen fixes of ``scenario``, the cheapest first; none if it fits, or has no answer at all."""
+def fixes(scenario: Scenario, kept: frozenset[FixAxis] = frozenset()) -> tuple[Fix, ...]:
+    """At most a dozen fixes of ``scenario``, the least change first; none if it fits, or has no answer at all.
+
+    Of "context" and "batch" what is ``kept`` does not get less: somebody wished for it.
+    """
     now = answer(scenario)
     if now.fits or now.reason:
         return ()
-    return tuple(undominated(scenario, list(islice(_Search(scenario).run(), MOST_FIXES))))
+    return tuple(undominated(scenario, list(islice(_Search(scenario, kept).run(), MOST_FIXES))))
 
 
 def undominated(scenario: Scenario, found: list[Fix]) -> list[Fix]:
@@ -215,15 +221,16 @@ class _Search:
     and a set that has a part which is enough, or goes farther than one that is, is never looked at.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, kept: frozenset[FixAxis]) -> None:
         self.scenario = scenario
+        self.given_up: tuple[FixAxis, ...] = tuple(axis for axis in LESS if axis not in kept)
         self.enough: list[dict[str, FixChange]] = []
         self.queue: list[tuple[float, int, tuple[FixChange, ...], FixAxis | None]] = []
         self.queued = 0
         self.known: dict[Scenario, Serving | None] = {}
 
     def run(self) -> Iterator[Fix]:
-        """The fixes, the cheapest first."""
+        """The fixes, the least burden first."""
         kinds = _kinds(self.scenario)
         for group in TOGETHER:
             options = [kinds[kind] for kind in group]
@@ -232,8 +239,8 @@ class _Search:
                     self.put(changes)
         for group in BEFORE_LESS:
             for changes in product(*(kinds[kind] for kind in group)):
-                self.put(changes, "context")
-                self.put(changes, "batch")
+                for axis in self.given_up:
+                    self.put(changes, axis)
         while self.queue:
             _, _, changes, less = heappop(self.queue)
             if self.more_than_enough(changes):

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvtui.engine.basis.errors import UnknownName
+from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.model.formats import kv_format
+from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.values import BY_KEY, default_of, engine_defaults_of, fields_of, read_values, value_at
+from kvtui.engine.scenario.values import (
+    BY_KEY,
+    default_of,
+    engine_defaults_of,
+    fields_of,
+    read_values,
+    scenario_from,
+    value_at,
+)
 from kvtui.engine.sources.load import load_model
 
+KV_KEYS = ("dtype", "kv_dtype", "k_dtype", "v_dtype")
 UNSET = ("", "default")
 MOST_WORDS = 2
 """Words of an option's name that people type with a blank: ``kv dtype``."""
@@ -38,6 +49,61 @@ def typed_option(text: str) -> tuple[Option | None, str]:
         if option is not None:
             return option, " ".join(words[count:])
     return None, ""
+
+
+def wished(scenario: Scenario, text: str) -> Scenario:
+    """``scenario`` with the options of ``text``, such as ``users 35, context 128K``; commas may be left out.
+
+    A line that names both a model and a device is a question of its own: it starts from the defaults, as a command line
+    does, and nothing of ``scenario`` is kept. Raises InputError, for an option that is not known with the nearest one.
+    """
+    said = said_options(text)
+    keys = [option.key for option, _ in said]
+    if {"model", "gpu"} <= set(keys) and all(value for option, value in said if not option.switch):
+        return scenario_from({option.key: (value or "on") for option, value in said})
+    for option, value in said:
+        scenario = adapted(scenario, typed_fields(scenario, option.name, value))[0]
+    return scenario
+
+
+def said_options(text: str) -> list[tuple[Option, str]]:
+    """The options of ``text`` with their values, in order. Raises InputError for what is none.
+
+    A part between commas that begins with a digit goes on with the value before it: ``lengths 100,1K``.
+    """
+    said: list[tuple[Option, str]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if said and part[0].isdigit():
+            said[-1] = (said[-1][0], f"{said[-1][1]},{part}")
+            continue
+        option, value = typed_option(part)
+        if option is None:
+            option = find_option(part.split()[0])
+        said += _apart(option, value)
+    return said
+
+
+def _apart(option: Option, text: str) -> list[tuple[Option, str]]:
+    """``option`` with its value, and the options that follow in ``text`` if it is none as it stands."""
+    words = text.split()
+    for at in range(1, len(words)):
+        following, value = typed_option(" ".join(words[at:]))
+        if following is not None and (value or following.switch) and not _reads(option, text):
+            return [(option, " ".join(words[:at])), *_apart(following, value)]
+    return [(option, text)]
+
+
+def _reads(option: Option, text: str) -> bool:
+    """Whether ``text`` as a whole is a value of ``option``."""
+    try:
+        read_values({option.key: text})
+        if option.key == "model":
+            load_model(text)
+        elif option.key in KV_KEYS:
+            kv_format(text)
+    except InputError:
+        return False
+    return True
 
 
 def _known(name: str) -> Option | None:

@@ -21,6 +21,7 @@ from kvtui.engine.planning.parts import budget, crowded, device_parts
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.saying.fill import fill_words
+from kvtui.engine.saying.flags import flag_words
 from kvtui.engine.saying.left_out import left_out
 from kvtui.engine.saying.notices import beside_pool, unserved
 from kvtui.engine.saying.verify import verifying
@@ -170,7 +171,7 @@ def title_row(scenario: Scenario, answer: MatrixAnswer | None, width: int) -> In
         (dtypes(scenario), Ink.DIM),
         (f"{format_tokens(scenario.context)} × batch {scenario.batch:,}", Ink.ACCENT),
         (engine_words(scenario), Ink.TEXT if scenario.engine != "none" else Ink.DIM),
-        *([(f"pool {format_bytes(scenario.kv_pool)}", Ink.DIM)] if scenario.kv_pool is not None else []),
+        *((clean(words), Ink.WARN) for words in flag_words(scenario)),
         (fill_words(scenario, scenario.batch), Ink.TEXT),
     ]
     spans: list[Span] = []

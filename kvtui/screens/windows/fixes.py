@@ -1,4 +1,4 @@
-"""What would make the scenario fit, the cheapest changes first; a line above takes a wish."""
+"""What would make the scenario fit, the least changes first; a line above takes a wish."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
 from kvtui.canvas.memory.panels.numbers import figure
-from kvtui.engine.advice.fixes import Fix, fixes
+from kvtui.engine.advice.fixes import LESS, Fix, FixAxis, fixes
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.roofline import Band
-from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import typed_fields
+from kvtui.engine.scenario.setting import said_options, wished
 from kvtui.screens.windows.window import Window
 from kvtui.state.session import Session
 from kvtui.widgets.ink import ink
 
 ABSENT = "–"
 NO_BOUND = "any"
-COLUMNS = (("change", 0), ("risk", 10), ("free GiB", 8), ("context", 9), ("users", 6), ("tok/s", 9), ("$/M", 9))
+COLUMNS = (("change", 0), ("risk", 10), ("free GiB", 8), ("context", 9), ("users", 7), ("tok/s", 11), ("$/M", 11))
 GIVING_WAY = ("free GiB", "tok/s", "context")
 """The columns that go, one after the other, where the changes would be cut too short."""
 
@@ -43,7 +42,8 @@ class FixesScreen(Window):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._wished = session.scenario
+        self._wished: Scenario | None = session.scenario
+        self._kept: frozenset[FixAxis] = frozenset()
         self._found: tuple[Fix, ...] = ()
         self._input = Input(placeholder="a wish, such as: users 35, context 128K")
         self._table: DataTable[Text] = DataTable(cursor_type="row", cell_padding=1)
@@ -82,8 +82,9 @@ class FixesScreen(Window):
     def wish(self, event: Input.Changed) -> None:
         """Look for what the scenario with the wish needs."""
         try:
-            self._wished = wished(self._session.scenario, event.value)
+            self._wished, self._kept = wished(self._session.scenario, event.value), kept_of(event.value)
         except InputError as error:
+            self._wished = None
             self._show(())
             self._say(str(error), wrong=True)
         else:
@@ -111,13 +112,14 @@ class FixesScreen(Window):
             self._say(about(self._found[row]))
 
     def _work(self) -> None:
-        self.run_worker(partial(self._look, self._wished), thread=True, exclusive=True)
+        if self._wished is not None:
+            self.run_worker(partial(self._look, self._wished, self._kept), thread=True, exclusive=True)
 
-    def _look(self, scenario: Scenario) -> None:
-        """In a thread: the fixes of ``scenario``."""
+    def _look(self, scenario: Scenario, kept: frozenset[FixAxis]) -> None:
+        """In a thread: the fixes of ``scenario`` that leave what is to be ``kept``."""
         worker = get_current_worker()
         try:
-            fits, found = plan(scenario).fits, fixes(scenario)
+            fits, found = plan(scenario).fits, fixes(scenario, kept)
         except InputError as error:
             fits, found, words = False, (), str(error)
         else:
@@ -126,7 +128,7 @@ class FixesScreen(Window):
             )
 
         def act() -> None:
-            if self.is_attached and scenario == self._wished:
+            if self.is_attached and scenario == self._wished and kept == self._kept:
                 self._show(found)
                 if words:
                     self._say(words, wrong=not fits)
@@ -136,13 +138,14 @@ class FixesScreen(Window):
 
     def _show(self, found: tuple[Fix, ...]) -> None:
         self._found = found
-        count = f": {len(found)} ways, cheapest first" if found else ""
-        self._box.border_title = f"make {what(self._wished)} fit{count}"
+        count = f": {len(found)} ways, the least change first" if found else ""
+        wish = "what is wished for" if self._wished is None else what(self._wished)
+        self._box.border_title = f"make {wish} fit{count}"
         table = self._table
         table.clear()
         for number, fix in enumerate(found):
             cells = self._cells(fix)
-            table.add_row(*(cells[str(key.value)] for key in table.columns), key=str(number))
+            table.add_row(*(cells[str(key.value)] for key in table.columns), key=str(number), height=None)
 
     def _cells(self, fix: Fix) -> dict[str, Text]:
         answer, times = fix.answer, fix.answer.times
@@ -154,7 +157,7 @@ class FixesScreen(Window):
             "$/M": _band(times and times.usd_per_million_tokens),
         }
         return {
-            "change": Text(fix.name, overflow="ellipsis", no_wrap=True),
+            "change": Text(fix.name, overflow="fold"),
             "risk": Text(fix.risk.word.replace(" to ", "–"), style=ink(self.app, RISK_INKS[fix.risk.level])),
             **{title: Text(text, justify="right") for title, text in texts.items()},
         }
@@ -163,12 +166,10 @@ class FixesScreen(Window):
         self._hint.update(Content(message).stylize("$text-error" if wrong else "$foreground-muted"))
 
 
-def wished(scenario: Scenario, text: str) -> Scenario:
-    """``scenario`` with the options of ``text``, such as ``users 35, context 128K``. Raises InputError."""
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = part.replace("=", " ", 1).partition(" ")
-        scenario = adapted(scenario, typed_fields(scenario, name, value))[0]
-    return scenario
+def kept_of(text: str) -> frozenset[FixAxis]:
+    """What a wish says of context and sequences, which no fix of it may take back. Raises InputError."""
+    keys = {option.key for option, _ in said_options(text)}
+    return frozenset(axis for axis in LESS if axis in keys or (axis == "batch" and "lengths" in keys))
 
 
 def _name_cells(columns: Mapping[str, int], room: int) -> int:

@@ -27,10 +27,9 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.setting import find_option, typed_option
+from kvtui.engine.scenario.setting import find_option, said_options, typed_option, wished
 from kvtui.engine.scenario.values import to_values
 from kvtui.engine.sources.names import known_name
-from kvtui.screens.windows.fixes import wished
 from kvtui.screens.windows.option_values import values_of
 from kvtui.state import keys
 from kvtui.state.host import Host, host_of
@@ -40,6 +39,7 @@ from kvtui.widgets.textual_private import ClosesOnce, PagedPalette
 
 TITLE_CELLS, LEAST_WORD_CELLS, MOST_CELLS, AROUND_CELLS = 30, 20, 100, 6
 MOST_VALUES = 16
+MORE_THAN_ONE = 2
 REFUSING = "KV cache is needed"
 SAID, NAMED = 0.9, 100.0
 """Scores of a command that has what was typed among its words, though not in its title, and of one that is called so.
@@ -261,7 +261,7 @@ class Commands(Provider):
         words = query.split()
         if len(words) == 2 and words[0] in ("tokens", "speed") and isinstance(self.screen, Playing):
             return self._playback(self.screen, *words)
-        if "," in query and (several := self._several(query)) is not None:
+        if (several := self._several(query)) is not None:
             return several
         option, text = typed_option(query)
         if option is None or not (text or option.switch):
@@ -276,12 +276,19 @@ class Commands(Provider):
         return Command(title, self._changes(change.after), partial(self._set, option.key, text))
 
     def _several(self, query: str) -> Command | None:
-        """What several options at once set, such as ``gpu 4090, context 32K``; None where one of them is none."""
+        """What several options at once set, such as ``gpu 4090, context 32K``; None where there is one or none.
+
+        Where they cannot hold together, or one of them is none, the line gives the reason.
+        """
         session = self._host.session
-        try:
-            after = wished(session.scenario, query)
-        except InputError:
+        if typed_option(query)[0] is None:
             return None
+        try:
+            if len(said_options(query)) < MORE_THAN_ONE:
+                return None
+            after = wished(session.scenario, query)
+        except InputError as error:
+            return Command(plain(query, TITLE_CELLS), str(error), partial(self._host.tell_error, error))
         return Command(plain(query, TITLE_CELLS), self._changes(after), partial(session.take, after))
 
     def _changes(self, after: Scenario) -> str:

@@ -12,6 +12,7 @@ from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
 from kvtui.engine.saying.fill import fill_words
+from kvtui.engine.saying.flags import flag_words
 from kvtui.engine.saying.notices import is_tight
 
 SEPARATOR = " · "
@@ -34,6 +35,7 @@ def title_bar(view: MemoryView, width: int) -> InkRow:
         (6, dtypes(scenario), Ink.DIM),
         (5, f"batch {scenario.batch:,}, {fill_words(scenario, scenario.batch)}", Ink.DIM),
         (2, f"{tokens} tokens", Ink.ACCENT),
+        *((4, clean(words), Ink.WARN) for words in flag_words(scenario)),
     ]
     right: list[BarField] = [
         (4, f"▶ {speed_text(view.speed)}" if view.playing else f"paused {speed_text(view.speed)}", Ink.ACCENT),
