@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from kvtui import __version__
-from kvtui.engine.basis.units import GIB, MIB, format_tokens
+from kvtui.engine.basis.units import GIB, MIB, format_bytes, format_tokens
 from kvtui.engine.engines.known import KNOWN
 from kvtui.engine.reconcile.reconcile import Reconciliation
 from kvtui.engine.scenario.values import command_line
@@ -46,6 +46,7 @@ def document(found: Reconciliation) -> dict[str, Any]:
             "gpus": scenario.layout.devices,
             "kv_dtype": scenario.kv_dtype,
             "context_tokens": scenario.context,
+            "kv_pool_bytes": scenario.kv_pool,
             "command_line": f"kvtui --report {command_line(scenario)}",
         },
         "agrees": found.agrees,
@@ -99,14 +100,26 @@ def title(found: Mapping[str, Any]) -> list[str]:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """One sentence on how the log and the plan compare: of what agrees or differs, and of nothing else."""
+    """One sentence on how the log and the plan compare: of what agrees or differs, and of nothing else.
+
+    Where the log prints the memory of the cache, exact predictions are made from it: that is said, and that what lies
+    beside the cache is an estimate.
+    """
+    pool = found["scenario"]["kv_pool_bytes"]
+    given = "" if pool is None else f"fed with the log's {format_bytes(pool)} of cache, "
+    estimates = "; estimates from before the start stand below" if pool is not None and _estimated(found) else ""
     exact = [row for row in found["rows"] if row["exact"] and row["verdict"] in ("agrees", "differs")]
     differ = [row["label"] for row in exact if row["verdict"] == "differs"]
     if differ:
-        return f"{len(differ)} of {len(exact)} exact predictions differ from the log: {_listed(differ)}"
+        return f"{given}{len(differ)} of {len(exact)} exact predictions differ from the log: {_listed(differ)}"
     if not exact:
         return "nothing in the log could be compared with an exact prediction"
-    return f"the plan agrees with the log on {_listed([row['label'] for row in exact])}, within the digits it prints"
+    on = _listed([row["label"] for row in exact])
+    return f"{given}the plan agrees with the log on {on}, within the digits it prints{estimates}"
+
+
+def _estimated(found: Mapping[str, Any]) -> bool:
+    return any(row["verdict"] == "estimate" for row in found["rows"])
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -122,3 +122,10 @@ def test_a_cut_off_log_says_what_is_missing() -> None:
 def test_an_unknown_format() -> None:
     with pytest.raises(UnknownName, match="json"):
         shown((LOGS / NAMES[0]).read_bytes(), "jason")
+
+
+def test_what_was_fed_from_the_log_is_said_beside_what_is_compared() -> None:
+    """Equal tokens beside unequal memory of the cache: the tokens are worked out from the log's own memory."""
+    text = " ".join(shown((LOGS / "vllm-0.25-gemma-4-31b-h200.jsonl.log").read_bytes(), "text", width=200).split())
+    assert "fed with the log's 64.68 GiB of cache, the plan agrees with the log on KV cache size" in text
+    assert "estimates from before the start stand below" in text
