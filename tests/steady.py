@@ -41,6 +41,7 @@ async def pause(pilot: Pilot[Any], delay: float | None = None) -> None:
             elif app._resize_event is None and not any(_works(app)):
                 return
             else:
+                app.check_idle()  # a size that is the one before is passed on when the app is next idle
                 await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(0)
         assert monotonic() - begun < PATIENCE_SECONDS, list(_unfinished(app))

@@ -49,7 +49,7 @@ class Ended(NamedTuple):
     worker_died: bool = False
 
 
-class Cluster:
+class DaskCluster:
     """What the workers of a cluster are asked to do; ``wait`` tells of each call when it has ended.
 
     ``lost`` says that its scheduler is gone.
@@ -167,7 +167,7 @@ def _placed(function: Callable[..., Any], given: tuple[Any, ...]) -> tuple[str, 
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Cluster]:
+def connected(address: str) -> Iterator[DaskCluster]:
     """The cluster whose scheduler is at ``address``.
 
     Raises InputError where Dask is not installed, or no scheduler answers within ten seconds.
@@ -183,7 +183,7 @@ def connected(address: str) -> Iterator[Cluster]:
         if client is None:
             raise InputError(f"--dask: '{plain(address, 80)}' is there, and does not answer as a Dask scheduler does")
         try:
-            yield Cluster(address, client, distributed.scheduler.KilledWorker)
+            yield DaskCluster(address, client, distributed.scheduler.KilledWorker)
         finally:
             with suppress(Exception):
                 _within(CLOSE_SECONDS, client.close)

@@ -30,7 +30,7 @@ REPLACED_AFTER = {"error", "oom", *PASSING}
 """After these a process may be in a bad state, and the next job has another."""
 
 
-class Answer(NamedTuple):
+class WorkerRow(NamedTuple):
     """What became of a job: its flat ``record``, stamped with the machine, and raw ``samples`` by series."""
 
     record: Mapping[str, Any]
@@ -42,9 +42,9 @@ def worker_command(device: str | None) -> list[str]:
     return [sys.executable, "-m", "kvtui.bench.worker", *([] if device is None else ["--device", device])]
 
 
-def failed(status: str, message: str, host: Mapping[str, Any]) -> Answer:
+def failed(status: str, message: str, host: Mapping[str, Any]) -> WorkerRow:
     """The answer of a job that has none but a reason; ``host`` is what the worker said of its machine."""
-    return Answer({"status": status, "message": message, **machine_stamp(host)}, {})
+    return WorkerRow({"status": status, "message": message, **machine_stamp(host)}, {})
 
 
 class DeadProcess(Exception):
@@ -80,7 +80,7 @@ class MeasuringProcess:
         self._host = host if isinstance(host, dict) else {}
         return self._host
 
-    def measure(self, job: Job, stage: Callable[[str], None], seconds: float) -> Answer:
+    def measure(self, job: Job, stage: Callable[[str], None], seconds: float) -> WorkerRow:
         """What becomes of ``job``, whatever becomes of the worker; ``stage`` is told how far it is."""
         try:
             self._send(json.dumps(job.to_json()))
@@ -91,7 +91,7 @@ class MeasuringProcess:
             return failed("killed" if dead.killed else "error", str(dead), self._host)
         match event:
             case {"record": {"status": status} as record, "samples": dict() as samples} if status in STATUSES:
-                return Answer({**record, **machine_stamp(self._host)}, samples)
+                return WorkerRow({**record, **machine_stamp(self._host)}, samples)
         return failed("error", "the worker's answer is not a result", self._host)
 
     def kill(self) -> None:

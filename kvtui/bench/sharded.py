@@ -48,7 +48,7 @@ _SUM = re.compile(r"= (\w+)\[([\d,]*)\]\S* all-reduce(?:-start)?\(")
 _ELEMENT = {"f32": 4, "bf16": 2, "f16": 2}
 
 
-class Placed(NamedTuple):
+class PlacedCase(NamedTuple):
     """A case on its devices: the mesh, the weights there and as a whole, the prompt, and the compiled programs."""
 
     one: ShardedCase
@@ -219,7 +219,7 @@ def sums_of(program: str) -> list[int]:
     ]
 
 
-def _placed(one: ShardedCase, devices: Sequence[jax.Device]) -> Placed:
+def _placed(one: ShardedCase, devices: Sequence[jax.Device]) -> PlacedCase:
     case, where = one.case, sharded.mesh(one, devices)
     whole = transformer.init_weights(case.shape, SEED)
     weights = sharded.place(one, where, whole)
@@ -235,7 +235,7 @@ def _placed(one: ShardedCase, devices: Sequence[jax.Device]) -> Placed:
         "sums": ProgramSource(sharded.sums(one, where, one.all_reduces), _shapes((_activations(one, where),))),
     }
     built = build(sources)
-    return Placed(one, where, weights, whole, prompt, built.programs, built.lower_s + built.compile_s)
+    return PlacedCase(one, where, weights, whole, prompt, built.programs, built.lower_s + built.compile_s)
 
 
 def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -258,7 +258,7 @@ def _timed(program: Program, *arguments: Any) -> tuple[float, Any]:
     return (time.perf_counter_ns() - started) / 1e6, outputs
 
 
-def _spoken(placed: Placed, token: Array, position: Array, cache: Any) -> tuple[list[list[int]], Any]:
+def _spoken(placed: PlacedCase, token: Array, position: Array, cache: Any) -> tuple[list[list[int]], Any]:
     """The tokens that the ranks generate together."""
     said = []
     for _ in range(COMPARED_TOKENS):
@@ -267,7 +267,7 @@ def _spoken(placed: Placed, token: Array, position: Array, cache: Any) -> tuple[
     return said, (token, position, cache)
 
 
-def _spoken_alone(placed: Placed) -> list[list[int]]:
+def _spoken_alone(placed: PlacedCase) -> list[list[int]]:
     """The tokens that the same model generates on one device."""
     case: Case = placed.one.case
     cache = transformer.init_cache(case.shape, case.batch, case.cache_length, case.cache)

@@ -30,7 +30,7 @@ SIZES = {"fast": ("256x6", 64, 10), "default": ("512x8", 512, 40), "full": ("512
 ROOM = 64
 
 
-class Predicted(NamedTuple):
+class RankPrediction(NamedTuple):
     """Of one device: bytes of its ``kv`` and ``weights``, and what it ``sent`` in a step of all sequences."""
 
     kv: int
@@ -79,7 +79,7 @@ class ShardedCase:
         """What is summed each time."""
         return FORMATS[self.case.shape.dtype].bytes(self.case.batch * self.case.shape.dim)
 
-    def predicted(self) -> Predicted:
+    def predicted(self) -> RankPrediction:
         """What the planner says of a device."""
         shape, model = self.case.shape, model_spec(self.case.shape)
         held = cache_bytes(model.caches, self.case.cache_length, kv_format(shape), self.tp).kv
@@ -87,7 +87,7 @@ class ShardedCase:
         scenario = self._scenario()
         sent = sent_in_step(scenario, stages(scenario)[0], last=True, sequences=self.case.batch)
         reduced = 0 if sent is None else sent.reduced * FORMATS[shape.dtype].bytes(1) // ACTIVATION_BYTES
-        return Predicted(self.case.batch * held, weights, reduced)
+        return RankPrediction(self.case.batch * held, weights, reduced)
 
     def collective_ms(self, link_gbs: float) -> Band:
         """The planner's band for what a step spends in sums, over links of ``link_gbs`` GB/s in one direction."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtui import __version__
-from kvtui.attach.cluster import Cluster, LostClusterError, connected
+from kvtui.attach.cluster import DaskCluster, LostClusterError, connected
 from kvtui.bench import runner, store, table
 from kvtui.bench.compare import compare
 from kvtui.bench.findings import findings
@@ -192,7 +192,7 @@ def _measure(args: argparse.Namespace, size: str, look: TableStyle, write: Calla
     return FAILED if any(one.record["status"] in table.FAILED for one in writer.measured) else 0
 
 
-def _work(writer: store.Writer, control: Control, cluster: Cluster | None) -> None:
+def _work(writer: store.Writer, control: Control, cluster: DaskCluster | None) -> None:
     """Measure what is left of a run, here or on a ``cluster``, and close it."""
     jobs, device, finished = writer.jobs_left, writer.about.get("device"), False
     device = device if isinstance(device, str) else None

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from kvtui.attach.cluster import DEVICE, Cluster, Ended
+from kvtui.attach.cluster import DEVICE, DaskCluster, Ended
 from kvtui.bench import elsewhere
 from kvtui.bench.host import host_differences
-from kvtui.bench.process import Answer, failed
+from kvtui.bench.process import WorkerRow, failed
 from kvtui.bench.runner import CASE_SECONDS, BackendError, Control, End, Outcome, RunListener, Started, Tally
 from kvtui.cases.protocol import PASSING, STATUSES, Job
 from kvtui.cases.table import is_number
@@ -40,7 +40,7 @@ class _Call(NamedTuple):
 def run(
     jobs: Iterable[Job],
     listener: RunListener,
-    cluster: Cluster,
+    cluster: DaskCluster,
     *,
     control: Control,
     device: str | None = None,
@@ -62,7 +62,7 @@ class _Run:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: DaskCluster,
         listener: RunListener,
         control: Control,
         device: str | None,
@@ -165,7 +165,7 @@ class _Run:
             return None
         return Outcome(job, *answer)
 
-    def _answer(self, ended: Ended) -> Answer | None:
+    def _answer(self, ended: Ended) -> WorkerRow | None:
         """The answer of a worker; None of one that cannot measure, which gets no more cases."""
         if ended.problem is not None:
             if not ended.worker_died:
@@ -183,7 +183,7 @@ class _Run:
             }:
                 if status in STATUSES:
                     self._told_of(clean(host))
-                    return Answer(clean(record), {plain(name): _numbers(some) for name, some in samples.items()})
+                    return WorkerRow(clean(record), {plain(name): _numbers(some) for name, some in samples.items()})
         return failed("error", "the worker's answer is not a result", {})
 
     def _told_of(self, host: Mapping[str, Any]) -> None:

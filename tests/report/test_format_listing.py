@@ -16,7 +16,7 @@ def test_every_format_has_a_size_and_the_largest_comes_first(capsys: pytest.Capt
     assert main(["models", "Llama-3.1-8B", "--formats", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     sizes = {row["name"]: row["file_bytes"] for row in rows}
-    assert set(sizes) == set(weight_names())
+    assert set(weight_names()) - set(sizes) == {"w4a16-g32-experts"}, "without experts it is bf16"
     assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
     assert sizes["bf16"] == 2 * 8_030_261_248
     assert sizes["q4_k_m"] == pytest.approx(4.92e9, rel=0.002)

@@ -17,7 +17,6 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
 from kvtui.engine.basis.errors import InputError
-from kvtui.engine.checkpoint.known import weight_names
 from kvtui.engine.device.catalogue import all_devices
 from kvtui.engine.model.catalogue import all_models
 from kvtui.engine.planning.plan import plan
@@ -26,6 +25,7 @@ from kvtui.engine.scenario.options import OPTIONS, Option
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import scenario_from
 from kvtui.engine.sources.load import load_model
+from kvtui.report.listings import format_sizes
 from kvtui.screens.papers.screen import PapersScreen
 from kvtui.screens.windows.explain import ExplainScreen
 from kvtui.screens.windows.export import FORMS, ExportScreen, default_name
@@ -179,7 +179,7 @@ def test_the_weight_picker_shows_the_size_of_every_format() -> None:
     async def script(app: ShellApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "w")
         table = app.screen.query_one(DataTable)
-        await until(pilot, lambda: table.row_count == len(set(weight_names())))
+        await until(pilot, lambda: table.row_count == len(format_sizes(app.session.scenario.model)))
         await type_text(app, pilot, "ud-q4_k_xl")
         name, file, least, bits, risk, _ = (cell.plain for cell in table.get_row_at(0))
         assert (name, file, least, risk) == ("ud-q4_k_xl", "822.32 MiB", "700.27 MiB", "low to medium")

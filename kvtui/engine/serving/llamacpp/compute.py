@@ -32,7 +32,7 @@ from kvtui.engine.serving.llamacpp.layers import (
     state_space,
 )
 from kvtui.engine.serving.llamacpp.releases import Build
-from kvtui.engine.serving.llamacpp.reserved import Reserved, Steps, placed_sizes, reserved, reserved_by, steps_of
+from kvtui.engine.serving.llamacpp.reserved import GraphOrder, Reserved, placed_sizes, reserved, reserved_by, steps_of
 from kvtui.engine.serving.llamacpp.shapes import (
     LAYER_INPUT,
     LayerMixer,
@@ -111,7 +111,7 @@ class _DeviceGraph:
 
     def __init__(self, graph_with: Callable[[int], Graph]) -> None:
         self.graph_with = graph_with
-        self.steps: Steps | None = None
+        self.steps: GraphOrder | None = None
         self.known: dict[int, tuple[int, ...]] = {}
 
     def reserved(self, cells: int) -> Reserved:

@@ -7,7 +7,7 @@ it goes to the end. What nobody reads any more leaves a hole. Read in ggml-alloc
 Example: x of 100 bytes, y = f(x) of 100, z = x + y of 100: x and y lie behind each other, z takes the place of x, and
 200 bytes are reserved.
 
-Which results need a place when, and who takes over whose, does not hang on sizes: these ``Steps`` of a graph are worked
+Which results need a place when, and who takes over whose, does not hang on sizes: these orders of a graph are worked
 out once for all contexts. Where they lie does.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from kvtui.engine.serving.llamacpp.graph import Graph, Node
 
 NEW, READ = -1, -2
-Step = tuple[int, int]
+GraphStep = tuple[int, int]
 """A result, by number, and the one whose place it takes over; or NEW for a place of its own, or that it is READ up."""
 
 
@@ -32,10 +32,10 @@ class Reserved(NamedTuple):
     holes: int
 
 
-class Steps(NamedTuple):
+class GraphOrder(NamedTuple):
     """What an allocator does for a graph, in ``order``; the ``causes`` of the results that need a place, by number."""
 
-    order: tuple[Step, ...]
+    order: tuple[GraphStep, ...]
     causes: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ def reserved(graph: Graph, alignment: int) -> Reserved:
     return reserved_by(steps_of(graph), placed_sizes(graph), alignment)
 
 
-def steps_of(graph: Graph) -> Steps:
+def steps_of(graph: Graph) -> GraphOrder:
     """What an allocator does for ``graph``."""
     return _Reading(graph).run()
 
@@ -58,7 +58,7 @@ def _needs_place(node: Node) -> bool:
     return node.view is None and not node.outside
 
 
-def reserved_by(steps: Steps, sizes: Sequence[int], alignment: int) -> Reserved:
+def reserved_by(steps: GraphOrder, sizes: Sequence[int], alignment: int) -> Reserved:
     """What is reserved where results of these ``sizes`` are handled in ``steps``."""
     rooms = [size + alignment - 1 & -alignment for size in sizes]
     places = _Places()
@@ -81,7 +81,7 @@ def reserved_by(steps: Steps, sizes: Sequence[int], alignment: int) -> Reserved:
     return Reserved(highest, ordered, highest - sum(causes.values()))
 
 
-def _living(order: Sequence[Step]) -> Iterable[int]:
+def _living(order: Sequence[GraphStep]) -> Iterable[int]:
     """The results that have a place after these steps, the oldest first."""
     living: dict[int, None] = {}
     for number, of in order:
@@ -98,13 +98,13 @@ class _Reading:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.steps: list[Step] = []
+        self.steps: list[GraphStep] = []
         self.numbers: dict[Node, int] = {}
         self.living: set[Node] = set()
         self.readers: dict[Node, int] = {}
         self.views: dict[Node, int] = {}
 
-    def run(self) -> Steps:
+    def run(self) -> GraphOrder:
         nodes, readers, views, living = self.graph.nodes, self.readers, self.views, self.living
         for node in self.graph.inputs:
             self.place(node)
@@ -129,7 +129,7 @@ class _Reading:
                 if owner in living:
                     living.remove(owner)
                     self.steps.append((self.numbers[owner], READ))
-        return Steps(tuple(self.steps), tuple(node.cause for node in self.numbers))
+        return GraphOrder(tuple(self.steps), tuple(node.cause for node in self.numbers))
 
     def place(self, node: Node) -> None:
         number = self.numbers[node] = len(self.numbers)
