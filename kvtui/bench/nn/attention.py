@@ -44,6 +44,7 @@ def attend(
 ) -> Float[Array, "*heads group value"]:
     """What the tokens at ``position`` draw from stores of [(heads), tokens, width] that they are already part of.
 
+    Values that are summed (``cache.is_summed``) are [(heads), width, tokens].
     int8 stores are multiplied in int8: query rows are quantized, and so are the softmax weights with the values' scales
     folded in. The division by the weights' sum comes last, on the small output. Returned in fp32.
     """
