@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 from kvtui.plots.installed import NotInstalled
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 ZOOM = 2.0
 FAMILIES = ("DejaVu Sans Mono", "Menlo", "Consolas", "Liberation Mono", "Noto Sans Mono", "Courier New", "Monaco")
@@ -35,3 +41,15 @@ def _family() -> str | None:
     blank = bytes(svg_to_bytes(svg_string=_SHEET.format("")))
     sheets = ((family, _SHEET.format(_LETTER.format(family))) for family in FAMILIES)
     return next((family for family, sheet in sheets if bytes(svg_to_bytes(svg_string=sheet)) != blank), None)
+
+
+def colors_of(file: bytes) -> npt.NDArray[np.uint8]:
+    """Red, green and blue of the pixels (height, width, 3) of a PNG ``file``. Raises NotInstalled without Pillow."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise NotInstalled("png: Pillow is not installed; pip install 'kvtui[images]'") from None
+    import numpy as np
+
+    with Image.open(BytesIO(file)) as image:
+        return np.asarray(image.convert("RGB"))

@@ -10,13 +10,12 @@ from kvtui.canvas.cells import Cells, fit
 from kvtui.canvas.memory.layout import Rect
 from kvtui.canvas.palette import Ink
 from kvtui.canvas.pixels.picture import PixelPicture, sent
-from kvtui.canvas.pixels.png_file import colors_of
 from kvtui.canvas.pixels.raster import raster_of_colors
 from kvtui.canvas.pixels.terminal import Graphics
 from kvtui.engine.basis.errors import InputError
 from kvtui.output.lines import wrap
 from kvtui.plots.installed import NotInstalled
-from kvtui.plots.png import png
+from kvtui.plots.png import colors_of, png
 from kvtui.widgets.pixel_canvas import PixelCanvas
 
 SHAPE = 16, 9

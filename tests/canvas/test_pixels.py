@@ -17,9 +17,9 @@ from kvtui.canvas.palette import RAMP, Ink, hex_color
 from kvtui.canvas.pixels import kitty, sixel
 from kvtui.canvas.pixels.detail import MOST_PIXELS, MOVING_PIXELS, coarser, finest
 from kvtui.canvas.pixels.picture import PixelPaint, has_room, picture
-from kvtui.canvas.pixels.png_file import colors_of
 from kvtui.canvas.pixels.raster import Raster, png, raster, raster_of_colors, with_holes
 from kvtui.canvas.pixels.terminal import ANSWER, Graphics, Protocol, is_asked, is_last, understood
+from kvtui.plots.png import colors_of
 from kvtui.plots.png import png as drawing
 from tests.emulated import decoded_sixel, kitty_commands
 
@@ -154,18 +154,6 @@ def test_a_picture_fills_its_cells(protocol: Protocol) -> None:
     else:
         assert tuple(seen(b64decode("".join(d for _, d in kitty_commands(found.text))))[0, 0, :3]) == wanted
     assert bool(found.removal) == (protocol == "kitty")
-
-
-@given(st.integers(0, 2**16), st.sampled_from(["RGB", "RGBA"]), st.booleans())
-def test_png_files_of_others_are_read(seed: int, mode: str, noisy: bool) -> None:
-    """Noise and slopes make an encoder choose every filter there is."""
-    rng = np.random.default_rng(seed)
-    shape = (*rng.integers(1, 60, 2).tolist(), len(mode))
-    slope = np.add.outer(np.arange(shape[0]) * 3, np.arange(shape[1]) * 2)[..., None] + np.zeros(shape[2])
-    image = (slope + (rng.integers(0, 9, shape) if noisy else 0)).astype(np.uint8)
-    file = io.BytesIO()
-    Images.fromarray(image, mode).save(file, "PNG")
-    assert np.array_equal(colors_of(file.getvalue()), image[..., :3])
 
 
 def test_a_drawing_by_resvg_is_read() -> None:
