@@ -37,7 +37,7 @@ SHARING = ("kv_heads", "queries_per_kv_head")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "mha": (*SHAPE, *WORKLOAD),
     "gqa": (*SHAPE, *WORKLOAD, *SHARING),
-    "mla": (*SHAPE, *WORKLOAD, *SHARING, "latent_dim"),
+    "mla": (*SHAPE, *WORKLOAD, *SHARING, "latent_dim", "rope_dim"),
     "swa": (*SHAPE, *WORKLOAD, *SHARING, "sliding_window_size", "ratio"),
     "deltanet": (*SHAPE, *WORKLOAD, "ratio"),
     "moe": ("emb_dim", "dtype", "hidden_dim", "ffn_type", "num_experts", "top_k", "match_dense"),
@@ -49,6 +49,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 """The options that each kind of estimate has."""
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "mla": {"rope_dim": est.ROPE_DIM},
     "deltanet": {"emb_dim": 2048, "n_heads": 16, "n_layers": 48, "ratio": (3, 1)},
     "swa": {"ratio": (1, 0)},
     "moe": {"num_experts": 8, "top_k": 2},
@@ -78,6 +79,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         ("batch-size", "N", "sequences (default 1)"),
         ("dtype", "F", "fp32, bf16 (default), fp16, fp8 or int8"),
         ("latent-dim", "N", "mla: elements of the latent"),
+        ("rope-dim", "N", "mla: elements of the rotary key beside it (default 64, as DeepSeek's)"),
         ("sliding-window-size", "TOKENS", "swa: tokens of a window"),
         ("hidden-dim", "N", "moe: width of the dense layer"),
         ("ffn-type", "KIND", "moe: swiglu (default) or gelu"),
@@ -165,7 +167,7 @@ def estimated(kind: str, values: ShapeValues) -> Estimated:
         case "gqa":
             return est.gqa(dims, _kv_heads(values))
         case "mla":
-            return est.mla(dims, _kv_heads(values), values["latent_dim"])
+            return est.mla(dims, _kv_heads(values), values["latent_dim"], values["rope_dim"])
         case "swa":
             return est.swa(dims, _kv_heads(values), values["sliding_window_size"], values["ratio"])
         case _:
@@ -194,7 +196,8 @@ def figure(kind: str, values: ShapeValues) -> Figure:
         case "gqa":
             return estimates.groups_by_context(*shape, queries=(dims.heads // _kv_heads(values),))
         case "mla":
-            return estimates.latents_by_context(*shape, latents=(values["latent_dim"],), exact_width=False)
+            queries, rope = dims.heads // _kv_heads(values), values["rope_dim"]
+            return estimates.latents_by_context(*shape, (values["latent_dim"],), queries, rope, exact_width=False)
         case "swa":
             queries = dims.heads // _kv_heads(values)
             window, ratio = values["sliding_window_size"], values["ratio"]
@@ -236,15 +239,22 @@ def _document(found: Estimated, columns: tuple[Column, ...], rows: TableRows) ->
 def _columns(found: Estimated) -> tuple[Column, ...]:
     what = "weights" if found.kind == "moe" else "cache"
     counted = (Column("parameters", "parameters", "right", 1, lambda n: f"{n:,}"),) if found.kind == "moe" else ()
+    by_token = (Column("bytes_per_token", "per token", "right", 0, lambda n: f"{n:,} B"),) if _by_token(found) else ()
     return (
         Column("name", what),
         Column("bytes", "bytes", "right", 0, lambda n: f"{n:,}"),
         Column("gib", "size", "right", 1, lambda n: format_bytes(round(n * GIB))),
         Column("gb", "GB", "right", 3, lambda n: f"{n:,.2f}"),
+        *by_token,
         *counted,
         Column("compression", f"{found.items[0].name} is", "right", 2, lambda n: f"{n:,.2f}×"),
         Column("saved_percent", "saved", "right", 2, lambda n: f"{n:.2f} %"),
     )
+
+
+def _by_token(found: Estimated) -> bool:
+    """Whether a token takes as many bytes as every other."""
+    return all(item.per_token is not None for item in found.items)
 
 
 def _row(item: Item, found: Estimated) -> dict[str, Any]:
@@ -254,6 +264,7 @@ def _row(item: Item, found: Estimated) -> dict[str, Any]:
         "bytes": item.bytes,
         "gib": item.bytes / GIB,
         "gb": round(item.bytes / GB, 6),
+        "bytes_per_token": item.per_token,
         "parameters": item.parameters,
         "compression": round(base / item.bytes, 4) if item.bytes else None,
         "saved_percent": round(100 * (1 - item.bytes / base), 4) if base else None,

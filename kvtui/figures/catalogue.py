@@ -183,7 +183,7 @@ def build(
 LONGEST = Parameter("longest", "longest context", "tokens")
 LARGEST = Parameter("largest", "largest batch", "count")
 EMB_DIM = Parameter("emb_dim", "width", "count", 2048)
-HEADS = Parameter("heads", "attention heads", "count", 24)
+HEADS = Parameter("heads", "attention heads", "count", 16)
 LAYERS = Parameter("layers", "layers", "count", 48)
 BATCH = Parameter("batch", "sequences", "count", 1)
 DTYPE = Parameter("dtype", "element format", "choice", "bf16", DTYPES)
@@ -363,7 +363,7 @@ _SHAPES = (
             LAYERS,
             BATCH,
             DTYPE,
-            Parameter("queries", "query heads of a KV head", "counts", (4, 8, 12, 24)),
+            Parameter("queries", "query heads of a KV head", "counts", (2, 4, 8, 16)),
         ),
     ),
     CatalogueFigure(
@@ -378,6 +378,8 @@ _SHAPES = (
             BATCH,
             DTYPE,
             Parameter("latents", "elements of the latents", "counts", (1024, 512, 256, 64)),
+            QUERIES,
+            _default(ROPE, 64),
         ),
     ),
     CatalogueFigure(
@@ -387,7 +389,7 @@ _SHAPES = (
         estimates.windows_by_context,
         (
             _default(EMB_DIM, 4096),
-            _default(HEADS, 48),
+            _default(HEADS, 32),
             _default(LAYERS, 36),
             BATCH,
             DTYPE,
@@ -403,7 +405,7 @@ _SHAPES = (
         estimates.states_by_context,
         (
             EMB_DIM,
-            _default(HEADS, 16),
+            HEADS,
             LAYERS,
             BATCH,
             DTYPE,

@@ -48,7 +48,9 @@ def groups_by_context(
         kv_heads = est.kv_heads_of(heads, None, shared)
         kinds[f"GQA, {_heads(kv_heads)}"] = est.softmax_caches(dims, kv_heads)
     shared_by = ", ".join(map(str, queries))
-    notes = (f"GQA shares each KV head between query heads: {shared_by} here.",) if queries else ()
+    sizes = ", ".join(f"{name} {est.token_bytes(dims, caches):,}" for name, caches in kinds.items())
+    notes = [f"Bytes per token: {sizes}."]
+    notes += [f"GQA shares each KV head between query heads: {shared_by} here."] if queries else []
     return _by_context(ESTIMATE_GQA, dims, kinds, CONTEXTS, notes)
 
 
@@ -59,13 +61,24 @@ def latents_by_context(
     batch: int = 1,
     dtype: str = "bf16",
     latents: tuple[int, ...] = (1024, 512, 256, 64),
+    queries: int = 0,
+    rope: int = 0,
     exact_width: bool = True,
 ) -> Figure:
-    """KV bytes against context: MHA, and MLA with latents of ``latents`` elements."""
+    """KV bytes against context: MHA, and MLA with latents of ``latents`` elements and ``rope`` of a rotary key.
+
+    With ``queries`` query heads on each KV head GQA stands beside them. Raises InputError where they do not divide.
+    """
     dims = est.check(Dims(emb_dim, heads, layers, batch=batch, dtype=dtype, exact_width=exact_width))
     kinds = {"MHA": est.softmax_caches(dims)}
-    kinds |= {f"MLA, latent {latent:,}": est.latent_caches(dims, latent) for latent in latents}
-    notes = ("These latents have no rotary part; DeepSeek's has 64 elements beside its 512.",)
+    if queries:
+        kv_heads = est.kv_heads_of(heads, None, queries)
+        kinds[f"GQA, {_heads(kv_heads)}"] = est.softmax_caches(dims, kv_heads)
+    rotary = f" + {rope}" if rope else ""
+    kinds |= {f"MLA, latent {latent:,}{rotary}": est.latent_caches(dims, latent, rope) for latent in latents}
+    counted = f"A rotary key of {rope} elements is counted" if rope else "No rotary key is counted"
+    sizes = ", ".join(f"{name} {est.token_bytes(dims, caches):,}" for name, caches in kinds.items())
+    notes = (f"Bytes per token: {sizes}.", f"{counted} with each latent; DeepSeek's has 64 elements beside its 512.")
     return _by_context(ESTIMATE_MLA, dims, kinds, CONTEXTS, notes)
 
 

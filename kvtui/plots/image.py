@@ -122,7 +122,7 @@ def _plane(axes: Any, panel: Panel, looks: Mapping[str, Style], look: Look) -> l
             color = hex_color(Ink.WARN, look)
             axes.annotate(_clean(rule.label), place, color=color, fontsize=8, annotation_clip=False, **side)
         elif rule.axis != "z":
-            notes.append(f"{rule.label} lies outside the range")
+            notes.append(f"beyond the axis: {rule.label}")
     lower, left = (y, x) if lying else (x, y)
     wide = _WIDE_TICKS if not lying else _TICKS
     _ticks(axes.set_xticks, axes.set_xlabel, axes.set_xlim, lower, panel.x if lower is x else panel.y, panel, wide)
@@ -265,7 +265,7 @@ def _space(axes: Any, panel: Panel, looks: Mapping[str, Style], look: Look) -> l
     for rule in panel.rules:
         unit = float({"x": x, "y": y, "z": z}[rule.axis].unit(np.array([rule.value]))[0])
         if not 0 <= unit <= 1:
-            notes.append(f"{rule.label} lies outside the range")
+            notes.append(f"beyond the axis: {rule.label}")
         elif rule.axis == "z":
             corners = np.meshgrid([0.0, 1.0], [0.0, 1.0])
             flat = np.full((2, 2), unit)

@@ -345,7 +345,7 @@ def _draw_around(cells: Cells, scene: SeenPanel, looks: Mapping[str, Style], pla
     if cells.width > area.width:
         _draw_bar(cells, scene, shaded)
     labels = LabelWriter(cells, area)
-    left_over = [f"{clean(rule.label)} lies outside the range shown" for rule in panel.rules if rule not in planes]
+    left_over = [f"beyond the axis: {clean(rule.label)}" for rule in panel.rules if rule not in planes]
     left_over += [
         f"{clean(mark.name)} is not drawn in space" for mark in panel.marks if not isinstance(mark, Surface | Cloud)
     ]

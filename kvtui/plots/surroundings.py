@@ -90,7 +90,7 @@ def layout(panel: Panel, rect: Rect, styles: Mapping[str, Style], title: str = "
     """The frame of a two-dimensional ``panel`` in ``rect``; without ``legend`` the series are named elsewhere."""
     x, y, z, notes = spans(panel)
     inside, outside = _sides(panel, {"x": x, "y": y} | ({} if z is None else {"z": z}))
-    notes += [f"{clean(rule.label)} lies outside the range" for rule in outside]
+    notes += [f"beyond the axis: {clean(rule.label)}" for rule in outside]
     horizontal = lies(panel, rect.width)
     upright = [rule for rule in inside if (rule.axis == "x") != horizontal and rule.axis != "z"]
     level = [rule for rule in inside if (rule.axis == "y") != horizontal and rule.axis != "z"]

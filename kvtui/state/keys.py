@@ -200,6 +200,7 @@ _EXPLORE_OWN = (
     Key("explore-panel", "]", "next_panel", "panel", "the next panel alone, then all", FIGURES, footer=True),
     Key("explore-sheet", "s", "sheet", "sheet", "the next sheet in space alone, then all", FIGURES, footer=True),
     Key("explore-full", "z", "full", "full", "the figure alone, or the list too", FIGURES),
+    Key("explore-unfilter", "escape", "unfilter", "all", "end the filter and list all figures", FIGURES),
     Key("explore-run", "o", "open_run", "run", "draw another measured run", FIGURES),
 )
 EXPLORE = _EXPLORE_OWN + STEPS

@@ -126,7 +126,7 @@ def test_parameters_are_read_by_name() -> None:
     entry = catalog.find_entry("estimate-swa")
     found = catalog.parse_values(entry, {"ratio": "3:1", "window": "4K"})
     assert found["ratio"] == (3, 1)
-    assert found["heads"] == 48
+    assert found["heads"] == 32
     assert catalog.build(entry, values=found).panels[0].marks[1].name.startswith("MHA + SWA 4K, 3:1")
     with pytest.raises(UnknownName, match="did you mean window"):
         catalog.parse_values(entry, {"windw": "4K"})

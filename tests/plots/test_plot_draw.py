@@ -104,7 +104,7 @@ def test_a_rule_out_of_range_is_said() -> None:
     panel = Panel(
         "", Axis("x"), Axis("y"), (Line("a", floats([1, 2]), floats([1, 2])),), rules=(Rule("y", 1e9, "80 GB"),)
     )
-    assert "80 GB lies outside the range" in render_text(Figure("f", "f", "", (panel,)), 80)
+    assert "beyond the axis: 80 GB" in render_text(Figure("f", "f", "", (panel,)), 80)
 
 
 def test_values_without_a_place_on_a_logarithmic_axis_are_said() -> None:

@@ -302,7 +302,7 @@ def test_planes_are_shown_where_they_cut_the_box() -> None:
     assert (cells.under >= VEILED).any()
     assert (cells.ink == Ink.WARN).any()
     assert "80 GB" in text
-    assert "1 B lies outside the range shown" in text
+    assert "beyond the axis: 1 B" in text
     bare = render(kv_panel(), 120, 36, HOME)
     assert not (bare.under >= VEILED).any()
     assert "80 GB" not in bare.text()

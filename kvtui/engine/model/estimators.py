@@ -16,6 +16,8 @@ from kvtui.engine.model.formats import FORMATS, canonical
 from kvtui.engine.model.spec import CacheCounts, Layer, cache_bytes
 
 DTYPES = ("fp32", "bf16", "fp16", "fp8", "int8")
+ROPE_DIM = 64
+"""Elements of the rotary key that DeepSeek-V2 and its successors keep beside the latent (arXiv:2405.04434)."""
 FFN_MATRICES = {"swiglu": 3, "gelu": 2}
 
 
@@ -40,11 +42,15 @@ class Dims(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One line of an estimate: ``bytes`` in all, for MoE of ``parameters`` weights."""
+    """One line of an estimate: ``bytes`` in all, for MoE of ``parameters`` weights.
+
+    ``per_token`` are the bytes of one token of one sequence in all layers, where every token takes as many.
+    """
 
     name: str
     bytes: int
     parameters: int | None = None
+    per_token: int | None = None
 
 
 class Estimated(NamedTuple):
@@ -64,7 +70,7 @@ def check(dims: Dims) -> Dims:
         if getattr(dims, field) < 1:
             raise InputError(f"{field.replace('_', '-')}: {getattr(dims, field)} is below 1")
     if dims.emb_dim < dims.heads:
-        raise InputError(f"emb-dim: {dims.emb_dim} is not even one element for each of {dims.heads} heads")
+        raise InputError(f"width (--emb-dim): {dims.emb_dim} is not even one element for each of {dims.heads} heads")
     name = canonical(dims.dtype)
     if name not in DTYPES:
         raise UnknownName("dtype", dims.dtype, DTYPES)
@@ -112,11 +118,11 @@ def softmax_caches(dims: Dims, kv_heads: int | None = None, window: int | None =
     return (((_attention(dims, kv_heads or dims.heads, window)), dims.layers),)
 
 
-def latent_caches(dims: Dims, latent: int) -> CacheCounts:
-    """All layers with one latent of ``latent`` elements per token, without a rotary part as the reference has it."""
+def latent_caches(dims: Dims, latent: int, rope: int = 0) -> CacheCounts:
+    """All layers with one latent of ``latent`` elements per token and ``rope`` of a rotary key (reference: none)."""
     if latent < 1:
         raise InputError(f"latent-dim: {latent} is below 1")
-    return (((Latent(dims.heads, latent, 0)), dims.layers),)
+    return (((Latent(dims.heads, latent, rope)), dims.layers),)
 
 
 def window_caches(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> CacheCounts:
@@ -143,25 +149,39 @@ def total_bytes(dims: Dims, caches: CacheCounts) -> int:
     return dims.batch * (one.kv + one.state)
 
 
+def alike(dims: Dims, name: str, caches: CacheCounts) -> Item:
+    """``caches`` of which every token takes as many bytes, as an item."""
+    return Item(name, total_bytes(dims, caches), per_token=token_bytes(dims, caches))
+
+
+def token_bytes(dims: Dims, caches: CacheCounts) -> int:
+    """What a token takes in all layers of ``caches`` that keep every one."""
+    return total_bytes(dims._replace(batch=1, context=1), caches)
+
+
 def mha(dims: Dims) -> Estimated:
     """The KV cache with K and V for every head."""
     dims = check(dims)
-    return Estimated("mha", _shape_facts(dims), (Item("MHA", total_bytes(dims, softmax_caches(dims))),))
+    return Estimated("mha", _shape_facts(dims), (alike(dims, "MHA", softmax_caches(dims)),))
 
 
 def gqa(dims: Dims, kv_heads: int) -> Estimated:
     """The KV cache with K and V for ``kv_heads`` heads, beside MHA."""
     dims = check(dims)
     facts = (*_shape_facts(dims), ("KV heads", f"{kv_heads}, each shared by {dims.heads // kv_heads} query heads"))
-    return Estimated("gqa", facts, (*mha(dims).items, Item("GQA", total_bytes(dims, softmax_caches(dims, kv_heads)))))
+    return Estimated("gqa", facts, (*mha(dims).items, alike(dims, "GQA", softmax_caches(dims, kv_heads))))
 
 
-def mla(dims: Dims, kv_heads: int, latent: int) -> Estimated:
-    """The KV cache with one latent per token, beside MHA and GQA."""
+def mla(dims: Dims, kv_heads: int, latent: int, rope: int = ROPE_DIM) -> Estimated:
+    """The KV cache with one latent per token, alone and with a rotary key of ``rope`` elements, beside MHA and GQA."""
     dims = check(dims)
     base = gqa(dims, kv_heads)
     facts = (*base.facts, ("latent", f"{latent} elements per token and layer"))
-    return Estimated("mla", facts, (*base.items, Item("MLA", total_bytes(dims, latent_caches(dims, latent)))))
+    items = [alike(dims, "MLA", latent_caches(dims, latent))]
+    if rope:
+        facts += (("rotary key", f"{rope} elements more, which the latent's rotation needs"),)
+        items.append(alike(dims, f"MLA + rotary {rope}", latent_caches(dims, latent, rope)))
+    return Estimated("mla", facts, (*base.items, *items))
 
 
 def swa(dims: Dims, kv_heads: int, window: int, ratio: tuple[int, int]) -> Estimated:

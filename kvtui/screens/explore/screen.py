@@ -220,6 +220,13 @@ class ExploreScreen(ScenarioActions):
         field.display = True
         field.focus()
 
+    def action_unfilter(self) -> None:
+        """List all figures again, and go on in the list."""
+        field = self.query_one("#wanted", Input)
+        field.value = ""
+        field.display = False
+        self.query_one(FigureList).focus()
+
     def export_forms(self) -> tuple[Form, ...]:
         """The figure as files."""
         from kvtui.screens.explore.windows import forms

@@ -28,7 +28,12 @@ def test_gqa() -> None:
 
 def test_mla_with_rounded_heads() -> None:
     found = est.mla(ROADMAP._replace(context=8192), est.kv_heads_of(24, None, 4), 1024)
-    assert sizes(found) == {"MHA": 3_246_391_296, "GQA": 811_597_824, "MLA": 805_306_368}
+    assert sizes(found) == {
+        "MHA": 3_246_391_296,
+        "GQA": 811_597_824,
+        "MLA": 805_306_368,
+        "MLA + rotary 64": 855_638_016,
+    }
     assert dict(found.facts)["head"] == "86 elements, rounded up"
 
 
@@ -158,7 +163,10 @@ def test_a_window_never_needs_more_than_full_attention(
         (lambda: est.kv_heads_of(24, 4, 6), "either"),
         (lambda: est.moe(64, 64, 4, 5), "top-k: 5 experts cannot run"),
         (lambda: est.mha(Dims(64, 0, 2)), "heads: 0 is below 1"),
-        (lambda: est.deltanet(Dims(15, 16, 2)), "emb-dim: 15 is not even one element for each of 16 heads"),
+        (
+            lambda: est.deltanet(Dims(15, 16, 2)),
+            r"width \(--emb-dim\): 15 is not even one element for each of 16 heads",
+        ),
         (lambda: est.split(8, (0, 0)), "ratio"),
         (lambda: est.latent_caches(ROADMAP, 0), "latent-dim"),
     ],
@@ -171,3 +179,15 @@ def test_bad_sizes_are_named(call: Callable[[], object], words: str) -> None:
 def test_unknown_formats_are_named() -> None:
     with pytest.raises(UnknownName, match="fp8"):
         est.mha(Dims(64, 4, 2, dtype="fp9"))
+
+
+def test_bytes_per_token_stand_side_by_side_and_the_rotary_part_is_counted() -> None:
+    """A made-up 7B: DeepSeek's 512 + 64 elements in 32 layers of bf16 are 36,864 bytes, its latent alone 32,768."""
+    found = est.mla(Dims(4096, 32, 32, 8192), 8, 512)
+    assert {item.name: item.per_token for item in found.items} == {
+        "MHA": 524_288,
+        "GQA": 131_072,
+        "MLA": 32_768,
+        "MLA + rotary 64": 36_864,
+    }
+    assert [item.name for item in est.mla(Dims(4096, 32, 32), 8, 512, 0).items] == ["MHA", "GQA", "MLA"]

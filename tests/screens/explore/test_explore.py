@@ -191,6 +191,18 @@ def test_words_find_figures() -> None:
     run(body)
 
 
+def test_escape_ends_the_filter_and_letters_are_keys_again() -> None:
+    async def body(seen: Seen) -> None:
+        figures = seen.screen.query_one(FigureList)
+        before = figures.option_count
+        await seen.pilot.press("slash", *"MLA", "escape")
+        await seen.until(lambda: not seen.screen.query_one("#wanted", Input).display)
+        assert seen.screen.query_one("#wanted", Input).value == ""
+        await seen.until(lambda: seen.screen.focused is figures and figures.option_count == before)
+
+    run(body)
+
+
 def test_the_figure_can_be_explained_and_saved() -> None:
     async def body(seen: Seen) -> None:
         await seen.show("frontier")
