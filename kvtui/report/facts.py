@@ -150,7 +150,12 @@ def _capacity(document: Document) -> FactPanel:
         split = f"as {memory['split_needed']}" if needed is not None and needed > 1 else ""
         count = f"none found up to {SEARCH_DEVICES:,}" if needed is None else f"{needed:,}"
         facts.append(Fact("devices needed", count, split))
-    return FactPanel("capacity", tuple(facts))
+    alone = (
+        ""
+        if document["engine"]["name"] != "none"
+        else "without an engine, an upper bound: each keeps memory of its own"
+    )
+    return FactPanel("capacity", tuple(facts), alone)
 
 
 def _bound(count: int | None) -> str:

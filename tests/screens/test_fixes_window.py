@@ -148,5 +148,5 @@ def test_a_wish_that_is_none_says_so() -> None:
 
 def test_what_is_known_of_a_fix_is_said() -> None:
     text = about(fixes(too_large())[0])
-    assert "q4_k_m weights: low to medium risk" in text
-    assert "prefill in smaller steps" in text
+    assert "iq4_xs weights: low to medium risk" in text
+    assert "with llama.cpp" in text

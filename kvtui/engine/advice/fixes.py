@@ -14,7 +14,7 @@ A server that ran and refused to start has ``reconcile.remedies``: flags for its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import islice, product
 from math import inf, log2
@@ -33,6 +33,7 @@ from kvtui.engine.advice.risk import NO_RISK, Risk, cache_risk, weights_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
+from kvtui.engine.device.own import OWN
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.capacity import most_sequences
@@ -48,6 +49,7 @@ FixKind = Literal["weights", "cache", "layout", "device", "prefix", "setting"]
 
 MOST_FIXES, MOST_CHANGES = 12, 3
 COUNTS = (2, 4, 8, 16, 32, 64, 128)
+RUNS_GGUF = "llama.cpp"
 GGUF_WEIGHTS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
 GGML_CACHE, SERVER_CACHE = ("q8_0", "q4_0"), ("fp8", "nvfp4")
 FEW_BITS = 5.0
@@ -143,8 +145,10 @@ class Fix:
 
     @property
     def name(self) -> str:
-        """The changes in words: ``fp8 KV + tp 2``."""
-        return " + ".join(change.name for change in self.changes)
+        """The changes in words: ``fp8 KV + tp 2``; an engine that they need stands behind them."""
+        engines = [change.name for change in self.changes if change.fields.keys() == {"engine"}]
+        others = (change.name for change in self.changes if change.fields.keys() != {"engine"})
+        return ", ".join([" + ".join(others), *engines])
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -160,7 +164,31 @@ def fixes(scenario: Scenario, kept: frozenset[FixAxis] = frozenset()) -> tuple[F
     now = answer(scenario)
     if now.fits or now.reason:
         return ()
-    return tuple(undominated(scenario, list(islice(_Search(scenario, kept).run(), MOST_FIXES))))
+    found = list(islice(_Search(scenario, kept).run(), MOST_FIXES))
+    if at_home(scenario):
+        found = sorted([*found, *_under_llama_cpp(scenario, kept)], key=lambda fix: fix.burden)[:MOST_FIXES]
+    return tuple(undominated(scenario, found))
+
+
+def at_home(scenario: Scenario) -> bool:
+    """Whether smaller formats are those of GGUF files though no engine is named: where people run such files."""
+    return scenario.engine == "none" and (
+        scenario.weight_dtype == FILE_WEIGHTS or scenario.device.family in AT_HOME or scenario.device.vendor == OWN
+    )
+
+
+def _under_llama_cpp(scenario: Scenario, kept: frozenset[FixAxis]) -> Iterator[Fix]:
+    """The fixes in formats of GGUF files, planned with the memory of the engine that runs them, which is named."""
+    try:
+        named = adapted(scenario, {"engine": RUNS_GGUF})[0]
+    except InputError:
+        return
+    engine = FixChange("setting", f"with {RUNS_GGUF}", {"engine": RUNS_GGUF})
+    for fix in islice(_Search(named, kept).run(), MOST_FIXES):
+        if any(change.axis in ("weights", "cache") for change in fix.changes):
+            changes = *fix.changes, engine
+            notes = adapted(scenario, {**fix.fields, **engine.fields})[1]
+            yield replace(fix, changes=changes, notes=notes, burden=burden(scenario, changes))
 
 
 def undominated(scenario: Scenario, found: list[Fix]) -> list[Fix]:
@@ -312,7 +340,8 @@ def _kind(change: FixChange) -> str:
 def _kinds(scenario: Scenario) -> dict[FixKind, list[FixChange]]:
     """The changes of each kind, the farthest last."""
     engine = engine_levers(scenario)
-    weights, cache = format_changes(scenario)
+    # Formats of GGUF files are planned with the engine that runs them: see _under_llama_cpp.
+    weights, cache = ([], []) if at_home(scenario) else format_changes(scenario)
     found: dict[FixKind, list[FixChange]] = {
         "weights": weights,
         "cache": cache,
@@ -345,9 +374,9 @@ def _weights(scenario: Scenario) -> list[FixChange]:
     if scenario.skip_weights or (as_published and scenario.weight_bits < FEW_BITS):
         return []
     engine, device, own_file = engine_levers(scenario), scenario.device, scenario.weight_dtype == FILE_WEIGHTS
-    at_home = scenario.engine == "none" and (own_file or device.family in AT_HOME)
-    if own_file or at_home:
-        names, caveat = list(GGUF_WEIGHTS if at_home else engine.weights), "another file" if own_file else ""
+    if own_file or at_home(scenario):
+        names = list(GGUF_WEIGHTS if at_home(scenario) else engine.weights)
+        caveat = "another file" if own_file else ""
         candidates = [Candidate("", {"weight_dtype": name}, caveat) for name in names]
     else:
         eight = "w8a8" if device.peak("fp8") is not None else "fp8"

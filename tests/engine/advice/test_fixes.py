@@ -19,9 +19,8 @@ from kvtui.engine.planning.plan import plan
 from kvtui.engine.planning.serve import serve
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
-from kvtui.engine.scenario.values import scenario_from
+from kvtui.engine.scenario.values import scenario_from, to_values
 from kvtui.report.listings import format_sizes
-from tests.present import present
 
 Values = dict[str, str | bool]
 
@@ -64,9 +63,11 @@ def test_every_fix_is_what_its_own_plan_says_and_each_change_is_needed(values: V
         assert fix.answer.times == times
         after = fix.scenario
         assert fix.free_bytes == -shortage(after, device_parts(after, after.context, after.batch)) >= 0
-        assert 1 <= len(fix.changes) <= 3
-        for fewer in combinations(fix.changes, len(fix.changes) - 1):
-            fields = {name: value for change in fewer for name, value in change.fields.items()}
+        engine = [change for change in fix.changes if change.fields == {"engine": "llama.cpp"}]
+        others = [change for change in fix.changes if change not in engine]
+        assert 1 <= len(others) <= 3
+        for fewer in combinations(others, len(others) - 1):
+            fields = {name: value for change in (*fewer, *engine) for name, value in change.fields.items()}
             assert not fits(adapted(scenario, fields)[0]), f"{fix.name} works without a part of it"
 
 
@@ -108,15 +109,27 @@ def test_to_ask_for_less_never_makes_the_cheapest_fix_dearer(batch: int, less: i
 
 
 def test_a_flag_is_cheaper_than_a_format_and_that_than_devices() -> None:
-    """Qwen3-32B in bf16 on a 4090 needs 4 devices; in Q4_K_M with a q8_0 cache it nearly fits one."""
+    """Qwen3-32B in bf16 on a 4090 needs 4 devices; in IQ4_XS with a q8_0 cache it fits one."""
     _, offered = found(SCENARIOS[0])
-    assert offered[0].name == "q4_k_m weights + q8_0 KV + 2,048 batched tokens"
+    assert offered[0].name == "iq4_xs weights + q8_0 KV, with llama.cpp"
     assert offered[0].risk.word == "low to medium"
     four = next(fix for fix in offered if fix.name == "4 devices (tp 4)")
     assert four.risk.level == 0
     assert four.answer.sequences == 3
-    given_up = next(fix for fix in offered if fix.name.startswith("q4_k_m weights + context"))
-    assert given_up.scenario.context == present(capacity(plan(given_up.scenario)).context) // 1024 * 1024
+
+
+def test_formats_that_one_engine_runs_are_planned_with_it_and_name_it() -> None:
+    """What is the answer without an engine is one when the engine is named, from a command line too."""
+    scenario = scenario_from({"model": "Qwen3-32B", "gpu": "RTX 4090", "context": "32K"})
+    offered = fixes(scenario)
+    gguf = [fix for fix in offered if fix.scenario.weight_dtype in ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_xs")]
+    assert len(gguf) > 1
+    for fix in gguf:
+        assert fix.scenario.engine == "llama.cpp"
+        assert "with llama.cpp" in fix.name
+        assert plan(scenario_from(to_values(fix.scenario))).fits
+    named = {fix.name for fix in fixes(adapted(scenario, {"engine": "llama.cpp"})[0])}
+    assert {fix.name.removesuffix(", with llama.cpp") for fix in gguf} <= named
 
 
 def test_a_format_of_five_bits_or_more_is_never_of_high_risk_and_only_plain_rounding_has_no_row() -> None:
