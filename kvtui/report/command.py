@@ -24,6 +24,13 @@ COLUMNS = (
 )
 
 
+CHECKPOINT = "CHECKPOINT"
+"""What stands for a repository that nobody named: a command with it starts nothing, and so nothing else by mistake."""
+
+UNSAID = {"devices": frozenset(("gpu", "memory", "gpus", "tp", "pp", "dp")), "batch": frozenset(("batch",))}
+"""The options by which a change may be left to be said beside the command, as no flag of it says them."""
+
+
 class CommandFix(NamedTuple):
     """A ``fix`` of a command: the corrected ``line``, and what no flag says, such as another device."""
 
@@ -39,9 +46,13 @@ def corrected(found: ReadCommand) -> tuple[CommandFix, ...]:
 
 def _with(found: ReadCommand, fix: Fix) -> CommandFix:
     line, unsaid = found.told(fix.scenario)
-    besides = [change.name for change in fix.changes if change.axis in ("devices", "batch") and unsaid]
-    if fix.scenario.weight_dtype != found.scenario.weight_dtype:
-        besides.append(f"weights in {fix.scenario.weight_dtype}")
+    besides = [change.name for change in fix.changes if not UNSAID.get(change.axis, frozenset()).isdisjoint(unsaid)]
+    if "weight_dtype" in unsaid:
+        ref, words = found.scenario.ref, line.split(" ")
+        line = " ".join(CHECKPOINT if word.strip("'") == ref else word for word in words)
+        besides.append(
+            f"{CHECKPOINT} stands for a repository of {found.scenario.model.name} in {fix.scenario.weight_dtype}"
+        )
     return CommandFix(fix, line, tuple(besides))
 
 
@@ -96,7 +107,7 @@ def _lines(found: Mapping[str, Any], width: int) -> Iterator[StyledLine]:
         yield (f"{number:>2}  ", ""), (one["name"], "strong"), (risk, "dim")
         yield from (((f"    {line}", ""),) for line in shell_lines(one["command"], width - 4))
         if one["besides"]:
-            yield from (((f"    {line}", "dim"),) for line in wrap(f"and {', '.join(one['besides'])}", width - 4))
+            yield from (((f"    {line}", "dim"),) for line in wrap(f"and {', and '.join(one['besides'])}", width - 4))
     yield ()
     yield rule("the same plan", width)
     for line in shell_lines(found["report"]["scenario"]["command_line"], width):

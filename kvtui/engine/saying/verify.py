@@ -9,11 +9,12 @@ Example: for Llama-3.1-8B in Q4_K_M at 32K under llama.cpp it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvtui.engine.basis.untrusted import shell_word
 from kvtui.engine.engines.known import part
-from kvtui.engine.scenario.scenario import UBATCH_TOKENS, Scenario
+from kvtui.engine.scenario.scenario import UBATCH_TOKENS, Scenario, usual_weights
 from kvtui.engine.scenario.values import to_values
 
 if TYPE_CHECKING:
@@ -74,19 +75,26 @@ def _prompt(scenario: Scenario) -> int:
 
 
 def _id(scenario: Scenario) -> str:
-    """The model as its engine finds it: on the hub where it is known, else by the name it was given."""
+    """The model as its engine finds it: on the hub where it is known, else by the name it was given.
+
+    Weights that no flag makes of the model's own are another repository's, which stands there as a word of no name.
+    """
+    if scenario.weight_dtype != usual_weights(scenario.model) and not _said(scenario, "weight_dtype"):
+        return f"CHECKPOINT-IN-{scenario.weight_dtype.upper()}"
     hub = next((name for name in scenario.model.aliases if "/" in name), scenario.ref)
     return shell_word(hub)
 
 
 def _flags(scenario: Scenario) -> str:
     """What the engine's own flags say of the rest."""
+    return "".join(f" {word}" for key in SAID_BY_FLAGS for word in _said(scenario, key))
+
+
+def _said(scenario: Scenario, key: str) -> Sequence[str]:
+    """The words of the engine's own flag for the option ``key``; none where no flag says its value."""
     launch: Launch = part(scenario.engine, "flags").LAUNCH
-    told = to_values(scenario)
-    words: list[str] = []
-    for key in SAID_BY_FLAGS:
-        value = told.get(key)
-        if isinstance(value, (str, bool)) and value not in (False, ""):
-            said = (flag.written(value) for flag in launch.flags if flag.key == key)
-            words += next((one for one in said if one is not None), [])
-    return "".join(f" {word}" for word in words)
+    value = to_values(scenario).get(key)
+    if not isinstance(value, (str, bool)) or value in (False, ""):
+        return ()
+    said = (flag.written(value) for flag in launch.flags if flag.key == key)
+    return next((one for one in said if one is not None), ())

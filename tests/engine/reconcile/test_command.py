@@ -105,6 +105,13 @@ def test_a_corrected_command_starts_what_was_planned(text: str) -> None:
     for one in offered:
         assert plan(one.fix.scenario).fits
         assert set(found.command.unread) <= set(shlex.split(one.line))
+        form = one.fix.scenario.weight_dtype
+        if form != found.scenario.weight_dtype and form not in ("fp8", "nf4"):
+            assert "CHECKPOINT" in one.line
+            assert found.scenario.ref not in one.line
+            assert any(form in words for words in one.besides)
+        else:
+            assert "CHECKPOINT" not in one.line
         if one.besides:
             continue
         said_by_flags += 1
