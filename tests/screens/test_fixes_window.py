@@ -150,3 +150,21 @@ def test_what_is_known_of_a_fix_is_said() -> None:
     text = about(fixes(too_large())[0])
     assert "iq4_xs weights: low to medium risk" in text
     assert "with llama.cpp" in text
+
+
+def test_another_size_of_the_terminal_draws_the_table_anew() -> None:
+    async def check(app: KvtuiApp, pilot: Pilot[None]) -> None:
+        screen = await opened(app, pilot)
+        table = screen.query_one(DataTable)
+        before = table.row_count
+        await pilot.press("down")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert table.row_count == before
+        assert table.cursor_row == 1
+        assert table.virtual_size.width <= table.size.width
+        await pilot.resize_terminal(160, 46)
+        await pilot.pause()
+        assert "$/M" in text_of(app)
+
+    run(too_large(), (160, 46), check)

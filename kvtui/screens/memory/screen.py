@@ -382,7 +382,9 @@ class MemoryScreen(ScenarioActions):
                 Span(fit(first_fit(end_words(self.session.plan, self.session.capacity), width), width), Ink.ACCENT),
             )
         if place is None and self.size.width < NARROW_COLUMNS:
-            return panels.one_line_info(self._view(), width)
+            settled = self._columns is not None and self._columns.settled
+            users = panels.users_words(self.session.scenario, self.session.most_users) if settled else ""
+            return panels.one_line_info(self._view(), width, users)
         found = self._cluster
         if found is None:
             words = self.picture.words(place)

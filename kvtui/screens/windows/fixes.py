@@ -58,7 +58,18 @@ class FixesScreen(Window):
         yield self._box
 
     def on_mount(self) -> None:
-        """Set up the columns, and look for fixes."""
+        """Look for fixes."""
+        self._work()
+
+    def on_resize(self) -> None:
+        """Set up the columns for the new width, with what was found and the cursor where it was."""
+        row = self._table.cursor_row
+        self._table.clear(columns=True)
+        self._set_columns()
+        self._show(self._found)
+        self._table.move_cursor(row=row, animate=False)
+
+    def _set_columns(self) -> None:
         columns = self.app.size.width
         room = (min(WIDEST, columns * 9 // 10) if columns >= NARROW else columns) - MARGINS
         kept = dict(COLUMNS)
@@ -71,7 +82,6 @@ class FixesScreen(Window):
                 width=width or _name_cells(kept, room),
                 key=title,
             )
-        self._work()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by ``rows``."""

@@ -79,7 +79,7 @@ class Palette(PagedPalette, ClosesOnce, inherit_bindings=False):
 
     def __init__(self, text: str = "") -> None:
         super().__init__(
-            placeholder="search, type an option and its value (context 1M), or paste a server's command",
+            placeholder="search, type an option (context 1M), or paste a server's command",
             id="--command-palette",
         )
         self._text = text

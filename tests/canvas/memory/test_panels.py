@@ -25,6 +25,7 @@ from kvtui.canvas.memory.panels import (
     paper_rows,
     scenario_rows,
     title_bar,
+    users_words,
     warning_rows,
 )
 from kvtui.canvas.memory.panels.info import efficiency
@@ -39,7 +40,7 @@ from kvtui.engine.picture.allocator import allocate, allocator_of
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.allocation import grown
 from kvtui.engine.planning.capacity import Capacity, Users, capacity, users
-from kvtui.engine.planning.estimate import estimate
+from kvtui.engine.planning.estimate import estimate, most_users
 from kvtui.engine.planning.parts import score_matrix_bytes, total_parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band
@@ -708,3 +709,10 @@ def test_squeezing_keeps_low_ranks_and_order() -> None:
     assert squeeze(blocks, 4) == rows[2:6]
     assert squeeze(blocks, 3) == [*rows[:2], rows[2]]
     assert squeeze([(0, rows)], 2) == rows[:2]
+
+
+def test_users_and_their_cost_stand_in_the_one_line_of_a_narrow_terminal() -> None:
+    scenario = scenario_from({"model": "Llama-3.3-70B", "gpu": "H100 SXM", "tp": "2", "dtype": "fp8", "context": "16K"})
+    words = users_words(scenario, most_users(scenario, 34))
+    assert words == "34 users, all full: ≈$1.2–3.4/M tok"
+    assert words in row_text(one_line_info(view("dense"), 80, words))

@@ -13,6 +13,7 @@ from kvtui.canvas.memory.panels.numbers import (
     legend_line,
     legend_rows,
     most_users_rows,
+    users_words,
 )
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "paper_rows",
     "scenario_rows",
     "title_bar",
+    "users_words",
     "warning_rows",
 ]

@@ -53,13 +53,14 @@ def title_bar(view: MemoryView, width: int) -> InkRow:
     return _cut_row((*_joined(left), Span(" " * gap), *_joined(right)), width)
 
 
-def one_line_info(view: MemoryView, width: int) -> InkRow:
-    """Total of all usable bytes, the share, and the parts, as many as fit ``width`` cells."""
+def one_line_info(view: MemoryView, width: int, users: str = "") -> InkRow:
+    """Total of all usable bytes, the share, how many ``users`` at what cost, and the parts, as fit ``width`` cells."""
     parts = view.total_parts
     words, ink = efficiency(view.utilization)
     fields: list[BarField] = [
         (0, of_whole(parts.total, view.capacity, "of"), Ink.BRIGHT),
         (1, words, ink),
+        (2, users, Ink.ACCENT),
         (2, f"KV {format_bytes(parts.kv)}", Ink.KV),
         (3, f"weights {format_bytes(parts.weights)}", Ink.WEIGHTS),
         (4, f"state {format_bytes(parts.state)}" if parts.state else "", Ink.STATE),

@@ -11,7 +11,7 @@ from kvtui.canvas.memory.panels.info import NONE
 from kvtui.canvas.memory.panels.text import pair, wrapped
 from kvtui.canvas.memory.view import Count
 from kvtui.canvas.palette import Ink
-from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.basis.units import counted, format_bytes, format_tokens
 from kvtui.engine.picture.bank_map import FIRST_SEQUENCE, Code
 from kvtui.engine.planning.capacity import Capacity, Users
 from kvtui.engine.planning.estimate import Estimate
@@ -136,6 +136,15 @@ def most_users_rows(estimate: Estimate, width: int) -> list[InkRow]:
         cost_row(estimate, width),
         pair("energy", _band(estimate.joules_per_token, "J/token"), width),
     ]
+
+
+def users_words(scenario: Scenario, found: tuple[int, Estimate] | None) -> str:
+    """The most users with what a million tokens cost then: ``31 users, all full: ≈$0.65–1.77/M tok``."""
+    if found is None:
+        return ""
+    cost = found[1].usd_per_million_tokens
+    words = f"{counted(found[0], 'user')}, {fill_words(scenario, found[0])}"
+    return words if cost is None else f"{words}: {_band(cost, '/M tok', '$')[2]}"
 
 
 def cost_row(estimate: Estimate, width: int, when: str = "") -> InkRow:
