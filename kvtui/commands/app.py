@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = opened(values) if any(values[option.key] is not None for option in OPTIONS) else None
     speed = None if args.speed is None else _speed(args.speed)
     if ending is None and not in_browser:
-        fail("not a terminal; --report prints the plan without one")
+        fail("not a terminal: stdin and stderr must be one; --report prints the plan without")
     from kvtui.app.app import KvtuiApp
     from kvtui.state.session import Session
     from kvtui.state.settings import load

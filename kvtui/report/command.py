@@ -83,7 +83,7 @@ def users(found: Mapping[str, Any]) -> str:
     """How many run together: ``room for 7 users, all at 128K; 23 at 30 % average``."""
     capacity, context = found["report"]["capacity"], found["report"]["scenario"]["context_tokens"]
     full, average = capacity["users_full"], capacity["users_average"]
-    words = f"room for {_count(full)} users, all at {context:,} tokens"
+    words = f"room for {_count(full)} user{'' if full == 1 else 's'}, all at {context:,} tokens"
     return words if average == full else f"{words}; {_count(average)} at {capacity['average_fill_percent']} % average"
 
 

@@ -238,7 +238,7 @@ FILM = (
     Key("film-far-on", "shift+right", "step(10)", "far on", "ten steps on", REPLAYED),
     Key("film-first", "home", "first", "first", "the first step", REPLAYED),
     Key("film-last", "end", "last", "last", "the last step", REPLAYED),
-    Key("film-preemption", "p", "event('preemption')", "put out", "the next preemption", REPLAYED, footer=True),
+    Key("film-preemption", "p", "event('preemption')", "preempted", "the next preemption", REPLAYED, footer=True),
     Key("film-eviction", "v", "event('eviction')", "evicted", "the next eviction", REPLAYED, footer=True),
     Key("film-up", "up,k", "request(-1)", "up", "the request before", REPLAYED, True, "film-request"),
     Key("film-down", "down,j", "request(1)", "request", "the next request", REPLAYED, True, "film-request"),

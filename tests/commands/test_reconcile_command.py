@@ -193,6 +193,8 @@ def test_a_refusal_alone_is_answered_by_its_own_sizes(capsys: pytest.CaptureFixt
     assert "3.20 GiB are missing" in " ".join(out.split())
     for flags in ("--max-model-len 56144", "--kv-cache-dtype fp8 --max-model-len 112288", "--tensor-parallel-size 4"):
         assert f"\n{flags}\n" in out
+    two = "--tensor-parallel-size 2 each device needs 2.80 GiB of cache and holds half of the weights: enough"
+    assert two in " ".join(out.split())
     assert main(["reconcile", REFUSED, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["missing_bytes"] == found["needed_bytes"] - found["available_bytes"]

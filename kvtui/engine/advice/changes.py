@@ -93,7 +93,8 @@ def _batching(scenario: Scenario) -> Iterator[Candidate | Idle]:
     if scenario.fill == FULL and scenario.lengths is None:
         live = "counts a live mix of lengths, most of them far below the context"
         fields = {"continuous_batching": True, "fill": AVERAGE, **paged}
-        yield Candidate("continuous batching of an average fill", fields, live)
+        name = "sequences" if scenario.continuous_batching else "continuous batching"
+        yield Candidate(f"{name} of an average fill", fields, live)
     elif not scenario.paged_attention:
         yield Candidate("paged attention", paged)
 

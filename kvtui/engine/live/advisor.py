@@ -232,7 +232,7 @@ def _median(found: Latencies) -> float:
 
 def _eager(looked: _Looked) -> Iterator[ServerFinding]:
     if looked.last.config.get("enforce_eager") == "True":
-        yield ServerFinding("eager", "steps run without CUDA graphs", f"no {looked.flag('eager')}")
+        yield ServerFinding("eager", "steps run without CUDA graphs", f"without {looked.flag('eager')}")
 
 
 def _skewed(looked: _Looked) -> Iterator[ServerFinding]:

@@ -1,7 +1,8 @@
 """A refusal alone, without the model or the device that it is about: what follows from its two sizes by arithmetic.
 
 Example: 5.60 GiB are needed for 131,072 tokens and 2.40 GiB are there. The engine itself says that 56,144 tokens fit;
-an fp8 cache needs 2.80 GiB, which is still too much, but holds twice as many tokens; on four devices each needs 1.40.
+an fp8 cache needs 2.80 GiB, which is still too much, but holds twice as many tokens. On two devices each needs 2.80 and
+holds half of the weights, which is enough if those are 0.80 GiB or more; on four each needs 1.40, enough in any case.
 """
 
 from __future__ import annotations
@@ -67,12 +68,27 @@ def _answers(launch: Launch, needed: int, available: int, longest: int | None) -
     elif longest:
         both = f"{fp8} {said('context', 2 * longest // STEP * STEP)}"
         yield RefusalAnswer(both, f"half is needed, {format_bytes(half)}, still too much for the whole context")
-    ranks = next((count for count in RANKS if needed // count <= available), None)
-    if ranks is not None:
-        each = f"each device needs {format_bytes(needed // ranks)} of cache, and has more room beside less weights"
-        yield RefusalAnswer(said("tp", ranks), each)
+    for ranks, words in _splits(needed, available):
+        yield RefusalAnswer(said("tp", ranks), words)
     missing = format_bytes(needed - available)
     yield RefusalAnswer(
         said("gpu_memory_utilization", "X"),
         f"if the device has {missing} that the server was not to use: X is larger by {missing} over its memory",
     )
+
+
+def _splits(needed: int, available: int) -> Iterator[tuple[int, str]]:
+    """Splits over devices: two, with the weights from which they are enough, and the first that is whatever they are.
+
+    A device of n has available + weights × (n − 1) ÷ n for needed ÷ n of cache: enough from weights of
+    (needed − n × available) ÷ (n − 1) on. The refusal does not say what the weights are.
+    """
+    for ranks in RANKS:
+        each = f"each device needs {format_bytes(needed // ranks)} of cache"
+        if needed <= ranks * available:
+            yield ranks, f"{each}, and has more room beside less weights"
+            return
+        if ranks == RANKS[0]:
+            least = -(-(needed - ranks * available) // (ranks - 1))
+            half = "and holds half of the weights: enough where all of them are"
+            yield ranks, f"{each} {half} {format_bytes(least)} or more"

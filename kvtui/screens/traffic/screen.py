@@ -33,6 +33,7 @@ from kvtui.screens.traffic.picture import pool_picture, strips
 from kvtui.screens.traffic.state import SPEEDS, TrafficState
 from kvtui.state.session import ScenarioChange, Session
 from kvtui.widgets.blocks import BlocksView, StripsView
+from kvtui.widgets.key_name import first_key
 from kvtui.widgets.panels import PanelColumn, TextLine
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ class TrafficScreen(ScenarioActions):
     def _draw_server(self, address: str, beat: Beat) -> None:
         snapshot = beat.snapshot
         line = self.query_one("#server", TextLine)
-        line.show(words.title_row(snapshot, self._moment(), max(1, line.size.width)))
+        recorded = self.source is not None and not self.source.live
+        line.show(words.title_row(snapshot, self._moment(), max(1, line.size.width), recorded))
         self.query_one("#verdict", TextLine).show(words.verdict_row(beat))
         beside = self.query_one("#beside", PanelColumn)
         beside.display = True
@@ -338,7 +340,8 @@ class TrafficScreen(ScenarioActions):
             self.host.tell("there is no plan of this server to take")
             return
         self._attempt(lambda session: session.take(plan.scenario))
-        self.host.tell(f"the scenario is this server's: {plan.scenario.model.name}")
+        back = f"{first_key(self.host, 'undo')} takes it back"
+        self.host.tell(f"the scenario is this server's now: {plan.scenario.model.name}; {back}")
 
     def action_watch(self, what: str) -> None:
         """Watch ``what``: an address, a recording, the demo, or whatever listens on this machine."""

@@ -26,11 +26,14 @@ MOST_ADVICE_ROWS = 14
 NARROW = 100
 
 
-def title_row(snapshot: Snapshot, now: str, width: int) -> InkRow:
-    """The server in one row: what it is, where, how it is, and the moment that is looked at."""
+def title_row(snapshot: Snapshot, now: str, width: int, recorded: bool = False) -> InkRow:
+    """The server in one row: what it is, where, how it is, and the moment that is looked at.
+
+    Of a recording it says that it is one: nothing answers at that address now.
+    """
     name = TITLES.get(snapshot.engine, "a server")
     release = f" {clean(snapshot.release, 30)}" if snapshot.release else ""
-    left = f" {name}{release}  {clean(snapshot.model, 60)}"
+    left = f" {'recorded: ' if recorded else ''}{name}{release}  {clean(snapshot.model, 60)}"
     state = f" {snapshot.state} "
     room = width - len(left) - len(state) - len(now) - 3
     address = cut(f"  {clean(snapshot.address, 60)}", max(0, room))

@@ -242,3 +242,9 @@ def test_a_cost_beside_the_most_sequences_is_the_cost_at_that_many() -> None:
     told = {gain.figure: gain for gain in gains(lever)}
     assert told["usd_per_million_tokens"].words == "−50 % $/M tokens at the most sequences"
     assert told["tokens_per_second"].words == "+3 % tokens/s at batch 1"
+
+
+def test_what_is_on_already_is_not_offered_by_its_name() -> None:
+    found = list(levers(scenario_from({"context": "32K", "cb": True, "fill": "full"})))
+    assert not any("continuous batching of" in lever.name for lever in found)
+    assert a_lever(found, "sequences of an average fill")
