@@ -18,6 +18,7 @@ from kvtui.engine.planning.parts import Parts
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import best_split
+from kvtui.engine.saying.called import called
 from kvtui.engine.saying.explain import explain, policy
 from kvtui.engine.saying.left_out import left_out
 from kvtui.engine.saying.notices import notices
@@ -86,6 +87,7 @@ def _model(scenario: Scenario) -> dict[str, Any]:
     model, kv = scenario.model, scenario.kv
     return {
         "name": model.name,
+        "called": called(scenario),
         "source": model.source,
         "confidence": model.confidence,
         "layers": len(model.layers),

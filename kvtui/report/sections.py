@@ -71,7 +71,7 @@ def title(document: Document) -> tuple[str, ...]:
     """What is planned, in words: model, devices, formats, batch, context."""
     scenario = document["scenario"]
     return (
-        document["model"]["name"],
+        document["model"]["called"],
         devices(document),
         formats(document),
         f"batch {scenario['batch']:,}, {fullness(document)}",

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from kvtui.bench.this_machine import here
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
-from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.engines.placement import BestSplit
 from kvtui.engine.model.catalogue import find_model
@@ -20,6 +19,7 @@ from kvtui.engine.planning.estimate import Estimate, estimate, most_users
 from kvtui.engine.planning.plan import Plan, plan
 from kvtui.engine.planning.serve import best_split
 from kvtui.engine.planning.starting import FOLLOWING_THE_DEVICE, defaults_for
+from kvtui.engine.saying.called import asked_name
 from kvtui.engine.saying.explain import Explanation, explain
 from kvtui.engine.saying.notices import Notice, notices
 from kvtui.engine.scenario.change import adapted, fit_layout
@@ -320,8 +320,5 @@ class Session:
 
 def _namesake(scenario: Scenario) -> tuple[str, ...]:
     """That the model was asked for by the name of another one of the same shape: Llama-3.3-70B is Llama-3.1-70B."""
-    asked, model = plain(scenario.ref.rpartition("/")[2]), scenario.model
-    known = {alias.rpartition("/")[2].casefold() for alias in model.aliases}
-    if asked.casefold() == model.name.casefold() or asked.casefold() not in known:
-        return ()
-    return (f"{asked} is planned as {model.name}, which has its shape",)
+    asked = asked_name(scenario)
+    return (f"{asked} is planned as {scenario.model.name}, which has its shape",) if asked else ()

@@ -602,9 +602,11 @@ def test_enter_takes_the_option_that_was_typed_and_not_what_looks_like_it() -> N
         ("model llama5", "model Llama-3-8B", "did you mean this?"),
         (
             "model llama-3.3-70b, gpu h100 sxm, engine llama.cpp, dtype fp8",
-            "model llama-3.3-70b, gpu h",
+            "model llama-3.3-70b, gpu h100…",
             "has no fp8 cache",
         ),
+        ("model llama-3.3", "model Llama-3.1-70B", "did you mean this?"),
+        ("gpu mac 64", "gpu Apple M1 Max", "did you mean this?"),
         ("engine vlm", "engine vllm", "did you mean this?"),
     ],
 )
@@ -616,6 +618,27 @@ def test_the_palette_finds_by_what_people_call_it(text: str, first: str, word: s
         assert isinstance(best, Hit)
         assert best.text == first
         assert word in str(best.match_display).casefold()
+
+    drive(script)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("llama-3.3", "Llama-3.1-70B"),
+        ("llama3.3:70b", "Llama-3.1-70B"),
+        ("qwen 3 32b", "Qwen3-32B"),
+        ("gemma3", "gemma-3-1b"),
+    ],
+)
+def test_the_picker_finds_names_as_a_command_line_does(text: str, first: str) -> None:
+    async def script(app: ShellApp, pilot: Pilot[None]) -> None:
+        await press(app, pilot, "m")
+        await until(pilot, lambda: app.screen.query_one(DataTable).row_count > 100)
+        app.screen.query_one(Input).value = text
+        await until(pilot, lambda: 0 < app.screen.query_one(DataTable).row_count < 100)
+        table = app.screen.query_one(DataTable)
+        assert str(table.get_row_at(table.cursor_row)[0]) == first
 
     drive(script)
 

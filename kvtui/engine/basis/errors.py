@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_LISTED = 12
 """Names that are listed in an error without being asked for."""
@@ -10,6 +10,17 @@ MOST_LISTED = 12
 
 class InputError(ValueError):
     """A value the user gave is wrong. The message says what, where, and the nearest right thing."""
+
+
+class SeveralNames(InputError):
+    """A name that may mean several things, which are ``near``; of many the first ones are listed."""
+
+    def __init__(self, what: str, name: str, meant: Sequence[str], most: int) -> None:
+        from kvtui.engine.basis.untrusted import plain
+
+        self.near = tuple(meant)
+        more = f" and {len(meant) - most} more" if len(meant) > most else ""
+        super().__init__(f"{what}: '{plain(name)}' may be {', '.join(meant[:most])}{more}: give one")
 
 
 class UnknownName(InputError):

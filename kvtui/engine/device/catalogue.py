@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 
 from kvtui.engine.basis.catalogue import Catalogue
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.errors import SeveralNames, UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
-from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.own import is_own, own_device
 from kvtui.engine.device.sizes import after_the_driver
 from kvtui.engine.device.spec import DeviceSpec, Memory, Price
@@ -63,8 +62,7 @@ def find_device(name: str) -> DeviceSpec:
     if (found_name := plainest(meant)) is not None:
         return _DEVICES.find(found_name)
     if meant:
-        more = f" and {len(meant) - LISTED} more" if len(meant) > LISTED else ""
-        raise InputError(f"device: '{plain(name)}' may be {', '.join(meant[:LISTED])}{more}: give one")
+        raise SeveralNames("device", name, meant, LISTED)
     raise UnknownName("device", name, device_names())
 
 

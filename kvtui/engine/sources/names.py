@@ -12,7 +12,7 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.errors import SeveralNames, UnknownName
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.model.catalogue import find_model, model_keys, model_names, models_beginning
 
@@ -121,8 +121,7 @@ def named_model(text: str) -> ModelSpec:
     if len(several) == 1 and _begins(name, find_model(several[0])):
         return _taken(text, Named(several[0]))
     if len(several) > 1:
-        more = f" and {len(several) - _LISTED} more" if len(several) > _LISTED else ""
-        raise InputError(f"model: '{plain(text)}' may be {', '.join(several[:_LISTED])}{more}: give one")
+        raise SeveralNames("model", text, several, _LISTED)
     raise UnknownName("model", text, model_names())
 
 

@@ -20,6 +20,7 @@ from kvtui.engine.planning.estimate import Estimate, most_users
 from kvtui.engine.planning.parts import budget, crowded, device_parts
 from kvtui.engine.planning.roofline import Band
 from kvtui.engine.planning.serve import serve
+from kvtui.engine.saying.called import called
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.flags import flag_words
 from kvtui.engine.saying.left_out import left_out
@@ -166,7 +167,7 @@ def title_row(scenario: Scenario, answer: MatrixAnswer | None, width: int) -> In
     """The scenario, and at the right whether it fits."""
     verdict, ink = verdict_words(answer)
     fields = [
-        (clean(scenario.model.name), Ink.BRIGHT),
+        (clean(called(scenario)), Ink.BRIGHT),
         (f"{clean(scenario.device.name)}{_layout(scenario)}", Ink.TEXT),
         (dtypes(scenario), Ink.DIM),
         (f"{format_tokens(scenario.context)} × batch {scenario.batch:,}", Ink.ACCENT),

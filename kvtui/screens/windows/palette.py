@@ -16,7 +16,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.widgets import Input
 
-from kvtui.engine.basis.errors import InputError, UnknownName
+from kvtui.engine.basis.errors import InputError, SeveralNames, UnknownName
 from kvtui.engine.basis.units import format_bytes, parse_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import device_names
@@ -208,7 +208,7 @@ class Commands(Provider):
                 self._host.session.preview(option.key, text)
             elif words:
                 find_option(words[0])
-        except UnknownName as error:
+        except (UnknownName, SeveralNames) as error:
             for near in error.near:
                 line = f"{option.name} {near}" if option is not None else " ".join((near, *words[1:]))
                 yield Command(line, "did you mean this?", partial(self._begin, line))
@@ -269,7 +269,7 @@ class Commands(Provider):
         title = f"{option.name} {text}".strip()
         try:
             change = self._host.session.preview(option.key, text)
-        except UnknownName:
+        except (UnknownName, SeveralNames):
             return None
         except InputError as error:
             return Command(title, str(error), partial(self._host.tell_error, error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,6 +63,7 @@ class Source:
 
     ``entries`` and ``fit`` run in a thread; ``take`` applies a name and may raise InputError. ``typed``, where there
     is one, makes of text that matches no row something to ``take``, in a thread too; it ``reads`` such things.
+    ``meant`` are the names that a command line understands by a text.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Source:
     fit: Callable[[str], Fit]
     take: Callable[[str], None]
     typed: Callable[[str], Callable[[], None]] | None = None
+    meant: Callable[[str], Sequence[str]] = lambda text: ()
     reads: str = "a file, a folder or hf:ORG/NAME"
 
 
@@ -172,12 +174,13 @@ class Picker(Window):
                 self._table.update_cell(entry.name, column, self._fit_text(entry.name))
 
     def _fill(self, query: str) -> None:
-        """Show the entries with all words of ``query``: one of that name first, then those that begin with it."""
+        """Show the entries with all words of ``query``: those that a command line means by it first."""
         asked = query.casefold().strip()
         words = asked.split()
-        found = [entry for entry in self._entries if all(word in entry.words for word in words)]
+        meant = tuple(self._source.meant(query.strip())) if words else ()
+        found = [entry for entry in self._entries if entry.name in meant or all(word in entry.words for word in words)]
         if words:
-            found.sort(key=lambda entry: (entry.name.casefold() != asked, not entry.words.startswith(asked)))
+            found.sort(key=lambda entry: _rank(entry, asked, meant))
         self._shown = found
         table = self._table
         table.clear()
@@ -279,3 +282,9 @@ class Picker(Window):
             self._say(str(error), True)
         else:
             self.dismiss()
+
+
+def _rank(entry: Entry, asked: str, meant: tuple[str, ...]) -> tuple[bool, int, bool]:
+    """What stands first: the very name ``asked`` for, what is ``meant`` by it, and what begins so."""
+    at = meant.index(entry.name) if entry.name in meant else len(meant)
+    return entry.name.casefold() != asked, at, not entry.words.startswith(asked)

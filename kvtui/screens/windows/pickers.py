@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator
 
 from kvtui.engine.advice.offered import kv_obstacle, weights_obstacle
 from kvtui.engine.advice.risk import Risk, cache_risk, weights_risk
-from kvtui.engine.basis.errors import InputError
+from kvtui.engine.basis.errors import InputError, SeveralNames
 from kvtui.engine.basis.units import GIB, format_bytes, format_count, format_tokens
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.catalogue import all_devices, find_device
 from kvtui.engine.device.spec import DeviceSpec
 from kvtui.engine.device.words import search_words
-from kvtui.engine.model.catalogue import all_models, find_model
+from kvtui.engine.model.catalogue import all_models, find_model, get_model
 from kvtui.engine.model.formats import KV_FORMATS, Format, canonical, kv_format
 from kvtui.engine.model.spec import ModelSpec
 from kvtui.engine.planning.plan import plan
 from kvtui.engine.scenario.change import adapted
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.sources.load import load_model
+from kvtui.engine.sources.names import named_model
 from kvtui.report.listings import format_sizes
 from kvtui.screens.windows.picker import Entry, Fit, Picker, PickerColumn, Source
 from kvtui.state.session import Session
@@ -125,6 +126,7 @@ class DevicePicker(Picker):
                 entries=_all_devices,
                 fit=lambda name: _fit(scenario, device=find_device(name)),
                 take=lambda name: session.set_device(find_device(name)),
+                meant=lambda text: _meant(find_device, text),
             )
         )
 
@@ -140,7 +142,22 @@ def model_source(scenario: Scenario, take: Callable[[str], None], typed: Callabl
         fit=lambda name: _fit(scenario, model=find_model(name)),
         take=take,
         typed=typed,
+        meant=lambda text: _meant(_model_named, text),
     )
+
+
+def _model_named(text: str) -> ModelSpec:
+    return get_model(text) or named_model(text)
+
+
+def _meant(find: Callable[[str], ModelSpec | DeviceSpec], text: str) -> tuple[str, ...]:
+    """The names of what a command line understands by ``text``: one, several, or none."""
+    try:
+        return (find(text).name,)
+    except SeveralNames as error:
+        return error.near
+    except InputError:
+        return ()
 
 
 def _devices(scenario: Scenario) -> str:

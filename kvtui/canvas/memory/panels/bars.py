@@ -11,6 +11,7 @@ from kvtui.canvas.memory.panels.text import clean, cut, of_whole
 from kvtui.canvas.memory.view import MemoryView
 from kvtui.canvas.palette import Ink
 from kvtui.engine.basis.units import format_bytes, format_tokens
+from kvtui.engine.saying.called import called
 from kvtui.engine.saying.fill import fill_words
 from kvtui.engine.saying.flags import flag_words
 from kvtui.engine.saying.notices import is_tight
@@ -30,7 +31,7 @@ def title_bar(view: MemoryView, width: int) -> InkRow:
     tokens = f"{view.tokens:,} / {format_tokens(scenario.context)}"
     count = f"{plan.devices:,} device{'s' if plan.devices > 1 else ''}"
     left: list[BarField] = [
-        (0, clean(scenario.model.name), Ink.BRIGHT),
+        (0, clean(called(scenario)), Ink.BRIGHT),
         (3, clean(scenario.device.name), Ink.TEXT),
         (6, dtypes(scenario), Ink.DIM),
         (5, f"batch {scenario.batch:,}, {fill_words(scenario, scenario.batch)}", Ink.DIM),
