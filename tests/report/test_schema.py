@@ -128,6 +128,7 @@ MORE: Mapping[str, dict[str, str | bool]] = {
         "pa": True,
     },
     "what if": {"what_if": "mqa,quant:2/32", "context": "32K"},
+    "what if in its own format": {"what_if": "mqa", "context": "32K"},
 }
 CONFIG: dict[str, Key] = {
     ".block_count": 2,
