@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from kvtui.engine.basis.units import format_bytes
+from kvtui.engine.scenario.notation import SIZE
+from kvtui.engine.scenario.options import OPTIONS
 from kvtui.engine.scenario.scenario import Scenario
 from kvtui.engine.scenario.values import to_values
 
@@ -12,6 +15,7 @@ SHOWN = frozenset(
     )
 )
 """Options whose values stand on the screens by themselves."""
+SIZES = frozenset(option.key for option in OPTIONS if option.notation is SIZE)
 
 
 def flag_words(scenario: Scenario) -> tuple[str, ...]:
@@ -24,6 +28,8 @@ def flag_words(scenario: Scenario) -> tuple[str, ...]:
         match value:
             case bool():
                 said.append(name if value else f"no {name}")
+            case text if text.isdecimal() and key in SIZES:
+                said.append(f"{name} {format_bytes(int(text))}")
             case text if text.isdecimal():
                 said.append(f"{name} {int(text):,}")
             case text:

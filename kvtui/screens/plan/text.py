@@ -252,18 +252,26 @@ def cell_rows(detail: Detail, width: int) -> list[InkRow]:
         if answer.needed:
             rows.append(pair("devices needed", (f"{answer.needed:,}",), width))
         rows.append(_best_row(answer.best, scenario.context, width))
-        for name, count in (
-            (f"max context at batch {scenario.batch:,}", answer.context),
-            (f"max sequences, {fill_words(scenario, answer.sequences or 1)}", answer.sequences),
-        ):
-            rows.append(pair(name, (NO_BOUND if count is None else f"{count:,}",), width))
-        if answer.trained is not None and (answer.context is None or answer.context > answer.trained):
-            rows.append(pair("the model's own maximum", (f"{answer.trained:,}",), width))
+        rows.append(_context_row(answer, scenario.batch, width))
+        fill = fill_words(scenario, answer.sequences or 1)
+        rows.append(pair(f"max sequences, {fill}", (_count(answer.sequences),), width))
         if answer.times is not None:
             rows += _rates(scenario, answer, answer.times, width) if answer.fits else [_hourly(answer, width)]
         if answer.fits:
             rows += wrapped(f"measure it: {clean(verifying(scenario), 400)}", width, Ink.DIM)[:3]
     return rows
+
+
+def _context_row(answer: MatrixAnswer, batch: int, width: int) -> InkRow:
+    """The longest context that fits, and the model's own maximum where that is less."""
+    most, own = _count(answer.context), answer.trained
+    beyond = own is not None and (answer.context is None or answer.context > own)
+    told = (f"{most}, the model's {own:,}", f"{most}, its own {own:,}", most) if beyond else (most,)
+    return pair(f"max context at batch {batch:,}", told, width)
+
+
+def _count(most: int | None) -> str:
+    return NO_BOUND if most is None else f"{most:,}"
 
 
 def _rates(scenario: Scenario, answer: MatrixAnswer, times: Estimate, width: int) -> list[InkRow]:

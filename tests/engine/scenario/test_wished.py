@@ -44,3 +44,4 @@ def test_what_was_told_beyond_what_a_screen_shows_is_in_its_header() -> None:
     assert flag_words(scenario_from({"tp": "2", "context": "16K", "batch": "3", "kv_dtype": "fp8"})) == ()
     told = scenario_from({"engine": "vllm", "max_batched_tokens": "2K", "prefix_caching": False})
     assert flag_words(told) == ("max-batched-tokens 2,048", "no prefix-caching")
+    assert flag_words(scenario_from({"kv_pool": "16GiB"})) == ("kv-pool 16.00 GiB",)
