@@ -194,11 +194,11 @@ def test_words_find_figures() -> None:
 def test_escape_ends_the_filter_and_letters_are_keys_again() -> None:
     async def body(seen: Seen) -> None:
         figures = seen.screen.query_one(FigureList)
-        before = figures.option_count
+        before = figures.border_subtitle
         await seen.pilot.press("slash", *"MLA", "escape")
         await seen.until(lambda: not seen.screen.query_one("#wanted", Input).display)
         assert seen.screen.query_one("#wanted", Input).value == ""
-        await seen.until(lambda: seen.screen.focused is figures and figures.option_count == before)
+        await seen.until(lambda: seen.screen.focused is figures and figures.border_subtitle == before)
 
     run(body)
 
