@@ -99,6 +99,7 @@ def test_any_command(tmp_path_factory: pytest.TempPathFactory, name: str, data: 
     first = {
         "bench": [data.draw(st.sampled_from(MEASURES))],
         "reconcile": [LOG],
+        "grid": ["--models", "Llama-3.1-8B", "--devices", "H100 SXM"],
         "train": ["--resume"],
         "generate": ["--checkpoint", "no/such"],
     }.get(name, [])
