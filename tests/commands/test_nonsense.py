@@ -102,7 +102,7 @@ def test_any_command(tmp_path_factory: pytest.TempPathFactory, name: str, data: 
         "grid": ["--models", "Llama-3.1-8B", "--devices", "H100 SXM"],
         "train": ["--resume"],
         "generate": ["--checkpoint", "no/such"],
-        "watch": ["--once"],  # without it a server that is not there is waited for without end
+        "watch": ["no/such.jsonl"],  # a server that is not there is waited for without end
     }.get(name, [])
     check([name, *first, *words], tmp_path_factory.mktemp(name))
 
