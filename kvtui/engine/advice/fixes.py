@@ -33,8 +33,7 @@ from kvtui.engine.advice.risk import NO_RISK, Risk, cache_risk, weights_risk
 from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import format_tokens
 from kvtui.engine.device.catalogue import all_devices
-from kvtui.engine.device.own import OWN
-from kvtui.engine.device.spec import DeviceSpec
+from kvtui.engine.device.spec import OWN, DeviceSpec
 from kvtui.engine.engines.result import Serving
 from kvtui.engine.planning.capacity import most_sequences
 from kvtui.engine.planning.parts import device_parts, holds, shortage

@@ -12,9 +12,8 @@ from kvtui.engine.basis.catalogue import Catalogue
 from kvtui.engine.basis.errors import SeveralNames, UnknownName
 from kvtui.engine.basis.tables import Fields
 from kvtui.engine.basis.units import GIB, MAX_BYTES, MIB
-from kvtui.engine.device.own import is_own, own_device
 from kvtui.engine.device.sizes import after_the_driver
-from kvtui.engine.device.spec import DeviceSpec, Memory, Price
+from kvtui.engine.device.spec import OWN, DeviceSpec, Memory, Price
 
 FAMILIES = ("consumer", "workstation", "datacentre", "unified", "tpu", "wafer", "other")
 PEAKS = ("bf16", "fp16", "fp32", "fp8", "int8", "fp4")
@@ -53,7 +52,9 @@ def find_device(name: str) -> DeviceSpec:
     found = _DEVICES.get(name)
     if found is not None:
         return found
-    if is_own(name):
+    if name.casefold().split()[:1] == [OWN]:
+        from kvtui.engine.device.own import own_device
+
         return own_device(name)
     from kvtui.engine.device.words import plainest, said, searched
 

@@ -12,9 +12,8 @@ from kvtui.engine.basis.errors import InputError
 from kvtui.engine.basis.units import GIB, MAX_GBS, format_bytes
 from kvtui.engine.basis.untrusted import plain
 from kvtui.engine.device.sizes import LEAST_BYTES, MOST_BYTES
-from kvtui.engine.device.spec import DeviceSpec, Memory, Price
+from kvtui.engine.device.spec import OWN, DeviceSpec, Memory, Price
 
-OWN = "own"
 EXAMPLE = "own 48GB 1200GB/s, and if known 180TFLOPS 300W 2$/h"
 TILE = 64
 
@@ -30,11 +29,6 @@ _UNITS = {
 }
 _MEANING = {unit: (what, times) for what, units in _UNITS.items() for unit, times in units.items()}
 _MOST = {"memory": MOST_BYTES / GIB, "bandwidth": MAX_GBS, "peak": 1e9, "power": 1e6, "price": 1e6}
-
-
-def is_own(text: str) -> bool:
-    """Whether ``text`` speaks of a device of one's own and not of one in the catalogue."""
-    return text.casefold().split()[:1] == [OWN]
 
 
 def own_device(text: str) -> DeviceSpec:

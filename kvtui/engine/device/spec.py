@@ -11,6 +11,10 @@ Platform = Literal["cuda", "rocm", "xpu", "cpu", "other"]
 _PLATFORMS: dict[str, Platform] = {"NVIDIA": "cuda", "AMD": "rocm", "Intel": "xpu", "CPU": "cpu"}
 
 
+OWN = "own"
+"""The vendor of a device of one's own, which is in no catalogue."""
+
+
 class Memory(NamedTuple):
     """How the memory is built. ``modules`` stacks or chips of ``module_gib`` GiB; all are interleaved."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtui.engine.device.own import OWN
+from kvtui.engine.device.spec import OWN
 from kvtui.engine.planning.roofline import collectives, peak_flops
 from kvtui.engine.scenario.scenario import Scenario
 
